@@ -1,0 +1,237 @@
+"""Settings: argument > environment variable > default. A bad value raises ConfigError with the valid forms, never a secret."""
+
+import hashlib
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from usage_tracker.errors import ConfigError
+
+VALID_FORMS = (
+    "valid forms are postgresql://user:password@host:5432/database?sslmode=require, "
+    "\"host=… dbname=… user=…\" (libpq keywords), sqlite:///relative.db, sqlite:////absolute.db"
+)
+
+# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS (PostgreSQL 18)
+LIBPQ_KEYWORDS = frozenset(
+    "host hostaddr port dbname user password passfile require_auth channel_binding connect_timeout client_encoding options "
+    "application_name fallback_application_name keepalives keepalives_idle keepalives_interval keepalives_count "
+    "tcp_user_timeout replication gssencmode sslmode requiressl sslnegotiation sslcompression sslcert sslkey "
+    "sslkeylogfile sslpassword sslcertmode sslrootcert sslcrl sslcrldir sslsni requirepeer ssl_min_protocol_version "
+    "ssl_max_protocol_version min_protocol_version max_protocol_version krbsrvname gsslib gssdelegation scram_client_key "
+    "scram_server_key service servicefile target_session_attrs load_balance_hosts "
+    "oauth_issuer oauth_client_id oauth_client_secret oauth_scope".split()
+)
+SECRET_KEYWORDS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
+
+
+@dataclass(frozen=True)
+class Dsn:
+    """A store's address, parsed and checked."""
+
+    scheme: str
+    """`postgresql` or `sqlite`; the key of the stores' scheme map."""
+    text: str
+    """What the driver gets, secrets included: a libpq URL or keyword string, or the path of the SQLite file."""
+    shown: str
+    """For people: without secrets."""
+
+    @property
+    def identity(self) -> str:
+        """16 hex digits that name this store whatever its password; part of the spool folder's name."""
+        return hashlib.blake2b(self.shown.encode(), digest_size=8).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Dsn({self.shown})"
+
+
+def parse_dsn(text: str) -> Dsn:
+    """Raises ConfigError for an unknown scheme, an unknown option or a broken address; the message never repeats secrets."""
+    text = text.strip()
+    scheme = re.match(r"([a-zA-Z][\w+.-]*)://", text)
+    if scheme is None:
+        if "=" in text:
+            return parse_keywords(text)
+        raise ConfigError(f"TRACKER_DSN has no scheme; {VALID_FORMS}")
+    name = scheme[1].lower()
+    if name == "sqlite":
+        return parse_sqlite(text)
+    if name in ("postgresql", "postgres"):
+        return parse_url(text)
+    raise ConfigError(f"TRACKER_DSN has the unknown scheme {name!r}; {VALID_FORMS}")
+
+
+def parse_sqlite(text: str) -> Dsn:
+    path, _, options = text[len("sqlite://") :].partition("?")
+    if options:
+        raise ConfigError(f"TRACKER_DSN: SQLite takes no option {options.partition('=')[0]!r}; {VALID_FORMS}")
+    if not path.startswith("/") or path == "/":
+        raise ConfigError(f"TRACKER_DSN names no SQLite file: sqlite:// is followed by three or four slashes; {VALID_FORMS}")
+    path = unquote(path[1:])
+    if path == ":memory:":
+        return Dsn("sqlite", path, "sqlite:///:memory:")
+    absolute = os.path.abspath(os.path.expanduser(path))
+    return Dsn("sqlite", absolute, f"sqlite:///{absolute}")
+
+
+def parse_url(text: str) -> Dsn:
+    broken = ConfigError(f"TRACKER_DSN is not a valid Postgres URL (escape special characters as %XX); {VALID_FORMS}")
+    try:
+        parts = urlsplit(text)
+        options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        ports = [int(port) for port in re.findall(r":(\d*)(?:,|$)", parts.netloc.rpartition("@")[2]) if port]
+    except ValueError:
+        raise broken from None
+    if parts.fragment or any(not 0 < port < 65536 for port in ports) or re.search(r":[^\]\d,][^\]]*$", parts.netloc.rpartition("@")[2]):
+        raise broken
+    check_keywords(name for name, _ in options)
+    account, at, hosts = parts.netloc.rpartition("@")
+    shown_query = "&".join(f"{name}={quote(value)}" for name, value in sorted(options) if name not in SECRET_KEYWORDS)
+    shown = f"postgresql://{account.partition(':')[0]}{at}{hosts}{parts.path}" + (f"?{shown_query}" if shown_query else "")
+    return Dsn("postgresql", re.sub(r"^\w+://", "postgresql://", text), shown)
+
+
+def parse_keywords(text: str) -> Dsn:
+    pairs: dict[str, str] = {}
+    rest = text
+    while rest:
+        match = re.match(r"\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s\\']|\\.)*))(?:\s+|$)", rest)
+        if match is None:
+            raise ConfigError(f"TRACKER_DSN is not a valid libpq keyword string; {VALID_FORMS}")
+        value = match[2] if match[2] is not None else match[3]
+        pairs[match[1]] = re.sub(r"\\(.)", r"\1", value)
+        rest = rest[match.end() :]
+    check_keywords(pairs)
+    shown = " ".join(f"{name}={value!r}" for name, value in sorted(pairs.items()) if name not in SECRET_KEYWORDS)
+    return Dsn("postgresql", text, shown)
+
+
+def check_keywords(names: Iterable[str]) -> None:
+    for name in names:
+        if name not in LIBPQ_KEYWORDS:
+            raise ConfigError(f"TRACKER_DSN has the unknown option {name!r}; {VALID_FORMS}")
+
+
+def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where this user's SQLite file and spool live: XDG on Linux, Application Support on macOS."""
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "usage-tracker"
+    return Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "usage-tracker"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All that can be set. Each field has an environment variable of the same name: TRACKER_ and the name in capitals."""
+
+    dsn: Dsn | None = None
+    """The store; None only where shipping is off, or where the DSN could not be used."""
+    spool_dir: Path
+    """The folder of this store's journal segments."""
+    ship: bool = True
+    """Whether this process may ship; off where a sidecar (`usage-tracker ship`) does."""
+    app: str
+    project: str | None = None
+    team: str | None = None
+    user: str | None = None
+    session: str | None = None
+    tags: tuple[str, ...] = ()
+    sdks: tuple[str, ...] | None = None
+    """The SDKs to patch; None: every one that we know and that is installed."""
+    exit_timeout: float = 2.0
+    """Seconds that a normal exit may wait for the store."""
+    spool_max_bytes: int = 1 << 30
+    """Bound of the spool folder; beyond it new events are dropped and counted."""
+    batch_size: int = 5000
+    batch_seconds: float = 1.0
+    """The longest that an event waits for its batch to fill."""
+    host: str
+    fingerprint_key: str = "usage_tracker"
+    """Keys the fingerprint of API keys; set the same one on all hosts to make it unguessable and comparable."""
+
+
+def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) -> Settings:
+    """Settings from arguments, then TRACKER_* variables, then defaults. Raises ConfigError."""
+
+    def said(name: str) -> str | None:
+        value = arguments.get(name)
+        if value is None:
+            return environ.get(f"TRACKER_{name.upper()}") or None
+        return value if isinstance(value, str) else str(value)
+
+    def number(name: str, default: float, least: float) -> float:
+        text = said(name)
+        if text is None:
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value < float("inf"):
+            raise ConfigError(f"TRACKER_{name.upper()}={text!r} is not a number of at least {least:g}")
+        return value
+
+    def words(name: str) -> tuple[str, ...] | None:
+        value = arguments.get(name)
+        if value is not None and not isinstance(value, str) and isinstance(value, Iterable):
+            return tuple(str(word).strip() for word in value if str(word).strip())
+        text = said(name)
+        return None if text is None else tuple(word.strip() for word in text.split(",") if word.strip())
+
+    def switch(name: str, default: bool) -> bool:
+        text = said(name)
+        if text is None:
+            return default
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off"):
+            return False
+        raise ConfigError(f"TRACKER_{name.upper()}={text!r} is neither on nor off")
+
+    app = said("app") or environ.get("OTEL_SERVICE_NAME") or default_app()
+    ship = switch("ship", True)
+    dsn_text = said("dsn")
+    dsn = parse_dsn(dsn_text) if dsn_text else default_dsn(environ) if ship else None
+    spool_dir = said("spool_dir")
+    return Settings(
+        dsn=dsn,
+        spool_dir=Path(spool_dir).expanduser() if spool_dir else default_spool(dsn, app, environ),
+        ship=ship,
+        app=app,
+        project=said("project"),
+        team=said("team"),
+        user=said("user"),
+        session=said("session"),
+        tags=words("tags") or (),
+        sdks=words("sdks"),
+        exit_timeout=number("exit_timeout", Settings.exit_timeout, 0),
+        spool_max_bytes=int(number("spool_max_bytes", Settings.spool_max_bytes, 1 << 20)),
+        batch_size=int(number("batch_size", Settings.batch_size, 1)),
+        batch_seconds=number("batch_seconds", Settings.batch_seconds, 0.01),
+        host=said("host") or socket.gethostname(),
+        fingerprint_key=said("fingerprint_key") or Settings.fingerprint_key,
+    )
+
+
+def default_dsn(environ: Mapping[str, str] = os.environ) -> Dsn:
+    """The SQLite file under the user's data folder."""
+    path = data_folder(environ) / "usage.db"
+    return Dsn("sqlite", str(path), f"sqlite:///{path}")
+
+
+def default_spool(dsn: Dsn | None, app: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """A folder for each store; events of an app whose DSN can't be used wait in a folder of that app's own."""
+    name = dsn.identity if dsn else f"unassigned-{hashlib.blake2b(app.encode(), digest_size=8).hexdigest()}"
+    return data_folder(environ) / "spool" / name
+
+
+def default_app() -> str:
+    """The name of the program that runs: its script or module, as the process list would show it."""
+    main = sys.argv[0] if sys.argv and sys.argv[0] not in ("", "-c", "-m") else "python"
+    path = Path(main)
+    return path.parent.name if path.name == "__main__.py" else path.name

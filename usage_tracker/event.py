@@ -1,0 +1,175 @@
+"""The one record: what a finished call used, who made it, what it cost; its wire form and its columns.
+
+Token counts follow OpenTelemetry's GenAI conventions: a total includes its parts, and the parts are disjoint.
+None means unknown; it is never written as 0.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+Status = Literal["ok", "error", "cancelled", "abandoned"]
+
+Figures = dict[str, "int | float | str | bool | None | Figures | list[Figures]"]
+"""A provider's usage object with its figures and short words only, as it was sent."""
+
+
+class Usage(msgspec.Struct, array_like=True, kw_only=True):
+    """Token and unit counts of one call.
+
+    Wire form: an array in this order, so a field may only ever be added at the end.
+    """
+
+    input_tokens: int | None = None
+    """All of the prompt: cached, cache-written, audio, image and tool-use tokens included."""
+    output_tokens: int | None = None
+    """All that was generated: reasoning, audio and image tokens included."""
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    """All cache writes, of every lifetime."""
+    cache_write_1h_tokens: int | None = None
+    """The part of `cache_write_tokens` that is kept for an hour."""
+    reasoning_tokens: int | None = None
+    input_audio_tokens: int | None = None
+    output_audio_tokens: int | None = None
+    input_image_tokens: int | None = None
+    output_image_tokens: int | None = None
+    tool_tokens: int | None = None
+    """The part of `input_tokens` that the provider's own tools added to the prompt."""
+    units: dict[str, float] | None = None
+    """What is billed but isn't a token: kind (images, seconds, characters, searches) to count."""
+    estimated: bool = False
+    """The counts are somebody's estimate, not the provider's own."""
+
+    def known(self) -> bool:
+        """Whether any token total is known."""
+        return self.input_tokens is not None or self.output_tokens is not None
+
+
+class Origin(msgspec.Struct, array_like=True, kw_only=True, frozen=True):
+    """Where a call came from: what repeats from call to call, written once per journal segment."""
+
+    provider: str | None = None
+    sdk: str
+    base_host: str | None = None
+    api_key: str | None = None
+    """A fingerprint: keyed hash and last four characters, never the key."""
+    app: str | None = None
+    project: str | None = None
+    team: str | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+    tags: tuple[str, ...] = ()
+    host: str | None = None
+    pid: int | None = None
+
+
+class UsageEvent(msgspec.Struct, array_like=True, kw_only=True):
+    """One finished call. Wire form: an array in this order, so a field may only ever be added at the end."""
+
+    started_at: int
+    """Nanoseconds since 1970, UTC."""
+    duration_ms: float
+    """Until the answer was complete, by a monotonic clock."""
+    ttft_ms: float | None = None
+    """Until the first chunk of a stream."""
+    operation: str
+    request_model: str | None = None
+    model: str | None = None
+    """The model as the provider named it in its answer."""
+    service_tier: str | None = None
+    """The tier that the provider says it served with."""
+    streamed: bool = False
+    response_id: str | None = None
+    status: Status = "ok"
+    error_type: str | None = None
+    http_status: int | None = None
+    attempts: int = 1
+    """HTTP requests that the SDK made for this call, its retries included."""
+    usage: Usage = msgspec.field(default_factory=Usage)
+    raw: Figures | None = None
+    """The column `usage`: the provider's usage object, figures only."""
+    reported_cost: str | None = None
+    """US dollars as the provider or gateway stated them, a decimal number."""
+
+
+class CostLine(NamedTuple):
+    """`count` x `price` dollars; a call's cost is the sum of its lines."""
+
+    unit: str
+    count: Decimal
+    price: Decimal
+    """US dollars for one unit."""
+
+
+class Cost(NamedTuple):
+    """What a call cost, or why that is not known."""
+
+    amount: Decimal | None = None
+    """US dollars, at most 12 decimal places; None: unknown."""
+    lines: tuple[CostLine, ...] = ()
+    source: str | None = None
+    version: str | None = None
+    flags: tuple[str, ...] = ()
+    """`unpriced`, `tier_unpriced`, `tool_unpriced`."""
+
+
+class PricedEvent(NamedTuple):
+    """An event on its way into a store."""
+
+    event_id: UUID
+    origin: Origin
+    event: UsageEvent
+    cost: Cost
+
+
+class Stretch(NamedTuple):
+    """The bytes of one journal segment that a batch covers."""
+
+    segment: UUID
+    start: int
+    """The position that the store must have for this segment; its first position is 0."""
+    end: int
+    events: int
+
+
+class Batch(NamedTuple):
+    """Events and the stretches of journal that they were read from, stored together or not at all."""
+
+    stretches: list[Stretch]
+    events: list[PricedEvent]
+
+
+COLUMNS: tuple[str, ...] = (
+    "event_id", "started_at", "duration_ms", "ttft_ms",
+    "provider", "sdk", "operation", "request_model", "model", "service_tier", "streamed", "base_host", "response_id",
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
+    "reasoning_tokens", "input_audio_tokens", "output_audio_tokens", "input_image_tokens", "output_image_tokens",
+    "tool_tokens", "units", "estimated",
+    "cost", "cost_parts", "price_source", "price_version", "reported_cost", "cost_flags",
+    "app", "project", "team", "user_id", "session_id", "tags", "api_key", "host", "pid",
+    "status", "error_type", "http_status", "attempts",
+    "usage",
+)  # fmt: skip
+"""The columns of the view `events`, in order, in every store."""
+
+
+def flatten(priced: PricedEvent) -> Mapping[str, object]:
+    """The event as {column: value}, in the order of COLUMNS; times in nanoseconds, money as Decimal."""
+    event, origin, cost = priced.event, priced.origin, priced.cost
+    found: dict[str, object] = {
+        "event_id": priced.event_id,
+        "cost": cost.amount,
+        "cost_parts": cost.lines,
+        "price_source": cost.source,
+        "price_version": cost.version,
+        "cost_flags": cost.flags,
+        "usage": event.raw,
+    }
+    for part in (event.usage, origin, event):
+        for name in part.__struct_fields__:
+            found.setdefault(name, getattr(part, name))
+    return {name: found[name] for name in COLUMNS}

@@ -1,0 +1,71 @@
+"""The one place where an error of ours is caught, so that an app never sees it.
+
+Everything that runs on behalf of a host's call runs inside `guarded`. It swallows `Exception` (never `BaseException`: a
+cancelled task, an interrupt or an exit belongs to the host), counts it, and logs one line a minute for each place.
+"""
+
+import logging
+import time
+from collections import Counter
+from types import TracebackType
+
+logger = logging.getLogger("usage_tracker")
+
+QUIET_SECONDS = 60.0
+
+errors: Counter[str] = Counter()
+"""How often each place failed since the process started."""
+
+last_error: str | None = None
+
+
+class Guard:
+    """A reusable context manager for one place in our code: `with guarded("extract"): …`."""
+
+    __slots__ = ("_place", "_quiet_until")
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._quiet_until = 0.0
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if error is None or not isinstance(error, Exception):
+            return False
+        report(self, error)
+        return True
+
+
+def count(guard: Guard, error: Exception) -> None:
+    """Count the error and, at most once a minute for each place, log it. Messages of errors may hold what users typed, so
+    only the error's type and line go to the log; DEBUG level adds the traceback."""
+    global last_error
+    errors[guard._place] += 1
+    line = error.__traceback__
+    while line is not None and line.tb_next is not None:
+        line = line.tb_next
+    where = f"{line.tb_frame.f_code.co_filename}:{line.tb_lineno}" if line is not None else "?"
+    last_error = f"{guard._place}: {type(error).__name__} at {where}"
+    now = time.monotonic()
+    if now >= guard._quiet_until:
+        guard._quiet_until = now + QUIET_SECONDS
+        logger.warning("%s; your application is not affected, but an event may be incomplete", last_error)
+        logger.debug("traceback of the error above", exc_info=error)
+
+
+report = count
+"""What is done with a guarded error. The test suite replaces it, so that a guarded error fails the test."""
+
+guards: dict[str, Guard] = {}
+
+
+def guarded(place: str) -> Guard:
+    """The guard of that place; one object each, so that a guarded block allocates nothing."""
+    found = guards.get(place)
+    if found is None:
+        found = guards.setdefault(place, Guard(place))
+    return found

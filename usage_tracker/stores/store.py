@@ -1,0 +1,66 @@
+"""What a store can do, and which kinds there are."""
+
+from collections.abc import Collection, Iterator, Sequence
+from importlib import import_module
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from usage_tracker.config import Dsn
+from usage_tracker.errors import ConfigError
+from usage_tracker.event import Batch
+
+
+class Dialect(NamedTuple):
+    """The few words in which the stores' SQL differs; everything else is written once."""
+
+    name: str
+    prefix: str
+    """Goes before each table's name: `usage_tracker.` or nothing."""
+    placeholder: str
+    """`%s` or `?`."""
+
+
+class Store(Protocol):
+    """A place for events that keeps each exactly once.
+
+    Errors: StoreUnavailable (try later), EventsRefused (the content), SchemaError (needs `usage-tracker migrate`). Not
+    thread-safe: one thread at a time.
+    """
+
+    dialect: Dialect
+
+    def migrate(self) -> list[str]:
+        """Bring the schema up to date; the names of the migrations that were applied. Safe from many processes at once."""
+
+    def positions(self, segments: Collection[UUID]) -> dict[UUID, int]:
+        """How far each segment is stored, in bytes; segments that the store has never seen are left out."""
+
+    def write(self, batch: Batch) -> bool:
+        """Store the batch and move its segments' positions, in one transaction.
+
+        False: a position was not where the batch starts (another leader stored it, or our last commit did arrive);
+        nothing was written, so read `positions` again.
+        """
+
+    def compact(self) -> int:
+        """Fold what writers appended into the rollups; how many rows were folded. 0 where another process does it."""
+
+    def select(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
+        """Read rows. Timestamps come as aware datetimes or, in SQLite, as the column holds them."""
+
+    def close(self) -> None: ...
+
+
+KINDS = {
+    "postgresql": ("usage_tracker.stores.postgres", "PostgresStore"),
+    "sqlite": ("usage_tracker.stores.sqlite", "SqliteStore"),
+}
+
+
+def open_store(dsn: Dsn) -> Store:
+    """The store of that address, not connected yet: the first request connects. Imports its driver here."""
+    if dsn.scheme not in KINDS:
+        raise ConfigError(f"there is no store for {dsn.scheme}://")
+    module, name = KINDS[dsn.scheme]
+    store: Store = getattr(import_module(module), name)(dsn)
+    return store
