@@ -8,6 +8,7 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, Literal, NamedTuple, TypeVar
 
 MAX_TAG_LENGTH = 256
+MAX_TAGS = 64
 
 AnyFunction = TypeVar("AnyFunction", bound=Any)
 
@@ -33,8 +34,8 @@ class Attribution(NamedTuple):
 
 
 def merge_tags(*groups: Iterable[str]) -> tuple[str, ...]:
-    """All tags in order, each once."""
-    return tuple(dict.fromkeys(tag for group in groups for tag in group))
+    """All tags in order, each once; at most MAX_TAGS."""
+    return tuple(dict.fromkeys(tag for group in groups for tag in group))[:MAX_TAGS]
 
 
 def clean_tags(tags: Iterable[object]) -> tuple[str, ...]:

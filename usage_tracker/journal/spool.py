@@ -1,0 +1,289 @@
+"""The spool folder: segments of all processes of one user on one host that share a store.
+
+A segment belongs to the process that holds its lock (flock). A segment whose lock is free has ended: its process has closed
+it or has died, and the leader ships what is left in it and deletes it. The leader is whoever holds `leader.lock`.
+"""
+
+import errno
+import fcntl
+import mmap
+import os
+import select
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from usage_tracker.errors import UsageTrackerError
+from usage_tracker.event import PricedEvent, flatten
+from usage_tracker.journal.segment import ANY_STORE, HEADER_SIZE, STORED, STORED_AT, Header, Segment, SegmentReader
+
+FIRST_SEGMENT = 1 << 20
+"""Most processes are short; a long one gets larger segments after its first."""
+LARGEST_SEGMENT = 8 << 20
+SUFFIX = ".seg"
+KEPT_ASIDE_MAX = 64 << 20
+
+
+class SpoolFull(UsageTrackerError):
+    """The folder has reached its bound."""
+
+
+class SpoolUnusable(UsageTrackerError):
+    """The folder can't be used safely: it is a symbolic link or belongs to somebody else."""
+
+
+class FileSource:
+    """A segment's bytes, read from its file. Reads, unlike a mapping, survive that the file is truncated."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def read(self, offset: int, size: int) -> bytes:
+        return os.pread(self.descriptor, size, offset)
+
+
+class OwnFile:
+    """A segment's file while its writer lives: the open descriptor holds the lock."""
+
+    def __init__(self, path: Path, descriptor: int, segment: Segment) -> None:
+        self.path = path
+        self.segment = segment
+        self._descriptor = descriptor
+
+    def close(self) -> None:
+        """First no thread can append, then the lock is free."""
+        self.segment.close()
+        os.close(self._descriptor)
+
+
+class SharedFile:
+    """A segment's file as the leader sees it."""
+
+    def __init__(self, path: Path, descriptor: int, header: Header) -> None:
+        self.path = path
+        self.reader = SegmentReader(FileSource(descriptor), header)
+        self._descriptor = descriptor
+        self._ended = False
+
+    def ended(self) -> bool:
+        """Whether its writer has closed it or is dead. From then on it stays so: we hold its lock."""
+        if not self._ended:
+            self._ended = lock(self._descriptor)
+        return self._ended
+
+    def confirm(self, position: int, events: int) -> None:
+        """Tell the writer what is stored, so that its `flush()` can return."""
+        os.pwrite(self._descriptor, STORED.pack(position, events), STORED_AT)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def delete(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+
+def lock(descriptor: int) -> bool:
+    """Whether the lock could be had at once."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+class Spool:
+    """The folder and what is done with it. Raises OSError where the file system refuses."""
+
+    def __init__(self, folder: Path, store: bytes = ANY_STORE, max_bytes: int = 1 << 30) -> None:
+        self.folder = folder
+        self.store = store
+        """The identity of the store that this folder's events are for."""
+        self.max_bytes = max_bytes
+        self._leading: int | None = None
+        self._bell: int | None = None
+
+    def prepare(self) -> None:
+        """Make the folder, private to this user. Raises SpoolUnusable for a folder that others could tamper with."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = os.lstat(self.folder)
+        if not stat.S_ISDIR(found.st_mode):
+            raise SpoolUnusable(f"{self.folder} is not a folder; set TRACKER_SPOOL_DIR to one of your own")
+        if found.st_uid != os.geteuid():
+            raise SpoolUnusable(f"{self.folder} belongs to another user; set TRACKER_SPOOL_DIR to a folder of your own")
+
+    def create(self, size: int) -> OwnFile:
+        """A new, locked segment. Its blocks are allocated now: in a sparse file a full disk would kill the app by SIGBUS.
+
+        Raises SpoolFull at the folder's bound, OSError on a full or read-only disk.
+        """
+        size = max(HEADER_SIZE + (1 << 16), min(size, self.max_bytes // 8))
+        self.prepare()
+        if self.size() + size > self.max_bytes:
+            raise SpoolFull(f"{self.folder} holds {self.max_bytes} bytes, its bound (TRACKER_SPOOL_MAX_BYTES)")
+        identity = uuid4()
+        path = self.folder / f"{identity}{SUFFIX}"
+        unready = path.with_suffix(".new")
+        descriptor = os.open(unready, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            allocate(descriptor, size)
+            buffer = mmap.mmap(descriptor, size)
+            segment = Segment(buffer, self.store, os.getpid(), identity)
+            os.rename(unready, path)
+        except OSError:
+            os.close(descriptor)
+            unready.unlink(missing_ok=True)
+            raise
+        return OwnFile(path, descriptor, segment)
+
+    def size(self) -> int:
+        """Bytes that the segments take."""
+        return sum(entry.stat().st_size for entry in self._entries())
+
+    def segments(self) -> list[Path]:
+        """The segments' files, oldest first as far as the file system tells."""
+        return [Path(entry.path) for entry in sorted(self._entries(), key=lambda entry: entry.stat().st_ctime_ns)]
+
+    def _entries(self) -> list[os.DirEntry[str]]:
+        with suppress(FileNotFoundError), os.scandir(self.folder) as entries:
+            return [entry for entry in entries if entry.name.endswith(SUFFIX)]
+        return []
+
+    def open(self, path: Path) -> SharedFile | None:
+        """A segment for reading; None where it is gone, is not a segment that we can read, or is for another store."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return None
+        header = Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
+        if header is None or header.store not in (self.store, ANY_STORE):
+            os.close(descriptor)
+            return None
+        return SharedFile(path, descriptor, header)
+
+    def lead(self) -> bool:
+        """Try to become the leader; True also where we are already."""
+        if self._leading is None:
+            self.prepare()
+            descriptor = os.open(self.folder / "leader.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if not lock(descriptor):
+                os.close(descriptor)
+                return False
+            self._leading = descriptor
+            self.say("leading")
+            self.open_bell()
+        return True
+
+    def say(self, state: str) -> None:
+        """Note for others what the leader is about: `leading`, or `waiting` while the store is away."""
+        if self._leading is not None:
+            os.ftruncate(self._leading, 0)
+            os.pwrite(self._leading, f"{os.getpid()} {state}\n".encode(), 0)
+
+    def leader(self) -> tuple[int, str] | None:
+        """The pid and state of the leader at work; None where nobody leads."""
+        try:
+            descriptor = os.open(self.folder / "leader.lock", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            if lock(descriptor):
+                return None
+            pid, _, state = os.pread(descriptor, 100, 0).decode("ascii", "replace").strip().partition(" ")
+            return (int(pid), state) if pid.isdigit() else None
+        finally:
+            os.close(descriptor)
+
+    def resign(self) -> None:
+        """Stop leading: another process may at once."""
+        for descriptor in (self._leading, self._bell):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._leading = self._bell = None
+
+    def open_bell(self) -> None:
+        """A named pipe by which other processes wake the leader; without it they wait for its next round."""
+        path = self.folder / "bell"
+        with suppress(OSError):
+            if not path.exists():
+                os.mkfifo(path, 0o600)
+            self._bell = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def ring(self) -> None:
+        """Wake the leader, if there is one."""
+        with suppress(OSError):
+            descriptor = os.open(self.folder / "bell", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                os.write(descriptor, b"!")
+            finally:
+                os.close(descriptor)
+
+    def listen(self, seconds: float) -> bool:
+        """The leader's pause, until the bell rings. False where this spool has no bell and nothing was waited for."""
+        if self._bell is None:
+            return False
+        select.select([self._bell], [], [], seconds)
+        with suppress(BlockingIOError):
+            while os.read(self._bell, 4096):
+                pass
+        return True
+
+    def keep_aside(self, segment: str, corrupt: list[tuple[int, bytes]]) -> None:
+        """Keep unreadable bytes for a look, up to KEPT_ASIDE_MAX for the folder."""
+        folder = self.folder / "corrupt"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        kept = sum(entry.stat().st_size for entry in os.scandir(folder))
+        for position, content in corrupt:
+            if kept + len(content) <= KEPT_ASIDE_MAX:
+                (folder / f"{segment}-{position}.bin").write_bytes(content)
+                kept += len(content)
+
+    def refuse(self, priced: PricedEvent, reason: str) -> None:
+        """Write an event that the store refuses to the dead-letter file, as one JSON line with the reason."""
+        import json
+
+        line = json.dumps({"reason": reason, **flatten(priced)}, default=str, ensure_ascii=False)
+        with open(self.folder / "refused.jsonl", "a", encoding="utf-8", errors="replace") as letters:
+            letters.write(line + "\n")
+
+    def take_over(self, other: Path) -> int:
+        """Move the ended segments of another folder here; how many. For events that waited for a usable DSN."""
+        if not other.is_dir() or other == self.folder:
+            return 0
+        self.prepare()
+        moved = 0
+        for path in Spool(other).segments():
+            with opened(path) as descriptor:
+                if lock(descriptor):
+                    os.rename(path, self.folder / path.name)
+                    moved += 1
+        with suppress(OSError):
+            other.rmdir()
+        return moved
+
+    def forget(self) -> None:
+        """In a forked child: what was open belongs to the parent. Closing our copies leaves its locks as they are."""
+        self.resign()
+
+
+def allocate(descriptor: int, size: int) -> None:
+    """Reserve a file's blocks. Raises OSError (ENOSPC) where the disk is full."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        # macOS has no posix_fallocate in Python: writing zeros reserves the blocks as well.
+        os.pwrite(descriptor, bytes(size), 0)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
