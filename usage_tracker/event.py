@@ -6,15 +6,15 @@ None means unknown; it is never written as 0.
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 Status = Literal["ok", "error", "cancelled", "abandoned"]
 
-Figures = dict[str, "int | float | str | bool | None | Figures | list[Figures]"]
-"""A provider's usage object with its figures and short words only, as it was sent."""
+Figures = dict[str, Any]
+"""A provider's usage object with its numbers and short words only, nested as it was sent."""
 
 
 class Usage(msgspec.Struct, array_like=True, kw_only=True):
