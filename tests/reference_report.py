@@ -1,0 +1,139 @@
+"""What a report must say, computed the slow way: one event after the other, out of the view `events`."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from usage_tracker.report import Condition, Query, Report
+from usage_tracker.stores import Store
+
+Event = dict[str, Any]
+NAMES = {"user": "user_id", "session": "session_id"}
+COLUMNS = (
+    "started_at, status, estimated, duration_ms, ttft_ms, cost, reported_cost, cost_flags, tags, "
+    "provider, request_model, model, operation, sdk, service_tier, "
+    "app, project, team, user_id, session_id, api_key, host, "
+    "input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens"
+)
+
+
+def read_view(store: Store) -> list[Event]:
+    """All events of the view, in one form for both stores."""
+    names = COLUMNS.split(", ")
+    rows = store.select(f"SELECT {COLUMNS} FROM {store.dialect.prefix}events")
+    return [tidy(dict(zip(names, row, strict=True))) for row in rows]
+
+
+def tidy(event: Event) -> Event:
+    for name in ("cost", "reported_cost"):
+        if isinstance(event[name], float):
+            event[name] = Decimal(repr(event[name])).quantize(Decimal("1e-12"))
+    for name in ("cost_flags", "tags"):
+        if isinstance(event[name], str):
+            event[name] = json.loads(event[name])
+    if isinstance(event["started_at"], str):
+        event["started_at"] = datetime.fromisoformat(event["started_at"])
+    return event
+
+
+def values(event: Event, dimension: str, query: Query) -> list[Any]:
+    """What the event counts under."""
+    local = event["started_at"].astimezone(query.tz)
+    day = local.date()
+    offset = local.utcoffset()
+    assert offset is not None
+    match dimension:
+        case "hour":
+            return [local.replace(minute=0, second=0, microsecond=0, tzinfo=timezone(offset), fold=0)]
+        case "day":
+            return [day]
+        case "week":
+            return [day - timedelta(days=day.weekday())]
+        case "month":
+            return [day.replace(day=1)]
+        case "tag":
+            return list(event["tags"]) or [None]
+        case "model":
+            return [event["request_model"] if event["model"] is None else event["model"]]
+        case _:
+            return [event[NAMES.get(dimension, dimension)]]
+
+
+def meets(event: Event, condition: Condition, query: Query) -> bool:
+    found = values(event, condition.dimension, query)
+    if condition.pattern is None:
+        return (found == [None]) == condition.equal
+    tokens = re.findall(r"\\.|.", condition.pattern, re.DOTALL)
+    regex = "".join({"*": ".*", "?": "."}.get(token, re.escape(token[-1])) for token in tokens)
+    matches = [value is not None and re.fullmatch(regex, value, re.DOTALL) is not None for value in found]
+    return any(matches) == condition.equal
+
+
+def expected_groups(events: Iterable[Event], query: Query) -> dict[tuple[Any, ...], list[Event]]:
+    groups: dict[tuple[Any, ...], list[Event]] = {}
+    for event in events:
+        groups_of: list[tuple[Any, ...]] = [()]
+        for dimension in query.by:
+            groups_of = [(*group, value) for group in groups_of for value in values(event, dimension, query)]
+        for group in groups_of:
+            groups.setdefault(group, []).append(event)
+    return groups
+
+
+def expected_figures(events: list[Event]) -> dict[str, Any]:
+    def known(name: str) -> list[Any]:
+        return [event[name] for event in events if event[name] is not None]
+
+    counted = [event for event in events if event["input_tokens"] is not None or event["output_tokens"] is not None]
+
+    def tokens(name: str) -> int | None:
+        return sum(known(name)) if counted or not events else None
+
+    durations, first_chunks = known("duration_ms"), known("ttft_ms")
+    return {
+        "calls": len(events),
+        "errors": sum(event["status"] == "error" for event in events),
+        "counted": len(counted),
+        "estimated": sum(bool(event["estimated"]) for event in events),
+        "unpriced": sum("unpriced" in event["cost_flags"] for event in events),
+        "input_tokens": tokens("input_tokens"),
+        "cache_read_tokens": tokens("cache_read_tokens"),
+        "cache_write_tokens": tokens("cache_write_tokens"),
+        "output_tokens": tokens("output_tokens"),
+        "reasoning_tokens": tokens("reasoning_tokens"),
+        "cost": sum(known("cost"), Decimal(0)) if known("cost") or not events else None,
+        "reported_cost": sum(known("reported_cost"), Decimal(0)) if known("reported_cost") else None,
+        "mean_duration_ms": approx(sum(durations) / len(events)) if events else None,
+        "mean_ttft_ms": approx(sum(first_chunks) / len(first_chunks)) if first_chunks else None,
+    }
+
+
+def approx(value: float) -> Any:
+    """Postgres keeps an event's durations with 24 bits."""
+    return pytest.approx(value, rel=1e-5)
+
+
+def check(report: Report, events: list[Event]) -> None:
+    """Hold a report against all events of its store."""
+    query = report.query
+    chosen = [
+        event
+        for event in events
+        if (query.since is None or event["started_at"] >= query.since)
+        and (query.until is None or event["started_at"] < query.until)
+        and all(meets(event, condition, query) for condition in query.where)
+    ]
+    expected = {group: expected_figures(found) for group, found in expected_groups(chosen, query).items()}
+    found = {row.group: figures(row) for row in report.rows}
+    assert found == expected
+    assert figures(report.total) == expected_figures(chosen)
+
+
+def figures(row: Any) -> dict[str, Any]:
+    return {name: value for name, value in asdict(row).items() if name != "group"}

@@ -1,0 +1,153 @@
+"""The commands by name, each imported when it is used, and what is the same for all: help, errors, exit codes.
+
+Exit codes: 0 done, 1 an error, 2 a wrong command line, 130 interrupted.
+"""
+
+import difflib
+import importlib.metadata
+import traceback
+from importlib import import_module
+from typing import Any, NamedTuple, cast
+
+import click
+
+from usage_tracker.errors import UsageTrackerError
+
+
+class Place(NamedTuple):
+    """Where a command is, and its line in the list of commands."""
+
+    module: str
+    attribute: str
+    summary: str
+
+
+COMMANDS: dict[str, Place] = {
+    "demo": Place(
+        "usage_tracker.cli.demo", "demo", "Real calls of an SDK to a local stand-in, and the report on them."
+    ),
+    "run": Place("usage_tracker.cli.run", "run", "Run a Python program with its calls recorded."),
+    "report": Place("usage_tracker.cli.report", "report", "Who used what, and what it cost."),
+    "events": Place("usage_tracker.cli.events", "events", "The calls one by one, the newest first."),
+    "doctor": Place("usage_tracker.cli.doctor", "doctor", "Find what is wrong, and how to mend it."),
+    "ship": Place("usage_tracker.cli.ship", "ship", "Move events from the journal to the store."),
+    "migrate": Place("usage_tracker.cli.migrate", "migrate", "Bring the store's schema up to date."),
+}
+
+HELP = """Records what every call to a language model used and cost, in your own database.
+
+\b
+Type first:
+  usage-tracker demo                    a few calls to a local stand-in, and the report on them
+  usage-tracker run -- python app.py    record the calls of your program as it is
+  usage-tracker report                  the month to date by model
+
+\b
+Examples:
+  usage-tracker report --by project,model --since last-month --until last-month
+  usage-tracker report --by day --since 7d --where app=web --where 'model!=gpt-*' -o csv
+  usage-tracker events --where status=error --limit 5
+
+\b
+Environment:
+  TRACKER_DSN        the store: postgresql://user@host/database or sqlite:////path/usage.db;
+                     unset: an SQLite file in your user's data folder
+  TRACKER_TZ         the time zone of reports, such as Europe/Berlin; unset: UTC
+  TRACKER_APP, TRACKER_PROJECT, TRACKER_TEAM, TRACKER_USER, TRACKER_TAGS
+                     who the calls of a program are for
+  NO_COLOR           no colours in tables
+
+Data goes to stdout, all else to stderr. Exit codes: 0 done, 1 an error, 2 a wrong command line."""
+
+
+class Failure(click.ClickException):
+    """An error of ours, shown as its sentence; exit code 1."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called. None is imported to list them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        command = cast(click.Command, getattr(import_module(place.module), place.attribute))
+        if not any(option.name == DEBUG.name for option in command.params):
+            command.params.append(DEBUG)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.summary) for name, place in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(COMMANDS)}."
+            raise click.UsageError(f"{args[0]!r} is not a command; {meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UsageTrackerError as error:
+            if ctx.meta.get(DEBUG_KEY):
+                click.echo(traceback.format_exc(), err=True, nl=False)
+            raise Failure(str(error)) from error
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(130) from None
+
+
+DEBUG_KEY = "usage_tracker.debug"
+
+
+def remember_debug(ctx: click.Context, _: click.Parameter, chosen: bool) -> None:
+    if chosen:
+        ctx.meta[DEBUG_KEY] = True
+
+
+DEBUG = click.Option(
+    ["--debug"], is_flag=True, expose_value=False, callback=remember_debug, help="Show the traceback of an error."
+)
+"""Understood before and after the name of every command."""
+
+
+def show_version(ctx: click.Context, _: click.Parameter, chosen: bool) -> None:
+    if not chosen or ctx.resilient_parsing:
+        return
+    try:
+        version = importlib.metadata.version("usage-tracker-llm")
+    except importlib.metadata.PackageNotFoundError:
+        version = "not installed, run from its source"
+    click.echo(f"usage-tracker {version}")
+    ctx.exit()
+
+
+def show_help(ctx: click.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+main = LazyGroup(
+    "usage-tracker",
+    help=HELP,
+    callback=click.pass_context(show_help),
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    params=[
+        DEBUG,
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=show_version,
+            help="Show the version and exit.",
+        ),
+    ],
+)

@@ -1,0 +1,129 @@
+"""`usage-tracker events`: the calls one by one, the newest first."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, tzinfo
+from itertools import chain, islice
+from typing import Any
+
+import click
+
+from usage_tracker.cli.columns import Column
+from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_duration, show_money
+from usage_tracker.cli.options import Conditions, resolve_range, selection_options
+from usage_tracker.cli.output import emit, say
+from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain
+from usage_tracker.cli.render import show_question
+from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.config import Dsn
+from usage_tracker.event import COLUMNS
+from usage_tracker.report import Query, list_events
+
+Event = dict[str, Any]
+
+
+def as_table(query: Query, events: Iterable[Event]) -> list[str]:
+    from usage_tracker.cli.table import render_table
+
+    return [render_table(f"Calls{show_question(query)}", event_columns(list(events), query.tz), ())]
+
+
+def event_columns(events: list[Event], zone: tzinfo) -> list[Column]:
+    """The columns of a table for people; who a call was for only where somebody said it."""
+    whose = {"project": "Project", "team": "Team", "user_id": "User", "session_id": "Session", "tags": "Tags"}
+    said = {name: header for name, header in whose.items() if any(event[name] for event in events)}
+    return [
+        Column("Time", [show_time(event["started_at"], zone) for event in events], number=True),
+        Column("Provider", [words(event["provider"]) for event in events], rank=3),
+        Column("Model", [words(event["model"] or event["request_model"]) for event in events]),
+        Column("Operation", [words(event["operation"]) for event in events], rank=4),
+        *(Column(header, [words(event[name]) for event in events], rank=5) for name, header in said.items()),
+        Column("Status", [" ".join(filter(None, map(words, outcome(event)))) for event in events]),
+        Column("Input", [show_count(event["input_tokens"]) for event in events], number=True),
+        Column("Output", [show_count(event["output_tokens"]) for event in events], number=True),
+        Column("Took", [show_duration(event["duration_ms"]) for event in events], number=True, rank=2),
+        Column("Cost", show_money(event["cost"] for event in events), number=True, money=True),
+    ]
+
+
+def show_time(moment: datetime, zone: tzinfo) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+
+
+def words(value: str | list[str] | None) -> str:
+    return printable(", ".join(value) if isinstance(value, list) else value) if value else UNKNOWN
+
+
+def outcome(event: Event) -> list[str]:
+    return [event["status"], *([event["error_type"]] if event["error_type"] else [])]
+
+
+def as_json(query: Query, events: Iterable[Event]) -> list[str]:
+    return [json_text({**json_head(query), "currency": "USD", "events": [*map(plain_event, events)]})]
+
+
+def as_jsonl(_: Query, events: Iterable[Event]) -> Iterator[str]:
+    return (json.dumps(plain_event(event), separators=(",", ":")) + "\n" for event in events)
+
+
+def as_csv(_: Query, events: Iterable[Event]) -> Iterator[str]:
+    return csv_lines(COLUMNS, events)
+
+
+def plain_event(event: Event) -> Event:
+    return {name: plain(value) for name, value in event.items()}
+
+
+FORMATS: dict[str, Callable[[Query, Iterable[Event]], Iterable[str]]] = {
+    "table": as_table,
+    "json": as_json,
+    "jsonl": as_jsonl,
+    "csv": as_csv,
+}
+
+
+@click.command(
+    help="""The calls one by one, the newest first.
+
+    \b
+    Ranges and conditions are those of `usage-tracker report`; without --since, it is all there is.
+    json, jsonl and csv have every column, and jsonl and csv are written as they are read.
+
+    \b
+    Examples:
+      usage-tracker events --where status=error
+      usage-tracker events --since 24h --where 'user=u-*' --limit 100
+      usage-tracker events --since 2026-08 --until 2026-08 --limit 0 -o csv > august.csv
+    """
+)
+@selection_options
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="The most calls; 0: all of them."
+)
+@click.option(
+    "-o", "--output", type=click.Choice(list(FORMATS)), default="table", show_default=True, help="The format."
+)
+def events(
+    since: str | None,
+    until: str | None,
+    where: Conditions,
+    zone: tzinfo,
+    dsn: Dsn,
+    limit: int,
+    output: str,
+) -> None:
+    query = Query(*resolve_range(since or "all", until, zone), (), where, zone)
+    first: list[Event] = []
+    remark = f"No calls{show_question(query)}. Try --since all, or fewer conditions."
+    try:
+        with reading(dsn) as store:
+            found = list_events(store, query.since, query.until, where, limit or None)
+            first = list(islice(found, 1))
+            if first:
+                emit(FORMATS[output](query, chain(first, found)))
+    except NothingYet as nothing:
+        remark = str(nothing)
+    if not first:
+        if output != "table":
+            emit(FORMATS[output](query, ()))
+        say(remark)

@@ -1,0 +1,94 @@
+"""Figures, names and times as people read them. What is unknown is a dash; nothing that isn't zero is shown as zero."""
+
+from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta, tzinfo
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+UNKNOWN = "—"
+NONE = "(none)"
+"""The group of calls that have no such value."""
+
+SIGNIFICANT = 2
+"""The least digits that are shown of an amount."""
+EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+
+
+def show_count(count: int | None) -> str:
+    return UNKNOWN if count is None else f"{count:,}"
+
+
+def show_duration(milliseconds: float | None) -> str:
+    if milliseconds is None:
+        return UNKNOWN
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f} ms" if milliseconds >= 9.95 or milliseconds == 0 else f"{milliseconds:.2g} ms"
+    if milliseconds < 99_950:
+        return f"{milliseconds / 1000:.1f} s"
+    return f"{milliseconds / 60_000:,.1f} min"
+
+
+def show_money(amounts: Iterable[Decimal | None]) -> list[str]:
+    """US dollars of one column: cents where amounts are large, more digits where they are small or would look like
+    nothing."""
+    column = list(amounts)
+    largest = max((abs(amount) for amount in column if amount is not None), default=Decimal(0))
+    decimals = 2 if largest >= 10 or largest == 0 else 4 if largest >= Decimal("0.1") else 6
+    return [UNKNOWN if amount is None else show_amount(amount, decimals) for amount in column]
+
+
+def show_amount(amount: Decimal, decimals: int) -> str:
+    if amount:
+        decimals = max(decimals, SIGNIFICANT - 1 - amount.adjusted())
+    rounded = abs(amount).quantize(Decimal(1).scaleb(-decimals), context=EXACT)
+    return f"{'-' if amount < 0 else ''}${rounded:,f}"
+
+
+def align_points(column: list[str]) -> list[str]:
+    """Amounts padded to one width, with their decimal points below each other."""
+    whole = [text.partition(".")[0] for text in column]
+    widest = max(map(len, whole), default=0)
+    padded = [" " * (widest - len(head)) + text for head, text in zip(whole, column, strict=True)]
+    width = max(map(len, padded), default=0)
+    return [text.ljust(width) for text in padded]
+
+
+def exact(amount: Decimal | None) -> str | None:
+    """The amount in digits, without an exponent and without zeros at its end."""
+    if amount is None:
+        return None
+    digits = f"{amount:f}"
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
+
+
+def show_group(value: str | date | datetime | None, unit: str) -> str:
+    """A group's value. `unit`: the dimension that it is of."""
+    if value is None:
+        return NONE
+    if isinstance(value, str):
+        return printable(value)
+    return value.strftime({"hour": "%Y-%m-%d %H:%M %z", "month": "%Y-%m"}.get(unit, "%Y-%m-%d"))
+
+
+def printable(text: str) -> str:
+    """The text with what could act on a terminal (escape sequences, changes of direction, line ends) written out."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else escape(char) for char in text)
+
+
+def escape(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
+def show_range(since: datetime | None, until: datetime | None, zone: tzinfo) -> str:
+    """The range by the zone's clock. Whole days are shown up to the last one that is included."""
+    start, end = (None if moment is None else moment.astimezone(zone) for moment in (since, until))
+    form = "%Y-%m-%d %H:%M"
+    if all(moment is None or moment.time() == time() for moment in (start, end)):
+        form = "%Y-%m-%d"
+        end = None if end is None else end - timedelta(days=1)
+    first = "" if start is None else start.strftime(form)
+    last = "" if end is None else end.strftime(form)
+    if first and last:
+        return first if first == last else f"{first} to {last}"
+    return f"from {first}" if first else f"up to {last}" if last else "all"

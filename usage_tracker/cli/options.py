@@ -1,0 +1,87 @@
+"""The options that reading commands share, and how their values are understood."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+from typing import Any, TypeVar
+
+import click
+
+from usage_tracker.config import Dsn, default_dsn, parse_dsn
+from usage_tracker.report import Condition, Range, parse_condition, parse_range, parse_zone
+
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+
+
+Given = str | tuple[str, ...]
+
+
+def parsed(parse: Callable[[str], object]) -> Callable[[click.Context, click.Parameter, Given], object]:
+    """A callback that reads an option's text, or each of its texts; the parser's ValueError is a sentence for people."""
+
+    def callback(_ctx: click.Context, _param: click.Parameter, given: Given) -> object:
+        try:
+            return parse(given) if isinstance(given, str) else tuple(map(parse, given))
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return callback
+
+
+def choose_dsn(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Dsn:
+    return parse_dsn(text) if text else default_dsn()
+
+
+dsn_option = click.option(
+    "--dsn",
+    envvar="TRACKER_DSN",
+    callback=choose_dsn,
+    metavar="DSN",
+    help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder.",
+)
+
+since_option = click.option(
+    "--since",
+    metavar="WHEN",
+    help="2026-08-31, 2026-08, 2026-08-31T14:30, today, yesterday, this-week, last-week, mtd, "
+    "last-month, ytd, 90m, 24h, 7d, 4w or all.",
+)
+until_option = click.option(
+    "--until", metavar="WHEN", help="The same; the day, month or hour that it names is included. Unset: until now."
+)
+tz_option = click.option(
+    "-z",
+    "--tz",
+    "zone",
+    envvar="TRACKER_TZ",
+    callback=parsed(parse_zone),
+    default="UTC",
+    show_default=True,
+    metavar="ZONE",
+    help="The time zone, such as Europe/Berlin, of all times and days.",
+)
+where_option = click.option(
+    "-w",
+    "--where",
+    multiple=True,
+    callback=parsed(parse_condition),
+    metavar="KEY=VALUE",
+    help="Only calls that are so: model=gpt-4o, 'model=gpt-*', team!=core, project=none. Repeated: all hold.",
+)
+
+
+def selection_options(command: AnyFunction) -> AnyFunction:
+    """--since, --until, --where, --tz and --dsn."""
+    for option in (dsn_option, tz_option, where_option, until_option, since_option):
+        command = option(command)
+    return command
+
+
+def resolve_range(since: str | None, until: str | None, zone: tzinfo) -> Range:
+    """Raises click.UsageError where the words name no range."""
+    try:
+        return parse_range(since, until, zone, datetime.now(UTC))
+    except ValueError as error:
+        raise click.UsageError(f"--since/--until: {error}") from None
+
+
+Conditions = tuple[Condition, ...]

@@ -1,0 +1,64 @@
+"""JSON and CSV for programs: names and exact figures, money as decimal strings, what is unknown null or empty."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+
+from usage_tracker.cli.figures import exact
+from usage_tracker.report import Query
+
+SCHEMA_VERSION = 1
+"""Of the JSON documents. Fields may be added to a version; none is renamed, removed or given another meaning."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def plain(value: object) -> object:
+    """A value as JSON holds it: times in ISO 8601, money in exact digits."""
+    if isinstance(value, Decimal):
+        return exact(value)
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def json_text(document: object) -> str:
+    return json.dumps(document, indent=2) + "\n"
+
+
+def json_head(query: Query) -> dict[str, object]:
+    """What every document starts with: the version of its form, the range as it was resolved, the conditions."""
+    since, until = (moment and plain(moment.astimezone(query.tz)) for moment in (query.since, query.until))
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "range": {"since": since, "until": until, "tz": str(query.tz)},
+        "where": [str(condition) for condition in query.where],
+    }
+
+
+def csv_lines(header: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
+    """The header and a line for each row, quoted as RFC 4180 says."""
+    for cells in with_header(header, rows):
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(cells)
+        yield line.getvalue()
+
+
+def with_header(header: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[list[object]]:
+    yield list(header)
+    for row in rows:
+        yield [csv_cell(row[name]) for name in header]
+
+
+def csv_cell(value: object) -> object:
+    """A cell. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(FORMULA) else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | dict):
+        return json.dumps(value, separators=(",", ":"))
+    return plain(value)

@@ -1,0 +1,40 @@
+"""The store that a command reads from."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from usage_tracker.config import Dsn
+from usage_tracker.errors import SchemaError
+from usage_tracker.report import has_schema
+from usage_tracker.stores import Store, open_store
+
+
+class NothingYet(Exception):
+    """Nothing was ever laid into the store."""
+
+    def __init__(self, dsn: Dsn) -> None:
+        super().__init__(
+            f"No events yet in {dsn.shown}.\n"
+            "Record some with `usage-tracker run -- python app.py` or a first line `import usage_tracker.auto`, or "
+            "look at `usage-tracker demo`. TRACKER_DSN or --dsn chooses another store."
+        )
+
+
+@contextmanager
+def reading(dsn: Dsn) -> Iterator[Store]:
+    """The store, closed at the end of the block. Reading creates nothing.
+
+    Raises NothingYet instead of SchemaError where there is no schema at all, and StoreError.
+    """
+    if dsn.scheme == "sqlite" and not Path(dsn.text).exists():
+        raise NothingYet(dsn)
+    store = open_store(dsn)
+    try:
+        yield store
+    except SchemaError:
+        if has_schema(store):
+            raise
+        raise NothingYet(dsn) from None
+    finally:
+        store.close()

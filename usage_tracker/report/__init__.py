@@ -1,0 +1,25 @@
+"""Questions answered from a store. Every face (command line, dashboard, exports) reads through here."""
+
+from usage_tracker.report.conditions import Condition, parse_condition
+from usage_tracker.report.dialects import has_schema
+from usage_tracker.report.dimensions import DIMENSIONS, UNITS
+from usage_tracker.report.listing import list_events
+from usage_tracker.report.query import Query, Report, Row, no_calls, run
+from usage_tracker.report.ranges import Range, parse_range, parse_zone
+
+__all__ = [
+    "DIMENSIONS",
+    "UNITS",
+    "Condition",
+    "Query",
+    "Range",
+    "Report",
+    "Row",
+    "has_schema",
+    "list_events",
+    "no_calls",
+    "parse_condition",
+    "parse_range",
+    "parse_zone",
+    "run",
+]

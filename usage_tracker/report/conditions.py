@@ -1,0 +1,114 @@
+r"""Filters as people write them, `model=gpt-*` or `project!=none`, and as SQL.
+
+* `*` stands for any characters, `?` for one; `\*` `\?` `\\` for these characters themselves
+* `none` stands for calls that have no such value; `\none` for the word
+* `!=` is the exact opposite of `=`, so it also keeps calls that have no such value
+* a call meets `tag=x` when one of its tags is x, and `tag=none` when it has no tag
+
+Upper and lower case differ. Several conditions hold together.
+"""
+
+import re
+from collections.abc import Collection
+from typing import NamedTuple
+
+from usage_tracker.report.dialects import Statement
+from usage_tracker.report.dimensions import DIMENSIONS, NULLABLE_KEYS, UNITS, unknown
+
+
+class Condition(NamedTuple):
+    """What a call must be like, or with `equal` false: must not be like."""
+
+    dimension: str
+    equal: bool
+    pattern: str | None
+    """With wildcards and backslashes as written; None: the call has no such value."""
+
+    def __str__(self) -> str:
+        written = {None: "none", "none": r"\none"}
+        value = written.get(self.pattern, self.pattern)
+        return f"{self.dimension}{'=' if self.equal else '!='}{value}"
+
+    @property
+    def literal(self) -> str | None:
+        """The one value that the pattern stands for; None: it has wildcards, or asks for no value."""
+        if self.pattern is None:
+            return None
+        pieces = split_pattern(self.pattern)
+        return "".join(text for text, wild in pieces) if not any(wild for _, wild in pieces) else None
+
+
+def parse_condition(text: str) -> Condition:
+    """The condition that was written as `dimension=value` or `dimension!=value`. Raises ValueError with a sentence."""
+    match = re.fullmatch(r"\s*([^=!]*?)\s*(!?=)(.*)", text, re.DOTALL)
+    if match is None:
+        raise ValueError(f"{text!r} is not a condition; write dimension=value or dimension!=value")
+    name, operator, pattern = match.groups()
+    if name in UNITS:
+        raise ValueError(f"{name!r} can't be a condition; use --since and --until to choose a time")
+    if name not in DIMENSIONS:
+        raise ValueError(unknown(name, tuple(DIMENSIONS)))
+    if pattern == "":
+        raise ValueError(f"{text!r} has no value; {name}=none finds calls without a {name}")
+    if "\0" in pattern:
+        raise ValueError(f"a value of {name} can't hold a NUL character")
+    return Condition(name, operator == "=", None if pattern == "none" else pattern)
+
+
+def split_pattern(pattern: str) -> list[tuple[str, bool]]:
+    """The pattern's characters, each with whether it is a wildcard; backslashes are resolved."""
+    return [(piece[-1], piece in "*?") for piece in re.findall(r"\\.|.", pattern, re.DOTALL)]
+
+
+def needed_keys(by: Collection[str], where: Collection[Condition]) -> set[str]:
+    """The keys that a source must be cut by to tell which of its rows meet the conditions.
+
+    A rollup by tag holds an event once for each of its tags. So it can answer for one tag and for no tag; more is asked
+    of the events, whose key is `tags_key`.
+    """
+    keys = {DIMENSIONS[condition.dimension].key for condition in where}
+    tagged = [condition for condition in where if condition.dimension == "tag"]
+    one_tag = len(tagged) == 1 and tagged[0].equal and (tagged[0].pattern is None or tagged[0].literal is not None)
+    return keys | {"tags_key"} if tagged and (not one_tag or "tag" in by) else keys
+
+
+def write_filter(statement: Statement, where: Collection[Condition], *, rollup: bool) -> list[str]:
+    """SQL tests that rows of a rollup, or of `usage_event`, pass when they meet the conditions."""
+    by_key: dict[str, list[Condition]] = {}
+    for condition in where:
+        by_key.setdefault(DIMENSIONS[condition.dimension].key, []).append(condition)
+    tests = []
+    for key, conditions in by_key.items():
+        table = DIMENSIONS[conditions[0].dimension].table
+        if key == "tag_key" and not rollup:
+            rows = f"tags_key IN (SELECT tags_key FROM {statement.table('usage_tags')}, "  # noqa: S608  our own names
+            tests += [write_tag_match(statement, condition, rows) for condition in conditions]
+            continue
+        matches = [write_match(statement, DIMENSIONS[condition.dimension].value, condition) for condition in conditions]
+        test = " AND ".join(matches)
+        if table is not None:
+            test = f"{key} IN (SELECT {key} FROM {statement.table(table)} WHERE {test})"  # noqa: S608  our own names
+            if key in NULLABLE_KEYS and all((condition.pattern is None) == condition.equal for condition in conditions):
+                test = f"({test} OR {key} IS NULL)"
+        tests.append(test)
+    return tests
+
+
+def write_tag_match(statement: Statement, condition: Condition, rows: str = "EXISTS (SELECT 1 FROM ") -> str:
+    """SQL for: the array `tags` is as the condition says. `rows`: how the rows are found that have such a tag."""
+    each = statement.write_each("tags", "one")
+    some = "TRUE" if condition.pattern is None else write_match(statement, "one.value", condition._replace(equal=True))
+    negated = condition.equal == (condition.pattern is None)
+    return f"{'NOT ' if negated else ''}{rows}{each} WHERE {some})"
+
+
+def write_match(statement: Statement, value: str, condition: Condition) -> str:
+    """SQL for: the expression `value` is as the condition says."""
+    if condition.pattern is None:
+        return f"{value} IS NULL" if condition.equal else f"{value} IS NOT NULL"
+    literal = condition.literal
+    if literal is not None:
+        test = f"{value} = {statement.bind(literal)}"
+    else:
+        test = statement.write_glob(value, split_pattern(condition.pattern))
+    return test if condition.equal else f"({test}) IS NOT TRUE"

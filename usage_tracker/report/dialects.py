@@ -1,0 +1,215 @@
+"""SQL statements with bound values, and the few things that Postgres and SQLite say differently.
+
+Instants are microseconds since 1970, UTC, until a statement binds them.
+"""
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import MappingProxyType
+from typing import cast
+from uuid import UUID
+
+from usage_tracker.stores import Dialect, Store
+
+SECOND = 1_000_000
+HOUR = 3600 * SECOND
+DAY = 24 * HOUR
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def to_instant(moment: datetime) -> int:
+    return (moment - EPOCH) // MICROSECOND
+
+
+def to_moment(instant: int) -> datetime:
+    return EPOCH + instant * MICROSECOND
+
+
+class Statement(ABC):
+    """A statement that is being written. Values are bound in the order in which they stand in the text, so text is
+    written from left to right."""
+
+    each = ""
+    """A source of rows from an array: `{name}.value` is each element of `{array}`."""
+    events = ""
+    """Where events are read from, with every column of the view `events`."""
+    event_columns: Mapping[str, str] = {}
+    """Those columns that have another name there."""
+    has_schema = ""
+    """A SELECT that says whether anything was ever laid into the store."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self.parameters: list[object] = []
+
+    def bind(self, value: object) -> str:
+        """The placeholder that stands for the value."""
+        self.parameters.append(value)
+        return self._dialect.placeholder
+
+    def table(self, name: str) -> str:
+        return self._dialect.prefix + name
+
+    def write_each(self, array: str, name: str) -> str:
+        return self.each.format(array=array, name=name)
+
+    @abstractmethod
+    def bind_instant(self, instant: int, column: str) -> str:
+        """The instant as `column` (`bucket_at` of rollups, `started_at` of events) holds it."""
+
+    @abstractmethod
+    def write_cut(self, column: str, unit: str, offset: int) -> str:
+        """The start of the hour, day, week or month that the column's instant is in, by a wall clock that is `offset`
+        seconds ahead of UTC."""
+
+    @abstractmethod
+    def read_cut(self, value: object) -> datetime:
+        """What such a cut is, as the time on that wall clock."""
+
+    @abstractmethod
+    def read_bucket(self, value: object) -> int:
+        """A `bucket_at` as an instant."""
+
+    @abstractmethod
+    def write_outside_hour(self, column: str, hour: int) -> str:
+        """Whether a bucket is not that hour of the day, UTC."""
+
+    @abstractmethod
+    def write_glob(self, value: str, pattern: list[tuple[str, bool]]) -> str:
+        """Whether a value matches; the pattern is characters, each with whether it is a wildcard."""
+
+    @abstractmethod
+    def write_contains(self, array: str, word: str) -> str:
+        """Whether the array of words, or null, has that word; it needs no escaping."""
+
+    @abstractmethod
+    def read_money(self, value: object) -> Decimal:
+        """Money out of rollups or events, in dollars."""
+
+    @abstractmethod
+    def read_column(self, name: str, value: object) -> object:
+        """A column of an event, in the same form for every store."""
+
+
+class PostgresStatement(Statement):
+    each = "LATERAL unnest({array}) AS {name}(value)"
+    events = "usage_tracker.events"
+    has_schema = "SELECT to_regclass('usage_tracker.usage_event') IS NOT NULL"
+
+    def bind_instant(self, instant: int, column: str) -> str:
+        return self.bind(to_moment(instant))
+
+    def write_cut(self, column: str, unit: str, offset: int) -> str:
+        return f"date_trunc('{unit}', {column} AT TIME ZONE 'UTC' + {self.bind(timedelta(seconds=offset))})"
+
+    def read_cut(self, value: object) -> datetime:
+        assert isinstance(value, datetime)
+        return value
+
+    def read_bucket(self, value: object) -> int:
+        assert isinstance(value, datetime)
+        return to_instant(value)
+
+    def write_outside_hour(self, column: str, hour: int) -> str:
+        return f"extract(hour FROM {column} AT TIME ZONE 'UTC') <> {self.bind(hour)}"
+
+    def write_glob(self, value: str, pattern: list[tuple[str, bool]]) -> str:
+        wildcards = {"*": "%", "?": "_"}
+        like = "".join(wildcards[text] if wild else re.sub(r"([\\%_])", r"\\\1", text) for text, wild in pattern)
+        return f"{value} LIKE {self.bind(like)}"
+
+    def write_contains(self, array: str, word: str) -> str:
+        return f"{self.bind(word)} = ANY({array})"
+
+    def read_money(self, value: object) -> Decimal:
+        assert isinstance(value, Decimal)
+        return value
+
+    def read_column(self, name: str, value: object) -> object:
+        return value
+
+
+YEAR_1 = 62_135_596_800
+"""Seconds from the start of the year 1, which was a Monday, to 1970. Counted from there, no instant is negative, so a
+division rounds down."""
+
+
+class SqliteStatement(Statement):
+    """Instants are integers, seconds in rollups and microseconds in events; money is in units of 1e-12 dollars."""
+
+    each = "json_each({array}) AS {name}"
+    # not the view: its `started_at` is text that no index finds, and its money is rounded
+    events = (
+        "usage_event JOIN usage_kind USING (kind_key) JOIN usage_owner USING (owner_key) "
+        "JOIN usage_user USING (user_key) JOIN usage_tags USING (tags_key) "
+        "LEFT JOIN usage_host USING (host_key) LEFT JOIN usage_price USING (price_key)"
+    )
+    event_columns = MappingProxyType({"price_source": "source", "price_version": "version"})
+    has_schema = "SELECT count(*) FROM sqlite_master WHERE name = 'usage_event'"
+
+    def bind_instant(self, instant: int, column: str) -> str:
+        return self.bind(instant // SECOND if column == "bucket_at" else instant)
+
+    def write_cut(self, column: str, unit: str, offset: int) -> str:
+        seconds = column if column == "bucket_at" else f"({column} + {YEAR_1 * SECOND}) / {SECOND} - {YEAR_1}"
+        wall = f"({seconds} + {self.bind(offset)})"
+        if unit == "month":
+            return f"CAST(strftime('%s', {wall}, 'unixepoch', 'start of month') AS INTEGER) + {YEAR_1}"
+        width = {"hour": 3600, "day": 86_400, "week": 604_800}[unit]
+        return f"({wall} + {YEAR_1}) / {width} * {width}"
+
+    def read_cut(self, value: object) -> datetime:
+        assert isinstance(value, int)
+        return datetime(1, 1, 1) + timedelta(seconds=value)  # noqa: DTZ001  a wall clock
+
+    def read_bucket(self, value: object) -> int:
+        assert isinstance(value, int)
+        return value * SECOND
+
+    def write_outside_hour(self, column: str, hour: int) -> str:
+        return f"{column} % 86400 <> {self.bind(hour * 3600)}"
+
+    def write_glob(self, value: str, pattern: list[tuple[str, bool]]) -> str:
+        glob = "".join(text if wild or text not in "*?[" else f"[{text}]" for text, wild in pattern)
+        return f"{value} GLOB {self.bind(glob)}"
+
+    def write_contains(self, array: str, word: str) -> str:
+        return f"{self.bind(word)} IN (SELECT value FROM json_each({array}))"  # noqa: S608  our own names
+
+    def read_money(self, value: object) -> Decimal:
+        assert isinstance(value, int)
+        return Decimal(value).scaleb(-12)
+
+    def read_column(self, name: str, value: object) -> object:
+        if value is None:
+            return [] if name == "cost_flags" else None
+        if name == "event_id":
+            assert isinstance(value, bytes)
+            return str(UUID(bytes=value))
+        if name == "started_at":
+            assert isinstance(value, int)
+            return to_moment(value)
+        if name in ("cost", "reported_cost"):
+            return self.read_money(value)
+        if name in ("tags", "cost_flags", "cost_parts", "units", "usage"):
+            return json.loads(cast(str, value))
+        return bool(value) if name in ("streamed", "estimated") else value
+
+
+STATEMENTS: dict[str, type[Statement]] = {"postgres": PostgresStatement, "sqlite": SqliteStatement}
+
+
+def open_statement(dialect: Dialect) -> Statement:
+    """An empty statement for a store of that dialect."""
+    return STATEMENTS[dialect.name](dialect)
+
+
+def has_schema(store: Store) -> bool:
+    """Whether anything was ever laid into the store. Raises StoreError."""
+    [(found,)] = store.select(open_statement(store.dialect).has_schema)
+    return bool(found)

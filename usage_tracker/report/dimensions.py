@@ -1,0 +1,65 @@
+"""What a report can be grouped and filtered by, and where each of these words lives in the tables."""
+
+import difflib
+from typing import NamedTuple
+
+
+class Dimension(NamedTuple):
+    """A word of the command line and the column behind it."""
+
+    key: str
+    """The column of rollups and events that leads to it."""
+    table: str | None
+    """The dimension table that `key` points into; None: `key` is the value itself."""
+    value: str
+    """The value as an expression over `table`, and over the view `events`."""
+
+
+KIND, OWNER = "usage_kind", "usage_owner"
+
+DIMENSIONS: dict[str, Dimension] = {
+    "provider": Dimension("kind_key", KIND, "provider"),
+    "model": Dimension("kind_key", KIND, "coalesce(model, request_model)"),
+    "request_model": Dimension("kind_key", KIND, "request_model"),
+    "operation": Dimension("kind_key", KIND, "operation"),
+    "sdk": Dimension("kind_key", KIND, "sdk"),
+    "service_tier": Dimension("kind_key", KIND, "service_tier"),
+    "app": Dimension("owner_key", OWNER, "app"),
+    "project": Dimension("owner_key", OWNER, "project"),
+    "team": Dimension("owner_key", OWNER, "team"),
+    "api_key": Dimension("owner_key", OWNER, "api_key"),
+    "user": Dimension("user_key", "usage_user", "user_id"),
+    "session": Dimension("session_id", None, "session_id"),
+    "host": Dimension("host_key", "usage_host", "host"),
+    "status": Dimension("status", None, "status"),
+    "tag": Dimension("tag_key", "usage_tag", "tag"),
+}
+"""The dimensions other than time."""
+
+UNITS = ("hour", "day", "week", "month")
+"""The dimensions of time. A week starts on Monday."""
+
+NULLABLE_KEYS = frozenset({"session_id", "host_key"})
+"""The keys that are null in an event where others point at a row that says "none"."""
+
+MOST_DIMENSIONS = 3
+
+
+def check_dimensions(names: tuple[str, ...]) -> None:
+    """Raise ValueError, with a sentence for people, where a report can't be grouped by these."""
+    if len(names) > MOST_DIMENSIONS:
+        raise ValueError(f"group by at most {MOST_DIMENSIONS} dimensions, not {len(names)}")
+    for name in names:
+        if name not in DIMENSIONS and name not in UNITS:
+            raise ValueError(unknown(name, (*UNITS, *DIMENSIONS)))
+    if len(set(names)) < len(names):
+        raise ValueError(f"group by each dimension once: {', '.join(dict.fromkeys(names))}")
+    if sum(name in UNITS for name in names) > 1:
+        raise ValueError(f"group by one unit of time at once ({', '.join(UNITS)})")
+
+
+def unknown(name: str, valid: tuple[str, ...]) -> str:
+    """The sentence about a word that is no dimension, with the one that was probably meant."""
+    near = difflib.get_close_matches(name, valid, 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{name!r} is not a dimension; {meant}There are: {', '.join(valid)}"

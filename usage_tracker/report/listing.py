@@ -1,0 +1,64 @@
+"""Events one by one, the newest first."""
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+
+from usage_tracker.event import COLUMNS
+from usage_tracker.report.conditions import Condition, write_match, write_tag_match
+from usage_tracker.report.dialects import HOUR, open_statement
+from usage_tracker.report.dimensions import DIMENSIONS
+from usage_tracker.report.groups import find_span
+from usage_tracker.report.plan import Span
+from usage_tracker.stores import Store
+
+Event = dict[str, object]
+"""The columns of the view `events`: `started_at` in UTC, money as Decimal, tags and flags as lists, `event_id` as text.
+What JSON holds (`units`, `cost_parts`, `usage`) is read."""
+
+
+def list_events(
+    store: Store,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    where: Collection[Condition] = (),
+    limit: int | None = None,
+) -> Iterator[Event]:
+    """The events of the range that meet the conditions, at most `limit`, as they are read. Raises StoreError."""
+    span = find_span(store, since, until, closed=limit is not None)
+    for window in widening(span, whole=limit is None) if span else ():
+        for event in read_window(store, window, where, limit):
+            yield event
+            if limit is not None:
+                limit -= 1
+        if limit == 0:
+            return
+
+
+def widening(span: Span, *, whole: bool) -> Iterator[Span]:
+    """The span from its end backwards, in windows each eight times as long as the one before. Postgres has no index
+    that yields events in order, so it sorts all of a window to find the newest."""
+    start, end = span
+    width = end - start if whole else HOUR
+    while end > start:
+        yield max(start, end - width), end
+        end, width = end - width, width * 8
+
+
+def read_window(store: Store, window: Span, where: Collection[Condition], limit: int | None) -> Iterator[Event]:
+    statement = open_statement(store.dialect)
+    columns = ", ".join([statement.event_columns.get(name, name) for name in COLUMNS])
+    tests = [
+        f"started_at {sign} {statement.bind_instant(at, 'started_at')}"
+        for sign, at in zip((">=", "<"), window, strict=True)
+    ]
+    for condition in where:
+        if condition.dimension == "tag":
+            tests.append(write_tag_match(statement, condition))
+        else:
+            tests.append(write_match(statement, DIMENSIONS[condition.dimension].value, condition))
+    text = (
+        f"SELECT {columns} FROM {statement.events} WHERE {' AND '.join(tests)} "  # noqa: S608  our own names
+        "ORDER BY started_at DESC, event_id DESC" + ("" if limit is None else f" LIMIT {statement.bind(limit)}")
+    )
+    for values in store.select(text, statement.parameters):
+        yield {name: statement.read_column(name, value) for name, value in zip(COLUMNS, values, strict=True)}

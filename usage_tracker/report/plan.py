@@ -1,0 +1,123 @@
+"""Which table answers which part of a range: whole days and hours from the rollups, what is left from the events.
+
+Instants are microseconds since 1970, UTC; offsets are seconds ahead of UTC. Rollups are cut into days and hours of UTC.
+"""
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import NamedTuple
+
+from usage_tracker.report.dialects import DAY, HOUR, SECOND, to_instant, to_moment
+
+
+class Source(NamedTuple):
+    """A table or view with one row for each bucket of `grain` and combination of `keys`."""
+
+    table: str
+    grain: int
+    """0: one row for each event."""
+    keys: frozenset[str]
+    """By which it is cut besides time; irrelevant for events, which know everything."""
+
+    @property
+    def at(self) -> str:
+        return "bucket_at" if self.grain else "started_at"
+
+
+Span = tuple[int, int]
+"""From the first instant up to and without the last."""
+
+
+class Part(NamedTuple):
+    """Rows of one source that one branch of the statement reads."""
+
+    source: Source
+    spans: list[Span]
+    offset: int
+    skipped_hour: int | None = None
+    """The hour of the day, UTC, whose buckets are left out: midnight on the asked clock is in the middle of it."""
+
+
+KEYS = frozenset({"kind_key", "owner_key", "status"})
+ROLLUPS = (
+    Source("by_day", DAY, KEYS),
+    Source("by_hour", HOUR, KEYS),
+    Source("by_day_user", DAY, KEYS | {"user_key"}),
+    Source("by_day_tag", DAY, KEYS | {"tag_key"}),
+)
+"""Smallest first."""
+EVENTS = Source("usage_event", 0, frozenset())
+FIRST, LAST = to_instant(datetime(1, 1, 1, tzinfo=UTC)), to_instant(datetime(9999, 12, 31, tzinfo=UTC))
+"""No event is before or after."""
+
+
+def plan(keys: Collection[str], unit: str | None, zone: tzinfo, span: Span) -> list[Part]:
+    """The parts that together hold every event of the span once, and no bucket of which crosses a start of `unit` in
+    the zone. (`by_day_tag` holds an event once for each tag.)"""
+    rollups = [rollup for rollup in ROLLUPS if rollup.keys == KEYS.union(keys)]
+    parts: list[Part] = []
+    for start, end, offset in [(*span, 0)] if unit is None else clock_settings(zone, span):
+        shift = offset * SECOND
+        usable = [rollup for rollup in rollups if unit is None or shift % rollup.grain == 0]
+        if unit == "hour":
+            usable = [rollup for rollup in usable if rollup.grain == HOUR]
+        skipped = None
+        if not usable and unit != "hour":
+            usable = [rollup for rollup in rollups if rollup.grain == HOUR]
+            skipped = -shift % DAY // HOUR
+        parts += cover(start, end, offset, usable, skipped)
+    return parts
+
+
+def cover(start: int, end: int, offset: int, rollups: list[Source], skipped_hour: int | None) -> list[Part]:
+    """One part for each stretch of whole buckets, the widest first, and one for all that only the events can tell."""
+    spans: dict[Source, list[Span]] = {EVENTS: []}
+    for source, first, last in split(start, end, sorted(rollups, key=lambda rollup: -rollup.grain)):
+        spans.setdefault(source, []).append((first, last))
+        if skipped_hour is not None and source.grain:
+            middle = first // DAY * DAY + skipped_hour * HOUR
+            spans[EVENTS] += [(at, at + HOUR) for at in range(middle, last, DAY) if at >= first]
+    loose = spans.pop(EVENTS)
+    parts = [Part(source, [each], offset, skipped_hour) for source, found in spans.items() for each in found]
+    return [*parts, Part(EVENTS, loose, offset)] if loose else parts
+
+
+def split(start: int, end: int, rollups: list[Source]) -> Iterator[tuple[Source, int, int]]:
+    """The span as whole buckets of the first rollup, the rest of it as those of the next, the rest as events."""
+    if start >= end:
+        return
+    if not rollups:
+        yield EVENTS, start, end
+        return
+    grain = rollups[0].grain
+    first, last = -(-start // grain) * grain, end // grain * grain
+    if first >= last:
+        yield from split(start, end, rollups[1:])
+        return
+    yield from split(start, first, rollups[1:])
+    yield rollups[0], first, last
+    yield from split(last, end, rollups[1:])
+
+
+def clock_settings(zone: tzinfo, span: Span) -> Iterator[tuple[int, int, int]]:
+    """The span in pieces of one offset each. Zones change it at most once a day."""
+
+    def offset(at: int) -> int:
+        found = to_moment(min(max(at, FIRST + DAY), LAST - DAY)).astimezone(zone).utcoffset()
+        assert found is not None
+        return found // timedelta(seconds=1)
+
+    start, end = span
+    current = offset(start)
+    for at in range(start, end, DAY):
+        following = min(at + DAY, end)
+        if offset(following) == current:
+            continue
+        before, after = at // SECOND, -(-following // SECOND)
+        while after - before > 1:
+            middle = (before + after) // 2
+            before, after = (middle, after) if offset(middle * SECOND) == current else (before, middle)
+        yield start, after * SECOND, current
+        start, current = after * SECOND, offset(after * SECOND)
+    if start < end:
+        yield start, end, current

@@ -1,0 +1,128 @@
+"""The answer to a question, the same on every store: `run(store, Query(...))`.
+
+Rollups answer as far as they can, so the time depends on the number of hours or days and of different kinds of calls,
+not on the number of calls.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import cast
+
+from usage_tracker.report.dimensions import UNITS
+from usage_tracker.report.groups import NOTHING, Group, Sums, read_groups
+from usage_tracker.report.question import Query
+from usage_tracker.stores import Store
+
+__all__ = ["Query", "Report", "Row", "run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One group's figures. What no call of the group had is None; a sum is over the calls that had it."""
+
+    group: Group
+    """A value for each of the query's `by`."""
+    calls: int
+    errors: int
+    counted: int
+    """Calls with known tokens."""
+    estimated: int
+    """Calls whose tokens are an estimate."""
+    unpriced: int
+    """Calls that should have a cost and have none: what they cost is in no sum."""
+    input_tokens: int | None
+    """Cached tokens included."""
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    output_tokens: int | None
+    """Reasoning tokens included."""
+    reasoning_tokens: int | None
+    cost: Decimal | None
+    """US dollars."""
+    reported_cost: Decimal | None
+    """US dollars, as providers and gateways said."""
+    mean_duration_ms: float | None
+    mean_ttft_ms: float | None
+    """Until the first chunk, of calls that streamed."""
+
+    @classmethod
+    def of(cls, group: Group, sums: Sums) -> "Row":
+        def known(value: int, calls: int) -> int | None:
+            return value if calls or not sums.calls else None
+
+        return cls(
+            group=group,
+            calls=sums.calls,
+            errors=sums.errors,
+            counted=sums.counted,
+            estimated=sums.estimated,
+            unpriced=sums.unpriced,
+            input_tokens=known(sums.input_tokens, sums.counted),
+            cache_read_tokens=known(sums.cache_read_tokens, sums.counted),
+            cache_write_tokens=known(sums.cache_write_tokens, sums.counted),
+            output_tokens=known(sums.output_tokens, sums.counted),
+            reasoning_tokens=known(sums.reasoning_tokens, sums.counted),
+            cost=sums.cost if sums.priced or not sums.calls else None,
+            reported_cost=sums.reported_cost if sums.reported else None,
+            mean_duration_ms=sums.duration_ms / sums.calls if sums.calls else None,
+            mean_ttft_ms=sums.ttft_ms / sums.ttft_calls if sums.ttft_calls else None,
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """The answer to a query. By time first to last, otherwise the most expensive first, then the most called."""
+
+    query: Query
+    rows: tuple[Row, ...]
+    total: Row
+    """Of all calls, each counted once, also where it is in several rows because it has several tags."""
+    unpriced_models: tuple[str | None, ...]
+    """The models whose calls are unpriced, most calls first."""
+
+
+def run(store: Store, query: Query) -> Report:
+    """Answer the query from the store. Raises StoreError."""
+    groups = read_groups(store, query)
+    sums = read_groups(store, replace(query, by=())) if "tag" in query.by else groups
+    total = Row.of((), sum_up(sums.values()))
+    rows = tuple(Row.of(group, groups[group]) for group in arrange(query.by, groups))
+    return Report(query, rows, total, find_unpriced(store, query) if total.unpriced else ())
+
+
+def no_calls(query: Query) -> Report:
+    """The answer of a store that holds nothing."""
+    return Report(query, (), Row.of((), NOTHING), ())
+
+
+def find_unpriced(store: Store, query: Query) -> tuple[str | None, ...]:
+    models = read_groups(store, replace(query, by=("model",)))
+    found = [(-sums.unpriced, cast(str | None, model)) for (model,), sums in models.items() if sums.unpriced]
+    return tuple(model for _, model in sorted(found, key=lambda pair: (pair[0], pair[1] or "")))
+
+
+def sum_up(many: Iterable[Sums]) -> Sums:
+    total = NOTHING
+    for sums in many:
+        total = total.plus(sums)
+    return total
+
+
+def arrange(by: tuple[str, ...], groups: dict[Group, Sums]) -> list[Group]:
+    """Groups in the order of their first dimension, within it of their second, and so on."""
+    weights: dict[Group, tuple[Decimal, int]] = defaultdict(lambda: (Decimal(0), 0))
+    for group, sums in groups.items():
+        for length in range(1, len(by) + 1):
+            cost, calls = weights[group[:length]]
+            weights[group[:length]] = (cost + sums.cost, calls + sums.calls)
+
+    def place(group: Group) -> list[tuple[object, ...]]:
+        keys: list[tuple[object, ...]] = []
+        for position, (name, value) in enumerate(zip(by, group, strict=True), 1):
+            cost, calls = weights[group[:position]]
+            keys.append((value,) if name in UNITS else (-cost, -calls, value is None, value or ""))
+        return keys
+
+    return sorted(groups, key=place)

@@ -1,0 +1,35 @@
+"""A question to a store: who used what, when and what for."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+
+from usage_tracker.report.conditions import Condition
+from usage_tracker.report.dimensions import UNITS, check_dimensions
+
+
+@dataclass(frozen=True)
+class Query:
+    """A question. Raises ValueError, with a sentence for people, where it makes no sense."""
+
+    since: datetime | None = None
+    """None: from the first event on."""
+    until: datetime | None = None
+    """Up to and without this instant; None: up to the last event."""
+    by: tuple[str, ...] = ("model",)
+    """Up to three dimensions, one unit of time among them; none: only the total."""
+    where: tuple[Condition, ...] = ()
+    """What every call that counts must be like."""
+    tz: tzinfo = UTC
+    """Whose hours, days, weeks and months."""
+
+    def __post_init__(self) -> None:
+        check_dimensions(self.by)
+        if any(moment is not None and moment.utcoffset() is None for moment in (self.since, self.until)):
+            raise ValueError("since and until need a time zone")
+        if self.since is not None and self.until is not None and self.since > self.until:
+            raise ValueError("since is after until")
+
+    @property
+    def unit(self) -> str | None:
+        """The unit of time among `by`."""
+        return next((name for name in self.by if name in UNITS), None)

@@ -1,0 +1,161 @@
+"""Ranges of time as people write them: dates, words such as `last-month`, durations such as `7d`; in a time zone.
+
+Everything names a period, and a range goes from the start of one to the end of another: `--since last-month --until
+last-month` is last month. A duration goes back that far from now and then down to the start of its minute, hour or (in
+the zone) day, so it covers at least what was asked.
+"""
+
+import difflib
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+DEFAULT_SINCE = "mtd"
+
+
+class Range(NamedTuple):
+    """From `since` up to and without `until`, both in UTC; since None: from the first event on."""
+
+    since: datetime | None
+    until: datetime
+
+
+class Days(NamedTuple):
+    """From the start of the first day up to the start of `after`."""
+
+    first: date
+    after: date
+
+
+def next_month(day: date) -> date:
+    """The first day of the month after."""
+    return (day.replace(day=1) + timedelta(days=31)).replace(day=1)
+
+
+def last_month(today: date) -> Days:
+    first = today.replace(day=1)
+    return Days((first - timedelta(days=1)).replace(day=1), first)
+
+
+def weeks(today: date, ago: int) -> date:
+    """The Monday of the week that many weeks ago."""
+    return today - timedelta(days=today.weekday(), weeks=ago)
+
+
+TOMORROW = timedelta(days=1)
+PERIODS: dict[str, Callable[[date], Days]] = {
+    "today": lambda today: Days(today, today + TOMORROW),
+    "yesterday": lambda today: Days(today - TOMORROW, today),
+    "this-week": lambda today: Days(weeks(today, 0), today + TOMORROW),
+    "last-week": lambda today: Days(weeks(today, 1), weeks(today, 0)),
+    "mtd": lambda today: Days(today.replace(day=1), today + TOMORROW),
+    "last-month": last_month,
+    "ytd": lambda today: Days(today.replace(month=1, day=1), today + TOMORROW),
+}
+"""Words for periods; those that have not ended yet end with today."""
+
+FORMS = "a date (2026-08-31, 2026-08, 2026), a time (2026-08-31T14:30), 90m, 24h, 7d, 4w, " + ", ".join(
+    [*PERIODS, "all"]
+)
+
+
+def parse_range(since: str | None, until: str | None, zone: tzinfo, now: datetime) -> Range:
+    """The range that two words name. Raises ValueError with a sentence for people.
+
+    Without `since` it is the month to date. Without `until` it ends with today or, where it starts within a day, with
+    the hour that is under way.
+    """
+    since = since or DEFAULT_SINCE
+    start = None if since == "all" else parse_period(since, zone, now).since
+    if until is not None:
+        end = parse_period(until, zone, now).until
+    elif start is None or start.astimezone(zone).time() == time():
+        end = midnight(now.astimezone(zone).date() + TOMORROW, zone)
+    else:
+        end = hour(now, zone) + timedelta(hours=1)
+    if start is not None and start >= end:
+        raise ValueError(
+            f"the range is empty: it starts at {start.astimezone(zone):%Y-%m-%d %H:%M} and ends at "
+            f"{end.astimezone(zone):%Y-%m-%d %H:%M}; give a --since before --until"
+        )
+    return Range(start, end)
+
+
+def parse_period(text: str, zone: tzinfo, now: datetime) -> Range:
+    """The period that one word, date, time or duration names. A time is a period of no length."""
+    today = now.astimezone(zone).date()
+    if period := PERIODS.get(text):
+        return whole_days(period(today), zone)
+    if duration := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+        return parse_duration(int(duration[1]), duration[2], zone, now)
+    try:
+        if months := re.fullmatch(r"(\d{4})-(\d{2})", text):
+            first = date(int(months[1]), int(months[2]), 1)
+            return whole_days(Days(first, next_month(first)), zone)
+        if re.fullmatch(r"\d{4}", text):
+            return whole_days(Days(date(int(text), 1, 1), date(int(text) + 1, 1, 1)), zone)
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            first = date.fromisoformat(text)
+            return whole_days(Days(first, first + TOMORROW), zone)
+        if re.match(r"\d{4}-\d{2}-\d{2}[T ]", text):
+            instant = datetime.fromisoformat(text)
+            instant = (instant if instant.tzinfo else instant.replace(tzinfo=zone)).astimezone(UTC)
+            return Range(instant, instant)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text!r} is not a date or time of the calendar; write it like 2026-08-31 or 2026-08-31T14:30"
+        ) from None
+    near = difflib.get_close_matches(text, [*PERIODS, "all"], 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    raise ValueError(f"{text!r} names no time; {meant}Use one of: {FORMS}")
+
+
+def parse_duration(count: int, unit: str, zone: tzinfo, now: datetime) -> Range:
+    try:
+        if unit in "dw":
+            day = now.astimezone(zone).date() - timedelta(days=count * (7 if unit == "w" else 1))
+            return whole_days(Days(day, day + TOMORROW), zone)
+        if unit == "h":
+            start = hour(now - timedelta(hours=count), zone)
+            return Range(start, start + timedelta(hours=1))
+        start = (now - timedelta(minutes=count)).astimezone(UTC).replace(second=0, microsecond=0)
+        return Range(start, start + timedelta(minutes=1))
+    except OverflowError:
+        raise ValueError(f"{count}{unit} goes back too far; use all for everything") from None
+
+
+def hour(moment: datetime, zone: tzinfo) -> datetime:
+    """The start of the zone's hour that the moment is in."""
+    return moment.astimezone(zone).replace(minute=0, second=0, microsecond=0).astimezone(UTC)
+
+
+def midnight(day: date, zone: tzinfo) -> datetime:
+    """The start of the day in the zone; the first one, where the clock goes back over midnight."""
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def whole_days(days: Days, zone: tzinfo) -> Range:
+    return Range(midnight(days.first, zone), midnight(days.after, zone))
+
+
+def parse_zone(name: str) -> tzinfo:
+    """The time zone of that IANA name. Raises ValueError with a sentence for people.
+
+    UTC is known without a database of zones, which Windows and slim containers lack.
+    """
+    if name.upper() == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        known = available_timezones()
+    if not known:
+        raise ValueError(f"no time zone but UTC is known here; for {name} run: pip install tzdata")
+    by_folded = {zone.lower(): zone for zone in sorted(known)}
+    near = difflib.get_close_matches(name.lower().replace(" ", "_"), by_folded, 1) or [
+        zone for zone in by_folded if zone.endswith("/" + name.lower().replace(" ", "_"))
+    ]
+    meant = f"; did you mean {by_folded[near[0]]}?" if near else "; use a name such as Europe/Berlin or UTC"
+    raise ValueError(f"{name!r} is not a time zone{meant}")
