@@ -1,0 +1,190 @@
+"""One invocation of a choke point, from its start to its one event."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import ModuleType, TracebackType
+from typing import Any, NamedTuple
+
+from usage_tracker.attribution import NOBODY, Attribution, clean_tags, current, inside
+from usage_tracker.event import Origin, Status, UsageEvent
+from usage_tracker.guard import guarded
+from usage_tracker.providers.answer import Answer, Request
+from usage_tracker.providers.hosts import provider_of
+
+
+class Client(NamedTuple):
+    """The SDK client that a call was made with."""
+
+    sdk: str
+    host: str | None = None
+    azure: bool = False
+    api_key: str | None = None
+    """A fingerprint."""
+
+
+class Recorder:
+    """Where finished calls go, and who they are for where nobody said."""
+
+    def __init__(
+        self,
+        keep: Callable[[Origin, UsageEvent], None],
+        *,
+        app: str | None = None,
+        host: str | None = None,
+        pid: int | None = None,
+        default: Attribution = NOBODY,
+    ) -> None:
+        self.keep = keep
+        self.default = default
+        self.listeners: list[Callable[[Origin, UsageEvent], None]] = []
+
+        @lru_cache(maxsize=4096)
+        def origin(client: Client, provider: str | None, said: Attribution) -> Origin:
+            project, team, user, session, tags = said.over(default) if default is not NOBODY else said
+            return Origin(
+                provider=provider, sdk=client.sdk, base_host=client.host, api_key=client.api_key, app=app, project=project,
+                team=team, user_id=user, session_id=session, tags=tags, host=host, pid=pid,
+            )  # fmt: skip
+
+        self.origin = origin
+        """Repeated callers share one Origin; a bounded cache, as users and sessions come and go."""
+
+    def record(self, origin: Origin, event: UsageEvent) -> None:
+        self.keep(origin, event)
+        for listener in self.listeners:
+            listener(origin, event)
+
+
+open_calls: dict[int, "Call"] = {}
+"""Calls under way. Taking a call out of here, one atomic step, is what gives it its one event."""
+
+
+class Call:
+    """A call under way. As a context manager it goes around the host's own code: it notes how that ended and swallows
+    nothing but the refusal of an option that we added ourselves."""
+
+    __slots__ = (
+        "answer", "attempts", "attribution", "client", "http_status", "injected", "provider", "pulling", "recorder", "refused",
+        "request", "started", "started_at", "streamed", "token", "ttft", "__weakref__",
+    )  # fmt: skip
+
+    def __init__(self, provider: ModuleType, recorder: Recorder, client: Client, request: Request, streamed: bool) -> None:
+        self.provider = provider
+        """The module of the provider's extract functions."""
+        self.recorder = recorder
+        self.client = client
+        self.request = request
+        self.streamed = streamed
+        self.answer = Answer()
+        self.attribution = current.get()
+        self.attempts = 1
+        self.http_status: int | None = None
+        self.injected = False
+        """Whether we asked for the stream's usage on the app's behalf."""
+        self.refused = False
+        """Whether the server refused that, so that the call has to be made again without it."""
+        self.ttft: float | None = None
+        self.pulling = False
+        """Whether the SDK's own iterator is at work: it decides how the stream ends."""
+        self.token: Any = None
+        open_calls[id(self)] = self
+        self.started_at = time.time_ns()
+        self.started = time.perf_counter_ns()
+
+    def __enter__(self) -> "Call":
+        self.token = inside.set(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        with guarded("leave call"):
+            inside.reset(self.token)
+        if error is None:
+            return False
+        with guarded("refusal"):
+            if self.injected and getattr(error, "status_code", None) in (400, 422):
+                self.refused, self.injected = True, False
+                return True
+        self.fail(error)
+        return False
+
+    def responded(self, response: object, retries: object) -> None:
+        """Note the HTTP response that the SDK settled for."""
+        status = getattr(response, "status_code", None)
+        if isinstance(status, int):
+            self.http_status = status
+        if isinstance(retries, int):
+            self.attempts = retries + 1
+
+    def observe(self, fields: Mapping[str, object]) -> bool:
+        """Take what an answer, or one piece of a stream, says; whether the app would have seen it without us."""
+        if self.streamed and self.ttft is None:
+            self.ttft = (time.perf_counter_ns() - self.started) / 1e6
+        self.provider.observe(self.answer, fields)
+        return not (self.injected and self.provider.is_usage_only(fields))
+
+    def fail(self, error: BaseException) -> None:
+        """End with the error that the host's code raised."""
+        with guarded("error"):
+            status = getattr(error, "status_code", None)
+            if isinstance(status, int):
+                self.http_status = status
+            self.attempts = max(self.attempts, 1 + retries_before(error))
+        self.finish("cancelled" if isinstance(error, CANCELLATIONS) else "error", type(error).__name__)
+
+    def finish(self, status: Status = "ok", error_type: str | None = None) -> None:
+        """Make the event. Whatever comes first counts; ending twice is harmless."""
+        if open_calls.pop(id(self), None) is None:
+            return
+        with guarded("finish"):
+            ended = time.perf_counter_ns()
+            answer, request, client = self.answer, self.request, self.client
+            if status == "abandoned" and answer.raw is not None:
+                status = "ok"
+            if status == "ok" and answer.error_type is not None:
+                status, error_type = "error", answer.error_type
+            said = self.attribution
+            if request.user or request.tags or request.session or request.project or request.team:
+                asked = Attribution(request.project, request.team, request.user, request.session, clean_tags(request.tags))
+                said = said.over(asked)
+            model = answer.model or request.model
+            self.recorder.record(
+                self.recorder.origin(client, provider_of(client.host, model, client.azure), said),
+                UsageEvent(
+                    started_at=self.started_at,
+                    duration_ms=(ended - self.started) / 1e6,
+                    ttft_ms=self.ttft,
+                    operation=request.operation,
+                    request_model=request.model,
+                    model=answer.model,
+                    service_tier=answer.service_tier,
+                    streamed=self.streamed,
+                    response_id=answer.response_id,
+                    status=status,
+                    error_type=error_type,
+                    http_status=self.http_status,
+                    attempts=self.attempts,
+                    usage=self.provider.usage_of(request.operation, answer, request),
+                    raw=answer.raw,
+                    reported_cost=answer.reported_cost,
+                ),
+            )
+
+
+CANCELLATIONS = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
+
+
+def retries_before(error: BaseException) -> int:
+    """How many retries preceded the request that failed, by the header that the SDK itself sends with each one."""
+    request = getattr(error, "request", None)
+    count = getattr(request, "headers", {}).get("x-stainless-retry-count", "0")
+    return int(count) if count.isdigit() else 0
+
+
+def finish_open_calls() -> None:
+    """At exit: what is still open ends as abandoned."""
+    for call in list(open_calls.values()):
+        call.finish("abandoned")

@@ -1,0 +1,139 @@
+"""How SDKs that Stainless generates (openai, anthropic, groq, …) are called and what they hand back.
+
+Their one choke point is `request(cast_to, options, *, stream, stream_cls)` of the sync and the async base client: every
+endpoint, helper, raw or streaming response, Azure client and `with_options` copy goes through it, once for each call, with
+retries inside. https://github.com/openai/openai-python/blob/v2.54.0/src/openai/_base_client.py
+"""
+
+import copy
+import hashlib
+from collections.abc import Callable, Mapping
+from inspect import isawaitable
+from types import ModuleType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from usage_tracker.attribution import inside
+from usage_tracker.capture.call import Call, Client, Recorder
+from usage_tracker.capture.streams import observe_body, observe_json, observe_stream
+from usage_tracker.guard import guarded
+from usage_tracker.providers.answer import fields_of
+
+Wrapper = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
+
+RAW_RESPONSE = "X-Stainless-Raw-Response"
+guard_begin, guard_answer = guarded("begin call"), guarded("read answer")
+
+
+def fingerprint(key: object, secret: str) -> str | None:
+    """An API key as a keyed hash and its last four characters; None for what is no key."""
+    if not isinstance(key, str) or len(key) < 8 or key.startswith("<"):
+        return None
+    digest = hashlib.blake2b(key.encode("utf-8", "replace"), key=secret.encode()[:64], digest_size=8)
+    return f"{digest.hexdigest()}…{key[-4:]}"
+
+
+def around_request(provider: ModuleType, recorder: Recorder, fingerprint_key: str) -> Wrapper:
+    """The wrapper of `request`, for sync and async clients alike: an answer that has to be awaited is."""
+    clients: WeakKeyDictionary[Any, tuple[object, object, Client]] = WeakKeyDictionary()
+    refusing: set[str | None] = set()
+    """Hosts that don't know stream_options.include_usage."""
+
+    def client_of(instance: Any) -> Client:
+        url, key = instance._base_url, getattr(instance, "api_key", None)
+        known = clients.get(instance)
+        if known is None or known[0] is not url or known[1] is not key:
+            azure = hasattr(instance, "_azure_deployment") or "azure" in type(instance).__name__.lower()
+            client = Client(provider.SDK, url.host or None, azure, fingerprint(key, fingerprint_key))
+            clients[instance] = known = (url, key, client)
+        return known[2]
+
+    def begin(instance: Any, options: Any, streamed: bool) -> Call | None:
+        operation = provider.operation_of(options.method, options.url)
+        if operation is None:
+            return None
+        request = provider.read_request(operation, options.json_data, getattr(options, "extra_json", None))
+        return Call(provider, recorder, client_of(instance), request, streamed)
+
+    def ask_for_usage(call: Call, options: Any) -> Any:
+        """The same options, with the stream's usage asked for where the app didn't say; a copy, the app's stays as it is."""
+        body, extra = options.json_data, getattr(options, "extra_json", None)
+        if call.client.host in refusing or not provider.wants_usage(call.request.operation, body, extra):
+            return options
+        asked = copy.copy(options)
+        asked.json_data = {**body, "stream_options": {**(body.get("stream_options") or {}), "include_usage": True}}
+        call.injected = True
+        return asked
+
+    def accepted_without(call: Call) -> None:
+        refusing.add(call.client.host)
+
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if inside.get() is not None:
+            return wrapped(*args, **kwargs)
+        call = None
+        sent_args, sent_kwargs = args, kwargs
+        with guard_begin:
+            options = kwargs["options"] if "options" in kwargs else args[1]
+            call = begin(instance, options, bool(kwargs.get("stream")))
+            if call is not None and call.streamed:
+                asked = ask_for_usage(call, options)
+                if asked is not options:
+                    if "options" in kwargs:
+                        sent_kwargs = {**kwargs, "options": asked}
+                    else:
+                        sent_args = (args[0], asked, *args[2:])
+        if call is None:
+            return wrapped(*args, **kwargs)
+        result = None
+        with call:
+            result = wrapped(*sent_args, **sent_kwargs)
+        if call.refused:
+            with call:
+                result = wrapped(*args, **kwargs)
+            accepted_without(call)
+        elif isawaitable(result):
+            return awaited(call, result, wrapped, args, kwargs)
+        with guard_answer:
+            answered(call, result)
+        return result
+
+    async def awaited(call: Call, result: Any, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with call:
+            result = await result
+        if call.refused:
+            with call:
+                result = await wrapped(*args, **kwargs)
+            accepted_without(call)
+        with guard_answer:
+            answered(call, result)
+        return result
+
+    return wrapper
+
+
+def around_response(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of `_process_response`, called once for each call with the HTTP response and the retries it took."""
+    with guard_answer:
+        call = inside.get()
+        if call is not None:
+            call.responded(kwargs.get("response"), kwargs.get("retries_taken"))
+    return wrapped(*args, **kwargs)
+
+
+def answered(call: Call, result: Any) -> None:
+    """Read the answer, or watch over it where it is still to come."""
+    fields: Mapping[str, object] = getattr(result, "__dict__", {})
+    if "_iterator" in fields and "response" in fields:
+        observe_stream(result, call)
+    elif "http_response" in fields or hasattr(type(result), "http_response"):
+        response = result.http_response
+        if not response.is_closed:
+            observe_body(response, call)
+            return
+        if "json" in response.headers.get("content-type", ""):
+            observe_json(call, response.content)
+        call.finish()
+    else:
+        call.observe(fields_of(result))
+        call.finish()

@@ -1,0 +1,319 @@
+"""The loop that moves events from journal to store: read, price, batch, store, confirm, delete.
+
+One process of each spool folder leads and ships the segments of all; a follower only watches over its own events and stands
+by. Exactly-once is the store's ledger: a position that is confirmed in the store is never read again, and what we noted
+elsewhere (the counters in a segment's header) is only a hint for `flush()`.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from usage_tracker.errors import EventsRefused, StoreError
+from usage_tracker.event import Batch, Cost, Origin, PricedEvent, Stretch, UsageEvent
+from usage_tracker.guard import guarded
+from usage_tracker.journal import Journal, Spool
+from usage_tracker.journal.journal import MemoryFile
+from usage_tracker.journal.segment import Read
+from usage_tracker.journal.spool import SharedFile
+from usage_tracker.stores import Store
+
+logger = logging.getLogger("usage_tracker")
+
+YOUNG_SECONDS = 5.0
+"""A process is young while its first events should be seen at once."""
+YOUNG_PAUSE = 0.05
+STAND_BY_SECONDS = 1.0
+LONGEST_BACK_OFF = 30.0
+COMPACT_SECONDS = 10.0
+QUIET_SECONDS = 60.0
+
+
+class Prices(Protocol):
+    """What the shipper needs of a pricer."""
+
+    def price(self, origin: Origin, event: UsageEvent) -> Cost: ...
+
+
+class Taken(NamedTuple):
+    """What one segment gave for a batch."""
+
+    file: SharedFile | MemoryFile
+    read: Read
+
+
+class Shipper:
+    """Ships one spool folder to one store. Not thread-safe: `Shipping` runs it in a thread, the command line in its own."""
+
+    def __init__(
+        self, spool: Spool, open_store: Callable[[], Store], prices: Prices, batch_size: int, journal: Journal | None = None
+    ) -> None:
+        self.spool = spool
+        self.stored = 0
+        """Events that this shipper has stored."""
+        self.corrupt = 0
+        """Stretches of journal that could not be read; their bytes are kept aside."""
+        self.refused = 0
+        """Events that the store refused; they are in the dead-letter file."""
+        self.last_error: str | None = None
+        self._open_store = open_store
+        self._store: Store | None = None
+        self._prices = prices
+        self._batch_size = batch_size
+        self._limit = batch_size
+        self._journal = journal
+        self._files: dict[Path, SharedFile] = {}
+        self._memory: set[MemoryFile] = set()
+        self._compact_at = 0.0
+
+    def step(self) -> bool:
+        """Ship one batch; whether more is waiting. Raises StoreError where the store can't take it: try again later."""
+        taken = self._take()
+        if not taken:
+            self._compact()
+            return False
+        batch = Batch(
+            [
+                Stretch(file.reader.header.segment, file.reader.position, read.end, len(read.events))
+                for file, read in taken
+            ],
+            [self._priced(recorded) for _, read in taken for recorded in read.events],
+        )
+        try:
+            written = self._connected().write(batch)
+        except EventsRefused as refusal:
+            self._split(taken, batch, refusal)
+            return True
+        if written:
+            self._confirm(taken)
+            self._limit = min(self._batch_size, self._limit * 2)
+        else:
+            self._locate([file for file, _ in taken])
+        return True
+
+    def _take(self) -> list[Taken]:
+        """Up to a batch of events, from the oldest segments on; ended segments with nothing left are deleted."""
+        taken, room = [], self._limit
+        for file in self._known():
+            if room <= 0:
+                break
+            ended = file.ended()
+            if not ended and not file.reader.pending():
+                continue
+            read = file.reader.read(room, ended)
+            if read.end > file.reader.position:
+                taken.append(Taken(file, read))
+                room -= len(read.events)
+            elif ended and isinstance(file, SharedFile):
+                file.delete()
+                del self._files[file.path]
+        return taken
+
+    def _known(self) -> list[SharedFile | MemoryFile]:
+        found = self.spool.segments()
+        for path in self._files.keys() - set(found):
+            self._files.pop(path).close()
+        fresh: list[SharedFile | MemoryFile] = []
+        for path in found:
+            if path not in self._files and (file := self.spool.open(path)):
+                self._files[path] = file
+                fresh.append(file)
+        memory = list(self._journal.memory) if self._journal else []
+        fresh.extend(file for file in memory if file not in self._memory)
+        if fresh:
+            try:
+                self._locate(fresh)
+            except StoreError:
+                for file in fresh:
+                    if isinstance(file, SharedFile):
+                        self._files.pop(file.path).close()
+                raise
+            self._memory = set(memory)
+        return [*(self._files[path] for path in found if path in self._files), *memory]
+
+    def _locate(self, files: list[SharedFile | MemoryFile]) -> None:
+        """Ask the ledger where to go on."""
+        positions = self._connected().positions([file.reader.header.segment for file in files])
+        for file in files:
+            file.reader.start_at(positions.get(file.reader.header.segment, 0))
+            file.confirm(file.reader.position, file.reader.events)
+
+    def _priced(self, recorded: tuple) -> PricedEvent:  # type: ignore[type-arg]  # a Recorded, unpacked
+        event_id, origin, event = recorded
+        cost = Cost(flags=("unpriced",))
+        with guarded("price"):
+            cost = self._prices.price(origin, event)
+        return PricedEvent(event_id, origin, event, cost)
+
+    def _confirm(self, taken: list[Taken]) -> None:
+        for file, read in taken:
+            file.reader.position = read.end
+            file.reader.events += len(read.events)
+            self.stored += len(read.events)
+            if read.corrupt:
+                self.corrupt += len(read.corrupt)
+                logger.warning("%d stretches of journal were unreadable; %s keeps them", len(read.corrupt), self.spool.folder)
+                self.spool.keep_aside(str(file.reader.header.segment), read.corrupt)
+            file.confirm(file.reader.position, file.reader.events)
+
+    def _split(self, taken: list[Taken], batch: Batch, refusal: EventsRefused) -> None:
+        """Halve the batch; once it is a single event, set that one aside and move on."""
+        if len(batch.events) > 1:
+            self._limit = max(1, len(batch.events) // 2)
+            return
+        for priced in batch.events:
+            self.spool.refuse(priced, str(refusal))
+            self.refused += 1
+            logger.error("the store refuses an event (%s); it is kept in %s", refusal, self.spool.folder / "refused.jsonl")
+        if self._connected().write(Batch([stretch._replace(events=0) for stretch in batch.stretches], [])):
+            self._confirm(taken)
+        else:
+            self._locate([file for file, _ in taken])
+
+    def _connected(self) -> Store:
+        if self._store is None:
+            store = self._open_store()
+            store.migrate()
+            self._store = store
+        return self._store
+
+    def _compact(self) -> None:
+        now = time.monotonic()
+        if self._store is not None and now >= self._compact_at:
+            self._compact_at = now + COMPACT_SECONDS
+            self._store.compact()
+
+    def close(self) -> None:
+        """Let go of files and store; the positions are in the ledger."""
+        self.spool.resign()
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+        if self._store is not None:
+            self._store.compact()
+            self._store.close()
+            self._store = None
+
+    def forget(self) -> None:
+        """In a forked child: files are closed, which leaves the parent's locks alone; its connection is not touched."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+        INHERITED.append(self._store)
+        self._store = None
+
+
+INHERITED: list[Store | None] = []
+"""Connections of a parent process. Closing one, as its destructor would, ends the parent's session."""
+
+
+class Shipping:
+    """The background thread of a process: leads and ships, or follows and stands by."""
+
+    def __init__(self, shipper: Shipper, journal: Journal, batch_seconds: float) -> None:
+        self.shipper = shipper
+        self._journal = journal
+        self._batch_seconds = batch_seconds
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._young_until = 0.0
+        self._failures = 0
+        self._retry_at = 0.0
+        self._quiet_until = 0.0
+
+    def start(self) -> None:
+        """Start the thread, once. Raises RuntimeError at interpreter shutdown, when no thread can start any more."""
+        if self._thread is None:
+            self._young_until = time.monotonic() + YOUNG_SECONDS
+            self._thread = threading.Thread(target=self._run, name="usage_tracker shipper", daemon=True)
+            self._thread.start()
+
+    def wake(self) -> None:
+        """Ship now: this process's thread, or the leader elsewhere."""
+        self._wake.set()
+        self.shipper.spool.ring()
+
+    def stop(self, deadline: float) -> bool:
+        """Ship what is left until `deadline` (monotonic); whether the thread has ended."""
+        if self._thread is None:
+            return True
+        self._deadline = deadline
+        self._stop.set()
+        self.wake()
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        return not self._thread.is_alive()
+
+    _deadline = 0.0
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            with guarded("ship"):
+                self._round()
+        with guarded("last shipment"):
+            self._last_rounds()
+        with guarded("stop shipping"):
+            self.shipper.close()
+
+    def _round(self) -> None:
+        pause = YOUNG_PAUSE if time.monotonic() < self._young_until else self._batch_seconds
+        if self.shipper.spool.lead():
+            if self._ship():
+                return
+            if not self.shipper.spool.listen(pause):
+                self._wake.wait(pause)
+        else:
+            if pause == YOUNG_PAUSE and not self._journal.drained():
+                self.shipper.spool.ring()
+            self._wake.wait(min(pause, STAND_BY_SECONDS))
+        self._wake.clear()
+
+    def _last_rounds(self) -> None:
+        """What is there when the process ends, and, for a follower, the moment that the leader needs to fetch it."""
+        while not self._journal.drained() and time.monotonic() < self._deadline and self._failures == 0:
+            if self.shipper.spool.lead():
+                self._ship()
+            else:
+                leader = self.shipper.spool.leader()
+                if leader and leader[1] != "leading":
+                    return
+                self.shipper.spool.ring()
+                time.sleep(0.01)
+
+    def _ship(self) -> bool:
+        """Ship one batch, unless the store needs a rest; whether more is waiting."""
+        if time.monotonic() < self._retry_at:
+            return False
+        try:
+            more = self.shipper.step()
+        except StoreError as error:
+            self._rest(error)
+            return False
+        if self._failures:
+            self._failures = 0
+            self.shipper.last_error = None
+            self.shipper.spool.say("leading")
+            logger.warning("the store is back; events are shipped again")
+        return more
+
+    def _rest(self, error: StoreError) -> None:
+        """Back off with jitter, say so at most once a minute, and tell followers not to wait for us."""
+        self._failures += 1
+        delay = min(LONGEST_BACK_OFF, 0.25 * 2 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311  jitter
+        now = time.monotonic()
+        self._retry_at = now + delay
+        self.shipper.last_error = str(error)
+        self.shipper.spool.say("waiting")
+        if now >= self._quiet_until:
+            self._quiet_until = now + QUIET_SECONDS
+            logger.warning("events wait in the journal: %s", error)
+
+    def forget(self) -> None:
+        """In a forked child: there is no thread here, and nothing of the parent's is ours."""
+        self.shipper.forget()
+        self.shipper.spool.forget()
+        self.__dict__.update(Shipping(self.shipper, self._journal, self._batch_seconds).__dict__)
