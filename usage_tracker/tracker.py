@@ -13,7 +13,7 @@ from usage_tracker import guard
 from usage_tracker.attribution import Attribution, clean_tags, current
 from usage_tracker.capture import Client, Recorder, finish_open_calls
 from usage_tracker.capture.stainless import around_request, around_response
-from usage_tracker.config import Dsn, Settings, data_folder, default_spool, load_settings
+from usage_tracker.config import Dsn, Settings, default_spool, load_settings
 from usage_tracker.errors import ConfigError
 from usage_tracker.event import Origin, Status, Usage, UsageEvent
 from usage_tracker.guard import guarded
@@ -156,7 +156,7 @@ class Tracker:
             self.journal.close()
             if left and self.shipping:
                 logger.warning(
-                    "%d events wait in %s; the next process ships them, or `usage-tracker ship` does",
+                    "%d events wait in %s; the next process ships them, or `usage-tracker ship --once` does",
                     left, self.settings.spool_dir,
                 )  # fmt: skip
 

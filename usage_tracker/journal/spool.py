@@ -251,6 +251,30 @@ class Spool:
         with open(self.folder / "refused.jsonl", "a", encoding="utf-8", errors="replace") as letters:
             letters.write(line + "\n")
 
+    def waiting(self) -> int:
+        """About how many events of this folder are not stored yet, by what leaders noted in the segments."""
+        count = 0
+        for path in self.segments():
+            with opened(path) as descriptor:
+                header = Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
+                if header is not None:
+                    reader = SegmentReader(FileSource(descriptor), header)
+                    reader.start_at(STORED.unpack(os.pread(descriptor, STORED.size, STORED_AT))[0])
+                    while (found := reader.read(10_000, ended=True)).events:
+                        count += len(found.events)
+                        reader.position = found.end
+        return count
+
+    def adopt(self, other: Path) -> int:
+        """As `take_over`, for segments that another store was meant to have: from here on they are this store's."""
+        mine = self.store
+        for path in Spool(other).segments():
+            with opened(path) as descriptor:
+                header = Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
+                if header is not None and lock(descriptor):
+                    os.pwrite(descriptor, header._replace(store=mine).pack()[:STORED_AT], 0)
+        return self.take_over(other)
+
     def take_over(self, other: Path) -> int:
         """Move the ended segments of another folder here; how many. For events that waited for a usable DSN."""
         if not other.is_dir() or other == self.folder:

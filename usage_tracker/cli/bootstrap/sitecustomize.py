@@ -1,0 +1,21 @@
+"""Found first by an interpreter that `usage-tracker run` starts: installs the tracker, then makes way for the
+environment's own `sitecustomize`, if it has one."""
+
+import importlib.machinery
+import importlib.util
+import os
+import sys
+
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
+
+if importlib.util.find_spec("usage_tracker") is None:
+    print("usage-tracker: not installed for this interpreter, so its calls are not recorded", file=sys.stderr)
+else:
+    import usage_tracker.auto  # noqa: F401  the import is the installation
+
+own = importlib.machinery.PathFinder.find_spec("sitecustomize", sys.path)
+if own is not None and own.loader is not None:
+    module = importlib.util.module_from_spec(own)
+    sys.modules["sitecustomize"] = module
+    own.loader.exec_module(module)

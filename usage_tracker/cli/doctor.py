@@ -1,0 +1,129 @@
+"""`usage-tracker doctor`: what is set up, what is wrong, and how to mend it."""
+
+import importlib
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from usage_tracker.capture import Recorder
+from usage_tracker.cli.output import emit
+from usage_tracker.config import Settings, data_folder, load_settings
+from usage_tracker.errors import ConfigError, StoreError
+from usage_tracker.journal import Spool
+from usage_tracker.journal.spool import SpoolUnusable
+from usage_tracker.patching import Patches, version_of
+from usage_tracker.stores import open_store
+from usage_tracker.tracker import choke_points, open_spool
+
+
+class Finding(NamedTuple):
+    """One line of the examination."""
+
+    what: str
+    found: str
+    remedy: str | None = None
+    """What to do, where something is wrong."""
+
+
+@click.command(
+    help="""Examine settings, store, journal and SDKs; each problem comes with what to do. Exit code 1 where there is one.
+
+    Nothing is changed: no migration is applied and no event is moved.
+    """
+)
+@click.option("--dsn", metavar="DSN", help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder.")
+def doctor(dsn: str | None) -> None:
+    findings = list(examine(dsn))
+    width = max(len(finding.what) for finding in findings)
+    for finding in findings:
+        mark = "!" if finding.remedy else " "
+        emit([f"{mark} {finding.what:{width}}  {finding.found}\n"])
+        if finding.remedy:
+            emit([f"  {'':{width}}  → {finding.remedy}\n"])
+    if any(finding.remedy for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+def examine(dsn: str | None) -> Iterator[Finding]:
+    yield Finding("python", f"{platform.python_version()} ({sys.executable})")
+    yield Finding("usage_tracker", version_of("usage-tracker-llm") or "run from its source")
+    try:
+        settings = load_settings(dsn=dsn)
+    except ConfigError as error:
+        yield Finding("settings", "can't be used", str(error))
+        settings = load_settings({name: value for name, value in {"HOME": str(Path.home())}.items()})
+    else:
+        yield from examine_store(settings)
+    yield from examine_spool(settings)
+    yield from examine_sdks(settings)
+
+
+def examine_store(settings: Settings) -> Iterator[Finding]:
+    if settings.dsn is None:
+        yield Finding("store", "none: TRACKER_SHIP is off, so another process ships")
+        return
+    if settings.dsn.scheme == "sqlite" and not Path(settings.dsn.text).exists():
+        yield Finding("store", f"{settings.dsn.shown} (not there yet; the first event makes it)")
+        return
+    store = open_store(settings.dsn)
+    try:
+        rows = list(store.select(f"SELECT count(*), max(name) FROM {store.dialect.prefix}schema_migration"))  # noqa: S608
+    except StoreError as error:
+        yield Finding("store", settings.dsn.shown, str(error))
+    else:
+        yield Finding("store", f"{settings.dsn.shown} (schema {rows[0][1]})")
+    finally:
+        store.close()
+
+
+def examine_spool(settings: Settings) -> Iterator[Finding]:
+    spool = open_spool(settings)
+    leader = spool.leader()
+    yield Finding("spool", str(settings.spool_dir))
+    if leader:
+        away = leader[1] != "leading"
+        yield Finding(
+            "leader", f"process {leader[0]}, {leader[1]}", "its store is away: see its log, or the line above" if away else None
+        )
+    else:
+        yield Finding("leader", "none: nobody ships this folder now")
+    folders = {settings.spool_dir, *(path for path in (data_folder() / "spool").glob("*") if path.is_dir())}
+    for folder in sorted(folders):
+        try:
+            waiting = Spool(folder).waiting()
+        except (OSError, SpoolUnusable) as error:
+            yield Finding("waiting", f"{folder} can't be read", str(error))
+            continue
+        own = folder == settings.spool_dir
+        if waiting and not (own and leader):
+            command = "usage-tracker ship --once" + ("" if own else f" --from '{folder}'")
+            yield Finding("waiting", f"{waiting} events in {folder}", f"`{command}` ships them to this store")
+        elif own:
+            yield Finding("waiting", f"{waiting} events")
+        for name, meaning in (("refused.jsonl", "events that the store refused"), ("corrupt", "unreadable journal bytes")):
+            if (folder / name).exists():
+                yield Finding("set aside", f"{meaning}: {folder / name}", "look at them, then delete them")
+
+
+def examine_sdks(settings: Settings) -> Iterator[Finding]:
+    """Imports the installed SDKs, to see whether their choke points are where we expect them."""
+    patches = Patches(choke_points(Recorder(lambda origin, event: None), settings))
+    patches.apply()
+    for sdk in dict.fromkeys(point.sdk for point in patches.points):
+        if version_of(sdk) is None:
+            yield Finding(sdk, "not installed")
+            continue
+        try:
+            importlib.import_module(sdk)
+        except ImportError as error:
+            yield Finding(sdk, version_of(sdk) or "", f"can't be imported: {error}")
+            continue
+        for point, state in patches.states().items():
+            if point.sdk == sdk:
+                remedy = None if state == "patched" else "this version is not known yet: its calls are not counted"
+                yield Finding(f"{sdk} {version_of(sdk)}", f"{point.attribute}: {state}", remedy)
+    patches.revert()

@@ -1,0 +1,83 @@
+"""`usage-tracker ship`: what moves events from the journal to the store where the apps themselves don't."""
+
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from usage_tracker.cli.output import say
+from usage_tracker.config import load_settings
+from usage_tracker.errors import StoreError, UsageTrackerError
+from usage_tracker.shipper import LONGEST_BACK_OFF, Shipper
+from usage_tracker.tracker import make_shipper
+
+
+@click.command(
+    help="""Ship the events of a spool folder until interrupted, or with --once what is there now.
+
+    \b
+    usage-tracker ship --once             what processes that died have left behind
+    TRACKER_SPOOL_DIR=/spool usage-tracker ship
+                                          as a sidecar: apps share the folder and set TRACKER_SHIP=off, so that only
+                                          this process needs the database's credentials
+
+    With --from, events of another spool folder go to this store, such as those that waited under a wrong TRACKER_DSN.
+    `usage-tracker doctor` lists folders with waiting events.
+    """
+)
+@click.option("--dsn", metavar="DSN", help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder.")
+@click.option("--once", is_flag=True, help="Ship what is there and exit; 1 where something has to wait.")
+@click.option(
+    "--from", "origin", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Take this folder's events too."
+)
+def ship(dsn: str | None, once: bool, origin: Path | None) -> None:
+    settings = load_settings(dsn=dsn, ship=True)
+    assert settings.dsn is not None, "shipping always has a store, by default the SQLite file"
+    shipper = make_shipper(settings, settings.dsn)
+    if origin is not None:
+        say(f"{shipper.spool.adopt(origin)} segments taken over from {origin}.")
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    if not once:
+        say(f"Shipping {settings.spool_dir} to {settings.dsn.shown}; Ctrl-C ends it.")
+    try:
+        if once:
+            ship_once(shipper)
+        else:
+            ship_until(shipper, stopping, settings.batch_seconds)
+    finally:
+        shipper.close()
+    say(f"{shipper.stored} events shipped to {settings.dsn.shown}.")
+
+
+def ship_once(shipper: Shipper) -> None:
+    if not shipper.spool.lead():
+        leader = shipper.spool.leader()
+        raise UsageTrackerError(
+            f"process {leader[0] if leader else '?'} ships this folder already; its events need no help from here"
+        )
+    while shipper.step():
+        pass
+
+
+def ship_until(shipper: Shipper, stopping: threading.Event, pause: float) -> None:
+    """Lead as soon as nobody else does; wait out a store that is away."""
+    failures = 0
+    while not stopping.is_set():
+        if not shipper.spool.lead():
+            stopping.wait(pause)
+            continue
+        try:
+            if not shipper.step() and not shipper.spool.listen(pause):
+                stopping.wait(pause)
+            failures = 0
+        except StoreError as error:
+            failures += 1
+            if failures == 1:
+                say(f"Events wait: {error}")
+            shipper.spool.say("waiting")
+            stopping.wait(min(LONGEST_BACK_OFF, 0.5 * 2 ** min(failures, 6)))
+        else:
+            shipper.spool.say("leading")
