@@ -1,0 +1,200 @@
+"""A segment keeps what was appended, byte for byte, and gives back all that is whole."""
+
+import mmap
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from usage_tracker.event import Origin, Usage, UsageEvent
+from usage_tracker.journal import Segment, SegmentReader
+from usage_tracker.journal.segment import ANY_STORE, HEADER_SIZE, LARGEST_PAYLOAD, Header, event_id
+
+ORIGIN = Origin(sdk="openai", provider="openai", project="alpha", tags=("tier:pro",))
+OTHER = Origin(sdk="openai", user_id="u-2")
+
+
+def made(number: int, **fields: object) -> UsageEvent:
+    return UsageEvent(
+        started_at=1_790_000_000_000_000_000 + number,
+        duration_ms=1.5,
+        operation="chat",
+        usage=Usage(input_tokens=number),
+        **fields,  # type: ignore[arg-type]  # any field of an event
+    )
+
+
+class Writing:
+    """A segment in memory, with a reader on it."""
+
+    def __init__(self, size: int = 1 << 16) -> None:
+        self.buffer = mmap.mmap(-1, size)
+        self.segment = Segment(self.buffer, ANY_STORE, os.getpid())
+        header = Header.unpack(self.buffer[:HEADER_SIZE])
+        assert header is not None
+        self.reader = SegmentReader(self.segment, header)
+
+    def numbers(self, limit: int = 1000, ended: bool = True) -> list[int | None]:
+        found = self.reader.read(limit, ended)
+        self.reader.position = found.end
+        return [recorded.event.usage.input_tokens for recorded in found.events]
+
+
+def test_events_come_back_in_order_with_their_origins() -> None:
+    writing = Writing()
+    for number in range(6):
+        writing.segment.append(ORIGIN if number % 2 else OTHER, made(number))
+    found = writing.reader.read(100, ended=False)
+    assert [(each.event, each.origin) for each in found.events] == [
+        (made(number), ORIGIN if number % 2 else OTHER) for number in range(6)
+    ]
+    assert found.corrupt == []
+
+
+def test_an_origin_is_written_once() -> None:
+    writing = Writing()
+    writing.segment.append(ORIGIN, made(1))
+    first = writing.segment.position
+    writing.segment.append(ORIGIN, made(2))
+    assert writing.segment.position - first < first
+
+
+def test_reading_goes_on_where_the_ledger_says() -> None:
+    writing = Writing()
+    for number in range(10):
+        writing.segment.append(ORIGIN, made(number))
+    assert writing.numbers(limit=4) == [0, 1, 2, 3]
+    another = SegmentReader(writing.segment, writing.reader.header)
+    another.start_at(writing.reader.position)
+    assert another.events == 4
+    assert [each.event.usage.input_tokens for each in another.read(100, ended=False).events] == list(range(4, 10))
+
+
+def test_an_event_has_the_same_id_however_often_it_is_read() -> None:
+    writing = Writing()
+    writing.segment.append(ORIGIN, made(1))
+    first, again = writing.reader.read(1, False).events[0], writing.reader.read(1, False).events[0]
+    assert first.event_id == again.event_id
+    assert first.event_id.version == 7
+
+
+def test_ids_are_ordered_within_a_millisecond() -> None:
+    segment = Writing().segment.id
+    assert event_id(segment, 100, 5_000_000) < event_id(segment, 200, 5_000_000) < event_id(segment, 0, 6_000_000)
+
+
+def test_a_full_segment_refuses_and_keeps_what_it_has() -> None:
+    writing = Writing(size=4096)
+    count = 0
+    with pytest.raises(ValueError, match="out of range"):
+        for count in range(1000):
+            writing.segment.append(ORIGIN, made(count))
+    assert writing.numbers() == list(range(count))
+
+
+def test_a_closed_segment_refuses() -> None:
+    writing = Writing()
+    writing.segment.close()
+    with pytest.raises(ValueError):
+        writing.segment.append(ORIGIN, made(1))
+
+
+def test_an_event_larger_than_a_reader_accepts_is_refused() -> None:
+    writing = Writing(size=4 * LARGEST_PAYLOAD)
+    with pytest.raises(ValueError, match="too large"):
+        writing.segment.append(ORIGIN, made(1, raw={"a": "x" * LARGEST_PAYLOAD}))
+
+
+def torn(writing: Writing, at: int, length: int = 4) -> None:
+    writing.buffer[HEADER_SIZE + at : HEADER_SIZE + at + length] = b"\xff" * length
+
+
+def test_a_damaged_record_is_skipped_up_to_the_next_good_one_and_its_bytes_kept() -> None:
+    writing = Writing()
+    writing.segment.append(ORIGIN, made(0))
+    damaged = writing.segment.position
+    for number in (1, 2, 3):
+        writing.segment.append(ORIGIN, made(number))
+    torn(writing, damaged + 20)
+    found = writing.reader.read(100, ended=True)
+    assert [each.event.usage.input_tokens for each in found.events] == [0, 2, 3]
+    assert [position for position, _ in found.corrupt] == [damaged]
+
+
+def test_a_zeroed_page_in_the_middle_hides_nothing_behind_it() -> None:
+    writing = Writing()
+    writing.segment.append(ORIGIN, made(0))
+    hole = writing.segment.position
+    writing.segment.append(ORIGIN, made(1))
+    end = writing.segment.position
+    writing.segment.append(ORIGIN, made(2))
+    writing.buffer[HEADER_SIZE + hole : HEADER_SIZE + end] = bytes(end - hole)
+    assert writing.numbers() == [0, 2]
+
+
+def test_a_torn_tail_ends_a_dead_writers_segment() -> None:
+    writing = Writing()
+    writing.segment.append(ORIGIN, made(0))
+    tail = writing.segment.position
+    writing.segment.append(ORIGIN, made(1))
+    torn(writing, tail + 12)
+    assert writing.numbers(ended=True) == [0]
+    assert writing.reader.read(10, ended=True).events == []
+
+
+def test_a_living_writers_half_written_record_is_waited_for() -> None:
+    writing = Writing()
+    writing.segment.append(ORIGIN, made(0))
+    tail = writing.segment.position
+    writing.segment.append(ORIGIN, made(1))
+    whole = writing.buffer[HEADER_SIZE + tail : HEADER_SIZE + writing.segment.position]
+    torn(writing, tail + 12)
+    assert writing.numbers(ended=False) == [0]
+    writing.buffer[HEADER_SIZE + tail : HEADER_SIZE + writing.segment.position] = whole
+    assert writing.numbers(ended=False) == [1]
+
+
+def test_a_living_writers_record_that_stays_damaged_is_skipped_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    writing = Writing()
+    writing.segment.append(ORIGIN, made(0))
+    damaged = writing.segment.position
+    writing.segment.append(ORIGIN, made(1))
+    writing.segment.append(ORIGIN, made(2))
+    torn(writing, damaged + 12)
+    assert writing.numbers(ended=False) == [0]
+    later = time.monotonic() + SegmentReader.PATIENCE + 1
+    monkeypatch.setattr("usage_tracker.journal.segment.time.monotonic", lambda: later)
+    assert writing.numbers(ended=False) == [2]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * HEADER_SIZE, b"PK\x03\x04" * 40])
+def test_what_is_not_a_segment_is_not_read(content: bytes) -> None:
+    assert Header.unpack(content) is None
+
+
+def test_what_was_appended_survives_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "segment"
+    path.write_bytes(bytes(1 << 20))
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with open(path, "r+b") as file:
+            segment = Segment(mmap.mmap(file.fileno(), 1 << 20), ANY_STORE, os.getpid())
+            for number in range(500):
+                segment.append(ORIGIN, made(number))
+            os.write(tell, b"!")
+            signal.pause()
+    os.read(told, 1)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    content = path.read_bytes()
+
+    class Content:
+        def read(self, offset: int, size: int) -> bytes:
+            return content[offset : offset + size]
+
+    header = Header.unpack(content)
+    assert header is not None
+    assert len(SegmentReader(Content(), header).read(1000, ended=True).events) == 500
