@@ -3,11 +3,10 @@
 import hashlib
 import os
 import re
-import socket
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from usage_tracker.errors import ConfigError
@@ -30,8 +29,7 @@ LIBPQ_KEYWORDS = frozenset(
 SECRET_KEYWORDS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 
 
-@dataclass(frozen=True)
-class Dsn:
+class Dsn(NamedTuple):
     """A store's address, parsed and checked."""
 
     scheme: str
@@ -125,17 +123,17 @@ def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "usage-tracker"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """All that can be set. Each field has an environment variable of the same name: TRACKER_ and the name in capitals."""
 
-    dsn: Dsn | None = None
-    """The store; None only where shipping is off, or where the DSN could not be used."""
     spool_dir: Path
     """The folder of this store's journal segments."""
+    app: str
+    host: str
+    dsn: Dsn | None = None
+    """The store; None only where shipping is off, or where the DSN could not be used."""
     ship: bool = True
     """Whether this process may ship; off where a sidecar (`usage-tracker ship`) does."""
-    app: str
     project: str | None = None
     team: str | None = None
     user: str | None = None
@@ -150,7 +148,6 @@ class Settings:
     batch_size: int = 5000
     batch_seconds: float = 1.0
     """The longest that an event waits for its batch to fill."""
-    host: str
     fingerprint_key: str = "usage_tracker"
     """Keys the fingerprint of API keys; set the same one on all hosts to make it unguessable and comparable."""
 
@@ -209,12 +206,12 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
         session=said("session"),
         tags=words("tags") or (),
         sdks=words("sdks"),
-        exit_timeout=number("exit_timeout", Settings.exit_timeout, 0),
-        spool_max_bytes=int(number("spool_max_bytes", Settings.spool_max_bytes, 1 << 20)),
-        batch_size=int(number("batch_size", Settings.batch_size, 1)),
-        batch_seconds=number("batch_seconds", Settings.batch_seconds, 0.01),
-        host=said("host") or socket.gethostname(),
-        fingerprint_key=said("fingerprint_key") or Settings.fingerprint_key,
+        exit_timeout=number("exit_timeout", 2.0, 0),
+        spool_max_bytes=int(number("spool_max_bytes", 1 << 30, 1 << 20)),
+        batch_size=int(number("batch_size", 5000, 1)),
+        batch_seconds=number("batch_seconds", 1.0, 0.01),
+        host=said("host") or os.uname().nodename,
+        fingerprint_key=said("fingerprint_key") or "usage_tracker",
     )
 
 

@@ -4,12 +4,12 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import wrapt
+from usage_tracker.imports import forget, when_imported
 
-from usage_tracker.capture.stainless import Wrapper
-from usage_tracker.guard import guarded
+if TYPE_CHECKING:
+    from usage_tracker.capture.stainless import Wrapper
 
 logger = logging.getLogger("usage_tracker")
 
@@ -24,32 +24,36 @@ class ChokePoint(NamedTuple):
     module: str
     attribute: str
     """`Class.method` or `function` in that module."""
-    wrapper: Wrapper
+    role: Literal["request", "response"]
+    """What it does for the SDK: make the call, or take an HTTP response on its behalf."""
+
+
+CHOKE_POINTS = (
+    ChokePoint("openai", "openai._base_client", "SyncAPIClient.request", "request"),
+    ChokePoint("openai", "openai._base_client", "AsyncAPIClient.request", "request"),
+    ChokePoint("openai", "openai._base_client", "SyncAPIClient._process_response", "response"),
+    ChokePoint("openai", "openai._base_client", "AsyncAPIClient._process_response", "response"),
+)
+"""All that we ever touch."""
 
 
 class Patches:
     """The choke points of one `install()`."""
 
-    def __init__(self, points: Iterable[ChokePoint]) -> None:
+    def __init__(self, points: Iterable[ChokePoint], wrapper_for: "Callable[[ChokePoint], Wrapper]") -> None:
         self.points = list(points)
+        self._wrapper_for = wrapper_for
         self._states: dict[ChokePoint, State] = {}
-        self._active = True
 
     def apply(self) -> None:
         """Patch what is imported already; the rest when the app imports it. Imports nothing itself."""
-        for module in dict.fromkeys(point.module for point in self.points):
-            wrapt.register_post_import_hook(self._hook(module), module)
+        for name in dict.fromkeys(point.module for point in self.points):
+            when_imported(name, self._patch_module)
 
-    def _hook(self, name: str) -> Callable[[ModuleType], None]:
-        def patch_module(module: ModuleType) -> None:
-            # An exception here would make the app's own import fail.
-            with guarded("patch"):
-                if self._active:
-                    for point in self.points:
-                        if point.module == name:
-                            self._patch(point, module)
-
-        return patch_module
+    def _patch_module(self, module: ModuleType) -> None:
+        for point in self.points:
+            if point.module == module.__name__:
+                self._patch(point, module)
 
     def _patch(self, point: ChokePoint, module: ModuleType) -> None:
         found = owner_of(module, point.attribute)
@@ -60,16 +64,21 @@ class Patches:
                 point.sdk, version_of(point.sdk), point.module, point.attribute,
             )  # fmt: skip
             return
+        from usage_tracker.patched import Patched
+
         owner, name, original = found
         if not isinstance(original, Patched):
-            setattr(owner, name, Patched(original, point.wrapper))
+            setattr(owner, name, Patched(original, self._wrapper_for(point)))
         self._states[point] = "patched"
 
     def revert(self) -> None:
         """Put back the identical original objects, wherever we are still outermost; else switch ourselves off."""
-        self._active = False
+        for name in dict.fromkeys(point.module for point in self.points):
+            forget(name, self._patch_module)
         for point, state in self._states.items():
             if state == "patched" and (found := owner_of(sys.modules.get(point.module), point.attribute)):
+                from usage_tracker.patched import Patched, switch_off
+
                 owner, name, current = found
                 if isinstance(current, Patched):
                     setattr(owner, name, current.__wrapped__)
@@ -80,23 +89,6 @@ class Patches:
     def states(self) -> dict[ChokePoint, State]:
         """Each row and what became of it."""
         return {point: self._states.get(point, "not imported") for point in self.points}
-
-
-class Patched(wrapt.FunctionWrapper):  # type: ignore[misc]  # wrapt's class has no type
-    """Our wrapper around an SDK's function; its own type, so that we recognise it."""
-
-    def __init__(self, wrapped: Any, wrapper: Wrapper) -> None:
-        self._self_on = True
-        super().__init__(wrapped, wrapper, enabled=lambda: self._self_on)
-
-
-def switch_off(outermost: object) -> None:
-    """Another instrumentation has wrapped our wrapper: leave it in place, and have ours do nothing."""
-    found = outermost
-    while found is not None and not isinstance(found, Patched):
-        found = getattr(found, "__wrapped__", None)
-    if found is not None:
-        found._self_on = False
 
 
 def owner_of(module: ModuleType | None, attribute: str) -> tuple[Any, str, Any] | None:

@@ -1,6 +1,5 @@
 """One invocation of a choke point, from its start to its one event."""
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -133,7 +132,8 @@ class Call:
             if isinstance(status, int):
                 self.http_status = status
             self.attempts = max(self.attempts, 1 + retries_before(error))
-        self.finish("cancelled" if isinstance(error, CANCELLATIONS) else "error", type(error).__name__)
+        # what isn't an Exception is no failure of the call: a cancelled task, an interrupt, an exit
+        self.finish("error" if isinstance(error, Exception) else "cancelled", type(error).__name__)
 
     def finish(self, status: Status = "ok", error_type: str | None = None) -> None:
         """Make the event. Whatever comes first counts; ending twice is harmless."""
@@ -172,9 +172,6 @@ class Call:
                     reported_cost=answer.reported_cost,
                 ),
             )
-
-
-CANCELLATIONS = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
 
 
 def retries_before(error: BaseException) -> int:

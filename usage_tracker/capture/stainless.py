@@ -8,7 +8,6 @@ retries inside. https://github.com/openai/openai-python/blob/v2.54.0/src/openai/
 import copy
 import hashlib
 from collections.abc import Callable, Mapping
-from inspect import isawaitable
 from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -92,7 +91,7 @@ def around_request(provider: ModuleType, recorder: Recorder, fingerprint_key: st
             with call:
                 result = wrapped(*args, **kwargs)
             accepted_without(call)
-        elif isawaitable(result):
+        elif hasattr(result, "__await__"):
             return awaited(call, result, wrapped, args, kwargs)
         with guard_answer:
             answered(call, result)

@@ -1,6 +1,6 @@
 """Streams, observed in place: the app keeps the SDK's own object; only what it pulls from passes through us."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from typing import Any
 
 import msgspec
@@ -16,68 +16,67 @@ guard_chunk = guarded("chunk")
 decode = msgspec.json.Decoder().decode
 
 
-class Observed:
-    """Stands where the SDK's stream keeps its own iterator; everything but the pulling is passed on to that."""
+def show(call: Call, chunk: object) -> bool:
+    """Take what a chunk says; whether the app gets to see it."""
+    shown = True
+    with guard_chunk:
+        shown = call.observe(fields_of(chunk))
+        if shown and call.injected:
+            unset_usage(chunk)
+    return shown
+
+
+def observed(source: Iterator[Any], call: Call) -> Generator[Any, None, None]:
+    """The chunks of a sync stream. Being dropped or closed reaches a generator as GeneratorExit, so that every way a stream
+    can end leaves through the one `with`."""
+    with Pulling(call, ends_stream=True):
+        call.pulling = False
+        yield None
+        call.pulling = True
+        for chunk in source:
+            if show(call, chunk):
+                call.pulling = False
+                yield chunk
+                call.pulling = True
+
+
+class AsyncObserved:
+    """The chunks of an async stream. A class: an async generator that was never started would not tell that it is dropped."""
 
     __slots__ = ("_call", "_pulling", "_source")
 
-    def __init__(self, source: Any, call: Call) -> None:
+    def __init__(self, source: AsyncGenerator[Any, None], call: Call) -> None:
         self._source = source
         self._call = call
-        self._pulling = Pulling(call)
+        self._pulling = Pulling(call, ends_stream=False)
 
-    def _shown(self, chunk: object) -> bool:
-        """Whether the app gets to see this chunk."""
-        shown = True
-        with guard_chunk:
-            shown = self._call.observe(fields_of(chunk))
-            if shown and self._call.injected:
-                unset_usage(chunk)
-        return shown
-
-    def __del__(self) -> None:
-        with guarded("drop stream"):
-            self._call.finish("abandoned")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-
-class ObservedIterator(Observed):
-    __slots__ = ()
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        while True:
-            with self._pulling:
-                chunk = next(self._source)
-            if self._shown(chunk):
-                return chunk
-
-
-class ObservedAsyncIterator(Observed):
-    __slots__ = ()
-
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> "AsyncObserved":
         return self
 
     async def __anext__(self) -> Any:
         while True:
             with self._pulling:
                 chunk = await anext(self._source)
-            if self._shown(chunk):
+            if show(self._call, chunk):
                 return chunk
+
+    async def aclose(self) -> None:
+        await self._source.aclose()
+
+    def __del__(self) -> None:
+        with guarded("drop stream"):
+            self._call.finish("abandoned")
 
 
 class Pulling:
     """Around the host's own iterator: notes how the stream ended."""
 
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "_ends_stream")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, *, ends_stream: bool) -> None:
         self._call = call
+        self._ends_stream = ends_stream
+        """Whether leaving without an exception means that the stream is exhausted."""
 
     def __enter__(self) -> None:
         self._call.pulling = True
@@ -86,8 +85,9 @@ class Pulling:
         call = self._call
         call.pulling = False
         if kind is None:
-            return
-        if kind is StopIteration or kind is StopAsyncIteration:
+            if self._ends_stream:
+                call.finish()
+        elif kind is StopAsyncIteration:
             call.finish()
         elif kind is GeneratorExit:
             call.finish("abandoned")
@@ -106,8 +106,11 @@ def unset_usage(chunk: Any) -> None:
 def observe_stream(stream: Any, call: Call) -> None:
     """Watch a Stainless SDK's `Stream` or `AsyncStream`."""
     source = stream._iterator
-    kind = ObservedAsyncIterator if hasattr(source, "__anext__") else ObservedIterator
-    stream._iterator = kind(source, call)
+    if hasattr(source, "__anext__"):
+        stream._iterator = AsyncObserved(source, call)
+    else:
+        stream._iterator = observed(source, call)
+        next(stream._iterator)  # up to its first yield: from here on it notices being dropped
     watch_response(stream.response, call, None)
 
 
@@ -327,7 +330,7 @@ class Reading(Pulling):
     __slots__ = ("_body",)
 
     def __init__(self, body: Body) -> None:
-        super().__init__(body.call)
+        super().__init__(body.call, ends_stream=True)
         self._body = body
 
     def __enter__(self) -> None:
@@ -335,4 +338,4 @@ class Reading(Pulling):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         self._body.reading = False
-        super().__exit__(kind or StopIteration, error, traceback)
+        super().__exit__(kind, error, traceback)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import click
 
-from usage_tracker.capture import Recorder
 from usage_tracker.cli.output import emit
 from usage_tracker.config import Settings, data_folder, load_settings
 from usage_tracker.errors import ConfigError, StoreError
@@ -17,7 +16,8 @@ from usage_tracker.journal import Spool
 from usage_tracker.journal.spool import SpoolUnusable
 from usage_tracker.patching import Patches, version_of
 from usage_tracker.stores import open_store
-from usage_tracker.tracker import choke_points, open_spool
+from usage_tracker.tracker import choke_points
+from usage_tracker.pipeline import Pipeline, open_spool
 
 
 class Finding(NamedTuple):
@@ -35,7 +35,9 @@ class Finding(NamedTuple):
     Nothing is changed: no migration is applied and no event is moved.
     """
 )
-@click.option("--dsn", metavar="DSN", help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder.")
+@click.option(
+    "--dsn", metavar="DSN", help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder."
+)
 def doctor(dsn: str | None) -> None:
     findings = list(examine(dsn))
     width = max(len(finding.what) for finding in findings)
@@ -87,7 +89,9 @@ def examine_spool(settings: Settings) -> Iterator[Finding]:
     if leader:
         away = leader[1] != "leading"
         yield Finding(
-            "leader", f"process {leader[0]}, {leader[1]}", "its store is away: see its log, or the line above" if away else None
+            "leader",
+            f"process {leader[0]}, {leader[1]}",
+            "its store is away: see its log, or the line above" if away else None,
         )
     else:
         yield Finding("leader", "none: nobody ships this folder now")
@@ -104,14 +108,18 @@ def examine_spool(settings: Settings) -> Iterator[Finding]:
             yield Finding("waiting", f"{waiting} events in {folder}", f"`{command}` ships them to this store")
         elif own:
             yield Finding("waiting", f"{waiting} events")
-        for name, meaning in (("refused.jsonl", "events that the store refused"), ("corrupt", "unreadable journal bytes")):
+        for name, meaning in (
+            ("refused.jsonl", "events that the store refused"),
+            ("corrupt", "unreadable journal bytes"),
+        ):
             if (folder / name).exists():
                 yield Finding("set aside", f"{meaning}: {folder / name}", "look at them, then delete them")
 
 
 def examine_sdks(settings: Settings) -> Iterator[Finding]:
     """Imports the installed SDKs, to see whether their choke points are where we expect them."""
-    patches = Patches(choke_points(Recorder(lambda origin, event: None), settings))
+    pipeline = Pipeline(settings)
+    patches = Patches(choke_points(settings), pipeline.wrapper)
     patches.apply()
     for sdk in dict.fromkeys(point.sdk for point in patches.points):
         if version_of(sdk) is None:

@@ -9,8 +9,8 @@ import click
 from usage_tracker.cli.output import say
 from usage_tracker.config import load_settings
 from usage_tracker.errors import StoreError, UsageTrackerError
+from usage_tracker.pipeline import make_shipper
 from usage_tracker.shipper import LONGEST_BACK_OFF, Shipper
-from usage_tracker.tracker import make_shipper
 
 
 @click.command(
@@ -26,10 +26,15 @@ from usage_tracker.tracker import make_shipper
     `usage-tracker doctor` lists folders with waiting events.
     """
 )
-@click.option("--dsn", metavar="DSN", help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder.")
+@click.option(
+    "--dsn", metavar="DSN", help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder."
+)
 @click.option("--once", is_flag=True, help="Ship what is there and exit; 1 where something has to wait.")
 @click.option(
-    "--from", "origin", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Take this folder's events too."
+    "--from",
+    "origin",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Take this folder's events too.",
 )
 def ship(dsn: str | None, once: bool, origin: Path | None) -> None:
     settings = load_settings(dsn=dsn, ship=True)

@@ -1,0 +1,85 @@
+"""Be told when the app imports a module, without importing it for the app.
+
+wrapt has such hooks too, but importing wrapt imports asyncio and importlib.metadata, 20 ms that an app pays even where it
+never makes a call; wrapt itself is imported when there is something to patch.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+from usage_tracker.guard import guarded
+
+Hook = Callable[[ModuleType], None]
+
+
+class Finder:
+    """Stands first among the importers. Leaves finding to the others and only adds a step after loading."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, list[Hook]] = {}
+        self._finding: set[str] = set()
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name not in self.waiting or name in self._finding:
+            return None
+        self._finding.add(name)
+        try:
+            spec = find_spec(name)
+        finally:
+            self._finding.discard(name)
+        if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
+            spec.loader = Loader(spec.loader, self)
+        return spec
+
+    def loaded(self, module: ModuleType) -> None:
+        for hook in self.waiting.pop(module.__name__, ()):
+            with guarded("import hook"):
+                hook(module)
+
+
+class Loader:
+    """The module's own loader, in everything; after it has run the module's code, the hooks are called."""
+
+    def __init__(self, loader: Any, finder: Finder) -> None:
+        self._loader = loader
+        self._finder = finder
+
+    def exec_module(self, module: ModuleType) -> None:
+        # from here on the module looks as if we had never been there
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        self._finder.loaded(module)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+
+finder = Finder()
+
+
+def when_imported(name: str, hook: Hook) -> None:
+    """Call the hook with the module once the app has imported it; at once where it has. Errors of the hook are ours alone."""
+    module = sys.modules.get(name)
+    if module is not None and not getattr(module.__spec__, "_initializing", False):
+        with guarded("import hook"):
+            hook(module)
+        return
+    finder.waiting.setdefault(name, []).append(hook)
+    if finder not in sys.meta_path:
+        sys.meta_path.insert(0, finder)  # type: ignore[arg-type]  # a finder by duck type, as importlib asks for
+
+
+def forget(name: str, hook: Hook) -> None:
+    """Take a hook back that has not been called."""
+    if hook in finder.waiting.get(name, ()):
+        finder.waiting[name].remove(hook)
+        if not finder.waiting[name]:
+            del finder.waiting[name]
+    if not finder.waiting and finder in sys.meta_path:
+        sys.meta_path.remove(finder)  # type: ignore[arg-type]  # likewise

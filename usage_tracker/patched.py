@@ -1,0 +1,24 @@
+"""An SDK's function with our wrapper around it; a module of its own, because it imports wrapt."""
+
+from typing import Any
+
+import wrapt
+
+from usage_tracker.capture.stainless import Wrapper
+
+
+class Patched(wrapt.FunctionWrapper):  # type: ignore[misc]  # wrapt's class has no type
+    """Our wrapper around an SDK's function; its own type, so that we recognise it. Signature, name and kind stay."""
+
+    def __init__(self, wrapped: Any, wrapper: Wrapper) -> None:
+        self._self_on = True
+        super().__init__(wrapped, wrapper, enabled=lambda: self._self_on)
+
+
+def switch_off(outermost: object) -> None:
+    """Another instrumentation has wrapped our wrapper: leave it in place, and have ours do nothing."""
+    found = outermost
+    while found is not None and not isinstance(found, Patched):
+        found = getattr(found, "__wrapped__", None)
+    if found is not None:
+        found._self_on = False
