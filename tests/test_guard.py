@@ -1,0 +1,54 @@
+"""Errors of ours stay ours."""
+
+import logging
+
+import pytest
+
+from usage_tracker import guard
+from usage_tracker.guard import Guard, guarded
+
+
+@pytest.fixture(autouse=True)
+def as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "report", guard.count)
+    monkeypatch.setattr(guard, "guards", {})
+    guard.errors.clear()
+
+
+def test_an_error_is_swallowed_counted_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    with guarded("extract"):
+        raise KeyError("sk-secret")
+    assert guard.errors["extract"] == 1
+    assert guard.last_error is not None
+    assert guard.last_error.startswith("extract: KeyError at ")
+    assert "your application is not affected" in caplog.text
+
+
+def test_what_an_error_says_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING), guarded("extract"):
+        raise ValueError("prompt: tell me a secret")
+    assert "secret" not in caplog.text
+
+
+def test_a_place_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("usage_tracker.guard.time.monotonic", lambda: clock[0])
+    for _ in range(5):
+        with guarded("extract"):
+            raise KeyError
+    clock[0] += guard.QUIET_SECONDS
+    with guarded("extract"):
+        raise KeyError
+    assert len(caplog.records) == 2
+    assert guard.errors["extract"] == 6
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_belongs_to_the_host_passes(error: type[BaseException]) -> None:
+    with pytest.raises(error), guarded("extract"):
+        raise error
+
+
+def test_each_place_has_one_guard() -> None:
+    assert guarded("extract") is guarded("extract")
+    assert isinstance(guarded("extract"), Guard)

@@ -1,0 +1,76 @@
+"""Hooks on imports: told when the app imports a module, and the app can't tell."""
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from usage_tracker import guard, imports
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "somesdk").mkdir()
+    (tmp_path / "somesdk" / "__init__.py").write_text("from somesdk import _client\n")
+    (tmp_path / "somesdk" / "_client.py").write_text("value = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("somesdk", "somesdk._client"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return "somesdk._client"
+
+
+def test_the_hook_is_called_when_the_app_imports_the_module(package: str) -> None:
+    seen: list[ModuleType] = []
+    imports.when_imported(package, seen.append)
+    assert package not in sys.modules
+    importlib.import_module("somesdk")
+    assert [module.__name__ for module in seen] == [package]
+    assert imports.finder.waiting == {}
+
+
+def test_a_module_that_is_there_already_is_told_of_at_once(package: str) -> None:
+    module = importlib.import_module(package)
+    seen: list[ModuleType] = []
+    imports.when_imported(package, seen.append)
+    assert seen == [module]
+
+
+def test_the_module_looks_as_if_nobody_had_been_there(package: str) -> None:
+    plain = importlib.import_module(package)
+    plain_spec = plain.__spec__
+    del sys.modules[package], sys.modules["somesdk"]
+    imports.when_imported(package, lambda module: None)
+    watched = importlib.import_module(package)
+    assert watched.__spec__ is not None
+    assert plain_spec is not None
+    assert type(watched.__spec__.loader) is type(plain_spec.loader)
+    assert watched.__loader__ is watched.__spec__.loader
+
+
+def test_a_failing_hook_does_not_fail_the_import(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "report", guard.count)
+
+    def fail(module: ModuleType) -> None:
+        raise KeyError("hook")
+
+    imports.when_imported(package, fail)
+    assert importlib.import_module(package).value == 1
+
+
+def test_a_missing_module_stays_missing() -> None:
+    imports.when_imported("no_such_sdk", lambda module: None)
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("no_such_sdk")
+    imports.forget("no_such_sdk", imports.finder.waiting["no_such_sdk"][0])
+
+
+def test_forgotten_hooks_leave_nothing_behind(package: str) -> None:
+    seen: list[ModuleType] = []
+    hook = seen.append
+    imports.when_imported(package, hook)
+    imports.forget(package, hook)
+    importlib.import_module(package)
+    assert seen == []
+    assert imports.finder not in sys.meta_path
