@@ -39,13 +39,16 @@ CREATE TABLE usage_tracker.usage_host (
 );
 
 -- `lines` is a template for format(): {"input_tokens": {"count": %s, "price": "0.0000025"}}; an event keeps the counts.
+-- A unit that was charged at two prices holds a list of such objects. Null: too many different ones, so that each event's
+-- `cost_counts` holds the whole JSON.
 CREATE TABLE usage_tracker.usage_price (
     price_key integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     digest uuid NOT NULL UNIQUE,
-    source text NOT NULL, version text, lines text NOT NULL
+    source text, version text, lines text
 );
 
--- `template` is the provider's usage object with %s for each figure; an event keeps the figures.
+-- `template` is the provider's usage object with %s for each figure; an event keeps the figures. An event without a shape
+-- keeps the whole JSON in `figures`: its provider puts something into it that never repeats.
 CREATE TABLE usage_tracker.usage_shape (
     shape_key integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     digest uuid NOT NULL UNIQUE,
@@ -65,7 +68,7 @@ CREATE TABLE usage_tracker.usage_event (
     input_tokens bigint, output_tokens bigint, cache_read_tokens bigint, cache_write_tokens bigint,
     cache_write_1h_tokens bigint, reasoning_tokens bigint, input_audio_tokens bigint, output_audio_tokens bigint,
     input_image_tokens bigint, output_image_tokens bigint, tool_tokens bigint,
-    duration_ms real NOT NULL,
+    duration_ms real,
     ttft_ms real,
     kind_key integer NOT NULL, owner_key integer NOT NULL, user_key integer NOT NULL, tags_key integer NOT NULL,
     host_key integer, price_key integer, shape_key integer, pid integer,
@@ -81,7 +84,7 @@ CREATE TABLE usage_tracker.usage_event (
 ) PARTITION BY RANGE (started_at);
 
 CREATE TABLE usage_tracker.usage_event_default PARTITION OF usage_tracker.usage_event DEFAULT;
-CREATE INDEX usage_event_started_at ON usage_tracker.usage_event USING brin (started_at);
+CREATE INDEX usage_event_started_at ON usage_tracker.usage_event USING brin (started_at) WITH (autosummarize = on);
 
 -- The ledger of offsets: a batch moves its segments' positions in the transaction that stores its events.
 CREATE TABLE usage_tracker.journal_offset (
@@ -89,7 +92,7 @@ CREATE TABLE usage_tracker.journal_offset (
     position bigint NOT NULL,
     events bigint NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT now()
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 -- Rollups. `bucket_at` is the hour's or day's start in UTC. `counted`: calls with known tokens; `priced`: calls with a
 -- known cost; `unpriced`: calls that should have a cost and have none. Sums are over what is known.
@@ -122,10 +125,15 @@ CREATE TABLE usage_tracker.rollup_day_latency (
 );
 
 -- Writers only append to the deltas (upserts of shared rows deadlock); one process at a time folds them into the rollups.
-CREATE TABLE usage_tracker.delta_hour (LIKE usage_tracker.rollup_hour);
-CREATE TABLE usage_tracker.delta_day_user (LIKE usage_tracker.rollup_day_user);
-CREATE TABLE usage_tracker.delta_day_tag (LIKE usage_tracker.rollup_day_tag);
-CREATE TABLE usage_tracker.delta_day_latency (LIKE usage_tracker.rollup_day_latency);
+-- What was folded is dead at once and would be read with every report: vacuum by count, without pauses.
+CREATE TABLE usage_tracker.delta_hour (LIKE usage_tracker.rollup_hour)
+    WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+CREATE TABLE usage_tracker.delta_day_user (LIKE usage_tracker.rollup_day_user)
+    WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+CREATE TABLE usage_tracker.delta_day_tag (LIKE usage_tracker.rollup_day_tag)
+    WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+CREATE TABLE usage_tracker.delta_day_latency (LIKE usage_tracker.rollup_day_latency)
+    WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
 -- What reports read: rollup and delta together, one name per grain.
 CREATE VIEW usage_tracker.by_hour AS
@@ -149,12 +157,15 @@ CREATE VIEW usage_tracker.events AS
         e.input_tokens, e.output_tokens, e.cache_read_tokens, e.cache_write_tokens, e.cache_write_1h_tokens,
         e.reasoning_tokens, e.input_audio_tokens, e.output_audio_tokens, e.input_image_tokens, e.output_image_tokens,
         e.tool_tokens, e.units, e.estimated,
-        e.cost, format(p.lines, VARIADIC string_to_array(e.cost_counts, ','))::jsonb AS cost_parts,
-        p.source AS price_source, p.version AS price_version, e.reported_cost,
+        trim_scale(e.cost) AS cost,
+        CASE WHEN p.lines IS NULL THEN e.cost_counts::jsonb
+            ELSE format(p.lines, VARIADIC string_to_array(e.cost_counts, ','))::jsonb END AS cost_parts,
+        p.source AS price_source, p.version AS price_version, trim_scale(e.reported_cost) AS reported_cost,
         coalesce(e.cost_flags, '{}') AS cost_flags,
         o.app, o.project, o.team, u.user_id, e.session_id, t.tags, o.api_key, h.host, e.pid,
         e.status, e.error_type, e.http_status, e.attempts,
-        format(s.template, VARIADIC string_to_array(e.figures, ','))::jsonb AS usage
+        CASE WHEN s.template IS NULL THEN e.figures::jsonb
+            ELSE format(s.template, VARIADIC string_to_array(e.figures, ','))::jsonb END AS usage
     FROM usage_tracker.usage_event e
     JOIN usage_tracker.usage_kind k USING (kind_key)
     JOIN usage_tracker.usage_owner o USING (owner_key)
@@ -169,7 +180,7 @@ CREATE VIEW usage_tracker.daily AS
         sum(r.calls) AS calls, sum(r.errors) AS errors, sum(r.input_tokens) AS input_tokens,
         sum(r.output_tokens) AS output_tokens, sum(r.cache_read_tokens) AS cache_read_tokens,
         sum(r.reasoning_tokens) AS reasoning_tokens,
-        CASE WHEN sum(r.priced) > 0 THEN sum(r.cost) END AS cost, sum(r.unpriced) AS unpriced
+        CASE WHEN sum(r.priced) > 0 THEN trim_scale(sum(r.cost)) END AS cost, sum(r.unpriced) AS unpriced
     FROM usage_tracker.by_day r
     JOIN usage_tracker.usage_kind k USING (kind_key)
     JOIN usage_tracker.usage_owner o USING (owner_key)

@@ -1,0 +1,69 @@
+"""Numbered SQL files that build a store's schema, each applied once and in a transaction of its own.
+
+Append-only: a file that was released is never changed. A start that is interrupted leaves whole migrations behind, and the
+next one goes on after them.
+"""
+
+import re
+from contextlib import AbstractContextManager
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple, Protocol
+
+from usage_tracker.errors import SchemaError
+
+
+class Migration(NamedTuple):
+    number: int
+    name: str
+    """The file's name without its suffix."""
+    sql: str
+
+
+class Schema(Protocol):
+    """The schema of one store, as a migration needs it."""
+
+    def applied(self) -> set[int]:
+        """The numbers of the migrations that were applied; none where the table that says so is missing."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """A transaction in which no other process can migrate, and in which `schema_migration` exists."""
+
+    def apply(self, migration: Migration) -> None:
+        """Run the file and note its number, inside `locked`."""
+
+
+@cache
+def migrations(dialect: str) -> tuple[Migration, ...]:
+    """The files of usage_tracker/stores/sql/<dialect>, in order."""
+    found = [
+        Migration(int(file.name[:4]), file.name.removesuffix(".sql"), file.read_text(encoding="utf-8"))
+        for file in (files("usage_tracker.stores") / "sql" / dialect).iterdir()
+        if re.fullmatch(r"\d{4}_\w+\.sql", file.name)
+    ]
+    return tuple(sorted(found))
+
+
+def missing(applied: set[int], dialect: str) -> list[Migration]:
+    """The migrations that are still to be applied. Raises SchemaError for a schema that is newer than this version."""
+    known = migrations(dialect)
+    newest = max(applied, default=0)
+    if newest > known[-1].number:
+        raise SchemaError(
+            f"the store's schema is newer (migration {newest}) than this version of usage_tracker (migration "
+            f"{known[-1].number}); upgrade usage_tracker on this machine"
+        )
+    return [migration for migration in known if migration.number not in applied]
+
+
+def migrate(schema: Schema, dialect: str) -> list[str]:
+    """Apply what is missing; the names of what this process applied. One SELECT where nothing is."""
+    names: list[str] = []
+    todo = missing(schema.applied(), dialect)
+    while todo:
+        with schema.locked():
+            todo = missing(schema.applied(), dialect)
+            if todo:
+                schema.apply(todo[0])
+                names.append(todo[0].name)
+    return names

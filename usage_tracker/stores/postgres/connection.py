@@ -1,0 +1,180 @@
+"""Connections to Postgres that can't hang for ever, their transactions, and what their errors mean.
+
+Everything is scoped to a transaction (SET LOCAL, advisory transaction locks, no session state), so that it works through
+pgbouncer in transaction mode.
+"""
+# ruff: noqa: S608  names of tables and columns are our own
+
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, parse_dsn
+
+from usage_tracker.config import Dsn
+from usage_tracker.errors import EventsRefused, SchemaError, StoreError, StoreUnavailable
+
+CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 30
+TRANSACTION_SECONDS = 60
+"""The longest that a server may leave us without an answer, whether it is dead, frozen or slow."""
+
+DEFAULTS = {
+    "application_name": "usage_tracker",
+    "client_encoding": "UTF8",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": str(TRANSACTION_SECONDS * 1000),
+}
+"""What the DSN may say otherwise. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
+
+Cursor = Any
+"""psycopg2's cursor: its type stubs leave most results untyped."""
+Connection = Any
+
+
+class Connections:
+    """Opens connections when they are needed and keeps those that are idle: one, unless rows are read while others are
+    written. A connection on which anything failed is dropped."""
+
+    def __init__(self, dsn: Dsn) -> None:
+        self._dsn = dsn
+        self._idle: list[Connection] = []
+        self._pid = os.getpid()
+        self.lost = 0
+        """How many connections were dropped. What was learned through one of them may not hold in the next: the server may
+        have been restored, or replaced by its replica."""
+
+    @contextmanager
+    def transaction(
+        self,
+        *,
+        read_only: bool = False,
+        statement_seconds: float = STATEMENT_SECONDS,
+        seconds: float | None = TRANSACTION_SECONDS,
+    ) -> Iterator[Cursor]:
+        """A cursor in a transaction that is committed at the end of the block, or rolled back by an exception.
+
+        Raises StoreUnavailable, EventsRefused or SchemaError in place of psycopg2's errors. When StoreUnavailable comes from
+        the commit, its outcome is unknown.
+        """
+        connection = None
+        try:
+            connection = self._take()
+            with deadline(connection, seconds), connection.cursor() as cursor:
+                cursor.execute(
+                    f"BEGIN ISOLATION LEVEL READ COMMITTED {'READ ONLY' if read_only else ''};"
+                    f"SET LOCAL statement_timeout = '{statement_seconds:g}s';"
+                    f"SET LOCAL idle_in_transaction_session_timeout = '{2 * TRANSACTION_SECONDS}s';"
+                    "SET LOCAL timezone = 'UTC'"
+                )
+                yield cursor
+                if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+                    cursor.execute("COMMIT")
+            self._idle.append(connection)
+            connection = None
+        except psycopg2.Error as error:
+            raise translated(error, self._dsn) from None
+        finally:
+            if connection is not None:
+                self.lost += 1
+                connection.close()
+
+    def close(self) -> None:
+        """Close what is idle. Another transaction opens a connection again."""
+        self._forget_parent()
+        while self._idle:
+            self.lost += 1
+            self._idle.pop().close()
+
+    def _take(self) -> Connection:
+        self._forget_parent()
+        if self._idle:
+            return self._idle.pop()
+        try:
+            options = {**DEFAULTS, **parse_dsn(self._dsn.text)}
+        except psycopg2.ProgrammingError:
+            raise StoreUnavailable(
+                f"Postgres's client library can't read the address {self._dsn.shown}; escape its special characters as %XX"
+            ) from None
+        if "PGCONNECT_TIMEOUT" not in os.environ:
+            options.setdefault("connect_timeout", str(CONNECT_SECONDS))
+        connection = psycopg2.connect(**options)
+        connection.autocommit = True  # transactions are begun and ended in so many words, which saves round trips
+        return connection
+
+    def _forget_parent(self) -> None:
+        """A forked child leaves its parent's connections alone: psycopg2 closes one only in the process that opened it."""
+        if self._pid != os.getpid():
+            self._idle, self._pid = [], os.getpid()
+
+
+@contextmanager
+def deadline(connection: Connection, seconds: float | None) -> Iterator[None]:
+    """Cut the connection after that time. A frozen server answers no query, but its kernel still answers keepalives, and
+    psycopg2 waits without a limit."""
+    if seconds is None:
+        yield
+        return
+    # a duplicate: it can't become another file's number while the timer runs
+    with socket.socket(fileno=os.dup(connection.fileno())) as wire:
+        timer = threading.Timer(seconds, cut, [wire])
+        timer.daemon = True
+        try:
+            timer.start()
+        except (
+            RuntimeError
+        ):  # the interpreter is ending: no threads any more, and whoever waits for us has a limit of its own
+            pass
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def cut(wire: socket.socket) -> None:
+    try:
+        wire.shutdown(socket.SHUT_RDWR)
+    except OSError:  # it ended just in time
+        pass
+
+
+def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
+    """Our error for one of psycopg2's, by SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html.
+
+    A server's own words may repeat values of events, so they are left out.
+    """
+    code: str | None = error.pgcode
+    if code is None:
+        return StoreUnavailable(
+            f"Postgres at {dsn.shown} can't be reached ({unreachable(str(error))}); events wait until it can"
+        )
+    what = f"{type(error).__name__}, SQLSTATE {code}"
+    if code == "42501":
+        return SchemaError(
+            f"this role may not do that at {dsn.shown} ({what}); run `usage-tracker migrate` as the schema's owner and grant "
+            "this role what a writer needs"
+        )
+    if code.startswith(("42", "3F")):
+        return SchemaError(
+            f"the schema at {dsn.shown} is missing or not of this version ({what}); run `usage-tracker migrate`"
+        )
+    if code.startswith(("21", "22", "23", "54")) and code != "2200H":
+        column = re.search(r"\bcolumn (\w+)", str(error))
+        where = f" in {column[1]}" if column else ""
+        return EventsRefused(f"Postgres refuses a value{where} ({what}); the event can't be stored")
+    return StoreUnavailable(f"Postgres at {dsn.shown} can't work right now ({what}); events wait until it can")
+
+
+def unreachable(words: str) -> str:
+    """Why a connection failed, in libpq's words. Names in quotes are left out: a badly escaped password may be in them."""
+    line = words.partition("\n")[0]
+    if " failed: " in line:
+        return re.sub(r'"[^"]*"?', "…", line.rpartition(" failed: ")[2]).strip()
+    return "its host name is unknown" if line.startswith("could not translate") else "the connection was lost"

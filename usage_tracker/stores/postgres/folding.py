@@ -1,0 +1,53 @@
+"""Folding of deltas into rollups, by one process at a time."""
+# ruff: noqa: S608  names of tables and columns are our own
+
+from usage_tracker.stores.postgres.connection import Cursor
+from usage_tracker.stores.rollups import DAY, DAY_LATENCY, DAY_TAG, DAY_USER, HOUR, Grain
+
+FOLD_LOCK = 0x7573616765_03
+ROWS_AT_ONCE = 100_000
+"""How many rows of each delta one transaction folds, so that it ends in about a second."""
+
+TARGETS = {HOUR: (HOUR, DAY), DAY_USER: (DAY_USER,), DAY_TAG: (DAY_TAG,), DAY_LATENCY: (DAY_LATENCY,)}
+"""The rollups that each delta is folded into."""
+
+MAY_FOLD = """
+SELECT bool_and(has_table_privilege('usage_tracker.' || relation, privilege))
+FROM unnest(%s, %s) AS needed(relation, privilege)
+"""
+
+
+def fold(cursor: Cursor) -> int:
+    """How many rows were folded; 0 where another process is at it or this role may not."""
+    needed = [(f"delta_{delta.name}", privilege) for delta in TARGETS for privilege in ("SELECT", "DELETE")]
+    for target in (target for targets in TARGETS.values() for target in targets):
+        needed += [(f"rollup_{target.name}", privilege) for privilege in ("SELECT", "INSERT", "UPDATE")]
+    cursor.execute(MAY_FOLD, [list(column) for column in zip(*needed, strict=True)])
+    if cursor.fetchone() != (True,):
+        return 0
+    cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [FOLD_LOCK])
+    if cursor.fetchone() != (True,):
+        return 0
+    return sum(fold_delta(cursor, delta, targets) for delta, targets in TARGETS.items())
+
+
+def fold_delta(cursor: Cursor, delta: Grain, targets: tuple[Grain, ...]) -> int:
+    inserts = ", ".join(f"{target.name}_rows AS ({upsert(target)})" for target in targets)
+    cursor.execute(
+        f"WITH folded AS (DELETE FROM usage_tracker.delta_{delta.name} WHERE ctid = ANY(ARRAY("
+        f"SELECT ctid FROM usage_tracker.delta_{delta.name} LIMIT {ROWS_AT_ONCE})) RETURNING *), {inserts} "
+        "SELECT count(*) FROM folded"
+    )
+    (count,) = cursor.fetchone()
+    return int(count)
+
+
+def upsert(target: Grain) -> str:
+    keys = ", ".join(target.keys)
+    selected = keys.replace("bucket_at", "date_trunc('day', bucket_at, 'UTC')") if target is DAY else keys
+    return (
+        f"INSERT INTO usage_tracker.rollup_{target.name} AS known ({keys}, {', '.join(target.measures)}) "
+        f"SELECT {selected}, {', '.join(f'sum({name})' for name in target.measures)} FROM folded "
+        f"GROUP BY {', '.join(str(place + 1) for place in range(len(target.keys)))} "
+        f"ON CONFLICT ({keys}) DO UPDATE SET {', '.join(f'{name} = known.{name} + EXCLUDED.{name}' for name in target.measures)}"
+    )

@@ -1,0 +1,66 @@
+"""Monthly partitions of usage_event: made ahead of time, and filled with what arrived for them before they existed."""
+# ruff: noqa: S608  names of tables and columns are our own
+
+from datetime import date
+from typing import NamedTuple
+
+from usage_tracker.stores.postgres.connection import Cursor
+
+MONTHS = range(-1, 4)
+"""Which months have a partition, counted from the current one. Events of other months are in the default partition."""
+PARTITION_LOCK = 0x7573616765_02
+
+
+class Month(NamedTuple):
+    table: str
+    start: date
+    end: date
+
+
+def months(today: date) -> list[Month]:
+    counted = [today.year * 12 + today.month - 1 + ahead for ahead in range(MONTHS.start, MONTHS.stop + 1)]
+    starts = [date(month // 12, month % 12 + 1, 1) for month in counted]
+    return [Month(f"usage_event_{start:%Y_%m}", start, end) for start, end in zip(starts, starts[1:], strict=False)]
+
+
+def missing_months(cursor: Cursor, today: date) -> list[Month]:
+    """The months without a partition, as far as this role can make them. A partition that somebody detached stays so."""
+    wanted = {month.table: month for month in months(today)}
+    cursor.execute(
+        """
+        SELECT wanted.name FROM unnest(%s) AS wanted(name), pg_class AS parent
+        WHERE parent.oid = 'usage_tracker.usage_event'::regclass AND pg_has_role(parent.relowner, 'USAGE')
+            AND has_schema_privilege('usage_tracker', 'CREATE')
+            AND to_regclass('usage_tracker.' || wanted.name) IS NULL
+        ORDER BY 1
+        """,
+        [list(wanted)],
+    )
+    return [wanted[name] for (name,) in cursor.fetchall()]
+
+
+def make_months(cursor: Cursor, today: date, *, wait: bool) -> None:
+    """Make the partitions that are missing; where another process is at it, wait for it or leave it to that one."""
+    if not missing_months(cursor, today):
+        return
+    cursor.execute("SET LOCAL lock_timeout = '3s'")
+    cursor.execute(f"SELECT {'pg_advisory_xact_lock' if wait else 'pg_try_advisory_xact_lock'}(%s)", [PARTITION_LOCK])
+    if not wait and cursor.fetchone() == (False,):
+        return
+    absent = missing_months(cursor, today)
+    if absent:
+        # Parent first, as everybody else locks them. Nobody can add to the default partition from here on.
+        cursor.execute(
+            "LOCK TABLE ONLY usage_tracker.usage_event IN SHARE UPDATE EXCLUSIVE MODE;"
+            "LOCK TABLE usage_tracker.usage_event_default IN ACCESS EXCLUSIVE MODE"
+        )
+    for month in absent:
+        table, start, end = f"usage_tracker.{month.table}", f"{month.start} 00:00+00", f"{month.end} 00:00+00"
+        cursor.execute(
+            f"CREATE TABLE {table} (LIKE usage_tracker.usage_event INCLUDING ALL);"
+            "WITH moved AS ("
+            "    DELETE FROM usage_tracker.usage_event_default WHERE started_at >= %(start)s AND started_at < %(end)s RETURNING *"
+            f") INSERT INTO {table} SELECT * FROM moved;"
+            f"ALTER TABLE usage_tracker.usage_event ATTACH PARTITION {table} FOR VALUES FROM (%(start)s) TO (%(end)s)",
+            {"start": start, "end": end},
+        )

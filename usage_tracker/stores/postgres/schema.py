@@ -1,0 +1,58 @@
+"""The schema `usage_tracker` as migrations see it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from psycopg2.errors import InvalidSchemaName, UndefinedTable
+
+from usage_tracker.stores.migrations import Migration
+from usage_tracker.stores.postgres.connection import Connections, Cursor
+
+MIGRATE_LOCK = 0x7573616765_01
+MIGRATE_SECONDS = 600
+
+
+class PostgresSchema:
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._cursor: Cursor = None
+
+    def applied(self) -> set[int]:
+        if self._cursor is not None:
+            return applied(self._cursor)
+        with self._connections.transaction() as cursor:
+            try:
+                return applied(cursor)
+            except (UndefinedTable, InvalidSchemaName):
+                cursor.execute("ROLLBACK")
+                return set()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        with self._connections.transaction(statement_seconds=MIGRATE_SECONDS, seconds=MIGRATE_SECONDS) as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATE_LOCK])
+            # CREATE SCHEMA IF NOT EXISTS wants the privilege even where the schema exists
+            cursor.execute("SELECT to_regnamespace('usage_tracker') IS NULL")
+            if cursor.fetchone() == (True,):
+                cursor.execute("CREATE SCHEMA usage_tracker")
+            cursor.execute(
+                "CREATE TABLE IF NOT EXISTS usage_tracker.schema_migration ("
+                "number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+            )
+            self._cursor = cursor
+            try:
+                yield
+            finally:
+                self._cursor = None
+
+    def apply(self, migration: Migration) -> None:
+        self._cursor.execute(migration.sql)
+        self._cursor.execute(
+            "INSERT INTO usage_tracker.schema_migration (number, name) VALUES (%s, %s)",
+            [migration.number, migration.name],
+        )
+
+
+def applied(cursor: Cursor) -> set[int]:
+    cursor.execute("SELECT number FROM usage_tracker.schema_migration")
+    return {number for (number,) in cursor.fetchall()}

@@ -1,0 +1,170 @@
+"""Events in Postgres: COPY into a partitioned table, and deltas that one process at a time folds into the rollups."""
+# ruff: noqa: S608  names of tables and columns are our own
+
+import logging
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from io import BytesIO
+from uuid import UUID
+
+from psycopg2.extras import execute_values
+
+from usage_tracker.config import Dsn
+from usage_tracker.errors import SchemaError, StoreUnavailable
+from usage_tracker.event import Batch, Stretch
+from usage_tracker.stores import migrations
+from usage_tracker.stores.dimensions import Content, Dimension, Keys, digest, stored_form
+from usage_tracker.stores.postgres.batch import CopyBatch
+from usage_tracker.stores.postgres.connection import Connections, Cursor
+from usage_tracker.stores.postgres.copy_text import EVENT_COLUMNS, copy_command
+from usage_tracker.stores.postgres.folding import fold
+from usage_tracker.stores.postgres.partitions import make_months
+from usage_tracker.stores.postgres.schema import PostgresSchema
+from usage_tracker.stores.store import Dialect
+
+logger = logging.getLogger("usage_tracker")
+
+SELECT_SECONDS = 600
+ROWS_AT_ONCE = 2000
+
+
+class PostgresStore:
+    """See Store. Connects at the first request; after any error it connects anew."""
+
+    dialect = Dialect("postgres", "usage_tracker.", "%s")
+
+    def __init__(self, dsn: Dsn) -> None:
+        self._connections = Connections(dsn)
+        self._keys = Keys()
+        self._keys_of = 0
+        """How many connections were lost when the keys were learned."""
+        self._months_made: date | None = None
+
+    def migrate(self) -> list[str]:
+        applied = migrations.migrate(PostgresSchema(self._connections), self.dialect.name)
+        self._make_months(wait=True)
+        return applied
+
+    def positions(self, segments: Collection[UUID]) -> dict[UUID, int]:
+        with self._connections.transaction() as cursor:
+            return positions(cursor, segments)
+
+    def write(self, batch: Batch) -> bool:
+        self._make_months(wait=False)
+        if self._keys_of != self._connections.lost:
+            self._keys, self._keys_of = Keys(), self._connections.lost
+        copy = CopyBatch(batch.events, self._keys)
+        if unknown := self._keys.unknown(copy.wanted):
+            with self._connections.transaction() as cursor:
+                learned = [(dimension, learn(cursor, dimension, contents)) for dimension, contents in unknown.items()]
+            for dimension, keys in learned:
+                self._keys[dimension].update(keys)
+        events, deltas = copy.written()
+        with self._connections.transaction() as cursor:
+            if not move(cursor, batch.stretches):
+                cursor.execute("ROLLBACK")
+                return False
+            copy_in(cursor, "usage_event", EVENT_COLUMNS, events)
+            for grain, rows in deltas.items():
+                copy_in(cursor, f"delta_{grain.name}", (*grain.keys, *grain.measures), rows)
+        return True
+
+    def compact(self) -> int:
+        with self._connections.transaction() as cursor:
+            return fold(cursor)
+
+    def select(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
+        """Read rows as they come, in a read-only transaction that ends with them. Timestamps are aware datetimes in UTC,
+        numerics are Decimals. With parameters, a percent sign is written %%."""
+        with self._connections.transaction(read_only=True, statement_seconds=SELECT_SECONDS, seconds=None) as cursor:
+            # a cursor's plan is made for its first rows unless it is said that all are wanted
+            cursor.execute("SET LOCAL cursor_tuple_fraction = 1")
+            cursor.execute(f"DECLARE selected NO SCROLL CURSOR FOR {sql}", parameters or None)
+            rows = fetch(cursor)
+            while len(rows) == ROWS_AT_ONCE:
+                yield from rows
+                rows = fetch(cursor)
+        yield from rows
+
+    def close(self) -> None:
+        self._connections.close()
+
+    def _make_months(self, *, wait: bool) -> None:
+        """Once a day. Without it, events of a new month wait in the default partition: slower to read, and nothing else."""
+        today = datetime.now(UTC).date()
+        if self._months_made == today:
+            return
+        self._months_made = today
+        try:
+            with self._connections.transaction() as cursor:
+                make_months(cursor, today, wait=wait)
+        except (SchemaError, StoreUnavailable) as error:
+            logger.debug("partitions are left for tomorrow: %s", error)
+
+
+def positions(cursor: Cursor, segments: Collection[UUID]) -> dict[UUID, int]:
+    cursor.execute(
+        "SELECT segment, position FROM usage_tracker.journal_offset WHERE segment = ANY(%s::uuid[])",
+        [[str(segment) for segment in segments]],
+    )
+    return {UUID(segment): position for segment, position in cursor.fetchall()}
+
+
+def move(cursor: Cursor, stretches: Sequence[Stretch]) -> bool:
+    """Compare and set the segments' positions, in the order of segments, so that two writers can't wait for each other.
+    False where one was not where its stretch starts. A segment that isn't known starts at 0 and nowhere else."""
+    if not stretches:
+        return True
+    cursor.execute(
+        """
+        WITH stretch AS (
+            SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[]) AS s(segment, "from", "to", events)
+        )
+        INSERT INTO usage_tracker.journal_offset AS known (segment, position, events)
+        SELECT segment, "to", events FROM stretch
+        WHERE "from" = 0 OR EXISTS (SELECT FROM usage_tracker.journal_offset k WHERE k.segment = stretch.segment)
+        ORDER BY segment
+        ON CONFLICT (segment) DO UPDATE
+        SET position = EXCLUDED.position, events = known.events + EXCLUDED.events, updated_at = now()
+        WHERE known.position = (SELECT "from" FROM stretch WHERE stretch.segment = EXCLUDED.segment)
+        """,
+        [list(column) for column in zip(*((str(s.segment), s.start, s.end, s.events) for s in stretches), strict=True)],
+    )
+    return bool(cursor.rowcount == len(stretches))
+
+
+def learn(cursor: Cursor, dimension: Dimension, contents: Sequence[Content]) -> dict[Content, int]:
+    """The keys of the contents; rows that are not there yet are added, in an order that all writers keep."""
+    stored = {content: stored_form(content) for content in contents}
+    digests = {content: str(UUID(bytes=digest(form))) for content, form in stored.items()}
+    found = look_up(cursor, dimension, digests.values())
+    rows = {digests[content]: form for content, form in stored.items() if digests[content] not in found}
+    if rows:
+        execute_values(
+            cursor,
+            f"INSERT INTO usage_tracker.{dimension.table} (digest, {', '.join(dimension.columns)}) VALUES %s "
+            "ON CONFLICT (digest) DO NOTHING",
+            [(key, *rows[key]) for key in sorted(rows)],
+            template=f"(%s::uuid, {', '.join('%s::text[]' if name == 'tags' else '%s' for name in dimension.columns)})",
+        )
+        found |= look_up(cursor, dimension, rows)
+    return {content: found[digests[content]] for content in contents}
+
+
+def look_up(cursor: Cursor, dimension: Dimension, digests: Iterable[str]) -> dict[str, int]:
+    cursor.execute(
+        f"SELECT digest, {dimension.key} FROM usage_tracker.{dimension.table} WHERE digest = ANY(%s::uuid[])",
+        [list(digests)],
+    )
+    return dict(cursor.fetchall())
+
+
+def copy_in(cursor: Cursor, table: str, columns: Sequence[str], rows: str) -> None:
+    if rows:
+        cursor.copy_expert(copy_command(table, columns), BytesIO(rows.encode()), size=1 << 18)
+
+
+def fetch(cursor: Cursor) -> list[tuple[object, ...]]:
+    cursor.execute(f"FETCH {ROWS_AT_ONCE} FROM selected")
+    rows: list[tuple[object, ...]] = cursor.fetchall()
+    return rows

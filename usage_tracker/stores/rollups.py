@@ -1,0 +1,108 @@
+"""Sums of a batch: the rows that it adds to the rollups by hour, day and user, day and tag, day and latency.
+
+Sums are over what is known. `counted` counts the calls with known tokens, `priced` those with a known cost, `unpriced` those
+that should have a cost and have none, `reported` those whose provider stated a cost.
+"""
+
+from math import ceil, log
+from operator import add
+from typing import NamedTuple
+
+from usage_tracker.errors import EventsRefused
+from usage_tracker.event import PricedEvent
+from usage_tracker.stores.dimensions import WhoKeys
+from usage_tracker.stores.values import LARGEST_SUMMAND, Facts
+
+MEASURES = (
+    "calls", "errors", "counted", "estimated", "priced", "unpriced",
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
+    "cost", "reported", "reported_cost", "duration_ms", "ttft_calls", "ttft_ms",
+)  # fmt: skip
+Sums = tuple[int | float, ...]
+"""One number for each of a grain's measures; money in picodollars."""
+Key = tuple[int | str, ...]
+
+HOUR_SECONDS, DAY_SECONDS = 3600, 86_400
+LATENCY_BASE = log(1.04)
+
+
+class Grain(NamedTuple):
+    """A rollup: the table `rollup_…` and the rows' key; `bucket_at` is the hour's or day's start in UTC."""
+
+    name: str
+    keys: tuple[str, ...]
+    measures: tuple[str, ...] = MEASURES
+
+
+HOUR = Grain("hour", ("bucket_at", "kind_key", "owner_key", "status"))
+DAY = Grain("day", HOUR.keys)
+DAY_USER = Grain("day_user", (*HOUR.keys, "user_key"))
+DAY_TAG = Grain("day_tag", (*HOUR.keys, "tag_key"))
+DAY_LATENCY = Grain("day_latency", ("bucket_at", "kind_key", "bucket"), ("calls",))
+
+
+class Rollups(dict[Grain, dict[Key, Sums]]):
+    """What a batch adds to each rollup. `bucket_at` in seconds since 1970."""
+
+    def __init__(self) -> None:
+        super().__init__({HOUR: {}, DAY_USER: {}, DAY_TAG: {}, DAY_LATENCY: {}})
+
+    def add(self, priced: PricedEvent, facts: Facts, kind_key: int, who: WhoKeys) -> None:
+        """Count the event in each grain. Raises EventsRefused for counts that no sum can hold."""
+        sums = measures(priced, facts)
+        status = priced.event.status
+        second = facts.started_at // 1_000_000
+        day = second - second % DAY_SECONDS
+        merge(self[HOUR], (second - second % HOUR_SECONDS, kind_key, who.owner, status), sums)
+        merge(self[DAY_USER], (day, kind_key, who.owner, status, who.user), sums)
+        for tag_key in who.each_tag:
+            merge(self[DAY_TAG], (day, kind_key, who.owner, status, tag_key), sums)
+        if facts.duration_ms is not None:
+            merge(self[DAY_LATENCY], (day, kind_key, latency_bucket(facts.duration_ms)), (1,))
+
+    def by_day(self) -> dict[Key, Sums]:
+        """The rows of the rollup by day, for stores that have no deltas to fold later."""
+        days: dict[Key, Sums] = {}
+        for (hour, *rest), sums in self[HOUR].items():
+            assert isinstance(hour, int)
+            merge(days, (hour - hour % DAY_SECONDS, *rest), sums)
+        return days
+
+
+def merge(rows: dict[Key, Sums], key: Key, sums: Sums) -> None:
+    known = rows.get(key)
+    rows[key] = sums if known is None else tuple(map(add, known, sums))
+
+
+def measures(priced: PricedEvent, facts: Facts) -> Sums:
+    """One event's MEASURES."""
+    event, usage = priced.event, priced.event.usage
+    tokens = (
+        usage.input_tokens or 0,
+        usage.output_tokens or 0,
+        usage.cache_read_tokens or 0,
+        usage.cache_write_tokens or 0,
+        usage.reasoning_tokens or 0,
+    )
+    if max(tokens) > LARGEST_SUMMAND or min(tokens) < -LARGEST_SUMMAND:
+        raise EventsRefused("a token count is beyond any measure; the event can't be stored")
+    return (
+        1,
+        1 if event.status == "error" else 0,
+        1 if usage.known() else 0,
+        1 if usage.estimated else 0,
+        0 if facts.cost is None else 1,
+        1 if "unpriced" in priced.cost.flags else 0,
+        *tokens,
+        facts.cost or 0,
+        0 if facts.reported_cost is None else 1,
+        facts.reported_cost or 0,
+        facts.duration_ms or 0.0,
+        0 if facts.ttft_ms is None else 1,
+        facts.ttft_ms or 0.0,
+    )
+
+
+def latency_bucket(duration_ms: float) -> int:
+    """b such that the call took (1.04^(b-1), 1.04^b] milliseconds; 0 for a millisecond and less."""
+    return ceil(log(duration_ms) / LATENCY_BASE) if duration_ms > 1 else 0

@@ -1,0 +1,154 @@
+"""The SQLite file: opened when it is needed, shared with other processes, left to its parent after a fork."""
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from usage_tracker.config import Dsn
+from usage_tracker.errors import EventsRefused, SchemaError, StoreError, StoreUnavailable
+
+BUSY_SECONDS = 30.0
+"""How long a request waits for other processes that write."""
+LARGEST_LOG = 64 << 20
+"""What the write-ahead log may keep on disk once it was folded into the file."""
+
+# https://www.sqlite.org/rescode.html: what may pass, or is mended outside of the file's content
+PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH,
+        sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_ABORT, sqlite3.SQLITE_NOLFS,
+    }
+)  # fmt: skip
+REFUSED = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE})
+
+INHERITED: list[sqlite3.Connection | None] = []
+"""A parent process's connections. Closing one would let go of locks that the parent relies on, so they stay open, unused."""
+
+
+class SqliteFile:
+    """One connection, opened at the first request and again after an error. `:memory:` is opened once."""
+
+    def __init__(self, dsn: Dsn) -> None:
+        self._dsn = dsn
+        self._in_memory = dsn.text == ":memory:"
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._pid = os.getpid()
+        self.lost = 0
+        """How often the file was closed. The next one of that name may be another: somebody deleted ours, or put a backup in
+        its place."""
+
+    @contextmanager
+    def request(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for one statement that is its own transaction. Raises StoreUnavailable, EventsRefused, SchemaError
+        or StoreError in place of sqlite3's errors."""
+        try:
+            yield self._opened()
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+            if not self._in_memory:
+                self.close()
+            raise translated(error, self._dsn) from None
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The connection in a writing transaction that is committed at the end of the block, or rolled back by an exception.
+        Raises as `request` does."""
+        with self.request() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                if connection.in_transaction:
+                    connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None and self._pid == os.getpid():
+            self.lost += 1
+            connection.close()
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._pid != os.getpid():
+            self._leave_parent()
+        if self._connection is not None and not self._in_memory and identity(self._dsn.text) != self._identity:
+            self.close()
+        if self._connection is None:
+            if not self._in_memory:
+                make_folder(Path(self._dsn.text).parent)
+            # used by one thread at a time, which need not be the one that opened it
+            self._connection = sqlite3.connect(
+                self._dsn.text, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            prepare(self._connection)
+            self._identity = identity(self._dsn.text)
+        return self._connection
+
+    def _leave_parent(self) -> None:
+        """In a forked child. A database in memory was copied with the process."""
+        self._pid = os.getpid()
+        if not self._in_memory:
+            INHERITED.append(self._connection)
+            self._connection = None
+
+
+def make_folder(folder: Path) -> None:
+    """Make it for this user only, unless it is there. Raises StoreUnavailable."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the folder {folder} can't be made ({error.strerror}); choose another with TRACKER_DSN"
+        ) from None
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Write-ahead log, so that readers and the writer don't wait for each other, where the file system can do it."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # the only request that doesn't wait for other processes by itself
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  jitter
+        else:
+            break
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA journal_size_limit = {LARGEST_LOG}")
+
+
+def translated(error: Exception, dsn: Dsn) -> StoreError:
+    """Our error for one of sqlite3's. Its words may repeat values of events, so only its name is passed on."""
+    if not isinstance(error, sqlite3.Error) or isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
+        return EventsRefused(f"SQLite can't hold a value ({type(error).__name__}); the event can't be stored")
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in REFUSED or isinstance(error, sqlite3.DataError | sqlite3.IntegrityError):
+        return EventsRefused(f"SQLite refuses a value ({name}); the event can't be stored")
+    if code in PASSING:
+        return StoreUnavailable(f"{dsn.shown} can't be used right now ({name}); events wait until it can")
+    if code == sqlite3.SQLITE_NOTADB:
+        return StoreError(f"{dsn.shown} is no SQLite database; move it away or set TRACKER_DSN to another file")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return StoreError(
+            f"{dsn.shown} is damaged ({name}); move it away and see what `sqlite3 … .recover` finds in it"
+        )
+    return SchemaError(
+        f"the schema of {dsn.shown} is missing or not of this version ({name}); run `usage-tracker migrate`"
+    )

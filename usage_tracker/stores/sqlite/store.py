@@ -1,0 +1,115 @@
+"""Events in SQLite: rows and rollups in one transaction."""
+
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from uuid import UUID
+
+from usage_tracker.config import Dsn
+from usage_tracker.event import Batch, Stretch
+from usage_tracker.stores import migrations
+from usage_tracker.stores.dimensions import Content, Dimension, Keys, digest, stored_form
+from usage_tracker.stores.rollups import DAY
+from usage_tracker.stores.sqlite.file import SqliteFile
+from usage_tracker.stores.sqlite.rows import EVENT_COLUMNS, insert, rows_and_rollups, upsert, wanted
+from usage_tracker.stores.sqlite.schema import SqliteSchema
+from usage_tracker.stores.store import Dialect
+from usage_tracker.stores.values import json_text
+
+
+class SqliteStore:
+    """See Store. Opens, and creates, the file at the first request."""
+
+    dialect = Dialect("sqlite", "", "?")
+
+    def __init__(self, dsn: Dsn) -> None:
+        self._file = SqliteFile(dsn)
+        self._keys = Keys()
+        self._keys_of = 0
+        """How often the file was closed when the keys were learned."""
+
+    def migrate(self) -> list[str]:
+        return migrations.migrate(SqliteSchema(self._file), self.dialect.name)
+
+    def positions(self, segments: Collection[UUID]) -> dict[UUID, int]:
+        self._meet_file()
+        found = {}
+        with self._file.request() as connection:
+            for segment in segments:
+                for (position,) in connection.execute(
+                    "SELECT position FROM journal_offset WHERE segment = ?", [segment.bytes]
+                ):
+                    found[segment] = position
+        return found
+
+    def write(self, batch: Batch) -> bool:
+        self._meet_file()
+        if unknown := self._keys.unknown(wanted(batch.events)):
+            with self._file.transaction() as connection:
+                learned = [
+                    (dimension, learn(connection, dimension, contents)) for dimension, contents in unknown.items()
+                ]
+            for dimension, keys in learned:
+                self._keys[dimension].update(keys)
+        rows, rollups = rows_and_rollups(batch.events, self._keys)
+        with self._file.transaction() as connection:
+            if not all(move(connection, stretch) for stretch in batch.stretches):
+                connection.execute("ROLLBACK")
+                return False
+            connection.executemany(insert("usage_event", EVENT_COLUMNS), rows)
+            for grain, sums in (*rollups.items(), (DAY, rollups.by_day())):
+                connection.executemany(upsert(grain), ((*key, *values) for key, values in sums.items()))
+        return True
+
+    def compact(self) -> int:
+        """Nothing to do: rollups are written at once."""
+        return 0
+
+    def select(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
+        """Read rows as they come. Instants are integers: `started_at` microseconds, `bucket_at` seconds since 1970, UTC."""
+        with self._file.request() as connection:
+            yield from connection.execute(sql, parameters)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _meet_file(self) -> None:
+        """Where the file was closed meanwhile, another may be in its place, even an empty one: somebody deleted ours."""
+        with self._file.request():
+            pass
+        if self._keys_of != self._file.lost:
+            self.migrate()
+            self._keys, self._keys_of = Keys(), self._file.lost
+
+
+def move(connection: sqlite3.Connection, stretch: Stretch) -> bool:
+    """Compare and set a segment's position. A segment that isn't known starts at 0 and nowhere else."""
+    segment, start, end, events = stretch
+    if start == 0:
+        moved = connection.execute(
+            "INSERT INTO journal_offset (segment, position, events) VALUES (?, ?, ?) ON CONFLICT (segment) DO UPDATE SET "
+            "position = excluded.position, events = events + excluded.events, updated_at = excluded.updated_at "
+            "WHERE position = 0",
+            [segment.bytes, end, events],
+        )
+    else:
+        moved = connection.execute(
+            "UPDATE journal_offset SET position = ?, events = events + ?, "
+            "updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE segment = ? AND position = ?",
+            [end, events, segment.bytes, start],
+        )
+    return moved.rowcount == 1
+
+
+def learn(connection: sqlite3.Connection, dimension: Dimension, contents: Sequence[Content]) -> dict[Content, int]:
+    """The keys of the contents; rows that are not there yet are added."""
+    looked_up = f"SELECT {dimension.key} FROM {dimension.table} WHERE digest = ?"  # noqa: S608  our own names
+    added = insert(dimension.table, ("digest", *dimension.columns))
+    found: dict[Content, int] = {}
+    for content in contents:
+        stored = stored_form(content)
+        row = connection.execute(looked_up, [digest(stored)]).fetchone()
+        if row is None:
+            values = [json_text(value) if isinstance(value, list) else value for value in stored]
+            row = (connection.execute(added, [digest(stored), *values]).lastrowid,)
+        found[content] = row[0]
+    return found

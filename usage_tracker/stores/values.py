@@ -1,0 +1,123 @@
+"""What any store can hold of an event, in one form for all stores: text, JSON, money, durations and instants."""
+
+import re
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DecimalException, InvalidOperation
+from math import isfinite
+from typing import NamedTuple
+
+import msgspec
+
+from usage_tracker.errors import EventsRefused
+from usage_tracker.event import CostLine, PricedEvent
+
+LARGEST_SUMMAND = 1 << 53
+"""No real count or duration reaches it; beyond it, the sums of rollups would overflow."""
+LARGEST_MONEY = (1 << 63) - 1
+"""Picodollars: 9.2 million dollars for one call."""
+
+FIRST_INSTANT = -62_135_596_800_000_000
+LAST_INSTANT = 253_402_300_799_999_999
+"""The years 1 to 9999, in microseconds since 1970: what a datetime and every store can hold."""
+
+PICODOLLAR = Decimal("1e-12")
+# A context of our own: the app may have given its threads one that rounds to a few digits.
+EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+encode_json = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class Facts(NamedTuple):
+    """What is computed of an event before it is stored. Money in picodollars (1e-12 USD)."""
+
+    started_at: int
+    """Microseconds since 1970, UTC."""
+    duration_ms: float | None
+    ttft_ms: float | None
+    cost: int | None
+    reported_cost: int | None
+
+
+def facts(priced: PricedEvent) -> Facts:
+    """Raises EventsRefused for an instant, a duration or an amount that no store can hold."""
+    event, amount = priced.event, priced.cost.amount
+    started_at = event.started_at // 1000
+    if not FIRST_INSTANT <= started_at <= LAST_INSTANT:
+        raise EventsRefused("started_at is outside the years 1 to 9999; the event can't be stored")
+    return Facts(
+        started_at,
+        milliseconds(event.duration_ms),
+        None if event.ttft_ms is None else milliseconds(event.ttft_ms),
+        None if amount is None else picodollars(amount),
+        None if event.reported_cost is None else stated_picodollars(event.reported_cost),
+    )
+
+
+def milliseconds(duration: float) -> float | None:
+    """A duration to the nanosecond; None where it isn't a number. Raises EventsRefused."""
+    if not isfinite(duration):
+        return None
+    if not -LARGEST_SUMMAND < duration < LARGEST_SUMMAND:
+        raise EventsRefused("a duration is beyond any measure; the event can't be stored")
+    return round(duration, 6)
+
+
+def picodollars(amount: Decimal) -> int | None:
+    """Dollars as whole picodollars, half to even; None where it isn't a number. Raises EventsRefused."""
+    if not amount.is_finite():
+        return None
+    if amount.adjusted() < 7:
+        found = int(EXACT.scaleb(amount.quantize(PICODOLLAR, context=EXACT), 12))
+        if -LARGEST_MONEY <= found <= LARGEST_MONEY:
+            return found
+    raise EventsRefused("an amount of money is beyond 9.2 million dollars; the event can't be stored")
+
+
+def stated_picodollars(text: str) -> int | None:
+    """The same of a provider's own words; None where they are no number."""
+    try:
+        return picodollars(Decimal(text))
+    except DecimalException:
+        return None
+
+
+def storable(text: str) -> str:
+    """The text without what Postgres or UTF-8 can't hold: NUL is left out, a lone surrogate becomes U+FFFD."""
+    if text.isprintable():
+        return text
+    return SURROGATE.sub("\ufffd", text.replace("\0", ""))
+
+
+def json_text(value: object) -> str:
+    """Compact JSON that Postgres accepts as jsonb: NaN and infinity are null, text is storable. Raises EventsRefused."""
+    try:
+        try:
+            text = encode_json(value).decode()
+        except UnicodeEncodeError:
+            return encode_json(storable_parts(value)).decode()
+        if "\\u0000" in text:
+            return encode_json(storable_parts(value)).decode()
+        return text
+    except (RecursionError, OverflowError, TypeError, ValueError) as error:
+        raise EventsRefused(f"a part of the event can't be written as JSON ({type(error).__name__})") from None
+
+
+def cost_parts(lines: tuple[CostLine, ...]) -> str:
+    """The column `cost_parts`: {unit: {"count": number, "price": "decimal"}}, or a list of such where a unit has two prices."""
+    found: dict[str, object] = {}
+    for unit, count, price in lines:
+        part = {"count": count if count.is_finite() else None, "price": str(price)}
+        known = found.get(unit)
+        found[unit] = part if known is None else [*known, part] if isinstance(known, list) else [known, part]
+    return json_text(found)
+
+
+def storable_parts(value: object) -> object:
+    """The same value with each text in it, keys included, made storable."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable_parts(key): storable_parts(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable_parts(part) for part in value]
+    return value
