@@ -141,6 +141,9 @@ class Settings(NamedTuple):
     tags: tuple[str, ...] = ()
     sdks: tuple[str, ...] | None = None
     """The SDKs to patch; None: every one that we know and that is installed."""
+    stream_usage: str = "known"
+    """Streams whose usage we ask for where the app doesn't: of hosts that are `known` to send it only when asked,
+    `always`, or `never`."""
     exit_timeout: float = 2.0
     """Seconds that a normal exit may wait for the store."""
     spool_max_bytes: int = 1 << 30
@@ -190,6 +193,9 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
             return False
         raise ConfigError(f"TRACKER_{name.upper()}={text!r} is neither on nor off")
 
+    stream_usage = said("stream_usage") or "known"
+    if stream_usage not in ("known", "always", "never"):
+        raise ConfigError(f"TRACKER_STREAM_USAGE={stream_usage!r} is none of known, always, never")
     app = said("app") or environ.get("OTEL_SERVICE_NAME") or default_app()
     ship = switch("ship", True)
     dsn_text = said("dsn")
@@ -206,6 +212,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
         session=said("session"),
         tags=words("tags") or (),
         sdks=words("sdks"),
+        stream_usage=stream_usage,
         exit_timeout=number("exit_timeout", 2.0, 0),
         spool_max_bytes=int(number("spool_max_bytes", 1 << 30, 1 << 20)),
         batch_size=int(number("batch_size", 5000, 1)),

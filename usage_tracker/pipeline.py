@@ -86,7 +86,7 @@ class Pipeline:
 
     def _make_request_wrapper(self, sdk: str) -> Wrapper:
         provider = import_module(f"usage_tracker.providers.{sdk}")
-        return around_request(provider, self.recorder, self.settings.fingerprint_key)
+        return around_request(provider, self.recorder, self.settings.fingerprint_key, self.settings.stream_usage)
 
     def _recorder(self) -> Recorder:
         settings = self.settings

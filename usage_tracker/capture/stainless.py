@@ -32,7 +32,7 @@ def fingerprint(key: object, secret: str) -> str | None:
     return f"{digest.hexdigest()}…{key[-4:]}"
 
 
-def around_request(provider: ModuleType, recorder: Recorder, fingerprint_key: str) -> Wrapper:
+def around_request(provider: ModuleType, recorder: Recorder, fingerprint_key: str, stream_usage: str) -> Wrapper:
     """The wrapper of `request`, for sync and async clients alike: an answer that has to be awaited is."""
     clients: WeakKeyDictionary[Any, tuple[object, object, Client]] = WeakKeyDictionary()
     refusing: set[str | None] = set()
@@ -56,8 +56,9 @@ def around_request(provider: ModuleType, recorder: Recorder, fingerprint_key: st
 
     def ask_for_usage(call: Call, options: Any) -> Any:
         """The same options, with the stream's usage asked for where the app didn't say; a copy, the app's stays as it is."""
-        body, extra = options.json_data, getattr(options, "extra_json", None)
-        if call.client.host in refusing or not provider.wants_usage(call.request.operation, body, extra):
+        body, extra, host = options.json_data, getattr(options, "extra_json", None), call.client.host
+        known = stream_usage == "always" or (stream_usage == "known" and provider.sends_usage_when_asked(host, call.client.azure))
+        if not known or host in refusing or not provider.wants_usage(call.request.operation, body, extra):
             return options
         asked = copy.copy(options)
         asked.json_data = {**body, "stream_options": {**(body.get("stream_options") or {}), "include_usage": True}}
