@@ -1,0 +1,292 @@
+"""What a call cost: every price that genai-prices knows is billed to the cent that it computes, and nothing else is."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import product
+from math import nan
+
+import genai_prices
+import pytest
+from genai_prices.data import providers
+from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, TieredPrices, TimeOfDateConstraint
+from hypothesis import given
+from hypothesis import strategies as st
+
+from usage_tracker.event import Cost, CostLine, Origin, Status, Usage, UsageEvent
+from usage_tracker.pricing import Pricer
+
+NOVEMBER = datetime(2026, 11, 20, 12, tzinfo=UTC)
+MODELS = [(provider.id, model.id) for provider in providers for model in provider.models]
+PRICER = Pricer()
+
+
+def call(
+    model: str | None = "gpt-4o-2024-11-20",
+    usage: Usage | None = None,
+    *,
+    at: datetime = NOVEMBER,
+    operation: str = "chat",
+    tier: str | None = None,
+    status: Status = "ok",
+    request_model: str | None = None,
+) -> UsageEvent:
+    return UsageEvent(
+        started_at=int(at.timestamp()) * 1_000_000_000,
+        duration_ms=1.0,
+        operation=operation,
+        request_model=request_model,
+        model=model,
+        service_tier=tier,
+        status=status,
+        usage=usage if usage is not None else Usage(input_tokens=1000, output_tokens=100),
+    )
+
+
+def price(event: UsageEvent, provider: str | None = "openai") -> Cost:
+    return PRICER.price(Origin(provider=provider, sdk="openai"), event)
+
+
+def total_of_genai_prices(provider: str, event: UsageEvent) -> Decimal:
+    """What genai-prices itself computes, at the precision of our costs."""
+    names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
+    counts = {name: getattr(event.usage, name) for name in names}
+    at = datetime.fromtimestamp(event.started_at / 1e9, UTC)
+    usage = genai_prices.Usage(**counts)
+    found = genai_prices.calc_price(usage, str(event.model), provider_id=provider, genai_request_timestamp=at)
+    return found.total_price.quantize(Decimal("1e-12"))
+
+
+def price_lists(model: ModelInfo) -> list[ModelPrice]:
+    return [model.prices] if isinstance(model.prices, ModelPrice) else [each.prices for each in model.prices]
+
+
+def cliffs(model: ModelInfo) -> set[int]:
+    lists = [price for listed in price_lists(model) for price in vars(listed).values()]
+    return {tier.start for price in lists if isinstance(price, TieredPrices) for tier in price.tiers}
+
+
+def test_every_model_costs_what_genai_prices_computes_on_both_sides_of_every_cliff() -> None:
+    priced = 0
+    for provider in providers:
+        for model in provider.models:
+            edges = {edge + step for edge, step in product(cliffs(model), (0, 1))}
+            for tokens in {1, 1000, *edges}:
+                event = call(model.id, Usage(input_tokens=tokens, output_tokens=100, cache_read_tokens=tokens // 3))
+                cost = price(event, provider.id)
+                if cost.amount is not None:
+                    assert cost.amount == total_of_genai_prices(provider.id, event), (provider.id, model.id, tokens)
+                    priced += 1
+    assert priced > 0.9 * len(MODELS)
+
+
+@given(
+    st.sampled_from(MODELS),
+    st.integers(0, 3_000_000),
+    st.integers(0, 300_000),
+    st.tuples(*[st.floats(0, 1)] * 3),
+    st.integers(0, 4 * 365 * 24 * 60).map(
+        lambda minutes: datetime(2023, 7, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+    ),
+)
+def test_lines_are_disjoint_and_add_up_to_the_cost(
+    named: tuple[str, str], tokens: int, output: int, shares: tuple[float, float, float], at: datetime
+) -> None:
+    read = int(tokens * shares[0])
+    written = int((tokens - read) * shares[1])
+    usage = Usage(
+        input_tokens=tokens,
+        output_tokens=output,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        cache_write_1h_tokens=int(written * shares[2]),
+    )
+    event = call(named[1], usage, at=at)
+    cost = price(event, named[0])
+    if cost.amount is not None and cost.source == "genai-prices":
+        assert cost.amount == total_of_genai_prices(named[0], event)
+        assert cost.amount == sum((line.count * line.price for line in cost.lines), Decimal(0)).quantize(
+            Decimal("1e-12")
+        )
+        inputs = [line.count for line in cost.lines if line.unit.endswith("_tokens") and line.unit != "output_tokens"]
+        assert sum(inputs) == tokens
+
+
+def test_a_bill_names_count_price_source_and_version() -> None:
+    cost = price(call(usage=Usage(input_tokens=1000, output_tokens=100, cache_read_tokens=400, reasoning_tokens=60)))
+    assert set(cost.lines) == {
+        CostLine("input_tokens", Decimal(600), Decimal("0.0000025")),
+        CostLine("cache_read_tokens", Decimal(400), Decimal("0.00000125")),
+        CostLine("output_tokens", Decimal(100), Decimal("0.00001")),
+    }
+    assert cost.amount == sum(line.count * line.price for line in cost.lines) == Decimal("0.003")
+    assert (cost.source, cost.version, cost.flags) == ("genai-prices", genai_prices.__version__, ())
+
+
+def test_a_call_is_priced_as_of_its_own_day() -> None:
+    usage = Usage(input_tokens=1_000_000, output_tokens=0)
+    cut = datetime(2026, 7, 30, tzinfo=UTC)
+    before, after = (price(call("gpt-5.6-luna", usage, at=at)) for at in (cut - timedelta(minutes=1), cut))
+    assert (before.amount, after.amount) == (Decimal(2), Decimal("0.4"))
+
+
+def test_a_call_is_priced_as_of_its_own_hour() -> None:
+    day = datetime(2025, 8, 1, tzinfo=UTC)
+    costs = [price(call("deepseek-chat", at=day + timedelta(minutes=m)), "deepseek").amount for m in (29, 30, 989, 990)]
+    assert costs == [Decimal("0.000190"), Decimal("0.00038"), Decimal("0.00038"), Decimal("0.000190")]
+
+
+def test_prices_change_at_whole_minutes_which_is_what_they_are_remembered_by() -> None:
+    for listed in (model.prices for provider in providers for model in provider.models):
+        for each in listed if isinstance(listed, list) else []:
+            assert isinstance(each, ConditionalPrice)
+            if isinstance(each.constraint, TimeOfDateConstraint):
+                assert each.constraint.start_time.second == each.constraint.end_time.second == 0
+
+
+@pytest.mark.parametrize("tier", [None, "default", "standard", "on_demand", "auto"])
+def test_the_standard_tier_has_many_names(tier: str | None) -> None:
+    assert price(call(tier=tier)).amount == Decimal("0.0035")
+
+
+@pytest.mark.parametrize(
+    ("tier", "per_input"), [("flex", "0.000000625"), ("priority", "0.0000025"), ("batch", "0.000000625")]
+)
+def test_another_tier_has_its_own_price(tier: str, per_input: str) -> None:
+    lines = {line.unit: line.price for line in price(call("gpt-5", tier=tier)).lines}
+    assert lines["input_tokens"] == Decimal(per_input)
+
+
+@pytest.mark.parametrize(
+    ("model", "tier", "provider"),
+    [
+        pytest.param("gpt-4o", "flex", "openai", id="the model has no such tier"),
+        pytest.param("gpt-4o", "scale", "openai", id="nobody has"),
+        pytest.param("gpt-4o", "priority", "azure", id="another provider's tier says nothing of this one's"),
+    ],
+)
+def test_a_tier_without_a_price_is_flagged_and_not_guessed(model: str, tier: str, provider: str) -> None:
+    assert price(call(model, tier=tier), provider) == Cost(flags=("tier_unpriced",))
+
+
+def test_a_tier_is_unknown_before_its_price_is_dated() -> None:
+    assert price(call("gpt-5", tier="flex", at=datetime(2026, 1, 1, tzinfo=UTC))).flags == ("tier_unpriced",)
+
+
+def test_a_batch_costs_its_own_price() -> None:
+    assert price(call("gpt-4o", operation="batch")).amount == Decimal("0.00175")
+
+
+def test_the_sum_of_a_batch_does_not_tell_which_requests_were_over_the_cliff() -> None:
+    below = call("gpt-5.4", Usage(input_tokens=272_000, output_tokens=1), operation="batch")
+    above = call("gpt-5.4", Usage(input_tokens=272_001, output_tokens=1), operation="batch")
+    assert price(below).amount == Decimal("0.3400075")
+    assert price(above) == Cost(flags=("tier_unpriced",))
+
+
+def test_an_azure_deployment_is_priced_by_the_model_that_answered() -> None:
+    event = call("gpt-4o-2024-11-20", request_model="our-deployment")
+    assert price(event, "azure").amount == price(event, "openai").amount == Decimal("0.0035")
+
+
+def test_an_answer_that_names_no_model_is_priced_by_the_request() -> None:
+    usage = Usage(input_tokens=50, output_tokens=4160, input_image_tokens=0, units={"images": 1})
+    assert price(call(None, usage, operation="image", request_model="gpt-image-1")).amount == Decimal("0.16665")
+
+
+@pytest.mark.parametrize(
+    ("operation", "model", "units", "dollars"),
+    [
+        ("speech", "tts-1", {"characters": 2000}, "0.03"),
+        ("transcription", "whisper-1", {"seconds": 90}, "0.009"),
+        ("transcription", "whisper-1", {"seconds": 7.5}, "0.00075"),
+    ],
+)
+def test_characters_and_seconds_are_billed_where_the_price_is_by_them(
+    operation: str, model: str, units: dict[str, float], dollars: str
+) -> None:
+    assert price(call(model, Usage(units=units), operation=operation)).amount == Decimal(dollars)
+
+
+def test_groq_bills_ten_seconds_at_least() -> None:
+    short, long = (
+        price(call("whisper-large-v3", Usage(units={"seconds": seconds}), operation="transcription"), "groq").amount
+        for seconds in (1, 10)
+    )
+    assert short == long == Decimal("0.000308333333")
+
+
+def test_embeddings_have_no_output_to_be_known() -> None:
+    event = call("text-embedding-3-small", Usage(input_tokens=1_000_000), operation="embeddings")
+    assert price(event).amount == Decimal("0.02")
+
+
+def test_searches_are_billed_beside_the_tokens() -> None:
+    usage = Usage(input_tokens=1000, output_tokens=100, units={"searches": 2})
+    assert price(call("gpt-4.1", usage, operation="responses")).amount == Decimal("0.0228")
+    assert price(call("o3-mini", usage, operation="responses")) == Cost(flags=("tool_unpriced",))
+
+
+def test_moderations_are_free() -> None:
+    event = call("omni-moderation-latest", Usage(), operation="moderation")
+    assert price(event) == Cost(amount=Decimal(0), source="free")
+
+
+def test_a_free_variant_costs_nothing() -> None:
+    assert price(call("deepseek/deepseek-r1:free"), "openrouter") == Cost(amount=Decimal(0), source="free")
+
+
+UNKNOWN = {
+    "a model that nobody knows": (call("acme-llm-7b"), "openai"),
+    "a provider that nobody knows": (call("gpt-4o"), "acme"),
+    "a provider whose name only sounds like one": (call("gpt-4o"), "my-openai-proxy"),
+    "open weights at an unknown host": (call("llama-3.3-70b-versatile"), None),
+    "no model at all": (call(None), "openai"),
+    "an answer without usage": (call(usage=Usage()), "openai"),
+    "a stream that was left without usage": (call(usage=Usage(), status="abandoned"), "openai"),
+    "output that isn't known": (call(usage=Usage(input_tokens=1000)), "openai"),
+    "input that isn't known": (call(usage=Usage(output_tokens=1000)), "openai"),
+    "more cached tokens than tokens": (
+        call(usage=Usage(input_tokens=5, cache_read_tokens=6, output_tokens=1)),
+        "openai",
+    ),
+    "fewer tokens than none": (call(usage=Usage(input_tokens=-5, output_tokens=1)), "openai"),
+    "seconds that are no number": (
+        call("whisper-1", Usage(units={"seconds": nan}), operation="transcription"),
+        "openai",
+    ),
+    "a price by the second for counted tokens": (call("whisper-1", operation="transcription"), "openai"),
+    "output of a model that only has an input price": (call("text-embedding-3-small"), "openai"),
+    "an image without its tokens": (call("dall-e-3", Usage(units={"images": 1}), operation="image"), "openai"),
+    "a model with an empty price list": (call("qwen-3-coder-480b"), "cerebras"),
+}
+
+
+@pytest.mark.parametrize(("event", "provider"), UNKNOWN.values(), ids=UNKNOWN)
+def test_what_is_unknown_has_no_cost_and_says_so(event: UsageEvent, provider: str | None) -> None:
+    assert price(event, provider) == Cost(flags=("unpriced",))
+
+
+def test_a_failed_call_that_used_nothing_is_not_unpriced() -> None:
+    assert price(call(usage=Usage(), status="error")) == Cost()
+
+
+def test_a_failed_call_is_billed_what_it_used() -> None:
+    assert price(call(status="error")).amount == Decimal("0.0035")
+
+
+def test_costs_do_not_depend_on_the_decimals_of_the_application() -> None:
+    from decimal import Context, localcontext
+
+    with localcontext(Context(prec=3)):
+        assert price(call(usage=Usage(input_tokens=123_457, output_tokens=7))).amount == Decimal("0.3087125")
+
+
+def test_the_next_source_is_asked_for_a_model_that_one_does_not_know() -> None:
+    class PriceOfEverything:
+        def price(self, origin: Origin, event: UsageEvent) -> Cost | None:
+            return Cost(Decimal(1), source="everything") if event.model == "acme-llm-7b" else None
+
+    pricer = Pricer([PriceOfEverything(), *Pricer()._sources])
+    origin = Origin(provider="openai", sdk="openai")
+    assert pricer.price(origin, call("acme-llm-7b")).source == "everything"
+    assert pricer.price(origin, call("gpt-4o")).source == "genai-prices"

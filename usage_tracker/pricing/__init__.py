@@ -1,0 +1,5 @@
+"""What a call cost: `Pricer().price(origin, event)`, in the shipper, one event at a time."""
+
+from usage_tracker.pricing.pricer import Pricer
+
+__all__ = ["Pricer"]
