@@ -42,12 +42,18 @@ def cpu_us(function: Callable[[], None]) -> float:
     return (time.thread_time_ns() - started) / 1e3
 
 
+BLOCK = 12
+WARM_UP = 2
+"""Changing sides makes the interpreter specialise the code anew; what that costs is not part of a call."""
+
+
 def measure(rounds: int, on: Callable[[], None], off: Callable[[], None], function: Callable[[], None]):
+    """CPU times without and with capture, from alternating blocks of calls."""
     bare, captured = [], []
-    for number in range(rounds):
-        for side in ((bare, captured) if number % 2 else (captured, bare)):
+    for number in range(max(2, rounds // BLOCK)):
+        for side in (bare, captured) if number % 2 else (captured, bare):
             (on if side is captured else off)()
-            side.append(cpu_us(function))
+            side.extend([cpu_us(function) for _ in range(BLOCK + WARM_UP)][WARM_UP:])
     return sorted(bare), sorted(captured)
 
 

@@ -183,7 +183,9 @@ class EventStream(Body):
         """Whether the app gets to see this event."""
         said = b"".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
         shown = True
-        if said.startswith(b"{"):
+        if said == b"[DONE]":
+            self.call.finish()  # parsers stop here, before the body's end
+        elif said.startswith(b"{"):
             with guard_chunk:
                 shown = self.call.observe(decode_object(said))
         return shown
