@@ -4,13 +4,16 @@ import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import ModuleType, TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from usage_tracker.attribution import NOBODY, Attribution, clean_tags, current, inside
 from usage_tracker.event import Origin, Status, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.providers.answer import Answer, Request
 from usage_tracker.providers.hosts import provider_of
+
+if TYPE_CHECKING:
+    from usage_tracker.capture.streams import Tail
 
 
 class Client(NamedTuple):
@@ -66,7 +69,7 @@ class Call:
 
     __slots__ = (
         "answer", "attempts", "attribution", "client", "http_status", "injected", "provider", "pulling", "recorder", "refused",
-        "request", "started", "started_at", "streamed", "token", "ttft", "__weakref__",
+        "request", "started", "started_at", "streamed", "tail", "token", "ttft", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, provider: ModuleType, recorder: Recorder, client: Client, request: Request, streamed: bool) -> None:
@@ -87,6 +90,8 @@ class Call:
         self.ttft: float | None = None
         self.pulling = False
         """Whether the SDK's own iterator is at work: it decides how the stream ends."""
+        self.tail: Tail | None = None
+        """The last bytes of a stream, for the event that ended it with an error."""
         self.token: Any = None
         open_calls[id(self)] = self
         self.started_at = time.time_ns()
@@ -132,6 +137,8 @@ class Call:
             if isinstance(status, int):
                 self.http_status = status
             self.attempts = max(self.attempts, 1 + retries_before(error))
+            if self.tail is not None:
+                self.tail.observe_failure()
         # what isn't an Exception is no failure of the call: a cancelled task, an interrupt, an exit
         self.finish("error" if isinstance(error, Exception) else "cancelled", type(error).__name__)
 

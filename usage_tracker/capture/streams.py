@@ -111,7 +111,8 @@ def observe_stream(stream: Any, call: Call) -> None:
     else:
         stream._iterator = observed(source, call)
         next(stream._iterator)  # up to its first yield: from here on it notices being dropped
-    watch_response(stream.response, call, None)
+    call.tail = Tail(call)
+    watch_response(stream.response, call, call.tail)
 
 
 def observe_body(response: Any, call: Call) -> None:
@@ -128,6 +129,9 @@ def observe_body(response: Any, call: Call) -> None:
 
 class Body:
     """A body that the app reads piece by piece; this kind says nothing about usage, such as audio."""
+
+    ends_call = True
+    """Whether the call has ended when the body has."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -181,7 +185,7 @@ class EventStream(Body):
 
     def _shown(self, event: bytes) -> bool:
         """Whether the app gets to see this event."""
-        said = b"".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
+        said = said_by(event)
         shown = True
         if said == b"[DONE]":
             self.call.finish()  # parsers stop here, before the body's end
@@ -189,6 +193,34 @@ class EventStream(Body):
             with guard_chunk:
                 shown = self.call.observe(decode_object(said))
         return shown
+
+
+class Tail(Body):
+    """The last bytes of a stream that the SDK parses. Where an event says that the stream failed, the SDK raises its error
+    and drops the rest of that event, the usage up to there included."""
+
+    ends_call = False
+    LENGTH = 1 << 14
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self._bytes = b""
+
+    def feed(self, piece: bytes) -> bytes:
+        self._bytes = (self._bytes + piece)[-self.LENGTH :] if len(piece) < self.LENGTH else piece[-self.LENGTH :]
+        return piece
+
+    def observe_failure(self) -> None:
+        """Take what the failing event says."""
+        for event in split_events(self._bytes):
+            said = said_by(event)
+            if b'"error"' in said:
+                self.call.observe(decode_object(said))
+
+
+def said_by(event: bytes) -> bytes:
+    """The data of a server-sent event."""
+    return b"".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
 
 
 def split_events(text: bytes) -> list[bytes]:
@@ -217,9 +249,9 @@ def observe_json(call: Call, text: bytes) -> None:
 watched: dict[type, type] = {}
 
 
-def watch_response(response: Any, call: Call, body: Body | None) -> None:
-    """Have an httpx response tell us when it is closed, which every way of leaving a stream early comes down to, and, with
-    `body`, what is read from it.
+def watch_response(response: Any, call: Call, body: Body) -> None:
+    """Have an httpx response tell us when it is closed, which every way of leaving a stream early comes down to, and what
+    is read from it.
 
     Its class is exchanged for a subclass until it is closed. An attribute on the object would be simpler and wrong: a closure
     over the response is a cycle, and SDKs rely on reference counts to close a dropped stream.
@@ -310,9 +342,9 @@ def body_of(response: Any) -> Body | None:
     return None if body is None or body.reading else body
 
 
-def unwatched(response: Any) -> tuple[Call, Body | None]:
+def unwatched(response: Any) -> tuple[Call, Body]:
     """Give a response its own class back; what watched it."""
-    state: tuple[Call, Body | None] = response.__dict__.pop("_usage_watch")
+    state: tuple[Call, Body] = response.__dict__.pop("_usage_watch")
     response.__class__ = type(response).__mro__[1]
     return state
 
@@ -322,7 +354,7 @@ def closed(response: Any) -> None:
     with guarded("close stream"):
         if "_usage_watch" in response.__dict__:
             call, body = unwatched(response)
-            if not call.pulling and not (body and body.reading):
+            if not call.pulling and not (body.reading and body.ends_call):
                 call.finish("abandoned")
 
 
@@ -340,4 +372,5 @@ class Reading(Pulling):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         self._body.reading = False
-        super().__exit__(kind, error, traceback)
+        if self._body.ends_call:
+            super().__exit__(kind, error, traceback)
