@@ -1,12 +1,21 @@
-"""What a provider's request and answer say, in one shape for all providers; how SDK objects are read without importing an SDK."""
+"""What a request and an answer say, in one shape for all providers, and how SDK objects are read."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import NamedTuple
 
 from usage_tracker.event import Figures
 
 LONGEST_WORD = 64
 """Strings longer than this in a usage object are no figure and are left out."""
+LONGEST_NAME = 256
+"""Names of models, users and the like are cut here."""
+LARGEST_FIGURE = 1 << 63
+"""Neither the journal's encoding nor any store's integer holds more."""
+DEEPEST = 6
+"""Figures that are nested deeper are left out. The deepest that a provider sends today is four."""
+MOST_PARTS = 64
+"""An object or list within a usage object is read up to here."""
 
 
 class Request(NamedTuple):
@@ -35,39 +44,90 @@ class Answer:
         self.raw: Figures | None = None
         """The usage object as sent, figures only."""
         self.units: dict[str, float] | None = None
+        """What is billed but isn't a token and stands outside the usage object, such as images."""
         self.reported_cost: str | None = None
         self.error_type: str | None = None
-        """Set where the answer itself says that it failed, such as an error event in a stream."""
+        """Set where the call failed: by the answer itself, such as an error event in a stream, or by who saw it."""
 
 
 def fields_of(value: object) -> Mapping[str, object]:
-    """The fields of a dict or of an SDK's object (pydantic model, dataclass, plain class), without converting what is inside.
+    """The fields of a dict or of an SDK's object (pydantic model, dataclass, any class), not converted within.
 
-    Fields that the installed SDK version doesn't know are among them: pydantic keeps them in `__pydantic_extra__`.
+    Fields that the installed SDK version doesn't know are among them: pydantic keeps them in `__pydantic_extra__`
+    (https://docs.pydantic.dev/2.11/api/base_model/#pydantic.BaseModel.model_extra), and version 1 in `__dict__`.
     """
+    if type(value) is dict:
+        return value
+    extra = getattr(value, "__pydantic_extra__", None)
+    if extra:
+        return {**value.__dict__, **extra}
     if isinstance(value, Mapping):
         return value
     fields: Mapping[str, object] = getattr(value, "__dict__", None) or {}
-    extra = getattr(value, "__pydantic_extra__", None)
-    return {**fields, **extra} if extra else fields
+    return fields
+
+
+def word(value: object, longest: int = LONGEST_NAME) -> str | None:
+    """A name as a plain string that any store takes: printable, stripped, cut. None for what is no name, such as an
+    SDK's sentinel for "not given". Numbers are names too, as of users; booleans aren't."""
+    if type(value) is not str:
+        if isinstance(value, str):
+            value = str.__str__(value)  # a member of a str Enum, by its value
+        elif isinstance(value, int) and not isinstance(value, bool):
+            value = str(value) if abs(value) < LARGEST_FIGURE else ""
+        else:
+            return None
+    if not value.isprintable():
+        value = "".join(character for character in value if character.isprintable())
+    return value.strip()[:longest] or None
 
 
 def figures(value: object) -> Figures | None:
-    """A usage object as a dict of its numbers, booleans, short words and what nests them. None where it holds nothing."""
+    """A usage object as a dict of its numbers, booleans, short words and what nests them; None where it holds none."""
+    return nested_figures(value, DEEPEST)
+
+
+def nested_figures(value: object, depth: int) -> Figures | None:
     found: Figures = {}
     for name, part in fields_of(value).items():
-        kept = figure(part)
-        if kept is not None and not name.startswith("_"):
+        if part is None or not is_name(name):
+            continue
+        kept = part if type(part) is int and -LARGEST_FIGURE < part < LARGEST_FIGURE else figure(part, depth)
+        if kept is not None:
             found[name] = kept
+            if len(found) == MOST_PARTS:
+                break
     return found or None
 
 
-def figure(part: object) -> "int | float | str | bool | Figures | list[Figures] | None":
+def is_name(name: object) -> bool:
+    """Whether this can be the name of a figure."""
+    return type(name) is str and len(name) <= LONGEST_WORD and name.isprintable() and name[:1] != "_"
+
+
+def figure(part: object, depth: int) -> "bool | int | float | str | Figures | list[Figures] | None":
     """One figure, or None for what is not one."""
-    if part is None or isinstance(part, bool | int | float):
+    if isinstance(part, bool):
         return part
+    if isinstance(part, int):
+        return int(part) if abs(part) < LARGEST_FIGURE else None
+    if isinstance(part, float):
+        return float(part) if isfinite(part) else None
     if isinstance(part, str):
-        return part if len(part) <= LONGEST_WORD else None
+        return word(part) if len(part) <= LONGEST_WORD else None
+    if depth == 0:
+        return None
     if isinstance(part, list | tuple):
-        return [kept for item in part if (kept := figures(item))] or None
-    return figures(part)
+        return [kept for item in part[:MOST_PARTS] if (kept := nested_figures(item, depth - 1))] or None
+    return nested_figures(part, depth - 1)
+
+
+def merge_figures(earlier: Figures | None, later: Figures) -> Figures:
+    """What is known after a further piece of a stream: at any depth, a later figure replaces the earlier one, and what
+    the later piece leaves out stays. `earlier` is changed."""
+    if earlier is None:
+        return later
+    for name, part in later.items():
+        known = earlier.get(name)
+        earlier[name] = merge_figures(known, part) if isinstance(known, dict) and isinstance(part, dict) else part
+    return earlier

@@ -1,0 +1,130 @@
+"""Who serves a model: known by the host that was called or, behind a gateway or a local server, by a model name that
+only one vendor has. Anything else is unknown, because an invented price is worse than none.
+
+The names are DESIGN's; genai-prices knows each that it has prices for, by its id or by its `provider_match`:
+https://github.com/pydantic/genai-prices/tree/main/prices/providers
+"""
+
+import re
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+HOSTS: dict[str, tuple[str, ...]] = {
+    "ai21": ("api.ai21.com",),
+    "alibaba": ("dashscope.aliyuncs.com", "dashscope-*.aliyuncs.com"),
+    "anthropic": ("api.anthropic.com",),
+    "arcee": ("api.arcee.ai",),
+    "avian": ("api.avian.io",),
+    "azure": (
+        "*.openai.azure.com",
+        "*.openai.azure.us",
+        "*.openai.azure.cn",
+        "*.cognitiveservices.azure.com",
+        "*.services.ai.azure.com",
+        "*.models.ai.azure.com",
+        "*.inference.ml.azure.com",
+    ),
+    "baseten": ("inference.baseten.co", "*.api.baseten.co"),
+    "bedrock": ("bedrock-*.amazonaws.com", "bedrock-*.amazonaws.com.cn", "bedrock-*.api.aws"),
+    "cerebras": ("api.cerebras.ai",),
+    "cloudflare": ("api.cloudflare.com",),
+    "cohere": ("api.cohere.ai", "api.cohere.com"),
+    "crusoe": ("*.crusoecloud.com",),
+    "databricks": ("*.cloud.databricks.com", "*.azuredatabricks.net", "*.gcp.databricks.com"),
+    "deepinfra": ("api.deepinfra.com",),
+    "deepseek": ("api.deepseek.com",),
+    "fireworks": ("api.fireworks.ai",),
+    "gemini": ("generativelanguage.googleapis.com",),
+    "github": ("models.github.ai", "models.inference.ai.azure.com"),
+    "github-copilot": ("api.githubcopilot.com", "api.*.githubcopilot.com"),
+    "groq": ("api.groq.com",),
+    "heroku": ("*.inference.heroku.com",),
+    "huggingface": ("router.huggingface.co", "api-inference.huggingface.co", "*.endpoints.huggingface.cloud"),
+    "hyperbolic": ("api.hyperbolic.xyz",),
+    "meta": ("api.meta.ai", "api.llama.com"),
+    "minimax": ("api.minimax.io", "api.minimax.chat", "api.minimaxi.com"),
+    "mistral": ("api.mistral.ai", "codestral.mistral.ai"),
+    "moonshotai": ("api.moonshot.ai", "api.moonshot.cn"),
+    "nebius": ("api.studio.nebius.ai", "api.studio.nebius.com", "api.tokenfactory.nebius.com"),
+    "novita": ("api.novita.ai",),
+    "nvidia": ("integrate.api.nvidia.com",),
+    "ollama": ("ollama.com",),
+    "openai": ("api.openai.com", "*.api.openai.com"),
+    "openrouter": ("openrouter.ai", "*.openrouter.ai"),
+    "ovhcloud": ("*.ai.cloud.ovh.net",),
+    "perplexity": ("api.perplexity.ai",),
+    "sambanova": ("api.sambanova.ai",),
+    "snowflake": ("*.snowflakecomputing.com",),
+    "together": ("api.together.xyz", "api.together.ai"),
+    "vertex": ("aiplatform.googleapis.com", "*-aiplatform.googleapis.com", "aiplatform.*.googleapis.com"),
+    "voyageai": ("api.voyageai.com",),
+    "xai": ("api.x.ai", "*.api.x.ai"),
+    "zai": ("api.z.ai",),
+    "zhipuai": ("open.bigmodel.cn",),
+}
+"""The hosts of each provider; `*` stands for a region, an account or a deployment. Gateways that pass calls on at the
+vendor's price (LiteLLM, Vercel, Portkey, Cloudflare's AI Gateway, Helicone) are left out: there the model tells."""
+
+MODELS: dict[str, str] = {
+    "openai": r"""(ft:)?(
+        gpt-(3\.5|4|4o|4\.\d|5|5\.\d) ($|:|-(?!all|x-)) | gpt-(image|audio|realtime) ($|-) | chatgpt-\d
+        | o[134] ($|:|-(mini|pro|preview|deep-research|\d{4})) | (davinci|babbage)-002 ($|:)
+        | computer-use-preview | codex-mini | sora-\d | dall-e-[23]$ | tts-1 | whisper-1$
+        | text-embedding-(3-|ada-002$) | (omni|text)-moderation-
+        )""",
+    "anthropic": r"claude-",
+    "gemini": r"gemini-",
+    "bedrock": r"([a-z]{2,6}\.)?(anthropic\.claude|amazon\.(nova|titan))-",
+    "xai": r"grok-(3|4|5|code|imagine)",
+    "perplexity": r"sonar($|-(pro|reasoning|deep-research))",
+}
+"""Models that only their vendor serves, or others at the vendor's price. Open weights (gpt-oss, llama, mistral,
+deepseek, gemma, grok-1 and -2) are served by anybody at any price, so their names tell nothing."""
+
+ROUTES = {
+    "azure": "azure",
+    "azure_ai": "azure",
+    "bedrock": "bedrock",
+    "openrouter": "openrouter",
+    "vertex_ai": "vertex",
+}
+"""What LiteLLM's proxy puts before a model's name to say who serves it: https://docs.litellm.ai/docs/providers"""
+
+VENDORS = {
+    "anthropic": "anthropic",
+    "gemini": "gemini",
+    "google": "gemini",
+    "models": "gemini",
+    "openai": "openai",
+    "perplexity": "perplexity",
+    "x-ai": "xai",
+    "xai": "xai",
+}
+"""What gateways put before a model's name to say whose it is, and Gemini's API before all of its own."""
+
+VENDOR_OF = [(vendor, re.compile(pattern, re.VERBOSE)) for vendor, pattern in MODELS.items()]
+
+
+@lru_cache(maxsize=4096)
+def provider_of(host: str | None, model: str | None, azure: bool = False) -> str | None:
+    """The provider's name, or None where nobody can tell. `host` may have a port; `azure` says that the SDK's Azure
+    client was used, whatever the host, which may then be a company's own gateway."""
+    if azure:
+        return "azure"
+    if host:
+        name = re.sub(r":\d+$", "", host.strip()).rstrip(".").lower()
+        for provider, patterns in HOSTS.items():
+            if any(fnmatchcase(name, pattern) for pattern in patterns):
+                return provider
+    return vendor_of(model) if model else None
+
+
+def vendor_of(model: str) -> str | None:
+    """The one provider that has a model of that name."""
+    *prefixes, name = model.lower().split("/")
+    vendor = next((vendor for vendor, pattern in VENDOR_OF if pattern.match(name)), None)
+    if not prefixes or vendor is None:
+        return vendor
+    if prefixes[0] in ROUTES:
+        return ROUTES[prefixes[0]]
+    return vendor if VENDORS.get(prefixes[-1]) == vendor else None

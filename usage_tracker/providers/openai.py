@@ -1,0 +1,243 @@
+"""The openai SDK and every provider that it talks to: which of its requests are calls, what requests and answers say.
+
+The SDK's types: https://github.com/openai/openai-python/tree/v2.54.0/src/openai/types; what they and other providers
+call their figures: `usage_fields`.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from usage_tracker.event import Usage
+from usage_tracker.providers.answer import Answer, Request, fields_of, figures, merge_figures, word
+from usage_tracker.providers.hosts import provider_of
+from usage_tracker.providers.metadata import read_asked
+from usage_tracker.providers.usage_fields import amount, read_cost, read_units, read_usage
+
+SDK = "openai"
+
+OPERATIONS = {
+    "chat/completions": "chat",
+    "completions": "completion",
+    "responses": "responses",
+    "responses/compact": "responses",
+    "embeddings": "embeddings",
+    "images/generations": "image",
+    "images/edits": "image",
+    "images/variations": "image",
+    "audio/speech": "speech",
+    "audio/transcriptions": "transcription",
+    "audio/translations": "translation",
+    "moderations": "moderation",
+    "decisions": "decision",
+    "videos": "video",
+    "videos/edits": "video",
+    "videos/extensions": "video",
+    "videos/*/remix": "video",
+    "batches": "batch",
+    "threads/runs": "assistant",
+    "threads/*/runs": "assistant",
+    "threads/*/runs/*/submit_tool_outputs": "assistant",
+}
+"""The ends of the paths that are billed when they are posted to; `*` is an id. The rest is free (counting tokens),
+changes something (an update of a stored completion, a cancel) or tells again what was counted (retrieve, list, poll)."""
+
+BILLED = [
+    (re.compile(rf"(?:^|/){re.escape(path).replace(re.escape('*'), '[^/]+')}/?$"), operation)
+    for path, operation in OPERATIONS.items()
+]
+STREAMS_WITHOUT_USAGE = frozenset({"chat", "completion"})
+"""Streams of these say what they used only if asked:
+https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/chat/chat_completion_stream_options_param.py"""
+
+FINISHED_IMAGES = frozenset({"image_generation.completed", "image_edit.completed"})
+SEPARATE_USAGE = ("tool_usage", "svg_usage")
+"""Usage beside `usage`, billed by itself and so not in its totals; kept with the figures.
+https://github.com/openai/openai-python/blob/v3.54.0/src/openai/types/responses/response.py (ToolUsage),
+https://github.com/openai/openai-python/blob/v3.54.0/src/openai/types/images_response.py (SvgUsage)"""
+
+
+@lru_cache(maxsize=1024)
+def operation_of(method: str, url: str) -> str | None:
+    """The operation that a request is, or None where it isn't one that is billed. The URL may be absolute or relative,
+    have a query, and Azure's `/openai/deployments/NAME` in front."""
+    if method.upper() != "POST":
+        return None
+    path = re.split("[?#]", url, maxsplit=1)[0]
+    return next((operation for pattern, operation in BILLED if pattern.search(path)), None)
+
+
+def read_request(operation: str, body: Mapping[str, object] | None, extra: Mapping[str, object] | None) -> Request:
+    """What was asked. `body` is the SDK's JSON or form fields; `extra` is `extra_body`, which replaces fields of it."""
+    asked = body if isinstance(body, Mapping) else {}
+    if extra and isinstance(extra, Mapping):
+        asked = {**asked, **extra}
+    return Request(operation, word(asked.get("model")), *read_asked(asked), asked_units(operation, asked))
+
+
+def asked_units(operation: str, asked: Mapping[str, object]) -> dict[str, float] | None:
+    """What is billed by what was asked."""
+    if operation == "speech":
+        text = asked.get("input")
+        return {"characters": len(text)} if isinstance(text, str) else None
+    if operation == "video":
+        seconds = amount(asked.get("seconds"))
+        return {"seconds": seconds} if seconds else None
+    if operation == "image":
+        return {"images": amount(asked.get("n")) or 1}
+    return None
+
+
+def wants_usage(operation: str, body: Mapping[str, object] | None, extra: Mapping[str, object] | None) -> bool:
+    """Whether this streamed request would bring no usage, because the app did not say whether it wants it."""
+    if operation not in STREAMS_WITHOUT_USAGE or not isinstance(body, Mapping) or body.get("stream") is not True:
+        return False
+    if isinstance(extra, Mapping) and "stream_options" in extra:
+        return False
+    options = body.get("stream_options")
+    return not (isinstance(options, Mapping) and "include_usage" in options)
+
+
+SENDS_WHEN_ASKED = frozenset({"azure", "deepseek", "gemini", "openai"})
+"""Who sends a stream's usage only when asked, in a chunk of its own, which can be hidden from an app that did not ask.
+Others send it unasked, or refuse the option. https://api-docs.deepseek.com/api/create-chat-completion,
+https://learn.microsoft.com/azure/ai-foundry/openai/reference#chatcompletionstreamoptions"""
+
+
+def sends_usage_when_asked(host: str | None, azure: bool) -> bool:
+    """Whether asking for a stream's usage brings one more chunk, the last, and changes nothing else."""
+    return provider_of(host, None, azure) in SENDS_WHEN_ASKED
+
+
+def is_usage_only(fields: Mapping[str, object]) -> bool:
+    """Whether a chunk exists only to bring the usage that was asked for. Azure's first chunk has no choices either, and
+    no usage."""
+    return fields.get("usage") is not None and fields.get("choices") == []
+
+
+def observe(answer: Answer, fields: Mapping[str, object]) -> None:
+    """Take what an answer, or one chunk or event of a stream, says. What is kept is copied: apps change chunks.
+
+    Ordinary chunks, those with text in them, are most; they leave at the first lines.
+    """
+    usage = fields.get("usage")
+    if usage is None:
+        if "choices" in fields:
+            known = answer.model is not None or answer.response_id is not None
+            if known and "x_groq" not in fields and "error" not in fields:
+                return
+        elif "delta" in fields:
+            return
+    inner = fields.get("response")
+    if inner is not None:
+        fields = fields_of(inner)
+    elif "event" in fields and "data" in fields:
+        fields = run_event(fields)
+    about = fields.get("object")
+    if isinstance(about, str) and about.startswith("thread") and about != "thread.run":
+        return  # messages and steps of a run; what a step used is in the run's usage
+    read_identity(answer, fields)
+    read_figures(answer, fields)
+    read_failure(answer, fields)
+    read_counted(answer, fields)
+
+
+def run_event(fields: Mapping[str, object]) -> Mapping[str, object]:
+    """What an event of an assistant's run is about.
+    https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/beta/assistant_stream_event.py"""
+    about = fields_of(fields["data"])
+    return {"error": about.get("error", about)} if fields["event"] == "error" else about
+
+
+def read_identity(answer: Answer, fields: Mapping[str, object]) -> None:
+    """The first id counts: gateways give the chunk with the usage an id of its own. The last model and tier count."""
+    answer.model = word(fields.get("model")) or answer.model
+    answer.response_id = answer.response_id or word(fields.get("id"))
+    answer.service_tier = word(fields.get("service_tier")) or answer.service_tier
+
+
+def read_figures(answer: Answer, fields: Mapping[str, object]) -> None:
+    usage = fields.get("usage")
+    if usage is None and "x_groq" in fields:
+        # https://github.com/groq/groq-python/blob/v0.31.0/src/groq/types/chat/chat_completion_chunk.py (XGroq)
+        usage = fields_of(fields["x_groq"]).get("usage")
+    found = figures(usage)
+    for name in SEPARATE_USAGE:
+        if name in fields:
+            separate = figures(fields[name])
+            if separate is not None and any_figure(separate):
+                found = {**(found or {}), name: separate}
+    if found is not None:
+        answer.raw = merge_figures(answer.raw, found)
+        answer.reported_cost = read_cost(answer.raw) or answer.reported_cost
+
+
+def any_figure(usage: Mapping[str, object]) -> bool:
+    """Whether any number in it is not zero."""
+    return any(any_figure(own) if isinstance(own, dict) else isinstance(own, int) and own > 0 for own in usage.values())
+
+
+def read_failure(answer: Answer, fields: Mapping[str, object]) -> None:
+    """`error` of a response, a video or an error chunk, `last_error` of a run, or an event that is the error itself.
+    https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/responses/response_error_event.py"""
+    error = fields if fields.get("type") == "error" else fields.get("error") or fields.get("last_error")
+    if error:
+        said = fields_of(error)
+        kind = None if error is fields else said.get("type")
+        answer.error_type = word(said.get("code"), 64) or word(kind, 64) or "error"
+
+
+def read_counted(answer: Answer, fields: Mapping[str, object]) -> None:
+    """What is billed by number and stands outside the usage object."""
+    if fields.get("type") in FINISHED_IMAGES:
+        count(answer, "images", (answer.units or {}).get("images", 0) + 1)
+    elif "data" in fields:
+        images = fields["data"]
+        if isinstance(images, list) and images and holds_image(images[0]):
+            count(answer, "images", len(images))
+    elif "output" in fields:
+        if fields.get("tool_usage") is None:
+            count(answer, "searches", searches(fields["output"]))
+    elif "duration" in fields and "text" in fields:
+        # https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/audio/transcription_verbose.py
+        count(answer, "seconds", amount(fields["duration"]))
+    elif fields.get("object") == "video":
+        # https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/video.py
+        count(answer, "seconds", amount(fields.get("seconds")))
+
+
+def count(answer: Answer, kind: str, number: float | None) -> None:
+    if number:
+        answer.units = {**(answer.units or {}), kind: number}
+
+
+def holds_image(item: object) -> bool:
+    """https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/image.py"""
+    fields = fields_of(item)
+    return fields.get("b64_json") is not None or fields.get("url") is not None
+
+
+def searches(output: object) -> int:
+    """Web searches among a response's output items. Opening a page isn't one.
+    https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/responses/response_function_web_search.py"""
+    if not isinstance(output, list):
+        return 0
+    calls = (item for item in map(fields_of, output) if item.get("type") == "web_search_call")
+    return sum(fields_of(call.get("action")).get("type", "search") == "search" for call in calls)
+
+
+def usage_of(operation: str, answer: Answer, request: Request) -> Usage:
+    """The counts of a call that has ended. Where it failed (`answer.error_type`), what was asked for is not counted, as
+    it was not delivered."""
+    usage = read_usage(answer.raw, operation) if answer.raw else Usage()
+    reasoning, total = usage.reasoning_tokens, (answer.raw or {}).get("total_tokens")
+    if reasoning and usage.input_tokens is not None and usage.output_tokens is not None:
+        # xAI's chat leaves reasoning out of completion_tokens: https://docs.x.ai/docs/guides/reasoning
+        outside = usage.output_tokens + reasoning
+        if total == usage.input_tokens + outside:
+            usage.output_tokens = outside
+    told = {**(answer.units or {}), **(read_units(answer.raw) if answer.raw else {})}
+    asked = request.units if request.units and answer.error_type is None else {}
+    # A video's answer states the length of all of it, which for an extension is more than was asked for and billed.
+    usage.units = ({**told, **asked} if operation == "video" else {**asked, **told}) or None
+    return usage
