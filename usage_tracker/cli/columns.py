@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from usage_tracker.cli.figures import show_count, show_duration, show_group, show_money
+from usage_tracker.cli.figures import show_count, show_duration, show_groups, show_money
 from usage_tracker.report import Report, Row
 
 
@@ -14,7 +14,9 @@ class Column(NamedTuple):
     cells: list[str]
     total: str = ""
     number: bool = False
-    """Right-aligned and never broken; other columns may be folded."""
+    """Right-aligned."""
+    fixed: bool = False
+    """Never broken, as numbers are; other columns may be folded."""
     rank: int = 0
     """What is left out where there is no room: the highest first. 0 stays."""
     money: bool = False
@@ -45,7 +47,7 @@ def report_columns(report: Report) -> list[Column]:
     """Groups, then measures, then cost."""
     rows, total = report.rows, report.total
     columns = [
-        Column(name.replace("_", " ").capitalize(), [show_group(row.group[place], name) for row in rows])
+        Column(name.replace("_", " ").capitalize(), show_groups(name, [row.group[place] for row in rows]))
         for place, name in enumerate(report.query.by)
     ]
     if columns:
@@ -78,5 +80,8 @@ def width(columns: Sequence[Column]) -> int:
     """The least width of a table of these columns."""
     texts = [[column.header, column.total, *column.cells] for column in columns]
     widths = [max(map(len, column)) for column in texts]
-    least = [size if column.number else min(size, FOLDED) for column, size in zip(columns, widths, strict=True)]
+    least = [
+        size if column.number or column.fixed else min(size, FOLDED)
+        for column, size in zip(columns, widths, strict=True)
+    ]
     return sum(size + GAP for size in least)

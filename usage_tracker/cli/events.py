@@ -33,7 +33,7 @@ def event_columns(events: list[Event], zone: tzinfo) -> list[Column]:
     whose = {"project": "Project", "team": "Team", "user_id": "User", "session_id": "Session", "tags": "Tags"}
     said = {name: header for name, header in whose.items() if any(event[name] for event in events)}
     return [
-        Column("Time", [show_time(event["started_at"], zone) for event in events], number=True),
+        Column("Time", [show_time(event["started_at"], zone) for event in events], fixed=True),
         Column("Provider", [words(event["provider"]) for event in events], rank=3),
         Column("Model", [words(event["model"] or event["request_model"]) for event in events]),
         Column("Operation", [words(event["operation"]) for event in events], rank=4),

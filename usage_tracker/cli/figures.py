@@ -1,6 +1,6 @@
 """Figures, names and times as people read them. What is unknown is a dash; nothing that isn't zero is shown as zero."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta, tzinfo
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
@@ -37,8 +37,10 @@ def show_money(amounts: Iterable[Decimal | None]) -> list[str]:
 
 
 def show_amount(amount: Decimal, decimals: int) -> str:
+    digits = exact(abs(amount))
     if amount:
-        decimals = max(decimals, SIGNIFICANT - 1 - amount.adjusted())
+        needed = SIGNIFICANT - 1 - amount.adjusted()
+        decimals = max(decimals, min(needed, len(digits.partition(".")[2])))
     rounded = abs(amount).quantize(Decimal(1).scaleb(-decimals), context=EXACT)
     return f"{'-' if amount < 0 else ''}${rounded:,f}"
 
@@ -52,21 +54,21 @@ def align_points(column: list[str]) -> list[str]:
     return [text.ljust(width) for text in padded]
 
 
-def exact(amount: Decimal | None) -> str | None:
+def exact(amount: Decimal) -> str:
     """The amount in digits, without an exponent and without zeros at its end."""
-    if amount is None:
-        return None
     digits = f"{amount:f}"
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
-def show_group(value: str | date | datetime | None, unit: str) -> str:
-    """A group's value. `unit`: the dimension that it is of."""
-    if value is None:
-        return NONE
-    if isinstance(value, str):
-        return printable(value)
-    return value.strftime({"hour": "%Y-%m-%d %H:%M %z", "month": "%Y-%m"}.get(unit, "%Y-%m-%d"))
+def show_groups(dimension: str, values: Sequence[str | date | datetime | None]) -> list[str]:
+    """A dimension's values. Hours show their offset from UTC where it changes."""
+    form = {"hour": "%Y-%m-%d %H:%M", "month": "%Y-%m"}.get(dimension, "%Y-%m-%d")
+    if len({value.utcoffset() for value in values if isinstance(value, datetime)}) > 1:
+        form += " %z"
+    return [
+        NONE if value is None else printable(value) if isinstance(value, str) else value.strftime(form)
+        for value in values
+    ]
 
 
 def printable(text: str) -> str:

@@ -14,20 +14,20 @@ def explain(report: Report) -> list[str]:
     notes = []
     if total.unpriced:
         notes.append(
-            f"{calls(total.unpriced)} unpriced ({name_models(report.unpriced_models)}): "
+            f"{calls(total.unpriced, 'is', 'are')} unpriced ({name_models(report.unpriced_models)}): "
             f"{'its' if total.unpriced == 1 else 'their'} cost is not in the total."
         )
     if total.estimated:
-        notes.append(f"{calls(total.estimated)} counted by an estimate of the tokens, not by the provider.")
+        notes.append(f"{calls(total.estimated, 'has', 'have')} estimated tokens: the provider sent no counts.")
     if uncounted := total.calls - total.counted:
-        notes.append(f"{calls(uncounted)} without known tokens, which are in no sum.")
+        notes.append(f"{calls(uncounted, 'has', 'have')} unknown tokens, which are not in the sums.")
     if "tag" in report.query.by and total.calls < sum(row.calls for row in report.rows):
         notes.append("A call with several tags counts under each of them, and once in the total.")
     return notes
 
 
-def calls(count: int) -> str:
-    return "1 call is" if count == 1 else f"{count:,} calls are"
+def calls(count: int, one: str, many: str) -> str:
+    return f"1 call {one}" if count == 1 else f"{count:,} calls {many}"
 
 
 def name_models(models: Sequence[str | None]) -> str:

@@ -16,7 +16,7 @@ Given = str | tuple[str, ...]
 
 
 def parsed(parse: Callable[[str], object]) -> Callable[[click.Context, click.Parameter, Given], object]:
-    """A callback that reads an option's text, or each of its texts; the parser's ValueError is a sentence for people."""
+    """A callback that reads an option's text, or each of its texts; a ValueError is a sentence for people."""
 
     def callback(_ctx: click.Context, _param: click.Parameter, given: Given) -> object:
         try:

@@ -55,7 +55,7 @@ def build(columns: Sequence[Column]) -> Table:
             footer=Text(total),
             # amounts are aligned already, by their points
             justify="right" if column.number and not column.money else "left",
-            no_wrap=column.number,
+            no_wrap=column.number or column.fixed,
             overflow="fold",
             style="green" if column.money else "",
         )

@@ -40,7 +40,7 @@ class Condition(NamedTuple):
 
 def parse_condition(text: str) -> Condition:
     """The condition that was written as `dimension=value` or `dimension!=value`. Raises ValueError with a sentence."""
-    match = re.fullmatch(r"\s*([^=!]*?)\s*(!?=)(.*)", text, re.DOTALL)
+    match = re.fullmatch(r"([^=!]*)(!?=)(.*)", text, re.DOTALL)
     if match is None:
         raise ValueError(f"{text!r} is not a condition; write dimension=value or dimension!=value")
     name, operator, pattern = match.groups()
@@ -50,8 +50,8 @@ def parse_condition(text: str) -> Condition:
         raise ValueError(unknown(name, tuple(DIMENSIONS)))
     if pattern == "":
         raise ValueError(f"{text!r} has no value; {name}=none finds calls without a {name}")
-    if "\0" in pattern:
-        raise ValueError(f"a value of {name} can't hold a NUL character")
+    if "\0" in pattern or any("\ud800" <= char <= "\udfff" for char in pattern):
+        raise ValueError(f"{name} can't be compared with what is no text (a NUL character or broken UTF-8)")
     return Condition(name, operator == "=", None if pattern == "none" else pattern)
 
 

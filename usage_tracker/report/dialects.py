@@ -6,7 +6,7 @@ Instants are microseconds since 1970, UTC, until a statement binds them.
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -62,6 +62,15 @@ class Statement(ABC):
     def bind_instant(self, instant: int, column: str) -> str:
         """The instant as `column` (`bucket_at` of rollups, `started_at` of events) holds it."""
 
+    def write_spans(self, spans: Iterable[tuple[int, int]], column: str) -> str:
+        """A table of spans, each from `column1` up to and without `column2`."""
+        pairs = [f"({self.bind_instant(start, column)}, {self.bind_instant(end, column)})" for start, end in spans]
+        return f"(VALUES {', '.join(pairs)})"
+
+    @abstractmethod
+    def write_within(self, table: str, column: str, spans: Iterable[tuple[int, int]]) -> str:
+        """The table's rows whose instant is in one of many spans, found span by span with the column's index."""
+
     @abstractmethod
     def write_cut(self, column: str, unit: str, offset: int) -> str:
         """The start of the hour, day, week or month that the column's instant is in, by a wall clock that is `offset`
@@ -103,6 +112,13 @@ class PostgresStatement(Statement):
 
     def bind_instant(self, instant: int, column: str) -> str:
         return self.bind(to_moment(instant))
+
+    def write_within(self, table: str, column: str, spans: Iterable[tuple[int, int]]) -> str:
+        # OFFSET keeps the planner from joining all rows with all spans
+        return (
+            f"{self.write_spans(spans, column)} AS span CROSS JOIN LATERAL (SELECT * FROM {self.table(table)} "  # noqa: S608
+            f"WHERE {column} >= span.column1 AND {column} < span.column2 OFFSET 0) AS {table}"
+        )
 
     def write_cut(self, column: str, unit: str, offset: int) -> str:
         return f"date_trunc('{unit}', {column} AT TIME ZONE 'UTC' + {self.bind(timedelta(seconds=offset))})"
@@ -154,6 +170,10 @@ class SqliteStatement(Statement):
 
     def bind_instant(self, instant: int, column: str) -> str:
         return self.bind(instant // SECOND if column == "bucket_at" else instant)
+
+    def write_within(self, table: str, column: str, spans: Iterable[tuple[int, int]]) -> str:
+        span = f"{self.write_spans(spans, column)} AS span"
+        return f"{span} CROSS JOIN {table} ON {column} >= span.column1 AND {column} < span.column2"
 
     def write_cut(self, column: str, unit: str, offset: int) -> str:
         seconds = column if column == "bucket_at" else f"({column} + {YEAR_1 * SECOND}) / {SECOND} - {YEAR_1}"

@@ -130,16 +130,14 @@ def write_part(statement: Statement, query: Query, part: Part, keys: list[str]) 
             "unpriced": f"count(*) FILTER (WHERE {statement.write_contains('cost_flags', 'unpriced')})",
         }
         sums = [f"{special.get(name, f'coalesce(sum({name}), 0)')} AS {name}" for name in Sums._fields]
-    tables = statement.table(source.table)
+    tables, tests = statement.table(source.table), list[str]()
+    if len(part.spans) > 1:
+        tables = statement.write_within(source.table, at, part.spans)
+    else:
+        start, end = part.spans[0]
+        tests = [f"{at} >= {statement.bind_instant(start, at)}", f"{at} < {statement.bind_instant(end, at)}"]
     if "tag_key" in keys and not source.grain:
         tables += f" JOIN ({write_tag_pairs(statement)}) AS pair USING (tags_key)"
-    tests = []
-    if len(part.spans) > 1:
-        pairs = ", ".join([f"({write_instants(statement, span, at)})" for span in part.spans])
-        tables += f" JOIN (VALUES {pairs}) AS span ON {at} >= span.column1 AND {at} < span.column2"
-    else:
-        tests = [f"{at} >= {statement.bind_instant(part.spans[0][0], at)}"]
-        tests += [f"{at} < {statement.bind_instant(part.spans[0][1], at)}"]
     if part.skipped_hour is not None:
         tests.append(statement.write_outside_hour(at, part.skipped_hour))
     tests += write_filter(statement, query.where, rollup=source.grain > 0)
@@ -150,16 +148,11 @@ def write_part(statement: Statement, query: Query, part: Part, keys: list[str]) 
     )
 
 
-def write_instants(statement: Statement, span: Span, column: str) -> str:
-    start, end = span
-    return f"{statement.bind_instant(start, column)}, {statement.bind_instant(end, column)}"
-
-
 def write_tag_pairs(statement: Statement) -> str:
-    """Each set of tags with each of its tags; the empty set with the key that says "none"."""
+    """Each set of tags with each of its tags; the empty set with none."""
     each = statement.write_each("tags", "one")
     return (
-        f"SELECT tags_key, coalesce(tag_key, 0) AS tag_key FROM {statement.table('usage_tags')} "  # noqa: S608  our own names
+        f"SELECT tags_key, tag_key FROM {statement.table('usage_tags')} "  # noqa: S608  our own names
         f"LEFT JOIN {each} ON TRUE LEFT JOIN {statement.table('usage_tag')} ON tag = one.value"
     )
 

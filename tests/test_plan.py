@@ -1,0 +1,93 @@
+"""Which tables are read for which part of a range."""
+
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from usage_tracker.report.dialects import to_instant, to_moment
+from usage_tracker.report.plan import plan
+
+BERLIN, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")
+
+
+def planned(since: str, until: str, unit: str | None = None, zone: tzinfo = UTC, *keys: str) -> list[str]:
+    """Each part as a line: its table, its spans, its offset in seconds and the hour that it leaves out."""
+    span = to_instant(datetime.fromisoformat(since)), to_instant(datetime.fromisoformat(until))
+    return sorted(
+        " ".join(
+            [
+                part.source.table,
+                *(f"{to_moment(start):%m-%dT%H:%M}/{to_moment(end):%m-%dT%H:%M}" for start, end in part.spans),
+                *([f"+{part.offset}"] if part.offset else []),
+                *([] if part.skipped_hour is None else [f"without {part.skipped_hour}h"]),
+            ]
+        )
+        for part in plan(keys or ["kind_key"], unit, zone, span)
+    )
+
+
+def test_whole_days_are_read_from_the_rollup_by_day() -> None:
+    assert planned("2026-08-01T00:00Z", "2026-08-15T00:00Z") == ["by_day 08-01T00:00/08-15T00:00"]
+
+
+def test_whole_hours_at_the_edges_are_read_by_hour_and_the_rest_from_events() -> None:
+    assert planned("2026-08-01T21:30Z", "2026-08-15T02:10Z") == [
+        "by_day 08-02T00:00/08-15T00:00",
+        "by_hour 08-01T22:00/08-02T00:00",
+        "by_hour 08-15T00:00/08-15T02:00",
+        "usage_event 08-01T21:30/08-01T22:00 08-15T02:00/08-15T02:10",
+    ]
+
+
+def test_less_than_an_hour_is_read_from_events() -> None:
+    assert planned("2026-08-01T21:30Z", "2026-08-01T21:50Z") == ["usage_event 08-01T21:30/08-01T21:50"]
+
+
+@pytest.mark.parametrize("unit", ["day", "week", "month"])
+def test_days_of_another_zone_are_read_by_hour_with_its_offset(unit: str) -> None:
+    assert planned("2026-08-01T22:00Z", "2026-08-15T22:00Z", unit, BERLIN) == [
+        "by_hour 08-01T22:00/08-15T22:00 +7200",
+    ]
+
+
+def test_each_offset_of_a_zone_has_its_own_part() -> None:
+    assert planned("2026-10-01T00:00Z", "2026-11-01T00:00Z", "day", BERLIN) == [
+        "by_hour 10-01T00:00/10-25T01:00 +7200",
+        "by_hour 10-25T01:00/11-01T00:00 +3600",
+    ]
+
+
+def test_where_midnight_is_within_an_hour_only_those_hours_are_read_from_events() -> None:
+    assert planned("2026-08-01T00:00Z", "2026-08-03T00:00Z", "day", KOLKATA) == [
+        "by_hour 08-01T00:00/08-03T00:00 +19800 without 18h",
+        "usage_event 08-01T18:00/08-01T19:00 08-02T18:00/08-02T19:00 +19800",
+    ]
+
+
+def test_hours_that_start_within_an_hour_of_utc_are_read_from_events() -> None:
+    assert planned("2026-08-01T00:00Z", "2026-08-03T00:00Z", "hour", KOLKATA) == [
+        "usage_event 08-01T00:00/08-03T00:00 +19800",
+    ]
+
+
+def test_without_a_unit_of_time_the_zone_does_not_matter() -> None:
+    assert planned("2026-08-01T00:00Z", "2026-08-03T00:00Z", None, KOLKATA) == ["by_day 08-01T00:00/08-03T00:00"]
+
+
+@pytest.mark.parametrize(("key", "table"), [("user_key", "by_day_user"), ("tag_key", "by_day_tag")])
+def test_users_and_tags_have_rollups_by_day_only(key: str, table: str) -> None:
+    assert planned("2026-08-01T23:00Z", "2026-08-03T00:00Z", None, UTC, key, "kind_key") == [
+        f"{table} 08-02T00:00/08-03T00:00",
+        "usage_event 08-01T23:00/08-02T00:00",
+    ]
+    assert planned("2026-08-01T00:00Z", "2026-08-03T00:00Z", "hour", UTC, key) == [
+        "usage_event 08-01T00:00/08-03T00:00"
+    ]
+
+
+@pytest.mark.parametrize("keys", [("session_id",), ("host_key",), ("tags_key",), ("user_key", "tag_key")])
+def test_what_no_rollup_is_cut_by_is_read_from_events(keys: tuple[str, ...]) -> None:
+    assert planned("2026-08-01T00:00Z", "2026-08-03T00:00Z", None, UTC, *keys) == [
+        "usage_event 08-01T00:00/08-03T00:00"
+    ]

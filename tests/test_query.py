@@ -1,0 +1,315 @@
+import random
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_events import INSTANTS, NOON, made_event, random_events, store_events
+from reference_report import check, read_view
+
+from usage_tracker.config import parse_dsn
+from usage_tracker.report import DIMENSIONS, UNITS, Condition, Query, Report, parse_condition, run
+from usage_tracker.report.dimensions import MOST_DIMENSIONS
+from usage_tracker.stores import Store, open_store
+
+DAY = timedelta(days=1)
+
+
+def opened(dsn: str) -> Store:
+    store = open_store(parse_dsn(dsn))
+    store.migrate()
+    return store
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    memory = request.param == "sqlite"
+    found = opened("sqlite:///:memory:" if memory else request.getfixturevalue("postgres_dsn"))
+    yield found
+    found.close()
+
+
+def ask(store: Store, *by: str, where: str = "", **fields: Any) -> Report:
+    conditions = tuple(map(parse_condition, where.split()))
+    return run(store, Query(by=by, where=conditions, **fields))
+
+
+def calls(report: Report) -> dict[Any, int]:
+    """How often each group was called; the group's one value, or all of them."""
+    return {row.group[0] if len(row.group) == 1 else row.group: row.calls for row in report.rows}
+
+
+def test_a_row_holds_the_sums_of_its_group(store: Store) -> None:
+    store_events(
+        store,
+        [
+            made_event(cost="0.1", cache_read_tokens=30, cache_write_tokens=5, duration_ms=100.0, ttft_ms=10.0),
+            made_event(cost="0.2", output_tokens=20, reasoning_tokens=7, duration_ms=300.0, reported_cost="0.25"),
+            made_event(model="other"),
+        ],
+    )
+    row = ask(store, "model").rows[0]
+    assert row.group == ("gpt-4o",)
+    assert (row.calls, row.errors, row.counted, row.estimated, row.unpriced) == (2, 0, 2, 0, 0)
+    assert (row.input_tokens, row.cache_read_tokens, row.cache_write_tokens) == (200, 30, 5)
+    assert (row.output_tokens, row.reasoning_tokens) == (30, 7)
+    assert (row.cost, row.reported_cost) == (Decimal("0.3"), Decimal("0.25"))
+    assert (row.mean_duration_ms, row.mean_ttft_ms) == (200, 10)
+
+
+def test_what_no_call_of_a_group_said_is_unknown_and_not_zero(store: Store) -> None:
+    store_events(store, [made_event(cost=None, input_tokens=None, output_tokens=None, status="error")])
+    row = ask(store, "model").rows[0]
+    assert (row.calls, row.errors, row.counted) == (1, 1, 0)
+    assert (row.input_tokens, row.output_tokens, row.cache_read_tokens, row.reasoning_tokens) == (None,) * 4
+    assert (row.cost, row.reported_cost, row.mean_ttft_ms) == (None,) * 3
+
+
+def test_a_total_over_no_calls_is_zero(store: Store) -> None:
+    total = ask(store, "model").total
+    assert (total.calls, total.input_tokens, total.cost, total.mean_duration_ms) == (0, 0, 0, None)
+
+
+def test_unpriced_calls_are_counted_and_their_models_named_most_calls_first(store: Store) -> None:
+    unpriced: dict[str, Any] = {"cost": None, "flags": ["unpriced"]}
+    store_events(
+        store,
+        [
+            made_event(),
+            made_event(cost=None),
+            made_event(model="rare", **unpriced),
+            made_event(model=None, request_model="asked", **unpriced),
+            made_event(model=None, request_model="asked", **unpriced),
+        ],
+    )
+    report = ask(store, "project")
+    assert (report.total.unpriced, report.total.cost) == (3, Decimal("0.01"))
+    assert report.unpriced_models == ("asked", "rare")
+
+
+def test_estimated_calls_are_counted(store: Store) -> None:
+    store_events(store, [made_event(estimated=True), made_event()])
+    assert ask(store, "model").total.estimated == 1
+
+
+def test_a_model_is_what_the_provider_named_or_else_what_was_asked_for(store: Store) -> None:
+    store_events(store, [made_event(model="a-2026", request_model="a"), made_event(model=None, request_model="b")])
+    assert calls(ask(store, "model")) == {"a-2026": 1, "b": 1}
+    assert calls(ask(store, "request_model")) == {"a": 1, "b": 1}
+
+
+def test_a_call_with_two_tags_counts_under_both_and_once_in_the_total(store: Store) -> None:
+    store_events(store, [made_event(tags=("eu", "pro")), made_event(tags=("eu",)), made_event()])
+    report = ask(store, "tag")
+    assert calls(report) == {"eu": 2, "pro": 1, None: 1}
+    assert (report.total.calls, report.total.cost) == (3, Decimal("0.03"))
+
+
+def test_conditions_on_tags_are_about_all_tags_of_a_call(store: Store) -> None:
+    store_events(store, [made_event(tags=("eu", "tier:pro")), made_event(tags=("tier:free",)), made_event()])
+    totals = {
+        where: ask(store, where=where).total.calls
+        for where in ("tag=eu", "tag=tier:*", "tag!=eu", "tag=none", "tag!=none", "tag=eu tag=tier:pro", "tag=eu tag=x")
+    }
+    assert totals == {
+        "tag=eu": 1,
+        "tag=tier:*": 2,
+        "tag!=eu": 2,
+        "tag=none": 1,
+        "tag!=none": 2,
+        "tag=eu tag=tier:pro": 1,
+        "tag=eu tag=x": 0,
+    }
+    assert calls(ask(store, "tag", where="tag=eu")) == {"eu": 1, "tier:pro": 1}
+
+
+def test_unequal_is_the_exact_opposite_of_equal(store: Store) -> None:
+    store_events(store, [made_event(team="core"), made_event(team="web"), made_event()])
+    assert calls(ask(store, "team", where="team!=core")) == {"web": 1, None: 1}
+    assert calls(ask(store, "team", where="team!=none")) == {"core": 1, "web": 1}
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("user=a%b", {"a%b"}),
+        ("user=a*b", {"a%b", "a_b", "a*b", "a[x]b", "a\\b"}),
+        ("user=a?b", {"a%b", "a_b", "a*b", "a\\b"}),
+        (r"user=a\*b", {"a*b"}),
+        (r"user=a\\b", {"a\\b"}),
+        (r"user=*\\*", {"a\\b"}),
+        ("user=*[x]*", {"a[x]b"}),
+        ("user=A*", {"A"}),
+        (r"user=\none", {"none"}),
+        ("user=x'--", {"x'--"}),
+        ("user=x'*", {"x'--"}),
+    ],
+)
+def test_values_are_matched_literally_but_for_wildcards(store: Store, where: str, found: set[str]) -> None:
+    names = ("a%b", "a_b", "a*b", "a[x]b", "a\\b", "A", "none", "x'--")
+    store_events(store, [made_event(user_id=name) for name in names] + [made_event()])
+    assert set(calls(ask(store, "user", where=where))) == found
+
+
+def test_time_comes_first_to_last_and_all_else_the_most_expensive_first(store: Store) -> None:
+    store_events(
+        store,
+        [
+            made_event(NOON + DAY, model="cheap", cost="1"),
+            made_event(NOON, model="dear", cost="5"),
+            made_event(NOON, model="cheap", cost="1"),
+            made_event(NOON, model="silent", cost=None),
+            made_event(NOON, model="silent", cost=None),
+            made_event(NOON, model="a", cost=None),
+        ],
+    )
+    assert list(calls(ask(store, "day", "model"))) == [
+        (date(2026, 8, 15), "dear"),
+        (date(2026, 8, 15), "cheap"),
+        (date(2026, 8, 15), "silent"),
+        (date(2026, 8, 15), "a"),
+        (date(2026, 8, 16), "cheap"),
+    ]
+    assert [row.group[0] for row in ask(store, "model", "day").rows] == ["dear", "cheap", "cheap", "silent", "a"]
+
+
+def test_the_range_holds_its_start_and_not_its_end(store: Store) -> None:
+    store_events(store, [made_event(NOON), made_event(NOON + timedelta(microseconds=1)), made_event(NOON + DAY)])
+    assert ask(store, since=NOON, until=NOON + DAY).total.calls == 2
+    assert ask(store, since=NOON, until=NOON + timedelta(microseconds=1)).total.calls == 1
+    assert ask(store, since=NOON + DAY, until=NOON + DAY).total.calls == 0
+    assert ask(store).total.calls == 3
+
+
+@pytest.mark.parametrize(
+    ("unit", "zone", "expected"),
+    [
+        ("day", "UTC", date(2026, 8, 16)),
+        ("day", "Asia/Kolkata", date(2026, 8, 17)),
+        ("week", "UTC", date(2026, 8, 10)),
+        ("week", "Asia/Kolkata", date(2026, 8, 17)),
+        ("month", "Asia/Kolkata", date(2026, 8, 1)),
+        ("hour", "Asia/Kolkata", datetime(2026, 8, 17, 0, tzinfo=timezone(timedelta(hours=5.5)))),
+    ],
+)
+def test_time_is_cut_by_the_clock_of_the_zone(store: Store, unit: str, zone: str, expected: date) -> None:
+    store_events(store, [made_event(datetime(2026, 8, 16, 18, 45, tzinfo=UTC))])
+    assert list(calls(ask(store, unit, tz=ZoneInfo(zone)))) == [expected]
+
+
+def test_the_hour_that_comes_twice_is_two_hours(store: Store) -> None:
+    first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    store_events(store, [made_event(first), made_event(first + timedelta(hours=1))])
+    hours = [row.group[0] for row in ask(store, "hour", tz=ZoneInfo("Europe/Berlin")).rows]
+    assert [str(hour) for hour in hours] == ["2026-10-25 02:00:00+02:00", "2026-10-25 02:00:00+01:00"]
+
+
+def test_figures_are_the_same_before_and_after_rollups_are_folded(store: Store) -> None:
+    store_events(store, random_events(7, 50))
+    before = {by: calls(ask(store, by)) for by in ("day", "user", "tag")}
+    store.compact()
+    assert {by: calls(ask(store, by)) for by in ("day", "user", "tag")} == before
+    for by in ("day", "user", "tag"):
+        check(ask(store, by), read_view(store))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"by": ("modle",)}, "did you mean model?"),
+        ({"by": ("model", "model")}, "each dimension once"),
+        ({"by": ("day", "hour")}, "one unit of time"),
+        ({"by": ("model", "app", "team", "user")}, "at most 3"),
+        ({"since": NOON, "until": NOON - DAY}, "since is after until"),
+        ({"since": datetime(2026, 8, 1)}, "need a time zone"),  # noqa: DTZ001  that is the fault
+    ],
+)
+def test_a_question_without_sense_is_an_error_in_a_sentence(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said.replace("?", r"\?")):
+        Query(**fields)
+
+
+ZONES = (
+    "UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns", "Africa/Cairo",
+    "America/Havana", "Pacific/Auckland",
+)  # fmt: skip
+PATTERNS = (
+    "gpt-4o", "gpt*", "*", "u-?", "none", "tier:*", "tier:pro", "eu", r"be\\ta", "[g]*", r"a\*b", "a*b", "A_b", "a?b",
+    "50%", "ok", "error", "openai", "gr*e", "*ö*", "box-1",
+)  # fmt: skip
+
+
+@st.composite
+def moments(draw: st.DrawFn) -> datetime:
+    near = datetime.fromisoformat(draw(st.sampled_from(INSTANTS)))
+    size = draw(
+        st.sampled_from([timedelta(days=1), timedelta(hours=1), timedelta(minutes=7), timedelta(microseconds=1)])
+    )
+    return near + draw(st.integers(-40, 40)) * size
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> Query:
+    unit = draw(st.sampled_from([None, *UNITS]))
+    most = MOST_DIMENSIONS - (unit is not None)
+    by = draw(st.lists(st.sampled_from([*DIMENSIONS]), unique=True, max_size=most))
+    since, until = draw(st.none() | moments()), draw(st.none() | moments())
+    if since is not None and until is not None and since > until:
+        since, until = until, since
+    conditions = st.builds(
+        Condition,
+        st.sampled_from([*DIMENSIONS, "tag"]),
+        st.booleans(),
+        st.none() | st.sampled_from([*PATTERNS, r"\none"]),
+    )
+    return Query(
+        since,
+        until,
+        tuple(by) if unit is None else tuple(draw(st.permutations([*by, unit]))),
+        tuple(draw(st.lists(conditions, max_size=2))),
+        ZoneInfo(draw(st.sampled_from(ZONES))),
+    )
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 2**32), st.lists(queries(), min_size=5, max_size=5))
+def test_any_report_on_sqlite_equals_the_sums_over_the_view(seed: int, asked: list[Query]) -> None:
+    store = opened("sqlite:///:memory:")
+    store_events(store, random_events(seed, random.Random(seed).randint(0, 60)))
+    events = read_view(store)
+    for query in asked:
+        check(run(store, query), events)
+    store.close()
+
+
+def test_any_report_on_postgres_equals_the_sums_over_the_view(postgres_dsn: str) -> None:
+    store = opened(postgres_dsn)
+    store_events(store, random_events(1, 150))
+    store.compact()
+    store_events(store, random_events(2, 150))
+    events = read_view(store)
+
+    @settings(max_examples=60, deadline=None)
+    @given(queries())
+    def ask_anything(query: Query) -> None:
+        check(run(store, query), events)
+
+    ask_anything()
+    store.close()
+
+
+def test_both_stores_give_the_same_report(postgres_dsn: str) -> None:
+    made = random_events(3, 200)
+    stores = opened("sqlite:///:memory:"), opened(postgres_dsn)
+    for store in stores:
+        store_events(store, made)
+    here, there = (ask(store, "project", "week", "status", where="model=gpt*") for store in stores)
+    assert [row.group for row in here.rows] == [row.group for row in there.rows]
+    assert [(row.cost, row.input_tokens) for row in here.rows] == [(row.cost, row.input_tokens) for row in there.rows]
+    assert here.unpriced_models == there.unpriced_models
+    for store in stores:
+        store.close()
