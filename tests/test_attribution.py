@@ -65,9 +65,7 @@ def test_decorates_generators_and_between_steps_the_caller_has_its_own() -> None
         yield current.get().project
         yield current.get().project
 
-    seen = []
-    for inner in steps():
-        seen.append((inner, current.get().project))
+    seen = [(inner, current.get().project) for inner in steps()]
     assert seen == [("alpha", None), ("alpha", None)]
 
 

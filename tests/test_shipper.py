@@ -90,7 +90,7 @@ def test_batches_are_cut_by_size_and_all_arrive_with_their_price(place: Place) -
     shipper.close()
     assert place.stored() == ids(250)
     store = place.open()
-    assert list(store.select("SELECT sum(calls), sum(cost) FROM by_hour"))[0][0] == 250
+    assert [int(str(row[0])) for row in store.select("SELECT sum(calls) FROM by_hour")] == [250]
     store.close()
 
 
@@ -167,7 +167,9 @@ class Fails:
 
 
 @pytest.mark.parametrize("times", [{"before": {1, 3}}, {"after": {1, 2}}, {"before": {1}, "after": {2, 3}}])
-def test_a_connection_lost_around_the_commit_loses_and_doubles_nothing(place: Place, times: dict[str, set[int]]) -> None:
+def test_a_connection_lost_around_the_commit_loses_and_doubles_nothing(
+    place: Place, times: dict[str, set[int]]
+) -> None:
     append(place.journal, 100)
     store = Fails(place.open(), **times)
     shipper = Shipper(place.spool(), lambda: store, TenCents(), 30)  # type: ignore[arg-type, return-value]  # by duck type

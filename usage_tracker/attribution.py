@@ -50,7 +50,7 @@ inside: ContextVar[Any] = ContextVar("usage_tracker_call", default=None)
 """The tracked call that is under way in this context, or None. The outermost call is the one that counts."""
 
 
-class attribute(ContextDecorator):  # noqa: N801  a context manager that reads as a verb: `with attribute(project="alpha"):`
+class attribute(ContextDecorator):  # noqa: N801  a verb, for it reads `with attribute(project="alpha"):`
     """Mark every call made inside with who it is for. Scopes nest: what the inner one doesn't say, the outer one does.
 
     A context manager and a decorator, for functions, coroutines and generators of both kinds:
@@ -70,9 +70,10 @@ class attribute(ContextDecorator):  # noqa: N801  a context manager that reads a
         session: str | None = None,
         tags: Iterable[str] = (),
     ) -> None:
-        self._said = Attribution(
-            *(None if value is None else str(value) for value in (project, team, user, session)), clean_tags(tags)
+        project, team, user, session = (
+            None if value is None else str(value) for value in (project, team, user, session)
         )
+        self._said = Attribution(project, team, user, session, clean_tags(tags))
         self._tokens: list[Token[Attribution]] = []
 
     def __enter__(self) -> Attribution:
@@ -102,7 +103,7 @@ class attribute(ContextDecorator):  # noqa: N801  a context manager that reads a
             return coroutine  # type: ignore[return-value]  # the same signature, by wraps()
         if kind & (CO_GENERATOR | CO_ASYNC_GENERATOR):
             return scoped_generator(self, function)  # type: ignore[no-any-return]  # likewise
-        return super().__call__(function)  # type: ignore[no-any-return]  # likewise
+        return super().__call__(function)
 
 
 # the flags of a code object (inspect has them too, and takes 5 ms to import)

@@ -1,4 +1,5 @@
-"""Settings: argument > environment variable > default. A bad value raises ConfigError with the valid forms, never a secret."""
+"""Settings: argument > environment variable > default. A bad value raises ConfigError with the valid forms, never a
+secret."""
 
 import hashlib
 import os
@@ -13,18 +14,21 @@ from usage_tracker.errors import ConfigError
 
 VALID_FORMS = (
     "valid forms are postgresql://user:password@host:5432/database?sslmode=require, "
-    "\"host=… dbname=… user=…\" (libpq keywords), sqlite:///relative.db, sqlite:////absolute.db"
+    '"host=… dbname=… user=…" (libpq keywords), sqlite:///relative.db, sqlite:////absolute.db'
 )
 
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS (PostgreSQL 18)
 LIBPQ_KEYWORDS = frozenset(
-    "host hostaddr port dbname user password passfile require_auth channel_binding connect_timeout client_encoding options "
-    "application_name fallback_application_name keepalives keepalives_idle keepalives_interval keepalives_count "
-    "tcp_user_timeout replication gssencmode sslmode requiressl sslnegotiation sslcompression sslcert sslkey "
-    "sslkeylogfile sslpassword sslcertmode sslrootcert sslcrl sslcrldir sslsni requirepeer ssl_min_protocol_version "
-    "ssl_max_protocol_version min_protocol_version max_protocol_version krbsrvname gsslib gssdelegation scram_client_key "
-    "scram_server_key service servicefile target_session_attrs load_balance_hosts "
-    "oauth_issuer oauth_client_id oauth_client_secret oauth_scope".split()
+    """
+    host hostaddr port dbname user password passfile require_auth channel_binding connect_timeout
+    client_encoding options application_name fallback_application_name keepalives keepalives_idle
+    keepalives_interval keepalives_count tcp_user_timeout replication gssencmode sslmode requiressl
+    sslnegotiation sslcompression sslcert sslkey sslkeylogfile sslpassword sslcertmode sslrootcert sslcrl
+    sslcrldir sslsni requirepeer ssl_min_protocol_version ssl_max_protocol_version min_protocol_version
+    max_protocol_version krbsrvname gsslib gssdelegation scram_client_key scram_server_key service
+    servicefile target_session_attrs load_balance_hosts oauth_issuer oauth_client_id oauth_client_secret
+    oauth_scope
+    """.split()  # noqa: SIM905  sixty quoted words read no better
 )
 SECRET_KEYWORDS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 
@@ -49,7 +53,8 @@ class Dsn(NamedTuple):
 
 
 def parse_dsn(text: str) -> Dsn:
-    """Raises ConfigError for an unknown scheme, an unknown option or a broken address; the message never repeats secrets."""
+    """Raises ConfigError for an unknown scheme, an unknown option or a broken address; the message never repeats
+    secrets."""
     text = text.strip()
     scheme = re.match(r"([a-zA-Z][\w+.-]*)://", text)
     if scheme is None:
@@ -69,7 +74,9 @@ def parse_sqlite(text: str) -> Dsn:
     if options:
         raise ConfigError(f"TRACKER_DSN: SQLite takes no option {options.partition('=')[0]!r}; {VALID_FORMS}")
     if not path.startswith("/") or path == "/":
-        raise ConfigError(f"TRACKER_DSN names no SQLite file: sqlite:// is followed by three or four slashes; {VALID_FORMS}")
+        raise ConfigError(
+            f"TRACKER_DSN names no SQLite file: sqlite:// is followed by three or four slashes; {VALID_FORMS}"
+        )
     path = unquote(path[1:])
     if path == ":memory:":
         return Dsn("sqlite", path, "sqlite:///:memory:")
@@ -85,12 +92,18 @@ def parse_url(text: str) -> Dsn:
         ports = [int(port) for port in re.findall(r":(\d*)(?:,|$)", parts.netloc.rpartition("@")[2]) if port]
     except ValueError:
         raise broken from None
-    if parts.fragment or any(not 0 < port < 65536 for port in ports) or re.search(r":[^\]\d,][^\]]*$", parts.netloc.rpartition("@")[2]):
+    if (
+        parts.fragment
+        or any(not 0 < port < 65536 for port in ports)
+        or re.search(r":[^\]\d,][^\]]*$", parts.netloc.rpartition("@")[2])
+    ):
         raise broken
     check_keywords(name for name, _ in options)
     account, at, hosts = parts.netloc.rpartition("@")
     shown_query = "&".join(f"{name}={quote(value)}" for name, value in sorted(options) if name not in SECRET_KEYWORDS)
-    shown = f"postgresql://{account.partition(':')[0]}{at}{hosts}{parts.path}" + (f"?{shown_query}" if shown_query else "")
+    shown = f"postgresql://{account.partition(':')[0]}{at}{hosts}{parts.path}" + (
+        f"?{shown_query}" if shown_query else ""
+    )
     return Dsn("postgresql", re.sub(r"^\w+://", "postgresql://", text), shown)
 
 
@@ -124,7 +137,8 @@ def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 class Settings(NamedTuple):
-    """All that can be set. Each field has an environment variable of the same name: TRACKER_ and the name in capitals."""
+    """All that can be set. Each field has an environment variable of the same name: TRACKER_ and the name in
+    capitals."""
 
     spool_dir: Path
     """The folder of this store's journal segments."""
@@ -155,17 +169,21 @@ class Settings(NamedTuple):
     """Keys the fingerprint of API keys; set the same one on all hosts to make it unguessable and comparable."""
 
 
-def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) -> Settings:
-    """Settings from arguments, then TRACKER_* variables, then defaults. Raises ConfigError."""
+class Said:
+    """What arguments and environment say, read as what a setting needs. Raises ConfigError with the variable's name."""
 
-    def said(name: str) -> str | None:
-        value = arguments.get(name)
+    def __init__(self, environ: Mapping[str, str], arguments: Mapping[str, object]) -> None:
+        self.environ = environ
+        self._arguments = arguments
+
+    def text(self, name: str) -> str | None:
+        value = self._arguments.get(name)
         if value is None:
-            return environ.get(f"TRACKER_{name.upper()}") or None
+            return self.environ.get(f"TRACKER_{name.upper()}") or None
         return value if isinstance(value, str) else str(value)
 
-    def number(name: str, default: float, least: float) -> float:
-        text = said(name)
+    def number(self, name: str, default: float, least: float) -> float:
+        text = self.text(name)
         if text is None:
             return default
         try:
@@ -176,15 +194,21 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
             raise ConfigError(f"TRACKER_{name.upper()}={text!r} is not a number of at least {least:g}")
         return value
 
-    def words(name: str) -> tuple[str, ...] | None:
-        value = arguments.get(name)
+    def words(self, name: str) -> tuple[str, ...] | None:
+        value = self._arguments.get(name)
         if value is not None and not isinstance(value, str) and isinstance(value, Iterable):
-            return tuple(str(word).strip() for word in value if str(word).strip())
-        text = said(name)
-        return None if text is None else tuple(word.strip() for word in text.split(",") if word.strip())
+            return tuple(text for word in value if (text := str(word).strip()))
+        said = self.text(name)
+        return None if said is None else tuple(text for word in said.split(",") if (text := word.strip()))
 
-    def switch(name: str, default: bool) -> bool:
-        text = said(name)
+    def choice(self, name: str, default: str, *others: str) -> str:
+        text = self.text(name) or default
+        if text not in (default, *others):
+            raise ConfigError(f"TRACKER_{name.upper()}={text!r} is none of {', '.join((default, *others))}")
+        return text
+
+    def switch(self, name: str, default: bool) -> bool:
+        text = self.text(name)
         if text is None:
             return default
         if text.lower() in ("1", "true", "yes", "on"):
@@ -193,32 +217,33 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
             return False
         raise ConfigError(f"TRACKER_{name.upper()}={text!r} is neither on nor off")
 
-    stream_usage = said("stream_usage") or "known"
-    if stream_usage not in ("known", "always", "never"):
-        raise ConfigError(f"TRACKER_STREAM_USAGE={stream_usage!r} is none of known, always, never")
-    app = said("app") or environ.get("OTEL_SERVICE_NAME") or default_app()
-    ship = switch("ship", True)
-    dsn_text = said("dsn")
+
+def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) -> Settings:
+    """Settings from arguments, then TRACKER_* variables, then defaults. Raises ConfigError."""
+    said = Said(environ, arguments)
+    app = said.text("app") or environ.get("OTEL_SERVICE_NAME") or default_app()
+    ship = said.switch("ship", True)
+    dsn_text = said.text("dsn")
     dsn = parse_dsn(dsn_text) if dsn_text else default_dsn(environ) if ship else None
-    spool_dir = said("spool_dir")
+    spool_dir = said.text("spool_dir")
     return Settings(
         dsn=dsn,
         spool_dir=Path(spool_dir).expanduser() if spool_dir else default_spool(dsn, app, environ),
         ship=ship,
         app=app,
-        project=said("project"),
-        team=said("team"),
-        user=said("user"),
-        session=said("session"),
-        tags=words("tags") or (),
-        sdks=words("sdks"),
-        stream_usage=stream_usage,
-        exit_timeout=number("exit_timeout", 2.0, 0),
-        spool_max_bytes=int(number("spool_max_bytes", 1 << 30, 1 << 20)),
-        batch_size=int(number("batch_size", 5000, 1)),
-        batch_seconds=number("batch_seconds", 1.0, 0.01),
-        host=said("host") or os.uname().nodename,
-        fingerprint_key=said("fingerprint_key") or "usage_tracker",
+        project=said.text("project"),
+        team=said.text("team"),
+        user=said.text("user"),
+        session=said.text("session"),
+        tags=said.words("tags") or (),
+        sdks=said.words("sdks"),
+        stream_usage=said.choice("stream_usage", "known", "always", "never"),
+        exit_timeout=said.number("exit_timeout", 2.0, 0),
+        spool_max_bytes=int(said.number("spool_max_bytes", 1 << 30, 1 << 20)),
+        batch_size=int(said.number("batch_size", 5000, 1)),
+        batch_seconds=said.number("batch_seconds", 1.0, 0.01),
+        host=said.text("host") or os.uname().nodename,
+        fingerprint_key=said.text("fingerprint_key") or "usage_tracker",
     )
 
 

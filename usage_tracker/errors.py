@@ -6,7 +6,8 @@ class UsageTrackerError(Exception):
 
 
 class ConfigError(UsageTrackerError):
-    """A setting can't be used as given. Raised by `install()` and the command line only, never inside a patched call."""
+    """A setting can't be used as given. Raised by `install()` and the command line only, never inside a patched
+    call."""
 
 
 class StoreError(UsageTrackerError):

@@ -100,7 +100,7 @@ class CostLine(NamedTuple):
     """`count` x `price` dollars; a call's cost is the sum of its lines."""
 
     unit: str
-    count: Decimal
+    count: Decimal  # type: ignore[assignment]  # a field, not the tuple's method
     price: Decimal
     """US dollars for one unit."""
 

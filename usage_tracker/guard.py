@@ -41,8 +41,8 @@ class Guard:
 
 
 def count(guard: Guard, error: Exception) -> None:
-    """Count the error and, at most once a minute for each place, log it. Messages of errors may hold what users typed, so
-    only the error's type and line go to the log; DEBUG level adds the traceback."""
+    """Count the error and, at most once a minute for each place, log it. Messages of errors may hold what users
+    typed, so only the error's type and line go to the log; DEBUG level adds the traceback."""
     global last_error
     errors[guard._place] += 1
     line = error.__traceback__

@@ -1,7 +1,7 @@
 """Be told when the app imports a module, without importing it for the app.
 
-wrapt has such hooks too, but importing wrapt imports asyncio and importlib.metadata, 20 ms that an app pays even where it
-never makes a call; wrapt itself is imported when there is something to patch.
+wrapt has such hooks too, but importing wrapt imports asyncio and importlib.metadata, 20 ms that an app pays even
+where it never makes a call; wrapt itself is imported when there is something to patch.
 """
 
 import sys
@@ -32,7 +32,7 @@ class Finder:
         finally:
             self._finding.discard(name)
         if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
-            spec.loader = Loader(spec.loader, self)
+            spec.loader = Loader(spec.loader, self)  # type: ignore[assignment]  # a loader by duck type
         return spec
 
     def loaded(self, module: ModuleType) -> None:
@@ -64,7 +64,8 @@ finder = Finder()
 
 
 def when_imported(name: str, hook: Hook) -> None:
-    """Call the hook with the module once the app has imported it; at once where it has. Errors of the hook are ours alone."""
+    """Call the hook with the module once the app has imported it; at once where it has. Errors of the hook are ours
+    alone."""
     module = sys.modules.get(name)
     if module is not None and not getattr(module.__spec__, "_initializing", False):
         with guarded("import hook"):
@@ -72,7 +73,7 @@ def when_imported(name: str, hook: Hook) -> None:
         return
     finder.waiting.setdefault(name, []).append(hook)
     if finder not in sys.meta_path:
-        sys.meta_path.insert(0, finder)  # type: ignore[arg-type]  # a finder by duck type, as importlib asks for
+        sys.meta_path.insert(0, finder)
 
 
 def forget(name: str, hook: Hook) -> None:
@@ -82,4 +83,4 @@ def forget(name: str, hook: Hook) -> None:
         if not finder.waiting[name]:
             del finder.waiting[name]
     if not finder.waiting and finder in sys.meta_path:
-        sys.meta_path.remove(finder)  # type: ignore[arg-type]  # likewise
+        sys.meta_path.remove(finder)

@@ -7,7 +7,7 @@ import wrapt
 from usage_tracker.capture.stainless import Wrapper
 
 
-class Patched(wrapt.FunctionWrapper):  # type: ignore[misc]  # wrapt's class has no type
+class Patched(wrapt.FunctionWrapper[..., Any]):
     """Our wrapper around an SDK's function; its own type, so that we recognise it. Signature, name and kind stay."""
 
     def __init__(self, wrapped: Any, wrapper: Wrapper) -> None:

@@ -1,4 +1,5 @@
-"""Where we touch an SDK: a table of choke points, applied when the app imports the SDK and reverted over the same rows."""
+"""Where we touch an SDK: a table of choke points, applied when the app imports the SDK and reverted over the same
+rows."""
 
 import logging
 import sys

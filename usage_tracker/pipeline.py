@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from usage_tracker.attribution import Attribution, clean_tags
 from usage_tracker.capture import Recorder, finish_open_calls
-from usage_tracker.capture.stainless import Wrapper, around_request, around_response
+from usage_tracker.capture.stainless import AroundRequest, Wrapper, around_response
 from usage_tracker.config import Dsn, Settings, default_spool
 from usage_tracker.event import Cost, Origin, UsageEvent
 from usage_tracker.guard import guarded
@@ -68,7 +68,9 @@ class Pipeline:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        default = Attribution(settings.project, settings.team, settings.user, settings.session, clean_tags(settings.tags))
+        default = Attribution(
+            settings.project, settings.team, settings.user, settings.session, clean_tags(settings.tags)
+        )
         self.journal = Journal(open_spool(settings))
         self.shipping: Shipping | None = None
         if settings.ship and settings.dsn:
@@ -86,7 +88,8 @@ class Pipeline:
 
     def _make_request_wrapper(self, sdk: str) -> Wrapper:
         provider = import_module(f"usage_tracker.providers.{sdk}")
-        return around_request(provider, self.recorder, self.settings.fingerprint_key, self.settings.stream_usage)
+        settings = self.settings
+        return AroundRequest(provider, self.recorder, settings.fingerprint_key, settings.stream_usage)
 
     def _recorder(self) -> Recorder:
         settings = self.settings

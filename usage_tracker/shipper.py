@@ -1,8 +1,8 @@
 """The loop that moves events from journal to store: read, price, batch, store, confirm, delete.
 
-One process of each spool folder leads and ships the segments of all; a follower only watches over its own events and stands
-by. Exactly-once is the store's ledger: a position that is confirmed in the store is never read again, and what we noted
-elsewhere (the counters in a segment's header) is only a hint for `flush()`.
+One process of each spool folder leads and ships the segments of all; a follower only watches over its own events and
+stands by. Exactly-once is the store's ledger: a position that is confirmed in the store is never read again, and what
+we noted elsewhere (the counters in a segment's header) is only a hint for `flush()`.
 """
 
 import logging
@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from usage_tracker.errors import EventsRefused, StoreError
 from usage_tracker.event import Batch, Cost, Origin, PricedEvent, Stretch, UsageEvent
 from usage_tracker.guard import guarded
-from usage_tracker.journal import Journal, Spool
+from usage_tracker.journal import Journal, Recorded, Spool
 from usage_tracker.journal.journal import MemoryFile
 from usage_tracker.journal.segment import Read
 from usage_tracker.journal.spool import SharedFile
@@ -47,10 +47,16 @@ class Taken(NamedTuple):
 
 
 class Shipper:
-    """Ships one spool folder to one store. Not thread-safe: `Shipping` runs it in a thread, the command line in its own."""
+    """Ships one spool folder to one store. Not thread-safe: `Shipping` runs it in a thread, the command line in its
+    own."""
 
     def __init__(
-        self, spool: Spool, open_store: Callable[[], Store], prices: Prices, batch_size: int, journal: Journal | None = None
+        self,
+        spool: Spool,
+        open_store: Callable[[], Store],
+        prices: Prices,
+        batch_size: int,
+        journal: Journal | None = None,
     ) -> None:
         self.spool = spool
         self.stored = 0
@@ -119,9 +125,9 @@ class Shipper:
             self._files.pop(path).close()
         fresh: list[SharedFile | MemoryFile] = []
         for path in found:
-            if path not in self._files and (file := self.spool.open(path)):
-                self._files[path] = file
-                fresh.append(file)
+            if path not in self._files and (opened := self.spool.open(path)):
+                self._files[path] = opened
+                fresh.append(opened)
         memory = list(self._journal.memory) if self._journal else []
         fresh.extend(file for file in memory if file not in self._memory)
         if fresh:
@@ -142,7 +148,7 @@ class Shipper:
             file.reader.start_at(positions.get(file.reader.header.segment, 0))
             file.confirm(file.reader.position, file.reader.events)
 
-    def _priced(self, recorded: tuple) -> PricedEvent:  # type: ignore[type-arg]  # a Recorded, unpacked
+    def _priced(self, recorded: Recorded) -> PricedEvent:
         event_id, origin, event = recorded
         cost = Cost(flags=("unpriced",))
         with guarded("price"):
@@ -156,7 +162,9 @@ class Shipper:
             self.stored += len(read.events)
             if read.corrupt:
                 self.corrupt += len(read.corrupt)
-                logger.warning("%d stretches of journal were unreadable; %s keeps them", len(read.corrupt), self.spool.folder)
+                logger.warning(
+                    "%d stretches of journal were unreadable; %s keeps them", len(read.corrupt), self.spool.folder
+                )
                 self.spool.keep_aside(str(file.reader.header.segment), read.corrupt)
             file.confirm(file.reader.position, file.reader.events)
 
@@ -168,7 +176,9 @@ class Shipper:
         for priced in batch.events:
             self.spool.refuse(priced, str(refusal))
             self.refused += 1
-            logger.error("the store refuses an event (%s); it is kept in %s", refusal, self.spool.folder / "refused.jsonl")
+            logger.error(
+                "the store refuses an event (%s); it is kept in %s", refusal, self.spool.folder / "refused.jsonl"
+            )
         if self._connected().write(Batch([stretch._replace(events=0) for stretch in batch.stretches], [])):
             self._confirm(taken)
         else:

@@ -103,21 +103,19 @@ def install(
 ) -> None:
     """Record every model call of this process.
 
-    Idempotent; a second call with other settings replaces the first. Any setting of `config.Settings` may be given by name;
-    TRACKER_* environment variables fill in the rest. Raises ConfigError for a setting that can't be used.
+    Idempotent; a second call with other settings replaces the first. Any setting of `config.Settings` may be given by
+    name; TRACKER_* environment variables fill in the rest. Raises ConfigError for a setting that can't be used.
     """
     known = set(Settings._fields)
     for name in settings.keys() - known:
         raise ConfigError(f"install() has no setting {name!r}; settings are {', '.join(sorted(known))}")
-    start(
-        load_settings(
-            dsn=dsn, app=app, project=project, team=team, user=user, session=session, tags=tags, **settings
-        )
-    )
+    said = dict(dsn=dsn, app=app, project=project, team=team, user=user, session=session, tags=tags, **settings)
+    start(load_settings(os.environ, **said))
 
 
 def install_from_environment() -> None:
-    """As `install()`, but a setting that can't be used is logged once, and events wait in the journal until it is mended."""
+    """As `install()`, but a setting that can't be used is logged once, and events wait in the journal until it is
+    mended."""
     try:
         settings = load_settings()
         choke_points(settings)
@@ -127,7 +125,9 @@ def install_from_environment() -> None:
         try:
             settings = load_settings(kept, ship=False)
         except ConfigError:
-            settings = load_settings({name: value for name, value in kept.items() if not name.startswith("TRACKER_")}, ship=False)
+            settings = load_settings(
+                {name: value for name, value in kept.items() if not name.startswith("TRACKER_")}, ship=False
+            )
     start(settings)
 
 
@@ -172,7 +172,9 @@ def stats() -> Stats:
     journal = pipeline.journal
     captured, pending = journal.captured(), journal.pending()
     trouble = pipeline.shipping.shipper.last_error if pipeline.shipping else None
-    return Stats(captured, captured - pending, pending, journal.dropped, guard.errors.total(), trouble or guard.last_error)
+    return Stats(
+        captured, captured - pending, pending, journal.dropped, guard.errors.total(), trouble or guard.last_error
+    )
 
 
 def record(
@@ -186,7 +188,8 @@ def record(
     reported_cost: str | None = None,
     **usage: int,
 ) -> None:
-    """Record a call that no SDK of ours made. `usage` takes the fields of `event.Usage`. Raises TypeError for others."""
+    """Record a call that no SDK of ours made. `usage` takes the fields of `event.Usage`. Raises TypeError for
+    others."""
     if installed is None:
         return
     from usage_tracker.attribution import current

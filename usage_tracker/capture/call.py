@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from usage_tracker.attribution import NOBODY, Attribution, clean_tags, current, inside
 from usage_tracker.event import Origin, Status, UsageEvent
@@ -46,9 +46,19 @@ class Recorder:
         def origin(client: Client, provider: str | None, said: Attribution) -> Origin:
             project, team, user, session, tags = said.over(default) if default is not NOBODY else said
             return Origin(
-                provider=provider, sdk=client.sdk, base_host=client.host, api_key=client.api_key, app=app, project=project,
-                team=team, user_id=user, session_id=session, tags=tags, host=host, pid=pid,
-            )  # fmt: skip
+                provider=provider,
+                sdk=client.sdk,
+                base_host=client.host,
+                api_key=client.api_key,
+                app=app,
+                project=project,
+                team=team,
+                user_id=user,
+                session_id=session,
+                tags=tags,
+                host=host,
+                pid=pid,
+            )
 
         self.origin = origin
         """Repeated callers share one Origin; a bounded cache, as users and sessions come and go."""
@@ -68,11 +78,29 @@ class Call:
     nothing but the refusal of an option that we added ourselves."""
 
     __slots__ = (
-        "answer", "attempts", "attribution", "client", "http_status", "injected", "provider", "pulling", "recorder", "refused",
-        "request", "started", "started_at", "streamed", "tail", "token", "ttft", "__weakref__",
+        "__weakref__",
+        "answer",
+        "attempts",
+        "attribution",
+        "client",
+        "http_status",
+        "injected",
+        "provider",
+        "pulling",
+        "recorder",
+        "refused",
+        "request",
+        "started",
+        "started_at",
+        "streamed",
+        "tail",
+        "token",
+        "ttft",
     )  # fmt: skip
 
-    def __init__(self, provider: ModuleType, recorder: Recorder, client: Client, request: Request, streamed: bool) -> None:
+    def __init__(
+        self, provider: ModuleType, recorder: Recorder, client: Client, request: Request, streamed: bool
+    ) -> None:
         self.provider = provider
         """The module of the provider's extract functions."""
         self.recorder = recorder
@@ -97,7 +125,7 @@ class Call:
         self.started_at = time.time_ns()
         self.started = time.perf_counter_ns()
 
-    def __enter__(self) -> "Call":
+    def __enter__(self) -> Self:
         self.token = inside.set(self)
         return self
 
@@ -155,7 +183,9 @@ class Call:
                 status, error_type = "error", answer.error_type
             said = self.attribution
             if request.user or request.tags or request.session or request.project or request.team:
-                asked = Attribution(request.project, request.team, request.user, request.session, clean_tags(request.tags))
+                asked = Attribution(
+                    request.project, request.team, request.user, request.session, clean_tags(request.tags)
+                )
                 said = said.over(asked)
             model = answer.model or request.model
             self.recorder.record(

@@ -1,8 +1,8 @@
 """How SDKs that Stainless generates (openai, anthropic, groq, …) are called and what they hand back.
 
 Their one choke point is `request(cast_to, options, *, stream, stream_cls)` of the sync and the async base client: every
-endpoint, helper, raw or streaming response, Azure client and `with_options` copy goes through it, once for each call, with
-retries inside. https://github.com/openai/openai-python/blob/v2.54.0/src/openai/_base_client.py
+endpoint, helper, raw or streaming response, Azure client and `with_options` copy goes through it, once for each call,
+with retries inside. https://github.com/openai/openai-python/blob/v2.54.0/src/openai/_base_client.py
 """
 
 import copy
@@ -32,57 +32,32 @@ def fingerprint(key: object, secret: str) -> str | None:
     return f"{digest.hexdigest()}…{key[-4:]}"
 
 
-def around_request(provider: ModuleType, recorder: Recorder, fingerprint_key: str, stream_usage: str) -> Wrapper:
+class AroundRequest:
     """The wrapper of `request`, for sync and async clients alike: an answer that has to be awaited is."""
-    clients: WeakKeyDictionary[Any, tuple[object, object, Client]] = WeakKeyDictionary()
-    refusing: set[str | None] = set()
-    """Hosts that don't know stream_options.include_usage."""
 
-    def client_of(instance: Any) -> Client:
-        url, key = instance._base_url, getattr(instance, "api_key", None)
-        known = clients.get(instance)
-        if known is None or known[0] is not url or known[1] is not key:
-            azure = hasattr(instance, "_azure_deployment") or "azure" in type(instance).__name__.lower()
-            client = Client(provider.SDK, url.host or None, azure, fingerprint(key, fingerprint_key))
-            clients[instance] = known = (url, key, client)
-        return known[2]
+    def __init__(self, provider: ModuleType, recorder: Recorder, fingerprint_key: str, stream_usage: str) -> None:
+        self._provider = provider
+        self._recorder = recorder
+        self._fingerprint_key = fingerprint_key
+        self._stream_usage = stream_usage
+        self._clients: WeakKeyDictionary[Any, tuple[object, object, Client]] = WeakKeyDictionary()
+        self._refusing: set[str | None] = set()
+        """Hosts that don't know stream_options.include_usage."""
 
-    def begin(instance: Any, options: Any, streamed: bool) -> Call | None:
-        operation = provider.operation_of(options.method, options.url)
-        if operation is None:
-            return None
-        request = provider.read_request(operation, options.json_data, getattr(options, "extra_json", None))
-        return Call(provider, recorder, client_of(instance), request, streamed)
-
-    def ask_for_usage(call: Call, options: Any) -> Any:
-        """The same options, with the stream's usage asked for where the app didn't say; a copy, the app's stays as it is."""
-        body, extra, host = options.json_data, getattr(options, "extra_json", None), call.client.host
-        known = stream_usage == "always" or (stream_usage == "known" and provider.sends_usage_when_asked(host, call.client.azure))
-        if not known or host in refusing or not provider.wants_usage(call.request.operation, body, extra):
-            return options
-        asked = copy.copy(options)
-        asked.json_data = {**body, "stream_options": {**(body.get("stream_options") or {}), "include_usage": True}}
-        call.injected = True
-        return asked
-
-    def accepted_without(call: Call) -> None:
-        refusing.add(call.client.host)
-
-    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __call__(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if inside.get() is not None:
             return wrapped(*args, **kwargs)
-        call = None
-        sent_args, sent_kwargs = args, kwargs
+        call, sent_args, sent_kwargs = None, args, kwargs
         with guard_begin:
             options = kwargs["options"] if "options" in kwargs else args[1]
-            call = begin(instance, options, bool(kwargs.get("stream")))
-            if call is not None and call.streamed:
-                asked = ask_for_usage(call, options)
-                if asked is not options:
-                    if "options" in kwargs:
-                        sent_kwargs = {**kwargs, "options": asked}
-                    else:
-                        sent_args = (args[0], asked, *args[2:])
+            call = self._begin(instance, options, bool(kwargs.get("stream")))
+            if call is not None and call.streamed and self._may_ask_for_usage(call, options):
+                asked = asking_for_usage(options)
+                call.injected = True
+                if "options" in kwargs:
+                    sent_kwargs = {**kwargs, "options": asked}
+                else:
+                    sent_args = (args[0], asked, *args[2:])
         if call is None:
             return wrapped(*args, **kwargs)
         result = None
@@ -91,25 +66,60 @@ def around_request(provider: ModuleType, recorder: Recorder, fingerprint_key: st
         if call.refused:
             with call:
                 result = wrapped(*args, **kwargs)
-            accepted_without(call)
+            self._refusing.add(call.client.host)
         elif hasattr(result, "__await__"):
-            return awaited(call, result, wrapped, args, kwargs)
+            return self._awaited(call, result, wrapped, args, kwargs)
         with guard_answer:
             answered(call, result)
         return result
 
-    async def awaited(call: Call, result: Any, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def _awaited(
+        self, call: Call, result: Any, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         with call:
             result = await result
         if call.refused:
             with call:
                 result = await wrapped(*args, **kwargs)
-            accepted_without(call)
+            self._refusing.add(call.client.host)
         with guard_answer:
             answered(call, result)
         return result
 
-    return wrapper
+    def _begin(self, instance: Any, options: Any, streamed: bool) -> Call | None:
+        operation = self._provider.operation_of(options.method, options.url)
+        if operation is None:
+            return None
+        request = self._provider.read_request(operation, options.json_data, getattr(options, "extra_json", None))
+        return Call(self._provider, self._recorder, self._client(instance), request, streamed)
+
+    def _client(self, instance: Any) -> Client:
+        url, key = instance._base_url, getattr(instance, "api_key", None)
+        known = self._clients.get(instance)
+        if known is None or known[0] is not url or known[1] is not key:
+            azure = hasattr(instance, "_azure_deployment") or "azure" in type(instance).__name__.lower()
+            client = Client(self._provider.SDK, url.host or None, azure, fingerprint(key, self._fingerprint_key))
+            self._clients[instance] = known = (url, key, client)
+        return known[2]
+
+    def _may_ask_for_usage(self, call: Call, options: Any) -> bool:
+        """Whether the app did not say if it wants the stream's usage, and asking for it won't show."""
+        client = call.client
+        if self._stream_usage == "never" or client.host in self._refusing:
+            return False
+        if self._stream_usage == "known" and not self._provider.sends_usage_when_asked(client.host, client.azure):
+            return False
+        wanted: bool = self._provider.wants_usage(
+            call.request.operation, options.json_data, getattr(options, "extra_json", None)
+        )
+        return wanted
+
+
+def asking_for_usage(options: Any) -> Any:
+    """The same request options, asking for the stream's usage; a copy, the app's stay as they are."""
+    asked, body = copy.copy(options), options.json_data
+    asked.json_data = {**body, "stream_options": {**(body.get("stream_options") or {}), "include_usage": True}}
+    return asked
 
 
 def around_response(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

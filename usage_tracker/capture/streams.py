@@ -27,8 +27,8 @@ def show(call: Call, chunk: object) -> bool:
 
 
 def observed(source: Iterator[Any], call: Call) -> Generator[Any, None, None]:
-    """The chunks of a sync stream. Being dropped or closed reaches a generator as GeneratorExit, so that every way a stream
-    can end leaves through the one `with`."""
+    """The chunks of a sync stream. Being dropped or closed reaches a generator as GeneratorExit, so that every way a
+    stream can end leaves through the one `with`."""
     with Pulling(call, ends_stream=True):
         call.pulling = False
         yield None
@@ -41,7 +41,8 @@ def observed(source: Iterator[Any], call: Call) -> Generator[Any, None, None]:
 
 
 class AsyncObserved:
-    """The chunks of an async stream. A class: an async generator that was never started would not tell that it is dropped."""
+    """The chunks of an async stream. A class: an async generator that was never started would not tell that it is
+    dropped."""
 
     __slots__ = ("_call", "_pulling", "_source")
 
@@ -116,7 +117,8 @@ def observe_stream(stream: Any, call: Call) -> None:
 
 
 def observe_body(response: Any, call: Call) -> None:
-    """Watch an HTTP response whose body the app reads itself, as bytes, text, lines, JSON, or through the SDK's parser."""
+    """Watch an HTTP response whose body the app reads itself, as bytes, text, lines, JSON, or through the SDK's
+    parser."""
     kind = response.headers.get("content-type", "")
     if "event-stream" in kind:
         body: Body = EventStream(call)
@@ -196,8 +198,8 @@ class EventStream(Body):
 
 
 class Tail(Body):
-    """The last bytes of a stream that the SDK parses. Where an event says that the stream failed, the SDK raises its error
-    and drops the rest of that event, the usage up to there included."""
+    """The last bytes of a stream that the SDK parses. Where an event says that the stream failed, the SDK raises its
+    error and drops the rest of that event, the usage up to there included."""
 
     ends_call = False
     LENGTH = 1 << 14
@@ -250,11 +252,11 @@ watched: dict[type, type] = {}
 
 
 def watch_response(response: Any, call: Call, body: Body) -> None:
-    """Have an httpx response tell us when it is closed, which every way of leaving a stream early comes down to, and what
-    is read from it.
+    """Have an httpx response tell us when it is closed, which every way of leaving a stream early comes down to, and
+    what is read from it.
 
-    Its class is exchanged for a subclass until it is closed. An attribute on the object would be simpler and wrong: a closure
-    over the response is a cycle, and SDKs rely on reference counts to close a dropped stream.
+    Its class is exchanged for a subclass until it is closed. An attribute on the object would be simpler and wrong: a
+    closure over the response is a cycle, and SDKs rely on reference counts to close a dropped stream.
     """
     kind = type(response)
     if kind not in watched:
@@ -324,10 +326,9 @@ async def async_tap(body: Body | None, pieces: AsyncIterator[bytes]) -> AsyncIte
 
 def fed(body: Body, piece: bytes | None) -> bytes:
     """What the app gets for a piece, or, with None, for the end of the body."""
-    shown = piece or b""
     with guard_chunk:
-        shown = body.end() if piece is None else body.feed(piece)
-    return shown
+        return body.end() if piece is None else body.feed(piece)
+    return piece or b""
 
 
 def raw_body_of(response: Any) -> Body | None:

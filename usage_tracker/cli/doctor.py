@@ -15,9 +15,9 @@ from usage_tracker.errors import ConfigError, StoreError
 from usage_tracker.journal import Spool
 from usage_tracker.journal.spool import SpoolUnusable
 from usage_tracker.patching import Patches, version_of
+from usage_tracker.pipeline import Pipeline, open_spool
 from usage_tracker.stores import open_store
 from usage_tracker.tracker import choke_points
-from usage_tracker.pipeline import Pipeline, open_spool
 
 
 class Finding(NamedTuple):
@@ -30,7 +30,9 @@ class Finding(NamedTuple):
 
 
 @click.command(
-    help="""Examine settings, store, journal and SDKs; each problem comes with what to do. Exit code 1 where there is one.
+    help="""Examine settings, store, journal and SDKs; each problem comes with what to do.
+
+    Exit code 1 where there is one.
 
     Nothing is changed: no migration is applied and no event is moved.
     """
@@ -57,7 +59,7 @@ def examine(dsn: str | None) -> Iterator[Finding]:
         settings = load_settings(dsn=dsn)
     except ConfigError as error:
         yield Finding("settings", "can't be used", str(error))
-        settings = load_settings({name: value for name, value in {"HOME": str(Path.home())}.items()})
+        settings = load_settings({"HOME": str(Path.home())})
     else:
         yield from examine_store(settings)
     yield from examine_spool(settings)

@@ -1,7 +1,7 @@
 """This process's end of the durable queue: where captured events are appended.
 
-The hot path is one `append` of the current segment. All else, the first segment, a full one, a full disk, a full spool, is
-behind its ValueError.
+The hot path is one `append` of the current segment. All else, the first segment, a full one, a full disk, a full
+spool, is behind its ValueError.
 """
 
 import logging
@@ -48,7 +48,8 @@ class MemoryFile:
 
 
 class Journal:
-    """Appends events of this process. Never blocks for a store, never raises for a disk: what can't be kept is counted."""
+    """Appends events of this process. Never blocks for a store, never raises for a disk: what can't be kept is
+    counted."""
 
     def __init__(self, spool: Spool) -> None:
         self.spool = spool
@@ -80,10 +81,12 @@ class Journal:
         with self._lock:
             for _ in range(2):
                 try:
-                    return self._append(origin, event)
+                    self._append(origin, event)
                 except ValueError:
                     if not self._open_next():
                         break
+                else:
+                    return
             self.dropped += 1
 
     def _open_next(self) -> bool:
@@ -100,7 +103,9 @@ class Journal:
             return False
         except (OSError, SpoolUnusable) as reason:
             self._retry_at = now + RETRY_SECONDS
-            self._warn("the journal can't be written (%s); events are kept in memory, and lost if this process dies", reason)
+            self._warn(
+                "the journal can't be written (%s); events are kept in memory, and lost if this process dies", reason
+            )
             return self._open_in_memory()
         self._use(fresh)
         return True
@@ -108,7 +113,9 @@ class Journal:
     def _open_in_memory(self) -> bool:
         self.memory = [kept for kept in self.memory if kept.segment.stored()[0] < kept.segment.position]
         if len(self.memory) >= MEMORY_SEGMENTS:
-            self._warn("%d segments wait in memory; new events are dropped until the store takes some", len(self.memory))
+            self._warn(
+                "%d segments wait in memory; new events are dropped until the store takes some", len(self.memory)
+            )
             return False
         kept = MemoryFile(self.spool.store)
         self.memory.append(kept)

@@ -4,9 +4,9 @@ Layout, little-endian. Header of 80 bytes: magic, version, header size, pid, seg
 checksum of all that; then two counters that the shipper writes back, stored position and stored events. Then frames:
 marker (2 bytes: origin or event), payload length (4), CRC-32 of the payload (4), payload. Zeros follow the last frame.
 
-An event's payload is msgpack of (number of its origin, UsageEvent); an origin's is (number, Origin). A position counts bytes
-from the end of the header. The checksum is not optional: a process that is killed in the middle of a write leaves a torn
-record behind (5 of 60 kills did).
+An event's payload is msgpack of (number of its origin, UsageEvent); an origin's is (number, Origin). A position
+counts bytes from the end of the header. The checksum is not optional: a process that is killed in the middle of a
+write leaves a torn record behind (5 of 60 kills did).
 """
 
 import itertools
@@ -67,7 +67,10 @@ class Header(NamedTuple):
     @classmethod
     def unpack(cls, header: bytes) -> "Header | None":
         """None for what is not the header of a segment that this version can read."""
-        if len(header) < HEADER_SIZE or crc32(header[: IDENTITY.size]) != CHECKSUM.unpack_from(header, IDENTITY.size)[0]:
+        if (
+            len(header) < HEADER_SIZE
+            or crc32(header[: IDENTITY.size]) != CHECKSUM.unpack_from(header, IDENTITY.size)[0]
+        ):
             return None
         magic, version, size, pid, segment, store, created_at = IDENTITY.unpack_from(header)
         if magic != MAGIC or version != VERSION or size != HEADER_SIZE:
@@ -241,7 +244,9 @@ class SegmentReader:
                 self._origins[number] = origin
             else:
                 number, event = decode_event(payload)
-                events.append(Recorded(event_id(self.header.segment, at, event.started_at), self._origins[number], event))
+                events.append(
+                    Recorded(event_id(self.header.segment, at, event.started_at), self._origins[number], event)
+                )
         except (msgspec.DecodeError, KeyError):
             return False
         return True
@@ -279,7 +284,8 @@ class SegmentReader:
 
 def event_id(segment: UUID, position: int, started_at: int) -> UUID:
     """A UUIDv7 that follows from where the event lies, so that it is the same however often the event is read: the
-    start in milliseconds, then the position (which orders events of one millisecond), then 42 bits of the segment's id."""
+    start in milliseconds, then the position (which orders events of one millisecond), then 42 bits of the segment's
+    id."""
     rest = (position & 0xFFFF_FFFF) << 42 | (segment.int & ((1 << 42) - 1))
     milliseconds = (started_at // 1_000_000) & 0xFFFF_FFFF_FFFF
     return UUID(int=milliseconds << 80 | 0x7 << 76 | (rest >> 62) << 64 | 0b10 << 62 | rest & ((1 << 62) - 1))

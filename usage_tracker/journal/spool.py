@@ -1,7 +1,8 @@
 """The spool folder: segments of all processes of one user on one host that share a store.
 
-A segment belongs to the process that holds its lock (flock). A segment whose lock is free has ended: its process has closed
-it or has died, and the leader ships what is left in it and deletes it. The leader is whoever holds `leader.lock`.
+A segment belongs to the process that holds its lock (flock). A segment whose lock is free has ended: its process has
+closed it or has died, and the leader ships what is left in it and deletes it. The leader is whoever holds
+`leader.lock`.
 """
 
 import errno
@@ -117,7 +118,8 @@ class Spool:
             raise SpoolUnusable(f"{self.folder} belongs to another user; set TRACKER_SPOOL_DIR to a folder of your own")
 
     def create(self, size: int) -> OwnFile:
-        """A new, locked segment. Its blocks are allocated now: in a sparse file a full disk would kill the app by SIGBUS.
+        """A new, locked segment. Its blocks are allocated now: in a sparse file a full disk would kill the app by
+        SIGBUS.
 
         Raises SpoolFull at the folder's bound, OSError on a full or read-only disk.
         """
