@@ -226,6 +226,11 @@ def test_searches_are_billed_beside_the_tokens() -> None:
     assert price(call("o3-mini", usage, operation="responses")) == Cost(flags=("tool_unpriced",))
 
 
+def test_a_model_that_always_searches_has_it_in_the_price_of_a_request() -> None:
+    usage = Usage(input_tokens=1000, output_tokens=100, units={"searches": 3})
+    assert price(call("sonar", usage), "perplexity").amount == Decimal("0.0131")
+
+
 def test_moderations_are_free() -> None:
     event = call("omni-moderation-latest", Usage(), operation="moderation")
     assert price(event) == Cost(amount=Decimal(0), source="free")

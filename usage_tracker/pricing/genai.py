@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 PROVIDERS = {
     "bedrock": "aws",
     "gemini": "google",
-    "moonshot": "moonshotai",
     "vertex": "google",
-    "voyage": "voyageai",
     "xai": "x-ai",
 }
 """Our name of a provider to theirs, where they differ. Anything else must be one of theirs to the letter."""
@@ -46,15 +44,14 @@ TOKENS = {
 }
 """Their name of a count to the field of our Usage."""
 
-UNITS: dict[tuple[str, str], tuple[str, ...]] = {
-    ("speech", "characters"): ("input_characters",),
-    ("transcription", "seconds"): ("audio_seconds", "input_audio_seconds"),
-    ("translation", "seconds"): ("audio_seconds", "input_audio_seconds"),
-    ("chat", "searches"): ("web_searches",),
-    ("responses", "searches"): ("web_searches",),
-    ("rerank", "searches"): ("rerank_searches",),
+UNITS: dict[str, tuple[str, ...]] = {
+    "characters": ("input_characters",),
+    "searches": ("web_searches",),
+    "seconds": ("audio_seconds", "input_audio_seconds"),
 }
-"""Operation and kind of our `units` to their names of that count."""
+"""Kind of our `units` to their names of that count."""
+OTHER_UNITS: dict[str, dict[str, tuple[str, ...]]] = {"rerank": {"searches": ("rerank_searches",)}, "video": {}}
+"""Operations whose units of the same name are something else."""
 
 TOTALS = {"input": "input_tokens", "output": "output_tokens"}
 GENERATES_NOTHING = {"embeddings", "rerank"}
@@ -190,10 +187,11 @@ def counts_of(event: UsageEvent, rates: Rates) -> dict[str, int | Decimal]:
     counts: dict[str, int | Decimal] = {
         key: count for key, field in TOKENS.items() if (count := getattr(event.usage, field)) is not None
     }
+    names = OTHER_UNITS.get(event.operation, UNITS)
     for kind, amount in (event.usage.units or {}).items():
         if not isfinite(amount):
             raise ValueError(f"{kind}: {amount}")
-        for key in UNITS.get((event.operation, kind), ()):
+        for key in names.get(kind, ()):
             counts[key] = Decimal(repr(amount))
             if amount > 0 and key in ("audio_seconds", "input_audio_seconds"):
                 counts[key] = max(counts[key], rates.least_seconds)
@@ -210,8 +208,8 @@ def refuse(rates: Rates, event: UsageEvent, counts: Mapping[str, int | Decimal])
             return UNPRICED
     if not by_token and "requests" not in rates.prices and not counts.keys() & rates.prices.keys():
         return UNPRICED
-    if counts.get("web_searches") and "web_searches" not in rates.prices:
-        return TOOL_UNPRICED
+    if counts.get("web_searches") and not rates.prices.keys() & {"web_searches", "requests"}:
+        return TOOL_UNPRICED  # a model that searches at each request has its searches in the price of a request
     if event.operation == "batch" and any(counts["input_tokens"] > cliff for cliff in rates.cliffs):
         return TIER_UNPRICED  # a sum over many requests doesn't tell which of them were beyond the cliff
     return None
