@@ -1,0 +1,46 @@
+"""What holds for every test: no settings of the developer's machine, and no error of ours that nobody sees."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from postgres_server import (  # noqa: F401  the fixtures of a throw-away Postgres
+    empty_postgres_dsn,
+    own_postgres,
+    own_postgres_server,
+    postgres_databases,
+    postgres_dsn,
+)
+
+from usage_tracker import guard
+
+FOREIGN = ("TRACKER_", "OPENAI_", "AZURE_OPENAI_", "OTEL_", "XDG_", "PG")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+KEPT = {"TRACKER_TEST_DSN"}
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """No setting of the machine's user is seen, and nothing is written into their home."""
+    for name in os.environ.keys() - KEPT:
+        if name.startswith(FOREIGN) or name.lower() in PROXIES:
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    return home
+
+
+@pytest.fixture(autouse=True)
+def guarded_errors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Exception]]:
+    """What the guard swallowed during the test, in any thread. It fails the test, unless it is expected."""
+    swallowed: list[Exception] = []
+
+    def keep(place: guard.Guard, error: Exception) -> None:
+        swallowed.append(error)
+        guard.count(place, error)
+
+    monkeypatch.setattr(guard, "report", keep)
+    yield swallowed
+    if swallowed and request.node.get_closest_marker("guarded_errors_expected") is None:
+        raise ExceptionGroup("swallowed by the guard", swallowed)
