@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from datetime import datetime, tzinfo
 from itertools import chain, islice
 from typing import Any
@@ -116,8 +117,10 @@ def events(
     first: list[Event] = []
     remark = f"No calls{show_question(query)}. Try --since all, or fewer conditions."
     try:
-        with reading(dsn) as store:
-            found = list_events(store, query.since, query.until, where, limit or None)
+        with (
+            reading(dsn) as store,
+            closing(list_events(store, query.since, query.until, where, limit or None)) as found,
+        ):
             first = list(islice(found, 1))
             if first:
                 emit(FORMATS[output](query, chain(first, found)))

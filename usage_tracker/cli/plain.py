@@ -40,11 +40,11 @@ def json_head(query: Query) -> dict[str, object]:
 
 
 def csv_lines(header: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
-    """The header and a line for each row, quoted as RFC 4180 says."""
+    """The header and a line for each row, quoted as RFC 4180 says, ended by a line feed."""
     for cells in with_header(header, rows):
         line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(cells)
-        yield line.getvalue()
+        csv.writer(line).writerow(cells)  # with its own line end, the writer would leave a carriage return unquoted
+        yield line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def with_header(header: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[list[object]]:

@@ -67,6 +67,8 @@ def report(
     output: str,
 ) -> None:
     names = tuple(name.strip() for text in by for name in text.split(",") if name.strip())
+    if not names:
+        raise click.BadParameter("name at least one dimension", param_hint="--by")
     try:
         query = Query(*resolve_range(since, until, zone), names, where, zone)
     except ValueError as error:

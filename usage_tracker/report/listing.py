@@ -1,6 +1,6 @@
 """Events one by one, the newest first."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from datetime import datetime
 
 from usage_tracker.event import COLUMNS
@@ -22,8 +22,11 @@ def list_events(
     until: datetime | None = None,
     where: Collection[Condition] = (),
     limit: int | None = None,
-) -> Iterator[Event]:
-    """The events of the range that meet the conditions, at most `limit`, as they are read. Raises StoreError."""
+) -> Generator[Event, None, None]:
+    """The events of the range that meet the conditions, at most `limit`, as they are read. Raises StoreError.
+
+    Where it isn't read to its end, close it before the store.
+    """
     span = find_span(store, since, until, closed=limit is not None)
     for window in widening(span, whole=limit is None) if span else ():
         for event in read_window(store, window, where, limit):

@@ -1,0 +1,343 @@
+"""The command line as its users and their scripts meet it."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from made_events import NOON, made_event, store_events
+
+from usage_tracker.cli import main
+from usage_tracker.cli.commands import COMMANDS
+from usage_tracker.config import parse_dsn
+from usage_tracker.event import COLUMNS
+from usage_tracker.stores import Store, open_store
+
+AUGUST = ("--since", "2026-08", "--until", "2026-08")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings of the machine, a home of the test's own, and a store that isn't there yet."""
+    for name in [name for name in os.environ if name.startswith("TRACKER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{tmp_path}/usage.db")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+
+
+@pytest.fixture
+def store(environment: None) -> Iterator[Store]:
+    """The store that the commands read."""
+    found = open_store(parse_dsn(os.environ["TRACKER_DSN"]))
+    found.migrate()
+    yield found
+    found.close()
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words), prog_name="usage-tracker")
+
+
+def report(*words: str) -> Any:
+    """The JSON document of a report of August 2026."""
+    result = run("report", *AUGUST, "-o", "json", *words)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return json.loads(result.stdout)
+
+
+def process(*words: str, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "usage_tracker", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        **options,
+    )
+
+
+def test_help_teaches_what_to_type_first() -> None:
+    shown = run("--help").stdout
+    for taught in ("Type first:", "usage-tracker report", "Examples:", "TRACKER_DSN", "Exit codes", *COMMANDS):
+        assert taught in shown
+    assert run().stdout == shown
+    assert run().exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["report", "events", "migrate"])
+def test_every_command_has_help_with_its_options(name: str) -> None:
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    assert "--dsn" in result.stdout
+    assert "--debug" in result.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_names_commands_that_exist(name: str) -> None:
+    assert run(name, "--help").exit_code == 0
+
+
+def test_a_misspelled_command_is_met_with_the_right_one() -> None:
+    result = run("reprot")
+    assert result.exit_code == 2
+    assert "did you mean report?" in result.stderr
+
+
+def test_a_report_is_a_table_by_model_with_a_total(store: Store) -> None:
+    store_events(store, [made_event(), made_event(), made_event(model="text-embedding", cost="0.000002")])
+    result = run("report", *AUGUST)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        "Usage by model · 2026-08-01 to 2026-08-31 · UTC",
+        "",
+        "Model           Calls  Input  Output  Mean time       Cost",
+        "──────────────────────────────────────────────────────────",
+        "gpt-4o              2    200      20     250 ms  $0.020000",
+        "text-embedding      1    100      10     250 ms  $0.000002",
+        "──────────────────────────────────────────────────────────",
+        "Total               3    300      30     250 ms  $0.020002",
+    ]
+
+
+def test_the_table_tells_what_its_figures_leave_out(store: Store) -> None:
+    store_events(store, [made_event(tags=("a", "b")), made_event(cost=None, flags=["unpriced"], model="new")])
+    assert run("report", *AUGUST, "--by", "tag").stdout.splitlines()[-2:] == [
+        "1 call is unpriced (model: new): its cost is not in the total.",
+        "A call with several tags counts under each of them, and once in the total.",
+    ]
+
+
+def test_dimensions_may_be_repeated_or_separated_by_commas(store: Store) -> None:
+    store_events(store, [made_event(project="alpha", team="core")])
+    expected = [("2026-08-15", "alpha", "core")]
+    for words in (["--by", "day,project,team"], ["--by", "day", "-b", "project, team"]):
+        assert [(row["day"], row["project"], row["team"]) for row in report(*words)["rows"]] == expected
+
+
+def test_conditions_hold_together(store: Store) -> None:
+    store_events(store, [made_event(app="web", team="core"), made_event(app="web"), made_event(app="jobs")])
+    assert report("--where", "app=web", "-w", "team!=core")["total"]["calls"] == 1
+
+
+def test_the_zone_decides_which_day_it_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store_events(store, [made_event(NOON + timedelta(hours=11))])
+    assert report("--by", "day")["rows"][0]["day"] == "2026-08-15"
+    assert report("--by", "day", "-z", "Europe/Berlin")["rows"][0]["day"] == "2026-08-16"
+    monkeypatch.setenv("TRACKER_TZ", "Asia/Tokyo")
+    found = report("--by", "day")
+    assert found["rows"][0]["day"] == "2026-08-16"
+    assert found["range"] == {
+        "since": "2026-08-01T00:00:00+09:00",
+        "until": "2026-09-01T00:00:00+09:00",
+        "tz": "Asia/Tokyo",
+    }
+
+
+def test_notes_do_not_get_into_csv_and_markdown(store: Store) -> None:
+    store_events(store, [made_event(cost=None, flags=["unpriced"])])
+    for output in ("csv", "markdown"):
+        result = run("report", *AUGUST, "-o", output)
+        assert "unpriced (model" in result.stderr
+        assert "unpriced (model" not in result.stdout
+    assert "unpriced (model" in report()["notes"][0]
+
+
+@pytest.mark.parametrize("command", ["report", "events"])
+def test_where_no_store_is_yet_reading_says_what_to_do_and_creates_nothing(command: str, tmp_path: Path) -> None:
+    result = run(command)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert f"No events yet in sqlite:///{tmp_path}/usage.db" in result.stderr
+    assert "usage-tracker run" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_or_database_without_a_schema_has_no_events_yet(tmp_path: Path, empty_postgres_dsn: str) -> None:
+    (tmp_path / "usage.db").touch()
+    for words in ([], ["--dsn", empty_postgres_dsn]):
+        for command in ("report", "events"):
+            result = run(command, *words)
+            assert result.exit_code == 0
+            assert "No events yet" in result.stderr
+
+
+def test_without_events_programs_still_get_a_document() -> None:
+    result = run("report", "-o", "json")
+    assert json.loads(result.stdout)["rows"] == []
+    assert json.loads(result.stdout)["total"]["calls"] == 0
+    assert json.loads(run("events", "-o", "json").stdout)["events"] == []
+    assert run("events", "-o", "jsonl").stdout == ""
+    assert run("events", "-o", "csv").stdout == ",".join(COLUMNS) + "\n"
+    assert run("report", "-o", "csv").stdout.startswith("model,calls,")
+
+
+def test_a_range_without_calls_says_so(store: Store) -> None:
+    store_events(store, [made_event()])
+    result = run("report", "--since", "2026-07", "--until", "2026-07", "--where", "app=web")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "No calls · app=web · 2026-07-01 to 2026-07-31 · UTC" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["report", "--by", "modle"], "did you mean model?"),
+        (["report", "--by", "a,b,c,d"], "at most 3"),
+        (["report", "--by", ","], "--by"),
+        (["report", "--since", "yesterdy"], "did you mean yesterday?"),
+        (["report", "--since", "today", "--until", "yesterday"], "the range is empty"),
+        (["report", "--where", "model"], "write dimension=value"),
+        (["report", "-z", "Mars"], "not a time zone"),
+        (["report", "-o", "pdf"], "'pdf' is not one of"),
+        (["report", "--nonsense"], "--nonsense"),
+        (["events", "--limit", "-1"], "--limit"),
+        (["events", "--since", "soon"], "names no time"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_exits_with_2_and_a_sentence(words: list[str], said: str) -> None:
+    result = run(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["report", "events", "migrate"])
+def test_an_error_exits_with_1_and_a_sentence_without_secrets(command: str) -> None:
+    result = run(command, "--dsn", "postgresql://me:hunter2@127.0.0.1:1/usage")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "can't be reached" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "hunter2" not in result.stderr
+
+
+def test_a_bad_dsn_exits_with_1_and_the_valid_forms() -> None:
+    result = run("report", "--dsn", "mysql://me:hunter2@host/usage")
+    assert result.exit_code == 1
+    assert "sqlite:///relative.db" in result.stderr
+    assert "hunter2" not in result.stderr
+
+
+@pytest.mark.parametrize("words", [["--debug", "report"], ["report", "--debug"]], ids=" ".join)
+def test_debug_shows_the_traceback(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "usage.db").write_text("this is no database, but long enough to be taken for one" * 20)
+    result = run(*words)
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+    assert "is no SQLite database" in result.stderr
+
+
+def test_migrate_lays_the_schema_and_names_what_it_applied(tmp_path: Path) -> None:
+    first, second = run("migrate"), run("migrate")
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert first.stdout.startswith("0001_")
+    assert second.stdout == ""
+    assert f"sqlite:///{tmp_path}/usage.db is up to date" in second.stderr
+    assert "No calls" in run("report").stderr
+
+
+def test_events_are_listed_newest_first_with_who_they_were_for(store: Store) -> None:
+    failed = made_event(NOON, status="error", error_type="Busy", cost=None, project="alpha", duration_ms=1500.0)
+    store_events(store, [made_event(NOON - timedelta(days=1)), failed])
+    result = run("events", *AUGUST)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [line.rstrip() for line in result.stdout.splitlines()] == [
+        "Calls · 2026-08-01 to 2026-08-31 · UTC",
+        "",
+        "Time                 Provider  Model   Operation  Project  Status      Input  Output    Took       Cost",
+        "───────────────────────────────────────────────────────────────────────────────────────────────────────",
+        "2026-08-15 12:00:00  openai    gpt-4o  chat       alpha    error Busy    100      10   1.5 s   —",
+        "2026-08-14 12:00:00  openai    gpt-4o  chat       —        ok            100      10  250 ms  $0.010000",
+    ]
+
+
+def test_events_are_limited_filtered_and_without_a_range_all_there_is(store: Store) -> None:
+    store_events(store, [made_event(NOON - timedelta(days=300 * age), user_id=f"u-{age % 2}") for age in range(25)])
+    for words, count in ([], 20), (["-n", "3"], 3), (["-n", "0"], 25), (["-n", "0", "--where", "user=u-1"], 12):
+        lines = run("events", "-o", "jsonl", *words).stdout.splitlines()
+        assert len(lines) == count
+    assert json.loads(lines[0])["user_id"] == "u-1"
+
+
+def test_events_in_json_and_csv_have_every_column_in_exact_figures(store: Store) -> None:
+    store_events(store, [made_event(cost="0.000000000001", tags=("eu",), session_id="=1")])
+    document = json.loads(run("events", "-o", "json").stdout)
+    [event] = document["events"]
+    assert document["schema_version"] == 1
+    assert tuple(event) == COLUMNS
+    assert (event["cost"], event["tags"], event["started_at"]) == ("0.000000000001", ["eu"], "2026-08-15T12:00:00Z")
+    assert json.loads(run("events", "-o", "jsonl").stdout) == event
+    [row] = csv.DictReader(io.StringIO(run("events", "-o", "csv").stdout))
+    assert tuple(row) == COLUMNS
+    assert (row["cost"], row["tags"], row["streamed"], row["session_id"]) == (
+        "0.000000000001",
+        '["eu"]',
+        "false",
+        "'=1",
+    )
+
+
+def test_the_command_runs_as_a_module_and_as_a_script(store: Store) -> None:
+    store_events(store, [made_event()])
+    script = "from usage_tracker.cli import main; main()"
+    for words in (["-m", "usage_tracker"], ["-m", "usage_tracker.cli"], ["-c", script]):
+        done = subprocess.run(
+            [sys.executable, *words, "report", *AUGUST, "-o", "json"], capture_output=True, text=True, check=True
+        )
+        assert json.loads(done.stdout)["total"]["calls"] == 1
+        assert done.stderr == ""
+
+
+def test_what_is_not_shown_in_a_table_does_not_import_rich(store: Store) -> None:
+    script = (
+        "import sys; from usage_tracker.cli import main; main({words!r}, standalone_mode=False); "
+        "print(sorted({{'rich', 'psycopg2', 'openai', 'usage_tracker.report'}} & set(sys.modules)), file=sys.stderr)"
+    )
+    for words, imported in (["report", "-o", "json"], ["usage_tracker.report"]), (["--help"], []):
+        done = subprocess.run(
+            [sys.executable, "-c", script.format(words=words)], capture_output=True, text=True, check=True
+        )
+        assert done.stderr.splitlines()[-1] == str(imported)
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_quietly(store: Store) -> None:
+    store_events(store, [made_event() for _ in range(500)])
+    with process("events", "-n", "0", "-o", "csv") as found:
+        assert found.stdout is not None
+        assert found.stderr is not None
+        found.stdout.readline()
+        found.stdout.close()
+        assert found.stderr.read() == ""
+        assert found.wait(30) == 0
+
+
+def test_ctrl_c_exits_with_130(store: Store) -> None:
+    store_events(store, [made_event() for _ in range(500)])
+    with process("events", "-n", "0", "-o", "jsonl") as found:
+        assert found.stdout is not None
+        found.stdout.readline()  # it writes, and waits as soon as the pipe is full
+        found.send_signal(signal.SIGINT)
+        _, errors = found.communicate(timeout=30)
+        assert (found.returncode, errors.strip()) == (130, "")
+
+
+def test_a_terminal_of_another_encoding_gets_what_it_can_show(store: Store) -> None:
+    store_events(store, [made_event(model="größe-模", cost=None)])
+    done = subprocess.run(
+        [sys.executable, "-m", "usage_tracker", "report", *AUGUST],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )
+    assert done.stderr == b""
+    assert r"größe-\u6a21" in done.stdout.decode("latin-1")
