@@ -27,13 +27,8 @@ AUGUST = ("--since", "2026-08", "--until", "2026-08")
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No settings of the machine, a home of the test's own, and a store that isn't there yet."""
-    for name in [name for name in os.environ if name.startswith("TRACKER_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    """A store that isn't there yet."""
     monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{tmp_path}/usage.db")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
 
 
 @pytest.fixture
@@ -341,3 +336,9 @@ def test_a_terminal_of_another_encoding_gets_what_it_can_show(store: Store) -> N
     )
     assert done.stderr == b""
     assert r"größe-\u6a21" in done.stdout.decode("latin-1")
+
+
+def test_the_version_is_told() -> None:
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("usage-tracker ")

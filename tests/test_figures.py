@@ -115,8 +115,8 @@ def test_groups_of_time_are_shown_as_their_unit() -> None:
     ],
 )
 def test_a_range_of_whole_days_is_shown_up_to_its_last_day(since: str | None, until: str | None, shown: str) -> None:
-    ends = [None if text is None else datetime.fromisoformat(text) for text in (since, until)]
-    assert show_range(*ends, UTC) == shown
+    start, end = (None if text is None else datetime.fromisoformat(text) for text in (since, until))
+    assert show_range(start, end, UTC) == shown
 
 
 def test_a_range_is_shown_by_the_clock_of_its_zone() -> None:

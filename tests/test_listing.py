@@ -10,7 +10,7 @@ from reference_report import meets, read_view
 
 from usage_tracker.config import parse_dsn
 from usage_tracker.event import COLUMNS, CostLine
-from usage_tracker.report import Query, list_events, parse_condition
+from usage_tracker.report import Event, Query, list_events, parse_condition
 from usage_tracker.stores import Store, open_store
 
 
@@ -23,7 +23,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     found.close()
 
 
-def listed(store: Store, *where: str, **fields: Any) -> list[dict[str, object]]:
+def listed(store: Store, *where: str, **fields: Any) -> list[Event]:
     return list(list_events(store, where=[parse_condition(text) for text in where], **fields))
 
 
@@ -48,7 +48,7 @@ def test_an_event_has_every_column_in_one_form_for_all_stores(store: Store) -> N
     [event] = listed(store)
     assert tuple(event) == COLUMNS
     assert event["started_at"] == NOON + timedelta(microseconds=123456)
-    assert event["started_at"].tzinfo is not None  # type: ignore[attr-defined]
+    assert event["started_at"].tzinfo is not None
     assert UUID(str(event["event_id"])) == made.event_id
     assert isinstance(event["event_id"], str)
     assert event["cost"] == Decimal("0.000000123456")

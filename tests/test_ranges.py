@@ -12,7 +12,7 @@ NOW = datetime(2026, 8, 14, 12, 34, 56, tzinfo=UTC)  # a Friday; 14:34 in Berlin
 def berlin(since: str | None, until: str | None = None, now: datetime = NOW) -> tuple[str | None, str]:
     """The range by Berlin's clock."""
     start, end = parse_range(since, until, BERLIN, now)
-    return start and shown(start), shown(end)
+    return None if start is None else shown(start), shown(end)
 
 
 def shown(moment: datetime) -> str:

@@ -26,7 +26,7 @@ class Measure(NamedTuple):
     header: str
     show: Callable[[Row], str]
     rank: int = 0
-    needed: Callable[[Row], object] = bool
+    needed: Callable[[Row], object] = lambda total: True
     """Whether it says anything, by the total."""
 
 

@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 an error, 2 a wrong command line, 130 interrupted.
 """
 
 import difflib
-import importlib.metadata
 import traceback
 from importlib import import_module
 from typing import Any, NamedTuple, cast
@@ -120,9 +119,11 @@ DEBUG = click.Option(
 def show_version(ctx: click.Context, _: click.Parameter, chosen: bool) -> None:
     if not chosen or ctx.resilient_parsing:
         return
+    from importlib import metadata  # costs more than all else that --help imports
+
     try:
-        version = importlib.metadata.version("usage-tracker-llm")
-    except importlib.metadata.PackageNotFoundError:
+        version = metadata.version("usage-tracker-llm")
+    except metadata.PackageNotFoundError:
         version = "not installed, run from its source"
     click.echo(f"usage-tracker {version}")
     ctx.exit()

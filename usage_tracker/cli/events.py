@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from datetime import datetime, tzinfo
 from itertools import chain, islice
-from typing import Any
 
 import click
 
@@ -18,9 +17,7 @@ from usage_tracker.cli.render import show_question
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import Dsn
 from usage_tracker.event import COLUMNS
-from usage_tracker.report import Query, list_events
-
-Event = dict[str, Any]
+from usage_tracker.report import Event, Query, list_events
 
 
 def as_table(query: Query, events: Iterable[Event]) -> list[str]:

@@ -3,7 +3,7 @@
 from usage_tracker.report.conditions import Condition, parse_condition
 from usage_tracker.report.dialects import has_schema
 from usage_tracker.report.dimensions import DIMENSIONS, UNITS
-from usage_tracker.report.listing import list_events
+from usage_tracker.report.listing import Event, list_events
 from usage_tracker.report.query import Query, Report, Row, no_calls, run
 from usage_tracker.report.ranges import Range, parse_range, parse_zone
 
@@ -11,6 +11,7 @@ __all__ = [
     "DIMENSIONS",
     "UNITS",
     "Condition",
+    "Event",
     "Query",
     "Range",
     "Report",

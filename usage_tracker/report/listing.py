@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Generator, Iterator
 from datetime import datetime
+from typing import Any
 
 from usage_tracker.event import COLUMNS
 from usage_tracker.report.conditions import Condition, write_match, write_tag_match
@@ -11,7 +12,7 @@ from usage_tracker.report.groups import find_span
 from usage_tracker.report.plan import Span
 from usage_tracker.stores import Store
 
-Event = dict[str, object]
+Event = dict[str, Any]
 """The columns of the view `events`: `started_at` in UTC, money as Decimal, tags and flags as lists, `event_id` as text.
 What JSON holds (`units`, `cost_parts`, `usage`) is read."""
 
