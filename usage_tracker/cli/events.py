@@ -36,7 +36,7 @@ def event_columns(events: list[Event], zone: tzinfo) -> list[Column]:
         Column("Model", [words(event["model"] or event["request_model"]) for event in events]),
         Column("Operation", [words(event["operation"]) for event in events], rank=4),
         *(Column(header, [words(event[name]) for event in events], rank=5) for name, header in said.items()),
-        Column("Status", [" ".join(filter(None, map(words, outcome(event)))) for event in events]),
+        Column("Status", [outcome(event) for event in events]),
         Column("Input", [show_count(event["input_tokens"]) for event in events], number=True),
         Column("Output", [show_count(event["output_tokens"]) for event in events], number=True),
         Column("Took", [show_duration(event["duration_ms"]) for event in events], number=True, rank=2),
@@ -52,8 +52,8 @@ def words(value: str | list[str] | None) -> str:
     return printable(", ".join(value) if isinstance(value, list) else value) if value else UNKNOWN
 
 
-def outcome(event: Event) -> list[str]:
-    return [event["status"], *([event["error_type"]] if event["error_type"] else [])]
+def outcome(event: Event) -> str:
+    return printable(f"{event['status']} {event['error_type'] or ''}".rstrip())
 
 
 def as_json(query: Query, events: Iterable[Event]) -> list[str]:
