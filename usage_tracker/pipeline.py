@@ -137,10 +137,10 @@ class Pipeline:
         deadline = time.monotonic() + self.settings.exit_timeout
         with guarded("stop"):
             finish_open_calls()
+            self.journal.close()
             if self._started and self.shipping:
                 self.shipping.stop(deadline)
             left = self.journal.pending()
-            self.journal.close()
             if left and self.shipping:
                 logger.warning(
                     "%d events wait in %s; the next process ships them, or `usage-tracker ship --once` does",

@@ -293,6 +293,8 @@ class Shipping:
                     return
                 self.shipper.spool.ring()
                 time.sleep(0.01)
+        if self.shipper.spool.lead():
+            self._ship()  # deletes what has ended and is stored
 
     def _ship(self) -> bool:
         """Ship one batch, unless the store needs a rest; whether more is waiting."""

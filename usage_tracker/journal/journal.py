@@ -36,6 +36,10 @@ class MemoryFile:
         assert header is not None
         self.reader = SegmentReader(self.segment, header)
 
+    def stored(self) -> int:
+        """How many of its events are stored."""
+        return self.segment.stored()[1]
+
     def confirm(self, position: int, events: int) -> None:
         self.segment.confirm(position, events)
 
@@ -146,10 +150,10 @@ class Journal:
     def pending(self) -> int:
         """Events of this process that are not confirmed as stored yet."""
         with self._lock:
-            waiting = self._current.segment.events - self._current.segment.stored()[1] if self._current else 0
+            waiting = self._current.segment.events - self._current.stored() if self._current else 0
             still = []
             for own in self._closed:
-                left = own.segment.events - stored_events(own)
+                left = own.segment.events - own.stored()
                 if left > 0:
                     still.append(own)
                     waiting += left
@@ -172,15 +176,6 @@ class Journal:
         if isinstance(self._current, OwnFile):
             self._current.close()
         self._start()
-
-
-def stored_events(own: OwnFile | MemoryFile) -> int:
-    """How many events of a closed segment are stored: all once the leader has deleted its file."""
-    if isinstance(own, MemoryFile):
-        return own.segment.stored()[1]
-    if not own.path.exists():
-        return own.segment.events
-    return 0
 
 
 def full(origin: Origin, event: UsageEvent) -> None:

@@ -52,9 +52,22 @@ class OwnFile:
         self.path = path
         self.segment = segment
         self._descriptor = descriptor
+        self._closed = False
+
+    def stored(self) -> int:
+        """How many of its events are stored: all once the leader has deleted it."""
+        if not self._closed:
+            return self.segment.stored()[1]
+        try:
+            with opened(self.path) as descriptor:
+                events: int = STORED.unpack(os.pread(descriptor, STORED.size, STORED_AT))[1]
+        except FileNotFoundError:
+            return self.segment.events
+        return events
 
     def close(self) -> None:
         """First no thread can append, then the lock is free."""
+        self._closed = True
         self.segment.close()
         os.close(self._descriptor)
 

@@ -1,0 +1,56 @@
+"""The real openai SDK, patched, against a local provider; and the events that it gives."""
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+
+import usage_tracker
+from usage_tracker import tracker
+from usage_tracker.demo.standin import StandIn
+from usage_tracker.event import Origin, UsageEvent
+
+KEY = "sk-test-0123456789-wxyz"
+ASK = [{"role": "user", "content": "Say hello."}]
+
+
+class Capturing:
+    """Clients of the SDK, and what was captured of their calls."""
+
+    def __init__(self, provider: StandIn) -> None:
+        self.provider = provider
+        self.client = openai.OpenAI(api_key=KEY, base_url=provider.base_url, max_retries=0)
+        self.aclient = openai.AsyncOpenAI(api_key=KEY, base_url=provider.base_url, max_retries=0)
+        self.captured: list[tuple[Origin, UsageEvent]] = []
+        assert tracker.installed is not None
+        tracker.installed.pipeline().recorder.listeners.append(lambda *call: self.captured.append(call))
+
+    def one(self) -> UsageEvent:
+        """The one event since the last time."""
+        return self.one_call()[1]
+
+    def one_call(self) -> tuple[Origin, UsageEvent]:
+        """The one event since the last time, with its origin."""
+        gc.collect()
+        calls = self.captured[:]
+        self.captured.clear()
+        assert len(calls) == 1, f"{len(calls)} events instead of one"
+        return calls[0]
+
+
+@pytest.fixture
+def provider() -> Iterator[StandIn]:
+    with StandIn() as provider:
+        yield provider
+
+
+@pytest.fixture
+def capturing(provider: StandIn, tmp_path: Path) -> Iterator[Capturing]:
+    """Captured calls go to a journal in a temporary folder and are not shipped."""
+    usage_tracker.install(ship=False, spool_dir=tmp_path / "spool", app="tests", stream_usage="always")
+    found = Capturing(provider)
+    yield found
+    found.client.close()
+    usage_tracker.uninstall()

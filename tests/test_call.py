@@ -1,0 +1,243 @@
+"""One call, one event: what the app sees is what it would have seen, and what it used is in the event."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import openai
+import pytest
+from capturing import ASK, KEY, Capturing
+
+import usage_tracker
+from usage_tracker.attribution import inside
+
+ASKED: dict[str, Any] = {"model": "gpt-4o-mini", "messages": ASK}
+
+
+def test_a_call_has_its_tokens_models_ids_and_times(capturing: Capturing) -> None:
+    answer = capturing.client.chat.completions.create(**ASKED)
+    origin, event = capturing.one_call()
+    assert answer.usage is not None
+    assert (event.usage.input_tokens, event.usage.output_tokens) == (
+        answer.usage.prompt_tokens,
+        answer.usage.completion_tokens,
+    )
+    assert (event.operation, event.request_model, event.model) == ("chat", "gpt-4o-mini", answer.model)
+    assert (event.response_id, event.status, event.http_status, event.attempts) == (answer.id, "ok", 200, 1)
+    assert event.raw == answer.usage.model_dump(exclude_none=True)
+    assert event.duration_ms > 0
+    assert (origin.sdk, origin.provider, origin.base_host, origin.app) == ("openai", "openai", "127.0.0.1", "tests")
+
+
+def test_an_async_call_is_the_same(capturing: Capturing) -> None:
+    async def main() -> Any:
+        async with capturing.aclient as client:
+            return await client.chat.completions.create(**ASKED)
+
+    answer = asyncio.run(main())
+    assert capturing.one().response_id == answer.id
+
+
+def test_a_key_is_kept_as_a_fingerprint(capturing: Capturing) -> None:
+    capturing.client.chat.completions.create(**ASKED)
+    origin, _ = capturing.one_call()
+    assert origin.api_key is not None
+    assert origin.api_key.endswith("…wxyz")
+    assert KEY[:-4] not in origin.api_key
+
+
+def test_nothing_of_what_was_said_is_kept(capturing: Capturing) -> None:
+    answer = capturing.client.chat.completions.create(**ASKED)
+    kept = repr(capturing.one_call())
+    assert "Say hello" not in kept
+    assert str(answer.choices[0].message.content) not in kept
+
+
+def test_a_refused_call_is_an_event_with_its_error(capturing: Capturing) -> None:
+    capturing.provider.fail_next(1, 429)
+    with pytest.raises(openai.RateLimitError):
+        capturing.client.chat.completions.create(**ASKED)
+    event = capturing.one()
+    assert (event.status, event.error_type, event.http_status) == ("error", "RateLimitError", 429)
+    assert event.usage.input_tokens is None
+
+
+def test_retries_are_one_event_that_counts_its_attempts(capturing: Capturing) -> None:
+    capturing.provider.fail_next(2, 503, retry_after=0.001)
+    capturing.client.with_options(max_retries=2).chat.completions.create(**ASKED)
+    assert (capturing.one().attempts, len(capturing.provider.requests)) == (3, 3)
+
+
+def test_retries_that_all_failed_are_counted_too(capturing: Capturing) -> None:
+    capturing.provider.fail_next(2, 503, retry_after=0.001)
+    with pytest.raises(openai.InternalServerError):
+        capturing.client.with_options(max_retries=1).chat.completions.create(**ASKED)
+    assert capturing.one().attempts == 2
+
+
+def test_a_server_that_can_not_be_reached_is_an_error_without_http_status(capturing: Capturing) -> None:
+    client = capturing.client.with_options(base_url="http://127.0.0.1:9/v1")
+    with pytest.raises(openai.APIConnectionError):
+        client.chat.completions.create(**ASKED)
+    event = capturing.one()
+    assert (event.status, event.error_type, event.http_status) == ("error", "APIConnectionError", None)
+
+
+def test_a_cancelled_call_is_cancelled(capturing: Capturing) -> None:
+    capturing.provider.delay = 5
+
+    async def main() -> None:
+        async with capturing.aclient as client:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(client.chat.completions.create(**ASKED), 0.1)
+
+    asyncio.run(main())
+    assert capturing.one().status == "cancelled"
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # the SDK's own, of some endpoints
+
+CALLS: dict[str, Any] = {
+    "chat": lambda client: client.chat.completions.create(**ASKED),
+    "completion": lambda client: client.completions.create(model="gpt-3.5-turbo-instruct", prompt="Say hello."),
+    "responses": lambda client: client.responses.create(model="gpt-5-mini", input="Say hello."),
+    "embeddings": lambda client: client.embeddings.create(model="text-embedding-3-small", input="Say hello."),
+    "image": lambda client: client.images.generate(model="gpt-image-1", prompt="A cat"),
+    "speech": lambda client: client.audio.speech.create(model="tts-1", voice="alloy", input="Say hello."),
+    "transcription": lambda client: client.audio.transcriptions.create(model="whisper-1", file=("a.wav", b"RIFF")),
+    "translation": lambda client: client.audio.translations.create(model="whisper-1", file=("a.wav", b"RIFF")),
+    "moderation": lambda client: client.moderations.create(input="Say hello."),
+    "batch": lambda client: client.batches.create(
+        input_file_id="file-1", endpoint="/v1/chat/completions", completion_window="24h"
+    ),
+}
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_every_endpoint_gives_one_event(capturing: Capturing, operation: str) -> None:
+    CALLS[operation](capturing.client)
+    event = capturing.one()
+    assert (event.operation, event.status, event.http_status) == (operation, "ok", 200)
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_every_endpoint_gives_one_event_through_a_raw_response(capturing: Capturing, operation: str) -> None:
+    class Raw:
+        def __init__(self, wrapped: Any) -> None:
+            self._wrapped = wrapped
+
+        def __getattr__(self, name: str) -> Any:
+            raw = getattr(self._wrapped, "with_raw_response", None)
+            found = getattr(raw, name, None) if raw is not None else None
+            return found if callable(found) else Raw(getattr(self._wrapped, name))
+
+    raw = CALLS[operation](Raw(capturing.client))
+    assert raw.http_response.status_code == 200
+    raw.parse()
+    assert capturing.one().operation == operation
+
+
+def test_speech_is_counted_in_characters(capturing: Capturing) -> None:
+    CALLS["speech"](capturing.client)
+    assert capturing.one().usage.units == {"characters": 10}
+
+
+def test_what_is_free_or_counted_already_is_no_event(capturing: Capturing) -> None:
+    batch = CALLS["batch"](capturing.client)
+    capturing.one()
+    capturing.client.batches.retrieve(batch.id)
+    assert capturing.captured == []
+
+
+def test_azure_is_the_provider_whatever_its_host(capturing: Capturing) -> None:
+    client = openai.AzureOpenAI(api_key=KEY, api_version="2024-10-21", azure_endpoint=capturing.provider.url)
+    client.chat.completions.create(**{**ASKED, "model": "my-deployment"})
+    origin, event = capturing.one_call()
+    assert (origin.provider, event.request_model) == ("azure", "my-deployment")
+    assert event.model != "my-deployment"
+    client.close()
+
+
+def test_structured_output_is_one_call(capturing: Capturing) -> None:
+    from pydantic import BaseModel
+
+    class Answer(BaseModel):
+        answer: int
+
+    parsed = capturing.client.chat.completions.parse(**ASKED, response_format=Answer)
+    assert type(parsed).__name__.startswith("ParsedChatCompletion")
+    assert capturing.one().usage.output_tokens
+
+
+def test_callables_made_before_the_call_are_covered(capturing: Capturing) -> None:
+    create = capturing.client.chat.completions.create
+    for call in (create, partial(create, temperature=0), capturing.client.chat.completions.with_raw_response.create):
+        call(**ASKED)
+        assert capturing.one().status == "ok"
+
+
+def test_the_outermost_call_is_the_one_that_counts(capturing: Capturing) -> None:
+    class Outer:
+        def responded(self, *response: object) -> None: ...
+
+    token = inside.set(Outer())
+    capturing.client.chat.completions.create(**ASKED)
+    inside.reset(token)
+    assert capturing.captured == []
+
+
+def test_who_a_call_is_for_comes_from_scope_and_request(capturing: Capturing) -> None:
+    with usage_tracker.attribute(project="alpha", tags=["tier:pro"]):
+        capturing.client.chat.completions.create(
+            **ASKED, user="u-1", extra_body={"metadata": {"tags": ["job:7"], "team": "core"}}
+        )
+    origin, _ = capturing.one_call()
+    assert (origin.project, origin.team, origin.user_id) == ("alpha", "core", "u-1")
+    assert set(origin.tags) == {"tier:pro", "job:7"}
+
+
+def test_what_the_scope_says_goes_before_what_the_request_says(capturing: Capturing) -> None:
+    with usage_tracker.attribute(user="scope"):
+        capturing.client.chat.completions.create(**ASKED, user="request")
+    assert capturing.one_call()[0].user_id == "scope"
+
+
+def test_a_stream_belongs_to_who_started_it(capturing: Capturing) -> None:
+    with usage_tracker.attribute(project="alpha"):
+        stream = capturing.client.chat.completions.create(**ASKED, stream=True)
+    with usage_tracker.attribute(project="beta"):
+        list(stream)
+    assert capturing.one_call()[0].project == "alpha"
+
+
+def test_concurrent_calls_keep_their_own(capturing: Capturing) -> None:
+    async def ask(client: Any, number: int) -> tuple[str, str]:
+        with usage_tracker.attribute(user=f"u-{number}"):
+            answer = await client.chat.completions.create(**ASKED)
+        return f"u-{number}", answer.id
+
+    async def main() -> list[tuple[str, str]]:
+        async with capturing.aclient as client:
+            return await asyncio.gather(*(ask(client, number) for number in range(20)))
+
+    expected = set(asyncio.run(main()))
+    assert {(origin.user_id, event.response_id) for origin, event in capturing.captured} == expected
+
+
+def test_threads_share_a_client(capturing: Capturing) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: capturing.client.chat.completions.create(**ASKED).id, range(40)))
+    assert sorted(str(event.response_id) for _, event in capturing.captured) == sorted(answers)
+
+
+@pytest.mark.guarded_errors_expected
+def test_an_error_of_ours_is_not_the_apps(capturing: Capturing, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("ours")
+
+    for place in ("read_request", "observe", "usage_of"):
+        with monkeypatch.context() as broken:
+            broken.setattr(f"usage_tracker.providers.openai.{place}", fail)
+            assert capturing.client.chat.completions.create(**ASKED).choices
+            assert [chunk for chunk in capturing.client.chat.completions.create(**ASKED, stream=True) if chunk.choices]

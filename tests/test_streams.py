@@ -1,0 +1,313 @@
+"""Streams, observed in place: the app keeps the SDK's own object, and every way of ending gives one event."""
+
+import asyncio
+import copy
+import pickle
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import openai
+import pytest
+from capturing import ASK, Capturing
+
+ASKED: dict[str, Any] = {"model": "gpt-4o-mini", "messages": ASK}
+
+
+def stream(capturing: Capturing, **more: Any) -> Any:
+    return capturing.client.chat.completions.create(**ASKED, **more, stream=True)
+
+
+def test_the_stream_is_the_sdks_own(capturing: Capturing) -> None:
+    found = stream(capturing)
+    assert type(found) is openai.Stream
+    with found:
+        chunks = list(found)
+    assert all(type(chunk).__name__ == "ChatCompletionChunk" for chunk in chunks)
+    assert type(found.response).__mro__[1].__name__ != type(found.response).__name__
+    assert found.response.is_closed
+    capturing.one()
+
+
+def test_the_usage_that_we_asked_for_is_taken_and_its_chunk_hidden(capturing: Capturing) -> None:
+    chunks = list(stream(capturing))
+    assert capturing.provider.requests[-1].body["stream_options"] == {"include_usage": True}
+    assert all(chunk.choices for chunk in chunks)
+    assert all("usage" not in chunk.model_dump(exclude_unset=True) for chunk in chunks)
+    event = capturing.one()
+    assert event.status == "ok"
+    assert event.streamed
+    assert event.usage.input_tokens
+    assert event.usage.output_tokens
+    assert event.response_id == chunks[0].id
+    assert event.ttft_ms is not None
+    assert 0 < event.ttft_ms <= event.duration_ms
+
+
+def test_an_app_that_asks_for_usage_gets_it(capturing: Capturing) -> None:
+    chunks = list(stream(capturing, stream_options={"include_usage": True}))
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage is not None
+    assert capturing.one().usage.input_tokens == chunks[-1].usage.prompt_tokens
+
+
+def test_an_app_that_declines_usage_gets_none_and_neither_do_we(capturing: Capturing) -> None:
+    list(stream(capturing, stream_options={"include_usage": False}))
+    assert capturing.provider.requests[-1].body["stream_options"] == {"include_usage": False}
+    event = capturing.one()
+    assert (event.status, event.usage.input_tokens) == ("ok", None)
+
+
+def test_the_apps_own_request_is_not_changed(capturing: Capturing) -> None:
+    mine = {**ASKED, "stream": True, "stream_options": {"include_obfuscation": False}}
+    before = copy.deepcopy(mine)
+    list(capturing.client.post("/chat/completions", body=mine, cast_to=object, stream=True, stream_cls=openai.Stream[Any]))
+    assert mine == before
+    assert capturing.one().usage.input_tokens
+
+
+def test_a_server_that_refuses_the_option_is_asked_again_without_it_once(capturing: Capturing) -> None:
+    capturing.provider.refuses_stream_options = True
+    assert list(stream(capturing))
+    assert ["stream_options" in asked.body for asked in capturing.provider.requests] == [True, False]
+    assert capturing.one().status == "ok"
+    list(stream(capturing))
+    assert ["stream_options" in asked.body for asked in capturing.provider.requests] == [True, False, False]
+    capturing.one()
+
+
+def test_an_error_that_has_other_reasons_reaches_the_app(capturing: Capturing) -> None:
+    capturing.provider.fail_next(2, 400, message="too long")
+    with pytest.raises(openai.BadRequestError, match="too long"):
+        stream(capturing)
+    event = capturing.one()
+    assert (event.status, event.http_status, event.error_type) == ("error", 400, "BadRequestError")
+    list(stream(capturing))
+    assert "stream_options" in capturing.provider.requests[-1].body
+    capturing.one()
+
+
+def leave_by_break(found: Any) -> None:
+    for _ in found:
+        break
+
+
+def leave_with_block(found: Any) -> None:
+    with found:
+        next(found)
+
+
+def leave_by_exception(found: Any) -> None:
+    with suppress(KeyError), found:
+        for _ in found:
+            raise KeyError
+
+
+def leave_closed(found: Any) -> None:
+    next(found)
+    found.close()
+
+
+def leave_unread(found: Any) -> None:
+    """Nothing is read, and the stream is dropped."""
+
+
+@pytest.mark.parametrize("leave", [leave_by_break, leave_with_block, leave_by_exception, leave_closed, leave_unread])
+def test_a_stream_that_is_left_early_is_abandoned_with_unknown_usage(
+    capturing: Capturing, leave: Callable[[Any], None]
+) -> None:
+    leave(stream(capturing))
+    event = capturing.one()
+    assert (event.status, event.usage.input_tokens, event.usage.output_tokens) == ("abandoned", None, None)
+
+
+def test_a_stream_closed_early_is_recorded_then_and_not_when_it_is_dropped(capturing: Capturing) -> None:
+    found = stream(capturing)
+    next(found)
+    found.close()
+    assert len(capturing.captured) == 1
+    del found
+    capturing.one()
+
+
+def test_a_stream_cut_in_the_middle_is_an_error(capturing: Capturing) -> None:
+    capturing.provider.cut_next(after=2)
+    with pytest.raises(openai.APIError):
+        list(stream(capturing))
+    assert capturing.one().status == "error"
+
+
+def test_a_stream_that_says_it_failed_is_an_error(capturing: Capturing) -> None:
+    capturing.provider.break_next_stream(after=2)
+    with pytest.raises(openai.APIError):
+        list(stream(capturing))
+    event = capturing.one()
+    assert (event.status, event.error_type) == ("error", "APIError")
+
+
+def test_the_stream_helper_is_one_call(capturing: Capturing) -> None:
+    with capturing.client.chat.completions.stream(**ASKED) as helper:
+        for _ in helper:
+            pass
+    assert helper.get_final_completion().usage is None
+    assert capturing.one().usage.output_tokens
+
+
+def test_the_stream_helper_left_early_is_abandoned(capturing: Capturing) -> None:
+    with capturing.client.chat.completions.stream(**ASKED) as helper:
+        next(iter(helper))
+    assert capturing.one().status == "abandoned"
+
+
+def read_lines(response: Any) -> str:
+    return "\n".join(response.iter_lines())
+
+
+def read_bytes(response: Any) -> str:
+    return b"".join(response.iter_bytes(7)).decode()
+
+
+def read_text(response: Any) -> str:
+    return "".join(response.iter_text())
+
+
+def read_raw(response: Any) -> str:
+    return b"".join(response.http_response.iter_raw()).decode()
+
+
+def read_whole(response: Any) -> str:
+    return response.read().decode()  # type: ignore[no-any-return]  # bytes.decode
+
+
+READERS = [read_lines, read_bytes, read_text, read_raw, read_whole]
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_stream_read_by_lines_or_bytes_is_read_with_the_app(
+    capturing: Capturing, read: Callable[[Any], str]
+) -> None:
+    asked = capturing.client.chat.completions.with_streaming_response
+    with asked.create(**ASKED, stream=True) as response:
+        text = read(response)
+    assert text.count("data: ") == text.count('"delta"') + 1
+    assert text.rstrip().endswith("data: [DONE]")
+    event = capturing.one()
+    assert event.status == "ok"
+    assert event.usage.output_tokens
+
+
+def test_a_stream_read_by_lines_and_left_is_abandoned(capturing: Capturing) -> None:
+    with capturing.client.chat.completions.with_streaming_response.create(**ASKED, stream=True) as response:
+        next(response.iter_lines())
+    assert capturing.one().status == "abandoned"
+
+
+def test_a_streaming_response_that_is_never_read_is_abandoned(capturing: Capturing) -> None:
+    with capturing.client.chat.completions.with_streaming_response.create(**ASKED):
+        pass
+    assert capturing.one().status == "abandoned"
+
+
+@pytest.mark.parametrize("read", [lambda response: response.json(), lambda response: response.parse().model_dump(),
+                                  lambda response: response.read()])  # fmt: skip
+def test_a_streaming_response_that_is_json_is_read_when_the_app_has_it(
+    capturing: Capturing, read: Callable[[Any], Any]
+) -> None:
+    with capturing.client.chat.completions.with_streaming_response.create(**ASKED) as response:
+        assert read(response)
+    event = capturing.one()
+    assert (event.status, event.streamed) == ("ok", False)
+    assert event.usage.output_tokens
+
+
+def test_a_raw_response_of_a_stream_gives_the_parsed_stream(capturing: Capturing) -> None:
+    raw = capturing.client.chat.completions.with_raw_response.create(**ASKED, stream=True)
+    chunks = list(raw.parse())
+    assert all(chunk.choices for chunk in chunks)
+    event = capturing.one()
+    assert (event.status, event.response_id) == ("ok", chunks[0].id)
+    assert event.usage.output_tokens
+
+
+def test_a_response_that_is_watched_can_be_pickled_and_copied(capturing: Capturing) -> None:
+    found = stream(capturing)
+    list(found)
+    again = pickle.loads(pickle.dumps(found.response))
+    assert type(again) is type(found.response)
+    assert type(again).__name__ == "Response"
+    capturing.one()
+
+
+async def leave_async_by_break(found: Any) -> None:
+    async for _ in found:
+        break
+    await found.close()
+
+
+async def leave_async_block(found: Any) -> None:
+    async with found:
+        await anext(found)
+
+
+async def leave_async_unread(found: Any) -> None:
+    """Nothing is read, and the stream is dropped."""
+
+
+@pytest.mark.parametrize("leave", [leave_async_by_break, leave_async_block, leave_async_unread])
+@pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
+def test_an_async_stream_that_is_left_early_is_abandoned(capturing: Capturing, leave: Callable[[Any], Any]) -> None:
+    async def main() -> None:
+        async with capturing.aclient as client:
+            await leave(await client.chat.completions.create(**ASKED, stream=True))
+
+    asyncio.run(main())
+    assert capturing.one().status == "abandoned"
+
+
+def test_an_async_stream_is_read_to_its_end(capturing: Capturing) -> None:
+    async def main() -> list[Any]:
+        async with capturing.aclient as client:
+            found = await client.chat.completions.create(**ASKED, stream=True)
+            assert type(found) is openai.AsyncStream
+            return [chunk async for chunk in found]
+
+    chunks = asyncio.run(main())
+    assert all(chunk.choices for chunk in chunks)
+    assert capturing.one().usage.output_tokens
+
+
+def test_an_async_stream_that_is_cancelled_says_so(capturing: Capturing) -> None:
+    capturing.provider.chunk_delay = 0.2
+
+    async def read() -> None:
+        async with capturing.aclient as client:
+            async for _ in await client.chat.completions.create(**ASKED, stream=True):
+                pass
+
+    async def main() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(read(), 0.3)
+
+    asyncio.run(main())
+    event = capturing.one()
+    assert (event.status, event.error_type) == ("cancelled", "CancelledError")
+
+
+def test_an_async_stream_is_read_by_lines(capturing: Capturing) -> None:
+    async def main() -> list[str]:
+        async with capturing.aclient as client:
+            asked = client.chat.completions.with_streaming_response
+            async with asked.create(**ASKED, stream=True) as response:
+                return [line async for line in response.iter_lines()]
+
+    assert "data: [DONE]" in asyncio.run(main())
+    assert capturing.one().usage.output_tokens
+
+
+def test_a_responses_stream_has_its_usage_in_its_last_event(capturing: Capturing) -> None:
+    events = list(capturing.client.responses.create(model="gpt-5-mini", input="Say hello.", stream=True))
+    assert events[-1].type == "response.completed"
+    event = capturing.one()
+    assert event.operation == "responses"
+    assert event.usage.input_tokens == events[-1].response.usage.input_tokens  # type: ignore[union-attr]  # it is there
+    assert event.response_id == events[-1].response.id

@@ -1,0 +1,260 @@
+"""What a user does: one line, one variable, and the calls are in the store. Each in a process of its own."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from usage_tracker import tracker
+from usage_tracker.demo.standin import StandIn
+
+ASK = """
+import openai, os
+client = openai.OpenAI(api_key="sk-test-0123456789-wxyz", base_url=os.environ["BASE_URL"])
+def ask(count=1):
+    for _ in range(count):
+        client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "x"}])
+"""
+
+
+class Machine:
+    """A user's home, a store in it, and programs that run there."""
+
+    def __init__(self, home: Path, provider: StandIn) -> None:
+        self.home = home
+        self.file = home / "usage.db"
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "BASE_URL": provider.base_url,
+            "TRACKER_DSN": f"sqlite:///{self.file}",
+            "PYTHONPATH": str(Path(__file__).parent.parent),
+        }
+
+    def start(self, script: str, environ: Mapping[str, str] = {}) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+            env={**self.environ, **environ}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def run(self, script: str, environ: Mapping[str, str] = {}) -> tuple[str, str]:
+        with self.start(script, environ) as program:
+            output = program.communicate(timeout=60)
+        assert program.returncode == 0, output
+        return output
+
+    def command(self, *words: str, environ: Mapping[str, str] = {}) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "usage_tracker", *words],
+            env={**self.environ, **environ}, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+    def stored(self) -> int:
+        if not self.file.exists():
+            return 0
+        connection = sqlite3.connect(self.file)
+        try:
+            return int(connection.execute("SELECT count(*) FROM events").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, provider: StandIn) -> Machine:
+    return Machine(tmp_path, provider)
+
+
+@pytest.mark.parametrize("script", [f"import usage_tracker.auto\n{ASK}\nask(3)", f"{ASK}\nimport usage_tracker.auto\nask(3)"])
+def test_one_line_and_the_calls_are_in_the_report_right_after_the_program_ends(machine: Machine, script: str) -> None:
+    assert machine.run(script) == ("", "")
+    assert machine.stored() == 3
+    report = machine.command("report", "-o", "csv")
+    assert report.returncode == 0
+    assert "gpt-4o-mini" in report.stdout
+
+
+def test_without_a_dsn_calls_go_to_the_users_own_file(machine: Machine) -> None:
+    machine.run(f"import usage_tracker.auto\n{ASK}\nask(2)", {"TRACKER_DSN": ""})
+    assert (machine.home / ".local/share/usage-tracker/usage.db").exists()
+    assert "2" in machine.command("report", "-o", "csv", environ={"TRACKER_DSN": ""}).stdout
+
+
+def test_a_program_with_no_line_at_all_is_run_with_its_calls_recorded(machine: Machine) -> None:
+    (machine.home / "app.py").write_text(f"{ASK}\nask(2)\nprint('done')\nraise SystemExit(7)")
+    ran = machine.command("run", "--", sys.executable, str(machine.home / "app.py"))
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("done\n", "", 7)
+    assert machine.stored() == 2
+
+
+def test_an_environments_own_sitecustomize_still_runs(machine: Machine) -> None:
+    (machine.home / "sitecustomize.py").write_text("import sys; sys.customized = True")
+    path = f"{machine.home}{os.pathsep}{machine.environ['PYTHONPATH']}"
+    ran = machine.command("run", "--", sys.executable, "-c", "import sys; print(sys.customized)", environ={"PYTHONPATH": path})
+    assert (ran.stdout, ran.stderr) == ("True\n", "")
+
+
+def test_importing_loads_no_sdk_driver_prices_or_command_line(machine: Machine) -> None:
+    out, _ = machine.run("import usage_tracker.auto, sys; print(*sorted(sys.modules))")
+    heavy = {"openai", "psycopg2", "genai_prices", "rich", "click", "sqlite3", "wrapt", "msgspec", "asyncio", "pydantic"}
+    assert heavy & set(out.split()) == set()
+
+
+def test_a_bad_dsn_fails_an_explicit_install_with_the_valid_forms(machine: Machine) -> None:
+    with machine.start("import usage_tracker; usage_tracker.install(dsn='mysql://me:geheim@db')") as program:
+        _, err = program.communicate(timeout=60)
+    assert program.returncode == 1
+    assert "ConfigError: TRACKER_DSN has the unknown scheme 'mysql'; valid forms are postgresql://" in err
+    assert "geheim" not in err
+
+
+def test_an_unknown_setting_is_named(machine: Machine) -> None:
+    with machine.start("import usage_tracker; usage_tracker.install(projekt='alpha')") as program:
+        _, err = program.communicate(timeout=60)
+    assert "ConfigError: install() has no setting 'projekt'; settings are app, " in err
+
+
+def test_a_bad_dsn_is_logged_by_auto_and_its_events_wait_until_it_is_mended(machine: Machine) -> None:
+    script = f"import usage_tracker.auto\n{ASK}\nask(2)"
+    _, err = machine.run(script, {"TRACKER_DSN": "mysql://me:geheim@db", "TRACKER_APP": "shop"})
+    assert err.count("unknown scheme 'mysql'") == 1
+    assert "geheim" not in err
+    assert machine.stored() == 0
+    machine.run(script, {"TRACKER_APP": "shop"})
+    assert machine.stored() == 4
+
+
+def test_a_database_that_is_away_delays_nothing_and_its_events_wait(machine: Machine) -> None:
+    away = {"TRACKER_DSN": "postgresql://me:geheim@127.0.0.1:9/usage"}
+    script = f"""
+import time, usage_tracker.auto
+{ASK}
+ask(); started = time.perf_counter(); ask(50); print(time.perf_counter() - started < 5)"""
+    out, err = machine.run(script, away)
+    assert out == "True\n"
+    assert "51 events wait in" in err
+    assert "geheim" not in err
+    doctor = machine.command("doctor", environ=away)
+    assert doctor.returncode == 1
+    assert "51 events" in doctor.stdout
+    assert "geheim" not in doctor.stdout + doctor.stderr
+
+
+def test_events_of_a_wrong_dsn_are_shipped_from_their_folder(machine: Machine) -> None:
+    machine.run(f"import usage_tracker.auto\n{ASK}\nask(3)", {"TRACKER_DSN": "postgresql://127.0.0.1:9/usage"})
+    folder = next((machine.home / ".local/share/usage-tracker/spool").iterdir())
+    shipped = machine.command("ship", "--once", "--from", str(folder))
+    assert (shipped.returncode, machine.stored()) == (0, 3)
+
+
+def test_what_a_killed_program_captured_is_shipped_by_the_next(machine: Machine) -> None:
+    script = f"""
+import usage_tracker.auto
+{ASK}
+ask(4); print("asked", flush=True); import time; time.sleep(60)"""
+    with machine.start(script, {"TRACKER_SHIP": "off", "TRACKER_SPOOL_DIR": str(machine.home / "spool")}) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        program.send_signal(signal.SIGKILL)
+    assert machine.stored() == 0
+    machine.run(f"import usage_tracker.auto\n{ASK}\nask()", {"TRACKER_SPOOL_DIR": str(machine.home / "spool")})
+    assert machine.stored() == 5
+
+
+def test_a_sidecar_alone_knows_the_store(machine: Machine) -> None:
+    spool = {"TRACKER_SPOOL_DIR": str(machine.home / "spool")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "usage_tracker", "ship"], env={**machine.environ, **spool}, stderr=subprocess.PIPE, text=True
+    ) as sidecar:
+        assert sidecar.stderr is not None
+        assert sidecar.stderr.readline().startswith("Shipping ")
+        script = f"import usage_tracker.auto, usage_tracker\n{ASK}\nask(5); print(usage_tracker.flush(10))"
+        out, err = machine.run(script, {**spool, "TRACKER_DSN": "", "TRACKER_SHIP": "off"})
+        assert (out, err) == ("True\n", "")
+        assert machine.stored() == 5
+        sidecar.send_signal(signal.SIGTERM)
+        assert sidecar.stderr.read() == f"5 events shipped to sqlite:///{machine.file}.\n"
+    assert sidecar.returncode == 0
+
+
+def test_forked_children_and_their_parent_are_counted_each_once(machine: Machine) -> None:
+    script = f"""
+import usage_tracker.auto
+{ASK}
+ask(3)
+children = []
+for _ in range(4):
+    child = os.fork()
+    if child == 0:
+        client = openai.OpenAI(api_key="sk-test-0123456789-wxyz", base_url=os.environ["BASE_URL"])
+        ask(5); os._exit(0)
+    children.append(child)
+for child in children: os.waitpid(child, 0)
+ask(2)"""
+    assert machine.run(script) == ("", "")
+    assert machine.stored() == 25
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing_children_are_counted(machine: Machine, method: str) -> None:
+    (machine.home / "app.py").write_text(
+        f"import usage_tracker.auto\nimport multiprocessing\n{ASK}\n"
+        "if __name__ == '__main__':\n"
+        f"    context = multiprocessing.get_context({method!r})\n"
+        "    workers = [context.Process(target=ask, args=(3,)) for _ in range(2)]\n"
+        "    [worker.start() for worker in workers]; [worker.join() for worker in workers]\n"
+    )
+    ran = subprocess.run([sys.executable, str(machine.home / "app.py")], env=machine.environ, capture_output=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert machine.stored() == 6
+
+
+@pytest.mark.parametrize("ending", ["", "raise SystemExit(0)", "import threading; threading.Thread(target=ask).start()"])
+def test_a_normal_exit_ships_what_is_left(machine: Machine, ending: str) -> None:
+    machine.run(f"import usage_tracker.auto\n{ASK}\nask(2)\n{ending}")
+    assert machine.stored() == 2 + ("thread" in ending)
+
+
+def test_an_open_stream_is_an_event_at_exit(machine: Machine) -> None:
+    machine.run(
+        f"import usage_tracker.auto\n{ASK}\n"
+        "stream = client.chat.completions.create(model='m', messages=[{'role': 'user', 'content': 'x'}], stream=True)\n"
+        "next(stream)",
+    )
+    assert machine.stored() == 1
+
+
+def test_exit_is_bounded_while_the_database_hangs(machine: Machine) -> None:
+    import socket
+
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        dsn = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/usage"
+        started = time.monotonic()
+        machine.run(f"import usage_tracker.auto\n{ASK}\nask()", {"TRACKER_DSN": dsn, "TRACKER_EXIT_TIMEOUT": "0.3"})
+    assert time.monotonic() - started < 10
+
+
+def test_a_recorded_call_of_no_sdk_is_stored(machine: Machine) -> None:
+    machine.run(
+        "import usage_tracker; usage_tracker.install()\n"
+        "usage_tracker.record(provider='openai', model='gpt-4o-mini', input_tokens=1000, output_tokens=10)\n"
+        "assert usage_tracker.flush()\nassert usage_tracker.stats()[:4] == (1, 1, 0, 0), usage_tracker.stats()"
+    )
+    assert "gpt-4o-mini" in machine.command("report", "-o", "csv").stdout
+
+
+def test_nothing_installed_means_nothing_to_flush() -> None:
+    assert tracker.flush()
+    assert tracker.stats().captured == 0
+    tracker.record(provider=None, model=None)
+    tracker.uninstall()
