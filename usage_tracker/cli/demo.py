@@ -1,0 +1,92 @@
+"""`usage-tracker demo`: what usage_tracker does, shown on real calls of a real SDK."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+import usage_tracker
+from usage_tracker.cli.output import say
+from usage_tracker.cli.report import report
+from usage_tracker.demo.standin import StandIn
+
+FLUSH_SECONDS = 30.0
+
+
+@click.command(
+    help="""Make a few dozen calls with the openai SDK and show the report on them.
+
+    The calls go to a stand-in provider on this machine: nothing leaves it, nothing is billed, no key is needed. The
+    events go to an SQLite file of their own, never to your store.
+    """
+)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the events are kept; unset: a new temporary folder.",
+)
+def demo(folder: Path | None) -> None:
+    if find_spec("openai") is None:
+        raise click.ClickException("the demo calls a provider with the openai SDK: pip install openai")
+    folder = folder or Path(tempfile.mkdtemp(prefix="usage-tracker-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    dsn = f"sqlite:///{folder.resolve()}/usage.db"
+    with own_environment(), StandIn() as provider:
+        say(f"A stand-in for OpenAI's API answers at {provider.base_url}. Your program's part:\n")
+        say(f'    usage_tracker.install(dsn="{dsn}")\n')
+        make_calls(provider, dsn, folder / "spool")
+        for by in ("model", "project"):
+            show_report(dsn, by)
+    say(
+        f"""
+Go on with:
+    usage-tracker report --dsn {dsn} --by team,operation
+    usage-tracker events --dsn {dsn} --limit 5
+    usage-tracker report --help
+Record the calls of your own program, into a store of its own:
+    usage-tracker run -- python app.py
+    usage-tracker report"""
+    )
+
+
+def make_calls(provider: StandIn, dsn: str, spool: Path) -> None:
+    """Tell the story with every call recorded. Raises ClickException where not all arrive in the store."""
+    # the stand-in is not at OpenAI's address, by which a provider is known to send a stream's usage when asked
+    usage_tracker.install(dsn=dsn, spool_dir=str(spool), app="demo", stream_usage="always")
+    try:
+        from usage_tracker.demo.story import tell
+
+        for chapter in tell(provider):
+            say(f"{chapter.calls:4} {chapter.sentence}")
+        arrived = usage_tracker.flush(timeout=FLUSH_SECONDS)
+        counts = usage_tracker.stats()
+    finally:
+        usage_tracker.uninstall()
+    if not arrived:
+        raise click.ClickException(f"{counts.pending} of {counts.captured} events did not reach {dsn}")
+    say(f"{counts.captured:4} calls captured, {counts.stored} stored")
+
+
+def show_report(dsn: str, by: str) -> None:
+    """What the command that it names would show."""
+    say(f"\n$ usage-tracker report --by {by}")
+    report.main(["--dsn", dsn, "--by", by], prog_name="usage-tracker report", standalone_mode=False)
+
+
+@contextmanager
+def own_environment() -> Iterator[None]:
+    """Nothing of the user's settings has a say in the demo, and no proxy stands between it and this machine."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith(("TRACKER_", "OPENAI_", "AZURE_OPENAI_", "OTEL_")):
+            del os.environ[name]
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
