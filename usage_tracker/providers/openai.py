@@ -40,7 +40,7 @@ OPERATIONS = {
     "threads/*/runs/*/submit_tool_outputs": "assistant",
 }
 """The ends of the paths that are billed when they are posted to; `*` is an id. The rest is free (counting tokens),
-changes something (an update of a stored completion, a cancel) or tells again what was counted (retrieve, list, poll)."""
+changes something (an update of a stored completion, a cancel) or repeats what was counted (retrieve, list, poll)."""
 
 BILLED = [
     (re.compile(rf"(?:^|/){re.escape(path).replace(re.escape('*'), '[^/]+')}/?$"), operation)
@@ -50,7 +50,7 @@ STREAMS_WITHOUT_USAGE = frozenset({"chat", "completion"})
 """Streams of these say what they used only if asked:
 https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/chat/chat_completion_stream_options_param.py"""
 
-FINISHED_IMAGES = frozenset({"image_generation.completed", "image_edit.completed"})
+FINISHED_IMAGES = ("image_generation.completed", "image_edit.completed")
 SEPARATE_USAGE = ("tool_usage", "svg_usage")
 """Usage beside `usage`, billed by itself and so not in its totals; kept with the figures.
 https://github.com/openai/openai-python/blob/v3.54.0/src/openai/types/responses/response.py (ToolUsage),

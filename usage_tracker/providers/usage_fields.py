@@ -153,7 +153,7 @@ def tokens(value: object) -> int | None:
 
 
 def amount(value: object) -> int | float | None:
-    """A number of units, which may be fractional, such as seconds; also as a string, as older SDK types have it."""
+    """A number of units, which may be fractional, such as seconds; also as a string, as of videos."""
     if isinstance(value, str):
         try:
             value = float(value) if len(value) <= LONGEST_WORD else None
