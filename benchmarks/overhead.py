@@ -3,7 +3,8 @@
     python benchmarks/overhead.py [--rounds N]
 
 Prints the median and p99 of the CPU time that a call and a stream's chunk cost with and without capture, and the
-difference. Shipping is off, so that only the app's own thread is measured; events go to a journal in a temporary folder.
+difference. Shipping is off, so that only the app's own thread is measured; events go to a journal in a temporary
+folder.
 """
 
 import argparse
@@ -18,14 +19,22 @@ from collections.abc import Callable
 CHUNKS = 100
 
 
+USAGE = {
+    "prompt_tokens": 120,
+    "completion_tokens": 30,
+    "total_tokens": 150,
+    "prompt_tokens_details": {"cached_tokens": 0},
+}
+HEAD = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4o-mini-2024-07-18", "service_tier": "default"}
+
+
 def answers(library):
-    usage = {"prompt_tokens": 120, "completion_tokens": 30, "total_tokens": 150, "prompt_tokens_details": {"cached_tokens": 0}}
-    head = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4o-mini-2024-07-18", "service_tier": "default"}
+    """A handler for the HTTP library's mock transport."""
     message = {"index": 0, "message": {"role": "assistant", "content": "Hello."}, "finish_reason": "stop"}
-    whole = json.dumps({**head, "object": "chat.completion", "choices": [message], "usage": usage}).encode()
-    chunk = {**head, "object": "chat.completion.chunk"}
+    whole = json.dumps({**HEAD, "object": "chat.completion", "choices": [message], "usage": USAGE}).encode()
+    chunk = {**HEAD, "object": "chat.completion.chunk"}
     pieces = [{**chunk, "choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}]}] * CHUNKS
-    pieces.append({**chunk, "choices": [], "usage": usage})
+    pieces.append({**chunk, "choices": [], "usage": USAGE})
     stream = b"".join(b"data: " + json.dumps(piece).encode() + b"\n\n" for piece in pieces) + b"data: [DONE]\n\n"
 
     def answer(request):
@@ -61,65 +70,83 @@ def p99(values: list[float]) -> float:
     return values[int(len(values) * 0.99)]
 
 
+class Sdk:
+    """A client of the real SDK over a mock transport, with a switch for our patches."""
+
+    def __init__(self) -> None:
+        import openai
+
+        library = __import__("httpx2" if int(openai.__version__.split(".")[0]) >= 3 else "httpx")
+        transport = library.Client(transport=library.MockTransport(answers(library)))
+        self.version = openai.__version__
+        self._client = openai.OpenAI(api_key="sk-none-at-all", http_client=transport)
+        self._base = openai._base_client.SyncAPIClient
+        self._ours = {name: vars(self._base)[name] for name in ("request", "_process_response")}
+
+    def on(self) -> None:
+        for name, patched in self._ours.items():
+            setattr(self._base, name, patched)
+
+    def off(self) -> None:
+        for name, patched in self._ours.items():
+            setattr(self._base, name, patched.__wrapped__)
+
+    def call(self) -> None:
+        self._client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Hello"}])
+
+    def stream(self) -> None:
+        for _ in self._client.chat.completions.create(
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": "Hello"}],
+            stream=True,
+            stream_options={"include_usage": True},
+        ):
+            pass
+
+
+def print_row(name: str, bare: list[float], captured: list[float], count: int = 1) -> None:
+    low, high = statistics.median(bare), statistics.median(captured)
+    added, tail = (high - low) / count, (p99(captured) - p99(bare)) / count
+    print(f"{name:26}{low:10.1f}{high:10.1f}{added:10.2f}{high / low:8.3f}{tail:11.1f}")
+
+
+def append_us(tracker, sdk: Sdk) -> float:
+    """What it costs to journal one event, in a loop."""
+    pipeline, kept = tracker.installed.pipeline(), []
+    pipeline.recorder.listeners.append(lambda *call: kept.append(call))
+    sdk.call()
+    origin, event = kept[0]
+
+    def append() -> None:
+        for _ in range(1000):
+            pipeline.journal.append(origin, event)
+
+    return statistics.median(cpu_us(append) for _ in range(30)) / 1000
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=1500)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TRACKER_SPOOL_DIR"] = folder
-        import openai
-
         import usage_tracker
         from usage_tracker import tracker
 
-        library = __import__("httpx2" if int(openai.__version__.split(".")[0]) >= 3 else "httpx")
-        client = openai.OpenAI(api_key="sk-none-at-all", http_client=library.Client(transport=library.MockTransport(answers(library))))
-        messages = [{"role": "user", "content": "Hello"}]
-        usage_tracker.install(ship="off", app="benchmark")
-        base = openai._base_client.SyncAPIClient
-        ours = {name: vars(base)[name] for name in ("request", "_process_response")}
-
-        def on() -> None:
-            for name, patched in ours.items():
-                setattr(base, name, patched)
-
-        def off() -> None:
-            for name, patched in ours.items():
-                setattr(base, name, patched.__wrapped__)
-
-        def call() -> None:
-            client.chat.completions.create(model="gpt-4o-mini", messages=messages)
-
-        def stream() -> None:
-            for _ in client.chat.completions.create(
-                model="gpt-4o-mini", messages=messages, stream=True, stream_options={"include_usage": True}
-            ):
-                pass
-
-        def append() -> None:
-            for _ in range(1000):
-                journal.append(origin, event)
-
-        for warm in (call, stream):
-            measure(50, on, off, warm)
-        print(f"Python {platform.python_version()}, openai {openai.__version__}, {os.cpu_count()} cores, {rounds} rounds; CPU µs")
+        usage_tracker.install(ship=False, app="benchmark")
+        sdk = Sdk()
+        for warm in (sdk.call, sdk.stream):
+            measure(50, sdk.on, sdk.off, warm)
+        print(
+            f"Python {platform.python_version()}, openai {sdk.version}, {os.cpu_count()} cores, {rounds} rounds; CPU µs"
+        )
         print(f"{'':26}{'bare':>10}{'captured':>10}{'added':>10}{'ratio':>8}{'p99 added':>11}")
-        for name, function, count, repeat in (("call", call, 1, rounds), (f"stream of {CHUNKS} chunks", stream, 1, rounds // 8)):
-            bare, captured = measure(repeat, on, off, function)
-            low, high = statistics.median(bare), statistics.median(captured)
-            print(f"{name:26}{low:10.1f}{high:10.1f}{(high - low) / count:10.2f}{high / low:8.3f}{p99(captured) - p99(bare):11.1f}")
-            if function is stream:
-                print(f"{'  each chunk':26}{'':10}{'':10}{(high - low) / CHUNKS:10.2f}")
-        on()
-        call()
-        assert tracker.installed is not None
-        journal = tracker.installed.pipeline().journal
-        kept = []
-        tracker.installed.pipeline().recorder.keep = lambda origin, event: kept.append((origin, event))
-        call()
-        origin, event = kept[0]
-        appended = [cpu_us(append) for _ in range(30)]
-        print(f"{'journal append':26}{'':10}{statistics.median(appended) / 1000:10.2f}")
+        print_row("call", *measure(rounds, sdk.on, sdk.off, sdk.call))
+        bare, captured = measure(rounds // 8, sdk.on, sdk.off, sdk.stream)
+        print_row(f"stream of {CHUNKS} chunks", bare, captured)
+        print(f"{'  each chunk':26}{'':20}{(statistics.median(captured) - statistics.median(bare)) / CHUNKS:10.2f}")
+        sdk.on()
+        print(f"{'journal append':26}{'':20}{append_us(tracker, sdk):10.2f}")
         usage_tracker.uninstall()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from capturing import capturing, provider  # noqa: F401  the real SDK against a local provider
 from postgres_server import (  # noqa: F401  the fixtures of a throw-away Postgres
     empty_postgres_dsn,
     own_postgres,

@@ -9,37 +9,36 @@ import pytest
 from capturing import Capturing
 
 import usage_tracker
-from usage_tracker import tracker
 from usage_tracker.demo.standin import StandIn
-from usage_tracker.patching import ChokePoint, Patches, owner_of
+from usage_tracker.patching import CHOKE_POINTS, ChokePoint, Patches, owner_of
 
 BASE = openai._base_client.SyncAPIClient
 
 ORDERS = {
-    "import, then install": "import openai; INSTALL; client = CLIENT; ASK(client)",
-    "install, then import": "INSTALL; import openai; client = CLIENT; ASK(client)",
-    "from-import before install": "from openai import OpenAI; INSTALL; import openai; client = CLIENT; ASK(client)",
+    "import, then install": "import openai; INSTALL; ASK(CLIENT)",
+    "install, then import": "INSTALL; import openai; ASK(CLIENT)",
+    "from-import before install": "from openai import OpenAI; INSTALL; import openai; ASK(CLIENT)",
     "client before install": "import openai; client = CLIENT; INSTALL; ASK(client)",
-    "bound method before install": "import openai; client = CLIENT; ask = client.chat.completions.create; INSTALL; ASK(client)",
-    "raw accessor before install": "import openai; client = CLIENT; client.chat.completions.with_raw_response; INSTALL; "
-    "ASK(client)",
-    "install twice": "INSTALL; import openai; INSTALL; client = CLIENT; ASK(client)",
-    "install, uninstall, install": "INSTALL; import openai; usage_tracker.uninstall(); INSTALL; client = CLIENT; ASK(client)",
-    "uninstall before the import": "INSTALL; usage_tracker.uninstall(); import openai; INSTALL; client = CLIENT; ASK(client)",
+    "bound method before install": "import openai; ask = CLIENT.chat.completions.create; INSTALL; ask(**ASKED)",
+    "raw accessor before install": "import openai; raw = CLIENT.chat.completions.with_raw_response; INSTALL; "
+    "raw.create(**ASKED)",
+    "install twice": "INSTALL; import openai; INSTALL; ASK(CLIENT)",
+    "install, uninstall, install": "INSTALL; import openai; usage_tracker.uninstall(); INSTALL; ASK(CLIENT)",
+    "uninstall before the import": "INSTALL; usage_tracker.uninstall(); import openai; INSTALL; ASK(CLIENT)",
 }
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_each_order_of_imports_gives_one_event(order: str, provider: StandIn, tmp_path: object) -> None:
-    words = {
-        "INSTALL": f"usage_tracker.install(ship=False, spool_dir={str(tmp_path)!r})",
-        "CLIENT": f"openai.OpenAI(api_key='sk-none-at-all', base_url={provider.base_url!r})",
-        "ASK(client)": "client.chat.completions.create(model='gpt-4o-mini', messages=[{'role': 'user', 'content': 'x'}])",
-    }
     script = ORDERS[order]
-    for word, meaning in words.items():
-        script = script.replace(word, meaning)
-    script = f"import usage_tracker; {script}; print(usage_tracker.stats().captured)"
+    script = script.replace("INSTALL", f"usage_tracker.install(ship=False, spool_dir={str(tmp_path)!r})")
+    script = script.replace("CLIENT", f"openai.OpenAI(api_key='sk-none-at-all', base_url={provider.base_url!r})")
+    script = (
+        "import usage_tracker\n"
+        "ASKED = {'model': 'gpt-4o-mini', 'messages': [{'role': 'user', 'content': 'x'}]}\n"
+        "def ASK(client): client.chat.completions.create(**ASKED)\n"
+        f"{script}\nprint(usage_tracker.stats().captured)"
+    )
     ran = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
     assert (ran.stdout, ran.stderr) == ("1\n", "")
 
@@ -53,7 +52,9 @@ def test_uninstalling_puts_back_the_identical_objects() -> None:
 
 
 def test_a_stream_that_is_open_while_we_leave_is_read_to_its_end(capturing: Capturing) -> None:
-    stream = capturing.client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "x"}], stream=True)
+    stream = capturing.client.chat.completions.create(
+        model="gpt-4o-mini", messages=[{"role": "user", "content": "x"}], stream=True
+    )
     next(stream)
     usage_tracker.uninstall()
     assert all(chunk.choices for chunk in stream)
@@ -101,5 +102,5 @@ def test_an_sdk_that_is_not_imported_stays_so() -> None:
 
 
 def test_the_choke_points_are_where_this_version_of_the_sdk_has_them() -> None:
-    for point in tracker.CHOKE_POINTS:
+    for point in CHOKE_POINTS:
         assert owner_of(sys.modules[point.module], point.attribute) is not None

@@ -61,7 +61,11 @@ def test_an_app_that_declines_usage_gets_none_and_neither_do_we(capturing: Captu
 def test_the_apps_own_request_is_not_changed(capturing: Capturing) -> None:
     mine = {**ASKED, "stream": True, "stream_options": {"include_obfuscation": False}}
     before = copy.deepcopy(mine)
-    list(capturing.client.post("/chat/completions", body=mine, cast_to=object, stream=True, stream_cls=openai.Stream[Any]))
+    list(
+        capturing.client.post(
+            "/chat/completions", body=mine, cast_to=object, stream=True, stream_cls=openai.Stream[Any]
+        )
+    )
     assert mine == before
     assert capturing.one().usage.input_tokens
 
@@ -183,9 +187,7 @@ READERS = [read_lines, read_bytes, read_text, read_raw, read_whole]
 
 
 @pytest.mark.parametrize("read", READERS)
-def test_a_stream_read_by_lines_or_bytes_is_read_with_the_app(
-    capturing: Capturing, read: Callable[[Any], str]
-) -> None:
+def test_a_stream_read_by_lines_or_bytes_is_read_with_the_app(capturing: Capturing, read: Callable[[Any], str]) -> None:
     asked = capturing.client.chat.completions.with_streaming_response
     with asked.create(**ASKED, stream=True) as response:
         text = read(response)

@@ -73,7 +73,9 @@ def machine(tmp_path: Path, provider: StandIn) -> Machine:
     return Machine(tmp_path, provider)
 
 
-@pytest.mark.parametrize("script", [f"import usage_tracker.auto\n{ASK}\nask(3)", f"{ASK}\nimport usage_tracker.auto\nask(3)"])
+@pytest.mark.parametrize(
+    "script", [f"import usage_tracker.auto\n{ASK}\nask(3)", f"{ASK}\nimport usage_tracker.auto\nask(3)"]
+)
 def test_one_line_and_the_calls_are_in_the_report_right_after_the_program_ends(machine: Machine, script: str) -> None:
     assert machine.run(script) == ("", "")
     assert machine.stored() == 3
@@ -98,13 +100,26 @@ def test_a_program_with_no_line_at_all_is_run_with_its_calls_recorded(machine: M
 def test_an_environments_own_sitecustomize_still_runs(machine: Machine) -> None:
     (machine.home / "sitecustomize.py").write_text("import sys; sys.customized = True")
     path = f"{machine.home}{os.pathsep}{machine.environ['PYTHONPATH']}"
-    ran = machine.command("run", "--", sys.executable, "-c", "import sys; print(sys.customized)", environ={"PYTHONPATH": path})
+    ran = machine.command(
+        "run", "--", sys.executable, "-c", "import sys; print(sys.customized)", environ={"PYTHONPATH": path}
+    )
     assert (ran.stdout, ran.stderr) == ("True\n", "")
 
 
 def test_importing_loads_no_sdk_driver_prices_or_command_line(machine: Machine) -> None:
     out, _ = machine.run("import usage_tracker.auto, sys; print(*sorted(sys.modules))")
-    heavy = {"openai", "psycopg2", "genai_prices", "rich", "click", "sqlite3", "wrapt", "msgspec", "asyncio", "pydantic"}
+    heavy = {
+        "openai",
+        "psycopg2",
+        "genai_prices",
+        "rich",
+        "click",
+        "sqlite3",
+        "wrapt",
+        "msgspec",
+        "asyncio",
+        "pydantic",
+    }
     assert heavy & set(out.split()) == set()
 
 
@@ -172,7 +187,10 @@ ask(4); print("asked", flush=True); import time; time.sleep(60)"""
 def test_a_sidecar_alone_knows_the_store(machine: Machine) -> None:
     spool = {"TRACKER_SPOOL_DIR": str(machine.home / "spool")}
     with subprocess.Popen(
-        [sys.executable, "-m", "usage_tracker", "ship"], env={**machine.environ, **spool}, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "usage_tracker", "ship"],
+        env={**machine.environ, **spool},
+        stderr=subprocess.PIPE,
+        text=True,
     ) as sidecar:
         assert sidecar.stderr is not None
         assert sidecar.stderr.readline().startswith("Shipping ")
@@ -212,12 +230,16 @@ def test_multiprocessing_children_are_counted(machine: Machine, method: str) -> 
         "    workers = [context.Process(target=ask, args=(3,)) for _ in range(2)]\n"
         "    [worker.start() for worker in workers]; [worker.join() for worker in workers]\n"
     )
-    ran = subprocess.run([sys.executable, str(machine.home / "app.py")], env=machine.environ, capture_output=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, str(machine.home / "app.py")], env=machine.environ, capture_output=True, check=False
+    )
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert machine.stored() == 6
 
 
-@pytest.mark.parametrize("ending", ["", "raise SystemExit(0)", "import threading; threading.Thread(target=ask).start()"])
+@pytest.mark.parametrize(
+    "ending", ["", "raise SystemExit(0)", "import threading; threading.Thread(target=ask).start()"]
+)
 def test_a_normal_exit_ships_what_is_left(machine: Machine, ending: str) -> None:
     machine.run(f"import usage_tracker.auto\n{ASK}\nask(2)\n{ending}")
     assert machine.stored() == 2 + ("thread" in ending)

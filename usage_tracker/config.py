@@ -28,7 +28,7 @@ LIBPQ_KEYWORDS = frozenset(
     max_protocol_version krbsrvname gsslib gssdelegation scram_client_key scram_server_key service
     servicefile target_session_attrs load_balance_hosts oauth_issuer oauth_client_id oauth_client_secret
     oauth_scope
-    """.split()  # noqa: SIM905  sixty quoted words read no better
+    """.split()
 )
 SECRET_KEYWORDS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 

@@ -30,6 +30,8 @@ YOUNG_PAUSE = 0.05
 STAND_BY_SECONDS = 1.0
 LONGEST_BACK_OFF = 30.0
 COMPACT_SECONDS = 10.0
+COMPACTING_SECONDS = 1.0
+"""The longest that compacting holds up shipping."""
 QUIET_SECONDS = 60.0
 
 
@@ -78,9 +80,9 @@ class Shipper:
 
     def step(self) -> bool:
         """Ship one batch; whether more is waiting. Raises StoreError where the store can't take it: try again later."""
+        self._compact()
         taken = self._take()
         if not taken:
-            self._compact()
             return False
         batch = Batch(
             [
@@ -192,10 +194,12 @@ class Shipper:
         return self._store
 
     def _compact(self) -> None:
+        """Every now and then fold what was appended into the rollups: reports are as fast as what is left is little."""
         now = time.monotonic()
         if self._store is not None and now >= self._compact_at:
-            self._compact_at = now + COMPACT_SECONDS
-            self._store.compact()
+            while self._store.compact() and time.monotonic() < now + COMPACTING_SECONDS:
+                continue
+            self._compact_at = time.monotonic() + COMPACT_SECONDS
 
     def close(self) -> None:
         """Let go of files and store; the positions are in the ledger."""
