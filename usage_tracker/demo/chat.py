@@ -20,7 +20,7 @@ def chat(asked: Asked, invention: Invention) -> Reply:
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     messages = [message(asked, invention, limit) for _ in range(count)]
     usage = chat_usage(asked, invention, messages)
-    ended = "length" if limit and usage["completion_tokens"] >= limit * count else "stop"
+    ended = [why_ended(said, limit) for said in messages]
     head = {
         "id": invention.id("chatcmpl-"),
         "created": invention.now,
@@ -31,13 +31,8 @@ def chat(asked: Asked, invention: Invention) -> Reply:
     if body.get("stream"):
         return Reply(events=chat_chunks(asked, head, messages, ended, usage))
     choices: list[Json] = [
-        {
-            "index": index,
-            "message": said,
-            "logprobs": None,
-            "finish_reason": "tool_calls" if "tool_calls" in said else ended,
-        }
-        for index, said in enumerate(messages)
+        {"index": index, "message": said, "logprobs": None, "finish_reason": reason}
+        for index, (said, reason) in enumerate(zip(messages, ended, strict=True))
     ]
     answer = {**head, "object": "chat.completion", "choices": choices, "usage": usage}
     if asked.azure:
@@ -54,6 +49,12 @@ def served_tier(body: Json) -> str:
     """The tier that the answer names: the one asked for, where that is one, else the default."""
     asked = body.get("service_tier")
     return asked if asked in ("flex", "priority") else "default"
+
+
+def why_ended(said: Json, limit: int | None) -> str:
+    if "tool_calls" in said:
+        return "tool_calls"
+    return "length" if limit and count_tokens(said["content"]) >= limit else "stop"
 
 
 def message(asked: Asked, invention: Invention, limit: int | None) -> Json:
@@ -93,7 +94,7 @@ def chat_usage(asked: Asked, invention: Invention, messages: list[Json]) -> Json
     }
 
 
-def chat_chunks(asked: Asked, head: Json, messages: list[Json], ended: str, usage: Json) -> list[Event]:
+def chat_chunks(asked: Asked, head: Json, messages: list[Json], ended: list[str], usage: Json) -> list[Event]:
     """The chunks of a stream; with `include_usage`, each has a usage, null but for one more chunk without choices."""
     wants_usage = (asked.body.get("stream_options") or {}).get("include_usage")
     head = {**head, "object": "chat.completion.chunk", **({"usage": None} if wants_usage else {})}
@@ -101,9 +102,9 @@ def chat_chunks(asked: Asked, head: Json, messages: list[Json], ended: str, usag
     if asked.azure:
         filters = [{"prompt_index": 0, "content_filter_results": SAFE}]
         chunks.append({**head, "id": "", "model": "", "choices": [], "prompt_filter_results": filters})
-    for index, said in enumerate(messages):
+    for index, (said, end) in enumerate(zip(messages, ended, strict=True)):
         told: list[tuple[Json, str | None]] = [(delta, None) for delta in deltas(said)]
-        told.append(({}, "tool_calls" if "tool_calls" in said else ended))
+        told.append(({}, end))
         chunks.extend(
             {**head, "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}]}
             for delta, reason in told

@@ -54,11 +54,9 @@ class Invention:
         return self._random.randint(least, most)
 
     def text(self, most_tokens: int | None = None) -> str:
-        """A sentence or a few, about as long as so many tokens allow."""
-        words = self.between(12, 160)
-        if most_tokens is not None:
-            words = max(1, min(words, most_tokens * 4 // 6))
-        return " ".join(self._random.choice(WORDS) for _ in range(words)).capitalize() + "."
+        """A sentence or a few, cut off where so many tokens are reached."""
+        words = [self._random.choice(WORDS) for _ in range(self.between(12, 160))]
+        return (" ".join(words).capitalize() + ".")[: 4 * most_tokens if most_tokens else None]
 
     def numbers(self, count: int) -> list[float]:
         return [round(self._random.uniform(-1, 1), 6) for _ in range(count)]

@@ -1,0 +1,80 @@
+"""`usage-tracker demo`: every call of the story is in the report, and nothing of the user's is touched."""
+
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from usage_tracker.cli import main
+from usage_tracker.config import parse_dsn
+from usage_tracker.demo.story import CHAPTERS
+from usage_tracker.stores import open_store
+
+CALLS = sum(chapter.calls for chapter in CHAPTERS)
+
+
+def run_demo(folder: Path) -> Result:
+    result = CliRunner().invoke(main, ["demo", "--folder", str(folder)])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def events(folder: Path, columns: str) -> list[tuple[object, ...]]:
+    store = open_store(parse_dsn(f"sqlite:///{folder}/usage.db"))
+    rows = list(store.select(f"SELECT {columns} FROM events"))
+    store.close()
+    return rows
+
+
+def test_every_call_of_the_story_is_an_event_and_in_the_report(tmp_path: Path) -> None:
+    result = run_demo(tmp_path)
+    assert len(events(tmp_path, "event_id")) == CALLS
+    assert f"{CALLS} calls captured, {CALLS} stored" in result.stderr
+    assert "gpt-5-2025-08-07" in result.stdout
+    assert "support-bot" in result.stdout
+    assert "acme-llm-7b" in result.stdout.split("unpriced (")[1]
+
+
+def test_the_calls_are_of_many_kinds_and_all_are_for_somebody(tmp_path: Path) -> None:
+    run_demo(tmp_path)
+    rows = events(tmp_path, "operation, status, streamed, provider, attempts, project, team")
+    operations = Counter(row[0] for row in rows)
+    assert operations.keys() == {
+        "chat", "embeddings", "image", "moderation", "responses", "speech", "transcription"
+    }  # fmt: skip
+    assert Counter(row[1] for row in rows) == {"ok": CALLS - 3, "error": 2, "abandoned": 1}
+    assert sum(bool(row[2]) for row in rows) == 6
+    assert Counter(row[3] for row in rows) == {"openai": CALLS - 5, "azure": 2, None: 3}
+    assert max(int(str(row[4])) for row in rows) == 3
+    assert all(row[5] and row[6] for row in rows)
+
+
+def test_what_has_a_price_has_a_cost(tmp_path: Path) -> None:
+    run_demo(tmp_path)
+    unpriced = Counter(row[0] for row in events(tmp_path, "status, cost, model") if row[1] is None)
+    assert unpriced == {"ok": 3, "error": 2, "abandoned": 1}
+
+
+def test_the_settings_of_the_user_have_no_say(
+    tmp_path: Path, own_environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{tmp_path}/mine.db")
+    monkeypatch.setenv("TRACKER_SHIP", "off")
+    monkeypatch.setenv("TRACKER_PROJECT", "mine")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    before = dict(os.environ)
+    run_demo(tmp_path / "demo")
+    assert not (tmp_path / "mine.db").exists()
+    assert list(own_environment.iterdir()) == []
+    assert "mine" not in {row[0] for row in events(tmp_path / "demo", "project")}
+    assert dict(os.environ) == before
+
+
+def test_without_the_sdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    result = CliRunner().invoke(main, ["demo"])
+    assert result.exit_code == 1
+    assert "pip install openai" in result.stderr
