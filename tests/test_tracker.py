@@ -180,6 +180,8 @@ ask(4); print("asked", flush=True); import time; time.sleep(60)"""
         program.stdout.readline()
         program.send_signal(signal.SIGKILL)
     assert machine.stored() == 0
+    report = machine.command("report", environ={"TRACKER_SPOOL_DIR": str(machine.home / "spool")})
+    assert "4 events wait in the journal" in report.stderr
     machine.run(f"import usage_tracker.auto\n{ASK}\nask()", {"TRACKER_SPOOL_DIR": str(machine.home / "spool")})
     assert machine.stored() == 5
 

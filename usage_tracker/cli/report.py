@@ -9,6 +9,7 @@ from usage_tracker.cli.options import Conditions, resolve_range, selection_optio
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.render import HOLDS_NOTES, RENDERERS, show_question
 from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.config import Dsn
 from usage_tracker.report import DIMENSIONS, UNITS, Query, no_calls, run
 
@@ -87,3 +88,5 @@ def report(
     elif output not in HOLDS_NOTES:
         for note in notes:
             say(note)
+    if waiting := waiting_note(dsn):
+        say(waiting)

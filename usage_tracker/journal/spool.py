@@ -266,16 +266,16 @@ class Spool:
         with open(self.folder / "refused.jsonl", "a", encoding="utf-8", errors="replace") as letters:
             letters.write(line + "\n")
 
-    def waiting(self) -> int:
-        """About how many events of this folder are not stored yet, by what leaders noted in the segments."""
+    def waiting(self, limit: int = 1 << 62) -> int:
+        """How many events of this folder are not stored yet, by what leaders noted in the segments; counts up to `limit`."""
         count = 0
         for path in self.segments():
-            with opened(path) as descriptor:
+            with suppress(FileNotFoundError), opened(path) as descriptor:
                 header = Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
                 if header is not None:
                     reader = SegmentReader(FileSource(descriptor), header)
                     reader.start_at(STORED.unpack(os.pread(descriptor, STORED.size, STORED_AT))[0])
-                    while (found := reader.read(10_000, ended=True)).events:
+                    while (found := reader.read(min(10_000, limit - count), ended=True)).events:
                         count += len(found.events)
                         reader.position = found.end
         return count

@@ -1,0 +1,28 @@
+"""What a reader of a store should know of the journal before it: events that are not in the store yet."""
+
+import os
+from pathlib import Path
+
+from usage_tracker.config import Dsn, default_app, default_spool
+
+MOST_COUNTED = 100_000
+"""Counting reads the events, so it ends here."""
+
+
+def waiting_note(dsn: Dsn) -> str | None:
+    """A sentence where events wait for this store and nobody ships them now."""
+    named = os.environ.get("TRACKER_SPOOL_DIR")
+    folder = Path(named).expanduser() if named else default_spool(dsn, default_app())
+    if not any(folder.glob("*.seg")):
+        return None
+    from usage_tracker.journal import Spool
+
+    spool = Spool(folder)
+    leader = spool.leader()
+    if leader is not None and leader[1] == "leading":
+        return None
+    count = spool.waiting(MOST_COUNTED)
+    if not count:
+        return None
+    number = "1 event waits" if count == 1 else f"{count:,}{' or more' * (count == MOST_COUNTED)} events wait"
+    return f"{number} in the journal and not in these figures; `usage-tracker ship --once` ships what it can."
