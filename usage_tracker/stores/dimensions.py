@@ -1,8 +1,10 @@
 """What repeats from event to event: kinds of calls, owners, users, tags, hosts. Rows hold its key instead of itself."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from usage_tracker.event import Origin, PricedEvent
 from usage_tracker.stores.values import encode_json, storable_parts
@@ -31,10 +33,8 @@ TAG = Dimension("usage_tag", "tag_key", ("tag",))
 TAGS = Dimension("usage_tags", "tags_key", ("tags",))
 HOST = Dimension("usage_host", "host_key", ("host",))
 
-NOBODY: Content = (None,)
-UNTAGGED: Content = ((),)
-NONE_KEYS: dict[Dimension, dict[Content, int]] = {USER: {NOBODY: 0}, TAG: {(None,): 0}, TAGS: {UNTAGGED: 0}}
-"""The rows that say "none": every schema has them."""
+NONE: dict[Dimension, Content] = {USER: (None,), TAG: (None,), TAGS: ((),)}
+"""What the key 0 stands for: every schema has these rows."""
 
 
 def kind_of(priced: PricedEvent) -> Content:
@@ -51,27 +51,20 @@ def kind_of(priced: PricedEvent) -> Content:
     )
 
 
-class Who(NamedTuple):
-    """Contents that come from an event's origin."""
+class Known(dict[Content, int]):
+    """What a store knows of one dimension: content to key, of committed rows only. What is asked for and isn't there is
+    noted as unknown, and is 0 meanwhile."""
 
-    owner: Content
-    user: Content
-    tags: Content
-    host: Content | None
-    each_tag: tuple[Content, ...]
+    def __init__(self, none: Content | None) -> None:
+        super().__init__() if none is None else super().__init__({none: 0})
+        self.unknown: dict[Content, None] = {}
 
-    @classmethod
-    def of(cls, origin: Origin) -> "Who":
-        return cls(
-            (origin.app, origin.project, origin.team, origin.api_key),
-            (origin.user_id,),
-            (origin.tags,),
-            None if origin.host is None else (origin.host,),
-            tuple((tag,) for tag in dict.fromkeys(origin.tags)) or ((None,),),
-        )
+    def __missing__(self, content: Content) -> int:
+        self.unknown[content] = None
+        return 0
 
 
-class WhoKeys(NamedTuple):
+class WhoKeys(msgspec.Struct, frozen=True):
     """Keys that stand for an event's origin."""
 
     owner: int
@@ -79,61 +72,46 @@ class WhoKeys(NamedTuple):
     tags: int
     host: int | None
     each_tag: tuple[int, ...]
-    """What the event counts under in the rollup by tag: its tags, or the key 0."""
+    """What the event counts under in the rollup by tag: each of its tags once, or 0 for none."""
 
 
-class Wanted(dict[Dimension, dict[Content, None]]):
-    """The contents that a batch needs keys for."""
+class Keys(dict[Dimension, Known]):
+    """The keys that a store knows. They are forgotten with the connection that learned them."""
 
-    def __init__(self, *dimensions: Dimension) -> None:
-        super().__init__((dimension, {}) for dimension in (KIND, OWNER, USER, TAG, TAGS, HOST, *dimensions))
+    def __init__(self, *more: Dimension) -> None:
+        dimensions = (KIND, OWNER, USER, TAG, TAGS, HOST, *more)
+        super().__init__({dimension: Known(NONE.get(dimension)) for dimension in dimensions})
 
-    def add_origins(self, events: Iterable[PricedEvent]) -> None:
-        """Origins are usually shared: an origin object is looked at once."""
+    def who(self, origin: Origin) -> WhoKeys:
+        tags = self[TAG]
+        return WhoKeys(
+            self[OWNER][(origin.app, origin.project, origin.team, origin.api_key)],
+            self[USER][(origin.user_id,)],
+            self[TAGS][(origin.tags,)],
+            None if origin.host is None else self[HOST][(origin.host,)],
+            tuple(dict.fromkeys(tags[(tag,)] for tag in origin.tags or (None,))),
+        )
+
+    def whos(self, events: Sequence[PricedEvent]) -> dict[int, WhoKeys]:
+        """The keys of each origin object, by its id(): many events share one."""
         origins = {id(priced.origin): priced.origin for priced in events}
-        for origin in origins.values():
-            who = Who.of(origin)
-            self[OWNER][who.owner] = None
-            self[USER][who.user] = None
-            self[TAGS][who.tags] = None
-            self[TAG].update(dict.fromkeys(who.each_tag))
-            if who.host is not None:
-                self[HOST][who.host] = None
+        return {identity: self.who(origin) for identity, origin in origins.items()}
 
+    def unknown(self) -> dict[Dimension, list[Content]]:
+        """What was asked for in vain, in the order of dimensions that all writers keep."""
+        return {dimension: list(known.unknown) for dimension, known in self.items() if known.unknown}
 
-class Keys(dict[Dimension, dict[Content, int]]):
-    """The keys that a store knows, by content. Only of committed rows; forgotten with the connection that learned them."""
+    def learn(self, found: Mapping[Dimension, Mapping[Content, int]]) -> None:
+        for dimension, keys in found.items():
+            self[dimension].update(keys)
+            self[dimension].unknown.clear()
 
-    def __missing__(self, dimension: Dimension) -> dict[Content, int]:
-        self[dimension] = NONE_KEYS.get(dimension, {}).copy()
-        return self[dimension]
-
-    def unknown(self, wanted: Wanted) -> dict[Dimension, list[Content]]:
-        """What has to be looked up before the batch can be written, in the order of dimensions that all writers keep."""
-        found = {}
-        for dimension, contents in wanted.items():
-            if len(self[dimension]) > KEYS_AT_MOST:
-                del self[dimension]
-            known = self[dimension]
-            if missing := [content for content in contents if content not in known]:
-                found[dimension] = missing
-        return found
-
-    def of_origins(self, events: Iterable[PricedEvent]) -> Mapping[int, WhoKeys]:
-        """The keys of each origin object, by its id()."""
-        origins = {id(priced.origin): priced.origin for priced in events}
-        owners, users, tag, tags, hosts = self[OWNER], self[USER], self[TAG], self[TAGS], self[HOST]
-        found = {}
-        for identity, origin in origins.items():
-            who = Who.of(origin)
-            found[identity] = WhoKeys(
-                owners[who.owner],
-                users[who.user],
-                tags[who.tags],
-                None if who.host is None else hosts[who.host],
-                tuple(dict.fromkeys(tag[content] for content in who.each_tag)),
-            )
-        return found
+    def trim(self) -> None:
+        """Between batches: start anew with what grew too large, and with what is unknown."""
+        for dimension, known in self.items():
+            known.unknown.clear()
+            if len(known) > KEYS_AT_MOST:
+                self[dimension] = Known(NONE.get(dimension))
 
 
 def stored_form(content: Content) -> Content:

@@ -1,7 +1,7 @@
 """Numbered SQL files that build a store's schema, each applied once and in a transaction of its own.
 
-Append-only: a file that was released is never changed. A start that is interrupted leaves whole migrations behind, and the
-next one goes on after them.
+Append-only: a file that was released is never changed. A start that is interrupted leaves whole migrations behind, and
+the next one goes on after them.
 """
 
 import re

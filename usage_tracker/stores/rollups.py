@@ -1,11 +1,12 @@
 """Sums of a batch: the rows that it adds to the rollups by hour, day and user, day and tag, day and latency.
 
-Sums are over what is known. `counted` counts the calls with known tokens, `priced` those with a known cost, `unpriced` those
-that should have a cost and have none, `reported` those whose provider stated a cost.
+Sums are over what is known. `counted` counts the calls with known tokens, `priced` those with a known cost, `unpriced`
+those that should have a cost and have none, `reported` those whose provider stated a cost.
 """
 
+from collections import defaultdict
+from collections.abc import Mapping
 from math import ceil, log
-from operator import add
 from typing import NamedTuple
 
 from usage_tracker.errors import EventsRefused
@@ -21,7 +22,9 @@ MEASURES = (
 Sums = tuple[int | float, ...]
 """One number for each of a grain's measures; money in picodollars."""
 Key = tuple[int | str, ...]
+Summands = defaultdict[Key, list[Sums]]
 
+ONE_CALL: Sums = (1,)
 HOUR_SECONDS, DAY_SECONDS = 3600, 86_400
 LATENCY_BASE = log(1.04)
 
@@ -41,37 +44,52 @@ DAY_TAG = Grain("day_tag", (*HOUR.keys, "tag_key"))
 DAY_LATENCY = Grain("day_latency", ("bucket_at", "kind_key", "bucket"), ("calls",))
 
 
-class Rollups(dict[Grain, dict[Key, Sums]]):
+class Rollups:
     """What a batch adds to each rollup. `bucket_at` in seconds since 1970."""
 
     def __init__(self) -> None:
-        super().__init__({HOUR: {}, DAY_USER: {}, DAY_TAG: {}, DAY_LATENCY: {}})
+        self._hour: Summands = defaultdict(list)
+        self._day_user: Summands = defaultdict(list)
+        self._day_tag: Summands = defaultdict(list)
+        self._day_latency: Summands = defaultdict(list)
 
     def add(self, priced: PricedEvent, facts: Facts, kind_key: int, who: WhoKeys) -> None:
         """Count the event in each grain. Raises EventsRefused for counts that no sum can hold."""
         sums = measures(priced, facts)
-        status = priced.event.status
+        status, owner_key = priced.event.status, who.owner
         second = facts.started_at // 1_000_000
         day = second - second % DAY_SECONDS
-        merge(self[HOUR], (second - second % HOUR_SECONDS, kind_key, who.owner, status), sums)
-        merge(self[DAY_USER], (day, kind_key, who.owner, status, who.user), sums)
+        self._hour[second - second % HOUR_SECONDS, kind_key, owner_key, status].append(sums)
+        self._day_user[day, kind_key, owner_key, status, who.user].append(sums)
         for tag_key in who.each_tag:
-            merge(self[DAY_TAG], (day, kind_key, who.owner, status, tag_key), sums)
+            self._day_tag[day, kind_key, owner_key, status, tag_key].append(sums)
         if facts.duration_ms is not None:
-            merge(self[DAY_LATENCY], (day, kind_key, latency_bucket(facts.duration_ms)), (1,))
+            self._day_latency[day, kind_key, latency_bucket(facts.duration_ms)].append(ONE_CALL)
 
-    def by_day(self) -> dict[Key, Sums]:
-        """The rows of the rollup by day, for stores that have no deltas to fold later."""
-        days: dict[Key, Sums] = {}
-        for (hour, *rest), sums in self[HOUR].items():
-            assert isinstance(hour, int)
-            merge(days, (hour - hour % DAY_SECONDS, *rest), sums)
-        return days
+    def rows(self) -> dict[Grain, dict[Key, Sums]]:
+        """The rows of each grain but DAY."""
+        return {
+            HOUR: summed(self._hour),
+            DAY_USER: summed(self._day_user),
+            DAY_TAG: summed(self._day_tag),
+            DAY_LATENCY: summed(self._day_latency),
+        }
 
 
-def merge(rows: dict[Key, Sums], key: Key, sums: Sums) -> None:
-    known = rows.get(key)
-    rows[key] = sums if known is None else tuple(map(add, known, sums))
+def by_day(hours: Mapping[Key, Sums]) -> dict[Key, Sums]:
+    """The rows of DAY, for stores that have no deltas to fold later."""
+    days: Summands = defaultdict(list)
+    for (hour, *rest), sums in hours.items():
+        assert isinstance(hour, int)
+        days[hour - hour % DAY_SECONDS, *rest].append(sums)
+    return summed(days)
+
+
+def summed(summands: Summands) -> dict[Key, Sums]:
+    return {
+        key: found[0] if len(found) == 1 else tuple(map(sum, zip(*found, strict=True)))
+        for key, found in summands.items()
+    }
 
 
 def measures(priced: PricedEvent, facts: Facts) -> Sums:
@@ -104,5 +122,5 @@ def measures(priced: PricedEvent, facts: Facts) -> Sums:
 
 
 def latency_bucket(duration_ms: float) -> int:
-    """b such that the call took (1.04^(b-1), 1.04^b] milliseconds; 0 for a millisecond and less."""
+    """The b such that the call took (1.04^(b-1), 1.04^b] milliseconds; 0 for a millisecond and less."""
     return ceil(log(duration_ms) / LATENCY_BASE) if duration_ms > 1 else 0

@@ -30,7 +30,7 @@ class Store(Protocol):
     dialect: Dialect
 
     def migrate(self) -> list[str]:
-        """Bring the schema up to date; the names of the migrations that were applied. Safe from many processes at once."""
+        """Bring the schema up to date; the names of the migrations that were applied. Safe from many processes."""
 
     def positions(self, segments: Collection[UUID]) -> dict[UUID, int]:
         """How far each segment is stored, in bytes; segments that the store has never seen are left out."""

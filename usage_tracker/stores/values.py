@@ -3,7 +3,6 @@
 import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal, DecimalException, InvalidOperation
 from math import isfinite
-from typing import NamedTuple
 
 import msgspec
 
@@ -27,7 +26,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 encode_json = msgspec.json.Encoder(decimal_format="number").encode
 
 
-class Facts(NamedTuple):
+class Facts(msgspec.Struct, gc=False):
     """What is computed of an event before it is stored. Money in picodollars (1e-12 USD)."""
 
     started_at: int
@@ -55,6 +54,8 @@ def facts(priced: PricedEvent) -> Facts:
 
 def milliseconds(duration: float) -> float | None:
     """A duration to the nanosecond; None where it isn't a number. Raises EventsRefused."""
+    if 0.001 < duration < LARGEST_SUMMAND:
+        return duration
     if not isfinite(duration):
         return None
     if not -LARGEST_SUMMAND < duration < LARGEST_SUMMAND:
@@ -64,13 +65,15 @@ def milliseconds(duration: float) -> float | None:
 
 def picodollars(amount: Decimal) -> int | None:
     """Dollars as whole picodollars, half to even; None where it isn't a number. Raises EventsRefused."""
-    if not amount.is_finite():
-        return None
-    if amount.adjusted() < 7:
+    try:
         found = int(EXACT.scaleb(amount.quantize(PICODOLLAR, context=EXACT), 12))
-        if -LARGEST_MONEY <= found <= LARGEST_MONEY:
-            return found
-    raise EventsRefused("an amount of money is beyond 9.2 million dollars; the event can't be stored")
+    except (InvalidOperation, ValueError):
+        if not amount.is_finite():
+            return None
+        found = LARGEST_MONEY + 1
+    if not -LARGEST_MONEY <= found <= LARGEST_MONEY:
+        raise EventsRefused("an amount of money is beyond 9.2 million dollars; the event can't be stored")
+    return found
 
 
 def stated_picodollars(text: str) -> int | None:
@@ -89,7 +92,7 @@ def storable(text: str) -> str:
 
 
 def json_text(value: object) -> str:
-    """Compact JSON that Postgres accepts as jsonb: NaN and infinity are null, text is storable. Raises EventsRefused."""
+    """Compact JSON that jsonb accepts: NaN and infinity are null, text is storable. Raises EventsRefused."""
     try:
         try:
             text = encode_json(value).decode()
@@ -103,7 +106,7 @@ def json_text(value: object) -> str:
 
 
 def cost_parts(lines: tuple[CostLine, ...]) -> str:
-    """The column `cost_parts`: {unit: {"count": number, "price": "decimal"}}, or a list of such where a unit has two prices."""
+    """The column `cost_parts`: {unit: {"count": number, "price": "decimal"}}; a unit with two prices has a list of such."""
     found: dict[str, object] = {}
     for unit, count, price in lines:
         part = {"count": count if count.is_finite() else None, "price": str(price)}

@@ -1,16 +1,15 @@
 """Connections to Postgres that can't hang for ever, their transactions, and what their errors mean.
 
-Everything is scoped to a transaction (SET LOCAL, advisory transaction locks, no session state), so that it works through
-pgbouncer in transaction mode.
+Everything is scoped to a transaction (SET LOCAL, advisory transaction locks, no session state), so that it works
+through pgbouncer in transaction mode.
 """
-# ruff: noqa: S608  names of tables and columns are our own
 
 import os
 import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg2
@@ -48,8 +47,8 @@ class Connections:
         self._idle: list[Connection] = []
         self._pid = os.getpid()
         self.lost = 0
-        """How many connections were dropped. What was learned through one of them may not hold in the next: the server may
-        have been restored, or replaced by its replica."""
+        """How many connections were dropped. What was learned through one may not hold in the next: the server may have
+        been restored, or replaced by its replica."""
 
     @contextmanager
     def transaction(
@@ -61,8 +60,8 @@ class Connections:
     ) -> Iterator[Cursor]:
         """A cursor in a transaction that is committed at the end of the block, or rolled back by an exception.
 
-        Raises StoreUnavailable, EventsRefused or SchemaError in place of psycopg2's errors. When StoreUnavailable comes from
-        the commit, its outcome is unknown.
+        Raises StoreUnavailable, EventsRefused or SchemaError in place of psycopg2's errors. When StoreUnavailable comes
+        from the commit, its outcome is unknown.
         """
         connection = None
         try:
@@ -101,7 +100,7 @@ class Connections:
             options = {**DEFAULTS, **parse_dsn(self._dsn.text)}
         except psycopg2.ProgrammingError:
             raise StoreUnavailable(
-                f"Postgres's client library can't read the address {self._dsn.shown}; escape its special characters as %XX"
+                f"Postgres's client library can't read the address {self._dsn.shown}; escape special characters as %XX"
             ) from None
         if "PGCONNECT_TIMEOUT" not in os.environ:
             options.setdefault("connect_timeout", str(CONNECT_SECONDS))
@@ -110,15 +109,15 @@ class Connections:
         return connection
 
     def _forget_parent(self) -> None:
-        """A forked child leaves its parent's connections alone: psycopg2 closes one only in the process that opened it."""
+        """A forked child leaves its parent's connections alone: psycopg2 closes one only where it was opened."""
         if self._pid != os.getpid():
             self._idle, self._pid = [], os.getpid()
 
 
 @contextmanager
 def deadline(connection: Connection, seconds: float | None) -> Iterator[None]:
-    """Cut the connection after that time. A frozen server answers no query, but its kernel still answers keepalives, and
-    psycopg2 waits without a limit."""
+    """Cut the connection after that time. A frozen server answers no query, but its kernel still answers keepalives,
+    and psycopg2 waits without a limit."""
     if seconds is None:
         yield
         return
@@ -126,12 +125,9 @@ def deadline(connection: Connection, seconds: float | None) -> Iterator[None]:
     with socket.socket(fileno=os.dup(connection.fileno())) as wire:
         timer = threading.Timer(seconds, cut, [wire])
         timer.daemon = True
-        try:
+        # at the interpreter's end no thread starts any more; whoever waits for us then has a limit of its own
+        with suppress(RuntimeError):
             timer.start()
-        except (
-            RuntimeError
-        ):  # the interpreter is ending: no threads any more, and whoever waits for us has a limit of its own
-            pass
         try:
             yield
         finally:
@@ -139,10 +135,8 @@ def deadline(connection: Connection, seconds: float | None) -> Iterator[None]:
 
 
 def cut(wire: socket.socket) -> None:
-    try:
+    with suppress(OSError):  # it ended just in time
         wire.shutdown(socket.SHUT_RDWR)
-    except OSError:  # it ended just in time
-        pass
 
 
 def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
@@ -158,8 +152,8 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
     what = f"{type(error).__name__}, SQLSTATE {code}"
     if code == "42501":
         return SchemaError(
-            f"this role may not do that at {dsn.shown} ({what}); run `usage-tracker migrate` as the schema's owner and grant "
-            "this role what a writer needs"
+            f"this role may not do that at {dsn.shown} ({what}); run `usage-tracker migrate` as the schema's owner and "
+            "grant this role what a writer needs"
         )
     if code.startswith(("42", "3F")):
         return SchemaError(
@@ -173,7 +167,7 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
 
 
 def unreachable(words: str) -> str:
-    """Why a connection failed, in libpq's words. Names in quotes are left out: a badly escaped password may be in them."""
+    """Why a connection failed, in libpq's words. Names in quotes are left out: a badly escaped password is one."""
     line = words.partition("\n")[0]
     if " failed: " in line:
         return re.sub(r'"[^"]*"?', "…", line.rpartition(" failed: ")[2]).strip()

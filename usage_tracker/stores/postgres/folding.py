@@ -45,9 +45,10 @@ def fold_delta(cursor: Cursor, delta: Grain, targets: tuple[Grain, ...]) -> int:
 def upsert(target: Grain) -> str:
     keys = ", ".join(target.keys)
     selected = keys.replace("bucket_at", "date_trunc('day', bucket_at, 'UTC')") if target is DAY else keys
+    added = ", ".join(f"{name} = known.{name} + EXCLUDED.{name}" for name in target.measures)
     return (
         f"INSERT INTO usage_tracker.rollup_{target.name} AS known ({keys}, {', '.join(target.measures)}) "
         f"SELECT {selected}, {', '.join(f'sum({name})' for name in target.measures)} FROM folded "
         f"GROUP BY {', '.join(str(place + 1) for place in range(len(target.keys)))} "
-        f"ON CONFLICT ({keys}) DO UPDATE SET {', '.join(f'{name} = known.{name} + EXCLUDED.{name}' for name in target.measures)}"
+        f"ON CONFLICT ({keys}) DO UPDATE SET {added}"
     )

@@ -2,6 +2,7 @@
 # ruff: noqa: S608  names of tables and columns are our own
 
 from datetime import date
+from itertools import pairwise
 from typing import NamedTuple
 
 from usage_tracker.stores.postgres.connection import Cursor
@@ -20,11 +21,11 @@ class Month(NamedTuple):
 def months(today: date) -> list[Month]:
     counted = [today.year * 12 + today.month - 1 + ahead for ahead in range(MONTHS.start, MONTHS.stop + 1)]
     starts = [date(month // 12, month % 12 + 1, 1) for month in counted]
-    return [Month(f"usage_event_{start:%Y_%m}", start, end) for start, end in zip(starts, starts[1:], strict=False)]
+    return [Month(f"usage_event_{start:%Y_%m}", start, end) for start, end in pairwise(starts)]
 
 
 def missing_months(cursor: Cursor, today: date) -> list[Month]:
-    """The months without a partition, as far as this role can make them. A partition that somebody detached stays so."""
+    """The months without a partition, where this role may make them. A partition that somebody detached stays so."""
     wanted = {month.table: month for month in months(today)}
     cursor.execute(
         """
@@ -59,8 +60,8 @@ def make_months(cursor: Cursor, today: date, *, wait: bool) -> None:
         cursor.execute(
             f"CREATE TABLE {table} (LIKE usage_tracker.usage_event INCLUDING ALL);"
             "WITH moved AS ("
-            "    DELETE FROM usage_tracker.usage_event_default WHERE started_at >= %(start)s AND started_at < %(end)s RETURNING *"
-            f") INSERT INTO {table} SELECT * FROM moved;"
+            "DELETE FROM usage_tracker.usage_event_default WHERE started_at >= %(start)s AND started_at < %(end)s "
+            f"RETURNING *) INSERT INTO {table} SELECT * FROM moved;"
             f"ALTER TABLE usage_tracker.usage_event ATTACH PARTITION {table} FOR VALUES FROM (%(start)s) TO (%(end)s)",
             {"start": start, "end": end},
         )

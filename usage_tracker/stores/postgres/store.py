@@ -4,7 +4,6 @@
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
-from io import BytesIO
 from uuid import UUID
 
 from psycopg2.extras import execute_values
@@ -14,12 +13,13 @@ from usage_tracker.errors import SchemaError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch
 from usage_tracker.stores import migrations
 from usage_tracker.stores.dimensions import Content, Dimension, Keys, digest, stored_form
-from usage_tracker.stores.postgres.batch import CopyBatch
 from usage_tracker.stores.postgres.connection import Connections, Cursor
-from usage_tracker.stores.postgres.copy_text import EVENT_COLUMNS, copy_command
+from usage_tracker.stores.postgres.copy_lines import CopyLines, Row, copy_command, delta_rows
 from usage_tracker.stores.postgres.folding import fold
 from usage_tracker.stores.postgres.partitions import make_months
+from usage_tracker.stores.postgres.rows import EVENT_COLUMNS, PRICE, SHAPE, event_rows
 from usage_tracker.stores.postgres.schema import PostgresSchema
+from usage_tracker.stores.rollups import Rollups
 from usage_tracker.stores.store import Dialect
 
 logger = logging.getLogger("usage_tracker")
@@ -35,7 +35,7 @@ class PostgresStore:
 
     def __init__(self, dsn: Dsn) -> None:
         self._connections = Connections(dsn)
-        self._keys = Keys()
+        self._keys = Keys(PRICE, SHAPE)
         self._keys_of = 0
         """How many connections were lost when the keys were learned."""
         self._months_made: date | None = None
@@ -52,30 +52,32 @@ class PostgresStore:
     def write(self, batch: Batch) -> bool:
         self._make_months(wait=False)
         if self._keys_of != self._connections.lost:
-            self._keys, self._keys_of = Keys(), self._connections.lost
-        copy = CopyBatch(batch.events, self._keys)
-        if unknown := self._keys.unknown(copy.wanted):
+            self._keys, self._keys_of = Keys(PRICE, SHAPE), self._connections.lost
+        self._keys.trim()
+        whos = self._keys.whos(batch.events)
+        if self._learn():
+            whos = self._keys.whos(batch.events)
+        while True:
             with self._connections.transaction() as cursor:
-                learned = [(dimension, learn(cursor, dimension, contents)) for dimension, contents in unknown.items()]
-            for dimension, keys in learned:
-                self._keys[dimension].update(keys)
-        events, deltas = copy.written()
-        with self._connections.transaction() as cursor:
-            if not move(cursor, batch.stretches):
+                if not move(cursor, batch.stretches):
+                    cursor.execute("ROLLBACK")
+                    return False
+                rollups = Rollups()
+                copy_in(cursor, "usage_event", EVENT_COLUMNS, event_rows(batch.events, self._keys, whos, rollups))
+                if not self._keys.unknown():
+                    for grain, sums in rollups.rows().items():
+                        copy_in(cursor, f"delta_{grain.name}", (*grain.keys, *grain.measures), delta_rows(grain, sums))
+                    return True
                 cursor.execute("ROLLBACK")
-                return False
-            copy_in(cursor, "usage_event", EVENT_COLUMNS, events)
-            for grain, rows in deltas.items():
-                copy_in(cursor, f"delta_{grain.name}", (*grain.keys, *grain.measures), rows)
-        return True
+            self._learn()  # kinds and templates: new ones are rare enough to find out like this
 
     def compact(self) -> int:
         with self._connections.transaction() as cursor:
             return fold(cursor)
 
     def select(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
-        """Read rows as they come, in a read-only transaction that ends with them. Timestamps are aware datetimes in UTC,
-        numerics are Decimals. With parameters, a percent sign is written %%."""
+        """Read rows as they come, in a read-only transaction that ends with them. Timestamps are aware datetimes in
+        UTC, numerics are Decimals. With parameters, a percent sign is written %%."""
         with self._connections.transaction(read_only=True, statement_seconds=SELECT_SECONDS, seconds=None) as cursor:
             # a cursor's plan is made for its first rows unless it is said that all are wanted
             cursor.execute("SET LOCAL cursor_tuple_fraction = 1")
@@ -89,8 +91,17 @@ class PostgresStore:
     def close(self) -> None:
         self._connections.close()
 
+    def _learn(self) -> bool:
+        """Look up, or add, what the keys lack, in a short transaction of its own; whether there was anything."""
+        unknown = self._keys.unknown()
+        if unknown:
+            with self._connections.transaction() as cursor:
+                found = {dimension: learn(cursor, dimension, contents) for dimension, contents in unknown.items()}
+            self._keys.learn(found)
+        return bool(unknown)
+
     def _make_months(self, *, wait: bool) -> None:
-        """Once a day. Without it, events of a new month wait in the default partition: slower to read, and nothing else."""
+        """Once a day. Without it, a new month's events wait in the default partition: slower to read, nothing else."""
         today = datetime.now(UTC).date()
         if self._months_made == today:
             return
@@ -118,7 +129,8 @@ def move(cursor: Cursor, stretches: Sequence[Stretch]) -> bool:
     cursor.execute(
         """
         WITH stretch AS (
-            SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[]) AS s(segment, "from", "to", events)
+            SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[])
+                AS given(segment, "from", "to", events)
         )
         INSERT INTO usage_tracker.journal_offset AS known (segment, position, events)
         SELECT segment, "to", events FROM stretch
@@ -159,9 +171,11 @@ def look_up(cursor: Cursor, dimension: Dimension, digests: Iterable[str]) -> dic
     return dict(cursor.fetchall())
 
 
-def copy_in(cursor: Cursor, table: str, columns: Sequence[str], rows: str) -> None:
-    if rows:
-        cursor.copy_expert(copy_command(table, columns), BytesIO(rows.encode()), size=1 << 18)
+def copy_in(cursor: Cursor, table: str, columns: Sequence[str], rows: Iterator[Row]) -> None:
+    lines = CopyLines(rows)
+    cursor.copy_expert(copy_command(table, columns), lines)
+    if lines.refusal is not None:
+        raise lines.refusal
 
 
 def fetch(cursor: Cursor) -> list[tuple[object, ...]]:

@@ -2,8 +2,11 @@
 
 import re
 
-# A number, or digits in a text that look like one there: both are put back where they were, letter by letter.
-FIGURE = re.compile(r"([-0-9][\d.eE+-]*)(?=[,}\]])")
+from usage_tracker.event import CostLine
+from usage_tracker.stores.values import cost_parts
+
+# A number that is a member's value, or what looks like one inside a text: both are put back to the letter.
+FIGURE = re.compile(r":([-\d][\d.eE+-]*)")
 
 
 def split_figures(json: str) -> tuple[str, str]:
@@ -11,4 +14,13 @@ def split_figures(json: str) -> tuple[str, str]:
     parts = FIGURE.split(json)
     if "%" in json:
         parts[::2] = [part.replace("%", "%%") for part in parts[::2]]
-    return "%s".join(parts[::2]), ",".join(parts[1::2])
+    return ":%s".join(parts[::2]), ",".join(parts[1::2])
+
+
+def split_cost(lines: tuple[CostLine, ...]) -> tuple[str, str]:
+    """The same of `cost_parts(lines)`, with less work where it has nothing that needs care."""
+    units = {unit for unit, _, _ in lines}
+    if len(units) < len(lines) or not all(map(str.isidentifier, units)):
+        return split_figures(cost_parts(lines))
+    parts = [f'"{unit}":{{"count":%s,"price":"{price!s}"}}' for unit, _, price in lines]
+    return f"{{{','.join(parts)}}}", ",".join([f"{count!s}" if count.is_finite() else "null" for _, count, _ in lines])

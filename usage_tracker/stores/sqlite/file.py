@@ -20,14 +20,14 @@ LARGEST_LOG = 64 << 20
 PASSING = frozenset(
     {
         sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH,
-        sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_ABORT, sqlite3.SQLITE_NOLFS,
+        sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_AUTH, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_ABORT, sqlite3.SQLITE_NOLFS,
     }
 )  # fmt: skip
 REFUSED = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE})
 
 INHERITED: list[sqlite3.Connection | None] = []
-"""A parent process's connections. Closing one would let go of locks that the parent relies on, so they stay open, unused."""
+"""A parent process's connections. Closing one would let go of locks that the parent relies on, so they stay open."""
 
 
 class SqliteFile:
@@ -40,13 +40,13 @@ class SqliteFile:
         self._identity: tuple[int, int] | None = None
         self._pid = os.getpid()
         self.lost = 0
-        """How often the file was closed. The next one of that name may be another: somebody deleted ours, or put a backup in
-        its place."""
+        """How often the file was closed. The next one of that name may be another: ours was deleted, or a backup put in its
+        place."""
 
     @contextmanager
     def request(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for one statement that is its own transaction. Raises StoreUnavailable, EventsRefused, SchemaError
-        or StoreError in place of sqlite3's errors."""
+        """The connection, for one statement that is its own transaction. Raises StoreUnavailable, EventsRefused,
+        SchemaError or StoreError in place of sqlite3's errors."""
         try:
             yield self._opened()
         except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
@@ -56,8 +56,8 @@ class SqliteFile:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """The connection in a writing transaction that is committed at the end of the block, or rolled back by an exception.
-        Raises as `request` does."""
+        """The connection in a writing transaction that is committed at the end of the block, or rolled back by an
+        exception. Raises as `request` does."""
         with self.request() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:

@@ -8,9 +8,9 @@ from usage_tracker.config import Dsn
 from usage_tracker.event import Batch, Stretch
 from usage_tracker.stores import migrations
 from usage_tracker.stores.dimensions import Content, Dimension, Keys, digest, stored_form
-from usage_tracker.stores.rollups import DAY
+from usage_tracker.stores.rollups import DAY, HOUR, by_day
 from usage_tracker.stores.sqlite.file import SqliteFile
-from usage_tracker.stores.sqlite.rows import EVENT_COLUMNS, insert, rows_and_rollups, upsert, wanted
+from usage_tracker.stores.sqlite.rows import EVENT_COLUMNS, PRICE, insert, rows_and_rollups, upsert
 from usage_tracker.stores.sqlite.schema import SqliteSchema
 from usage_tracker.stores.store import Dialect
 from usage_tracker.stores.values import json_text
@@ -23,7 +23,7 @@ class SqliteStore:
 
     def __init__(self, dsn: Dsn) -> None:
         self._file = SqliteFile(dsn)
-        self._keys = Keys()
+        self._keys = Keys(PRICE)
         self._keys_of = 0
         """How often the file was closed when the keys were learned."""
 
@@ -43,20 +43,20 @@ class SqliteStore:
 
     def write(self, batch: Batch) -> bool:
         self._meet_file()
-        if unknown := self._keys.unknown(wanted(batch.events)):
-            with self._file.transaction() as connection:
-                learned = [
-                    (dimension, learn(connection, dimension, contents)) for dimension, contents in unknown.items()
-                ]
-            for dimension, keys in learned:
-                self._keys[dimension].update(keys)
-        rows, rollups = rows_and_rollups(batch.events, self._keys)
+        self._keys.trim()
+        whos = self._keys.whos(batch.events)
+        if self._learn():
+            whos = self._keys.whos(batch.events)
+        rows, rollups = rows_and_rollups(batch.events, self._keys, whos)
+        if self._learn():  # kinds and prices: new ones are rare enough to find out like this
+            rows, rollups = rows_and_rollups(batch.events, self._keys, whos)
         with self._file.transaction() as connection:
             if not all(move(connection, stretch) for stretch in batch.stretches):
                 connection.execute("ROLLBACK")
                 return False
             connection.executemany(insert("usage_event", EVENT_COLUMNS), rows)
-            for grain, sums in (*rollups.items(), (DAY, rollups.by_day())):
+            grains = rollups.rows()
+            for grain, sums in (*grains.items(), (DAY, by_day(grains[HOUR]))):
                 connection.executemany(upsert(grain), ((*key, *values) for key, values in sums.items()))
         return True
 
@@ -65,20 +65,29 @@ class SqliteStore:
         return 0
 
     def select(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
-        """Read rows as they come. Instants are integers: `started_at` microseconds, `bucket_at` seconds since 1970, UTC."""
+        """Read rows as they come. Instants are integers: `started_at` microseconds, `bucket_at` seconds since 1970."""
         with self._file.request() as connection:
             yield from connection.execute(sql, parameters)
 
     def close(self) -> None:
         self._file.close()
 
+    def _learn(self) -> bool:
+        """Look up, or add, what the keys lack, in a short transaction of its own; whether there was anything."""
+        unknown = self._keys.unknown()
+        if unknown:
+            with self._file.transaction() as connection:
+                found = {dimension: learn(connection, dimension, contents) for dimension, contents in unknown.items()}
+            self._keys.learn(found)
+        return bool(unknown)
+
     def _meet_file(self) -> None:
-        """Where the file was closed meanwhile, another may be in its place, even an empty one: somebody deleted ours."""
+        """Where the file was closed meanwhile, another may be in its place, even an empty one: ours was deleted."""
         with self._file.request():
             pass
         if self._keys_of != self._file.lost:
             self.migrate()
-            self._keys, self._keys_of = Keys(), self._file.lost
+            self._keys, self._keys_of = Keys(PRICE), self._file.lost
 
 
 def move(connection: sqlite3.Connection, stretch: Stretch) -> bool:
@@ -86,8 +95,8 @@ def move(connection: sqlite3.Connection, stretch: Stretch) -> bool:
     segment, start, end, events = stretch
     if start == 0:
         moved = connection.execute(
-            "INSERT INTO journal_offset (segment, position, events) VALUES (?, ?, ?) ON CONFLICT (segment) DO UPDATE SET "
-            "position = excluded.position, events = events + excluded.events, updated_at = excluded.updated_at "
+            "INSERT INTO journal_offset (segment, position, events) VALUES (?, ?, ?) ON CONFLICT (segment) DO UPDATE "
+            "SET position = excluded.position, events = events + excluded.events, updated_at = excluded.updated_at "
             "WHERE position = 0",
             [segment.bytes, end, events],
         )
