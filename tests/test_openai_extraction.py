@@ -267,6 +267,14 @@ def test_the_id_of_the_answer_is_the_first_one() -> None:
 def test_groq_puts_a_streams_usage_elsewhere() -> None:
     last = chunk(x_groq={"id": "req_1", "usage": {"prompt_tokens": 5, "completion_tokens": 2}})
     assert used("chat", chunk(x_groq={"id": "req_1"}), chunk(), last) == {"input_tokens": 5, "output_tokens": 2}
+    assert answered(chunk(x_groq={"id": "req_1"}), last).response_id == "c-1"
+
+
+def test_groqs_systems_tell_which_of_their_models_used_what() -> None:
+    breakdown = {"models": [{"model": "m-2", "usage": {"prompt_tokens": 5}}]}
+    whole = chat({"prompt_tokens": 5}, usage_breakdown=breakdown)
+    last = chunk(x_groq={"usage": {"prompt_tokens": 5}, "usage_breakdown": breakdown})
+    assert answered(whole).raw == answered(chunk(), last).raw == {"prompt_tokens": 5, "usage_breakdown": breakdown}
 
 
 def test_what_was_read_stays_when_the_app_changes_its_chunk() -> None:
@@ -304,6 +312,7 @@ def test_the_responses_api_tells_usage_with_its_last_event() -> None:
         ({"error": {"message": "…", "type": "server_error", "code": None}}, "server_error"),
         (chunk(error={"code": 502, "message": "…"}), "502"),
         ({"error": "out of memory"}, "error"),
+        (chunk(x_groq={"error": "over capacity"}), "error"),
         (chunk(error=None), None),
         ({"event": "error", "data": {"code": "server_error", "message": "…"}}, "server_error"),
         (

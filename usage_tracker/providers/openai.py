@@ -51,8 +51,9 @@ STREAMS_WITHOUT_USAGE = frozenset({"chat", "completion"})
 https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/chat/chat_completion_stream_options_param.py"""
 
 FINISHED_IMAGES = ("image_generation.completed", "image_edit.completed")
-SEPARATE_USAGE = ("tool_usage", "svg_usage")
-"""Usage beside `usage`, billed by itself and so not in its totals; kept with the figures.
+BESIDE_USAGE = ("tool_usage", "svg_usage", "usage_breakdown")
+"""What stands beside `usage` and is kept with its figures, so that it can be priced: tools and drawings that are billed
+by themselves, and the models that one of Groq's systems is made of.
 https://github.com/openai/openai-python/blob/v3.54.0/src/openai/types/responses/response.py (ToolUsage),
 https://github.com/openai/openai-python/blob/v3.54.0/src/openai/types/images_response.py (SvgUsage)"""
 
@@ -118,7 +119,9 @@ def is_usage_only(fields: Mapping[str, object]) -> bool:
 def observe(answer: Answer, fields: Mapping[str, object]) -> None:
     """Take what an answer, or one chunk or event of a stream, says. What is kept is copied: apps change chunks.
 
-    Ordinary chunks, those with text in them, are most; they leave at the first lines.
+    Ordinary chunks, those with text in them, are most; they leave at the first lines. Groq ends a stream with a field
+    of its own for usage and errors:
+    https://github.com/groq/groq-python/blob/2f14acf63361/src/groq/types/chat/chat_completion_chunk.py
     """
     usage = fields.get("usage")
     if usage is None:
@@ -140,6 +143,10 @@ def observe(answer: Answer, fields: Mapping[str, object]) -> None:
     read_figures(answer, fields)
     read_failure(answer, fields)
     read_counted(answer, fields)
+    if "x_groq" in fields:
+        groq = fields_of(fields["x_groq"])
+        read_figures(answer, groq)
+        read_failure(answer, groq)
 
 
 def run_event(fields: Mapping[str, object]) -> Mapping[str, object]:
@@ -157,24 +164,24 @@ def read_identity(answer: Answer, fields: Mapping[str, object]) -> None:
 
 
 def read_figures(answer: Answer, fields: Mapping[str, object]) -> None:
-    usage = fields.get("usage")
-    if usage is None and "x_groq" in fields:
-        # https://github.com/groq/groq-python/blob/v0.31.0/src/groq/types/chat/chat_completion_chunk.py (XGroq)
-        usage = fields_of(fields["x_groq"]).get("usage")
-    found = figures(usage)
-    for name in SEPARATE_USAGE:
+    found = figures(fields.get("usage"))
+    for name in BESIDE_USAGE:
         if name in fields:
-            separate = figures(fields[name])
-            if separate is not None and any_figure(separate):
-                found = {**(found or {}), name: separate}
+            beside = figures(fields[name])
+            if any_figure(beside):
+                found = {**(found or {}), name: beside}
     if found is not None:
         answer.raw = merge_figures(answer.raw, found)
         answer.reported_cost = read_cost(answer.raw) or answer.reported_cost
 
 
-def any_figure(usage: Mapping[str, object]) -> bool:
+def any_figure(part: object) -> bool:
     """Whether any number in it is not zero."""
-    return any(any_figure(own) if isinstance(own, dict) else isinstance(own, int) and own > 0 for own in usage.values())
+    if isinstance(part, dict):
+        return any(any_figure(own) for own in part.values())
+    if isinstance(part, list):
+        return any(any_figure(own) for own in part)
+    return isinstance(part, int) and part > 0
 
 
 def read_failure(answer: Answer, fields: Mapping[str, object]) -> None:

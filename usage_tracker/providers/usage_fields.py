@@ -11,7 +11,7 @@ column is the SDK's own type, the rest are other providers' spellings:
 - openrouter: https://openrouter.ai/docs/use-cases/usage-accounting (cost, server_tool_use_details)
 - xai: https://docs.x.ai/developers/cost-tracking (cost_in_usd_ticks)
 - perplexity: https://docs.perplexity.ai/api-reference/sonar-post (cost.total_cost, num_search_queries)
-- litellm: https://github.com/BerriAI/litellm/blob/v1.80.0-stable.1/litellm/types/utils.py (cache_creation_…)
+- litellm: https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/types/utils.py (cache_creation_…)
 - vercel: https://vercel.com/docs/ai-gateway/sdks-and-apis/openai-chat-completions (cache_creation_input_tokens)
 """
 
