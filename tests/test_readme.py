@@ -1,0 +1,101 @@
+"""What the README tells a newcomer to type works as it stands there."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from click.testing import CliRunner
+from psycopg2.extensions import parse_dsn
+
+from usage_tracker.cli import main
+from usage_tracker.config import Settings
+from usage_tracker.demo.standin import StandIn
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+DSN = "postgresql://tracker:secret@db.example.com/usage"
+
+
+@pytest.fixture
+def provider() -> Iterator[StandIn]:
+    with StandIn() as provider:
+        yield provider
+
+
+def test_each_block_says_what_it_is() -> None:
+    assert {kind for kind, _ in BLOCKS} == {"console", "python", "sh", "text"}
+    assert all(line.startswith("$ ") for kind, text in BLOCKS if kind == "console" for line in text.splitlines())
+
+
+def test_every_block_that_can_run_runs(tmp_path: Path, provider: StandIn, postgres_dsn: str) -> None:
+    """In order, in one folder, with OPENAI_BASE_URL and the database's address as the only differences."""
+    server = parse_dsn(postgres_dsn)
+    address = f"postgresql:///{server.pop('dbname')}?{urlencode(server)}"
+    environment = {
+        **os.environ,
+        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_BASE_URL": provider.base_url,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "200",
+    }
+
+    def run(command: list[str]) -> str:
+        done = subprocess.run(
+            command,
+            check=False,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    assert README.count(DSN) == 1
+    shown = []
+    for kind, text in BLOCKS:
+        if kind == "python":
+            (tmp_path / "app.py").write_text(text)
+            run([sys.executable, "app.py"])
+        elif kind == "sh":
+            shown.append(run(["sh", "-eu", "-c", text.replace(DSN, address)]))
+    assert "gpt-4o-mini-2024-07-18" in shown[1]
+    assert "openai" in shown[2]
+
+    by_app = json.loads(run(["usage-tracker", "report", "--by", "app,project,user", "-o", "json"]))
+    said = {(row["app"], row["project"], row["user"]): row["calls"] for row in by_app["rows"]}
+    assert said == {
+        ("app.py", None, None): 2,
+        ("shop", "support-bot", "u-123"): 1,
+        ("shop", "search", None): 1,
+    }
+    in_postgres = json.loads(run(["usage-tracker", "report", "--dsn", address, "--by", "app", "-o", "json"]))
+    assert [(row["app"], row["calls"]) for row in in_postgres["rows"]] == [("shop", 2)]
+
+
+def test_the_report_that_it_shows_is_that_of_the_demo(tmp_path: Path) -> None:
+    def columns(report: str) -> list[str]:
+        return next(line.split() for line in report.splitlines() if line.startswith("Model"))
+
+    def models(report: str) -> set[str]:
+        return set(re.findall(r"^([a-z][\w.-]+) +\d", report, re.MULTILINE))
+
+    (shown,) = [text for kind, text in BLOCKS if kind == "text"]
+    by_model, _ = CliRunner().invoke(main, ["demo", "--folder", str(tmp_path)]).stdout.split("Usage by project")
+    assert columns(shown) == columns(by_model)
+    assert models(shown) == models(by_model)
+    notes = re.compile(r"^\d+ calls .*$", re.MULTILINE)
+    assert notes.findall(shown) == notes.findall(by_model)
+
+
+def test_the_table_has_every_setting() -> None:
+    described = set(re.findall(r"^\| `(TRACKER_\w+)`", README, re.MULTILINE))
+    assert described == {f"TRACKER_{name.upper()}" for name in Settings._fields}
