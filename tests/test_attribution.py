@@ -5,7 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 
 from usage_tracker import attribute
-from usage_tracker.attribution import MAX_TAG_LENGTH, MAX_TAGS, NOBODY, Attribution, clean_tags, current
+from usage_tracker.attribution import MAX_LENGTH, MAX_TAGS, NOBODY, Attribution, clean_tags, current
 
 
 def test_outside_every_scope_nobody_is_named() -> None:
@@ -107,6 +107,11 @@ def test_threads_start_with_nobody() -> None:
 
 
 def test_tags_are_short_distinct_strings() -> None:
-    assert clean_tags(["a", " a ", "", "b" * 1000, 7]) == ("a", "b" * MAX_TAG_LENGTH, "7")
+    assert clean_tags(["a", " a ", "", "b" * 1000, 7]) == ("a", "b" * MAX_LENGTH, "7")
     assert clean_tags("alone") == ("alone",)
     assert len(clean_tags(range(1000))) == MAX_TAGS
+
+
+def test_names_are_text_that_every_store_takes() -> None:
+    with attribute(project=" alpha\0 ", user="u-\ud800", team="") as said:
+        assert said == Attribution("alpha", None, "u-?", None, ())

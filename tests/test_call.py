@@ -143,6 +143,13 @@ def test_speech_is_counted_in_characters(capturing: Capturing) -> None:
     assert capturing.one().usage.units == {"characters": 10}
 
 
+def test_what_was_asked_for_and_not_delivered_is_not_counted(capturing: Capturing) -> None:
+    capturing.provider.fail_next(1, 500)
+    with pytest.raises(openai.InternalServerError):
+        CALLS["speech"](capturing.client)
+    assert capturing.one().usage.units is None
+
+
 def test_what_is_free_or_counted_already_is_no_event(capturing: Capturing) -> None:
     batch = CALLS["batch"](capturing.client)
     capturing.one()

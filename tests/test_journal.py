@@ -9,8 +9,8 @@ import pytest
 
 from usage_tracker.event import Origin, UsageEvent
 from usage_tracker.journal import Journal, Spool
+from usage_tracker.journal.files import OwnFile
 from usage_tracker.journal.segment import LARGEST_PAYLOAD
-from usage_tracker.journal.spool import OwnFile
 
 ORIGIN = Origin(sdk="openai")
 

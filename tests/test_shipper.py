@@ -2,77 +2,18 @@
 
 import os
 import signal
-import sqlite3
-import threading
-import time
-from collections.abc import Collection, Iterator
-from decimal import Decimal
-from pathlib import Path
+from collections.abc import Collection
 from uuid import UUID
 
 import pytest
+from spooled import Place, TenCents, append, ids
 
-from usage_tracker.config import parse_dsn
 from usage_tracker.errors import EventsRefused, StoreUnavailable
-from usage_tracker.event import Batch, Cost, Origin, Usage, UsageEvent
-from usage_tracker.journal import Journal, Spool
+from usage_tracker.event import Batch
+from usage_tracker.journal import Spool
 from usage_tracker.journal.segment import HEADER_SIZE
-from usage_tracker.shipper import Shipper, Shipping
-from usage_tracker.stores import Store, open_store
-
-ORIGIN = Origin(sdk="openai", provider="openai", project="alpha")
-START = 1_790_000_000_000_000_000
-
-
-class TenCents:
-    """A price for everything."""
-
-    def price(self, origin: Origin, event: UsageEvent) -> Cost:
-        return Cost(Decimal("0.1"), (), "test", "1")
-
-
-def append(journal: Journal, count: int, first: int = 0) -> None:
-    for number in range(first, first + count):
-        event = UsageEvent(
-            started_at=START + number * 1000, duration_ms=1.0, operation="chat", response_id=f"r-{number}",
-            usage=Usage(input_tokens=number),
-        )  # fmt: skip
-        journal.append(ORIGIN, event)
-
-
-class Place:
-    """A spool folder and a SQLite file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "usage.db"
-        self.spool_folder = folder / "spool"
-        self.journal = Journal(self.spool())
-
-    def spool(self) -> Spool:
-        return Spool(self.spool_folder)
-
-    def open(self) -> Store:
-        return open_store(parse_dsn(f"sqlite:///{self.file}"))
-
-    def shipper(self, batch_size: int = 100, journal: Journal | None = None) -> Shipper:
-        return Shipper(self.spool(), self.open, TenCents(), batch_size, journal)
-
-    def stored(self) -> list[str]:
-        with sqlite3.connect(self.file) as connection:
-            found = [row[0] for row in connection.execute("SELECT response_id FROM events ORDER BY started_at")]
-        connection.close()
-        return found
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    place = Place(tmp_path)
-    yield place
-    place.journal.close()
-
-
-def ids(count: int, first: int = 0) -> list[str]:
-    return [f"r-{number}" for number in range(first, first + count)]
+from usage_tracker.shipper import Shipper
+from usage_tracker.stores import Store
 
 
 def drain(shipper: Shipper) -> None:
@@ -237,66 +178,3 @@ def test_events_kept_in_memory_are_shipped_too(place: Place, monkeypatch: pytest
     drain(place.shipper(journal=place.journal))
     assert place.stored() == ids(20)
     assert place.journal.drained()
-
-
-def shipping(place: Place) -> Shipping:
-    return Shipping(place.shipper(journal=place.journal), place.journal, batch_seconds=1.0)
-
-
-def wait_until(condition: object, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]  # any callable
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
-
-
-def test_a_young_processs_first_events_are_stored_at_once(place: Place) -> None:
-    thread = shipping(place)
-    append(place.journal, 1)
-    thread.start()
-    wait_until(place.journal.drained)
-    assert thread.stop(time.monotonic() + 5)
-
-
-def test_stopping_ships_what_is_left(place: Place) -> None:
-    thread = shipping(place)
-    thread.start()
-    append(place.journal, 500)
-    assert thread.stop(time.monotonic() + 5)
-    assert len(place.stored()) == 500
-
-
-def test_a_follower_takes_over_when_the_leader_is_gone(place: Place) -> None:
-    leader = place.spool()
-    assert leader.lead()
-    thread = shipping(place)
-    thread.start()
-    append(place.journal, 5)
-    time.sleep(0.2)
-    assert not place.file.exists()
-    leader.resign()
-    wait_until(place.journal.drained)
-    assert thread.stop(time.monotonic() + 5)
-
-
-def test_stopping_is_bounded_while_the_store_hangs(place: Place) -> None:
-    hung = threading.Event()
-
-    class Hangs:
-        def __getattr__(self, name: str) -> object:
-            hung.wait(30)
-            raise StoreUnavailable("away")
-
-    thread = Shipping(
-        Shipper(place.spool(), Hangs, TenCents(), 100, place.journal),  # type: ignore[arg-type]  # by duck type
-        place.journal,
-        1.0,
-    )
-    append(place.journal, 5)
-    thread.start()
-    time.sleep(0.1)
-    started = time.monotonic()
-    assert not thread.stop(started + 0.3)
-    assert time.monotonic() - started < 1.0
-    hung.set()
-    assert place.journal.pending() == 5

@@ -136,7 +136,7 @@ def test_a_stream_closed_early_is_recorded_then_and_not_when_it_is_dropped(captu
 
 def test_a_stream_cut_in_the_middle_is_an_error(capturing: Capturing) -> None:
     capturing.provider.cut_next(after=2)
-    with pytest.raises(Exception, match="incomplete|[Cc]onnection") as raised:  # of the SDK, before 3.0 of httpx
+    with pytest.raises(Exception, match=r"incomplete|[Cc]onnection") as raised:  # of the SDK, before 3.0 of httpx
         list(stream(capturing))
     event = capturing.one()
     assert (event.status, event.error_type) == ("error", raised.type.__name__)

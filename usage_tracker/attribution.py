@@ -6,7 +6,7 @@ from contextvars import ContextVar, Token
 from functools import wraps
 from typing import Any, Literal, NamedTuple, TypeVar
 
-MAX_TAG_LENGTH = 256
+MAX_LENGTH = 256
 MAX_TAGS = 64
 
 AnyFunction = TypeVar("AnyFunction", bound=Any)
@@ -38,10 +38,18 @@ def merge_tags(*groups: Iterable[str]) -> tuple[str, ...]:
 
 
 def clean_tags(tags: Iterable[object]) -> tuple[str, ...]:
-    """Tags as stripped, non-empty strings of at most MAX_TAG_LENGTH characters; a single string counts as one tag."""
+    """Tags as stripped, non-empty strings of at most MAX_LENGTH characters; a single string counts as one tag."""
     if isinstance(tags, str):
         tags = (tags,)
-    return merge_tags(text for tag in tags if (text := str(tag).strip()[:MAX_TAG_LENGTH]))
+    return merge_tags(text for tag in tags if (text := clean(tag)))
+
+
+def clean(value: object) -> str | None:
+    """A name as text that every store takes: stripped, cut, without what is no character."""
+    if value is None:
+        return None
+    text = str(value).encode("utf-8", "replace").decode().replace("\0", "").strip()
+    return text[:MAX_LENGTH] or None
 
 
 NOBODY = Attribution()
@@ -70,10 +78,7 @@ class attribute(ContextDecorator):  # noqa: N801  a verb, for it reads `with att
         session: str | None = None,
         tags: Iterable[str] = (),
     ) -> None:
-        project, team, user, session = (
-            None if value is None else str(value) for value in (project, team, user, session)
-        )
-        self._said = Attribution(project, team, user, session, clean_tags(tags))
+        self._said = Attribution(clean(project), clean(team), clean(user), clean(session), clean_tags(tags))
         self._tokens: list[Token[Attribution]] = []
 
     def __enter__(self) -> Attribution:

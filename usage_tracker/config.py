@@ -179,8 +179,9 @@ class Said:
     def text(self, name: str) -> str | None:
         value = self._arguments.get(name)
         if value is None:
-            return self.environ.get(f"TRACKER_{name.upper()}") or None
-        return value if isinstance(value, str) else str(value)
+            value = self.environ.get(f"TRACKER_{name.upper()}", "")
+        # an environment may hold bytes that are no text
+        return str(value).encode("utf-8", "replace").decode() or None
 
     def number(self, name: str, default: float, least: float) -> float:
         text = self.text(name)

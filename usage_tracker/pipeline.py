@@ -22,7 +22,8 @@ from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.segment import ANY_STORE
 from usage_tracker.patching import ChokePoint
-from usage_tracker.shipper import Shipper, Shipping
+from usage_tracker.shipper import Shipper
+from usage_tracker.shipping import Shipping
 
 if TYPE_CHECKING:
     from usage_tracker.pricing import Pricer

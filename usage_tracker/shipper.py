@@ -1,4 +1,4 @@
-"""The loop that moves events from journal to store: read, price, batch, store, confirm, delete.
+"""What moves events from journal to store, a batch at a time: read, price, store, confirm, delete.
 
 One process of each spool folder leads and ships the segments of all; a follower only watches over its own events and
 stands by. Exactly-once is the store's ledger: a position that is confirmed in the store is never read again, and what
@@ -6,8 +6,6 @@ we noted elsewhere (the counters in a segment's header) is only a hint for `flus
 """
 
 import logging
-import random
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,22 +15,16 @@ from usage_tracker.errors import EventsRefused, StoreError
 from usage_tracker.event import Batch, Cost, Origin, PricedEvent, Stretch, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal, Recorded, Spool
+from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.journal import MemoryFile
 from usage_tracker.journal.segment import Read
-from usage_tracker.journal.spool import SharedFile
 from usage_tracker.stores import Store
 
 logger = logging.getLogger("usage_tracker")
 
-YOUNG_SECONDS = 5.0
-"""A process is young while its first events should be seen at once."""
-YOUNG_PAUSE = 0.05
-STAND_BY_SECONDS = 1.0
-LONGEST_BACK_OFF = 30.0
 COMPACT_SECONDS = 10.0
 COMPACTING_SECONDS = 1.0
 """The longest that compacting holds up shipping."""
-QUIET_SECONDS = 60.0
 
 
 class Prices(Protocol):
@@ -223,113 +215,3 @@ class Shipper:
 
 INHERITED: list[Store | None] = []
 """Connections of a parent process. Closing one, as its destructor would, ends the parent's session."""
-
-
-class Shipping:
-    """The background thread of a process: leads and ships, or follows and stands by."""
-
-    def __init__(self, shipper: Shipper, journal: Journal, batch_seconds: float) -> None:
-        self.shipper = shipper
-        self._journal = journal
-        self._batch_seconds = batch_seconds
-        self._wake = threading.Event()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._young_until = 0.0
-        self._failures = 0
-        self._retry_at = 0.0
-        self._quiet_until = 0.0
-
-    def start(self) -> None:
-        """Start the thread, once. Raises RuntimeError at interpreter shutdown, when no thread can start any more."""
-        if self._thread is None:
-            self._young_until = time.monotonic() + YOUNG_SECONDS
-            self._thread = threading.Thread(target=self._run, name="usage_tracker shipper", daemon=True)
-            self._thread.start()
-
-    def wake(self) -> None:
-        """Ship now: this process's thread, or the leader elsewhere."""
-        self._wake.set()
-        self.shipper.spool.ring()
-
-    def stop(self, deadline: float) -> bool:
-        """Ship what is left until `deadline` (monotonic); whether the thread has ended."""
-        if self._thread is None:
-            return True
-        self._deadline = deadline
-        self._stop.set()
-        self.wake()
-        self._thread.join(max(0.0, deadline - time.monotonic()))
-        return not self._thread.is_alive()
-
-    _deadline = 0.0
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            with guarded("ship"):
-                self._round()
-        with guarded("last shipment"):
-            self._last_rounds()
-        with guarded("stop shipping"):
-            self.shipper.close()
-
-    def _round(self) -> None:
-        pause = YOUNG_PAUSE if time.monotonic() < self._young_until else self._batch_seconds
-        if self.shipper.spool.lead():
-            if self._ship():
-                return
-            if not self.shipper.spool.listen(pause):
-                self._wake.wait(pause)
-        else:
-            if pause == YOUNG_PAUSE and not self._journal.drained():
-                self.shipper.spool.ring()
-            self._wake.wait(min(pause, STAND_BY_SECONDS))
-        self._wake.clear()
-
-    def _last_rounds(self) -> None:
-        """What is there when the process ends, and, for a follower, the moment that the leader needs to fetch it."""
-        while not self._journal.drained() and time.monotonic() < self._deadline and self._failures == 0:
-            if self.shipper.spool.lead():
-                self._ship()
-            else:
-                leader = self.shipper.spool.leader()
-                if leader and leader[1] != "leading":
-                    return
-                self.shipper.spool.ring()
-                time.sleep(0.01)
-        if self.shipper.spool.lead():
-            self._ship()  # deletes what has ended and is stored
-
-    def _ship(self) -> bool:
-        """Ship one batch, unless the store needs a rest; whether more is waiting."""
-        if time.monotonic() < self._retry_at:
-            return False
-        try:
-            more = self.shipper.step()
-        except StoreError as error:
-            self._rest(error)
-            return False
-        if self._failures:
-            self._failures = 0
-            self.shipper.last_error = None
-            self.shipper.spool.say("leading")
-            logger.warning("the store is back; events are shipped again")
-        return more
-
-    def _rest(self, error: StoreError) -> None:
-        """Back off with jitter, say so at most once a minute, and tell followers not to wait for us."""
-        self._failures += 1
-        delay = min(LONGEST_BACK_OFF, 0.25 * 2 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311  jitter
-        now = time.monotonic()
-        self._retry_at = now + delay
-        self.shipper.last_error = str(error)
-        self.shipper.spool.say("waiting")
-        if now >= self._quiet_until:
-            self._quiet_until = now + QUIET_SECONDS
-            logger.warning("events wait in the journal: %s", error)
-
-    def forget(self) -> None:
-        """In a forked child: there is no thread here, and nothing of the parent's is ours."""
-        self.shipper.forget()
-        self.shipper.spool.forget()
-        self.__dict__.update(Shipping(self.shipper, self._journal, self._batch_seconds).__dict__)

@@ -13,7 +13,7 @@ from usage_tracker.providers.answer import Answer, Request
 from usage_tracker.providers.hosts import provider_of
 
 if TYPE_CHECKING:
-    from usage_tracker.capture.streams import Tail
+    from usage_tracker.capture.bodies import Tail
 
 
 class Client(NamedTuple):
@@ -181,6 +181,8 @@ class Call:
                 status = "ok"
             if status == "ok" and answer.error_type is not None:
                 status, error_type = "error", answer.error_type
+            if status in ("error", "cancelled"):
+                answer.error_type = error_type  # what was asked for was not delivered, and so is not counted
             said = self.attribution
             if request.user or request.tags or request.session or request.project or request.team:
                 asked = Attribution(

@@ -13,14 +13,15 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from usage_tracker.attribution import inside
+from usage_tracker.capture.bodies import observe_json
 from usage_tracker.capture.call import Call, Client, Recorder
-from usage_tracker.capture.streams import observe_body, observe_json, observe_stream
+from usage_tracker.capture.responses import observe_body
+from usage_tracker.capture.streams import observe_stream
 from usage_tracker.guard import guarded
 from usage_tracker.providers.answer import fields_of
 
 Wrapper = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
 
-RAW_RESPONSE = "X-Stainless-Raw-Response"
 guard_begin, guard_answer = guarded("begin call"), guarded("read answer")
 
 

@@ -10,7 +10,8 @@ from usage_tracker.cli.output import say
 from usage_tracker.config import load_settings
 from usage_tracker.errors import StoreError, UsageTrackerError
 from usage_tracker.pipeline import make_shipper
-from usage_tracker.shipper import LONGEST_BACK_OFF, Shipper
+from usage_tracker.shipper import Shipper
+from usage_tracker.shipping import LONGEST_BACK_OFF
 
 
 @click.command(

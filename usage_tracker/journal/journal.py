@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 from usage_tracker.event import Origin, UsageEvent
+from usage_tracker.journal.files import OwnFile
 from usage_tracker.journal.segment import LARGEST_PAYLOAD, Header, Segment, SegmentReader, encode
-from usage_tracker.journal.spool import FIRST_SEGMENT, LARGEST_SEGMENT, OwnFile, Spool, SpoolFull, SpoolUnusable
+from usage_tracker.journal.spool import FIRST_SEGMENT, LARGEST_SEGMENT, Spool, SpoolFull, SpoolUnusable
 
 logger = logging.getLogger("usage_tracker")
 

@@ -1,0 +1,131 @@
+"""Bodies of answers that the app reads itself, and what they say of usage on their way."""
+
+import msgspec
+
+from usage_tracker.capture.call import Call
+from usage_tracker.guard import guarded
+
+BODY_MAX = 64 << 20
+"""A JSON body beyond this is not kept for reading."""
+
+guard_event = guarded("event")
+decode = msgspec.json.Decoder().decode
+
+
+class Body:
+    """A body that the app reads piece by piece; this kind says nothing about usage, such as audio."""
+
+    ends_call = True
+    """Whether the call has ended when the body has."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.reading = False
+
+    def feed(self, piece: bytes) -> bytes:
+        """Take a piece; what the app gets of it."""
+        return piece
+
+    def end(self) -> bytes:
+        """The body is complete; what the app still gets."""
+        return b""
+
+
+class JsonBody(Body):
+    """A JSON answer, read once it is complete."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self._pieces = bytearray()
+
+    def feed(self, piece: bytes) -> bytes:
+        if len(self._pieces) <= BODY_MAX:
+            self._pieces += piece
+        return piece
+
+    def end(self) -> bytes:
+        with guarded("body"):
+            observe_json(self.call, bytes(self._pieces))
+        return b""
+
+
+class EventStream(Body):
+    """Server-sent events. Where we asked for usage, the event that carries only that is taken out; the rest of such a
+    stream reaches the app event by event."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self._rest = b""
+        self._filtering = call.injected
+
+    def feed(self, piece: bytes) -> bytes:
+        *events, self._rest = split_events(self._rest + piece)
+        shown = [event for event in events if self._shown(event)]
+        return b"".join(shown) if self._filtering else piece
+
+    def end(self) -> bytes:
+        rest, self._rest = self._rest, b""
+        shown = self._shown(rest)
+        return rest if shown and self._filtering else b""
+
+    def _shown(self, event: bytes) -> bool:
+        """Whether the app gets to see this event."""
+        said = said_by(event)
+        shown = True
+        if said == b"[DONE]":
+            self.call.finish()  # parsers stop here, before the body's end
+        elif said.startswith(b"{"):
+            with guard_event:
+                shown = self.call.observe(decode_object(said))
+        return shown
+
+
+class Tail(Body):
+    """The last bytes of a stream that the SDK parses. Where an event says that the stream failed, the SDK raises its
+    error and drops the rest of that event, the usage up to there included."""
+
+    ends_call = False
+    LENGTH = 1 << 14
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self._bytes = b""
+
+    def feed(self, piece: bytes) -> bytes:
+        self._bytes = (self._bytes + piece)[-self.LENGTH :] if len(piece) < self.LENGTH else piece[-self.LENGTH :]
+        return piece
+
+    def observe_failure(self) -> None:
+        """Take what the failing event says."""
+        for event in split_events(self._bytes):
+            said = said_by(event)
+            if b'"error"' in said:
+                self.call.observe(decode_object(said))
+
+
+def said_by(event: bytes) -> bytes:
+    """The data of a server-sent event."""
+    return b"".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
+
+
+def split_events(text: bytes) -> list[bytes]:
+    """Server-sent events with the blank lines that end them; last what has no end yet."""
+    pieces, start = [], 0
+    blank = b"\r\n\r\n" if b"\r\n\r\n" in text else b"\n\n"
+    while (at := text.find(blank, start)) != -1:
+        pieces.append(text[start : at + len(blank)])
+        start = at + len(blank)
+    return [*pieces, text[start:]]
+
+
+def decode_object(text: bytes) -> dict[str, object]:
+    """A JSON object; empty for anything else, such as a body that was cut."""
+    try:
+        value = decode(text)
+    except msgspec.DecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def observe_json(call: Call, text: bytes) -> None:
+    call.observe(decode_object(text))

@@ -1,0 +1,153 @@
+"""HTTP responses, watched while the app reads them: when they are closed, and what passes through."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from usage_tracker.capture.bodies import Body, EventStream, JsonBody
+from usage_tracker.capture.call import Call
+from usage_tracker.capture.pulling import Pulling
+from usage_tracker.guard import guarded
+
+guard_piece = guarded("piece of a body")
+
+
+def observe_body(response: Any, call: Call) -> None:
+    """Watch an HTTP response whose body the app reads itself, as bytes, text, lines, JSON, or through the SDK's
+    parser."""
+    kind = response.headers.get("content-type", "")
+    if "event-stream" in kind:
+        body: Body = EventStream(call)
+    elif "json" in kind:
+        body = JsonBody(call)
+    else:
+        body = Body(call)
+    watch_response(response, call, body)
+
+
+watched: dict[type, type] = {}
+
+
+def watch_response(response: Any, call: Call, body: Body) -> None:
+    """Have an httpx response tell us when it is closed, which every way of leaving a stream early comes down to, and
+    what is read from it.
+
+    Its class is exchanged for a subclass until it is closed. An attribute on the object would be simpler and wrong: a
+    closure over the response is a cycle, and SDKs rely on reference counts to close a dropped stream.
+    """
+    kind = type(response)
+    if kind not in watched:
+        watched[kind] = watching(kind)
+    response._usage_watch = (call, body)
+    response.__class__ = watched[kind]
+
+
+def watching(kind: Any) -> type:
+    """A subclass of an httpx Response class that tells what it goes through."""
+
+    class Watched(kind):  # type: ignore[misc]  # the class is only known here
+        def close(self) -> None:
+            super().close()
+            closed(self)
+
+        async def aclose(self) -> None:
+            await super().aclose()
+            closed(self)
+
+        def iter_bytes(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
+            return tap(body_of(self), super().iter_bytes(*args, **kwargs))
+
+        def aiter_bytes(self, *args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
+            return async_tap(body_of(self), super().aiter_bytes(*args, **kwargs))
+
+        def iter_raw(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
+            return tap(raw_body_of(self), super().iter_raw(*args, **kwargs))
+
+        def aiter_raw(self, *args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
+            return async_tap(raw_body_of(self), super().aiter_raw(*args, **kwargs))
+
+        def __reduce_ex__(self, protocol: Any) -> Any:
+            unwatched(self)
+            return kind.__reduce_ex__(self, protocol)
+
+    Watched.__name__, Watched.__qualname__, Watched.__module__ = kind.__name__, kind.__qualname__, kind.__module__
+    return Watched
+
+
+def tap(body: Body | None, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces, shown to the body on their way to the app."""
+    if body is None:
+        yield from pieces
+        return
+    with Reading(body):
+        for piece in pieces:
+            if shown := fed(body, piece):
+                yield shown
+        if shown := fed(body, None):
+            yield shown
+
+
+async def async_tap(body: Body | None, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """As `tap`; a generator can't be both."""
+    if body is None:
+        async for piece in pieces:
+            yield piece
+        return
+    with Reading(body):
+        async for piece in pieces:
+            if shown := fed(body, piece):
+                yield shown
+        if shown := fed(body, None):
+            yield shown
+
+
+def fed(body: Body, piece: bytes | None) -> bytes:
+    """What the app gets for a piece, or, with None, for the end of the body."""
+    with guard_piece:
+        return body.end() if piece is None else body.feed(piece)
+    return piece or b""
+
+
+def raw_body_of(response: Any) -> Body | None:
+    """As `body_of`, for bytes that are not decoded yet: compressed ones can't be read."""
+    return None if response.headers.get("content-encoding") else body_of(response)
+
+
+def body_of(response: Any) -> Body | None:
+    """The body to feed; None where nothing is to be read or somebody further out is reading it already."""
+    watch = response.__dict__.get("_usage_watch")
+    body: Body | None = watch[1] if watch else None
+    return None if body is None or body.reading else body
+
+
+def unwatched(response: Any) -> tuple[Call, Body]:
+    """Give a response its own class back; what watched it."""
+    state: tuple[Call, Body] = response.__dict__.pop("_usage_watch")
+    response.__class__ = type(response).__mro__[1]
+    return state
+
+
+def closed(response: Any) -> None:
+    """A response was closed: by whoever reads it, who decides how the call ended, or by the app that left early."""
+    with guarded("close stream"):
+        if "_usage_watch" in response.__dict__:
+            call, body = unwatched(response)
+            if not call.pulling and not (body.reading and body.ends_call):
+                call.finish("abandoned")
+
+
+class Reading(Pulling):
+    """Around the reading of a body."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: Body) -> None:
+        super().__init__(body.call, ends_stream=True)
+        self._body = body
+
+    def __enter__(self) -> None:
+        self._body.reading = True
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        self._body.reading = False
+        if self._body.ends_call:
+            super().__exit__(kind, error, traceback)
