@@ -38,9 +38,9 @@ def guarded_errors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     """What the guard swallowed during the test, in any thread. It fails the test, unless it is expected."""
     swallowed: list[Exception] = []
 
-    def keep(place: guard.Guard, error: Exception) -> None:
+    def keep(where: guard.Guard, error: Exception) -> None:
         swallowed.append(error)
-        guard.count(place, error)
+        guard.count(where, error)
 
     monkeypatch.setattr(guard, "report", keep)
     yield swallowed
