@@ -1,11 +1,13 @@
 """`usage-tracker demo`: what usage_tracker does, shown on real calls of a real SDK."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 
 import click
 
@@ -41,15 +43,16 @@ def demo(folder: Path | None) -> None:
         make_calls(provider, dsn, folder / "spool")
         for by in ("model", "project"):
             show_report(dsn, by)
+    command = how_called()
     say(
         f"""
 Go on with:
-    usage-tracker report --dsn {dsn} --by team,operation
-    usage-tracker events --dsn {dsn} --limit 5
-    usage-tracker report --help
+    {command} report --dsn {dsn} --by team,operation
+    {command} events --dsn {dsn} --limit 5
+    {command} report --help
 Record the calls of your own program, into a store of its own:
-    usage-tracker run -- python app.py
-    usage-tracker report"""
+    {command} run -- python app.py
+    {command} report"""
     )
 
 
@@ -69,6 +72,15 @@ def make_calls(provider: StandIn, dsn: str, spool: Path) -> None:
     if not arrived:
         raise click.ClickException(f"{counts.pending} of {counts.captured} events did not reach {dsn}")
     say(f"{counts.captured:4} calls captured, {counts.stored} stored")
+
+
+def how_called() -> str:
+    """What to type to get here again: the whole path, where the virtual environment is not active."""
+    script = Path(sys.argv[0])
+    if script.name == "__main__.py":
+        return "python -m usage_tracker"
+    found = which("usage-tracker")
+    return str(script) if found is None or not script.exists() or not script.samefile(found) else "usage-tracker"
 
 
 def show_report(dsn: str, by: str) -> None:
