@@ -30,6 +30,10 @@ class PostgresSchema:
     @contextmanager
     def locked(self) -> Iterator[None]:
         with self._connections.transaction(statement_seconds=MIGRATE_SECONDS, seconds=MIGRATE_SECONDS) as cursor:
+            # where the server can (14 and newer), it ends a long migration whose process was killed, and lets go of the lock
+            cursor.execute(
+                "SELECT set_config(name, '1s', true) FROM pg_settings WHERE name = 'client_connection_check_interval'"
+            )
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATE_LOCK])
             # CREATE SCHEMA IF NOT EXISTS wants the privilege even where the schema exists
             cursor.execute("SELECT to_regnamespace('usage_tracker') IS NULL")

@@ -40,8 +40,9 @@ class SqliteFile:
         self._identity: tuple[int, int] | None = None
         self._pid = os.getpid()
         self.lost = 0
-        """How often the file was closed. The next one of that name may be another: ours was deleted, or a backup put in its
-        place."""
+        """How often the file was closed. What was learned of it may not hold in the next one of that name."""
+        self.replaced = False
+        """Whether the file is not the one that was open before: that was deleted, or another put in its place."""
 
     @contextmanager
     def request(self) -> Iterator[sqlite3.Connection]:
@@ -87,7 +88,8 @@ class SqliteFile:
                 self._dsn.text, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             prepare(self._connection)
-            self._identity = identity(self._dsn.text)
+            before, self._identity = self._identity, identity(self._dsn.text)
+            self.replaced |= before is not None and before != self._identity
         return self._connection
 
     def _leave_parent(self) -> None:

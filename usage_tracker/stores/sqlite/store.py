@@ -82,12 +82,14 @@ class SqliteStore:
         return bool(unknown)
 
     def _meet_file(self) -> None:
-        """Where the file was closed meanwhile, another may be in its place, even an empty one: ours was deleted."""
+        """Who deletes the file of a running app means it: go on in a new one, rather than wait for a migration."""
         with self._file.request():
             pass
         if self._keys_of != self._file.lost:
-            self.migrate()
             self._keys, self._keys_of = Keys(PRICE), self._file.lost
+        if self._file.replaced:
+            self.migrate()
+            self._file.replaced = False
 
 
 def move(connection: sqlite3.Connection, stretch: Stretch) -> bool:

@@ -1,0 +1,213 @@
+"""A schema is built in numbered steps, by whoever comes first, whatever happens in between."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from made_events import made_event, store_events
+from postgres_server import Databases
+from racing import race
+
+from usage_tracker.config import parse_dsn
+from usage_tracker.errors import SchemaError
+from usage_tracker.stores import Store, migrations, open_store
+from usage_tracker.stores.migrations import Migration
+
+MIGRATE = """
+from usage_tracker.config import parse_dsn
+from usage_tracker.stores import open_store
+from made_events import made_event, store_events
+
+def work(number, dsn):
+    store = open_store(parse_dsn(dsn))
+    print(*store.migrate())
+    store_events(store, [made_event(user_id=f"user-{number % 7}")])
+    store.close()
+"""
+
+INTERRUPTED = """
+import sys; sys.path[:0] = {path!r}
+from usage_tracker.config import parse_dsn
+from usage_tracker.stores import migrations, open_store
+from usage_tracker.stores.migrations import Migration
+
+known = migrations.migrations
+migrations.migrations = lambda dialect: (*known(dialect), Migration(2, "0002_half", {sql!r}))
+store = open_store(parse_dsn({dsn!r}))
+if len(sys.argv) > 1:
+    print("migrating", flush=True)
+print(store.migrate())
+"""
+
+
+@pytest.fixture(params=["postgres", "sqlite"])
+def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A store with nothing in it."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("empty_postgres_dsn"))
+    return f"sqlite:///{tmp_path}/deep/down/usage.db"
+
+
+@pytest.fixture
+def store(dsn: str) -> Iterator[Store]:
+    opened = open_store(parse_dsn(dsn))
+    yield opened
+    opened.close()
+
+
+def tables(store: Store) -> set[object]:
+    if store.dialect.name == "sqlite":
+        return {name for (name,) in store.select("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")}
+    named = "SELECT relname::text FROM pg_class WHERE relnamespace = 'usage_tracker'::regnamespace AND relkind IN ('r', 'p', 'v')"
+    return {name for (name,) in store.select(named)}
+
+
+KNOWN = {dialect: migrations.migrations(dialect) for dialect in ("postgres", "sqlite")}
+
+
+def with_more(monkeypatch: pytest.MonkeyPatch, *more: Migration) -> None:
+    monkeypatch.setattr(migrations, "migrations", lambda dialect: (*KNOWN[dialect], *more))
+
+
+def test_the_first_start_builds_the_schema_and_the_next_finds_nothing_to_do(store: Store) -> None:
+    assert store.migrate() == ["0001_events_and_rollups"]
+    assert store.migrate() == []
+    found = list(store.select(f"SELECT number, name FROM {store.dialect.prefix}schema_migration"))
+    assert found == [(1, "0001_events_and_rollups")]
+
+
+def test_both_stores_have_the_same_tables_and_columns(empty_postgres_dsn: str) -> None:
+    sqlite, postgres = open_store(parse_dsn("sqlite:///:memory:")), open_store(parse_dsn(empty_postgres_dsn))
+    sqlite.migrate()
+    postgres.migrate()
+    only_postgres = {name for name in tables(postgres) if str(name).startswith(("delta_", "usage_event_"))} | {"usage_shape"}
+    assert tables(postgres) - only_postgres == tables(sqlite)
+    # how Postgres keeps JSON: templates and figures
+    templates = {"lines", "shape_key", "figures", "cost_counts"}
+    for name in tables(sqlite):
+        in_postgres = {
+            column
+            for (column,) in postgres.select(
+                "SELECT attname::text FROM pg_attribute WHERE attrelid = ('usage_tracker.' || %s)::regclass AND attnum > 0",
+                [name],
+            )
+        }
+        in_sqlite = {column for (column,) in sqlite.select("SELECT name FROM pragma_table_info(?)", [name])}
+        if name == "usage_event":
+            in_sqlite -= {"usage", "cost_parts"}
+        assert in_postgres - templates == in_sqlite, name
+    sqlite.close()
+    postgres.close()
+
+
+@pytest.mark.timeout(120)
+def test_fifty_processes_may_start_at_once_on_an_empty_store(dsn: str, store: Store) -> None:
+    lines = race(MIGRATE, dsn, 50)
+    assert sorted(lines) == [""] * 49 + ["0001_events_and_rollups"]
+    assert list(store.select(f"SELECT count(*) FROM {store.dialect.prefix}events")) == [(50,)]
+    assert list(store.select(f"SELECT count(*) FROM {store.dialect.prefix}usage_user")) == [(8,)]
+
+
+def test_a_migration_that_fails_leaves_whole_ones_behind(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = f"CREATE TABLE {store.dialect.prefix}half (a integer);\n"
+    with_more(monkeypatch, Migration(2, "0002_half", f"{half}SELECT b FROM {store.dialect.prefix}half;\n"))
+    with pytest.raises(SchemaError):
+        store.migrate()
+    assert "half" not in tables(store)
+    store_events(store, [made_event()])
+    more = f"CREATE TABLE {store.dialect.prefix}more (a integer);\n"
+    with_more(monkeypatch, Migration(2, "0002_half", half), Migration(3, "0003_more", more))
+    assert store.migrate() == ["0002_half", "0003_more"]
+    assert tables(store) >= {"half", "more"}
+
+
+@pytest.mark.timeout(120)
+def test_a_migration_that_is_killed_is_completed_by_the_next_start(dsn: str, store: Store) -> None:
+    slow = {
+        "postgres": "CREATE TABLE usage_tracker.half (a integer);\nSELECT pg_sleep({seconds});\n",
+        "sqlite": "CREATE TABLE half (a integer);\nWITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+        "WHERE i < {seconds} * 10000000) SELECT count(*) FROM n;\n",
+    }[store.dialect.name]
+    path = [str(Path(__file__).parent.parent)]
+
+    def program(seconds: int) -> list[str]:
+        return [sys.executable, "-c", INTERRUPTED.format(path=path, dsn=dsn, sql=slow.format(seconds=seconds))]
+
+    with subprocess.Popen([*program(60), "say"], stdout=subprocess.PIPE, text=True) as interrupted:
+        assert interrupted.stdout is not None
+        interrupted.stdout.readline()
+        time.sleep(1)
+        interrupted.send_signal(signal.SIGKILL)
+    assert interrupted.returncode == -signal.SIGKILL
+    completed = subprocess.run(program(0), capture_output=True, text=True, timeout=100, check=False)
+    assert (completed.stdout, completed.stderr) == ("['0002_half']\n", "")
+    assert "half" in tables(store)
+
+
+def test_a_schema_that_is_newer_says_what_to_upgrade(store: Store) -> None:
+    store.migrate()
+    run(store, f"INSERT INTO {store.dialect.prefix}schema_migration (number, name) VALUES (99, '0099_from_the_future')")
+    with pytest.raises(SchemaError, match=r"newer \(migration 99\).*upgrade usage_tracker"):
+        store.migrate()
+
+
+def run(store: Store, statement: str) -> None:
+    if store.dialect.name == "sqlite":
+        with vars(store)["_file"].transaction() as connection:
+            connection.execute(statement)
+        return
+    with vars(store)["_connections"].transaction() as cursor:
+        cursor.execute(statement)
+
+
+def test_without_a_schema_the_error_names_the_command(store: Store) -> None:
+    with pytest.raises(SchemaError, match="usage-tracker migrate"):
+        store.positions([uuid4()])
+    with pytest.raises(SchemaError, match="usage-tracker migrate"):
+        store_events(store, [made_event()])
+
+
+def test_a_role_that_may_not_build_the_schema_is_told_who_may(
+    postgres_databases: Databases, empty_postgres_dsn: str
+) -> None:
+    role = f"guest_{uuid4().hex[:8]}"
+    postgres_databases.run(f"CREATE ROLE {role} LOGIN")
+    database = empty_postgres_dsn.rpartition("dbname=")[2].split()[0]
+    store = open_store(parse_dsn(postgres_databases.dsn(database, user=role)))
+    with pytest.raises(SchemaError, match="run `usage-tracker migrate` as the schema's owner"):
+        store.migrate()
+    owner = open_store(parse_dsn(empty_postgres_dsn))
+    owner.migrate()
+    with pytest.raises(SchemaError, match="grant"):
+        store.migrate()
+    store.close()
+    owner.close()
+    postgres_databases.run(f"DROP ROLE {role}")
+
+
+def test_an_owner_who_may_not_create_schemas_uses_the_one_that_was_made_for_it(
+    postgres_databases: Databases, empty_postgres_dsn: str
+) -> None:
+    role = f"owner_{uuid4().hex[:8]}"
+    database = empty_postgres_dsn.rpartition("dbname=")[2].split()[0]
+    postgres_databases.run(f"CREATE ROLE {role} LOGIN")
+    postgres_databases.run(f"CREATE SCHEMA usage_tracker AUTHORIZATION {role}", database)
+    store = open_store(parse_dsn(postgres_databases.dsn(database, user=role)))
+    assert store.migrate() == ["0001_events_and_rollups"]
+    store_events(store, [made_event()])
+    store.close()
+    postgres_databases.run(f"DROP OWNED BY {role}", database)
+    postgres_databases.run(f"DROP ROLE {role}")
+
+
+def test_the_folder_of_a_new_file_is_its_users_own(tmp_path: Path) -> None:
+    store = open_store(parse_dsn(f"sqlite:///{tmp_path}/new/usage.db"))
+    store.migrate()
+    store.close()
+    assert os.stat(tmp_path / "new").st_mode & 0o777 == 0o700

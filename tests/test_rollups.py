@@ -1,0 +1,220 @@
+"""What the rollups hold is what the events add up to, in every store, before and after deltas are folded."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from math import ceil, log
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_events import NOON, made_event, random_event, random_events, store_events
+
+from usage_tracker.config import parse_dsn
+from usage_tracker.event import Batch, PricedEvent, Stretch
+from usage_tracker.stores import Store, open_store
+from usage_tracker.stores.rollups import MEASURES, latency_bucket
+
+TABLES = (
+    "usage_event", "rollup_hour", "rollup_day", "rollup_day_user", "rollup_day_tag", "rollup_day_latency", "delta_hour",
+    "delta_day_user", "delta_day_tag", "delta_day_latency",
+)  # fmt: skip
+
+KIND = ("provider", "sdk", "operation", "request_model", "model", "service_tier", "streamed", "base_host")
+OWNER = ("app", "project", "team", "api_key")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Row = tuple[Any, ...]
+
+
+@pytest.fixture
+def sqlite() -> Iterator[Store]:
+    store = open_store(parse_dsn("sqlite:///:memory:"))
+    store.migrate()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def postgres(postgres_dsn: str) -> Iterator[Store]:
+    store = open_store(parse_dsn(postgres_dsn))
+    yield store
+    store.close()
+
+
+def started(priced: PricedEvent) -> datetime:
+    return EPOCH + timedelta(microseconds=priced.event.started_at // 1000)
+
+
+def hour(priced: PricedEvent) -> datetime:
+    return started(priced).replace(minute=0, second=0, microsecond=0)
+
+
+def day(priced: PricedEvent) -> datetime:
+    return hour(priced).replace(hour=0)
+
+
+def group_of(priced: PricedEvent) -> Row:
+    both = {name: getattr(part, name) for part in (priced.event, priced.origin) for name in part.__struct_fields__}
+    return (*(both[name] for name in (*KIND, *OWNER)), priced.event.status)
+
+
+def expected(events: list[PricedEvent], keys: Callable[[PricedEvent], list[Row]]) -> dict[Row, dict[str, Any]]:
+    """The sums, added up one by one in the plainest way."""
+    found: dict[Row, dict[str, Any]] = defaultdict(lambda: dict.fromkeys(MEASURES, 0))
+    for priced in events:
+        event, usage = priced.event, priced.event.usage
+        for key in keys(priced):
+            sums = found[key]
+            sums["calls"] += 1
+            sums["errors"] += event.status == "error"
+            sums["counted"] += usage.input_tokens is not None or usage.output_tokens is not None
+            sums["estimated"] += usage.estimated
+            sums["priced"] += priced.cost.amount is not None
+            sums["unpriced"] += "unpriced" in priced.cost.flags
+            for name in MEASURES[6:11]:
+                sums[name] += getattr(usage, name) or 0
+            sums["cost"] += priced.cost.amount or 0
+            sums["reported"] += event.reported_cost is not None
+            sums["reported_cost"] += Decimal(event.reported_cost or 0)
+            sums["duration_ms"] += event.duration_ms
+            sums["ttft_calls"] += event.ttft_ms is not None
+            sums["ttft_ms"] += event.ttft_ms or 0
+    return found
+
+
+def stored(store: Store, view: str, more: str = "", join: str = "") -> dict[Row, dict[str, Any]]:
+    prefix = store.dialect.prefix
+    names = ", ".join(("bucket_at", *KIND, *OWNER, "status", *([more] if more else [])))
+    sums = ", ".join(f"sum({name})" for name in MEASURES)
+    sql = (
+        f"SELECT {names}, {sums} FROM {prefix}{view} JOIN {prefix}usage_kind USING (kind_key) "
+        f"JOIN {prefix}usage_owner USING (owner_key) {join.format(prefix=prefix)} GROUP BY {names}"
+    )
+    found = {}
+    for row in store.select(sql):
+        key, values = list(row[: -len(MEASURES)]), dict(zip(MEASURES, row[-len(MEASURES) :], strict=True))
+        if store.dialect.name == "sqlite":
+            key[0] = EPOCH + timedelta(seconds=key[0])  # type: ignore[arg-type]  # whole seconds
+            key[1 + KIND.index("streamed")] = bool(key[1 + KIND.index("streamed")])
+            values.update({name: Decimal(str(values[name])).scaleb(-12) for name in ("cost", "reported_cost")})
+        found[tuple(key)] = values
+    return found
+
+
+def assert_equal(found: dict[Row, dict[str, Any]], wanted: dict[Row, dict[str, Any]]) -> None:
+    assert found.keys() == wanted.keys()
+    for key, sums in wanted.items():
+        for name, value in sums.items():
+            if name in ("duration_ms", "ttft_ms"):
+                assert found[key][name] == pytest.approx(value, rel=1e-9, abs=1e-4)
+            else:
+                assert found[key][name] == value, (key, name)
+
+
+def assert_rollups_equal_events(store: Store, events: list[PricedEvent]) -> None:
+    def tags(priced: PricedEvent) -> list[str | None]:
+        return list(dict.fromkeys(priced.origin.tags)) or [None]
+
+    assert_equal(stored(store, "by_hour"), expected(events, lambda one: [(hour(one), *group_of(one))]))
+    assert_equal(stored(store, "by_day"), expected(events, lambda one: [(day(one), *group_of(one))]))
+    assert_equal(
+        stored(store, "by_day_user", "user_id", "JOIN {prefix}usage_user USING (user_key)"),
+        expected(events, lambda one: [(day(one), *group_of(one), one.origin.user_id)]),
+    )
+    assert_equal(
+        stored(store, "by_day_tag", "tag", "JOIN {prefix}usage_tag USING (tag_key)"),
+        expected(events, lambda one: [(day(one), *group_of(one), tag) for tag in tags(one)]),
+    )
+    buckets: dict[int, int] = defaultdict(int)
+    for one in events:
+        buckets[max(0, ceil(log(one.event.duration_ms) / log(1.04))) if one.event.duration_ms > 0 else 0] += 1
+    latency = f"SELECT bucket, sum(calls) FROM {store.dialect.prefix}by_day_latency GROUP BY bucket"
+    assert dict(store.select(latency)) == buckets  # type: ignore[arg-type]  # two columns
+
+
+def clear(store: Store) -> None:
+    """Forget all events, but not the dimensions, which the store remembers."""
+    if store.dialect.name == "sqlite":
+        with vars(store)["_file"].transaction() as connection:
+            for table in TABLES[:6]:
+                connection.execute(f"DELETE FROM {table}")
+        return
+    with vars(store)["_connections"].transaction() as cursor:
+        cursor.execute("; ".join(f"DELETE FROM usage_tracker.{table}" for table in TABLES))
+
+
+BATCHES = st.lists(st.tuples(st.randoms(use_true_random=False), st.integers(0, 12), st.booleans()), max_size=4)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=BATCHES)
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_rollups_are_the_sums_of_the_events(
+    request: pytest.FixtureRequest, kind: str, batches: list[tuple[Random, int, bool]]
+) -> None:
+    store: Store = request.getfixturevalue(kind)
+    clear(store)
+    events: list[PricedEvent] = []
+    for chance, number, compact in batches:
+        made = [random_event(chance) for _ in range(number)]
+        assert store.write(Batch([Stretch(uuid4(), 0, 1, number)], made))
+        events += made
+        if compact:
+            store.compact()
+    assert_rollups_equal_events(store, events)
+    store.compact()
+    assert_rollups_equal_events(store, events)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_many_events_add_up_too(request: pytest.FixtureRequest, kind: str) -> None:
+    store: Store = request.getfixturevalue(kind)
+    events = random_events(11, 3000)
+    for start in range(0, 3000, 1000):
+        store_events(store, events[start : start + 1000])
+    store.compact()
+    assert_rollups_equal_events(store, events)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_money_adds_up_to_the_last_picodollar(request: pytest.FixtureRequest, kind: str) -> None:
+    store: Store = request.getfixturevalue(kind)
+    store_events(store, [made_event(cost="0.000000000001") for _ in range(1000)] + [made_event(cost="123456.7")])
+    for _ in range(2):
+        [sums] = stored(store, "by_hour").values()
+        assert sums["cost"] == Decimal("123456.700000001")
+        store.compact()
+    [(cost,)] = store.select(f"SELECT cost FROM {store.dialect.prefix}daily")
+    assert float(str(cost)) == pytest.approx(123456.700000001, rel=1e-15)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_day_without_a_known_cost_has_none(request: pytest.FixtureRequest, kind: str) -> None:
+    store: Store = request.getfixturevalue(kind)
+    store_events(store, [made_event(cost=None, flags=["unpriced"])])
+    found = list(store.select(f"SELECT day, calls, cost, unpriced FROM {store.dialect.prefix}daily"))
+    assert [(str(day), calls, cost, unpriced) for day, calls, cost, unpriced in found] == [("2026-08-15", 1, None, 1)]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_an_event_counts_once_under_a_tag_that_it_has_twice(request: pytest.FixtureRequest, kind: str) -> None:
+    store: Store = request.getfixturevalue(kind)
+    store_events(store, [made_event(NOON, tags=("a", "b", "a", "a\0")), made_event(NOON)])
+    prefix = store.dialect.prefix
+    found = store.select(f"SELECT tag, calls, tag_key FROM {prefix}by_day_tag JOIN {prefix}usage_tag USING (tag_key)")
+    assert {tag: calls for tag, calls, _ in found} == {"a": 1, "b": 1, None: 1}
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "bucket"), [(0, 0), (-1, 0), (0.5, 0), (1, 0), (1.001, 1), (1.04, 1), (1.05, 2), (250, 141), (90_000, 291)]
+)
+def test_a_latency_bucket_is_a_power_of_four_percent(milliseconds: float, bucket: int) -> None:
+    assert latency_bucket(milliseconds) == bucket
+    if bucket:
+        assert 1.04 ** (bucket - 1) < milliseconds <= 1.04**bucket
