@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from capturing import capturing, provider  # noqa: F401  the real SDK against a local provider
+from hypothesis import HealthCheck, settings
 from postgres_server import (  # noqa: F401  the fixtures of a throw-away Postgres
     empty_postgres_dsn,
     own_postgres,
@@ -16,6 +17,10 @@ from postgres_server import (  # noqa: F401  the fixtures of a throw-away Postgr
 from spooled import place  # noqa: F401  events on their way to a store
 
 from usage_tracker import guard
+
+if "CI" not in os.environ:  # there, Hypothesis has a profile of its own, as patient as this one
+    settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("patient")
 
 FOREIGN = ("TRACKER_", "OPENAI_", "AZURE_OPENAI_", "OTEL_", "XDG_", "PG")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -11,14 +12,14 @@ from usage_tracker import guard, imports
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     (tmp_path / "somesdk").mkdir()
     (tmp_path / "somesdk" / "__init__.py").write_text("from somesdk import _client\n")
     (tmp_path / "somesdk" / "_client.py").write_text("value = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
+    yield "somesdk._client"
     for name in ("somesdk", "somesdk._client"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    return "somesdk._client"
+        sys.modules.pop(name, None)
 
 
 def test_the_hook_is_called_when_the_app_imports_the_module(package: str) -> None:
