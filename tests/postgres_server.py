@@ -32,10 +32,10 @@ LOCKED_ROLE = "locked"
 """A role that a throw-away server asks for a password; any other it lets in."""
 
 QUICK = (
-    "fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=64MB", "max_connections=200",
+    "fsync=off", "full_page_writes=off", "shared_buffers=64MB", "max_connections=200",
     "listen_addresses=127.0.0.1", "logging_collector=off", "timezone=Pacific/Auckland",
 )  # fmt: skip
-"""No care for a power cut; and a time zone in which a forgotten UTC shows."""
+"""No care for a power cut, but for a kill -9; and a time zone in which a forgotten UTC shows."""
 
 
 class Databases:
@@ -140,8 +140,7 @@ class PostgresServer(Databases):
                     return
             # after a crash, processes that outlive the first one for a moment hold its memory
             if time.monotonic() > deadline:
-                last_words = (self._folder / "log").read_text(errors="replace")[-2000:]
-                pytest.fail(f"the throw-away Postgres does not start:\n{last_words}", pytrace=False)
+                pytest.fail(f"the throw-away Postgres does not start:\n{self.log()[-2000:]}", pytrace=False)
             time.sleep(0.1)
 
     def stop(self) -> None:
@@ -159,6 +158,10 @@ class PostgresServer(Databases):
     def restart(self) -> None:
         self.stop()
         self.start()
+
+    def log(self) -> str:
+        """What the server has logged so far."""
+        return (self._folder / "log").read_text(errors="replace")
 
     def close(self) -> None:
         atexit.unregister(self.close)

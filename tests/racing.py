@@ -30,7 +30,7 @@ sys.exit(len(failed))
 
 
 def race(work: str, dsn: str, processes: int) -> list[str]:
-    """The lines that the processes print. `work` is the source of `def work(number, dsn)`; all start at the same moment."""
+    """The lines that the processes print. `work` is the source of `def work(number, dsn)`; all start at once."""
     path = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
     program = f"import sys; sys.path[:0] = {path!r}\n{work}\n" + PROGRAM.format(path=path, processes=processes, dsn=dsn)
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=110, check=False)

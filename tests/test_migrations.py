@@ -64,7 +64,10 @@ def store(dsn: str) -> Iterator[Store]:
 def tables(store: Store) -> set[object]:
     if store.dialect.name == "sqlite":
         return {name for (name,) in store.select("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")}
-    named = "SELECT relname::text FROM pg_class WHERE relnamespace = 'usage_tracker'::regnamespace AND relkind IN ('r', 'p', 'v')"
+    named = (
+        "SELECT relname::text FROM pg_class "
+        "WHERE relnamespace = 'usage_tracker'::regnamespace AND relkind IN ('r', 'p', 'v')"
+    )
     return {name for (name,) in store.select(named)}
 
 
@@ -86,7 +89,9 @@ def test_both_stores_have_the_same_tables_and_columns(empty_postgres_dsn: str) -
     sqlite, postgres = open_store(parse_dsn("sqlite:///:memory:")), open_store(parse_dsn(empty_postgres_dsn))
     sqlite.migrate()
     postgres.migrate()
-    only_postgres = {name for name in tables(postgres) if str(name).startswith(("delta_", "usage_event_"))} | {"usage_shape"}
+    only_postgres = {name for name in tables(postgres) if str(name).startswith(("delta_", "usage_event_"))} | {
+        "usage_shape"
+    }
     assert tables(postgres) - only_postgres == tables(sqlite)
     # how Postgres keeps JSON: templates and figures
     templates = {"lines", "shape_key", "figures", "cost_counts"}
@@ -94,7 +99,8 @@ def test_both_stores_have_the_same_tables_and_columns(empty_postgres_dsn: str) -
         in_postgres = {
             column
             for (column,) in postgres.select(
-                "SELECT attname::text FROM pg_attribute WHERE attrelid = ('usage_tracker.' || %s)::regclass AND attnum > 0",
+                "SELECT attname::text FROM pg_attribute "
+                "WHERE attrelid = ('usage_tracker.' || %s)::regclass AND attnum > 0",
                 [name],
             )
         }

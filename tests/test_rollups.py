@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import ceil, log
-from pathlib import Path
 from random import Random
 from typing import Any
 from uuid import uuid4
@@ -212,7 +211,8 @@ def test_an_event_counts_once_under_a_tag_that_it_has_twice(request: pytest.Fixt
 
 
 @pytest.mark.parametrize(
-    ("milliseconds", "bucket"), [(0, 0), (-1, 0), (0.5, 0), (1, 0), (1.001, 1), (1.04, 1), (1.05, 2), (250, 141), (90_000, 291)]
+    ("milliseconds", "bucket"),
+    [(0, 0), (-1, 0), (0.5, 0), (1, 0), (1.001, 1), (1.04, 1), (1.05, 2), (250, 141), (90_000, 291)],
 )
 def test_a_latency_bucket_is_a_power_of_four_percent(milliseconds: float, bucket: int) -> None:
     assert latency_bucket(milliseconds) == bucket

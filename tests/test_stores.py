@@ -44,10 +44,18 @@ def store_one(store: Store, priced: PricedEvent) -> dict[str, Any]:
 
 
 def read_events(store: Store) -> list[dict[str, Any]]:
-    rows = [dict(zip(COLUMNS, row, strict=True)) for row in store.select(f"SELECT * FROM {store.dialect.prefix}events")]
+    rows: list[dict[str, Any]] = [
+        dict(zip(COLUMNS, row, strict=True)) for row in store.select(f"SELECT * FROM {store.dialect.prefix}events")
+    ]
     if store.dialect.name == "sqlite":
         for row in rows:
-            row.update({name: json.loads(row[name]) for name in ("tags", "cost_flags", "cost_parts", "units", "usage") if row[name]})
+            row.update(
+                {
+                    name: json.loads(row[name])
+                    for name in ("tags", "cost_flags", "cost_parts", "units", "usage")
+                    if row[name]
+                }
+            )
             row["started_at"] = datetime.fromisoformat(row["started_at"])
             row.update({name: bool(row[name]) for name in ("streamed", "estimated")})
     for row in rows:
@@ -152,19 +160,33 @@ class TestEventsView:
 
     def test_what_is_unknown_is_null(self, store: Store) -> None:
         row = store_one(
-            store, made_event(cost=None, input_tokens=None, output_tokens=None, app=None, host=None, pid=None, model=None)
+            store,
+            made_event(cost=None, input_tokens=None, output_tokens=None, app=None, host=None, pid=None, model=None),
         )
         known = {
-            "event_id", "started_at", "duration_ms", "provider", "sdk", "operation", "streamed", "estimated", "cost_flags",
-            "tags", "status", "attempts",
+            "event_id", "started_at", "duration_ms", "provider", "sdk", "operation", "streamed", "estimated",
+            "cost_flags", "tags", "status", "attempts",
         }  # fmt: skip
         assert {name for name, value in row.items() if value is not None} == known
         assert row["tags"] == row["cost_flags"] == []
 
     def test_an_empty_text_is_not_null(self, store: Store) -> None:
-        names = ("app", "project", "team", "user_id", "session_id", "api_key", "host", "model", "service_tier", "response_id")
-        empty = store_one(store, made_event(**dict.fromkeys(names, "")))
-        absent = store_one(store, made_event(**dict.fromkeys(names)))
+        names = (
+            "app",
+            "project",
+            "team",
+            "user_id",
+            "session_id",
+            "api_key",
+            "host",
+            "model",
+            "service_tier",
+            "response_id",
+        )
+        nothing: dict[str, Any] = dict.fromkeys(names)
+        blank: dict[str, Any] = dict.fromkeys(names, "")
+        empty = store_one(store, made_event(**blank))
+        absent = store_one(store, made_event(**nothing))
         assert [empty[name] for name in names] == [""] * len(names)
         assert [absent[name] for name in names] == [None] * len(names)
 
@@ -230,7 +252,9 @@ class TestEventsView:
 
     def test_figures_that_are_no_numbers_poison_nothing(self, store: Store) -> None:
         nan, endless = float("nan"), float("inf")
-        priced = made_event(duration_ms=nan, ttft_ms=endless, units={"seconds": nan, "images": 1.0}, reported_cost="NaN")
+        priced = made_event(
+            duration_ms=nan, ttft_ms=endless, units={"seconds": nan, "images": 1.0}, reported_cost="NaN"
+        )
         priced.event.raw = {"a": nan, "b": -endless, "c": 1}
         lines = (CostLine("tokens", Decimal("NaN"), Decimal(1)),)
         row = store_one(store, priced._replace(cost=Cost(Decimal("NaN"), lines, "book")))
@@ -289,9 +313,7 @@ class TestJson:
         priced.event.raw = raw
         assert store_one(store, priced)["usage"] == json.loads(storable_json(raw))
 
-    def test_a_usage_object_that_never_repeats_is_kept_too(
-        self, store: Store, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_usage_object_that_never_repeats_is_kept_too(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("usage_tracker.stores.postgres.rows.TEMPLATES_AT_MOST", 8)
         events = random_events(1, 30)
         for place, priced in enumerate(events):
@@ -367,8 +389,8 @@ def nested(depth: int) -> dict[str, Any]:
 def rollup_sums(store: Store, view: str) -> dict[str, Any]:
     names = (
         "calls", "errors", "counted", "estimated", "priced", "unpriced", "input_tokens", "output_tokens",
-        "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost", "reported", "reported_cost", "duration_ms",
-        "ttft_calls", "ttft_ms",
+        "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost", "reported", "reported_cost",
+        "duration_ms", "ttft_calls", "ttft_ms",
     )  # fmt: skip
     sums = ", ".join(f"sum({name})" for name in names)
     [row] = store.select(f"SELECT {sums} FROM {store.dialect.prefix}{view}")

@@ -106,7 +106,7 @@ def json_text(value: object) -> str:
 
 
 def cost_parts(lines: tuple[CostLine, ...]) -> str:
-    """The column `cost_parts`: {unit: {"count": number, "price": "decimal"}}, a list of such for a unit with two prices."""
+    """The column `cost_parts`: {unit: {"count": number, "price": "decimal"}}, or a list of them for two prices."""
     found: dict[str, object] = {}
     for unit, count, price in lines:
         part = {"count": count if count.is_finite() else None, "price": str(price)}

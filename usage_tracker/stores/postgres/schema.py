@@ -30,7 +30,7 @@ class PostgresSchema:
     @contextmanager
     def locked(self) -> Iterator[None]:
         with self._connections.transaction(statement_seconds=MIGRATE_SECONDS, seconds=MIGRATE_SECONDS) as cursor:
-            # where the server can (14 and newer), it ends a long migration whose process was killed, and lets go of the lock
+            # a server that can (14 and newer) ends a long migration whose process was killed, and lets go of the lock
             cursor.execute(
                 "SELECT set_config(name, '1s', true) FROM pg_settings WHERE name = 'client_connection_check_interval'"
             )

@@ -79,6 +79,7 @@ class SqliteFile:
         if self._pid != os.getpid():
             self._leave_parent()
         if self._connection is not None and not self._in_memory and identity(self._dsn.text) != self._identity:
+            self.replaced = True
             self.close()
         if self._connection is None:
             if not self._in_memory:
@@ -89,7 +90,7 @@ class SqliteFile:
             )
             prepare(self._connection)
             before, self._identity = self._identity, identity(self._dsn.text)
-            self.replaced |= before is not None and before != self._identity
+            self.replaced |= before not in (None, self._identity)
         return self._connection
 
     def _leave_parent(self) -> None:

@@ -84,7 +84,8 @@ CREATE TABLE journal_offset (
 ) WITHOUT ROWID;
 
 -- Rollups. `bucket_at` is the hour's or day's start in UTC. `counted`: calls with known tokens; `priced`: calls with a
--- known cost; `unpriced`: calls that should have a cost and have none. Sums are over what is known.
+-- known cost; `unpriced`: calls that should have a cost and have none. Sums are over what is known. Key columns come first:
+-- older versions' integrity_check takes values after a key column that follows others for NULL.
 CREATE TABLE rollup_hour (
     bucket_at INTEGER NOT NULL, kind_key INTEGER NOT NULL, owner_key INTEGER NOT NULL, status TEXT NOT NULL,
     calls INTEGER NOT NULL, errors INTEGER NOT NULL, counted INTEGER NOT NULL, estimated INTEGER NOT NULL,
@@ -107,24 +108,24 @@ CREATE TABLE rollup_day (
 ) WITHOUT ROWID;
 CREATE TABLE rollup_day_user (
     bucket_at INTEGER NOT NULL, kind_key INTEGER NOT NULL, owner_key INTEGER NOT NULL, status TEXT NOT NULL,
+    user_key INTEGER NOT NULL,
     calls INTEGER NOT NULL, errors INTEGER NOT NULL, counted INTEGER NOT NULL, estimated INTEGER NOT NULL,
     priced INTEGER NOT NULL, unpriced INTEGER NOT NULL,
     input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL,
     cache_write_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
     cost INTEGER NOT NULL, reported INTEGER NOT NULL, reported_cost INTEGER NOT NULL,
     duration_ms REAL NOT NULL, ttft_calls INTEGER NOT NULL, ttft_ms REAL NOT NULL,
-    user_key INTEGER NOT NULL,
     PRIMARY KEY (bucket_at, user_key, kind_key, owner_key, status)
 ) WITHOUT ROWID;
 CREATE TABLE rollup_day_tag (
     bucket_at INTEGER NOT NULL, kind_key INTEGER NOT NULL, owner_key INTEGER NOT NULL, status TEXT NOT NULL,
+    tag_key INTEGER NOT NULL,
     calls INTEGER NOT NULL, errors INTEGER NOT NULL, counted INTEGER NOT NULL, estimated INTEGER NOT NULL,
     priced INTEGER NOT NULL, unpriced INTEGER NOT NULL,
     input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL,
     cache_write_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
     cost INTEGER NOT NULL, reported INTEGER NOT NULL, reported_cost INTEGER NOT NULL,
     duration_ms REAL NOT NULL, ttft_calls INTEGER NOT NULL, ttft_ms REAL NOT NULL,
-    tag_key INTEGER NOT NULL,
     PRIMARY KEY (bucket_at, tag_key, kind_key, owner_key, status)
 ) WITHOUT ROWID;
 -- bucket b counts the calls that took (1.04^(b-1), 1.04^b] ms, so a percentile is within 2 %.

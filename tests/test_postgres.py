@@ -1,0 +1,477 @@
+"""What is particular to Postgres: partitions, folding, roles, and all the ways in which a server can be away."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from made_events import NOON, made_event, random_events, store_events
+from postgres_server import LOCKED_ROLE, Databases, PostgresServer
+from racing import race
+
+from usage_tracker.config import parse_dsn
+from usage_tracker.errors import SchemaError, StoreUnavailable
+from usage_tracker.event import Batch, PricedEvent, Stretch
+from usage_tracker.stores import open_store
+from usage_tracker.stores.postgres import PostgresStore
+from usage_tracker.stores.postgres.connection import Connections
+from usage_tracker.stores.postgres.folding import FOLD_LOCK
+from usage_tracker.stores.postgres.partitions import MONTHS, PARTITION_LOCK, make_months, months
+
+WRITE = """
+from uuid import uuid4
+from usage_tracker.config import parse_dsn
+from usage_tracker.event import Batch, Stretch
+from usage_tracker.stores import open_store
+from made_events import random_events
+
+def work(number, dsn):
+    store = open_store(parse_dsn(dsn))
+    segment = uuid4()
+    for batch in range(10):
+        events = random_events(batch, 50)  # all processes meet the same new dimensions at the same time
+        assert store.write(Batch([Stretch(segment, batch, batch + 1, 50)], events))
+        if batch % 3 == number % 3:
+            store.compact()
+    store.close()
+"""
+
+
+@pytest.fixture
+def store(postgres_dsn: str) -> Iterator[PostgresStore]:
+    opened = PostgresStore(parse_dsn(postgres_dsn))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def fragile(own_postgres: PostgresServer) -> Iterator[PostgresStore]:
+    """A store on the server that tests may stop."""
+    name = own_postgres.create(migrated=True)
+    opened = PostgresStore(parse_dsn(own_postgres.dsn(name)))
+    yield opened
+    opened.close()
+    own_postgres.start()
+    own_postgres.drop(name)
+
+
+def database_of(dsn: str) -> str:
+    return str(psycopg2.extensions.parse_dsn(dsn)["dbname"])
+
+
+def one(store: PostgresStore, sql: str) -> Any:
+    [(found,)] = store.select(sql)
+    return found
+
+
+def run(dsn: str, *statements: str) -> None:
+    connection = psycopg2.connect(dsn)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+    connection.close()
+
+
+def rows_of(store: PostgresStore, table: str) -> int:
+    found = one(store, f"SELECT count(*) FROM usage_tracker.{table}")
+    assert isinstance(found, int)
+    return found
+
+
+class TestPartitions:
+    def test_the_months_around_today_have_one_each(self, store: PostgresStore) -> None:
+        wanted = {month.table for month in months(datetime.now(UTC).date())}
+        found = {
+            name
+            for (name,) in store.select(
+                "SELECT relid::regclass::text FROM pg_partition_tree('usage_tracker.usage_event') WHERE isleaf"
+            )
+        }
+        assert found == {f"usage_tracker.{name}" for name in wanted} | {"usage_tracker.usage_event_default"}
+        assert len(wanted) == len(MONTHS)
+
+    def test_months_are_counted_across_the_turn_of_the_year(self) -> None:
+        assert [(month.table, month.start, month.end) for month in months(date(2026, 12, 31))] == [
+            ("usage_event_2026_11", date(2026, 11, 1), date(2026, 12, 1)),
+            ("usage_event_2026_12", date(2026, 12, 1), date(2027, 1, 1)),
+            ("usage_event_2027_01", date(2027, 1, 1), date(2027, 2, 1)),
+            ("usage_event_2027_02", date(2027, 2, 1), date(2027, 3, 1)),
+            ("usage_event_2027_03", date(2027, 3, 1), date(2027, 4, 1)),
+        ]
+
+    def test_an_event_is_in_the_partition_of_its_utc_month_or_in_the_default_one(self, store: PostgresStore) -> None:
+        month = months(datetime.now(UTC).date())[1]
+        start = datetime(month.start.year, month.start.month, 1, tzinfo=UTC)
+        store_events(
+            store,
+            [
+                made_event(start),
+                made_event(datetime(1999, 1, 1, tzinfo=UTC)),
+                made_event(datetime(2222, 1, 1, tzinfo=UTC)),
+            ],
+        )
+        assert rows_of(store, month.table) == 1
+        assert rows_of(store, "usage_event_default") == 2
+
+    def test_a_month_that_comes_near_takes_its_events_out_of_the_default_partition(self, store: PostgresStore) -> None:
+        events = [made_event(datetime(2222, 5, 1, tzinfo=UTC) + timedelta(hours=hour)) for hour in range(-2, 3)]
+        store_events(store, events)
+        assert rows_of(store, "usage_event_default") == 5
+        with vars(store)["_connections"].transaction() as cursor:
+            make_months(cursor, date(2222, 4, 20), wait=False)
+        assert rows_of(store, "usage_event_2222_04") == 2
+        assert rows_of(store, "usage_event_2222_05") == 3
+        assert rows_of(store, "usage_event_default") == 0
+        store_events(store, [made_event(datetime(2222, 5, 9, tzinfo=UTC))])
+        assert rows_of(store, "usage_event_2222_05") == 4
+        assert rows_of(store, "events") == 6
+
+    def test_write_makes_the_months_that_are_missing(self, store: PostgresStore, postgres_dsn: str) -> None:
+        month = months(datetime.now(UTC).date())[2]
+        run(postgres_dsn, f"DROP TABLE usage_tracker.{month.table}")
+        store_events(store, [made_event()])
+        assert rows_of(store, month.table) == 0
+
+    def test_a_partition_that_somebody_detached_stays_so(self, store: PostgresStore, postgres_dsn: str) -> None:
+        month = months(datetime.now(UTC).date())[0]
+        run(postgres_dsn, f"ALTER TABLE usage_tracker.usage_event DETACH PARTITION usage_tracker.{month.table}")
+        start = datetime(month.start.year, month.start.month, 1, tzinfo=UTC)
+        store_events(store, [made_event(start)])
+        assert (rows_of(store, month.table), rows_of(store, "usage_event_default")) == (0, 1)
+
+    def test_writing_goes_on_while_another_process_makes_them_or_a_report_is_in_the_way(
+        self, store: PostgresStore, postgres_dsn: str
+    ) -> None:
+        month = months(datetime.now(UTC).date())[2]
+        run(postgres_dsn, f"DROP TABLE usage_tracker.{month.table}")
+        other = psycopg2.connect(postgres_dsn)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [PARTITION_LOCK])
+            store_events(store, [made_event()])
+            other.rollback()
+            cursor.execute("SELECT count(*) FROM usage_tracker.usage_event")
+            blocked = PostgresStore(parse_dsn(postgres_dsn))
+            store_events(blocked, [made_event()])
+            blocked.close()
+        other.close()
+        assert rows_of(store, "usage_event") == 2
+        assert one(store, f"SELECT to_regclass('usage_tracker.{month.table}')") is None
+
+
+class TestFolding:
+    def test_it_empties_the_deltas_into_the_rollups(self, store: PostgresStore) -> None:
+        store_events(store, random_events(1, 100))
+        before = sum(rows_of(store, f"delta_{name}") for name in ("hour", "day_user", "day_tag", "day_latency"))
+        assert store.compact() == before > 100
+        assert store.compact() == 0
+        assert [rows_of(store, f"delta_{name}") for name in ("hour", "day_user", "day_tag", "day_latency")] == [0] * 4
+        for name in ("hour", "day", "day_user"):
+            assert one(store, f"SELECT sum(calls) FROM usage_tracker.rollup_{name}") == 100
+            assert one(store, f"SELECT sum(calls) FROM usage_tracker.by_{name}") == 100
+
+    def test_it_takes_many_rows_in_turns(self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("usage_tracker.stores.postgres.folding.ROWS_AT_ONCE", 10)
+        store_events(store, random_events(1, 60))
+        turns = 0
+        while store.compact():
+            turns += 1
+        assert turns > 5
+        assert one(store, "SELECT sum(calls) FROM usage_tracker.rollup_hour") == 60
+        assert one(store, "SELECT sum(calls) FROM usage_tracker.rollup_day") == 60
+
+    def test_one_process_does_it_at_a_time(self, store: PostgresStore, postgres_dsn: str) -> None:
+        store_events(store, [made_event()])
+        other = psycopg2.connect(postgres_dsn)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [FOLD_LOCK])
+            assert store.compact() == 0
+        other.close()
+        assert store.compact() > 0
+
+
+@pytest.mark.timeout(120)
+def test_processes_that_write_and_fold_at_once_lose_nothing_and_never_deadlock(
+    store: PostgresStore, postgres_dsn: str
+) -> None:
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    before = one(store, deadlocks)
+    race(WRITE, postgres_dsn, 8)
+    assert rows_of(store, "events") == 4000
+    while store.compact():
+        pass
+    assert one(store, "SELECT sum(calls) FROM usage_tracker.rollup_hour") == 4000
+    assert one(store, "SELECT sum(calls) FROM usage_tracker.rollup_day_user") == 4000
+    assert one(store, "SELECT sum(events) FROM usage_tracker.journal_offset") == 4000
+    assert one(store, deadlocks) == before
+
+
+def test_what_repeats_is_looked_up_before_it_is_added_so_that_keys_are_not_burnt(postgres_dsn: str) -> None:
+    for seed in range(20):
+        fresh = PostgresStore(parse_dsn(postgres_dsn))
+        store_events(fresh, [made_event(user_id="u-1", tags=("a", "b")) for _ in range(seed + 1)])
+        fresh.close()
+    reader = PostgresStore(parse_dsn(postgres_dsn))
+    store_events(reader, [made_event(user_id="u-2", tags=("c",))])
+    assert list(reader.select("SELECT user_key, user_id FROM usage_tracker.usage_user ORDER BY 1")) == [
+        (0, None),
+        (1, "u-1"),
+        (2, "u-2"),
+    ]
+    assert one(reader, "SELECT max(tag_key) FROM usage_tracker.usage_tag") == 3
+    assert one(reader, "SELECT max(kind_key) FROM usage_tracker.usage_kind") == 1
+    reader.close()
+
+
+def test_select_gives_aware_datetimes_in_utc_and_decimals(store: PostgresStore) -> None:
+    store_events(store, [made_event(NOON, cost="0.00001250")])
+    [(started_at, cost, day_cost)] = store.select(
+        "SELECT e.started_at, e.cost, d.cost FROM usage_tracker.events e CROSS JOIN usage_tracker.daily d"
+    )
+    assert started_at == NOON
+    assert isinstance(started_at, datetime)
+    assert started_at.utcoffset() == timedelta(0)
+    assert str(cost) == str(day_cost) == str(Decimal("0.0000125"))
+
+
+def test_select_can_not_write(store: PostgresStore) -> None:
+    with pytest.raises(StoreUnavailable, match="ReadOnlySqlTransaction"):
+        list(store.select("SELECT nextval('usage_tracker.usage_user_user_key_seq')"))
+    store_events(store, [made_event()])
+
+
+def test_nothing_is_left_in_the_session(store: PostgresStore) -> None:
+    """What pgbouncer hands to the next client: no setting, no lock, no temporary table, no prepared statement."""
+    store_events(store, random_events(1, 20))
+    store.compact()
+    list(store.select("SELECT 1"))
+    [connection] = vars(store)["_connections"]._idle
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM pg_settings WHERE source = 'session' AND name <> 'transaction_read_only'")
+        assert {name for (name,) in cursor.fetchall()} <= {"transaction_isolation", "transaction_deferrable"}
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'")
+        assert cursor.fetchone() == (0,)
+        cursor.execute(
+            "SELECT (SELECT count(*) FROM pg_prepared_statements) + (SELECT count(*) FROM pg_cursors WHERE name <> '')"
+        )
+        assert cursor.fetchone() == (0,)
+        cursor.execute("SELECT count(*) FROM pg_class WHERE relpersistence = 't'")
+        assert cursor.fetchone() == (0,)
+
+
+@contextmanager
+def writer_role(databases: Databases, database: str) -> Iterator[PostgresStore]:
+    """A store of a role that has what grant_writer.sql gives, and nothing else."""
+    role = f"writer_{uuid4().hex[:8]}"
+    databases.run(f"CREATE ROLE {role} LOGIN")
+    grants = (files("usage_tracker.stores") / "sql" / "postgres" / "grant_writer.sql").read_text()
+    databases.run(grants.replace(':"role"', role), database)
+    opened = PostgresStore(parse_dsn(databases.dsn(database, user=role)))
+    yield opened
+    opened.close()
+    databases.run(f"DROP OWNED BY {role}", database)
+    databases.run(f"DROP ROLE {role}")
+
+
+class TestRoles:
+    def test_a_writer_writes_and_the_owner_folds(
+        self, store: PostgresStore, postgres_databases: Databases, postgres_dsn: str
+    ) -> None:
+        segment = uuid4()
+        with writer_role(postgres_databases, database_of(postgres_dsn)) as writer:
+            assert writer.migrate() == []
+            events = random_events(5, 100)
+            assert writer.write(Batch([Stretch(segment, 0, 10, 100)], events))
+            assert not writer.write(Batch([Stretch(segment, 0, 10, 100)], events))
+            assert writer.write(Batch([Stretch(segment, 10, 20, 100)], random_events(6, 100)))
+            assert writer.positions([segment]) == {segment: 20}
+            assert writer.compact() == 0
+        assert rows_of(store, "events") == 200
+        assert store.compact() > 0
+
+    def test_a_writer_can_not_read_events(self, postgres_databases: Databases, postgres_dsn: str) -> None:
+        with writer_role(postgres_databases, database_of(postgres_dsn)) as writer:
+            for table in ("usage_event", "events", "daily", "delta_hour"):
+                with pytest.raises(SchemaError, match="InsufficientPrivilege"):
+                    list(writer.select(f"SELECT 1 FROM usage_tracker.{table}"))
+
+    def test_a_writer_leaves_no_error_in_the_servers_log(self, own_postgres: PostgresServer) -> None:
+        """Partitions and folding are asked for, not tried: an error a minute would hide those that matter."""
+        database = own_postgres.create(migrated=True)
+        own_postgres.run(f"DROP TABLE usage_tracker.{months(datetime.now(UTC).date())[2].table}", database)
+        before = own_postgres.log().count("ERROR")
+        with writer_role(own_postgres, database) as writer:
+            writer.migrate()
+            store_events(writer, random_events(5, 10))
+            writer.compact()
+        assert own_postgres.log().count("ERROR") == before
+        own_postgres.drop(database)
+
+
+class TestAway:
+    """Each of these raises StoreUnavailable, and the same store works again once the reason is gone."""
+
+    def test_a_server_that_is_stopped(self, own_postgres: PostgresServer, fragile: PostgresStore) -> None:
+        segment, first, second = uuid4(), random_events(1, 20), random_events(2, 20)
+        assert fragile.write(Batch([Stretch(segment, 0, 10, 20)], first))
+        own_postgres.stop()
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                fragile.write(Batch([Stretch(segment, 10, 20, 20)], second))
+        with pytest.raises(StoreUnavailable, match="Connection refused"):
+            fragile.positions([segment])
+        own_postgres.start()
+        assert fragile.positions([segment]) == {segment: 10}
+        assert fragile.write(Batch([Stretch(segment, 10, 20, 20)], second))
+        assert rows_of(fragile, "events") == 40
+
+    @pytest.mark.parametrize("how", ["crash", "kill", "restart"])
+    def test_a_server_that_ends_between_two_batches(
+        self, own_postgres: PostgresServer, fragile: PostgresStore, how: str
+    ) -> None:
+        store_events(fragile, random_events(1, 20))
+        getattr(own_postgres, how)()
+        own_postgres.start()
+        with pytest.raises(StoreUnavailable):
+            store_events(fragile, random_events(2, 20))
+        store_events(fragile, random_events(2, 20))
+        assert rows_of(fragile, "events") == 40
+
+    def test_a_connection_that_is_lost_within_a_batch_leaves_nothing_of_it(
+        self, own_postgres: PostgresServer, fragile: PostgresStore
+    ) -> None:
+        store_events(fragile, [made_event()])
+        segment = uuid4()
+
+        def ended_half_way() -> Iterator[PricedEvent]:
+            yield from random_events(1, 1200)
+            own_postgres.run(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'usage_tracker'"
+            )
+            yield from random_events(2, 1200)
+
+        with pytest.raises(StoreUnavailable):
+            fragile.write(Batch([Stretch(segment, 0, 10, 2400)], Late(ended_half_way)))
+        assert fragile.positions([segment]) == {}
+        assert rows_of(fragile, "events") == 1
+
+    def test_a_server_that_is_frozen_is_given_up(self, own_postgres: PostgresServer, fragile: PostgresStore) -> None:
+        connections: Connections = vars(fragile)["_connections"]
+        with connections.transaction(seconds=5) as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            (pid,) = cursor.fetchone()
+        began = time.monotonic()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailable), connections.transaction(seconds=0.5) as cursor:
+                cursor.execute("SELECT 1")
+            assert 0.4 < time.monotonic() - began < 5
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        store_events(fragile, [made_event()])
+
+    def test_a_statement_that_takes_too_long(self, postgres_dsn: str) -> None:
+        connections = Connections(parse_dsn(postgres_dsn))
+        with (
+            pytest.raises(StoreUnavailable, match="QueryCanceled"),
+            connections.transaction(statement_seconds=0.1) as cursor,
+        ):
+            cursor.execute("SELECT pg_sleep(20)")
+        with connections.transaction() as cursor:
+            cursor.execute("SELECT 1")
+        connections.close()
+
+    def test_a_server_that_is_read_only(self, store: PostgresStore, postgres_dsn: str) -> None:
+        run(postgres_dsn, f"ALTER DATABASE {database_of(postgres_dsn)} SET default_transaction_read_only = on")
+        with pytest.raises(StoreUnavailable, match="ReadOnlySqlTransaction"):
+            store_events(store, [made_event()])
+
+    def test_a_server_without_a_free_connection(self, postgres_databases: Databases, postgres_dsn: str) -> None:
+        role, database = f"crowd_{uuid4().hex[:8]}", database_of(postgres_dsn)
+        postgres_databases.run(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0")
+        store = PostgresStore(parse_dsn(postgres_databases.dsn(database, user=role)))
+        with pytest.raises(StoreUnavailable, match="too many connections"):
+            store.positions([uuid4()])
+        postgres_databases.run(f"DROP ROLE {role}")
+
+    def test_a_host_that_nobody_knows(self) -> None:
+        store = PostgresStore(parse_dsn("postgresql://u:hunter2@no-such-host.invalid/db"))
+        with pytest.raises(StoreUnavailable, match=r"postgresql://u@no-such-host\.invalid/db.*host name is unknown"):
+            store.positions([uuid4()])
+
+    def test_a_database_that_does_not_exist(self, postgres_databases: Databases) -> None:
+        store = PostgresStore(parse_dsn(postgres_databases.dsn("no_such_database")))
+        with pytest.raises(StoreUnavailable, match="does not exist"):
+            store.migrate()
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "postgresql://locked:hunter2@127.0.0.1:{port}/postgres",
+            "host=127.0.0.1 port={port} user=locked password=hunter2 dbname=postgres",
+        ],
+    )
+    def test_a_wrong_password_is_not_repeated(self, own_postgres: PostgresServer, text: str) -> None:
+        own_postgres.run(
+            f"DO $$ BEGIN CREATE ROLE {LOCKED_ROLE} LOGIN PASSWORD 'another'; "
+            "EXCEPTION WHEN duplicate_object THEN END $$"
+        )
+        store = PostgresStore(parse_dsn(text.format(port=own_postgres.port)))
+        with pytest.raises(StoreUnavailable, match="password authentication failed") as away:
+            store.migrate()
+        assert "hunter2" not in str(away.value)
+        assert away.value.__suppress_context__
+
+    @pytest.mark.parametrize(
+        "text", ["postgresql://u:hunter%zz2@127.0.0.1/db", "postgresql://u:x@hunter2@no-such-host.invalid/db"]
+    )
+    def test_a_password_that_libpq_takes_for_something_else_is_not_repeated(self, text: str) -> None:
+        dsn = parse_dsn("postgresql://u@127.0.0.1/db")
+        store = PostgresStore(type(dsn)("postgresql", text, "postgresql://u@127.0.0.1/db"))
+        with pytest.raises(StoreUnavailable) as away:
+            store.migrate()
+        assert "hunter" not in str(away.value)
+
+
+class TestFork:
+    def test_a_child_writes_through_a_connection_of_its_own(self, store: PostgresStore) -> None:
+        store_events(store, [made_event()])
+        child = os.fork()
+        if child == 0:
+            try:
+                store_events(store, [made_event()])
+                store.close()
+            finally:
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        backend = one(store, "SELECT count(*) FROM usage_tracker.events")
+        assert backend == 2
+
+
+class Late(list[PricedEvent]):
+    """Events that do something while they are read for the second time: while they are sent."""
+
+    def __init__(self, made: Any) -> None:
+        super().__init__(random_events(1, 1))
+        self._made = made
+        self._rounds = 0
+
+    def __iter__(self) -> Iterator[PricedEvent]:
+        self._rounds += 1
+        return iter(random_events(1, 1200) + random_events(2, 1200)) if self._rounds < 2 else self._made()
+
+
+def test_the_store_is_opened_without_a_connection(tmp_path: Path) -> None:
+    store = open_store(parse_dsn(f"postgresql:///nowhere?host={tmp_path}"))
+    store.close()
