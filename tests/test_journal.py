@@ -100,6 +100,18 @@ def test_a_full_disk_leaves_memory_and_comes_back(
     assert "No space left" in caplog.text
 
 
+def test_a_disk_that_takes_events_again_gets_them(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as disk:
+        disk.setattr(Spool, "create", full_disk)
+        journal.append(ORIGIN, made(1))
+    monkeypatch.setattr("usage_tracker.journal.journal.RETRY_SECONDS", 0.0)
+    journal._retry_at = 0.0
+    journal.return_to_disk()
+    journal.append(ORIGIN, made(2))
+    assert read_all(journal.spool) == [2]
+    assert (journal.pending(), journal.only_in_memory()) == (2, 1)
+
+
 def test_memory_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Spool, "create", full_disk)
     monkeypatch.setattr("usage_tracker.journal.journal.MEMORY_SEGMENT", 1 << 16)

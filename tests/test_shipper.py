@@ -178,3 +178,33 @@ def test_events_kept_in_memory_are_shipped_too(place: Place, monkeypatch: pytest
     drain(place.shipper(journal=place.journal))
     assert place.stored() == ids(20)
     assert place.journal.drained()
+
+
+def test_a_backlog_of_many_segments_takes_few_descriptors(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usage_tracker.shipper.OPEN_AT_MOST", 4)
+    for first in range(20):
+        append(place.journal, 1, first)
+        place.journal.close()
+    shipper = place.shipper(batch_size=3)
+    assert shipper.spool.lead()
+    opened = 0
+    while shipper.step():
+        opened = max(opened, len(shipper._files))
+    shipper.close()
+    assert opened <= 4
+    assert sorted(place.stored()) == sorted(ids(20))
+
+
+def test_who_does_not_lead_ships_its_own_memory(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Spool, size: int) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Spool, "create", full)
+    append(place.journal, 5)
+    leader = place.spool()
+    assert leader.lead()
+    follower = place.shipper(journal=place.journal)
+    assert follower.step(leading=False)
+    assert not follower.step(leading=False)
+    follower.close()
+    assert place.stored() == ids(5)

@@ -131,6 +131,15 @@ def test_another_stores_events_are_only_adopted_when_asked_for(tmp_path: Path) -
     assert len(file.reader.read(10, ended=True).events) == 2
 
 
+def test_what_a_killed_process_left_half_made_is_cleared_by_the_next_leader(tmp_path: Path) -> None:
+    left = tmp_path / "left.new"
+    left.write_bytes(b"")
+    os.utime(left, (0, 0))
+    (tmp_path / "young.new").write_bytes(b"")
+    assert Spool(tmp_path, STORE).lead()
+    assert [path.name for path in tmp_path.glob("*.new")] == ["young.new"]
+
+
 def test_unreadable_bytes_are_kept_within_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("usage_tracker.journal.spool.KEPT_ASIDE_MAX", 10)
     Spool(tmp_path).keep_aside("segment", [(0, b"12345678"), (9, b"12345678")])

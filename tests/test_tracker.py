@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import usage_tracker
 from usage_tracker import tracker
 from usage_tracker.demo.standin import StandIn
 
@@ -275,6 +276,56 @@ def test_a_recorded_call_of_no_sdk_is_stored(machine: Machine) -> None:
         "assert usage_tracker.flush()\nassert usage_tracker.stats()[:4] == (1, 1, 0, 0), usage_tracker.stats()"
     )
     assert "gpt-4o-mini" in machine.command("report", "-o", "csv").stdout
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"input_tokens": 3.5}, {"input_tokens": "7"}, {"reported_cost": 0.5}, {"no_such": 1}]
+)
+def test_a_recorded_call_that_no_event_can_hold_is_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
+    usage_tracker.install(ship=False, spool_dir=tmp_path)
+    try:
+        with pytest.raises(TypeError):
+            usage_tracker.record(provider="openai", model="m", **wrong)  # type: ignore[arg-type]  # that is the point
+        assert usage_tracker.stats().captured == 0
+    finally:
+        usage_tracker.uninstall()
+
+
+def test_a_daemon_whose_parent_exits_keeps_its_events(machine: Machine) -> None:
+    """SQLite's locks don't survive a fork; the file must not be open across one."""
+    script = f"""
+import usage_tracker.auto, usage_tracker, time
+{ASK}
+ask(20); usage_tracker.flush()
+if os.fork() == 0:
+    client = openai.OpenAI(api_key="sk-test-0123456789-wxyz", base_url=os.environ["BASE_URL"])
+    time.sleep(1)
+    ask(10); usage_tracker.flush(); time.sleep(0.5)
+    ask(10); assert usage_tracker.flush()
+    open(os.environ["HOME"] + "/done", "w").close()
+"""
+    machine.run(script)
+    deadline = time.monotonic() + 30
+    while not (machine.home / "done").exists():
+        assert time.monotonic() < deadline
+        machine.stored()
+        time.sleep(0.05)
+    time.sleep(0.3)
+    assert machine.stored() == 40
+
+
+def test_a_call_that_is_open_at_a_fork_is_the_parents(machine: Machine) -> None:
+    machine.run(f"""
+import usage_tracker.auto
+{ASK}
+stream = client.chat.completions.create(model="m", messages=[{{"role": "user", "content": "x"}}], stream=True)
+next(stream)
+child = os.fork()
+if child == 0:
+    raise SystemExit(0)
+os.waitpid(child, 0)
+list(stream)""")
+    assert machine.stored() == 1
 
 
 def test_nothing_installed_means_nothing_to_flush() -> None:

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from usage_tracker.attribution import Attribution, clean_tags
-from usage_tracker.capture import Recorder, finish_open_calls
+from usage_tracker.capture import Recorder, finish_open_calls, open_calls
 from usage_tracker.capture.stainless import AroundRequest, Wrapper, around_response
 from usage_tracker.config import Dsn, Settings, default_spool
 from usage_tracker.event import Cost, Origin, UsageEvent
@@ -61,7 +61,7 @@ def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None) -
             return pricer().price(origin, event)
 
     spool = journal.spool if journal else open_spool(settings)
-    return Shipper(spool, open_settings_store, LazyPricer(), settings.batch_size, journal)
+    return Shipper(spool, open_settings_store, LazyPricer(), settings.batch_size, journal, dsn.scheme == "sqlite")
 
 
 class Pipeline:
@@ -79,6 +79,7 @@ class Pipeline:
             self.shipping = Shipping(shipper, self.journal, settings.batch_seconds)
         self._start_lock = threading.Lock()
         self._started = False
+        self._start_at = 0.0
         self._default = default
         self.recorder = self._recorder()
         self._request_wrapper = cache(self._make_request_wrapper)
@@ -99,7 +100,7 @@ class Pipeline:
     def keep(self, origin: Origin, event: UsageEvent) -> None:
         """Into the journal; the first event of a process starts its thread."""
         self.journal.append(origin, event)
-        if not self._started:
+        if not self._started and time.monotonic() >= self._start_at:
             self._start()
 
     def _start(self) -> None:
@@ -112,8 +113,11 @@ class Pipeline:
                 try:
                     self.shipping.start()
                 except RuntimeError:
-                    logger.debug("no thread can start at interpreter shutdown; the journal keeps what is captured now")
-            stop_with_multiprocessing(self.stop)
+                    # too many threads, or the interpreter ends: the journal keeps it, a later event tries again
+                    self._started = False
+                    self._start_at = time.monotonic() + 1.0
+                    return
+            stop_with_multiprocessing(self.end)
 
     def _take_over_unassigned(self) -> None:
         """Events that waited because this app's DSN could not be used."""
@@ -133,31 +137,57 @@ class Pipeline:
             time.sleep(0.005)
         return True
 
+    def end(self) -> None:
+        """The process ends: so do its open calls."""
+        with guarded("end"):
+            finish_open_calls()
+        self.stop()
+
     def stop(self) -> None:
-        """End open calls, ship what there is within the exit timeout, say what is left."""
+        """Ship what there is within the exit timeout, and say what is left."""
         deadline = time.monotonic() + self.settings.exit_timeout
         with guarded("stop"):
-            finish_open_calls()
             self.journal.close()
             if self._started and self.shipping:
                 self.shipping.stop(deadline)
-            left = self.journal.pending()
+            lost = self.journal.only_in_memory()
+            left = self.journal.pending() - lost
+            if lost:
+                logger.warning("%d events could not be kept on disk nor stored before the end: they are lost", lost)
             if left and self.shipping:
                 logger.warning(
                     "%d events wait in %s; the next process ships them, or `usage-tracker ship --once` does",
-                    left, self.settings.spool_dir,
-                )  # fmt: skip
+                    left,
+                    self.settings.spool_dir,
+                )
+
+    def before_fork(self) -> None:
+        if self.shipping:
+            with guarded("before fork"):
+                self.shipping.shipper.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        if self.shipping:
+            with guarded("after fork"):
+                self.shipping.shipper.after_fork_in_parent()
 
     def after_fork(self) -> None:
-        """In the child: a journal and a thread of its own, at its first event."""
-        with guarded("fork"):
-            self.journal.forget()
-            if self.shipping:
+        """In the child: a journal and a thread of its own, at its first event. No step depends on another."""
+        self._started = False
+        self._start_at = 0.0
+        self._start_lock = threading.Lock()
+        open_calls.clear()  # they are the parent's
+        with guarded("fork: lead"):
+            self.journal.spool.forget()
+        if self.shipping:
+            with guarded("fork: shipper"):
+                self.shipping.shipper.forget()
+            with guarded("fork: thread"):
                 self.shipping.forget()
-            self._started = False
-            self._start_lock = threading.Lock()
-            fresh = self._recorder()
-            self.recorder.origin = fresh.origin
+        with guarded("fork: journal"):
+            self.journal.forget()
+        with guarded("fork: recorder"):
+            self.recorder.origin = self._recorder().origin
 
 
 def stop_with_multiprocessing(stop: Callable[[], None]) -> None:

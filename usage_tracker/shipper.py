@@ -6,6 +6,7 @@ we noted elsewhere (the counters in a segment's header) is only a hint for `flus
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ from usage_tracker.stores import Store
 
 logger = logging.getLogger("usage_tracker")
 
+OPEN_AT_MOST = 128
+LONGEST_FORK_WAIT = 2.0
 COMPACT_SECONDS = 10.0
 COMPACTING_SECONDS = 1.0
 """The longest that compacting holds up shipping."""
@@ -51,6 +54,7 @@ class Shipper:
         prices: Prices,
         batch_size: int,
         journal: Journal | None = None,
+        closes_for_fork: bool = False,
     ) -> None:
         self.spool = spool
         self.stored = 0
@@ -69,11 +73,23 @@ class Shipper:
         self._files: dict[Path, SharedFile] = {}
         self._memory: set[MemoryFile] = set()
         self._compact_at = 0.0
+        self.turn = threading.Lock()
+        """Held while a batch is on its way. A fork waits for it where the store can't be carried across one."""
+        self._closes_for_fork = closes_for_fork
+        self._held_for_fork = False
 
-    def step(self) -> bool:
-        """Ship one batch; whether more is waiting. Raises StoreError where the store can't take it: try again later."""
-        self._compact()
-        taken = self._take()
+    def step(self, *, leading: bool = True) -> bool:
+        """Ship one batch; whether more is waiting. Raises StoreError where the store can't take it: try again later.
+
+        Who doesn't lead ships only what this process keeps in memory, which nobody else can.
+        """
+        with self.turn:
+            return self._step(leading)
+
+    def _step(self, leading: bool) -> bool:
+        if leading:
+            self._compact()
+        taken = self._take(leading)
         if not taken:
             return False
         batch = Batch(
@@ -95,10 +111,10 @@ class Shipper:
             self._locate([file for file, _ in taken])
         return True
 
-    def _take(self) -> list[Taken]:
+    def _take(self, leading: bool) -> list[Taken]:
         """Up to a batch of events, from the oldest segments on; ended segments with nothing left are deleted."""
         taken, room = [], self._limit
-        for file in self._known():
+        for file in self._known(leading):
             if room <= 0:
                 break
             ended = file.ended()
@@ -109,19 +125,14 @@ class Shipper:
                 taken.append(Taken(file, read))
                 room -= len(read.events)
             elif ended and isinstance(file, SharedFile):
-                file.delete()
                 del self._files[file.path]
+                file.delete()
         return taken
 
-    def _known(self) -> list[SharedFile | MemoryFile]:
-        found = self.spool.segments()
-        for path in self._files.keys() - set(found):
-            self._files.pop(path).close()
-        fresh: list[SharedFile | MemoryFile] = []
-        for path in found:
-            if path not in self._files and (opened := self.spool.open(path)):
-                self._files[path] = opened
-                fresh.append(opened)
+    def _known(self, leading: bool) -> list[SharedFile | MemoryFile]:
+        """The segments to read from, oldest first, then those in memory."""
+        found = self.spool.segments() if leading else []
+        fresh: list[SharedFile | MemoryFile] = [*self._open(found)] if leading else []
         memory = list(self._journal.memory) if self._journal else []
         fresh.extend(file for file in memory if file not in self._memory)
         if fresh:
@@ -130,10 +141,29 @@ class Shipper:
             except StoreError:
                 for file in fresh:
                     if isinstance(file, SharedFile):
-                        self._files.pop(file.path).close()
+                        self._drop(file.path)
                 raise
             self._memory = set(memory)
         return [*(self._files[path] for path in found if path in self._files), *memory]
+
+    def _open(self, found: list[Path]) -> list[SharedFile]:
+        """Open what is new, the oldest first and never more than OPEN_AT_MOST: they are descriptors of the app."""
+        for path in self._files.keys() - set(found):
+            self._drop(path)
+        unknown = [path for path in found if path not in self._files]
+        lacking = len(self._files) + len(unknown) - OPEN_AT_MOST
+        for path, file in list(self._files.items())[: max(0, lacking)]:
+            if not file.reader.pending():
+                self._drop(path)
+        fresh = []
+        for path in unknown[: max(0, OPEN_AT_MOST - len(self._files))]:
+            if opened := self.spool.open(path):
+                self._files[path] = opened
+                fresh.append(opened)
+        return fresh
+
+    def _drop(self, path: Path) -> None:
+        self._files.pop(path).close()
 
     def _locate(self, files: list[SharedFile | MemoryFile]) -> None:
         """Ask the ledger where to go on."""
@@ -195,22 +225,37 @@ class Shipper:
 
     def close(self) -> None:
         """Let go of files and store; the positions are in the ledger."""
-        self.spool.resign()
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
-        if self._store is not None:
-            self._store.compact()
-            self._store.close()
-            self._store = None
+        with self.turn:
+            self.spool.resign()
+            for path in list(self._files):
+                self._drop(path)
+            if self._store is not None:
+                self._store.compact()
+                self._store.close()
+                self._store = None
+
+    def before_fork(self) -> None:
+        """SQLite must not be carried across a fork (https://www.sqlite.org/howtocorrupt.html, 2.6): a child would share
+        locks that it does not hold. Wait for the batch under way and close the file; the next batch opens it again."""
+        if self._closes_for_fork and self.turn.acquire(timeout=LONGEST_FORK_WAIT):
+            self._held_for_fork = True
+            if self._store is not None:
+                self._store.close()
+
+    def after_fork_in_parent(self) -> None:
+        """Let the next batch begin."""
+        if self._held_for_fork:
+            self._held_for_fork = False
+            self.turn.release()
 
     def forget(self) -> None:
         """In a forked child: files are closed, which leaves the parent's locks alone; its connection is not touched."""
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
+        self.turn, self._held_for_fork = threading.Lock(), False
         INHERITED.append(self._store)
         self._store = None
+        files, self._files, self._memory = self._files, {}, set()
+        for file in files.values():
+            file.close()
 
 
 INHERITED: list[Store | None] = []

@@ -4,10 +4,12 @@ import logging
 import random
 import threading
 import time
+from contextlib import suppress
 
 from usage_tracker.errors import StoreError
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal
+from usage_tracker.journal.spool import SpoolUnusable
 from usage_tracker.shipper import Shipper
 
 logger = logging.getLogger("usage_tracker")
@@ -39,8 +41,9 @@ class Shipping:
         """Start the thread, once. Raises RuntimeError at interpreter shutdown, when no thread can start any more."""
         if self._thread is None:
             self._young_until = time.monotonic() + YOUNG_SECONDS
-            self._thread = threading.Thread(target=self._run, name="usage_tracker shipper", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="usage_tracker shipper", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def wake(self) -> None:
         """Ship now: this process's thread, or the leader elsewhere."""
@@ -61,21 +64,34 @@ class Shipping:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            completed = False
             with guarded("ship"):
                 self._round()
+                completed = True
+            if not completed:
+                self._stop.wait(STAND_BY_SECONDS)
         with guarded("last shipment"):
             self._last_rounds()
         with guarded("stop shipping"):
             self.shipper.close()
 
+    def _leads(self) -> bool:
+        """Whether this process ships the folder; nobody does where the folder can't be used."""
+        with suppress(OSError, SpoolUnusable):
+            return self.shipper.spool.lead()
+        return False
+
     def _round(self) -> None:
         pause = YOUNG_PAUSE if time.monotonic() < self._young_until else self._batch_seconds
-        if self.shipper.spool.lead():
-            if self._ship():
+        self._journal.return_to_disk()
+        if self._leads():
+            if self._ship(leading=True):
                 return
             if not self.shipper.spool.listen(pause):
                 self._wake.wait(pause)
         else:
+            if self._journal.only_in_memory() and self._ship(leading=False):
+                return
             if pause == YOUNG_PAUSE and not self._journal.drained():
                 self.shipper.spool.ring()
             self._wake.wait(min(pause, STAND_BY_SECONDS))
@@ -84,23 +100,23 @@ class Shipping:
     def _last_rounds(self) -> None:
         """What is there when the process ends, and, for a follower, the moment that the leader needs to fetch it."""
         while not self._journal.drained() and time.monotonic() < self._deadline and self._failures == 0:
-            if self.shipper.spool.lead():
-                self._ship()
-            else:
+            if self._leads():
+                self._ship(leading=True)
+            elif not (self._journal.only_in_memory() and self._ship(leading=False)):
                 leader = self.shipper.spool.leader()
                 if leader and leader[1] != "leading":
                     return
                 self.shipper.spool.ring()
                 time.sleep(0.01)
-        if self.shipper.spool.lead():
-            self._ship()  # deletes what has ended and is stored
+        if self._leads():
+            self._ship(leading=True)  # deletes what has ended and is stored
 
-    def _ship(self) -> bool:
+    def _ship(self, *, leading: bool) -> bool:
         """Ship one batch, unless the store needs a rest; whether more is waiting."""
         if time.monotonic() < self._retry_at:
             return False
         try:
-            more = self.shipper.step()
+            more = self.shipper.step(leading=leading)
         except StoreError as error:
             self._rest(error)
             return False
@@ -125,6 +141,4 @@ class Shipping:
 
     def forget(self) -> None:
         """In a forked child: there is no thread here, and nothing of the parent's is ours."""
-        self.shipper.forget()
-        self.shipper.spool.forget()
         self.__dict__.update(Shipping(self.shipper, self._journal, self._batch_seconds).__dict__)

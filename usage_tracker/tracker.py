@@ -80,6 +80,10 @@ class Tracker:
         if self._pipeline:
             self._pipeline.stop()
 
+    def end(self) -> None:
+        if self._pipeline:
+            self._pipeline.end()
+
     def after_fork(self) -> None:
         self._lock = threading.Lock()
         if self._pipeline:
@@ -188,33 +192,47 @@ def record(
     reported_cost: str | None = None,
     **usage: int,
 ) -> None:
-    """Record a call that no SDK of ours made. `usage` takes the fields of `event.Usage`. Raises TypeError for
-    others."""
+    """Record a call that no SDK of ours made. `usage` takes the fields of `event.Usage`; `reported_cost` is a decimal
+    number of US dollars. Raises TypeError for values that an event can't hold."""
     if installed is None:
         return
-    from usage_tracker.attribution import current
+    from usage_tracker.attribution import clean, current
     from usage_tracker.capture import Client
     from usage_tracker.event import Usage, UsageEvent
+    from usage_tracker.journal.segment import check
 
     event = UsageEvent(
         started_at=time.time_ns() - int(duration_ms * 1e6),
-        duration_ms=duration_ms,
-        operation=operation,
-        request_model=model,
-        model=model,
-        response_id=response_id,
+        duration_ms=float(duration_ms),
+        operation=clean(operation) or "chat",
+        request_model=clean(model),
+        model=clean(model),
+        response_id=clean(response_id),
         status=status,
         usage=Usage(**usage),  # type: ignore[arg-type]  # `units` is a dict, the rest are counts
         reported_cost=reported_cost,
     )
+    check(event)
     with guarded("record"):
         recorder = installed.pipeline().recorder
-        recorder.record(recorder.origin(Client("record"), provider, current.get()), event)
+        recorder.record(recorder.origin(Client("record"), clean(provider), current.get()), event)
 
 
 def _at_exit() -> None:
     if installed is not None:
-        installed.stop()
+        installed.end()
+
+
+def _before_fork() -> None:
+    pipeline = installed.started() if installed else None
+    if pipeline is not None:
+        pipeline.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    pipeline = installed.started() if installed else None
+    if pipeline is not None:
+        pipeline.after_fork_in_parent()
 
 
 def _after_fork() -> None:
@@ -225,4 +243,4 @@ def _after_fork() -> None:
 
 
 atexit.register(_at_exit)
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)

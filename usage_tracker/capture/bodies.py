@@ -55,16 +55,22 @@ class EventStream(Body):
 
     def __init__(self, call: Call) -> None:
         super().__init__(call)
-        self._rest = b""
+        self._rest = bytearray()
         self._filtering = call.injected
 
     def feed(self, piece: bytes) -> bytes:
-        *events, self._rest = split_events(self._rest + piece)
+        searched = max(0, len(self._rest) - 3)
+        self._rest += piece
+        if self._rest.find(b"\n\n", searched) == self._rest.find(b"\r\n\r\n", searched) == -1:
+            return b"" if self._filtering else piece
+        *events, rest = split_events(bytes(self._rest))
+        self._rest = bytearray(rest)
         shown = [event for event in events if self._shown(event)]
         return b"".join(shown) if self._filtering else piece
 
     def end(self) -> bytes:
-        rest, self._rest = self._rest, b""
+        rest = bytes(self._rest)
+        self._rest.clear()
         shown = self._shown(rest)
         return rest if shown and self._filtering else b""
 

@@ -65,6 +65,9 @@ def watching(kind: Any) -> type:
         def aiter_raw(self, *args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
             return async_tap(raw_body_of(self), super().aiter_raw(*args, **kwargs))
 
+        def __del__(self) -> None:
+            closed(self)
+
         def __reduce_ex__(self, protocol: Any) -> Any:
             unwatched(self)
             return kind.__reduce_ex__(self, protocol)

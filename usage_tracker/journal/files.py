@@ -10,20 +10,33 @@ from pathlib import Path
 from usage_tracker.journal.segment import STORED, STORED_AT, Header, Segment, SegmentReader
 
 
+class Descriptor:
+    """An open file that is closed once. A fork may find it in the middle of that, and closing a number again would
+    close what the app has opened under it since."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def close(self) -> None:
+        number, self.number = self.number, -1
+        if number >= 0:
+            os.close(number)
+
+
 class FileSource:
     """A segment's bytes, read from its file. Reads, unlike a mapping, survive that the file is truncated."""
 
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
+    def __init__(self, descriptor: Descriptor) -> None:
+        self._descriptor = descriptor
 
     def read(self, offset: int, size: int) -> bytes:
-        return os.pread(self.descriptor, size, offset)
+        return os.pread(self._descriptor.number, size, offset)
 
 
 class OwnFile:
     """A segment's file while its writer lives: the open descriptor holds the lock."""
 
-    def __init__(self, path: Path, descriptor: int, segment: Segment) -> None:
+    def __init__(self, path: Path, descriptor: Descriptor, segment: Segment) -> None:
         self.path = path
         self.segment = segment
         self._descriptor = descriptor
@@ -44,7 +57,7 @@ class OwnFile:
         """First no thread can append, then the lock is free."""
         self._closed = True
         self.segment.close()
-        os.close(self._descriptor)
+        self._descriptor.close()
 
 
 class SharedFile:
@@ -52,22 +65,22 @@ class SharedFile:
 
     def __init__(self, path: Path, descriptor: int, header: Header) -> None:
         self.path = path
-        self.reader = SegmentReader(FileSource(descriptor), header)
-        self._descriptor = descriptor
+        self._descriptor = Descriptor(descriptor)
+        self.reader = SegmentReader(FileSource(self._descriptor), header)
         self._ended = False
 
     def ended(self) -> bool:
         """Whether its writer has closed it or is dead. From then on it stays so: we hold its lock."""
         if not self._ended:
-            self._ended = lock(self._descriptor)
+            self._ended = lock(self._descriptor.number)
         return self._ended
 
     def confirm(self, position: int, events: int) -> None:
         """Tell the writer what is stored, so that its `flush()` can return."""
-        os.pwrite(self._descriptor, STORED.pack(position, events), STORED_AT)
+        os.pwrite(self._descriptor.number, STORED.pack(position, events), STORED_AT)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        self._descriptor.close()
 
     def delete(self) -> None:
         self.path.unlink(missing_ok=True)

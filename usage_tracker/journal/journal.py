@@ -9,6 +9,7 @@ import mmap
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -65,7 +66,8 @@ class Journal:
         """Events that could not be kept anywhere."""
         self.memory: list[MemoryFile] = []
         """Segments that only this process can ship."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        """Re-entrant: a signal handler or the garbage collector may come back here from inside."""
         self._current: OwnFile | MemoryFile | None = None
         self._append = full
         self._closed: list[OwnFile | MemoryFile] = []
@@ -83,6 +85,9 @@ class Journal:
     def _append_with_care(self, origin: Origin, event: UsageEvent) -> None:
         if len(encode((0, event))) > LARGEST_PAYLOAD - 64:
             event = msgspec.structs.replace(event, raw=None)
+        if len(encode((0, origin))) > LARGEST_PAYLOAD - 64 or len(encode((0, event))) > LARGEST_PAYLOAD - 64:
+            self.dropped += 1
+            return
         with self._lock:
             for _ in range(2):
                 try:
@@ -152,14 +157,22 @@ class Journal:
         """Events of this process that are not confirmed as stored yet."""
         with self._lock:
             waiting = self._current.segment.events - self._current.stored() if self._current else 0
-            still = []
-            for own in self._closed:
-                left = own.segment.events - own.stored()
-                if left > 0:
-                    still.append(own)
-                    waiting += left
-            self._closed = still
-            return waiting
+            left = {id(own): own.segment.events - own.stored() for own in self._closed}
+            self._closed = [own for own in self._closed if left.get(id(own), 1) > 0]
+            return waiting + sum(count for count in left.values() if count > 0)
+
+    def only_in_memory(self) -> int:
+        """Events that are on no disk and not stored yet."""
+        return sum(kept.segment.events - kept.stored() for kept in self.memory)
+
+    def return_to_disk(self) -> None:
+        """Where events are kept in memory, see whether the disk takes them again."""
+        now = time.monotonic()
+        if isinstance(self._current, MemoryFile) and now >= self._retry_at:
+            with self._lock:
+                self._retry_at = now + RETRY_SECONDS
+                with suppress(OSError, SpoolFull, SpoolUnusable):
+                    self._use(self.spool.create(FIRST_SEGMENT))
 
     def drained(self) -> bool:
         """Whether every event so far is stored."""

@@ -43,6 +43,14 @@ decode_event = msgspec.msgpack.Decoder(tuple[int, UsageEvent]).decode
 decode_origin = msgspec.msgpack.Decoder(tuple[int, Origin]).decode
 
 
+def check(event: UsageEvent) -> None:
+    """Raises TypeError for an event with a value of another type than its field's: it could not be read again."""
+    try:
+        decode_event(encode((0, event)))
+    except (msgspec.MsgspecError, OverflowError, UnicodeEncodeError) as error:
+        raise TypeError(str(error)) from None
+
+
 def framed(marker: bytes, payload: bytes) -> bytes:
     if len(payload) > LARGEST_PAYLOAD:
         raise ValueError("record too large")
@@ -90,7 +98,9 @@ class Segment:
         self._buffer = buffer
         self._write = buffer.write
         self._numbers: dict[Origin, int] = {}
-        self._lock = threading.Lock()
+        self._next_number = itertools.count()
+        self._lock = threading.RLock()
+        """Re-entrant: the garbage collector may end a stream, and so append, wherever it runs."""
         self._events = itertools.count()
         self._turn: AbstractContextManager[object] = (
             nullcontext() if getattr(sys, "_is_gil_enabled", lambda: True)() else threading.Lock()
@@ -111,7 +121,7 @@ class Segment:
         with self._lock:
             number = self._numbers.get(origin)
             if number is None:
-                number = len(self._numbers)
+                number = next(self._next_number)
                 with self._turn:
                     self._write(framed(ORIGIN, encode((number, origin))))
                 self._numbers[origin] = number

@@ -10,19 +10,23 @@ import mmap
 import os
 import select
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.event import PricedEvent, flatten
-from usage_tracker.journal.files import FileSource, OwnFile, SharedFile, allocate, lock, opened
+from usage_tracker.journal.files import Descriptor, FileSource, OwnFile, SharedFile, allocate, lock, opened
 from usage_tracker.journal.segment import ANY_STORE, HEADER_SIZE, STORED, STORED_AT, Header, Segment, SegmentReader
 
 FIRST_SEGMENT = 1 << 20
 """Most processes are short; a long one gets larger segments after its first."""
 LARGEST_SEGMENT = 8 << 20
 SUFFIX = ".seg"
+UNREADY = ".new"
+UNREADY_SECONDS = 60.0
+"""Making a segment takes less."""
 KEPT_ASIDE_MAX = 64 << 20
 
 
@@ -42,8 +46,9 @@ class Spool:
         self.store = store
         """The identity of the store that this folder's events are for."""
         self.max_bytes = max_bytes
-        self._leading: int | None = None
-        self._bell: int | None = None
+        self._leading: Descriptor | None = None
+        self._bell: Descriptor | None = None
+        self._creating: list[Descriptor] = []
 
     def prepare(self) -> None:
         """Make the folder, private to this user. Raises SpoolUnusable for a folder that others could tamper with."""
@@ -66,32 +71,49 @@ class Spool:
             raise SpoolFull(f"{self.folder} holds {self.max_bytes} bytes, its bound (TRACKER_SPOOL_MAX_BYTES)")
         identity = uuid4()
         path = self.folder / f"{identity}{SUFFIX}"
-        unready = path.with_suffix(".new")
-        descriptor = os.open(unready, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        unready = path.with_suffix(UNREADY)
+        descriptor = Descriptor(os.open(unready, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        self._creating.append(descriptor)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            allocate(descriptor, size)
-            buffer = mmap.mmap(descriptor, size)
+            fcntl.flock(descriptor.number, fcntl.LOCK_EX)
+            allocate(descriptor.number, size)
+            buffer = mmap.mmap(descriptor.number, size)
             segment = Segment(buffer, self.store, os.getpid(), identity)
             os.rename(unready, path)
         except OSError:
-            os.close(descriptor)
+            descriptor.close()
             unready.unlink(missing_ok=True)
             raise
+        finally:
+            self._creating.remove(descriptor)
         return OwnFile(path, descriptor, segment)
 
     def size(self) -> int:
         """Bytes that the segments take."""
-        return sum(entry.stat().st_size for entry in self._entries())
+        return sum(found.st_size for _, found in self._entries((SUFFIX, UNREADY)))
 
     def segments(self) -> list[Path]:
         """The segments' files, oldest first as far as the file system tells."""
-        return [Path(entry.path) for entry in sorted(self._entries(), key=lambda entry: entry.stat().st_ctime_ns)]
+        entries = sorted(self._entries((SUFFIX,)), key=lambda entry: entry[1].st_ctime_ns)
+        return [Path(path) for path, _ in entries]
 
-    def _entries(self) -> list[os.DirEntry[str]]:
+    def _entries(self, suffixes: tuple[str, ...]) -> list[tuple[str, os.stat_result]]:
+        """Paths and what the file system says of them; a leader elsewhere may delete one while we look."""
+        found = []
         with suppress(FileNotFoundError), os.scandir(self.folder) as entries:
-            return [entry for entry in entries if entry.name.endswith(SUFFIX)]
-        return []
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    if entry.name.endswith(suffixes):
+                        found.append((entry.path, entry.stat()))
+        return found
+
+    def _clear_unready(self) -> None:
+        """Delete what processes left that were killed while they made a segment; nothing was written to it."""
+        for path, found in self._entries((UNREADY,)):
+            if time.time() - found.st_mtime > UNREADY_SECONDS:
+                with suppress(FileNotFoundError), opened(Path(path)) as descriptor:
+                    if lock(descriptor):
+                        os.unlink(path)
 
     def open(self, path: Path) -> SharedFile | None:
         """A segment for reading; None where it is gone, is not a segment that we can read, or is for another store."""
@@ -113,16 +135,17 @@ class Spool:
             if not lock(descriptor):
                 os.close(descriptor)
                 return False
-            self._leading = descriptor
+            self._leading = Descriptor(descriptor)
             self.say("leading")
             self.open_bell()
+            self._clear_unready()
         return True
 
     def say(self, state: str) -> None:
         """Note for others what the leader is about: `leading`, or `waiting` while the store is away."""
         if self._leading is not None:
-            os.ftruncate(self._leading, 0)
-            os.pwrite(self._leading, f"{os.getpid()} {state}\n".encode(), 0)
+            os.ftruncate(self._leading.number, 0)
+            os.pwrite(self._leading.number, f"{os.getpid()} {state}\n".encode(), 0)
 
     def leader(self) -> tuple[int, str] | None:
         """The pid and state of the leader at work; None where nobody leads."""
@@ -140,10 +163,10 @@ class Spool:
 
     def resign(self) -> None:
         """Stop leading: another process may at once."""
-        for descriptor in (self._leading, self._bell):
+        leading, bell, self._leading, self._bell = self._leading, self._bell, None, None
+        for descriptor in (leading, bell):
             if descriptor is not None:
-                os.close(descriptor)
-        self._leading = self._bell = None
+                descriptor.close()
 
     def open_bell(self) -> None:
         """A named pipe by which other processes wake the leader; without it they wait for its next round."""
@@ -151,7 +174,7 @@ class Spool:
         with suppress(OSError):
             if not path.exists():
                 os.mkfifo(path, 0o600)
-            self._bell = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+            self._bell = Descriptor(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW))
 
     def ring(self) -> None:
         """Wake the leader, if there is one."""
@@ -166,9 +189,11 @@ class Spool:
         """The leader's pause, until the bell rings. False where this spool has no bell and nothing was waited for."""
         if self._bell is None:
             return False
-        select.select([self._bell], [], [], seconds)
+        rung = select.poll()  # select() knows no descriptor beyond 1,023
+        rung.register(self._bell.number, select.POLLIN)
+        rung.poll(seconds * 1000)
         with suppress(BlockingIOError):
-            while os.read(self._bell, 4096):
+            while os.read(self._bell.number, 4096):
                 pass
         return True
 
@@ -197,7 +222,7 @@ class Spool:
             with suppress(FileNotFoundError), opened(path) as descriptor:
                 header = Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
                 if header is not None:
-                    reader = SegmentReader(FileSource(descriptor), header)
+                    reader = SegmentReader(FileSource(Descriptor(descriptor)), header)
                     reader.start_at(STORED.unpack(os.pread(descriptor, STORED.size, STORED_AT))[0])
                     while (found := reader.read(min(10_000, limit - count), ended=True)).events:
                         count += len(found.events)
@@ -232,3 +257,6 @@ class Spool:
     def forget(self) -> None:
         """In a forked child: what was open belongs to the parent. Closing our copies leaves its locks as they are."""
         self.resign()
+        for descriptor in self._creating:
+            descriptor.close()
+        self._creating = []
