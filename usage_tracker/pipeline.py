@@ -100,6 +100,9 @@ class Pipeline:
     def keep(self, origin: Origin, event: UsageEvent) -> None:
         """Into the journal; the first event of a process starts its thread."""
         self.journal.append(origin, event)
+        self._start_unless_started()
+
+    def _start_unless_started(self) -> None:
         if not self._started and time.monotonic() >= self._start_at:
             self._start()
 
@@ -131,6 +134,7 @@ class Pipeline:
             if time.monotonic() >= deadline:
                 return False
             if self.shipping:
+                self._start_unless_started()
                 self.shipping.wake()
             else:
                 self.journal.spool.ring()
