@@ -195,6 +195,7 @@ class TestFolding:
         with other.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [FOLD_LOCK])
             assert store.compact() == 0
+        other.rollback()
         other.close()
         assert store.compact() > 0
 

@@ -349,6 +349,7 @@ class TestRefusal:
             pytest.param(lambda event: setattr(event.usage, "input_tokens", 2**60), id="input_tokens"),
             pytest.param(lambda event: setattr(event.usage, "output_tokens", 2**64 - 1), id="output_tokens"),
             pytest.param(lambda event: setattr(event.usage, "tool_tokens", 2**64 - 1), id="tool_tokens"),
+            pytest.param(lambda event: setattr(event, "status", "\ud800"), id="status"),
             pytest.param(lambda event: setattr(event, "raw", {"a": object()}), id="no JSON"),
             pytest.param(lambda event: setattr(event, "raw", nested(5000)), id="deep JSON"),
         ],
@@ -395,6 +396,19 @@ def rollup_sums(store: Store, view: str) -> dict[str, Any]:
     sums = ", ".join(f"sum({name})" for name in names)
     [row] = store.select(f"SELECT {sums} FROM {store.dialect.prefix}{view}")
     return dict(zip(names, row, strict=True))
+
+
+def test_more_users_than_a_store_remembers_keep_their_keys(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usage_tracker.stores.dimensions.KEYS_AT_MOST", 3)
+    for _ in range(3):
+        for start in range(0, 20, 5):
+            users = [f"user-{number}" for number in range(start, start + 5)]
+            assert store.write(
+                segment_batch(uuid4(), 0, 1, *(made_event(user_id=user, tags=(user,)) for user in users))
+            )
+    assert count(store, "usage_user") == 21
+    found = store.select(f"SELECT user_id, count(*) FROM {store.dialect.prefix}events GROUP BY user_id")
+    assert dict(found) == {f"user-{number}": 3 for number in range(20)}  # type: ignore[arg-type]  # two columns
 
 
 class TestSelect:

@@ -24,7 +24,6 @@ Sums = tuple[int | float, ...]
 Key = tuple[int | str, ...]
 Summands = defaultdict[Key, list[Sums]]
 
-ONE_CALL: Sums = (1,)
 HOUR_SECONDS, DAY_SECONDS = 3600, 86_400
 LATENCY_BASE = log(1.04)
 
@@ -51,7 +50,7 @@ class Rollups:
         self._hour: Summands = defaultdict(list)
         self._day_user: Summands = defaultdict(list)
         self._day_tag: Summands = defaultdict(list)
-        self._day_latency: Summands = defaultdict(list)
+        self._day_latency: defaultdict[Key, int] = defaultdict(int)
 
     def add(self, priced: PricedEvent, facts: Facts, kind_key: int, who: WhoKeys) -> None:
         """Count the event in each grain. Raises EventsRefused for counts that no sum can hold."""
@@ -64,7 +63,7 @@ class Rollups:
         for tag_key in who.each_tag:
             self._day_tag[day, kind_key, owner_key, status, tag_key].append(sums)
         if facts.duration_ms is not None:
-            self._day_latency[day, kind_key, latency_bucket(facts.duration_ms)].append(ONE_CALL)
+            self._day_latency[day, kind_key, latency_bucket(facts.duration_ms)] += 1
 
     def rows(self) -> dict[Grain, dict[Key, Sums]]:
         """The rows of each grain but DAY."""
@@ -72,7 +71,7 @@ class Rollups:
             HOUR: summed(self._hour),
             DAY_USER: summed(self._day_user),
             DAY_TAG: summed(self._day_tag),
-            DAY_LATENCY: summed(self._day_latency),
+            DAY_LATENCY: {key: (calls,) for key, calls in self._day_latency.items()},
         }
 
 

@@ -36,7 +36,7 @@ class Store(Protocol):
         """How far each segment is stored, in bytes; segments that the store has never seen are left out."""
 
     def write(self, batch: Batch) -> bool:
-        """Store the batch and move its segments' positions, in one transaction.
+        """Store the batch and move its segments' positions, in one transaction. A segment is in it once at most.
 
         False: a position was not where the batch starts (another leader stored it, or our last commit did arrive);
         nothing was written, so read `positions` again.

@@ -80,6 +80,8 @@ class Connections:
             connection = None
         except psycopg2.Error as error:
             raise translated(error, self._dsn) from None
+        except OSError as error:  # no file descriptor is left for the deadline's duplicate
+            raise StoreUnavailable(f"Postgres at {self._dsn.shown} can't be reached ({error.strerror})") from None
         finally:
             if connection is not None:
                 self.lost += 1

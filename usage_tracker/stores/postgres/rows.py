@@ -5,16 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from usage_tracker.event import Cost, Figures, PricedEvent
 from usage_tracker.stores.dimensions import KIND, Content, Dimension, Keys, Known, WhoKeys, kind_of
 from usage_tracker.stores.postgres.copy_lines import Row, written_instant, written_money
-from usage_tracker.stores.postgres.templates import split_cost, split_figures
+from usage_tracker.stores.postgres.templates import TEMPLATES_AT_MOST, split_cost, split_figures
 from usage_tracker.stores.rollups import Rollups
 from usage_tracker.stores.values import cost_parts, facts, json_text, storable
 
 PRICE = Dimension("usage_price", "price_key", ("source", "version", "lines"))
 SHAPE = Dimension("usage_shape", "shape_key", ("template",))
-
-TEMPLATES_AT_MOST = 4096
-"""How many templates a store adds before it keeps JSON whole: something in it never repeats, so that templates would
-save nothing and fill their table."""
 
 EVENT_COLUMNS = (
     "event_id", "started_at",

@@ -157,6 +157,7 @@ def learn(cursor: Cursor, dimension: Dimension, contents: Sequence[Content]) -> 
             f"INSERT INTO usage_tracker.{dimension.table} (digest, {', '.join(dimension.columns)}) VALUES %s "
             "ON CONFLICT (digest) DO NOTHING",
             [(key, *rows[key]) for key in sorted(rows)],
+            page_size=1000,
             template=f"(%s::uuid, {', '.join('%s::text[]' if name == 'tags' else '%s' for name in dimension.columns)})",
         )
         found |= look_up(cursor, dimension, rows)

@@ -1,9 +1,14 @@
 """JSON that differs only in its figures, as a template that many events share and the figures of each."""
 
 import re
+from functools import lru_cache
 
 from usage_tracker.event import CostLine
 from usage_tracker.stores.values import cost_parts
+
+TEMPLATES_AT_MOST = 4096
+"""How many templates a store adds before it keeps JSON whole: something in it never repeats, so that templates would
+save nothing and fill their table."""
 
 # A number that is a member's value, or what looks like one inside a text: both are put back to the letter.
 FIGURE = re.compile(r":([-\d][\d.eE+-]*)")
@@ -18,9 +23,21 @@ def split_figures(json: str) -> tuple[str, str]:
 
 
 def split_cost(lines: tuple[CostLine, ...]) -> tuple[str, str]:
-    """The same of `cost_parts(lines)`, with less work where it has nothing that needs care."""
-    units = {unit for unit, _, _ in lines}
-    if len(units) < len(lines) or not all(map(str.isidentifier, units)):
+    """The same of `cost_parts(lines)`: prices repeat, counts don't."""
+    units, counts, prices = zip(*lines, strict=True) if lines else ((), (), ())
+    template = cost_template(units, tuple(map(str, prices)))
+    if template is None:
         return split_figures(cost_parts(lines))
-    parts = [f'"{unit}":{{"count":%s,"price":"{price!s}"}}' for unit, _, price in lines]
-    return f"{{{','.join(parts)}}}", ",".join([f"{count!s}" if count.is_finite() else "null" for _, count, _ in lines])
+    return template, ",".join([str(count) if count.is_finite() else "null" for count in counts])
+
+
+@lru_cache(TEMPLATES_AT_MOST)
+def cost_template(units: tuple[str, ...], prices: tuple[str, ...]) -> str | None:
+    """None where a unit is no plain word or there twice, so that counts would stand in another order."""
+    if len(set(units)) < len(units) or not all(map(str.isidentifier, units)):
+        return None
+    return (
+        "{"
+        + ",".join(f'"{unit}":{{"count":%s,"price":"{price}"}}' for unit, price in zip(units, prices, strict=True))
+        + "}"
+    )
