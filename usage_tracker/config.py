@@ -92,8 +92,11 @@ def parse_url(text: str) -> Dsn:
         ports = [int(port) for port in re.findall(r":(\d*)(?:,|$)", parts.netloc.rpartition("@")[2]) if port]
     except ValueError:
         raise broken from None
+    # an @ elsewhere is the end of a password that is not escaped, and what stands before it is not to be shown
+    misplaced = parts.netloc.count("@") > 1 or "@" in parts.path + parts.query
     if (
-        parts.fragment
+        misplaced
+        or parts.fragment
         or any(not 0 < port < 65536 for port in ports)
         or re.search(r":[^\]\d,][^\]]*$", parts.netloc.rpartition("@")[2])
     ):

@@ -71,7 +71,8 @@ class Connections:
                     f"BEGIN ISOLATION LEVEL READ COMMITTED {'READ ONLY' if read_only else ''};"
                     f"SET LOCAL statement_timeout = '{statement_seconds:g}s';"
                     f"SET LOCAL idle_in_transaction_session_timeout = '{2 * TRANSACTION_SECONDS}s';"
-                    "SET LOCAL timezone = 'UTC'"
+                    "SET LOCAL timezone = 'UTC';"
+                    "SET LOCAL jit = off"  # compiling a report takes longer than running it
                 )
                 yield cursor
                 if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
