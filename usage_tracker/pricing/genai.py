@@ -53,9 +53,13 @@ UNITS: dict[str, tuple[str, ...]] = {
 OTHER_UNITS: dict[str, dict[str, tuple[str, ...]]] = {"rerank": {"searches": ("rerank_searches",)}, "video": {}}
 """Operations whose units of the same name are something else."""
 
+AUDIO_TOKENS = ("input_audio_tokens", "output_audio_tokens")
 TOTALS = {"input": "input_tokens", "output": "output_tokens"}
 GENERATES_NOTHING = {"embeddings", "rerank"}
 SMALLEST = Decimal("1e-12")
+AUDIO_APART = {"azure", "openai"}
+"""Whose audio tokens cost many times their text tokens, so that a list without an audio price is not the audio's price:
+https://platform.openai.com/docs/pricing"""
 GROQ_WHISPER = {"whisper-large-v3", "whisper-large-v3-turbo"}
 
 UNPRICED = Cost(flags=("unpriced",))
@@ -71,6 +75,8 @@ class Rates(NamedTuple):
     units: Mapping[str, "UnitDef"]
     least_seconds: int
     """Shorter audio is billed as if it were that long."""
+    audio_apart: bool
+    """Whether audio tokens need a price of their own."""
 
     @property
     def cliffs(self) -> list[int]:
@@ -145,18 +151,17 @@ class GenaiPrices:
             listed = model.get_prices(at, {terms.kind: terms.value})
         else:
             return TIER_UNPRICED
-        return self._read(listed, 10 if provider_id == "groq" and model.id in GROQ_WHISPER else 0) or (
-            Cost(Decimal(0), source="free") if model.id.endswith(":free") else UNPRICED
-        )
+        prices = self._by_usage(listed)
+        if not prices:
+            return Cost(Decimal(0), source="free") if model.id.endswith(":free") else UNPRICED
+        units = {key: self._units.units[key] for key in prices}
+        least_seconds = 10 if provider_id == "groq" and model.id in GROQ_WHISPER else 0
+        return Rates(prices, units, least_seconds, provider_id in AUDIO_APART)
 
-    def _read(self, listed: "ModelPrice", least_seconds: int) -> Rates | None:
-        """None for an empty list: the model is known, its price isn't."""
-        found = {
-            self._units.unit_for_price_key(key).usage_key: price
-            for key, price in vars(listed).items()
-            if price is not None
-        }
-        return Rates(found, {key: self._units.units[key] for key in found}, least_seconds) if found else None
+    def _by_usage(self, listed: "ModelPrice") -> "dict[str, Decimal | TieredPrices]":
+        """A list's prices by their name of the count; empty where the model is known and its price isn't."""
+        prices = {key: price for key, price in vars(listed).items() if price is not None}
+        return {self._units.unit_for_price_key(key).usage_key: price for key, price in prices.items()}
 
 
 class Terms(NamedTuple):
@@ -207,6 +212,8 @@ def refuse(rates: Rates, event: UsageEvent, counts: Mapping[str, int | Decimal])
         if (unknown and any(prices)) or (counts.get(total) and by_token and not prices):
             return UNPRICED
     if not by_token and "requests" not in rates.prices and not counts.keys() & rates.prices.keys():
+        return UNPRICED
+    if rates.audio_apart and any(counts.get(key) and key not in rates.prices for key in AUDIO_TOKENS):
         return UNPRICED
     if counts.get("web_searches") and not rates.prices.keys() & {"web_searches", "requests"}:
         return TOOL_UNPRICED  # a model that searches at each request has its searches in the price of a request
