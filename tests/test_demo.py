@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from usage_tracker import tracker
 from usage_tracker.cli import main
 from usage_tracker.config import parse_dsn
 from usage_tracker.demo.story import CHAPTERS
@@ -71,6 +72,14 @@ def test_the_settings_of_the_user_have_no_say(
     assert list(own_environment.iterdir()) == []
     assert "mine" not in {row[0] for row in events(tmp_path / "demo", "project")}
     assert dict(os.environ) == before
+
+
+def test_an_sdk_that_is_too_old_for_the_story_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai.resources.responses", None)
+    result = CliRunner().invoke(main, ["demo", "--folder", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "pip install --upgrade openai" in result.stderr
+    assert tracker.installed is None
 
 
 def test_without_the_sdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,9 +61,11 @@ def make_calls(provider: StandIn, dsn: str, spool: Path) -> None:
     # the stand-in is not at OpenAI's address, by which a provider is known to send a stream's usage when asked
     usage_tracker.install(dsn=dsn, spool_dir=str(spool), app="demo", stream_usage="always")
     try:
-        from usage_tracker.demo.story import tell
+        from usage_tracker.demo import story
 
-        for chapter in tell(provider):
+        if not story.can_be_told():
+            raise click.ClickException("the demo uses the Responses API: pip install --upgrade openai")
+        for chapter in story.tell(provider):
             say(f"{chapter.calls:4} {chapter.sentence}")
         arrived = usage_tracker.flush(timeout=FLUSH_SECONDS)
         counts = usage_tracker.stats()

@@ -6,6 +6,7 @@ Nothing here knows of usage_tracker but `attribute()`: who each call is for.
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import openai
@@ -37,6 +38,11 @@ class Chapter(NamedTuple):
     sentence: str
     tell: Callable[[Shop], None]
     calls: int
+
+
+def can_be_told() -> bool:
+    """Whether the installed SDK has all that is called; the Responses API came with its version 1.66."""
+    return find_spec("openai.resources.responses") is not None
 
 
 def tell(provider: StandIn) -> Iterator[Chapter]:
