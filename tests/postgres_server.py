@@ -90,6 +90,7 @@ class PostgresServer(Databases):
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="tracker-postgres-"))
+        self._owner = os.getpid()
         atexit.register(self.close)
         self._account = unprivileged_account()
         if self._account is not None:
@@ -165,6 +166,8 @@ class PostgresServer(Databases):
 
     def close(self) -> None:
         atexit.unregister(self.close)
+        if os.getpid() != self._owner:
+            return  # a forked child that exits leaves the server to its parent
         self._end(signal.SIGQUIT)
         shutil.rmtree(self._folder, ignore_errors=True)
 

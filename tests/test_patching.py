@@ -19,9 +19,10 @@ ORDERS = {
     "install, then import": "INSTALL; import openai; ASK(CLIENT)",
     "from-import before install": "from openai import OpenAI; INSTALL; import openai; ASK(CLIENT)",
     "client before install": "import openai; client = CLIENT; INSTALL; ASK(client)",
-    "bound method before install": "import openai; ask = CLIENT.chat.completions.create; INSTALL; ask(**ASKED)",
-    "raw accessor before install": "import openai; raw = CLIENT.chat.completions.with_raw_response; INSTALL; "
-    "raw.create(**ASKED)",
+    "bound method before install": "import openai; client = CLIENT; ask = client.chat.completions.create; INSTALL; "
+    "ask(**ASKED); client.close()",
+    "raw accessor before install": "import openai; client = CLIENT; raw = client.chat.completions.with_raw_response; INSTALL; "
+    "raw.create(**ASKED); client.close()",
     "install twice": "INSTALL; import openai; INSTALL; ASK(CLIENT)",
     "install, uninstall, install": "INSTALL; import openai; usage_tracker.uninstall(); INSTALL; ASK(CLIENT)",
     "uninstall before the import": "INSTALL; usage_tracker.uninstall(); import openai; INSTALL; ASK(CLIENT)",
@@ -36,7 +37,7 @@ def test_each_order_of_imports_gives_one_event(order: str, provider: StandIn, tm
     script = (
         "import usage_tracker\n"
         "ASKED = {'model': 'gpt-4o-mini', 'messages': [{'role': 'user', 'content': 'x'}]}\n"
-        "def ASK(client): client.chat.completions.create(**ASKED)\n"
+        "def ASK(client):\n    with client: client.chat.completions.create(**ASKED)\n"
         f"{script}\nprint(usage_tracker.stats().captured)"
     )
     ran = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)

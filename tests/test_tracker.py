@@ -125,7 +125,8 @@ def test_importing_loads_no_sdk_driver_prices_or_command_line(machine: Machine) 
 
 
 def test_a_bad_dsn_fails_an_explicit_install_with_the_valid_forms(machine: Machine) -> None:
-    with machine.start("import usage_tracker; usage_tracker.install(dsn='mysql://me:geheim@db')") as program:
+    script = "import usage_tracker; usage_tracker.install()"
+    with machine.start(script, {"TRACKER_DSN": "mysql://me:geheim@db"}) as program:
         _, err = program.communicate(timeout=60)
     assert program.returncode == 1
     assert "ConfigError: TRACKER_DSN has the unknown scheme 'mysql'; valid forms are postgresql://" in err
