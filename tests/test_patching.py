@@ -21,8 +21,8 @@ ORDERS = {
     "client before install": "import openai; client = CLIENT; INSTALL; ASK(client)",
     "bound method before install": "import openai; client = CLIENT; ask = client.chat.completions.create; INSTALL; "
     "ask(**ASKED); client.close()",
-    "raw accessor before install": "import openai; client = CLIENT; raw = client.chat.completions.with_raw_response; INSTALL; "
-    "raw.create(**ASKED); client.close()",
+    "raw accessor before install": "import openai; client = CLIENT; raw = client.chat.completions.with_raw_response; "
+    "INSTALL; raw.create(**ASKED); client.close()",
     "install twice": "INSTALL; import openai; INSTALL; ASK(CLIENT)",
     "install, uninstall, install": "INSTALL; import openai; usage_tracker.uninstall(); INSTALL; ASK(CLIENT)",
     "uninstall before the import": "INSTALL; usage_tracker.uninstall(); import openai; INSTALL; ASK(CLIENT)",
