@@ -1,4 +1,4 @@
-"""The real openai SDK, patched, against a local provider; and the events that it gives."""
+"""The real SDKs, patched, against a local provider; and the events that they give."""
 
 import gc
 from collections.abc import Iterator
@@ -16,13 +16,10 @@ KEY = "sk-test-0123456789-wxyz"
 ASK = [{"role": "user", "content": "Say hello."}]
 
 
-class Capturing:
-    """Clients of the SDK, and what was captured of their calls."""
+class Captured:
+    """What was captured of the calls of an installed tracker."""
 
-    def __init__(self, provider: StandIn) -> None:
-        self.provider = provider
-        self.client = openai.OpenAI(api_key=KEY, base_url=provider.base_url, max_retries=0)
-        self.aclient = openai.AsyncOpenAI(api_key=KEY, base_url=provider.base_url, max_retries=0)
+    def __init__(self) -> None:
         self.captured: list[tuple[Origin, UsageEvent]] = []
         assert tracker.installed is not None
         tracker.installed.pipeline().recorder.listeners.append(lambda *call: self.captured.append(call))
@@ -33,11 +30,26 @@ class Capturing:
 
     def one_call(self) -> tuple[Origin, UsageEvent]:
         """The one event since the last time, with its origin."""
+        calls = self.all()
+        assert len(calls) == 1, f"{len(calls)} events instead of one"
+        return calls[0]
+
+    def all(self) -> list[tuple[Origin, UsageEvent]]:
+        """The events since the last time."""
         gc.collect()
         calls = self.captured[:]
         self.captured.clear()
-        assert len(calls) == 1, f"{len(calls)} events instead of one"
-        return calls[0]
+        return calls
+
+
+class Capturing(Captured):
+    """Clients of the openai SDK, and what was captured of their calls."""
+
+    def __init__(self, provider: StandIn) -> None:
+        super().__init__()
+        self.provider = provider
+        self.client = openai.OpenAI(api_key=KEY, base_url=provider.base_url, max_retries=0)
+        self.aclient = openai.AsyncOpenAI(api_key=KEY, base_url=provider.base_url, max_retries=0)
 
 
 @pytest.fixture
@@ -47,8 +59,16 @@ def provider() -> Iterator[StandIn]:
 
 
 @pytest.fixture
+def captured(tmp_path: Path) -> Iterator[Captured]:
+    """Captured calls, of whichever SDK, go to a journal in a temporary folder and are not shipped."""
+    usage_tracker.install(ship=False, spool_dir=tmp_path / "spool", app="tests")
+    yield Captured()
+    usage_tracker.uninstall()
+
+
+@pytest.fixture
 def capturing(provider: StandIn, tmp_path: Path) -> Iterator[Capturing]:
-    """Captured calls go to a journal in a temporary folder and are not shipped."""
+    """As `captured`, with clients of the openai SDK."""
     usage_tracker.install(ship=False, spool_dir=tmp_path / "spool", app="tests", stream_usage="always")
     found = Capturing(provider)
     yield found

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from capturing import capturing, provider  # noqa: F401  the real SDK against a local provider
+from capturing import captured, capturing, provider  # noqa: F401  the real SDKs against a local provider
 from hypothesis import HealthCheck, settings
 from postgres_server import (  # noqa: F401  the fixtures of a throw-away Postgres
     empty_postgres_dsn,
@@ -22,9 +22,9 @@ if "CI" not in os.environ:  # there, Hypothesis has a profile of its own, as pat
     settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("patient")
 
-FOREIGN = ("TRACKER_", "OPENAI_", "AZURE_OPENAI_", "OTEL_", "XDG_", "PG")
+FOREIGN = ("TRACKER_", "OPENAI_", "AZURE_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "LITELLM_", "OTEL_", "XDG_", "PG")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
-KEPT = {"TRACKER_TEST_DSN"}
+KEPT = {"TRACKER_TEST_DSN", "LITELLM_LOCAL_MODEL_COST_MAP"}
 
 
 @pytest.fixture(autouse=True)

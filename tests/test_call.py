@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 from capturing import ASK, KEY, Capturing
 
 import usage_tracker
-from usage_tracker.attribution import inside
+import usage_tracker.providers.openai
+from usage_tracker import providers, tracker
+from usage_tracker.capture import Call, Client
+from usage_tracker.providers.answer import Request
 
 ASKED: dict[str, Any] = {"model": "gpt-4o-mini", "messages": ASK}
 
@@ -185,13 +189,27 @@ def test_callables_made_before_the_call_are_covered(capturing: Capturing) -> Non
 
 
 def test_the_outermost_call_is_the_one_that_counts(capturing: Capturing) -> None:
-    class Outer:
-        def responded(self, *response: object) -> None: ...
-
-    token = inside.set(Outer())
-    capturing.client.chat.completions.create(**ASKED)
-    inside.reset(token)
+    with outer_call(capturing) as outer:
+        capturing.client.chat.completions.create(**ASKED)
     assert capturing.captured == []
+    outer.finish()
+    assert (capturing.one_call()[0].sdk, outer.http_status) == ("outer", 200)
+
+
+def test_what_a_call_left_behind_makes_calls_of_its_own(capturing: Capturing) -> None:
+    with outer_call(capturing) as outer:
+        left_behind = copy_context()
+    outer.finish()
+    capturing.one()
+    left_behind.run(lambda: capturing.client.chat.completions.create(**ASKED))
+    assert capturing.one_call()[0].sdk == "openai"
+
+
+def outer_call(capturing: Capturing) -> Call:
+    """A call of an SDK that calls models through openai's."""
+    assert tracker.installed is not None
+    recorder = tracker.installed.pipeline().recorder
+    return Call(providers.openai, recorder, Client("outer"), Request("chat"), streamed=False)
 
 
 def test_who_a_call_is_for_comes_from_scope_and_request(capturing: Capturing) -> None:

@@ -9,8 +9,9 @@ import pytest
 from capturing import Capturing
 
 import usage_tracker
+from usage_tracker.choke_points import CHOKE_POINTS, ChokePoint
 from usage_tracker.demo.standin import StandIn
-from usage_tracker.patching import CHOKE_POINTS, ChokePoint, Patches, owner_of
+from usage_tracker.patching import Patches, owner_of
 
 BASE = openai._base_client.SyncAPIClient
 
@@ -85,7 +86,7 @@ def test_another_wrapper_around_ours_stays_and_ours_goes_silent(capturing: Captu
 def test_an_sdk_of_another_shape_is_left_as_it_is_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     module = ModuleType("somesdk._client")
     sys.modules[module.__name__] = module
-    point = ChokePoint("somesdk", module.__name__, "Client.request", "request")
+    point = ChokePoint("somesdk", module.__name__, "Client.request", "stainless", "request")
     patches = Patches([point], lambda point: lambda *_: None)
     patches.apply()
     assert patches.states() == {point: "shape unknown"}
@@ -95,7 +96,7 @@ def test_an_sdk_of_another_shape_is_left_as_it_is_and_said_once(caplog: pytest.L
 
 
 def test_an_sdk_that_is_not_imported_stays_so() -> None:
-    point = ChokePoint("somesdk", "somesdk._client", "Client.request", "request")
+    point = ChokePoint("somesdk", "somesdk._client", "Client.request", "stainless", "request")
     patches = Patches([point], lambda point: lambda *_: None)
     patches.apply()
     assert patches.states() == {point: "not imported"}

@@ -1,10 +1,10 @@
 """An SDK's function with our wrapper around it; a module of its own, because it imports wrapt."""
 
-from typing import Any
+from typing import Any, Self
 
 import wrapt
 
-from usage_tracker.capture.stainless import Wrapper
+from usage_tracker.capture import Wrapper
 
 
 class Patched(wrapt.FunctionWrapper[..., Any]):
@@ -13,6 +13,17 @@ class Patched(wrapt.FunctionWrapper[..., Any]):
     def __init__(self, wrapped: Any, wrapper: Wrapper) -> None:
         self._self_on = True
         super().__init__(wrapped, wrapper, enabled=lambda: self._self_on)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> str:
+        """By name, as functions are: a pool of processes sends them so."""
+        name: str = self.__wrapped__.__qualname__
+        return name
 
 
 def switch_off(outermost: object) -> None:

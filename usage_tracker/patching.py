@@ -1,41 +1,21 @@
-"""Where we touch an SDK: a table of choke points, applied when the app imports the SDK and reverted over the same
-rows."""
+"""The choke points, patched when the app imports an SDK and reverted over the same rows."""
 
 import logging
 import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
+from usage_tracker.choke_points import ChokePoint
 from usage_tracker.imports import forget, when_imported
 
 if TYPE_CHECKING:
-    from usage_tracker.capture.stainless import Wrapper
+    from usage_tracker.capture import Wrapper
+    from usage_tracker.patched import Patched
 
 logger = logging.getLogger("usage_tracker")
 
-State = Literal["patched", "not imported", "shape unknown"]
-
-
-class ChokePoint(NamedTuple):
-    """One function of an SDK that every call goes through."""
-
-    sdk: str
-    """The SDK's package, as it is imported."""
-    module: str
-    attribute: str
-    """`Class.method` or `function` in that module."""
-    role: Literal["request", "response"]
-    """What it does for the SDK: make the call, or take an HTTP response on its behalf."""
-
-
-CHOKE_POINTS = (
-    ChokePoint("openai", "openai._base_client", "SyncAPIClient.request", "request"),
-    ChokePoint("openai", "openai._base_client", "AsyncAPIClient.request", "request"),
-    ChokePoint("openai", "openai._base_client", "SyncAPIClient._process_response", "response"),
-    ChokePoint("openai", "openai._base_client", "AsyncAPIClient._process_response", "response"),
-)
-"""All that we ever touch."""
+State = Literal["patched", "not imported", "not in this version", "shape unknown"]
 
 
 class Patches:
@@ -45,6 +25,8 @@ class Patches:
         self.points = list(points)
         self._wrapper_for = wrapper_for
         self._states: dict[ChokePoint, State] = {}
+        self._patched: dict[int, Patched] = {}
+        """By the original's identity: a function that is bound in two modules stays one object."""
 
     def apply(self) -> None:
         """Patch what is imported already; the rest when the app imports it. Imports nothing itself."""
@@ -58,6 +40,9 @@ class Patches:
 
     def _patch(self, point: ChokePoint, module: ModuleType) -> None:
         found = owner_of(module, point.attribute)
+        if found is None and point.optional:
+            self._states[point] = "not in this version"
+            return
         if found is None:
             self._states[point] = "shape unknown"
             logger.warning(
@@ -69,7 +54,9 @@ class Patches:
 
         owner, name, original = found
         if not isinstance(original, Patched):
-            setattr(owner, name, Patched(original, self._wrapper_for(point)))
+            if id(original) not in self._patched:
+                self._patched[id(original)] = Patched(original, self._wrapper_for(point))
+            setattr(owner, name, self._patched[id(original)])
         self._states[point] = "patched"
 
     def revert(self) -> None:
@@ -86,6 +73,7 @@ class Patches:
                 else:
                     switch_off(current)
         self._states.clear()
+        self._patched.clear()
 
     def states(self) -> dict[ChokePoint, State]:
         """Each row and what became of it."""

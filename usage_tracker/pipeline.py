@@ -8,20 +8,19 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from usage_tracker.attribution import Attribution, clean_tags
-from usage_tracker.capture import Recorder, finish_open_calls, open_calls
-from usage_tracker.capture.stainless import AroundRequest, Wrapper, around_response
+from usage_tracker.capture import Recorder, Wrapper, finish_open_calls, open_calls
+from usage_tracker.choke_points import ChokePoint
 from usage_tracker.config import Dsn, Settings, default_spool
 from usage_tracker.event import Cost, Origin, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.segment import ANY_STORE
-from usage_tracker.patching import ChokePoint
 from usage_tracker.shipper import Shipper
 from usage_tracker.shipping import Shipping
 
@@ -82,16 +81,16 @@ class Pipeline:
         self._start_at = 0.0
         self._default = default
         self.recorder = self._recorder()
-        self._request_wrapper = cache(self._make_request_wrapper)
+        self._wrappers = cache(self._make_wrappers)
 
     def wrapper(self, point: ChokePoint) -> Wrapper:
         """What goes around that function of an SDK."""
-        return around_response if point.role == "response" else self._request_wrapper(point.sdk)
+        return self._wrappers(point.style, point.sdk)[point.role]
 
-    def _make_request_wrapper(self, sdk: str) -> Wrapper:
-        provider = import_module(f"usage_tracker.providers.{sdk}")
-        settings = self.settings
-        return AroundRequest(provider, self.recorder, settings.fingerprint_key, settings.stream_usage)
+    def _make_wrappers(self, style: str, sdk: str) -> Mapping[str, Wrapper]:
+        capture = import_module(f"usage_tracker.capture.{style}")
+        found: Mapping[str, Wrapper] = capture.wrappers(sdk, self.recorder, self.settings)
+        return found
 
     def _recorder(self) -> Recorder:
         settings = self.settings

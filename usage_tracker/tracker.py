@@ -11,13 +11,14 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from usage_tracker import guard
+from usage_tracker.choke_points import CHOKE_POINTS, ChokePoint
 from usage_tracker.config import Settings, load_settings
 from usage_tracker.errors import ConfigError
 from usage_tracker.guard import guarded
-from usage_tracker.patching import CHOKE_POINTS, ChokePoint, Patches, version_of
+from usage_tracker.patching import Patches, version_of
 
 if TYPE_CHECKING:
-    from usage_tracker.capture.stainless import Wrapper
+    from usage_tracker.capture import Wrapper
     from usage_tracker.event import Status
     from usage_tracker.pipeline import Pipeline
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from usage_tracker.capture.bodies import Tail
 
 
+Wrapper = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
+"""What wrapt calls in a function's place: with the function, its instance and its arguments."""
+
+
 class Client(NamedTuple):
     """The SDK client that a call was made with."""
 
@@ -24,6 +28,8 @@ class Client(NamedTuple):
     azure: bool = False
     api_key: str | None = None
     """A fingerprint."""
+    provider: str | None = None
+    """Who serves it, where the SDK itself says so."""
 
 
 class Recorder:
@@ -71,6 +77,13 @@ class Recorder:
 
 open_calls: dict[int, "Call"] = {}
 """Calls under way. Taking a call out of here, one atomic step, is what gives it its one event."""
+
+
+def nested() -> bool:
+    """Whether a call that counts is under way in this context. Tasks and threads that it started and left behind, such
+    as an SDK's own callbacks, make calls of their own once it has ended."""
+    call = inside.get()
+    return call is not None and id(call) in open_calls
 
 
 class Call:
@@ -189,9 +202,11 @@ class Call:
                     request.project, request.team, request.user, request.session, clean_tags(request.tags)
                 )
                 said = said.over(asked)
-            model = answer.model or request.model
+            served_by = answer.provider or client.provider
+            if served_by is None:
+                served_by = provider_of(client.host, answer.model or request.model, client.azure)
             self.recorder.record(
-                self.recorder.origin(client, provider_of(client.host, model, client.azure), said),
+                self.recorder.origin(client, served_by, said),
                 UsageEvent(
                     started_at=self.started_at,
                     duration_ms=(ended - self.started) / 1e6,

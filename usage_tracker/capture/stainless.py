@@ -6,31 +6,30 @@ with retries inside. https://github.com/openai/openai-python/blob/v2.54.0/src/op
 """
 
 import copy
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from usage_tracker.attribution import inside
 from usage_tracker.capture.bodies import observe_json
-from usage_tracker.capture.call import Call, Client, Recorder
+from usage_tracker.capture.call import Call, Client, Recorder, Wrapper, nested
+from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.responses import observe_body
 from usage_tracker.capture.streams import observe_stream
+from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
 from usage_tracker.providers.answer import fields_of
-
-Wrapper = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
 
 guard_begin, guard_answer = guarded("begin call"), guarded("read answer")
 
 
-def fingerprint(key: object, secret: str) -> str | None:
-    """An API key as a keyed hash and its last four characters; None for what is no key."""
-    if not isinstance(key, str) or len(key) < 8 or key.startswith("<"):
-        return None
-    digest = hashlib.blake2b(key.encode("utf-8", "replace"), key=secret.encode()[:64], digest_size=8)
-    return f"{digest.hexdigest()}…{key[-4:]}"
+def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, Wrapper]:
+    """By role."""
+    provider = import_module(f"usage_tracker.providers.{sdk}")
+    around = AroundRequest(provider, recorder, settings.fingerprint_key, settings.stream_usage)
+    return {"request": around, "response": around_response}
 
 
 class AroundRequest:
@@ -46,7 +45,7 @@ class AroundRequest:
         """Hosts that don't know stream_options.include_usage."""
 
     def __call__(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if inside.get() is not None:
+        if nested():
             return wrapped(*args, **kwargs)
         call, sent_args, sent_kwargs = None, args, kwargs
         with guard_begin:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import click
 
+from usage_tracker.choke_points import ChokePoint
 from usage_tracker.cli.output import emit
 from usage_tracker.config import Settings, data_folder, load_settings
 from usage_tracker.errors import ConfigError, StoreError
@@ -127,13 +128,20 @@ def examine_sdks(settings: Settings) -> Iterator[Finding]:
         if version_of(sdk) is None:
             yield Finding(sdk, "not installed")
             continue
-        try:
-            importlib.import_module(sdk)
-        except ImportError as error:
-            yield Finding(sdk, version_of(sdk) or "", f"can't be imported: {error}")
-            continue
-        for point, state in patches.states().items():
+        for point in patches.points:
             if point.sdk == sdk:
-                remedy = None if state == "patched" else "this version is not known yet: its calls are not counted"
-                yield Finding(f"{sdk} {version_of(sdk)}", f"{point.attribute}: {state}", remedy)
+                yield examine_choke_point(patches, point)
     patches.revert()
+
+
+def examine_choke_point(patches: Patches, point: ChokePoint) -> Finding:
+    what, remedy = f"{point.sdk} {version_of(point.sdk)}", None
+    try:
+        importlib.import_module(point.module)
+    except ImportError as error:
+        state, remedy = "not in this version", None if point.optional else f"can't be imported: {error}"
+    else:
+        state = patches.states()[point]
+        if state == "shape unknown":
+            remedy = "this version is not known yet: its calls are not counted"
+    return Finding(what, f"{point.attribute}: {state}", remedy)

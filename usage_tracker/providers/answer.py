@@ -35,16 +35,30 @@ class Request(NamedTuple):
 class Answer:
     """What an answer has said so far. Streams tell it piece by piece: later figures replace earlier ones, never add."""
 
-    __slots__ = ("error_type", "model", "raw", "reported_cost", "response_id", "service_tier", "units")
+    __slots__ = (
+        "error_type",
+        "estimated",
+        "model",
+        "provider",
+        "raw",
+        "reported_cost",
+        "response_id",
+        "service_tier",
+        "units",
+    )
 
     def __init__(self) -> None:
         self.model: str | None = None
         self.response_id: str | None = None
+        self.provider: str | None = None
+        """Who served it, where the answer says so."""
         self.service_tier: str | None = None
         self.raw: Figures | None = None
         """The usage object as sent, figures only."""
         self.units: dict[str, float] | None = None
         """What is billed but isn't a token and stands outside the usage object, such as images."""
+        self.estimated = False
+        """Whether the figures are the SDK's own estimate."""
         self.reported_cost: str | None = None
         self.error_type: str | None = None
         """Set where the call failed: by the answer itself, such as an error event in a stream, or by who saw it."""
