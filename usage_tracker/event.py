@@ -95,8 +95,8 @@ class UsageEvent(msgspec.Struct, array_like=True, kw_only=True):
     reported_cost: str | None = None
     """US dollars as the provider or gateway stated them, a decimal number."""
     awaits: str | None = None
-    """The provider's id of what was started and is still at work, such as a background response or a batch: what it used
-    is said later, to whoever asks."""
+    """The provider's id of what was started and is still at work, such as a background response or a batch: what it
+    used is said later, to whoever asks."""
     completes: str | None = None
     """The id that an earlier event awaits: this one brings what it used, and is no call of its own. The store takes it
     once, and only where it knows that earlier event."""
