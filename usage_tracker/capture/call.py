@@ -1,6 +1,7 @@
 """One invocation of a choke point, from its start to its one event."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import ModuleType, TracebackType
@@ -32,6 +33,26 @@ class Client(NamedTuple):
     """Who serves it, where the SDK itself says so."""
 
 
+class RecentlySeen:
+    """What was seen of late: an app that polls is told the same again and again. The store holds against the rest."""
+
+    LENGTH = 4096
+
+    def __init__(self) -> None:
+        self._seen: dict[object, object] = {}
+        self._order: deque[object] = deque()
+
+    def add(self, thing: object) -> bool:
+        """Whether it is new. Without a lock, each step being atomic: a fork would leave it locked in the child."""
+        mine = object()
+        if self._seen.setdefault(thing, mine) is not mine:
+            return False
+        self._order.append(thing)
+        if len(self._order) > self.LENGTH:
+            self._seen.pop(self._order.popleft(), None)
+        return True
+
+
 class Recorder:
     """Where finished calls go, and who they are for where nobody said."""
 
@@ -47,6 +68,7 @@ class Recorder:
         self.keep = keep
         self.default = default
         self.listeners: list[Callable[[Origin, UsageEvent], None]] = []
+        self._completed = RecentlySeen()
 
         @lru_cache(maxsize=4096)
         def origin(client: Client, provider: str | None, said: Attribution) -> Origin:
@@ -70,6 +92,8 @@ class Recorder:
         """Repeated callers share one Origin; a bounded cache, as users and sessions come and go."""
 
     def record(self, origin: Origin, event: UsageEvent) -> None:
+        if event.completes is not None and not self._completed.add((event.completes, event.response_id)):
+            return
         self.keep(origin, event)
         for listener in self.listeners:
             listener(origin, event)
@@ -188,44 +212,54 @@ class Call:
         if open_calls.pop(id(self), None) is None:
             return
         with guarded("finish"):
-            ended = time.perf_counter_ns()
-            answer, request, client = self.answer, self.request, self.client
-            if status == "abandoned" and answer.raw is not None:
-                status = "ok"
-            if status == "ok" and answer.error_type is not None:
-                status, error_type = "error", answer.error_type
-            if status in ("error", "cancelled"):
-                answer.error_type = error_type  # what was asked for was not delivered, and so is not counted
-            said = self.attribution
-            if request.user or request.tags or request.session or request.project or request.team:
-                asked = Attribution(
-                    request.project, request.team, request.user, request.session, clean_tags(request.tags)
-                )
-                said = said.over(asked)
-            served_by = answer.provider or client.provider
-            if served_by is None:
-                served_by = provider_of(client.host, answer.model or request.model, client.azure)
-            self.recorder.record(
-                self.recorder.origin(client, served_by, said),
-                UsageEvent(
-                    started_at=self.started_at,
-                    duration_ms=(ended - self.started) / 1e6,
-                    ttft_ms=self.ttft,
-                    operation=request.operation,
-                    request_model=request.model,
-                    model=answer.model,
-                    service_tier=answer.service_tier,
-                    streamed=self.streamed,
-                    response_id=answer.response_id,
-                    status=status,
-                    error_type=error_type,
-                    http_status=self.http_status,
-                    attempts=self.attempts,
-                    usage=self.provider.usage_of(request.operation, answer, request),
-                    raw=answer.raw,
-                    reported_cost=answer.reported_cost,
-                ),
-            )
+            if not self.request.retrieves or self.answer.completes is not None:
+                self._record(self.answer, status, error_type)
+
+    def complete(self, part: Answer) -> None:
+        """Make an event of a part of what this call retrieves, such as one message of a batch: `part.completes` is the
+        batch, `part.response_id` the message."""
+        with guarded("part"):
+            self._record(part, "ok", None)
+
+    def _record(self, answer: Answer, status: Status, error_type: str | None) -> None:
+        ended = time.perf_counter_ns()
+        request, client = self.request, self.client
+        if status == "abandoned" and answer.raw is not None:
+            status = "ok"
+        if status == "ok" and answer.error_type is not None:
+            status, error_type = "error", answer.error_type
+        if status in ("error", "cancelled"):
+            answer.error_type = error_type  # what was asked for was not delivered, and so is not counted
+        said = self.attribution
+        if request.user or request.tags or request.session or request.project or request.team:
+            asked = Attribution(request.project, request.team, request.user, request.session, clean_tags(request.tags))
+            said = said.over(asked)
+        served_by = answer.provider or client.provider
+        if served_by is None:
+            served_by = provider_of(client.host, answer.model or request.model, client.azure)
+        self.recorder.record(
+            self.recorder.origin(client, served_by, said),
+            UsageEvent(
+                started_at=self.started_at,
+                duration_ms=(ended - self.started) / 1e6,
+                ttft_ms=self.ttft,
+                operation=request.operation,
+                request_model=request.model,
+                model=answer.model,
+                service_tier=answer.service_tier,
+                streamed=self.streamed,
+                response_id=answer.response_id,
+                status=status,
+                error_type=error_type,
+                http_status=self.http_status,
+                attempts=self.attempts,
+                usage=self.provider.usage_of(request.operation, answer, request),
+                raw=answer.raw,
+                reported_cost=answer.reported_cost,
+                awaits=answer.awaits,
+                completes=answer.completes,
+            ),
+        )
 
 
 def retries_before(error: BaseException) -> int:

@@ -30,12 +30,16 @@ class Request(NamedTuple):
     tags: tuple[str, ...] = ()
     units: dict[str, float] | None = None
     """What is billed by what was asked, such as the characters of a speech input."""
+    retrieves: bool = False
+    """Whether it only asks about what an earlier call started: it is an event only where its answer completes that."""
 
 
 class Answer:
     """What an answer has said so far. Streams tell it piece by piece: later figures replace earlier ones, never add."""
 
     __slots__ = (
+        "awaits",
+        "completes",
         "error_type",
         "estimated",
         "model",
@@ -62,6 +66,10 @@ class Answer:
         self.reported_cost: str | None = None
         self.error_type: str | None = None
         """Set where the call failed: by the answer itself, such as an error event in a stream, or by who saw it."""
+        self.awaits: str | None = None
+        """The id of what is still at work and has not said what it used; see `UsageEvent.awaits`."""
+        self.completes: str | None = None
+        """The id of what an earlier call started and this answer brings the usage of; see `UsageEvent.completes`."""
 
 
 def fields_of(value: object) -> Mapping[str, object]:
