@@ -1,14 +1,17 @@
 """Questions answered from a store. Every face (command line, dashboard, exports) reads through here."""
 
+from usage_tracker.report.comparison import previous
 from usage_tracker.report.conditions import Condition, parse_condition
 from usage_tracker.report.dialects import has_schema
 from usage_tracker.report.dimensions import DIMENSIONS, UNITS
 from usage_tracker.report.listing import Event, list_events
 from usage_tracker.report.query import Query, Report, Row, no_calls, run
 from usage_tracker.report.ranges import Range, parse_range, parse_zone
+from usage_tracker.report.ranking import OTHERS
 
 __all__ = [
     "DIMENSIONS",
+    "OTHERS",
     "UNITS",
     "Condition",
     "Event",
@@ -22,5 +25,6 @@ __all__ = [
     "parse_condition",
     "parse_range",
     "parse_zone",
+    "previous",
     "run",
 ]

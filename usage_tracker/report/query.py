@@ -4,15 +4,15 @@ Rollups answer as far as they can, so the time depends on the number of hours or
 not on the number of calls.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import cast
 
-from usage_tracker.report.dimensions import UNITS
+from usage_tracker.report.comparison import beside
 from usage_tracker.report.groups import NOTHING, Group, Sums, read_groups
 from usage_tracker.report.question import Query
+from usage_tracker.report.ranking import arrange, find_top, keep
 from usage_tracker.stores import Store
 
 __all__ = ["Query", "Report", "Row", "run"]
@@ -81,15 +81,51 @@ class Report:
     """Of all calls, each counted once, also where it is in several rows because it has several tags."""
     unpriced_models: tuple[str | None, ...]
     """The models whose calls are unpriced, most calls first."""
+    before: Mapping[Group, Row] = field(default_factory=dict)
+    """The range before, where one was asked for, by the groups of `rows`; a group that it lacks had no calls."""
+    total_before: Row | None = None
 
 
 def run(store: Store, query: Query) -> Report:
     """Answer the query from the store. Raises StoreError."""
     groups = read_groups(store, query)
+    earlier = read_earlier(store, query)
+    groups |= {group: NOTHING for group in earlier if group not in groups}
+    if query.top is not None:
+        top = find_top(query.by, groups, query.top)
+        groups, earlier = keep(query.by, groups, top), keep(query.by, earlier, top)
+    total = read_total(store, query, groups)
+    return Report(
+        query,
+        tuple(Row.of(group, groups[group]) for group in arrange(query.by, groups)),
+        total,
+        find_unpriced(store, query) if total.unpriced else (),
+        {group: Row.of(group, sums) for group, sums in earlier.items()},
+        None if query.before is None else read_total(store, at_earlier(query), earlier),
+    )
+
+
+def at_earlier(query: Query) -> Query:
+    """The same question about the range before."""
+    assert query.before is not None
+    return replace(query, since=query.before.since, until=query.before.until, before=None)
+
+
+def read_earlier(store: Store, query: Query) -> dict[Group, Sums]:
+    """The range before, by the groups that it stands beside."""
+    if query.before is None:
+        return {}
+    earlier: dict[Group, Sums] = {}
+    for group, sums in read_groups(store, at_earlier(query)).items():
+        place = beside(query, group)
+        earlier[place] = earlier.get(place, NOTHING).plus(sums)
+    return earlier
+
+
+def read_total(store: Store, query: Query, groups: dict[Group, Sums]) -> Row:
+    """Of all calls, each counted once, also where it is in several groups because it has several tags."""
     sums = read_groups(store, replace(query, by=())) if "tag" in query.by else groups
-    total = Row.of((), sum_up(sums.values()))
-    rows = tuple(Row.of(group, groups[group]) for group in arrange(query.by, groups))
-    return Report(query, rows, total, find_unpriced(store, query) if total.unpriced else ())
+    return Row.of((), sum_up(sums.values()))
 
 
 def no_calls(query: Query) -> Report:
@@ -108,21 +144,3 @@ def sum_up(many: Iterable[Sums]) -> Sums:
     for sums in many:
         total = total.plus(sums)
     return total
-
-
-def arrange(by: tuple[str, ...], groups: dict[Group, Sums]) -> list[Group]:
-    """Groups in the order of their first dimension, within it of their second, and so on."""
-    weights: dict[Group, tuple[Decimal, int]] = defaultdict(lambda: (Decimal(0), 0))
-    for group, sums in groups.items():
-        for length in range(1, len(by) + 1):
-            cost, calls = weights[group[:length]]
-            weights[group[:length]] = (cost + sums.cost, calls + sums.calls)
-
-    def place(group: Group) -> list[tuple[object, ...]]:
-        keys: list[tuple[object, ...]] = []
-        for position, (name, value) in enumerate(zip(by, group, strict=True), 1):
-            cost, calls = weights[group[:position]]
-            keys.append((value,) if name in UNITS else (-cost, -calls, value is None, value or ""))
-        return keys
-
-    return sorted(groups, key=place)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, tzinfo
 
 from usage_tracker.report.conditions import Condition
 from usage_tracker.report.dimensions import UNITS, check_dimensions
+from usage_tracker.report.ranges import Range
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,18 @@ class Query:
     """What every call that counts must be like."""
     tz: tzinfo = UTC
     """Whose hours, days, weeks and months."""
+    top: int | None = None
+    """How many values are shown, time apart, before the rest is one row of Others; None: all."""
+
+    before: Range | None = None
+    """An earlier range that each group is held against."""
 
     def __post_init__(self) -> None:
         check_dimensions(self.by)
+        if self.top is not None and self.top < 1:
+            raise ValueError("top is at least 1")
+        if self.before is not None and (self.since is None or self.before.since is None):
+            raise ValueError("a comparison needs a --since, of both ranges")
         if any(moment is not None and moment.utcoffset() is None for moment in (self.since, self.until)):
             raise ValueError("since and until need a time zone")
         if self.since is not None and self.until is not None and self.since > self.until:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 DEFAULT_SINCE = "mtd"
+TOMORROW = timedelta(days=1)
 
 
 class Range(NamedTuple):
@@ -34,6 +35,12 @@ def next_month(day: date) -> date:
     return (day.replace(day=1) + timedelta(days=31)).replace(day=1)
 
 
+def months_later(day: date, months: int) -> date:
+    """The same day that many months later, or the last one of a shorter month."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return min(date(year, month + 1, 1) + timedelta(days=day.day - 1), next_month(date(year, month + 1, 1)) - TOMORROW)
+
+
 def last_month(today: date) -> Days:
     first = today.replace(day=1)
     return Days((first - timedelta(days=1)).replace(day=1), first)
@@ -44,7 +51,6 @@ def weeks(today: date, ago: int) -> date:
     return today - timedelta(days=today.weekday(), weeks=ago)
 
 
-TOMORROW = timedelta(days=1)
 PERIODS: dict[str, Callable[[date], Days]] = {
     "today": lambda today: Days(today, today + TOMORROW),
     "yesterday": lambda today: Days(today - TOMORROW, today),
