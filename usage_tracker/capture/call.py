@@ -216,17 +216,17 @@ class Call:
                 self._record(self.answer, status, error_type)
 
     def complete(self, part: Answer) -> None:
-        """Make an event of a part of what this call retrieves, such as one message of a batch: `part.completes` is the
-        batch, `part.response_id` the message."""
+        """Make an event of a part that counts by itself: one message of a batch that this call retrieves
+        (`part.completes` is the batch, `part.response_id` the message), or what a client's middleware asked first."""
         with guarded("part"):
             self._record(part, "ok", None)
 
     def _record(self, answer: Answer, status: Status, error_type: str | None) -> None:
         ended = time.perf_counter_ns()
         request, client = self.request, self.client
-        if status == "abandoned" and answer.raw is not None:
+        if status == "abandoned" and answer.raw is not None and not answer.partial:
             status = "ok"
-        if status == "ok" and answer.error_type is not None:
+        if status in ("ok", "abandoned") and answer.error_type is not None:
             status, error_type = "error", answer.error_type
         if status in ("error", "cancelled"):
             answer.error_type = error_type  # what was asked for was not delivered, and so is not counted

@@ -43,6 +43,7 @@ class Answer:
         "error_type",
         "estimated",
         "model",
+        "partial",
         "provider",
         "raw",
         "reported_cost",
@@ -59,6 +60,8 @@ class Answer:
         self.service_tier: str | None = None
         self.raw: Figures | None = None
         """The usage object as sent, figures only."""
+        self.partial = False
+        """Whether a stream has yet to say the last of its figures, so that leaving it now leaves some unknown."""
         self.units: dict[str, float] | None = None
         """What is billed but isn't a token and stands outside the usage object, such as images."""
         self.estimated = False
