@@ -7,6 +7,7 @@ import pytest
 from made_events import made_event, store_events
 
 from usage_tracker.config import parse_dsn
+from usage_tracker.event import PricedEvent
 from usage_tracker.report import OTHERS, Query, Range, parse_range, previous, run
 from usage_tracker.stores import Store, open_store
 
@@ -21,7 +22,7 @@ def store() -> Store:
     return found
 
 
-def call(day: str, model: str, cost: str) -> object:
+def call(day: str, model: str, cost: str) -> PricedEvent:
     return made_event(at=datetime.fromisoformat(f"{day}T12:00:00+00:00"), model=model, cost=cost)
 
 

@@ -1,9 +1,18 @@
 """The columns of a report for people, as text: which ones there are depends on what there is to say."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import fields
+from typing import Any, NamedTuple
 
-from usage_tracker.cli.figures import show_count, show_duration, show_groups, show_money
+from usage_tracker.cli.figures import (
+    difference,
+    show_changes,
+    show_count,
+    show_duration,
+    show_groups,
+    show_money,
+    show_share,
+)
 from usage_tracker.report import Report, Row
 
 
@@ -22,29 +31,47 @@ class Column(NamedTuple):
     money: bool = False
 
 
+def always(_: Row) -> bool:
+    return True
+
+
+def asked(_: Row) -> bool:
+    """Only where it is asked for by name."""
+    return False
+
+
 class Measure(NamedTuple):
+    name: str
+    """The field of a row."""
     header: str
-    show: Callable[[Row], str]
+    show: Callable[[Any], str]
     rank: int = 0
-    needed: Callable[[Row], object] = lambda total: True
+    needed: Callable[[Row], object] = always
     """Whether it says anything, by the total."""
 
 
 MEASURES = (
-    Measure("Calls", lambda row: show_count(row.calls)),
-    Measure("Errors", lambda row: show_count(row.errors), 1, lambda total: total.errors),
-    Measure("Unpriced", lambda row: show_count(row.unpriced), 3, lambda total: total.unpriced),
-    Measure("Input", lambda row: show_count(row.input_tokens)),
-    Measure("Cached", lambda row: show_count(row.cache_read_tokens), 5, lambda total: total.cache_read_tokens),
-    Measure("Cache write", lambda row: show_count(row.cache_write_tokens), 6, lambda total: total.cache_write_tokens),
-    Measure("Output", lambda row: show_count(row.output_tokens)),
-    Measure("Reasoning", lambda row: show_count(row.reasoning_tokens), 4, lambda total: total.reasoning_tokens),
-    Measure("Mean time", lambda row: show_duration(row.mean_duration_ms), 2, lambda total: total.mean_duration_ms),
+    Measure("calls", "Calls", show_count),
+    Measure("errors", "Errors", show_count, 1, lambda total: total.errors),
+    Measure("unpriced", "Unpriced", show_count, 3, lambda total: total.unpriced),
+    Measure("estimated", "Estimated", show_count, 8, asked),
+    Measure("counted", "Counted", show_count, 9, asked),
+    Measure("input_tokens", "Input", show_count),
+    Measure("cache_read_tokens", "Cached", show_count, 5, lambda total: total.cache_read_tokens),
+    Measure("cache_write_tokens", "Cache write", show_count, 6, lambda total: total.cache_write_tokens),
+    Measure("output_tokens", "Output", show_count),
+    Measure("reasoning_tokens", "Reasoning", show_count, 4, lambda total: total.reasoning_tokens),
+    Measure("mean_duration_ms", "Mean time", show_duration, 2, lambda total: total.mean_duration_ms),
+    Measure("mean_ttft_ms", "First chunk", show_duration, 7, asked),
 )
+MONEY = {"cost": "Cost", "reported_cost": "Reported"}
+"""Of fields that are amounts, the headers; the first is shown unless others are asked for."""
+FIELDS = tuple(field.name for field in fields(Row) if field.name != "group")
+"""All figures of a row by name."""
 
 
-def report_columns(report: Report) -> list[Column]:
-    """Groups, then measures, then cost."""
+def report_columns(report: Report, names: Sequence[str] = ()) -> list[Column]:
+    """Groups, then measures, then amounts: those that say something or, with `names`, these."""
     rows, total = report.rows, report.total
     columns = [
         Column(name.replace("_", " ").capitalize(), show_groups(name, [row.group[place] for row in rows]))
@@ -53,12 +80,38 @@ def report_columns(report: Report) -> list[Column]:
     if columns:
         columns[0] = columns[0]._replace(total="Total")
     columns += [
-        Column(measure.header, [measure.show(row) for row in rows], measure.show(total), number=True, rank=measure.rank)
+        Column(
+            measure.header,
+            [measure.show(getattr(row, measure.name)) for row in rows],
+            measure.show(getattr(total, measure.name)),
+            number=True,
+            rank=0 if names else measure.rank,
+        )
         for measure in MEASURES
-        if measure.needed(total)
+        if (measure.name in names if names else measure.needed(total))
     ]
-    *costs, cost = show_money([*(row.cost for row in rows), total.cost])
-    return [*columns, Column("Cost", costs, cost, number=True, money=True)]
+    for name, header in MONEY.items():
+        if name in (names or ("cost",)):
+            *costs, cost = show_money([*(getattr(row, name) for row in rows), getattr(total, name)])
+            columns.append(Column(header, costs, cost, number=True, money=True))
+    return [*columns, *compared_columns(report)]
+
+
+def compared_columns(report: Report) -> list[Column]:
+    """What the same groups cost before, and by how much that has changed."""
+    if report.total_before is None:
+        return []
+    pairs = [(row.cost, report.before[row.group].cost) for row in report.rows]
+    pairs.append((report.total.cost, report.total_before.cost))
+    costs = [now for now, _ in pairs]
+    *before, total = show_money([earlier for _, earlier in pairs], costs)
+    *changes, change = show_changes([difference(now, earlier) for now, earlier in pairs], costs)
+    *shares, share = [show_share(now, earlier) for now, earlier in pairs]
+    return [
+        Column("Before", before, total, number=True, money=True, rank=7),
+        Column("Δ", changes, change, number=True, money=True, rank=6),
+        Column("Δ %", shares, share, number=True, rank=5),
+    ]
 
 
 def shrink(columns: Sequence[Column], room: int) -> tuple[list[Column], list[str]]:

@@ -27,11 +27,11 @@ def show_duration(milliseconds: float | None) -> str:
     return f"{milliseconds / 60_000:,.1f} min"
 
 
-def show_money(amounts: Iterable[Decimal | None]) -> list[str]:
+def show_money(amounts: Iterable[Decimal | None], beside: Iterable[Decimal | None] = ()) -> list[str]:
     """US dollars of one column: cents where amounts are large, more digits where they are small or would look like
-    nothing."""
+    nothing. Amounts that stand beside it count as large or small too, so that columns can be compared."""
     column = list(amounts)
-    largest = max((abs(amount) for amount in column if amount is not None), default=Decimal(0))
+    largest = max((abs(amount) for amount in [*column, *beside] if amount is not None), default=Decimal(0))
     decimals = 2 if largest >= 10 or largest == 0 else 4 if largest >= Decimal("0.1") else 6
     return [UNKNOWN if amount is None else show_amount(amount, decimals) for amount in column]
 
@@ -43,6 +43,26 @@ def show_amount(amount: Decimal, decimals: int) -> str:
         decimals = max(decimals, min(needed, len(digits.partition(".")[2])))
     rounded = abs(amount).quantize(Decimal(1).scaleb(-decimals), context=EXACT)
     return f"{'-' if amount < 0 else ''}${rounded:,f}"
+
+
+def difference(now: Decimal | None, before: Decimal | None) -> Decimal | None:
+    return None if now is None or before is None else now - before
+
+
+def show_changes(amounts: Sequence[Decimal | None], beside: Iterable[Decimal | None]) -> list[str]:
+    """As `show_money`, with a sign."""
+    shown = show_money(amounts, beside)
+    return [
+        f"+{text}" if amount is not None and amount > 0 else text for text, amount in zip(shown, amounts, strict=True)
+    ]
+
+
+def show_share(now: Decimal | None, before: Decimal | None) -> str:
+    """By how many percent an amount has changed; what was nothing has no percentage."""
+    if now is None or not before:
+        return UNKNOWN
+    share = (now - before) / before * 100
+    return f"{share:+,.0f} %" if abs(share) >= 10 else f"{share:+.1f} %"
 
 
 def align_points(column: list[str]) -> list[str]:

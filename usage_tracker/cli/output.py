@@ -4,6 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 
@@ -19,6 +20,17 @@ def emit(pieces: Iterable[str]) -> None:
         # what is still in the buffer must not be written again when the interpreter ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise click.exceptions.Exit(0) from None
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a whole file or, where that fails, none. Raises click.FileError."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise click.FileError(str(path), error.strerror) from None
 
 
 def say(text: str) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -45,6 +46,19 @@ def csv_lines(header: Sequence[str], rows: Iterable[Mapping[str, object]]) -> It
         line = io.StringIO()
         csv.writer(line).writerow(cells)  # with its own line end, the writer would leave a carriage return unquoted
         yield line.getvalue().removesuffix("\r\n") + "\n"
+
+
+def tsv_lines(header: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
+    r"""As `csv_lines`, with tabs between cells; a tab or line end within one is written \t or \n."""
+    for cells in with_header(header, rows):
+        yield "\t".join("" if cell is None else TSV.sub(escaped, str(cell)) for cell in cells) + "\n"
+
+
+TSV = re.compile(r"[\\\t\n\r]")
+
+
+def escaped(found: re.Match[str]) -> str:
+    return {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}[found[0]]
 
 
 def with_header(header: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[list[object]]:

@@ -1,17 +1,86 @@
-"""`usage-tracker report`: who used what, and what it cost."""
+"""`usage-tracker report`: who used what, and what it cost; and its short forms `daily`, `weekly`, `monthly`."""
 
-from datetime import tzinfo
+import difflib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any
 
 import click
 
+from usage_tracker.cli.columns import FIELDS
+from usage_tracker.cli.commands import COMMANDS
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.options import Conditions, resolve_range, selection_options
-from usage_tracker.cli.output import emit, say
-from usage_tracker.cli.render import HOLDS_NOTES, RENDERERS, show_question
+from usage_tracker.cli.output import emit, say, write_file
+from usage_tracker.cli.render import HOLDS_NOTES, RENDERERS, as_chart, show_question
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.config import Dsn
-from usage_tracker.report import DIMENSIONS, UNITS, Query, no_calls, run
+from usage_tracker.report import (
+    DIMENSIONS,
+    UNITS,
+    Query,
+    Range,
+    Report,
+    months_later,
+    no_calls,
+    parse_period,
+    previous,
+    run,
+)
+
+
+def names_in(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of an option that is repeated or has commas."""
+    return tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
+
+
+def check_fields(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    names = names_in(texts)
+    for name in names:
+        if name not in FIELDS:
+            near = difflib.get_close_matches(name, FIELDS, 1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise click.BadParameter(f"{name!r} is not a figure; {meant}There are: {', '.join(FIELDS)}")
+    return names
+
+
+SHARED = (
+    selection_options,
+    click.option(
+        "--top",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Only the N most expensive, and a row of Others.",
+    ),
+    click.option(
+        "--compare",
+        metavar="WHEN",
+        help="Hold each row against an earlier time: `previous`, or any of --since such as last-month.",
+    ),
+    click.option("--chart", is_flag=True, help="Bars instead of a table."),
+    click.option(
+        "--fields",
+        multiple=True,
+        callback=check_fields,
+        metavar="NAME",
+        help="The figures to show, such as calls,cost; unset: those that say something.",
+    ),
+    click.option(
+        "-o", "--output", type=click.Choice(list(RENDERERS)), default="table", show_default=True, help="The format."
+    ),
+    click.option(
+        "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write to a file, not to stdout."
+    ),
+)
+
+
+def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(SHARED):
+        command = option(command)
+    return command
 
 
 @click.command(
@@ -41,9 +110,10 @@ from usage_tracker.report import DIMENSIONS, UNITS, Query, no_calls, run
 
     \b
     Examples:
-      usage-tracker report --by project
-      usage-tracker report --by day,model --since 7d -z Europe/Berlin
-      usage-tracker report --by user --where project=alpha -o csv > users.csv
+      usage-tracker report --by project --compare previous
+      usage-tracker report --by day,model --since 7d --top 5 -z Europe/Berlin
+      usage-tracker report --by day --chart
+      usage-tracker report --by user --where project=alpha -o csv --out users.csv
     """
 )
 @click.option(
@@ -54,35 +124,66 @@ from usage_tracker.report import DIMENSIONS, UNITS, Query, no_calls, run
     metavar="DIMENSION",
     help="What to group by, up to three: --by day,model or repeated.  [default: model]",
 )
-@selection_options
-@click.option(
-    "-o", "--output", type=click.Choice(list(RENDERERS)), default="table", show_default=True, help="The format."
-)
-def report(
+@shared_options
+def report(by: tuple[str, ...], **options: Any) -> None:
+    names = names_in(by)
+    if not names:
+        raise click.BadParameter("name at least one dimension", param_hint="--by")
+    show(names, **options)
+
+
+def short_form(name: str, unit: str, first: Callable[[date], date]) -> click.Command:
+    """A report by one unit of time, from a first day that suits it. It starts with a whole week or month."""
+
+    @click.option("-b", "--by", multiple=True, metavar="DIMENSION", help=f"What else to group by, beside the {unit}.")
+    @shared_options
+    def command(by: tuple[str, ...], since: str | None, zone: tzinfo, **options: Any) -> None:
+        if since is None:
+            since = first(datetime.now(zone).date()).isoformat()
+        show((unit, *names_in(by)), since=since, zone=zone, **options)
+
+    summary = f"{COMMANDS[name].summary}\n\nA short form of `usage-tracker report --by {unit}`, with its options."
+    return click.command(name, help=summary)(command)
+
+
+daily = short_form("daily", "day", lambda today: today - timedelta(days=29))
+weekly = short_form("weekly", "week", lambda today: today - timedelta(days=today.weekday(), weeks=11))
+monthly = short_form("monthly", "month", lambda today: months_later(today.replace(day=1), -11))
+
+
+def show(
     by: tuple[str, ...],
+    *,
     since: str | None,
     until: str | None,
     where: Conditions,
     zone: tzinfo,
     dsn: Dsn,
+    top: int | None,
+    compare: str | None,
+    chart: bool,
+    fields: tuple[str, ...],
     output: str,
+    out: Path | None,
 ) -> None:
-    names = tuple(name.strip() for text in by for name in text.split(",") if name.strip())
-    if not names:
-        raise click.BadParameter("name at least one dimension", param_hint="--by")
+    """Ask, and print the answer with what has to be known of it."""
+    asked = resolve_range(since, until, zone)
     try:
-        query = Query(*resolve_range(since, until, zone), names, where, zone)
+        query = Query(*asked, by, where, zone, top)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--by") from None
-    missing = None
-    try:
-        with reading(dsn) as store:
-            answer = run(store, query)
-    except NothingYet as nothing:
-        answer, missing = no_calls(query), str(nothing)
+    if compare is not None:
+        query = replace(query, before=resolve_earlier(compare, asked, zone))
+    answer, missing = ask(dsn, query)
     notes = explain(answer)
+    render = as_chart if chart and output == "table" else RENDERERS[output]
     if output != "table" or answer.rows:
-        emit([RENDERERS[output](answer, notes)])
+        text = render(answer, notes, fields)
+        if out is None:
+            emit([text])
+        else:
+            write_file(out, text)
+            say(f"Written to {out}.")
     if missing or not answer.rows:
         say(missing or f"No calls{show_question(query)}. Try --since all, or fewer conditions.")
     elif output not in HOLDS_NOTES:
@@ -90,3 +191,25 @@ def report(
             say(note)
     if waiting := waiting_note(dsn):
         say(waiting)
+
+
+def resolve_earlier(compare: str, asked: Range, zone: tzinfo) -> Range:
+    """The range that --compare names. Raises click.BadParameter."""
+    now = datetime.now(UTC)
+    try:
+        if compare == "previous":
+            return previous(asked, zone, now)
+        if asked.since is None:
+            raise ValueError("a comparison needs a --since")
+        return parse_period(compare, zone, now)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--compare") from None
+
+
+def ask(dsn: Dsn, query: Query) -> tuple[Report, str | None]:
+    """The answer, and a sentence where there is no store yet."""
+    try:
+        with reading(dsn) as store:
+            return run(store, query), None
+    except NothingYet as nothing:
+        return no_calls(query), str(nothing)

@@ -82,7 +82,7 @@ class Report:
     unpriced_models: tuple[str | None, ...]
     """The models whose calls are unpriced, most calls first."""
     before: Mapping[Group, Row] = field(default_factory=dict)
-    """The range before, where one was asked for, by the groups of `rows`; a group that it lacks had no calls."""
+    """Each group's figures in the range before, where one was asked for."""
     total_before: Row | None = None
 
 
@@ -100,7 +100,7 @@ def run(store: Store, query: Query) -> Report:
         tuple(Row.of(group, groups[group]) for group in arrange(query.by, groups)),
         total,
         find_unpriced(store, query) if total.unpriced else (),
-        {group: Row.of(group, sums) for group, sums in earlier.items()},
+        {} if query.before is None else {group: Row.of(group, earlier.get(group, NOTHING)) for group in groups},
         None if query.before is None else read_total(store, at_earlier(query), earlier),
     )
 
@@ -130,7 +130,8 @@ def read_total(store: Store, query: Query, groups: dict[Group, Sums]) -> Row:
 
 def no_calls(query: Query) -> Report:
     """The answer of a store that holds nothing."""
-    return Report(query, (), Row.of((), NOTHING), ())
+    nothing = Row.of((), NOTHING)
+    return Report(query, (), nothing, (), total_before=None if query.before is None else nothing)
 
 
 def find_unpriced(store: Store, query: Query) -> tuple[str | None, ...]:
