@@ -155,9 +155,12 @@ def test_what_was_asked_for_and_not_delivered_is_not_counted(capturing: Capturin
 
 
 def test_what_is_free_or_counted_already_is_no_event(capturing: Capturing) -> None:
-    batch = CALLS["batch"](capturing.client)
+    response = CALLS["responses"](capturing.client)
     capturing.one()
-    capturing.client.batches.retrieve(batch.id)
+    capturing.client.responses.retrieve(response.id)
+    with pytest.raises(openai.NotFoundError):
+        capturing.client.responses.retrieve("resp_unknown")
+    capturing.client.models.list()
     assert capturing.captured == []
 
 

@@ -19,6 +19,7 @@ from usage_tracker.providers.openai import (
     observe,
     operation_of,
     read_request,
+    retrieval_of,
     sends_usage_when_asked,
     usage_of,
     wants_usage,
@@ -65,7 +66,6 @@ def chat(usage: object, **fields: object) -> dict[str, object]:
         ("/decisions", "decision"),
         ("/threads/runs", "assistant"),
         ("/threads/thread_1/runs", "assistant"),
-        ("/threads/thread_1/runs/run_1/submit_tool_outputs", "assistant"),
         ("https://acme.openai.azure.com/openai/deployments/d-1/chat/completions?api-version=2024-10-21", "chat"),
     ],
 )
@@ -84,6 +84,7 @@ def test_what_is_billed_is_known_by_its_path(url: str, operation: str) -> None:
         "/vector_stores/vs_1/file_batches",
         "/evals/eval_1/runs",
         "/threads/thread_1/runs/run_1",
+        "/threads/thread_1/runs/run_1/submit_tool_outputs",
         "/threads/thread_1/messages",
         "/files",
         "/models",
@@ -92,6 +93,79 @@ def test_what_is_billed_is_known_by_its_path(url: str, operation: str) -> None:
 )
 def test_updates_cancels_counts_and_storage_are_no_calls(url: str) -> None:
     assert operation_of("POST", url) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "operation"),
+    [
+        ("get", "/responses/resp_1", "responses"),
+        ("GET", "/responses/resp_1?beta=true", "responses"),
+        ("POST", "/responses/resp_1/cancel", "responses"),
+        ("GET", "/batches/batch_1", "batch"),
+        ("POST", "/batches/batch_1/cancel", "batch"),
+        ("GET", "/threads/thread_1/runs/run_1", "assistant"),
+        ("POST", "/threads/thread_1/runs/run_1", "assistant"),
+        ("POST", "/threads/thread_1/runs/run_1/cancel", "assistant"),
+        ("POST", "/threads/thread_1/runs/run_1/submit_tool_outputs", "assistant"),
+        ("GET", "https://acme.openai.azure.com/openai/responses/resp_1?api-version=2025-04-01-preview", "responses"),
+        ("GET", "/responses/resp_1/input_items", None),
+        ("GET", "/responses", None),
+        ("GET", "/batches", None),
+        ("GET", "/threads/thread_1/runs/run_1/steps", None),
+        ("GET", "/chat/completions/chatcmpl-1", None),
+        ("GET", "/evals/eval_1/runs/run_1", None),
+        ("DELETE", "/responses/resp_1", None),
+    ],
+)
+def test_what_may_bring_the_usage_of_something_earlier_is_known_by_its_path(
+    method: str, url: str, operation: str | None
+) -> None:
+    assert retrieval_of(method, url) == operation
+
+
+USED = {"input_tokens": 8, "output_tokens": 2}
+
+
+@pytest.mark.parametrize(
+    ("piece", "awaits", "completes"),
+    [
+        ({"object": "response", "background": True, "status": "queued"}, "id-1", None),
+        ({"object": "response", "background": True, "status": "in_progress", "usage": None}, "id-1", None),
+        ({"object": "response", "background": True, "status": "completed", "usage": USED}, None, "id-1"),
+        ({"object": "response", "background": True, "status": "incomplete", "usage": USED}, None, "id-1"),
+        ({"object": "response", "background": True, "status": "failed", "usage": None}, None, None),
+        ({"object": "response", "background": False, "status": "in_progress"}, None, None),
+        ({"object": "response", "background": False, "status": "completed", "usage": USED}, None, None),
+        ({"object": "batch", "status": "validating", "usage": {**USED, "input_tokens": 0}}, "id-1", None),
+        ({"object": "batch", "status": "COMPLETED", "usage": USED}, None, "id-1"),
+        ({"object": "batch", "status": "completed"}, None, None),
+        ({"object": "thread.run", "status": "requires_action", "usage": None}, "id-1", None),
+        ({"object": "thread.run", "status": "expired", "usage": {"prompt_tokens": 8}}, None, "id-1"),
+        ({"object": "thread.run.step", "status": "completed", "usage": {"prompt_tokens": 8}}, None, None),
+        ({"object": "batch", "status": None}, None, None),
+        ({"object": "chat.completion", "status": "queued"}, None, None),
+    ],
+)
+def test_what_is_at_work_is_awaited_and_completed_once_it_has_ended(
+    piece: dict[str, object], awaits: str | None, completes: str | None
+) -> None:
+    answer = answered({"id": "id-1", **piece})
+    assert (answer.awaits, answer.completes) == (awaits, completes)
+
+
+def test_a_stream_that_ends_awaits_nothing() -> None:
+    begun = {"id": "resp_1", "object": "response", "background": True, "status": "in_progress", "usage": None}
+    first = {"type": "response.created", "response": begun}
+    last = {"type": "response.completed", "response": {**begun, "status": "completed", "usage": USED}}
+    assert answered(first).awaits == "resp_1"
+    assert answered(first, last).awaits is None
+
+
+def test_figures_of_what_is_at_work_are_not_the_last() -> None:
+    at_work = {"id": "batch_1", "object": "batch", "status": "in_progress", "usage": USED}
+    assert used("batch", at_work) == {}
+    assert used("batch", {**at_work, "status": "completed"}) == USED
+    assert answered(at_work).service_tier == "batch"
 
 
 def test_extra_body_replaces_what_the_arguments_said_as_it_does_on_the_wire() -> None:
@@ -401,11 +475,12 @@ NAMES = st.sampled_from(
     "tool_usage duration text delta seconds action code cost total_cost cost_in_usd_ticks prompt_tokens "
     "completion_tokens total_tokens prompt_tokens_details completion_tokens_details input_tokens "
     "output_tokens input_tokens_details cached_tokens reasoning_tokens web_search num_requests metadata "
-    "tags user session_id stream stream_options input n".split()
+    "tags user session_id stream stream_options input n status background".split()
 )
 LEAVES = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=4) | st.builds(object)
-    | st.sampled_from(["error", "image_generation.completed", "thread.run", "thread.run.step", "response", "search"])
+    | st.sampled_from(["error", "image_generation.completed", "thread.run", "thread.run.step", "response", "batch",
+                      "search", "queued", "completed"])
 )  # fmt: skip
 JSON = st.recursive(
     LEAVES,
@@ -419,7 +494,7 @@ JSON = st.recursive(
 PIECES = st.lists(st.dictionaries(NAMES, JSON, max_size=8), max_size=4)
 
 
-@given(PIECES, st.dictionaries(NAMES, JSON, max_size=8), st.sampled_from([*DIALECTS, "batch", "unheard of"]))
+@given(PIECES, st.dictionaries(NAMES, JSON, max_size=8), st.sampled_from([*DIALECTS, "unheard of"]))
 def test_nothing_that_is_sent_or_asked_can_break_the_reading(
     pieces: list[dict[str, object]], body: dict[str, object], operation: str
 ) -> None:

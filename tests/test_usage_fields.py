@@ -61,7 +61,7 @@ def test_every_spelling_of_a_part_finds_its_column(spelling: dict[str, object], 
         ("embeddings", {"prompt_tokens": 8, "total_tokens": 8}, {"input_tokens": 8}),
         ("embeddings", {"total_tokens": 8}, {"input_tokens": 8}),
         ("chat", {"total_tokens": 8}, {}),
-        ("batch", {"input_tokens": 0, "output_tokens": 0}, {}),
+        ("batch", {"input_tokens": 8, "output_tokens": 2}, {"input_tokens": 8, "output_tokens": 2}),
     ],
 )
 def test_each_api_has_its_own_words(operation: str, raw: dict[str, object], columns: dict[str, object]) -> None:

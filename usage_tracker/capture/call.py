@@ -127,6 +127,7 @@ class Call:
         "recorder",
         "refused",
         "request",
+        "response",
         "started",
         "started_at",
         "streamed",
@@ -157,6 +158,8 @@ class Call:
         """Whether the SDK's own iterator is at work: it decides how the stream ends."""
         self.tail: Tail | None = None
         """The last bytes of a stream, for the event that ended it with an error."""
+        self.response: Any = None
+        """The last response, where the client has a middleware that may ask once more."""
         self.token: Any = None
         open_calls[id(self)] = self
         self.started_at = time.time_ns()
@@ -256,8 +259,8 @@ class Call:
                 usage=self.provider.usage_of(request.operation, answer, request),
                 raw=answer.raw,
                 reported_cost=answer.reported_cost,
-                awaits=answer.awaits,
-                completes=answer.completes,
+                awaits=None if request.retrieves else answer.awaits,
+                completes=answer.completes if request.retrieves else None,
             ),
         )
 

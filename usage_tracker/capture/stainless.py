@@ -87,10 +87,16 @@ class AroundRequest:
         return result
 
     def _begin(self, instance: Any, options: Any, streamed: bool) -> Call | None:
-        operation = self._provider.operation_of(options.method, options.url)
-        if operation is None:
+        method, url = options.method, options.url
+        operation = self._provider.operation_of(method, url)
+        retrieved = None if operation is not None else self._provider.retrieval_of(method, url)
+        if operation is None and retrieved is None:
             return None
-        request = self._provider.read_request(operation, options.json_data, getattr(options, "extra_json", None))
+        request = self._provider.read_request(
+            operation or retrieved, options.json_data, getattr(options, "extra_json", None)
+        )
+        if retrieved is not None:
+            request = request._replace(retrieves=True)
         return Call(self._provider, self._recorder, self._client(instance), request, streamed)
 
     def _client(self, instance: Any) -> Client:

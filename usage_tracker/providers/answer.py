@@ -32,6 +32,8 @@ class Request(NamedTuple):
     """What is billed by what was asked, such as the characters of a speech input."""
     retrieves: bool = False
     """Whether it only asks about what an earlier call started: it is an event only where its answer completes that."""
+    lines: bool = False
+    """Whether it retrieves the results of a batch, which come line by line and each complete that."""
 
 
 class Answer:
@@ -70,9 +72,11 @@ class Answer:
         self.error_type: str | None = None
         """Set where the call failed: by the answer itself, such as an error event in a stream, or by who saw it."""
         self.awaits: str | None = None
-        """The id of what is still at work and has not said what it used; see `UsageEvent.awaits`."""
+        """The id of what is still at work and has not said what it used; see `UsageEvent.awaits`. Counts where the call
+        started it."""
         self.completes: str | None = None
-        """The id of what an earlier call started and this answer brings the usage of; see `UsageEvent.completes`."""
+        """The id of what an earlier call started and this answer brings the usage of; see `UsageEvent.completes`.
+        Counts where the call `retrieves`."""
 
 
 def fields_of(value: object) -> Mapping[str, object]:

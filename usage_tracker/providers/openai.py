@@ -37,18 +37,37 @@ OPERATIONS = {
     "batches": "batch",
     "threads/runs": "assistant",
     "threads/*/runs": "assistant",
-    "threads/*/runs/*/submit_tool_outputs": "assistant",
 }
 """The ends of the paths that are billed when they are posted to; `*` is an id. The rest is free (counting tokens),
-changes something (an update of a stored completion, a cancel) or repeats what was counted (retrieve, list, poll)."""
+changes something (an update of a stored completion) or repeats what was counted (retrieve, list, poll)."""
 
-BILLED = [
-    (re.compile(rf"(?:^|/){re.escape(path).replace(re.escape('*'), '[^/]+')}/?$"), operation)
-    for path, operation in OPERATIONS.items()
-]
+RETRIEVALS = {
+    "responses/*": "responses",
+    "responses/*/cancel": "responses",
+    "batches/*": "batch",
+    "batches/*/cancel": "batch",
+    "threads/*/runs/*": "assistant",
+    "threads/*/runs/*/cancel": "assistant",
+    "threads/*/runs/*/submit_tool_outputs": "assistant",
+}
+"""The ends of the paths whose answers say what was used by something that was started earlier, once it has ended."""
+
+
+def patterns(paths: Mapping[str, str]) -> list[tuple[re.Pattern[str], str]]:
+    return [
+        (re.compile(rf"(?:^|/){re.escape(path).replace(re.escape('*'), '[^/]+')}/?$"), operation)
+        for path, operation in paths.items()
+    ]
+
+
+BILLED, RETRIEVED = patterns(OPERATIONS), patterns(RETRIEVALS)
 STREAMS_WITHOUT_USAGE = frozenset({"chat", "completion"})
 """Streams of these say what they used only if asked:
 https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/chat/chat_completion_stream_options_param.py"""
+
+STARTED = frozenset({"batch", "response", "thread.run"})
+ENDED = frozenset({"cancelled", "completed", "expired", "failed", "incomplete"})
+"""What these objects say once they have ended."""
 
 FINISHED_IMAGES = ("image_generation.completed", "image_edit.completed")
 BESIDE_USAGE = ("tool_usage", "svg_usage", "usage_breakdown")
@@ -62,10 +81,18 @@ https://github.com/openai/openai-python/blob/v3.54.0/src/openai/types/images_res
 def operation_of(method: str, url: str) -> str | None:
     """The operation that a request is, or None where it isn't one that is billed. The URL may be absolute or relative,
     have a query, and Azure's `/openai/deployments/NAME` in front."""
-    if method.upper() != "POST":
-        return None
+    return operation_at(url, BILLED) if method.upper() == "POST" else None
+
+
+@lru_cache(maxsize=1024)
+def retrieval_of(method: str, url: str) -> str | None:
+    """The operation whose usage the answer to a request may bring, although the request itself is free."""
+    return operation_at(url, RETRIEVED) if method.upper() in ("GET", "POST") else None
+
+
+def operation_at(url: str, known: list[tuple[re.Pattern[str], str]]) -> str | None:
     path = re.split("[?#]", url, maxsplit=1)[0]
-    return next((operation for pattern, operation in BILLED if pattern.search(path)), None)
+    return next((operation for pattern, operation in known if pattern.search(path)), None)
 
 
 def read_request(operation: str, body: Mapping[str, object] | None, extra: Mapping[str, object] | None) -> Request:
@@ -140,6 +167,8 @@ def observe(answer: Answer, fields: Mapping[str, object]) -> None:
     if isinstance(about, str) and about.startswith("thread") and about != "thread.run":
         return  # messages and steps of a run; what a step used is in the run's usage
     read_identity(answer, fields)
+    if read_progress(answer, fields):
+        return
     read_figures(answer, fields)
     read_failure(answer, fields)
     read_counted(answer, fields)
@@ -161,6 +190,28 @@ def read_identity(answer: Answer, fields: Mapping[str, object]) -> None:
     answer.model = word(fields.get("model")) or answer.model
     answer.response_id = answer.response_id or word(fields.get("id"))
     answer.service_tier = word(fields.get("service_tier")) or answer.service_tier
+
+
+def read_progress(answer: Answer, fields: Mapping[str, object]) -> bool:
+    """Whether it is about something that was started and is still at work: a batch, an assistant's run, or a response
+    in the background. Its figures, if there are any yet, are not the last.
+    https://platform.openai.com/docs/guides/background, https://platform.openai.com/docs/api-reference/batch/object,
+    https://platform.openai.com/docs/api-reference/runs/object"""
+    about, status = fields.get("object"), fields.get("status")
+    if not isinstance(about, str) or about not in STARTED or not isinstance(status, str):
+        return False
+    if about == "response" and not fields.get("background"):
+        return False
+    started = word(fields.get("id"))
+    if about == "batch":
+        answer.service_tier = "batch"
+    if status.lower() not in ENDED:
+        answer.awaits = started
+        return True
+    answer.awaits = None
+    if figures(fields.get("usage")) is not None:
+        answer.completes = started
+    return False
 
 
 def read_figures(answer: Answer, fields: Mapping[str, object]) -> None:

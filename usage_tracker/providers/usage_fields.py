@@ -100,6 +100,7 @@ DIALECTS: Mapping[str, tuple[Dialect, ...]] = {
     "chat": (COMPLETIONS, RESPONSES),
     "completion": (COMPLETIONS, RESPONSES),
     "assistant": (COMPLETIONS, RESPONSES),
+    "batch": (RESPONSES, COMPLETIONS),
     "moderation": (COMPLETIONS, RESPONSES),
     "embeddings": (COMPLETIONS, RESPONSES, TOTAL_ONLY),
     "responses": (RESPONSES, COMPLETIONS),
@@ -110,8 +111,7 @@ DIALECTS: Mapping[str, tuple[Dialect, ...]] = {
     "translation": (RESPONSES, COMPLETIONS),
     "video": (RESPONSES, COMPLETIONS),
 }
-"""By operation: its own dialect, then those that gateways answer it in. A batch is not among them: its creation uses no
-tokens, and what it used is known when it is done."""
+"""By operation: its own dialect, then those that gateways answer it in."""
 
 UNITS: tuple[tuple[str, tuple[Path, ...]], ...] = (
     ("seconds", paths("seconds", "prompt_audio_seconds")),
