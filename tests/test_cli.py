@@ -208,9 +208,9 @@ def test_a_wrong_command_line_exits_with_2_and_a_sentence(words: list[str], said
 
 
 @pytest.mark.parametrize("command", ["report", "events", "migrate"])
-def test_an_error_exits_with_1_and_a_sentence_without_secrets(command: str) -> None:
+def test_a_store_that_is_away_exits_with_4_and_a_sentence_without_secrets(command: str) -> None:
     result = run(command, "--dsn", "postgresql://me:hunter2@127.0.0.1:1/usage")
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (4, "")
     assert "can't be reached" in result.stderr
     assert "Traceback" not in result.stderr
     assert "hunter2" not in result.stderr
@@ -227,7 +227,7 @@ def test_a_bad_dsn_exits_with_1_and_the_valid_forms() -> None:
 def test_debug_shows_the_traceback(words: list[str], tmp_path: Path) -> None:
     (tmp_path / "usage.db").write_text("this is no database, but long enough to be taken for one" * 20)
     result = run(*words)
-    assert result.exit_code == 1
+    assert result.exit_code == 4
     assert "Traceback" in result.stderr
     assert "is no SQLite database" in result.stderr
 

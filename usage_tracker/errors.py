@@ -22,5 +22,9 @@ class EventsRefused(StoreError):
     """The store understood the batch and refuses its content; a smaller batch finds the event at fault."""
 
 
+class QueryError(UsageTrackerError):
+    """A user's own SQL that the store can't run, in the store's words."""
+
+
 class SchemaError(StoreError):
     """The store's schema is missing, older or newer than this version needs, and may not be changed from here."""

@@ -1,6 +1,7 @@
 """The commands by name, each imported when it is used, and what is the same for all: help, errors, exit codes.
 
-Exit codes: 0 done, 1 an error, 2 a wrong command line, 130 interrupted.
+Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 over budget, 4 a store that can't be used, 5 doctor found a
+problem, 130 interrupted.
 """
 
 import difflib
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple, cast
 
 import click
 
-from usage_tracker.errors import UsageTrackerError
+from usage_tracker.errors import StoreError, UsageTrackerError
 
 
 class Place(NamedTuple):
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Place] = {
     "weekly": Place("usage_tracker.cli.report", "weekly", "What was used in each of the last 12 weeks."),
     "monthly": Place("usage_tracker.cli.report", "monthly", "What was used in each month of the last year."),
     "events": Place("usage_tracker.cli.events", "events", "The calls one by one, the newest first."),
+    "query": Place("usage_tracker.cli.query", "query", "Ask the store in SQL."),
     "doctor": Place("usage_tracker.cli.doctor", "doctor", "Find what is wrong, and how to mend it."),
     "ship": Place("usage_tracker.cli.ship", "ship", "Move events from the journal to the store."),
     "migrate": Place("usage_tracker.cli.migrate", "migrate", "Bring the store's schema up to date."),
@@ -59,11 +61,20 @@ Environment:
                      who the calls of a program are for
   NO_COLOR           no colours in tables
 
-Data goes to stdout, all else to stderr. Exit codes: 0 done, 1 an error, 2 a wrong command line."""
+Data goes to stdout, all else to stderr. Exit codes: 0 done, 1 an error, 2 a wrong command line, 4 a store that can't be
+used, 5 doctor found a problem."""
 
 
 class Failure(click.ClickException):
-    """An error of ours, shown as its sentence; exit code 1."""
+    """An error of ours, shown as its sentence."""
+
+    exit_code = 1
+
+
+class StoreFailure(Failure):
+    """The store can't be reached, or is not as it should be."""
+
+    exit_code = 4
 
 
 class LazyGroup(click.Group):
@@ -100,7 +111,7 @@ class LazyGroup(click.Group):
         except UsageTrackerError as error:
             if ctx.meta.get(DEBUG_KEY):
                 click.echo(traceback.format_exc(), err=True, nl=False)
-            raise Failure(str(error)) from error
+            raise (StoreFailure if isinstance(error, StoreError) else Failure)(str(error)) from error
         except KeyboardInterrupt:
             raise click.exceptions.Exit(130) from None
 

@@ -11,6 +11,7 @@ import click
 
 from usage_tracker.choke_points import ChokePoint
 from usage_tracker.cli.output import emit
+from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
 from usage_tracker.config import Settings, data_folder, load_settings
 from usage_tracker.errors import ConfigError, StoreError
 from usage_tracker.journal import Spool
@@ -33,7 +34,7 @@ class Finding(NamedTuple):
 @click.command(
     help="""Examine settings, store, journal and SDKs; each problem comes with what to do.
 
-    Exit code 1 where there is one.
+    Exit code 5 where there is one.
 
     Nothing is changed: no migration is applied and no event is moved.
     """
@@ -41,16 +42,24 @@ class Finding(NamedTuple):
 @click.option(
     "--dsn", metavar="DSN", help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder."
 )
-def doctor(dsn: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="For programs: a list of findings, each with its remedy.")
+def doctor(dsn: str | None, as_json: bool) -> None:
     findings = list(examine(dsn))
+    if as_json:
+        emit([json_text({"schema_version": SCHEMA_VERSION, "findings": [found._asdict() for found in findings]})])
+    else:
+        emit(as_lines(findings))
+    if any(finding.remedy for finding in findings):
+        raise click.exceptions.Exit(5)
+
+
+def as_lines(findings: list[Finding]) -> Iterator[str]:
     width = max(len(finding.what) for finding in findings)
     for finding in findings:
         mark = "!" if finding.remedy else " "
-        emit([f"{mark} {finding.what:{width}}  {finding.found}\n"])
+        yield f"{mark} {finding.what:{width}}  {finding.found}\n"
         if finding.remedy:
-            emit([f"  {'':{width}}  → {finding.remedy}\n"])
-    if any(finding.remedy for finding in findings):
-        raise click.exceptions.Exit(1)
+            yield f"  {'':{width}}  → {finding.remedy}\n"
 
 
 def examine(dsn: str | None) -> Iterator[Finding]:

@@ -21,14 +21,19 @@ class NothingYet(Exception):
         )
 
 
+def check_there(dsn: Dsn) -> None:
+    """Raises NothingYet where there is no file: reading creates none."""
+    if dsn.scheme == "sqlite" and not Path(dsn.text).exists():
+        raise NothingYet(dsn)
+
+
 @contextmanager
 def reading(dsn: Dsn) -> Iterator[Store]:
     """The store, closed at the end of the block. Reading creates nothing.
 
     Raises NothingYet instead of SchemaError where there is no schema at all, and StoreError.
     """
-    if dsn.scheme == "sqlite" and not Path(dsn.text).exists():
-        raise NothingYet(dsn)
+    check_there(dsn)
     store = open_store(dsn)
     try:
         yield store

@@ -1,6 +1,6 @@
 """What a store can do, and which kinds there are."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from importlib import import_module
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -55,6 +55,14 @@ KINDS = {
     "postgresql": ("usage_tracker.stores.postgres", "PostgresStore"),
     "sqlite": ("usage_tracker.stores.sqlite", "SqliteStore"),
 }
+
+
+def read_sql(dsn: Dsn, sql: str) -> Generator[tuple[object, ...], None, None]:
+    """Run a user's own SQL, which may only read: the columns' names, then the rows as they come. Raises QueryError
+    where it can't be run as it is written, and StoreError."""
+    module, _ = KINDS[dsn.scheme]
+    reader = import_module(f"{module}.questions")
+    yield from reader.read(dsn, sql)
 
 
 def open_store(dsn: Dsn) -> Store:

@@ -1,0 +1,84 @@
+"""`usage-tracker query`: SQL that only reads, on both stores."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from made_events import made_event, store_events
+
+from usage_tracker.cli import main
+from usage_tracker.config import parse_dsn
+from usage_tracker.stores import open_store
+
+BY_MODEL = "SELECT model, count(*) AS calls FROM events GROUP BY model ORDER BY 2 DESC"
+
+
+@pytest.fixture(params=["sqlite", "postgres"], autouse=True)
+def dsn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A store with three calls."""
+    sqlite = request.param == "sqlite"
+    found = f"sqlite:///{tmp_path}/usage.db" if sqlite else request.getfixturevalue("postgres_dsn")
+    monkeypatch.setenv("TRACKER_DSN", found)
+    store = open_store(parse_dsn(found))
+    store.migrate()
+    store_events(store, [made_event(model="a"), made_event(model="a"), made_event(model="=b")])
+    store.close()
+    return found
+
+
+def query(*words: str, typed: str | None = None) -> Result:
+    return CliRunner().invoke(main, ["query", *words], input=typed, prog_name="usage-tracker")
+
+
+def test_the_answer_is_a_table() -> None:
+    result = query(BY_MODEL)
+    assert (result.exit_code, result.stderr) == (0, "")
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert rows[0] == ["2", "rows"]
+    assert rows[2] == ["model", "calls"]
+    assert rows[4:] == [["a", "2"], ["=b", "1"]]
+
+
+def test_programs_get_json_or_csv_in_which_nothing_is_a_formula() -> None:
+    assert json.loads(query(BY_MODEL, "-o", "json").stdout) == [{"model": "a", "calls": 2}, {"model": "=b", "calls": 1}]
+    assert query(BY_MODEL, "-o", "csv").stdout == "model,calls\na,2\n'=b,1\n"
+
+
+def test_the_statement_may_come_from_stdin() -> None:
+    assert query("-", "-o", "jsonl", typed=BY_MODEL).stdout.splitlines()[0] == '{"model": "a", "calls": 2}'
+
+
+def test_every_column_of_the_view_has_a_form_that_programs_read() -> None:
+    for output in ("table", "json", "jsonl", "csv", "tsv"):
+        assert query("SELECT * FROM events", "-o", output).exit_code == 0
+
+
+def test_columns_of_one_name_are_told_apart() -> None:
+    assert query("SELECT count(*) AS n, max(model) AS n FROM events", "-o", "csv").stdout.splitlines()[0] == "n,n_2"
+
+
+@pytest.mark.parametrize("sql", ["DELETE FROM usage_event", "CREATE TABLE mine (x integer)"])
+def test_it_cannot_write(sql: str) -> None:
+    result = query(sql)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "read" in result.stderr
+    assert query("SELECT count(*) AS n FROM events", "-o", "csv").stdout == "n\n3\n"
+
+
+def test_a_mistake_is_told_in_the_words_of_the_store() -> None:
+    result = query("SELECT nonsense FROM events")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "nonsense" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_statement_without_rows_is_refused() -> None:
+    assert query("   ").exit_code == 2
+
+
+def test_nothing_is_created_where_there_is_no_store(tmp_path: Path) -> None:
+    result = query(BY_MODEL, "--dsn", f"sqlite:///{tmp_path}/none.db")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "No events yet" in result.stderr
+    assert not (tmp_path / "none.db").exists()

@@ -1,0 +1,123 @@
+"""`usage-tracker query`: a user's own SQL, which may only read."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from typing import cast
+
+import click
+
+from usage_tracker.cli.columns import Column
+from usage_tracker.cli.figures import UNKNOWN, printable
+from usage_tracker.cli.options import dsn_option
+from usage_tracker.cli.output import emit, say
+from usage_tracker.cli.plain import csv_lines, json_text, plain, tsv_lines
+from usage_tracker.cli.stores import NothingYet, check_there
+from usage_tracker.config import Dsn
+from usage_tracker.stores import read_sql
+
+Rows = Iterable[tuple[object, ...]]
+
+MOST_SHOWN = 1000
+"""Rows of a table for people; other formats have all of them."""
+
+
+def as_table(names: Sequence[str], rows: Rows) -> list[str]:
+    from usage_tracker.cli.table import render_table
+
+    shown = list(islice(rows, MOST_SHOWN + 1))
+    notes = []
+    if len(shown) > MOST_SHOWN:
+        notes.append(f"The first {MOST_SHOWN:,} rows; -o csv has all of them.")
+    cells = zip(*shown[:MOST_SHOWN], strict=True) if shown else [[] for _ in names]
+    columns = [
+        Column(name, list(map(show, column)), number=all(is_number(value) for value in column))
+        for name, column in zip(names, map(list, cells), strict=True)
+    ]
+    return [render_table(f"{min(len(shown), MOST_SHOWN):,} rows", columns, notes)]
+
+
+def show(value: object) -> str:
+    return UNKNOWN if value is None else printable(str(plain(value)))
+
+
+def is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def as_json(names: Sequence[str], rows: Rows) -> list[str]:
+    return [json_text([dict(zip(names, map(jsonable, row), strict=True)) for row in rows])]
+
+
+def as_jsonl(names: Sequence[str], rows: Rows) -> Iterator[str]:
+    return (json.dumps(dict(zip(names, map(jsonable, row), strict=True))) + "\n" for row in rows)
+
+
+def as_csv(names: Sequence[str], rows: Rows) -> Iterator[str]:
+    return csv_lines(names, (dict(zip(names, map(jsonable, row), strict=True)) for row in rows))
+
+
+def as_tsv(names: Sequence[str], rows: Rows) -> Iterator[str]:
+    return tsv_lines(names, (dict(zip(names, map(jsonable, row), strict=True)) for row in rows))
+
+
+def jsonable(value: object) -> object:
+    """What JSON has no word for, as text: ids, bytes, ranges."""
+    found = plain(value)
+    if isinstance(found, bytes | memoryview):
+        return bytes(found).hex()
+    return found if isinstance(found, str | int | float | bool | list | dict | None) else str(found)
+
+
+FORMATS: dict[str, Callable[[Sequence[str], Rows], Iterable[str]]] = {
+    "table": as_table,
+    "json": as_json,
+    "jsonl": as_jsonl,
+    "csv": as_csv,
+    "tsv": as_tsv,
+}
+
+
+@click.command(
+    help="""Ask the store in SQL. It can only read; - takes the statement from stdin.
+
+    \b
+    The view `events` has a row for each call, `daily` the sums of each day; both are the same on every store.
+
+    \b
+    Examples:
+      usage-tracker query "SELECT model, sum(cost) FROM events GROUP BY model ORDER BY 2 DESC"
+      usage-tracker query -o csv - < question.sql > answer.csv
+    """
+)
+@click.argument("sql")
+@dsn_option
+@click.option(
+    "-o", "--output", type=click.Choice(list(FORMATS)), default="table", show_default=True, help="The format."
+)
+def query(sql: str, dsn: Dsn, output: str) -> None:
+    text = sys.stdin.read() if sql == "-" else sql
+    if not text.strip():
+        raise click.UsageError("the statement is empty")
+    try:
+        check_there(dsn)
+    except NothingYet as nothing:
+        say(str(nothing))
+        return
+    with closing(read_sql(dsn, text)) as found:
+        names = unique(cast(Sequence[str], next(found)))
+        emit(FORMATS[output](names, found))
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """Columns of one name are told apart, so that none hides another: sum, sum_2."""
+    found: list[str] = []
+    for name in names:
+        place, number = name, 1
+        while place in found:
+            number += 1
+            place = f"{name}_{number}"
+        found.append(place)
+    return found

@@ -1,0 +1,33 @@
+"""A user's own SQL on Postgres, which may only read."""
+
+from collections.abc import Iterator
+
+import psycopg2
+
+from usage_tracker.config import Dsn
+from usage_tracker.errors import QueryError
+from usage_tracker.stores.postgres.connection import Connections
+
+LONGEST_SECONDS = 3600.0
+ROWS_AT_ONCE = 1000
+
+
+def read(dsn: Dsn, sql: str) -> Iterator[tuple[object, ...]]:
+    """The columns' names, then the rows as they come. Raises QueryError with the server's words, StoreError."""
+    connections = Connections(dsn)
+    try:
+        with connections.transaction(read_only=True, statement_seconds=LONGEST_SECONDS, seconds=None) as cursor:
+            try:
+                cursor.execute("SET LOCAL search_path = usage_tracker, public")
+                cursor.execute(sql)
+            except psycopg2.Error as error:
+                if error.pgcode is None:
+                    raise
+                raise QueryError(f"{error.diag.message_primary or error} (SQLSTATE {error.pgcode})") from None
+            if cursor.description is None:
+                raise QueryError("the statement returns no rows; write a SELECT")
+            yield tuple(column.name for column in cursor.description)
+            while rows := cursor.fetchmany(ROWS_AT_ONCE):
+                yield from rows
+    finally:
+        connections.close()
