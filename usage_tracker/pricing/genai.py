@@ -41,8 +41,16 @@ TOKENS = {
     "input_image_tokens": "input_image_tokens",
     "output_image_tokens": "output_image_tokens",
     "input_tool_tokens": "tool_tokens",
+    "cache_audio_read_tokens": "cache_read_audio_tokens",
+    "cache_image_read_tokens": "cache_read_image_tokens",
 }
 """Their name of a count to the field of our Usage."""
+
+OVERLAPS = {
+    "cache_audio_read_tokens": ("cache_read_tokens", "input_audio_tokens"),
+    "cache_image_read_tokens": ("cache_read_tokens", "input_image_tokens"),
+}
+"""What is part of two counts, which both must be known to be priced apart."""
 
 UNITS: dict[str, tuple[str, ...]] = {
     "characters": ("input_characters",),
@@ -54,6 +62,8 @@ OTHER_UNITS: dict[str, dict[str, tuple[str, ...]]] = {"rerank": {"searches": ("r
 """Operations whose units of the same name are something else."""
 
 AUDIO_TOKENS = ("input_audio_tokens", "output_audio_tokens")
+SPOKEN = {"realtime", "transcription"}
+"""Operations whose tokens may all be audio: where the answer doesn't say how many are, none is known to be text."""
 TOTALS = {"input": "input_tokens", "output": "output_tokens"}
 GENERATES_NOTHING = {"embeddings", "rerank"}
 SMALLEST = Decimal("1e-12")
@@ -192,6 +202,9 @@ def counts_of(event: UsageEvent, rates: Rates) -> dict[str, int | Decimal]:
     counts: dict[str, int | Decimal] = {
         key: count for key, field in TOKENS.items() if (count := getattr(event.usage, field)) is not None
     }
+    for key, both in OVERLAPS.items():
+        if any(counts.get(one) == 0 for one in both):
+            counts.setdefault(key, 0)
     names = OTHER_UNITS.get(event.operation, UNITS)
     for kind, amount in (event.usage.units or {}).items():
         if not isfinite(amount):
@@ -214,6 +227,8 @@ def refuse(rates: Rates, event: UsageEvent, counts: Mapping[str, int | Decimal])
     if not by_token and "requests" not in rates.prices and not counts.keys() & rates.prices.keys():
         return UNPRICED
     if rates.audio_apart and any(counts.get(key) and key not in rates.prices for key in AUDIO_TOKENS):
+        return UNPRICED
+    if event.operation in SPOKEN and any(key in rates.prices and key not in counts for key in AUDIO_TOKENS):
         return UNPRICED
     if counts.get("web_searches") and not rates.prices.keys() & {"web_searches", "requests"}:
         return TOOL_UNPRICED  # a model that searches at each request has its searches in the price of a request
