@@ -17,6 +17,8 @@ class ChokePoint(NamedTuple):
     """Which of that module's wrappers goes around it."""
     optional: bool = False
     """Whether some supported versions of the SDK don't have it, and lose no call by that."""
+    formerly: str | None = None
+    """What older versions call it."""
 
 
 STAINLESS = (
@@ -27,7 +29,20 @@ STAINLESS = (
 )
 """SDKs that Stainless generates: one function makes the request, another takes the HTTP response."""
 
+STAINLESS_SDKS = (
+    ("openai", "openai"),
+    ("anthropic", "anthropic"),
+    ("cerebras-cloud-sdk", "cerebras.cloud.sdk"),
+    ("groq", "groq"),
+    ("together", "together"),
+)
+"""Distribution and package. Those after anthropic's answer in OpenAI's words."""
+
 CHOKE_POINTS = (
-    *(ChokePoint("openai", "openai._base_client", attribute, "stainless", role) for attribute, role in STAINLESS),
+    *(
+        ChokePoint(sdk, f"{package}._base_client", attribute, "stainless", role)
+        for sdk, package in STAINLESS_SDKS
+        for attribute, role in STAINLESS
+    ),
 )
 """All that we ever touch."""

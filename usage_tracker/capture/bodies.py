@@ -1,7 +1,11 @@
 """Bodies of answers that the app reads itself, and what they say of usage on their way."""
 
+from binascii import Error as NoBase64
+from binascii import a2b_base64
+
 import msgspec
 
+from usage_tracker.capture.aws_frames import Frame, take_frames
 from usage_tracker.capture.call import Call
 from usage_tracker.guard import guarded
 
@@ -86,6 +90,49 @@ class EventStream(Body):
         return shown
 
 
+class AwsEventStream(Body):
+    """Bedrock's stream: server-sent events within Amazon's binary ones."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self._rest = bytearray()
+
+    def feed(self, piece: bytes) -> bytes:
+        self._rest += piece
+        for frame in take_frames(self._rest):
+            with guard_event:
+                self.call.observe(event_in(frame))
+        return piece
+
+
+class JsonLines(Body):
+    """The results of a batch, one to a line; each message among them is an event."""
+
+    def __init__(self, call: Call, batch: str | None) -> None:
+        super().__init__(call)
+        self._batch = batch
+        self._rest = bytearray()
+
+    def feed(self, piece: bytes) -> bytes:
+        self._rest += piece
+        if b"\n" in piece:
+            *lines, self._rest = self._rest.split(b"\n")
+            for line in lines:
+                self._take(line)
+        return piece
+
+    def end(self) -> bytes:
+        rest, self._rest = self._rest, bytearray()
+        self._take(rest)
+        return b""
+
+    def _take(self, line: bytearray) -> None:
+        with guard_event:
+            part = self.call.provider.read_result(decode_object(bytes(line)), self._batch)
+            if part is not None:
+                self.call.complete(part)
+
+
 class Tail(Body):
     """The last bytes of a stream that the SDK parses. Where an event says that the stream failed, the SDK raises its
     error and drops the rest of that event, the usage up to there included."""
@@ -122,6 +169,19 @@ def split_events(text: bytes) -> list[bytes]:
         pieces.append(text[start : at + len(blank)])
         start = at + len(blank)
     return [*pieces, text[start:]]
+
+
+def event_in(frame: Frame) -> dict[str, object]:
+    """The event that a frame of Bedrock's holds, or its error.
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ResponseStream.html"""
+    error = frame.headers.get(":exception-type") or frame.headers.get(":error-code")
+    if error is not None:
+        return {"type": "error", "error": {"type": error}}
+    inner = decode_object(frame.payload).get("bytes")
+    try:
+        return decode_object(a2b_base64(inner)) if isinstance(inner, str) else {}
+    except NoBase64:
+        return {}
 
 
 def decode_object(text: bytes) -> dict[str, object]:

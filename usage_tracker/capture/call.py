@@ -127,6 +127,7 @@ class Call:
         "recorder",
         "refused",
         "request",
+        "requests",
         "response",
         "started",
         "started_at",
@@ -148,6 +149,8 @@ class Call:
         self.answer = Answer()
         self.attribution = current.get()
         self.attempts = 1
+        self.requests = 0
+        """HTTP requests that we have seen of it."""
         self.http_status: int | None = None
         self.injected = False
         """Whether we asked for the stream's usage on the app's behalf."""
@@ -183,6 +186,11 @@ class Call:
         self.fail(error)
         return False
 
+    def attempted(self) -> None:
+        """Note that an HTTP request goes out, where the SDK shows us each one and doesn't count them itself."""
+        self.requests += 1
+        self.attempts = self.requests
+
     def responded(self, response: object, retries: object) -> None:
         """Note the HTTP response that the SDK settled for."""
         status = getattr(response, "status_code", None)
@@ -201,9 +209,7 @@ class Call:
     def fail(self, error: BaseException) -> None:
         """End with the error that the host's code raised."""
         with guarded("error"):
-            status = getattr(error, "status_code", None)
-            if isinstance(status, int):
-                self.http_status = status
+            self.http_status = http_status_of(error) or self.http_status
             self.attempts = max(self.attempts, 1 + retries_before(error))
             if self.tail is not None:
                 self.tail.observe_failure()
@@ -263,6 +269,12 @@ class Call:
                 completes=answer.completes if request.retrieves else None,
             ),
         )
+
+
+def http_status_of(error: BaseException) -> int | None:
+    """The HTTP status that an SDK's error tells of: Google's call it `code`, as others call their own words."""
+    told = (getattr(error, name, None) for name in ("status_code", "code"))
+    return next((int(status) for status in told if isinstance(status, int) and 100 <= status <= 599), None)
 
 
 def retries_before(error: BaseException) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from usage_tracker.capture.bodies import Body, EventStream, JsonBody
+from usage_tracker.capture.bodies import AwsEventStream, Body, EventStream, JsonBody, JsonLines
 from usage_tracker.capture.call import Call
 from usage_tracker.capture.pulling import Pulling
 from usage_tracker.guard import guarded
@@ -17,11 +17,29 @@ def observe_body(response: Any, call: Call) -> None:
     kind = response.headers.get("content-type", "")
     if "event-stream" in kind:
         body: Body = EventStream(call)
+    elif "vnd.amazon.eventstream" in kind:
+        body = AwsEventStream(call)
     elif "json" in kind:
         body = JsonBody(call)
     else:
         body = Body(call)
     watch_response(response, call, body)
+
+
+def observe_results(result: Any, call: Call) -> None:
+    """Watch the results of a batch, which come line by line: an SDK's `JSONLDecoder`, or a raw response."""
+    call.streamed = False
+    call.finish()  # it is no event; what it brings is, line by line, also if the app reads it later or not to its end
+    response = result.http_response
+    body = JsonLines(call, call.provider.batch_of(response.request.url.path))
+    if "_raw_iterator" in result.__dict__:
+        pieces = result._raw_iterator
+        result._raw_iterator = async_tap(body, pieces) if hasattr(pieces, "__anext__") else tap(body, pieces)
+    elif response.is_closed:
+        body.feed(response.content)
+        body.end()
+    else:
+        watch_response(response, call, body)
 
 
 watched: dict[type, type] = {}

@@ -13,33 +13,44 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from usage_tracker.attribution import inside
-from usage_tracker.capture.bodies import observe_json
+from usage_tracker.capture.bodies import decode_object, observe_json
 from usage_tracker.capture.call import Call, Client, Recorder, Wrapper, nested
 from usage_tracker.capture.fingerprint import fingerprint
-from usage_tracker.capture.responses import observe_body
+from usage_tracker.capture.responses import observe_body, observe_results
 from usage_tracker.capture.streams import observe_stream
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
-from usage_tracker.providers.answer import fields_of
+from usage_tracker.providers.answer import Answer, fields_of
+from usage_tracker.providers.hosts import platform_of
 
 guard_begin, guard_answer = guarded("begin call"), guarded("read answer")
 
 
+SPEAKS = {"cerebras-cloud-sdk": "openai", "groq": "openai", "together": "openai"}
+"""SDKs whose API is another's, word for word, and that other's module of `providers`."""
+
+KEYS = ("api_key", "auth_token", "aws_access_key")
+"""Where a client keeps what tells who pays."""
+
+
 def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, Wrapper]:
     """By role."""
-    provider = import_module(f"usage_tracker.providers.{sdk}")
-    around = AroundRequest(provider, recorder, settings.fingerprint_key, settings.stream_usage)
+    provider = import_module(f"usage_tracker.providers.{SPEAKS.get(sdk, sdk)}")
+    around = AroundRequest(sdk, provider, recorder, settings.fingerprint_key, settings.stream_usage)
     return {"request": around, "response": around_response}
 
 
 class AroundRequest:
     """The wrapper of `request`, for sync and async clients alike: an answer that has to be awaited is."""
 
-    def __init__(self, provider: ModuleType, recorder: Recorder, fingerprint_key: str, stream_usage: str) -> None:
+    def __init__(
+        self, sdk: str, provider: ModuleType, recorder: Recorder, fingerprint_key: str, stream_usage: str
+    ) -> None:
+        self._sdk = sdk
         self._provider = provider
         self._recorder = recorder
         self._fingerprint_key = fingerprint_key
-        self._stream_usage = stream_usage
+        self._stream_usage = stream_usage if hasattr(provider, "wants_usage") else "never"
         self._clients: WeakKeyDictionary[Any, tuple[object, object, Client]] = WeakKeyDictionary()
         self._refusing: set[str | None] = set()
         """Hosts that don't know stream_options.include_usage."""
@@ -100,11 +111,12 @@ class AroundRequest:
         return Call(self._provider, self._recorder, self._client(instance), request, streamed)
 
     def _client(self, instance: Any) -> Client:
-        url, key = instance._base_url, getattr(instance, "api_key", None)
+        url, key = instance._base_url, key_of(instance)
         known = self._clients.get(instance)
         if known is None or known[0] is not url or known[1] is not key:
             azure = hasattr(instance, "_azure_deployment") or "azure" in type(instance).__name__.lower()
-            client = Client(self._provider.SDK, url.host or None, azure, fingerprint(key, self._fingerprint_key))
+            keyed = fingerprint(key, self._fingerprint_key)
+            client = Client(self._sdk, url.host or None, azure, keyed, platform_of(type(instance)))
             self._clients[instance] = known = (url, key, client)
         return known[2]
 
@@ -121,6 +133,11 @@ class AroundRequest:
         return wanted
 
 
+def key_of(client: Any) -> str | None:
+    """What tells who pays: a key, a token that stays the same, or the name of a key."""
+    return next((key for name in KEYS if isinstance(key := getattr(client, name, None), str)), None)
+
+
 def asking_for_usage(options: Any) -> Any:
     """The same request options, asking for the stream's usage; a copy, the app's stay as they are."""
     asked, body = copy.copy(options), options.json_data
@@ -133,14 +150,31 @@ def around_response(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: 
     with guard_answer:
         call = inside.get()
         if call is not None:
-            call.responded(kwargs.get("response"), kwargs.get("retries_taken"))
+            response = kwargs.get("response")
+            call.responded(response, kwargs.get("retries_taken"))
+            if getattr(instance, "_middleware", None):
+                ask_again(call, response)
     return wrapped(*args, **kwargs)
+
+
+def ask_again(call: Call, response: Any) -> None:
+    """A client's middleware may ask more than once within a call, such as another model after a refusal: each but the
+    last answer is an event by itself. Of streams that it joins, the joined one tells what all of them used.
+    https://github.com/anthropics/anthropic-sdk-python/blob/v2.12.0/src/anthropic/lib/middleware/_fallbacks.py"""
+    earlier, call.response = call.response, response if response.is_closed else None
+    if earlier is not None and earlier.is_success:
+        part = Answer()
+        call.provider.observe(part, decode_object(earlier.content))
+        if part.raw is not None:
+            call.complete(part)
 
 
 def answered(call: Call, result: Any) -> None:
     """Read the answer, or watch over it where it is still to come."""
     fields: Mapping[str, object] = getattr(result, "__dict__", {})
-    if "_iterator" in fields and "response" in fields:
+    if call.request.retrieves and hasattr(call.provider, "read_result"):
+        observe_results(result, call)
+    elif "response" in fields and ("_iterator" in fields or hasattr(type(result), "_iterator")):
         observe_stream(result, call)
     elif "http_response" in fields or hasattr(type(result), "http_response"):
         response = result.http_response

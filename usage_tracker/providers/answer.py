@@ -32,8 +32,6 @@ class Request(NamedTuple):
     """What is billed by what was asked, such as the characters of a speech input."""
     retrieves: bool = False
     """Whether it only asks about what an earlier call started: it is an event only where its answer completes that."""
-    lines: bool = False
-    """Whether it retrieves the results of a batch, which come line by line and each complete that."""
 
 
 class Answer:

@@ -102,6 +102,11 @@ VENDORS = {
 }
 """What gateways put before a model's name to say whose it is, and Gemini's API before all of its own."""
 
+PLATFORMS = {"Azure": "azure", "Bedrock": "bedrock", "Foundry": "azure", "Mantle": "bedrock", "Vertex": "vertex"}
+"""What SDKs have in the names of their client classes for a cloud's own service, whose host may be a company's gateway:
+`AzureOpenAI`, `AnthropicBedrock`, `AsyncAnthropicVertex`. A vendor's own service that is sold through a cloud
+(`AnthropicAWS`, `AnthropicGoogleCloud`) is the vendor's."""
+
 VENDOR_OF = [(vendor, re.compile(pattern, re.VERBOSE)) for vendor, pattern in MODELS.items()]
 
 
@@ -117,6 +122,12 @@ def provider_of(host: str | None, model: str | None, azure: bool = False) -> str
             if any(fnmatchcase(name, pattern) for pattern in patterns):
                 return provider
     return vendor_of(model) if model else None
+
+
+def platform_of(client: type) -> str | None:
+    """The provider that an SDK's class of clients is for, or None where it is for any."""
+    names = [base.__name__ for base in client.__mro__]
+    return next((provider for word, provider in PLATFORMS.items() if any(word in name for name in names)), None)
 
 
 def vendor_of(model: str) -> str | None:
