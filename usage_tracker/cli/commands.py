@@ -44,6 +44,7 @@ HELP = """Records what every call to a language model used and cost, in your own
 Type first:
   usage-tracker demo                    a few calls to a local stand-in, and the report on them
   usage-tracker run -- python app.py    record the calls of your program as it is
+  usage-tracker                         today, this month, the last 30 days
   usage-tracker report                  the month to date by model
 
 \b
@@ -143,15 +144,19 @@ def show_version(ctx: click.Context, _: click.Parameter, chosen: bool) -> None:
     ctx.exit()
 
 
-def show_help(ctx: click.Context) -> None:
+def show_overview(ctx: click.Context) -> None:
+    """Without a command: where things stand or, where nothing was recorded yet, the help."""
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        from usage_tracker.cli.overview import overview
+
+        if not overview():
+            click.echo(ctx.get_help())
 
 
 main = LazyGroup(
     "usage-tracker",
     help=HELP,
-    callback=click.pass_context(show_help),
+    callback=click.pass_context(show_overview),
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     params=[

@@ -27,14 +27,14 @@ def parsed(parse: Callable[[str], object]) -> Callable[[click.Context, click.Par
     return callback
 
 
-def choose_dsn(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Dsn:
+def choose_dsn(text: str | None) -> Dsn:
     return parse_dsn(text) if text else default_dsn()
 
 
 dsn_option = click.option(
     "--dsn",
     envvar="TRACKER_DSN",
-    callback=choose_dsn,
+    callback=lambda _ctx, _param, text: choose_dsn(text),
     metavar="DSN",
     help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder.",
 )

@@ -1,0 +1,95 @@
+"""`usage-tracker` alone."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from made_events import made_event, store_events
+
+from usage_tracker.cli import main
+from usage_tracker.cli.overview import Overview, look, project, show, sparkline, warn
+from usage_tracker.config import Dsn, parse_dsn
+from usage_tracker.stores import open_store
+
+NOW = datetime(2026, 8, 16, 12, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture
+def dsn(tmp_path: Path) -> Dsn:
+    """1 dollar today, 2 yesterday, 8 ten days ago, 4 in the month before."""
+    found = parse_dsn(f"sqlite:///{tmp_path}/usage.db")
+    store = open_store(found)
+    store.migrate()
+    store_events(
+        store,
+        [
+            made_event(NOW - HOUR, cost="1", model="a", project="x"),
+            made_event(NOW - DAY - HOUR, cost="2", model="a", project="y"),
+            made_event(NOW - 10 * DAY, cost="8", model="b", project="x"),
+            made_event(NOW - 31 * DAY, cost="4", model="b"),
+            made_event(NOW - HOUR, cost=None, flags=["unpriced"], model="new"),
+        ],
+    )
+    store.close()
+    return found
+
+
+@pytest.fixture
+def seen(dsn: Dsn) -> Overview:
+    return look(dsn, UTC, NOW)
+
+
+def test_it_says_what_today_and_this_month_cost_beside_the_time_before(seen: Overview) -> None:
+    lines = [line.split() for line in "".join(show(seen)).splitlines()]
+    assert ["Today", "2", "0", "200", "20", "$1.00", "$2.00", "-50", "%"] in lines
+    assert ["Month", "to", "date", "4", "0", "400", "40", "$11.00", "$4.00", "+175", "%"] in lines
+
+
+def test_it_names_who_spent_most_this_month(seen: Overview) -> None:
+    lines = [line.split() for line in "".join(show(seen)).splitlines()]
+    by_model = lines[lines.index(["This", "month", "by", "model"]) :]
+    assert by_model[4:7] == [
+        ["b", "1", "$8.0000", "+$4.0000"],
+        ["a", "2", "$3.0000", "+$3.0000"],
+        ["new", "1", "—", "—"],
+    ]
+    assert ["x", "2", "$9.0000", "+$9.0000"] in lines
+
+
+def test_the_sparkline_has_a_block_for_each_of_thirty_days(seen: Overview) -> None:
+    line = sparkline(seen.days, NOW.date())
+    assert len(line) == 30
+    assert [(30 - at, block) for at, block in enumerate(line) if block != " "] == [(11, "█"), (2, "▃"), (1, "▂")]
+
+
+def test_the_projection_takes_the_month_as_it_was_and_half_of_today(seen: Overview) -> None:
+    assert project(seen.month.total, NOW.date()) == Decimal(11) / Decimal("15.5") * 31
+
+
+def test_it_warns_of_what_has_no_price(seen: Overview) -> None:
+    assert warn(seen) == [
+        "1 call is unpriced this month (model: new): its cost is in no sum; see `usage-tracker prices unpriced`."
+    ]
+
+
+def test_without_events_it_is_the_help(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{tmp_path}/none.db")
+    assert "Type first:" in CliRunner().invoke(main, [], prog_name="usage-tracker").stdout
+
+
+def test_with_events_it_is_the_overview_and_what_to_type_next(monkeypatch: pytest.MonkeyPatch, dsn: Dsn) -> None:
+    monkeypatch.setenv("TRACKER_DSN", dsn.text if "://" in dsn.text else f"sqlite:///{dsn.text}")
+    result = CliRunner().invoke(main, [], prog_name="usage-tracker")
+    assert result.exit_code == 0
+    assert "Month to date" in result.stdout
+    assert "usage-tracker report --by project,model" in result.stdout
+
+
+def test_a_wrong_time_zone_in_the_environment_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_TZ", "Mars")
+    result = CliRunner().invoke(main, [], prog_name="usage-tracker")
+    assert result.exit_code == 2
+    assert "TRACKER_TZ: 'Mars' is not a time zone" in result.stderr
