@@ -43,10 +43,6 @@ class Usage(msgspec.Struct, array_like=True, kw_only=True):
     """What is billed but isn't a token: kind (images, seconds, characters, searches) to count."""
     estimated: bool = False
     """The counts are somebody's estimate, not the provider's own."""
-    cache_read_audio_tokens: int | None = None
-    """The audio among `cache_read_tokens`, which is among `input_audio_tokens` too: it has a price of its own."""
-    cache_read_image_tokens: int | None = None
-    """The same of images."""
 
     def known(self) -> bool:
         """Whether any token total is known."""
