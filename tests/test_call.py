@@ -269,3 +269,25 @@ def test_an_error_of_ours_is_not_the_apps(capturing: Capturing, monkeypatch: pyt
             broken.setattr(f"usage_tracker.providers.openai.{place}", fail)
             assert capturing.client.chat.completions.create(**ASKED).choices
             assert [chunk for chunk in capturing.client.chat.completions.create(**ASKED, stream=True) if chunk.choices]
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [({"status_code": 429}, 429), ({"code": 503}, 503), ({"code": "invalid"}, None), ({"code": 1006}, None), ({}, None)],
+)
+def test_an_errors_http_status_is_what_the_sdk_calls_so(
+    capturing: Capturing, told: dict[str, object], status: int | None
+) -> None:
+    error = RuntimeError()
+    vars(error).update(told)
+    with pytest.raises(RuntimeError), outer_call(capturing):
+        raise error
+    assert capturing.one().http_status == status
+
+
+def test_requests_that_an_sdk_shows_us_are_counted_as_attempts(capturing: Capturing) -> None:
+    with outer_call(capturing) as outer:
+        outer.attempted()
+        outer.attempted()
+    outer.finish()
+    assert capturing.one().attempts == 2
