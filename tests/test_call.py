@@ -273,7 +273,13 @@ def test_an_error_of_ours_is_not_the_apps(capturing: Capturing, monkeypatch: pyt
 
 @pytest.mark.parametrize(
     ("told", "status"),
-    [({"status_code": 429}, 429), ({"code": 503}, 503), ({"code": "invalid"}, None), ({"code": 1006}, None), ({}, None)],
+    [
+        ({"status_code": 429}, 429),
+        ({"code": 503}, 503),
+        ({"code": "invalid"}, None),
+        ({"code": 1006}, None),
+        ({}, None),
+    ],
 )
 def test_an_errors_http_status_is_what_the_sdk_calls_so(
     capturing: Capturing, told: dict[str, object], status: int | None

@@ -96,6 +96,20 @@ def test_an_sdk_of_another_shape_is_left_as_it_is_and_said_once(caplog: pytest.L
     del sys.modules[module.__name__]
 
 
+def test_a_choke_point_is_known_by_the_name_that_older_versions_give_it() -> None:
+    module = ModuleType("somesdk._client")
+    sys.modules[module.__name__] = module
+    module.Old = type("Old", (), {"request": lambda self: "theirs"})  # type: ignore[attr-defined]  # a module of ours
+    before = vars(module.Old)["request"]
+    point = ChokePoint("somesdk", module.__name__, "New.request", "stainless", "request", formerly="Old.request")
+    patches = Patches([point], lambda point: lambda *_: "ours")
+    patches.apply()
+    assert (patches.states(), module.Old().request()) == ({point: "patched"}, "ours")
+    patches.revert()
+    assert vars(module.Old)["request"] is before
+    del sys.modules[module.__name__]
+
+
 def test_an_sdk_that_is_not_imported_stays_so() -> None:
     point = ChokePoint("somesdk", "somesdk._client", "Client.request", "stainless", "request")
     patches = Patches([point], lambda point: lambda *_: None)

@@ -39,7 +39,7 @@ class Patches:
                 self._patch(point, module)
 
     def _patch(self, point: ChokePoint, module: ModuleType) -> None:
-        found = owner_of(module, point.attribute)
+        found = found_in(module, point)
         if found is None and point.optional:
             self._states[point] = "not in this version"
             return
@@ -64,7 +64,7 @@ class Patches:
         for name in dict.fromkeys(point.module for point in self.points):
             forget(name, self._patch_module)
         for point, state in self._states.items():
-            if state == "patched" and (found := owner_of(sys.modules.get(point.module), point.attribute)):
+            if state == "patched" and (found := found_in(sys.modules.get(point.module), point)):
                 from usage_tracker.patched import Patched, switch_off
 
                 owner, name, current = found
@@ -78,6 +78,12 @@ class Patches:
     def states(self) -> dict[ChokePoint, State]:
         """Each row and what became of it."""
         return {point: self._states.get(point, "not imported") for point in self.points}
+
+
+def found_in(module: ModuleType | None, point: ChokePoint) -> tuple[Any, str, Any] | None:
+    """Where a row is in this version of the SDK, by the name that it has there."""
+    found = owner_of(module, point.attribute)
+    return owner_of(module, point.formerly) if found is None and point.formerly else found
 
 
 def owner_of(module: ModuleType | None, attribute: str) -> tuple[Any, str, Any] | None:
