@@ -38,11 +38,25 @@ STAINLESS_SDKS = (
 )
 """Distribution and package. Those after anthropic's answer in OpenAI's words."""
 
+GENERATIVEAI = (
+    ("google.generativeai.generative_models", "GenerativeModel.generate_content", "generate"),
+    ("google.generativeai.generative_models", "GenerativeModel.generate_content_async", "generate"),
+    ("google.generativeai.embedding", "embed_content", "embed"),
+    ("google.generativeai.embedding", "embed_content_async", "embed"),
+    ("google.generativeai", "embed_content", "embed"),
+    ("google.generativeai", "embed_content_async", "embed"),
+)
+"""The legacy SDK of Gemini, whose package binds its functions anew."""
+
 CHOKE_POINTS = (
     *(
         ChokePoint(sdk, f"{package}._base_client", attribute, "stainless", role)
         for sdk, package in STAINLESS_SDKS
         for attribute, role in STAINLESS
+    ),
+    *(
+        ChokePoint("google-generativeai", module, attribute, "google_generativeai", role)
+        for module, attribute, role in GENERATIVEAI
     ),
 )
 """All that we ever touch."""

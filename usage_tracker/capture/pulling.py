@@ -22,7 +22,7 @@ class Pulling:
         if kind is None:
             if self._ends_stream:
                 call.finish()
-        elif kind is StopAsyncIteration:
+        elif kind in (StopIteration, StopAsyncIteration):
             call.finish()
         elif kind is GeneratorExit:
             call.finish("abandoned")
