@@ -31,6 +31,8 @@ COMMANDS: dict[str, Place] = {
     "daily": Place("usage_tracker.cli.report", "daily", "What was used on each of the last 30 days."),
     "weekly": Place("usage_tracker.cli.report", "weekly", "What was used in each of the last 12 weeks."),
     "monthly": Place("usage_tracker.cli.report", "monthly", "What was used in each month of the last year."),
+    "top": Place("usage_tracker.cli.report", "top", "Who spends most today."),
+    "watch": Place("usage_tracker.cli.watch", "watch", "What is being spent now, until interrupted."),
     "events": Place("usage_tracker.cli.events", "events", "The calls one by one, the newest first."),
     "query": Place("usage_tracker.cli.query", "query", "Ask the store in SQL."),
     "doctor": Place("usage_tracker.cli.doctor", "doctor", "Find what is wrong, and how to mend it."),

@@ -151,6 +151,18 @@ weekly = short_form("weekly", "week", lambda today: today - timedelta(days=today
 monthly = short_form("monthly", "month", lambda today: months_later(today.replace(day=1), -11))
 
 
+@click.command(
+    help="""Who spends most: the ten most expensive of today.
+
+    A short form of `usage-tracker report --by DIMENSION --since today --top 10`, with its options.
+    """
+)
+@click.argument("dimension", default="model")
+@shared_options
+def top(dimension: str, since: str | None, top: int | None, **options: Any) -> None:
+    show(names_in((dimension,)), since=since or "today", top=top or 10, **options)
+
+
 def show(
     by: tuple[str, ...],
     *,

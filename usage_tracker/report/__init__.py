@@ -6,7 +6,7 @@ from usage_tracker.report.dialects import has_schema
 from usage_tracker.report.dimensions import DIMENSIONS, UNITS
 from usage_tracker.report.listing import Event, list_events
 from usage_tracker.report.query import Query, Report, Row, no_calls, run
-from usage_tracker.report.ranges import Range, months_later, parse_period, parse_range, parse_zone
+from usage_tracker.report.ranges import Range, midnight, months_later, parse_period, parse_range, parse_zone
 from usage_tracker.report.ranking import OTHERS
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Row",
     "has_schema",
     "list_events",
+    "midnight",
     "months_later",
     "no_calls",
     "parse_condition",

@@ -1,0 +1,87 @@
+"""`usage-tracker watch`: one screen of what is being spent now."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from made_events import made_event, store_events
+
+from usage_tracker.cli import main
+from usage_tracker.cli.watch import CLEAR, screen
+from usage_tracker.config import parse_dsn
+from usage_tracker.report import parse_condition
+from usage_tracker.stores import open_store
+
+NOW = datetime(2026, 8, 16, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    """Half a minute ago one call of a dollar, five minutes ago another, this morning one of ten."""
+    found = f"sqlite:///{tmp_path}/usage.db"
+    store = open_store(parse_dsn(found))
+    store.migrate()
+    ages = [(30, "1", "a"), (300, "1", "b"), (6 * 3600, "10", "a")]
+    store_events(
+        store,
+        [made_event(NOW - age * SECOND, cost=cost, model=model, project=model) for age, cost, model in ages],
+    )
+    store.close()
+    return found
+
+
+def lines(address: str, *where: str) -> list[list[str]]:
+    shown = "".join(screen(parse_dsn(address), tuple(map(parse_condition, where)), UTC, NOW))
+    return [line.split() for line in shown.splitlines()]
+
+
+def test_rates_are_those_of_the_last_minutes_and_of_today(address: str) -> None:
+    shown = lines(address)
+    assert ["Last", "minute", "1", "0", "1.0", "1.8", "$60.00", "$1.00"] in shown
+    assert ["Last", "10", "minutes", "2", "0", "0.2", "0.4", "$12.00", "$2.00"] in shown
+    assert ["Today", "3", "0", "0.0", "0.0", "$1.00", "$12.00"] in shown
+
+
+def test_the_models_of_the_last_minutes_are_listed(address: str) -> None:
+    shown = lines(address)
+    listed = shown[shown.index(["Last", "10", "minutes", "by", "model"]) + 4 :]
+    assert listed == [["a", "1", "100", "10", "$1.0000"], ["b", "1", "100", "10", "$1.0000"]]
+
+
+def test_conditions_choose_whose_spending_is_watched(address: str) -> None:
+    assert ["Last", "10", "minutes", "1", "0", "0.1", "0.2", "$6.0000", "$1.0000"] in lines(address, "project=b")
+
+
+def test_where_it_is_no_terminal_it_prints_one_screen(address: str) -> None:
+    result = CliRunner().invoke(main, ["watch", "--dsn", address], prog_name="usage-tracker")
+    assert result.exit_code == 0
+    assert result.stdout.count("Last minute") == 1
+    assert CLEAR not in result.stdout
+
+
+def test_without_a_store_it_says_how_to_get_one(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["watch", "--dsn", f"sqlite:///{tmp_path}/none.db"], prog_name="usage-tracker")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "No events yet" in result.stderr
+
+
+def test_on_a_terminal_the_screen_is_drawn_anew_until_it_is_interrupted(address: str) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "usage_tracker", "watch", "--every", "0.5", "--dsn", address]
+    watching = subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE)
+    os.close(theirs)
+    seen = b""
+    while seen.count(CLEAR.encode()) < 2:
+        seen += os.read(ours, 4096)
+    watching.send_signal(signal.SIGINT)
+    _, said = watching.communicate(timeout=20)
+    os.close(ours)
+    assert (watching.returncode, said) == (130, b"")
+    assert "Ctrl-C ends it" in seen.decode()

@@ -1,0 +1,118 @@
+"""`usage-tracker watch`: what is being spent now, until it is interrupted."""
+
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
+
+import click
+
+from usage_tracker.cli.columns import Column
+from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups, show_money
+from usage_tracker.cli.options import Conditions, dsn_option, tz_option, where_option
+from usage_tracker.cli.output import emit, say
+from usage_tracker.cli.overview import project
+from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.cli.waiting import waiting_note
+from usage_tracker.config import Dsn
+from usage_tracker.report import Query, Report, Row, midnight, parse_range, run
+from usage_tracker.stores import Store
+
+SPANS = (("Last minute", timedelta(minutes=1)), ("Last 10 minutes", timedelta(minutes=10)))
+TOP = 8
+CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+
+
+@click.command(
+    help="""What is being spent now: calls, tokens and dollars of the last minutes, and where the month will end.
+
+    On a terminal the screen is drawn anew every few seconds until Ctrl-C; elsewhere one is printed.
+
+    \b
+    Examples:
+      usage-tracker watch
+      usage-tracker watch --where project=alpha --every 10
+    """
+)
+@where_option
+@tz_option
+@dsn_option
+@click.option("--every", type=click.FloatRange(min=0.5), default=2.0, show_default=True, metavar="SECONDS")
+@click.option("--once", is_flag=True, help="Print one screen, also on a terminal.")
+def watch(where: Conditions, zone: tzinfo, dsn: Dsn, every: float, once: bool) -> None:
+    if once or not sys.stdout.isatty():
+        try:
+            emit(screen(dsn, where, zone))
+        except NothingYet as nothing:
+            say(str(nothing))
+        return
+    while True:
+        try:
+            shown = "".join(screen(dsn, where, zone))
+        except NothingYet as nothing:
+            shown = f"{nothing}\n"
+        emit([CLEAR, shown, f"\nEvery {every:g} s; Ctrl-C ends it.\n"])
+        time.sleep(every)
+
+
+def screen(dsn: Dsn, where: Conditions, zone: tzinfo, now: datetime | None = None) -> Iterator[str]:
+    """One screen. Raises NothingYet and StoreError."""
+    from usage_tracker.cli.table import render_table
+
+    moment = now or datetime.now(UTC)
+    with reading(dsn) as store:
+        spans = [(name, span, recent(store, span, where, zone, moment)) for name, span in SPANS]
+        today = run(store, Query(*parse_range("today", None, zone, moment), (), where, zone)).total
+        month = run(store, Query(*parse_range("mtd", None, zone, moment), (), where, zone)).total
+    local = moment.astimezone(zone)
+    since_midnight = max(moment - midnight(local.date(), zone), timedelta(minutes=1))
+    rates = [*((name, report.total, span) for name, span, report in spans), ("Today", today, since_midnight)]
+    conditions = "".join(f" · {condition}" for condition in where)
+    yield render_table(f"{local:%Y-%m-%d %H:%M:%S} · {zone}{conditions}", rate_columns(rates), ())
+    spent, end = show_money([month.cost, project(month, local.date())])
+    yield f"\nThis month so far {spent} · at this pace {end} by its end\n\n"
+    yield render_table(f"{SPANS[-1][0]} by model", model_columns(spans[-1][2]), ())
+    if waiting := waiting_note(dsn):
+        yield f"\n{waiting}\n"
+
+
+def recent(store: Store, span: timedelta, where: Conditions, zone: tzinfo, now: datetime) -> Report:
+    return run(store, Query(now - span, now, ("model",), where, zone, TOP))
+
+
+def rate_columns(rates: list[tuple[str, Row, timedelta]]) -> list[Column]:
+    return [
+        Column("", [name for name, _, _ in rates], fixed=True),
+        Column("Calls", [show_count(row.calls) for _, row, _ in rates], number=True),
+        Column("Errors", [show_count(row.errors) for _, row, _ in rates], number=True),
+        Column("Calls/min", [per(row.calls, span, 60) for _, row, span in rates], number=True, rank=1),
+        Column("Tokens/s", [per(tokens(row), span, 1) for _, row, span in rates], number=True),
+        Column("$/hour", show_money([burn(row, span) for _, row, span in rates]), number=True, money=True),
+        Column("Cost", show_money([row.cost for _, row, _ in rates]), number=True, money=True),
+    ]
+
+
+def model_columns(report: Report) -> list[Column]:
+    rows = report.rows
+    return [
+        Column("Model", show_groups("model", [row.group[0] for row in rows])),
+        Column("Calls", [show_count(row.calls) for row in rows], number=True),
+        Column("Input", [show_count(row.input_tokens) for row in rows], number=True, rank=1),
+        Column("Output", [show_count(row.output_tokens) for row in rows], number=True, rank=1),
+        Column("Cost", show_money([row.cost for row in rows]), number=True, money=True),
+    ]
+
+
+def tokens(row: Row) -> int | None:
+    known = [count for count in (row.input_tokens, row.output_tokens) if count is not None]
+    return sum(known) if known else None
+
+
+def per(count: int | None, span: timedelta, seconds: int) -> str:
+    return UNKNOWN if count is None else f"{count / span.total_seconds() * seconds:,.1f}"
+
+
+def burn(row: Row, span: timedelta) -> Decimal | None:
+    """Dollars an hour."""
+    return None if row.cost is None else row.cost * 3600 / Decimal(span.total_seconds())
