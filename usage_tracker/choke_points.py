@@ -48,6 +48,44 @@ GENERATIVEAI = (
 )
 """The legacy SDK of Gemini, whose package binds its functions anew."""
 
+API_CLIENT = "google.genai._api_client"
+GAOS = "google.genai._gaos"
+GOOGLE_GENAI = (
+    *(
+        ChokePoint(
+            "google-genai", API_CLIENT, f"BaseApiClient.{name}", "google_genai", role, formerly=f"ApiClient.{name}"
+        )
+        for name, role in (
+            ("request", "request"),
+            ("async_request", "request"),
+            ("request_streamed", "stream"),
+            ("async_request_streamed", "stream"),
+        )
+    ),
+    *(
+        ChokePoint("google-genai", API_CLIENT, f"BaseApiClient.{name}", "google_genai", "attempt", optional=True)
+        for name in ("_request_once", "_async_request_once")
+    ),
+    *(
+        ChokePoint("google-genai", f"{GAOS}.{module}", attribute, "google_interactions", role, optional=True)
+        for module, attribute, role in (
+            ("basesdk", "BaseSDK.do_request", "request"),
+            ("basesdk", "AsyncBaseSDK.do_request_async", "request"),
+            ("_hooks.sdkhooks", "SDKHooks.before_request", "attempt"),
+            ("_hooks.asyncsdkhooks", "AsyncSDKHooks.before_request", "attempt"),
+        )
+    ),
+    *(
+        ChokePoint(
+            "google-genai", "google.genai._interactions._base_client", attribute, "stainless", role, optional=True
+        )
+        for attribute, role in STAINLESS
+    ),
+    ChokePoint("google-genai", "google.genai.live", "AsyncLive.connect", "google_live", "connect"),
+    ChokePoint("google-genai", "google.genai.live", "AsyncSession._receive", "google_live", "receive"),
+)
+"""Interactions came with 1.55 and a client by Stainless, which later versions exchanged for another."""
+
 CHOKE_POINTS = (
     *(
         ChokePoint(sdk, f"{package}._base_client", attribute, "stainless", role)
@@ -58,5 +96,6 @@ CHOKE_POINTS = (
         ChokePoint("google-generativeai", module, attribute, "google_generativeai", role)
         for module, attribute, role in GENERATIVEAI
     ),
+    *GOOGLE_GENAI,
 )
 """All that we ever touch."""

@@ -2,6 +2,8 @@
 
 from binascii import Error as NoBase64
 from binascii import a2b_base64
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -191,6 +193,16 @@ def decode_object(text: bytes) -> dict[str, object]:
     except msgspec.DecodeError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def skim(decode_known: Callable[[Any], Mapping[str, object]], text: str | bytes) -> Mapping[str, object]:
+    """A JSON object, as far as a decoder knows its shape; all of it where it has another."""
+    try:
+        return decode_known(text)
+    except msgspec.ValidationError:
+        return decode_object(text.encode("utf-8", "replace") if isinstance(text, str) else text)
+    except msgspec.DecodeError:
+        return {}
 
 
 def observe_json(call: Call, text: bytes) -> None:

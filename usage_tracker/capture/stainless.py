@@ -35,7 +35,7 @@ KEYS = ("api_key", "auth_token", "aws_access_key")
 
 def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, Wrapper]:
     """By role."""
-    provider = import_module(f"usage_tracker.providers.{SPEAKS.get(sdk, sdk)}")
+    provider = import_module(f"usage_tracker.providers.{SPEAKS.get(sdk, sdk).replace('-', '_')}")
     around = AroundRequest(sdk, provider, recorder, settings.fingerprint_key, settings.stream_usage)
     return {"request": around, "response": around_response}
 

@@ -1,6 +1,6 @@
 """Streams that an SDK parses, observed in place: the app keeps the SDK's own object; what it pulls passes us."""
 
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from typing import Any
 
 from usage_tracker.capture.bodies import Tail
@@ -53,11 +53,12 @@ class AsyncObserved:
     """The chunks of an async stream. A class: an async generator that was never started would not tell that it is
     dropped."""
 
-    __slots__ = ("_call", "_pulling", "_source")
+    __slots__ = ("_call", "_pulling", "_show", "_source")
 
-    def __init__(self, source: AsyncGenerator[Any, None], call: Call) -> None:
+    def __init__(self, source: AsyncGenerator[Any, None], call: Call, show: Callable[[Call, Any], bool] = show) -> None:
         self._source = source
         self._call = call
+        self._show = show
         self._pulling = Pulling(call, ends_stream=False)
 
     def __aiter__(self) -> "AsyncObserved":
@@ -67,7 +68,7 @@ class AsyncObserved:
         while True:
             with self._pulling:
                 chunk = await anext(self._source)
-            if show(self._call, chunk):
+            if self._show(self._call, chunk):
                 return chunk
 
     async def aclose(self) -> None:

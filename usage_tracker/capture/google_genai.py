@@ -1,0 +1,199 @@
+"""How the google-genai SDK makes requests and what it hands back.
+
+Its choke points are the four request functions of the API client: below automatic function calling, chats, continuation
+and raw responses, each of which is one call or more. Streams are generators; the sync one sends nothing before it is
+asked for its first chunk. https://github.com/googleapis/python-genai/blob/v2.34.0/google/genai/_api_client.py
+Interactions have a client of their own, see `google_interactions`; live sessions a socket, see `google_live`.
+"""
+
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from usage_tracker.attribution import inside
+from usage_tracker.capture.bodies import skim
+from usage_tracker.capture.call import Call, Client, Recorder, Wrapper, nested
+from usage_tracker.capture.fingerprint import fingerprint
+from usage_tracker.capture.pulling import Pulling
+from usage_tracker.capture.streams import AsyncObserved
+from usage_tracker.config import Settings
+from usage_tracker.guard import guarded
+from usage_tracker.providers import google_genai
+from usage_tracker.providers.answer import word
+from usage_tracker.providers.gemini_bodies import Body
+from usage_tracker.providers.gemini_fields import tier_of
+
+guard_begin, guard_answer, guard_chunk = guarded("begin call"), guarded("read answer"), guarded("chunk")
+decode_known = msgspec.json.Decoder(Body).decode
+
+TIER_HEADERS = ("x-gemini-service-tier", "X-Gemini-Service-Tier")
+"""https://ai.google.dev/gemini-api/docs/priority-inference; the SDK keeps names as the HTTP library has them."""
+END: Any = object()
+
+
+def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, Wrapper]:
+    """By role."""
+    around = AroundRequests(recorder, Clients(sdk, settings.fingerprint_key))
+    return {"request": around.request, "stream": around.stream, "attempt": around_attempt}
+
+
+class Clients:
+    """What the SDK's API clients are, each looked at once."""
+
+    def __init__(self, sdk: str, fingerprint_key: str) -> None:
+        self._sdk = sdk
+        self._fingerprint_key = fingerprint_key
+        self._known: WeakKeyDictionary[Any, tuple[object, object, Client]] = WeakKeyDictionary()
+
+    def of(self, api_client: Any, options: object = None) -> Client:
+        """`options` are the request's own, which may name another base URL."""
+        url, key = option(options, "base_url") or option(api_client._http_options, "base_url"), api_client.api_key
+        known = self._known.get(api_client)
+        if known is None or known[0] is not url or known[1] is not key:
+            client = Client(
+                self._sdk,
+                urlsplit(url).hostname if isinstance(url, str) else None,
+                api_key=fingerprint(key, self._fingerprint_key),
+                provider="vertex" if api_client.vertexai else "gemini",
+            )
+            self._known[api_client] = known = (url, key, client)
+        return known[2]
+
+
+def option(options: Any, name: str) -> Any:
+    """One of the SDK's HTTP options, which may be an object or a dict."""
+    return options.get(name) if isinstance(options, dict) else getattr(options, name, None)
+
+
+class AroundRequests:
+    """The wrappers of `request(http_method, path, request_dict, http_options)` and its kin, for sync and async clients
+    alike: an answer that has to be awaited is."""
+
+    def __init__(self, recorder: Recorder, clients: Clients) -> None:
+        self._recorder = recorder
+        self._clients = clients
+
+    def request(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Around a request whose answer comes in one piece."""
+        if nested():
+            return wrapped(*args, **kwargs)
+        call = self._begin(instance, args, kwargs, streamed=False)
+        if call is None:
+            return wrapped(*args, **kwargs)
+        result = None
+        with call:
+            result = wrapped(*args, **kwargs)
+        if hasattr(result, "__await__"):
+            return self._awaited(call, result)
+        with guard_answer:
+            answered(call, result)
+        return result
+
+    async def _awaited(self, call: Call, result: Any) -> Any:
+        with call:
+            result = await result
+        with guard_answer:
+            answered(call, result)
+        return result
+
+    def stream(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Around a request whose answer comes in pieces."""
+        source = wrapped(*args, **kwargs)
+        if hasattr(source, "__await__"):
+            return self._opened(source, instance, args, kwargs)
+        return self._pulled(source, instance, args, kwargs)
+
+    def _pulled(
+        self, source: Iterator[Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Generator[Any, None, None]:
+        """The chunks of a sync stream. The call begins with the first pull, as the request does."""
+        call = None if nested() else self._begin(instance, args, kwargs, streamed=True)
+        if call is None:
+            yield from source
+            return
+        chunk = END
+        with call:
+            chunk = next(source, END)
+        call.http_status = 200
+        with Pulling(call, ends_stream=True):
+            while chunk is not END:
+                show(call, chunk)
+                yield chunk
+                chunk = next(source, END)
+
+    async def _opened(self, opening: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """An async stream, once its request was answered."""
+        call = None if nested() else self._begin(instance, args, kwargs, streamed=True)
+        if call is None:
+            return await opening
+        source: Any = None
+        with call:
+            source = await opening
+        call.http_status = 200
+        return AsyncObserved(source, call, show)
+
+    def _begin(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, streamed: bool) -> Call | None:
+        with guard_begin:
+            method, path, body, options = (
+                kwargs.get(name, args[place] if place < len(args) else None)
+                for place, name in enumerate(("http_method", "path", "request_dict", "http_options"))
+            )
+            operation = google_genai.operation_of(method, path)
+            retrieved = None if operation is not None else google_genai.retrieval_of(method, path)
+            if operation is not None or retrieved is not None:
+                request = google_genai.read_request(
+                    operation or retrieved or "", body, option(options, "extra_body"), path
+                )
+                if retrieved is not None:
+                    request = request._replace(retrieves=True)
+                return Call(google_genai, self._recorder, self._clients.of(instance, options), request, streamed)
+        return None
+
+
+def around_attempt(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of `_request_once`, which the SDK's retries come down to."""
+    with guard_begin:
+        call = inside.get()
+        if call is not None:
+            call.attempted()
+    return wrapped(*args, **kwargs)
+
+
+def answered(call: Call, result: Any) -> None:
+    """Read the answer. Whatever is no success was raised as an error."""
+    call.http_status = 200
+    fields = read_body(result)
+    if call.request.retrieves:
+        for part in google_genai.batch_parts(fields):
+            call.complete(part)
+    else:
+        call.observe(fields)
+        read_tier(call, result)
+    call.finish()
+
+
+def show(call: Call, chunk: Any) -> bool:
+    """Take what a chunk says; the app gets to see each."""
+    with guard_chunk:
+        call.observe(read_body(chunk))
+        read_tier(call, chunk)
+    return True
+
+
+def read_body(result: Any) -> Mapping[str, object]:
+    """What an answer says, as far as it matters: as JSON text, or already parsed by the first versions of the SDK."""
+    body = result if isinstance(result, dict) else result.body
+    if isinstance(body, str):
+        return skim(decode_known, body)
+    return body if isinstance(body, dict) else {}
+
+
+def read_tier(call: Call, result: Any) -> None:
+    """The service tier, where only a header tells it."""
+    if call.answer.service_tier is None:
+        headers = getattr(result, "headers", None) or {}
+        told = next((headers[name] for name in TIER_HEADERS if name in headers), None)
+        call.answer.service_tier = tier_of(word(told))

@@ -1,0 +1,157 @@
+"""How the google-genai SDK's live sessions go: messages over a socket, each turn of the model a call.
+
+The server tells a turn's usage with the message that ends the turn, the conversation so far among its prompt; it is
+neither a sum over the session nor a difference. `AsyncSession._receive` takes every message, and `AsyncLive.connect`
+knows the model. A turn begins with its first message, as what the user says before has no beginning that we could see.
+https://github.com/googleapis/python-genai/blob/v2.34.0/google/genai/live.py, https://ai.google.dev/api/live
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from usage_tracker.capture.call import Call, Recorder, Wrapper, nested
+from usage_tracker.capture.google_genai import Clients
+from usage_tracker.config import Settings
+from usage_tracker.guard import guarded
+from usage_tracker.providers import google_genai
+from usage_tracker.providers.answer import Request, fields_of
+
+NEVER_TOLD: Any = object()
+"""For the usage of the SDK's first versions, whose messages don't have it."""
+
+guard_connect, guard_message = guarded("connect"), guarded("message")
+
+
+def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, Wrapper]:
+    """By role."""
+    around = AroundSessions(recorder, Clients(sdk, settings.fingerprint_key))
+    return {"connect": around.connect, "receive": around.receive}
+
+
+class AroundSessions:
+    """The wrappers of `AsyncLive.connect` and `AsyncSession._receive`."""
+
+    def __init__(self, recorder: Recorder, clients: Clients) -> None:
+        self._recorder = recorder
+        self._clients = clients
+        self._sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
+
+    def connect(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The app keeps the SDK's own context manager; the generator that it runs passes us."""
+        manager = wrapped(*args, **kwargs)
+        with guard_connect:
+            manager.gen = Connection(manager.gen, self, google_genai.model_of(kwargs.get("model")))
+        return manager
+
+    async def receive(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Around the receiving of one message."""
+        if nested():
+            return await wrapped(*args, **kwargs)
+        session = self.session(instance)
+        with session:
+            message = await wrapped(*args, **kwargs)
+        with guard_message:
+            session.take(message)
+        return message
+
+    def session(self, instance: Any, model: str | None = None) -> "Session":
+        """What we know of a session of the SDK."""
+        found = self._sessions.get(instance)
+        if found is None:
+            found = Session(self, instance._api_client, model)
+            self._sessions[instance] = found
+        return found
+
+    def begin(self, api_client: Any, model: str | None) -> Call:
+        request = Request("realtime", model)
+        return Call(google_genai, self._recorder, self._clients.of(api_client), request, streamed=True)
+
+
+class Connection:
+    """In the place of the generator within `connect`'s context manager: it gives the session, and ends it."""
+
+    def __init__(self, generator: Any, around: AroundSessions, model: str | None) -> None:
+        self._generator = generator
+        self._around = around
+        self._model = model
+        self._session: Session | None = None
+
+    async def __anext__(self) -> Any:
+        if self._session is not None:
+            self._end()
+        session = await anext(self._generator)
+        with guard_connect:
+            self._session = self._around.session(session, self._model)
+        return session
+
+    async def athrow(self, *error: Any) -> Any:
+        self._end()
+        return await self._generator.athrow(*error)
+
+    async def aclose(self) -> None:
+        self._end()
+        await self._generator.aclose()
+
+    def _end(self) -> None:
+        with guard_connect:
+            if self._session is not None:
+                self._session.end()
+
+
+class Session:
+    """A session and its turn under way. Around the receiving of a message it notes an error that ends the session."""
+
+    def __init__(self, around: AroundSessions, api_client: Any, model: str | None) -> None:
+        self._around = around
+        self._api_client = api_client
+        self._model = model
+        self._turn: Call | None = None
+        self._complete = False
+        """Whether the turn has ended, and only its usage may still come."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        # a receiving task may be cancelled and the session go on: that ends no turn
+        if isinstance(error, Exception) and self._turn is not None:
+            self.end(error)
+
+    def take(self, message: Any) -> None:
+        """Take what a message says; the last of a turn makes the event."""
+        content, usage = message.server_content, getattr(message, "usage_metadata", NEVER_TOLD)
+        speaks = message.tool_call is not None or (content is not None and is_models(content))
+        if self._complete and speaks:
+            self.end()
+        if self._turn is None:
+            if not speaks and usage in (None, NEVER_TOLD):
+                return
+            self._turn = self._around.begin(self._api_client, self._model)
+        turn = self._turn
+        google_genai.observe(turn.answer, fields_of(message))
+        self._complete = self._complete or bool(content is not None and content.turn_complete)
+        turn.answer.partial = not self._complete
+        if self._complete and (turn.answer.raw is not None or usage is NEVER_TOLD):
+            self.end()
+
+    def end(self, error: Exception | None = None) -> None:
+        """The turn has ended, or the session has, within it or not."""
+        turn, complete = self._turn, self._complete
+        self._turn, self._complete = None, False
+        if turn is not None and error is not None and not complete:
+            turn.fail(error)
+        elif turn is not None:
+            turn.finish("ok" if complete else "abandoned")
+
+    def __del__(self) -> None:
+        with guard_connect:
+            self.end()
+
+
+def is_models(content: Any) -> bool:
+    """Whether the model has its say, or a turn of its ends; what is heard of the user is not that."""
+    said = fields_of(content)
+    return any(
+        said.get(name) for name in ("model_turn", "output_transcription", "generation_complete", "turn_complete")
+    )
