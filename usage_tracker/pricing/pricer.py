@@ -1,46 +1,226 @@
 """What a call cost: which source of prices is asked first, and what has no price at all."""
 
-from collections.abc import Iterable
-from decimal import Context, Decimal, localcontext
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 from usage_tracker.event import Cost, Origin, UsageEvent
+from usage_tracker.pricing.bill import Contradiction, bill
+from usage_tracker.pricing.book import Book, Entry
 from usage_tracker.pricing.genai import GenaiPrices
-
-UNPRICED = Cost(flags=("unpriced",))
-DOLLARS = Context(prec=40)
-"""The shipper's thread computes alike whatever the application has set for its own decimals."""
+from usage_tracker.pricing.litellm_map import LitellmMap
+from usage_tracker.pricing.money import SMALLEST
+from usage_tracker.pricing.occasion import STANDARD, Occasion, at_minute, moved, occasion_of
+from usage_tracker.pricing.own import own_prices
+from usage_tracker.pricing.rates import TIER_UNPRICED, UNPRICED, Found, Rates
+from usage_tracker.pricing.sums import contradicts
 
 FREE = {("openai", "moderation")}
-"""Free of charge: https://platform.openai.com/docs/guides/moderation"""
+"""Free of charge: https://developers.openai.com/api/docs/pricing"""
+MOST_ALIASES = 4
+"""How often a name may stand for another before it is taken for a circle."""
+REMEMBERED = 4096
+"""Price lists that are kept. Names of models come from the application, and there may be ever new ones."""
 
 
 class PriceSource(Protocol):
-    """A place that knows what models cost."""
+    """A place that knows what models cost, at any time."""
 
-    def price(self, origin: Origin, event: UsageEvent) -> Cost | None:
-        """What the call cost, or why that can't be said; None: the model isn't known here, ask the next source."""
+    def find(self, occasion: Occasion) -> Found:
+        """The price list, or why there is none; None: the model isn't known here, ask the next source."""
+
+    def changes_within_day(self, occasion: Occasion) -> bool:
+        """Whether the model's price depends on the time of day."""
+
+
+class Decision(NamedTuple):
+    """What the price book says of an occasion: as which model it is priced, and by which entry."""
+
+    occasion: Occasion
+    entry: Entry | None = None
+    note: str | None = None
+    """For the version of a price that the book has changed."""
+
+
+class Missing(NamedTuple):
+    """No source that knows the past has this model."""
+
+    decision: Decision
 
 
 class Pricer:
     """Prices one event after the other. Cheap to make: price data is imported at the first event that needs it."""
 
-    def __init__(self, sources: Iterable[PriceSource] | None = None) -> None:
+    def __init__(self, sources: Iterable[PriceSource] | None = None, books: Sequence[Book] = ()) -> None:
         self._sources = (GenaiPrices(),) if sources is None else tuple(sources)
+        self._litellm = LitellmMap()
+        self.use(books)
+
+    def use(self, books: Sequence[Book]) -> None:
+        """From now on, these price books go before everything else, the first one first."""
+        self._books = tuple(books)
+        self._lists = lru_cache(REMEMBERED)(self._find)
+        self._within_day = lru_cache(REMEMBERED)(self._changes_within_day)
 
     def price(self, origin: Origin, event: UsageEvent) -> Cost:
         """What the call cost at the time that it was made.
 
         Unknown is a Cost without an amount, whose flags say why: `unpriced` (model, provider or usage unknown, or usage
-        that contradicts itself), `tier_unpriced`, `tool_unpriced`. A failed call that used nothing has neither.
+        that contradicts itself), `tier_unpriced`, `tool_unpriced`. A failed call that used nothing has neither. Beside
+        an amount or not, `estimated_tokens` says that the counts are an estimate, and `sum_mismatch` that they
+        contradict each other (see `sums`).
         """
+        usage = event.usage
         if (origin.provider, event.operation) in FREE:
             return Cost(amount=Decimal(0), source="free")
-        if not event.usage.known() and not event.usage.units:
-            return Cost() if event.status == "error" else UNPRICED
-        with localcontext(DOLLARS):
-            for source in self._sources:
-                cost = source.price(origin, event)
-                if cost is not None:
-                    return cost
-        return UNPRICED
+        if usage.input_tokens is None and usage.output_tokens is None and not usage.units:
+            cost = Cost() if event.status == "error" else UNPRICED
+        else:
+            cost = self._price(origin, event)
+        if cost.amount is None and event.reported_cost is not None:
+            cost = stated(event) or cost
+        if usage.estimated:
+            cost = cost._replace(flags=(*cost.flags, "estimated_tokens"))
+        if contradicts(usage, event.raw):
+            cost = cost._replace(flags=(*cost.flags, "sum_mismatch"))
+        return cost
+
+    def find(self, occasion: Occasion) -> Found:
+        """The price list of that occasion, or why there is none."""
+        found = self._lists(occasion)
+        if isinstance(found, Missing):
+            decided = found.decision
+            return changed(with_own(self._litellm.find(decided.occasion), decided.occasion), decided)
+        return found
+
+    def _price(self, origin: Origin, event: UsageEvent) -> Cost:
+        occasion = occasion_of(origin, event)
+        if occasion is None:
+            return UNPRICED
+        if self._within_day(occasion):
+            occasion = at_minute(occasion, event)
+        found = self.find(occasion)
+        if not isinstance(found, Rates):
+            return UNPRICED if found is None else found
+        try:
+            return bill(found, event)
+        except Contradiction:
+            return UNPRICED
+
+    def _changes_within_day(self, occasion: Occasion) -> bool:
+        decided = self._decide(occasion)
+        return decided is not None and any(source.changes_within_day(decided.occasion) for source in self._sources)
+
+    def _find(self, occasion: Occasion) -> Found | Missing:
+        decided = self._decide(occasion)
+        if decided is None:
+            return UNPRICED
+        entry, occasion = decided.entry, decided.occasion
+        if entry and entry.prices:
+            found: Found = listed(entry, occasion.tier, "book", decided.note)
+        else:
+            found = self._find_changed(decided)
+            if found is None:
+                return Missing(decided)
+        if isinstance(found, Rates):
+            for book in self._books:
+                for other in book.matching(occasion):
+                    if other.add or other.replace:
+                        found = found.changed(
+                            lacking=other.add, instead=other.replace, note=f"+ {other.label} ({book.version})"
+                        )
+        return found
+
+    def _decide(self, occasion: Occasion) -> Decision | None:
+        """None where names stand for each other in a circle."""
+        aliases: list[str] = []
+        while len(aliases) < MOST_ALIASES:
+            for book in self._books:
+                entry = book.decide(occasion)
+                if entry is not None:
+                    break
+            else:
+                return Decision(occasion, note=" ".join(aliases) or None)
+            if entry.model is None:
+                note = (
+                    book.version if entry.prices else f"× {entry.multiplier * entry.token_multiplier} ({book.version})"
+                )
+                return Decision(occasion, entry, " ".join([*aliases, note]))
+            occasion = moved(occasion, entry.as_provider, entry.model)
+            aliases.append(f"as {entry.model} ({book.version})")
+        return None
+
+    def _find_changed(self, decided: Decision) -> Found:
+        """The list of the sources for that occasion, changed as the entry of the book says."""
+        occasion, entry = decided.occasion, decided.entry
+        tier = entry.tiers.get(occasion.tier) if entry else None
+        if tier is None:
+            return changed(self._ask(occasion), decided)
+        found = changed(self._ask(occasion._replace(tier=STANDARD)), decided)
+        return found.changed(times=tier.multiplier, note=occasion.tier) if isinstance(found, Rates) else found
+
+    def _ask(self, occasion: Occasion) -> Found:
+        """The first source that knows the model, and our own table for what it lacks."""
+        found: Found = None
+        for source in self._sources:
+            found = source.find(occasion)
+            if found is not None:
+                break
+        own = own_prices()
+        for entry in own.matching(occasion):
+            if entry.prices and (found is None or found is UNPRICED):
+                found = listed(entry, occasion.tier, "usage_tracker", own.version)
+            elif found is TIER_UNPRICED and occasion.tier in entry.tiers and not entry.prices:
+                standard = self._ask(occasion._replace(tier=STANDARD))
+                if isinstance(standard, Rates):
+                    by = entry.tiers[occasion.tier].multiplier
+                    return standard.changed(tokens_times=by, note=f"{occasion.tier} × {by} ({own.version})")
+        return with_own(found, occasion)
+
+
+def with_own(found: Found, occasion: Occasion) -> Found:
+    """A list with what our own table has beside it: fees of tools, and what a place costs."""
+    own = own_prices()
+    for entry in own.matching(occasion):
+        if isinstance(found, Rates) and not entry.prices:
+            found = found.changed(
+                tokens_times=entry.token_multiplier,
+                lacking=entry.add,
+                instead=entry.replace,
+                note=f"+ {entry.label} ({own.version})",
+            )
+    return found
+
+
+def listed(entry: Entry, tier: str, source: str, version: str | None) -> Found:
+    """The entry's own prices on these terms."""
+    if tier == STANDARD:
+        return Rates(entry.prices, source, version)
+    terms = entry.tiers.get(tier)
+    if terms is None:
+        return TIER_UNPRICED
+    return Rates(terms.prices or entry.prices, source, version).changed(times=terms.multiplier)
+
+
+def changed(found: Found, decided: Decision) -> Found:
+    """Another source's list with the multipliers of the book's entry."""
+    entry = decided.entry
+    if not isinstance(found, Rates) or decided.note is None:
+        return found
+    if entry is None:
+        return found.noted(decided.note)
+    return found.changed(times=entry.multiplier, tokens_times=entry.token_multiplier).noted(decided.note)
+
+
+def stated(event: UsageEvent) -> Cost | None:
+    """The charge that the provider or the gateway itself stated, for a call that no list has a price for. None where it
+    isn't all of the charge: zero, which gateways say of what they can't price themselves, and OpenRouter's fee on top
+    of what is billed to one's own key (https://openrouter.ai/docs/use-cases/byok)."""
+    try:
+        amount = Decimal(str(event.reported_cost))
+    except InvalidOperation:
+        return None
+    if not amount.is_finite() or amount <= 0 or (event.raw and event.raw.get("is_byok") is True):
+        return None
+    return Cost(amount if amount == amount.quantize(SMALLEST) else amount.quantize(SMALLEST), source="reported")

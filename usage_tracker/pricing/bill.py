@@ -1,0 +1,225 @@
+"""The bill of one call: its usage split into parts that no two lines share, each at the price of its own.
+
+A token is billed once: the line `input_tokens` is the input that no other line has. A part that the list doesn't price
+apart is billed as what it is a part of: reasoning as output, cached tokens as input where caching gives no discount.
+"""
+
+from decimal import Decimal
+from math import isfinite
+
+from usage_tracker.event import Cost, CostLine, Figures, Usage, UsageEvent
+from usage_tracker.pricing.details import Details, read_details
+from usage_tracker.pricing.money import total
+from usage_tracker.pricing.rates import TIER_UNPRICED, TOOL_UNPRICED, UNPRICED, Rates
+
+GENERATES_NOTHING = frozenset({"embeddings", "rerank", "moderation"})
+"""Operations whose answers don't speak of output tokens, as there are none."""
+
+SPOKEN = frozenset({"realtime", "transcription"})
+"""Operations whose tokens may all be audio: where the answer doesn't say how many are, none is known to be text."""
+
+TOOLS = {
+    "searches": "web_searches",
+    "map_searches": "map_searches",
+    "x_searches": "social_searches",
+    "file_searches": "storage_searches",
+    "retrievals": "storage_searches",
+    "code_executions": "code_executions",
+}
+"""Kind of our `units` to what it is billed as, for hosted tools: they are billed beside the tokens."""
+MEASURES = {
+    "characters": ("input_characters",),
+    "images": ("images",),
+    "pages": ("input_document_pages",),
+    "seconds": ("input_audio_seconds", "audio_seconds"),
+}
+"""The same for what is another measure of the answer: some models are billed by it, some by tokens."""
+OTHER_MEASURES: dict[str, dict[str, tuple[str, ...]]] = {
+    "rerank": {"searches": ("rerank_searches",)},
+    "video": {"seconds": ("video_seconds",)},
+}
+"""Operations whose units of the same name are something else."""
+
+Parts = list[tuple[str, int | Decimal]]
+
+
+class Contradiction(ValueError):
+    """Parts that exceed what they are parts of, so that no bill can be right."""
+
+
+class NoPrice(Exception):
+    """Something of the usage has no price in the list. `cost` says so."""
+
+    def __init__(self, cost: Cost) -> None:
+        super().__init__()
+        self.cost = cost
+
+
+def bill(rates: Rates, event: UsageEvent) -> Cost:
+    """What the call cost by that list; without an amount, and with the flag that says why, where the list doesn't cover
+    its usage. Raises Contradiction."""
+    usage, raw = event.usage, event.raw
+    if raw and (("tool_usage" in raw or "svg_usage" in raw) and made_pictures(raw)):
+        return TOOL_UNPRICED
+    try:
+        parts = token_parts(rates, usage, event.operation, raw)
+        if usage.units or not rates.by_token or "requests" in rates.units:
+            parts.extend(unit_parts(rates, event))
+    except NoPrice as missing:
+        return missing.cost
+    if event.operation == "batch" and rates.cliffs and (usage.input_tokens or 0) > rates.cliffs[0]:
+        return TIER_UNPRICED  # a sum over many requests doesn't tell which of them were beyond the cliff
+    prices = rates.at(usage.input_tokens or 0)
+    lines = tuple([CostLine(unit, Decimal(count), prices[unit]) for unit, count in parts if count])
+    return Cost(total(lines), lines, rates.source, rates.version)
+
+
+def token_parts(rates: Rates, usage: Usage, operation: str, raw: Figures | None) -> Parts:
+    """Raises NoPrice and Contradiction."""
+    into, out = usage.input_tokens, usage.output_tokens
+    if not rates.by_token:
+        return []
+    if (into is None and rates.input_costs) or (into and not rates.has_input):
+        raise NoPrice(UNPRICED)
+    if (out is None and rates.output_costs and operation not in GENERATES_NOTHING) or (out and not rates.has_output):
+        raise NoPrice(UNPRICED)
+    if rates.apart and (
+        (usage.input_audio_tokens and "input_audio_tokens" not in rates.units)
+        or (usage.output_audio_tokens and "output_audio_tokens" not in rates.units)
+    ):
+        raise NoPrice(UNPRICED)
+    if operation in SPOKEN and (
+        (into and usage.input_audio_tokens is None and "input_audio_tokens" in rates.units)
+        or (out and usage.output_audio_tokens is None and "output_audio_tokens" in rates.units)
+    ):
+        raise NoPrice(UNPRICED)
+    parts: Parts = []
+    if into:
+        details = read_details(raw) if rates.modal and raw else Details()
+        parts += modal_input(rates, usage, details) if rates.modal else plain_input(rates, usage)
+        rest = into - sum([count for _, count in parts])
+        if rest < 0:
+            raise Contradiction
+        parts.append(("input_tokens", rest))
+        if rest and "input_tokens" not in rates.units:
+            raise NoPrice(UNPRICED)
+    if out:
+        parts += output_parts(rates, usage, raw) if rates.modal else [("output_tokens", out)]
+    return parts
+
+
+def plain_input(rates: Rates, usage: Usage) -> list[tuple[str, int]]:
+    """The cached parts of the input that have prices of their own."""
+    parts = []
+    if usage.cache_read_tokens and "cache_read_tokens" in rates.units:
+        parts.append(("cache_read_tokens", usage.cache_read_tokens))
+    written, for_an_hour = usage.cache_write_tokens or 0, usage.cache_write_1h_tokens or 0
+    if for_an_hour > written:
+        raise Contradiction
+    if written and "cache_write_tokens" in rates.units:
+        if for_an_hour:
+            if "cache_write_1h_tokens" not in rates.units:
+                raise NoPrice(UNPRICED)
+            parts.append(("cache_write_1h_tokens", for_an_hour))
+        parts.append(("cache_write_tokens", written - for_an_hour))
+    return parts
+
+
+def modal_input(rates: Rates, usage: Usage, details: Details) -> list[tuple[str, int]]:
+    """As `plain_input`, for lists on which audio, images or video cost something else than text.
+
+    How much of the cached input was audio decides the price of both. Where the provider doesn't say, there is no right
+    bill: NoPrice.
+    """
+    parts = plain_input(rates, usage)
+    read = (usage.cache_read_tokens or 0) if "cache_read_tokens" in rates.units else 0
+    for modality, count, cached in (
+        ("audio", usage.input_audio_tokens or 0, details.cached_audio),
+        ("image", usage.input_image_tokens or 0, details.cached_image),
+        ("video", details.input_video, details.cached_video),
+    ):
+        if not count or f"input_{modality}_tokens" not in rates.units:
+            continue
+        both = 0
+        if read:
+            if cached is None or cached > min(count, read):
+                raise NoPrice(UNPRICED) if cached is None else Contradiction
+            both = cached
+        if both:
+            unit = f"cache_{modality}_read_tokens"
+            if unit not in rates.units:
+                raise NoPrice(UNPRICED)
+            parts = [(name, other - both if name == "cache_read_tokens" else other) for name, other in parts]
+            parts.append((unit, both))
+        parts.append((f"input_{modality}_tokens", count - both))
+    if usage.tool_tokens and "input_tool_tokens" in rates.units:
+        parts.append(("input_tool_tokens", usage.tool_tokens))
+    return parts
+
+
+def output_parts(rates: Rates, usage: Usage, raw: Figures | None) -> Parts:
+    """For lists on which some of the output costs something else than text."""
+    parts: Parts = []
+    if "output_citation_tokens" in rates.units:
+        # Perplexity's deep research counts citations and reasoning beside its answer:
+        # https://docs.perplexity.ai/getting-started/models/models/sonar-deep-research
+        cited = (raw or {}).get("citation_tokens")
+        return [
+            ("output_tokens", usage.output_tokens or 0),
+            ("output_reasoning_tokens", usage.reasoning_tokens or 0),
+            ("output_citation_tokens", cited if type(cited) is int else 0),
+        ]
+    details = read_details(raw) if raw else Details()
+    for unit, count in (
+        ("output_reasoning_tokens", usage.reasoning_tokens),
+        ("output_audio_tokens", usage.output_audio_tokens),
+        ("output_image_tokens", usage.output_image_tokens),
+        ("output_video_tokens", details.output_video),
+    ):
+        if count and unit in rates.units:
+            parts.append((unit, count))
+    rest = (usage.output_tokens or 0) - sum([count for _, count in parts])
+    if rest < 0:
+        raise Contradiction
+    if rest and "output_tokens" not in rates.units:
+        raise NoPrice(UNPRICED)
+    return [*parts, ("output_tokens", rest)]
+
+
+def unit_parts(rates: Rates, event: UsageEvent) -> Parts:
+    """What is billed but isn't a token. Raises NoPrice, and Contradiction for a count that is none."""
+    parts: Parts = []
+    covered = rates.by_token or "requests" in rates.units
+    measures = OTHER_MEASURES.get(event.operation, MEASURES)
+    for kind, amount in (event.usage.units or {}).items():
+        if not isfinite(amount) or amount < 0:
+            raise Contradiction
+        count = Decimal(repr(amount))
+        if not count:
+            continue
+        if kind in measures or kind in MEASURES:
+            unit = next((unit for unit in measures.get(kind, ()) if unit in rates.units), None)
+            if unit is not None:
+                parts.append((unit, max(count, Decimal(rates.least_seconds)) if kind == "seconds" else count))
+                covered = True
+        elif kind not in TOOLS or TOOLS[kind] not in rates.units:
+            # a model that searches at each request has it in the price of a request
+            if kind != "searches" or "requests" not in rates.units:
+                raise NoPrice(TOOL_UNPRICED)
+        else:
+            parts.append((TOOLS[kind], min(count, Decimal(1)) if TOOLS[kind] in rates.once else count))
+    if "requests" in rates.units:
+        parts.append(("requests", 1))
+    if not covered:
+        raise NoPrice(UNPRICED)
+    return parts
+
+
+def made_pictures(raw: Figures) -> bool:
+    """Whether OpenAI's hosted tools made pictures, with a model of their own that the answer doesn't name or that has
+    prices of its own: https://github.com/openai/openai-python/blob/v3.54.0/src/openai/types/responses/response.py
+    (ToolUsageImageGen), https://github.com/openai/openai-python/blob/v3.54.0/src/openai/types/images_response.py
+    (SvgUsage)."""
+    tools = raw.get("tool_usage")
+    images = tools.get("image_gen") if isinstance(tools, dict) else None
+    return any(isinstance(used, dict) and used.get("total_tokens") for used in (images, raw.get("svg_usage")))

@@ -1,0 +1,25 @@
+"""How money is computed: exactly, and alike whatever the application has set for its own decimals."""
+
+from collections.abc import Iterable
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+
+from usage_tracker.event import CostLine
+
+DOLLARS = Context(prec=40, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
+SMALLEST = Decimal("1e-12")
+"""Costs are kept to the picodollar."""
+NOTHING = Decimal(0)
+
+
+def total(lines: Iterable[CostLine]) -> Decimal:
+    """The sum of units times prices, rounded once, at its end."""
+    amount = NOTHING
+    for _, count, price in lines:
+        amount = DOLLARS.fma(count, price, amount)
+    return amount.quantize(SMALLEST, context=DOLLARS) if beyond(amount) else amount
+
+
+def beyond(amount: Decimal) -> bool:
+    """Whether it has more decimal places than a cost."""
+    exponent = amount.as_tuple().exponent
+    return isinstance(exponent, int) and exponent < -12
