@@ -19,7 +19,7 @@ COLUMNS = (
     "started_at, status, estimated, duration_ms, ttft_ms, cost, reported_cost, cost_flags, tags, "
     "provider, request_model, model, operation, sdk, service_tier, "
     "app, project, team, user_id, session_id, api_key, host, "
-    "input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens"
+    "input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, awaits, completes"
 )
 
 
@@ -90,16 +90,19 @@ def expected_figures(events: list[Event]) -> dict[str, Any]:
     def known(name: str) -> list[Any]:
         return [event[name] for event in events if event[name] is not None]
 
+    calls = [event for event in events if event["completes"] is None]
     counted = [event for event in events if event["input_tokens"] is not None or event["output_tokens"] is not None]
 
     def tokens(name: str) -> int | None:
         return sum(known(name)) if counted or not events else None
 
-    durations, first_chunks = known("duration_ms"), known("ttft_ms")
+    durations = [event["duration_ms"] for event in calls if event["duration_ms"] is not None]
+    first_chunks = [event["ttft_ms"] for event in calls if event["ttft_ms"] is not None]
     return {
-        "calls": len(events),
-        "errors": sum(event["status"] == "error" for event in events),
-        "counted": len(counted),
+        "calls": len(calls),
+        "errors": sum(event["status"] == "error" for event in calls),
+        "counted": sum(event["completes"] is None for event in counted),
+        "awaited": sum(event["awaits"] is not None for event in calls),
         "estimated": sum(bool(event["estimated"]) for event in events),
         "unpriced": sum("unpriced" in event["cost_flags"] for event in events),
         "input_tokens": tokens("input_tokens"),
@@ -109,7 +112,7 @@ def expected_figures(events: list[Event]) -> dict[str, Any]:
         "reasoning_tokens": tokens("reasoning_tokens"),
         "cost": sum(known("cost"), Decimal(0)) if known("cost") or not events else None,
         "reported_cost": sum(known("reported_cost"), Decimal(0)) if known("reported_cost") else None,
-        "mean_duration_ms": approx(sum(durations) / len(events)) if events else None,
+        "mean_duration_ms": approx(sum(durations) / len(calls)) if calls else None,
         "mean_ttft_ms": approx(sum(first_chunks) / len(first_chunks)) if first_chunks else None,
     }
 

@@ -461,7 +461,9 @@ class TestFork:
 
 
 class Late(list[PricedEvent]):
-    """Events that do something while they are read for the second time: while they are sent."""
+    """Events that do something while they are read for the last time: while they are sent."""
+
+    ROUNDS_BEFORE = 3
 
     def __init__(self, made: Any) -> None:
         super().__init__(random_events(1, 1))
@@ -470,7 +472,8 @@ class Late(list[PricedEvent]):
 
     def __iter__(self) -> Iterator[PricedEvent]:
         self._rounds += 1
-        return iter(random_events(1, 1200) + random_events(2, 1200)) if self._rounds < 2 else self._made()
+        before = self._rounds <= self.ROUNDS_BEFORE
+        return iter(random_events(1, 1200) + random_events(2, 1200)) if before else self._made()
 
 
 def test_the_store_is_opened_without_a_connection(tmp_path: Path) -> None:

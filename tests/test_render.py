@@ -36,6 +36,7 @@ def row(*group: Any, **figures: Any) -> Row:
         "reported_cost": None,
         "mean_duration_ms": 1234.0,
         "mean_ttft_ms": None,
+        "awaited": 0,
     }
     return Row(group=group, **{**known, **figures})
 
@@ -144,6 +145,7 @@ def test_json_is_a_contract() -> None:
                 "reported_cost": "0.5",
                 "mean_duration_ms": 1234.0,
                 "mean_ttft_ms": None,
+                "awaited": 0,
             }
         ],
         "total": {
@@ -161,6 +163,7 @@ def test_json_is_a_contract() -> None:
             "reported_cost": None,
             "mean_duration_ms": 1234.0,
             "mean_ttft_ms": None,
+            "awaited": 0,
         },
         "unpriced_models": [],
         "notes": ["a note"],
@@ -186,9 +189,9 @@ def test_csv_has_names_exact_figures_and_no_total() -> None:
     found = report(row("gpt-4o", cost=Decimal("0.000000000001")), row(None, **UNKNOWN))
     assert as_csv(found, []) == (
         "model,calls,errors,counted,estimated,unpriced,input_tokens,cache_read_tokens,cache_write_tokens,output_tokens,"
-        "reasoning_tokens,cost,reported_cost,mean_duration_ms,mean_ttft_ms\n"
-        "gpt-4o,10,0,10,0,0,12345,0,0,678,0,0.000000000001,,1234.0,\n"
-        ",10,0,0,0,0,,,,,,,,1234.0,\n"
+        "reasoning_tokens,cost,reported_cost,mean_duration_ms,mean_ttft_ms,awaited\n"
+        "gpt-4o,10,0,10,0,0,12345,0,0,678,0,0.000000000001,,1234.0,,0\n"
+        ",10,0,0,0,0,,,,,,,,1234.0,,0\n"
     )
 
 
@@ -227,6 +230,15 @@ def test_notes_say_what_the_figures_do_not() -> None:
     assert (
         explain(report(unpriced=1, models=("x",)))[0] == "1 call is unpriced (model: x): its cost is not in the total."
     )
+
+
+def test_calls_whose_usage_comes_later_are_not_unknown() -> None:
+    assert explain(report(calls=3, counted=1, awaited=2)) == []
+    assert explain(report(calls=1, counted=0, awaited=0))[0].startswith("1 call has unknown tokens")
+    started = replace(report(calls=3, counted=1, awaited=2), untold=2)
+    assert explain(started) == [
+        "2 calls have not said yet what they used: what they started is still at work, or nobody has asked for it."
+    ]
 
 
 def test_many_unpriced_models_are_named_in_part() -> None:

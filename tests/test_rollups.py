@@ -70,9 +70,12 @@ def expected(events: list[PricedEvent], keys: Callable[[PricedEvent], list[Row]]
         event, usage = priced.event, priced.event.usage
         for key in keys(priced):
             sums = found[key]
-            sums["calls"] += 1
-            sums["errors"] += event.status == "error"
-            sums["counted"] += usage.input_tokens is not None or usage.output_tokens is not None
+            call, known = event.completes is None, usage.input_tokens is not None or usage.output_tokens is not None
+            sums["calls"] += call
+            sums["errors"] += call and event.status == "error"
+            sums["counted"] += call and known
+            sums["awaited"] += event.awaits is not None
+            sums["completed"] += known and not call
             sums["estimated"] += usage.estimated
             sums["priced"] += priced.cost.amount is not None
             sums["unpriced"] += "unpriced" in priced.cost.flags
@@ -81,9 +84,10 @@ def expected(events: list[PricedEvent], keys: Callable[[PricedEvent], list[Row]]
             sums["cost"] += priced.cost.amount or 0
             sums["reported"] += event.reported_cost is not None
             sums["reported_cost"] += Decimal(event.reported_cost or 0)
-            sums["duration_ms"] += event.duration_ms
-            sums["ttft_calls"] += event.ttft_ms is not None
-            sums["ttft_ms"] += event.ttft_ms or 0
+            if call:
+                sums["duration_ms"] += event.duration_ms
+                sums["ttft_calls"] += event.ttft_ms is not None
+                sums["ttft_ms"] += event.ttft_ms or 0
     return found
 
 

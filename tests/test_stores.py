@@ -144,7 +144,7 @@ class TestEventsView:
             "units": {"images": 2.0, "seconds": 1.5}, "estimated": True, "reported_cost": "0.25", "app": "web",
             "project": "alpha", "team": "core", "user_id": "u-1", "session_id": "s-1", "tags": ("b", "a"),
             "api_key": "k…1234", "host": "box", "pid": 4242, "status": "error", "error_type": "RateLimitError",
-            "http_status": 429, "attempts": 3,
+            "http_status": 429, "attempts": 3, "awaits": "batch_1", "completes": None,
         }  # fmt: skip
         priced = made_event(NOON.replace(microsecond=123456), **fields)
         lines = (CostLine("input_tokens", Decimal(1000), Decimal("0.0000025")),)

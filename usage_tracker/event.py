@@ -122,7 +122,7 @@ class Cost(NamedTuple):
     source: str | None = None
     version: str | None = None
     flags: tuple[str, ...] = ()
-    """`unpriced`, `tier_unpriced`, `tool_unpriced`."""
+    """`unpriced`, `tier_unpriced`, `tool_unpriced`; `awaited`: what it used is not known yet."""
 
 
 class PricedEvent(NamedTuple):
@@ -161,6 +161,7 @@ COLUMNS: tuple[str, ...] = (
     "app", "project", "team", "user_id", "session_id", "tags", "api_key", "host", "pid",
     "status", "error_type", "http_status", "attempts",
     "usage",
+    "awaits", "completes",
 )  # fmt: skip
 """The columns of the view `events`, in order, in every store."""
 

@@ -56,6 +56,7 @@ MEASURES = (
     Measure("unpriced", "Unpriced", show_count, 3, lambda total: total.unpriced),
     Measure("estimated", "Estimated", show_count, 8, asked),
     Measure("counted", "Counted", show_count, 9, asked),
+    Measure("awaited", "Awaited", show_count, 10, asked),
     Measure("input_tokens", "Input", show_count),
     Measure("cache_read_tokens", "Cached", show_count, 5, lambda total: total.cache_read_tokens),
     Measure("cache_write_tokens", "Cache write", show_count, 6, lambda total: total.cache_write_tokens),

@@ -19,8 +19,14 @@ def explain(report: Report) -> list[str]:
         )
     if total.estimated:
         notes.append(f"{calls(total.estimated, 'has', 'have')} estimated tokens: the provider sent no counts.")
-    if uncounted := total.calls - total.counted:
+    if (uncounted := total.calls - total.counted - total.awaited) > 0:
         notes.append(f"{calls(uncounted, 'has', 'have')} unknown tokens, which are not in the sums.")
+    if report.untold:
+        they = "it" if report.untold == 1 else "they"
+        notes.append(
+            f"{calls(report.untold, 'has', 'have')} not said yet what {they} used: "
+            f"what {they} started is still at work, or nobody has asked for it."
+        )
     if "tag" in report.query.by and total.calls < sum(row.calls for row in report.rows):
         notes.append("A call with several tags counts under each of them, and once in the total.")
     return notes

@@ -42,24 +42,31 @@ class Sums(NamedTuple):
     duration_ms: float
     ttft_calls: int
     ttft_ms: float
+    awaited: int
+    completed: int
 
     def plus(self, other: "Sums") -> "Sums":
         return Sums._make(map(add, self, other))
 
 
-NOTHING = Sums(*(0,) * 11, Decimal(0), 0, Decimal(0), 0.0, 0, 0.0)
+NOTHING = Sums(*(0,) * 11, Decimal(0), 0, Decimal(0), 0.0, 0, 0.0, 0, 0)
+
+KNOWN = "(input_tokens IS NOT NULL OR output_tokens IS NOT NULL)"
+CALL = "completes IS NULL"
 
 EVENT_SUMS: dict[str, str] = {
-    "calls": "count(*)",
-    "errors": "count(*) FILTER (WHERE status = 'error')",
-    "counted": "count(*) FILTER (WHERE input_tokens IS NOT NULL OR output_tokens IS NOT NULL)",
+    "calls": f"count(*) FILTER (WHERE {CALL})",
+    "errors": f"count(*) FILTER (WHERE status = 'error' AND {CALL})",
+    "counted": f"count(*) FILTER (WHERE {KNOWN} AND {CALL})",
     "estimated": "count(*) FILTER (WHERE estimated)",
     "priced": "count(cost)",
     "unpriced": "count(*) FILTER (WHERE {unpriced})",
     "reported": "count(reported_cost)",
-    "duration_ms": "coalesce(sum(CAST(duration_ms AS double precision)), 0)",
-    "ttft_calls": "count(ttft_ms)",
-    "ttft_ms": "coalesce(sum(CAST(ttft_ms AS double precision)), 0)",
+    "duration_ms": f"coalesce(sum(CAST(duration_ms AS double precision)) FILTER (WHERE {CALL}), 0)",
+    "ttft_calls": f"count(ttft_ms) FILTER (WHERE {CALL})",
+    "ttft_ms": f"coalesce(sum(CAST(ttft_ms AS double precision)) FILTER (WHERE {CALL}), 0)",
+    "awaited": f"count(awaits) FILTER (WHERE {CALL})",
+    "completed": f"count(completes) FILTER (WHERE {KNOWN})",
 }
 """Sums of events that aren't plain sums of a column."""
 
@@ -74,7 +81,7 @@ def read_groups(store: Store, query: Query) -> dict[Group, Sums]:
     groups = {}
     for values in store.select(text, statement.parameters):
         sums = read_sums(statement, values[-len(Sums._fields) :])
-        if sums.calls:
+        if any(sums):
             groups[tuple(read_group(statement, query.by, iter(values)))] = sums
     return groups
 

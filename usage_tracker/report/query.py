@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import cast
 
+from usage_tracker.report.awaited import count_untold
 from usage_tracker.report.comparison import beside
 from usage_tracker.report.groups import NOTHING, Group, Sums, read_groups
 from usage_tracker.report.question import Query
@@ -46,11 +47,15 @@ class Row:
     mean_duration_ms: float | None
     mean_ttft_ms: float | None
     """Until the first chunk, of calls that streamed."""
+    awaited: int
+    """Calls whose tokens come later, of what they started; they are in the sums once they have come."""
 
     @classmethod
     def of(cls, group: Group, sums: Sums) -> "Row":
-        def known(value: int, calls: int) -> int | None:
-            return value if calls or not sums.calls else None
+        nothing = not any(sums)
+
+        def known(value: int) -> int | None:
+            return value if sums.counted or sums.completed or nothing else None
 
         return cls(
             group=group,
@@ -59,15 +64,16 @@ class Row:
             counted=sums.counted,
             estimated=sums.estimated,
             unpriced=sums.unpriced,
-            input_tokens=known(sums.input_tokens, sums.counted),
-            cache_read_tokens=known(sums.cache_read_tokens, sums.counted),
-            cache_write_tokens=known(sums.cache_write_tokens, sums.counted),
-            output_tokens=known(sums.output_tokens, sums.counted),
-            reasoning_tokens=known(sums.reasoning_tokens, sums.counted),
-            cost=sums.cost if sums.priced or not sums.calls else None,
+            input_tokens=known(sums.input_tokens),
+            cache_read_tokens=known(sums.cache_read_tokens),
+            cache_write_tokens=known(sums.cache_write_tokens),
+            output_tokens=known(sums.output_tokens),
+            reasoning_tokens=known(sums.reasoning_tokens),
+            cost=sums.cost if sums.priced or nothing else None,
             reported_cost=sums.reported_cost if sums.reported else None,
             mean_duration_ms=sums.duration_ms / sums.calls if sums.calls else None,
             mean_ttft_ms=sums.ttft_ms / sums.ttft_calls if sums.ttft_calls else None,
+            awaited=sums.awaited,
         )
 
 
@@ -84,6 +90,8 @@ class Report:
     before: Mapping[Group, Row] = field(default_factory=dict)
     """Each group's figures in the range before, where one was asked for."""
     total_before: Row | None = None
+    untold: int = 0
+    """Of the total's `awaited`, those whose usage has not come yet."""
 
 
 def run(store: Store, query: Query) -> Report:
@@ -102,6 +110,7 @@ def run(store: Store, query: Query) -> Report:
         find_unpriced(store, query) if total.unpriced else (),
         {} if query.before is None else {group: Row.of(group, earlier.get(group, NOTHING)) for group in groups},
         None if query.before is None else read_total(store, at_earlier(query), earlier),
+        count_untold(store, query) if total.awaited else 0,
     )
 
 

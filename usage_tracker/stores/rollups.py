@@ -1,7 +1,8 @@
 """Sums of a batch: the rows that it adds to the rollups by hour, day and user, day and tag, day and latency.
 
 Sums are over what is known. `counted` counts the calls with known tokens, `priced` those with a known cost, `unpriced`
-those that should have a cost and have none, `reported` those whose provider stated a cost.
+those that should have a cost and have none, `reported` those whose provider stated a cost, `awaited` those whose usage
+is told later. An event that tells it is no call: its tokens and cost count, and with known tokens it is `completed`.
 """
 
 from collections import defaultdict
@@ -17,7 +18,7 @@ from usage_tracker.stores.values import LARGEST_SUMMAND, Facts
 MEASURES = (
     "calls", "errors", "counted", "estimated", "priced", "unpriced",
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
-    "cost", "reported", "reported_cost", "duration_ms", "ttft_calls", "ttft_ms",
+    "cost", "reported", "reported_cost", "duration_ms", "ttft_calls", "ttft_ms", "awaited", "completed",
 )  # fmt: skip
 Sums = tuple[int | float, ...]
 """One number for each of a grain's measures; money in picodollars."""
@@ -62,7 +63,7 @@ class Rollups:
         self._day_user[day, kind_key, owner_key, status, who.user].append(sums)
         for tag_key in who.each_tag:
             self._day_tag[day, kind_key, owner_key, status, tag_key].append(sums)
-        if facts.duration_ms is not None:
+        if facts.duration_ms is not None and priced.event.completes is None:
             self._day_latency[day, kind_key, latency_bucket(facts.duration_ms)] += 1
 
     def rows(self) -> dict[Grain, dict[Key, Sums]]:
@@ -103,10 +104,11 @@ def measures(priced: PricedEvent, facts: Facts) -> Sums:
     )
     if max(tokens) > LARGEST_SUMMAND or min(tokens) < -LARGEST_SUMMAND:
         raise EventsRefused("a token count is beyond any measure; the event can't be stored")
+    call = 1 if event.completes is None else 0
     return (
-        1,
-        1 if event.status == "error" else 0,
-        1 if usage.known() else 0,
+        call,
+        call if event.status == "error" else 0,
+        call if usage.known() else 0,
         1 if usage.estimated else 0,
         0 if facts.cost is None else 1,
         1 if "unpriced" in priced.cost.flags else 0,
@@ -114,9 +116,11 @@ def measures(priced: PricedEvent, facts: Facts) -> Sums:
         facts.cost or 0,
         0 if facts.reported_cost is None else 1,
         facts.reported_cost or 0,
-        facts.duration_ms or 0.0,
-        0 if facts.ttft_ms is None else 1,
-        facts.ttft_ms or 0.0,
+        (facts.duration_ms or 0.0) if call else 0.0,
+        0 if facts.ttft_ms is None else call,
+        (facts.ttft_ms or 0.0) if call else 0.0,
+        call if event.awaits is not None else 0,
+        0 if call or not usage.known() else 1,
     )
 
 

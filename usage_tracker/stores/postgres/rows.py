@@ -19,7 +19,7 @@ EVENT_COLUMNS = (
     "tool_tokens", "duration_ms", "ttft_ms",
     "kind_key", "owner_key", "user_key", "tags_key", "host_key", "price_key", "cost_counts", "shape_key", "figures",
     "pid", "http_status", "attempts", "estimated", "status", "cost", "reported_cost",
-    "error_type", "response_id", "session_id", "cost_flags", "units",
+    "error_type", "response_id", "session_id", "cost_flags", "units", "awaits", "completes",
 )  # fmt: skip
 
 
@@ -48,6 +48,7 @@ def event_rows(
             origin.session_id and storable(origin.session_id),
             written_array(priced.cost.flags) if priced.cost.flags else None,
             None if usage.units is None else json_text(usage.units),
+            event.awaits and storable(event.awaits), event.completes and storable(event.completes),
         )  # fmt: skip
 
 

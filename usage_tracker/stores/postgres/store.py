@@ -12,7 +12,9 @@ from usage_tracker.config import Dsn
 from usage_tracker.errors import SchemaError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch
 from usage_tracker.stores import migrations
+from usage_tracker.stores.awaited import any_late, settle
 from usage_tracker.stores.dimensions import Content, Dimension, Keys, digest, stored_form
+from usage_tracker.stores.postgres.awaited import PostgresLedger
 from usage_tracker.stores.postgres.connection import Connections, Cursor
 from usage_tracker.stores.postgres.copy_lines import CopyLines, Row, copy_command, delta_rows
 from usage_tracker.stores.postgres.folding import fold
@@ -54,7 +56,7 @@ class PostgresStore:
         if self._keys_of != self._connections.lost:
             self._keys, self._keys_of = Keys(PRICE, SHAPE), self._connections.lost
         self._keys.trim()
-        whos = self._keys.whos(batch.events)
+        late, whos = any_late(batch.events), self._keys.whos(batch.events)
         if self._learn():
             whos = self._keys.whos(batch.events)
         while True:
@@ -62,8 +64,11 @@ class PostgresStore:
                 if not move(cursor, batch.stretches):
                     cursor.execute("ROLLBACK")
                     return False
-                rollups = Rollups()
-                copy_in(cursor, "usage_event", EVENT_COLUMNS, event_rows(batch.events, self._keys, whos, rollups))
+                events, rollups = batch.events, Rollups()
+                if late:
+                    events = settle(PostgresLedger(cursor, self._keys, whos), events)
+                    whos = whos | self._keys.whos(events)
+                copy_in(cursor, "usage_event", EVENT_COLUMNS, event_rows(events, self._keys, whos, rollups))
                 if not self._keys.unknown():
                     for grain, sums in rollups.rows().items():
                         copy_in(cursor, f"delta_{grain.name}", (*grain.keys, *grain.measures), delta_rows(grain, sums))

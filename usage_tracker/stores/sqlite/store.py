@@ -5,12 +5,14 @@ from collections.abc import Collection, Iterator, Sequence
 from uuid import UUID
 
 from usage_tracker.config import Dsn
-from usage_tracker.event import Batch, Stretch
+from usage_tracker.event import Batch, PricedEvent, Stretch
 from usage_tracker.stores import migrations
-from usage_tracker.stores.dimensions import Content, Dimension, Keys, digest, stored_form
-from usage_tracker.stores.rollups import DAY, HOUR, by_day
+from usage_tracker.stores.awaited import any_late, settle
+from usage_tracker.stores.dimensions import Content, Dimension, Keys, WhoKeys, digest, stored_form
+from usage_tracker.stores.rollups import DAY, HOUR, Rollups, by_day
+from usage_tracker.stores.sqlite.awaited import SqliteLedger
 from usage_tracker.stores.sqlite.file import SqliteFile
-from usage_tracker.stores.sqlite.rows import EVENT_COLUMNS, PRICE, insert, rows_and_rollups, upsert
+from usage_tracker.stores.sqlite.rows import EVENT_COLUMNS, PRICE, Row, insert, rows_and_rollups, upsert
 from usage_tracker.stores.sqlite.schema import SqliteSchema
 from usage_tracker.stores.store import Dialect
 from usage_tracker.stores.values import json_text
@@ -44,21 +46,30 @@ class SqliteStore:
     def write(self, batch: Batch) -> bool:
         self._meet_file()
         self._keys.trim()
-        whos = self._keys.whos(batch.events)
+        late, whos = any_late(batch.events), self._keys.whos(batch.events)
         if self._learn():
             whos = self._keys.whos(batch.events)
-        rows, rollups = rows_and_rollups(batch.events, self._keys, whos)
-        if self._learn():  # kinds and prices: new ones are rare enough to find out like this
-            rows, rollups = rows_and_rollups(batch.events, self._keys, whos)
-        with self._file.transaction() as connection:
-            if not all(move(connection, stretch) for stretch in batch.stretches):
+        while True:
+            # outside of the transaction, where it can be: other processes wait for that
+            made = None if late else rows_and_rollups(batch.events, self._keys, whos)
+            if self._learn():  # kinds and prices: new ones are rare enough to find out like this
+                continue
+            with self._file.transaction() as connection:
+                if not all(move(connection, stretch) for stretch in batch.stretches):
+                    connection.execute("ROLLBACK")
+                    return False
+                rows, rollups = made or self._settled(connection, batch.events, whos)
+                if not self._keys.unknown():
+                    add(connection, rows, rollups)
+                    return True
                 connection.execute("ROLLBACK")
-                return False
-            connection.executemany(insert("usage_event", EVENT_COLUMNS), rows)
-            grains = rollups.rows()
-            for grain, sums in (*grains.items(), (DAY, by_day(grains[HOUR]))):
-                connection.executemany(upsert(grain), ((*key, *values) for key, values in sums.items()))
-        return True
+
+    def _settled(
+        self, connection: sqlite3.Connection, events: Sequence[PricedEvent], whos: dict[int, WhoKeys]
+    ) -> tuple[list[Row], Rollups]:
+        """Rows and rollups of events among which are awaited ones, or what completes them."""
+        settled = settle(SqliteLedger(connection, self._keys, whos), events)
+        return rows_and_rollups(settled, self._keys, whos | self._keys.whos(settled))
 
     def compact(self) -> int:
         """Nothing to do: rollups are written at once."""
@@ -109,6 +120,13 @@ def move(connection: sqlite3.Connection, stretch: Stretch) -> bool:
             [end, events, segment.bytes, start],
         )
     return moved.rowcount == 1
+
+
+def add(connection: sqlite3.Connection, rows: Sequence[Row], rollups: Rollups) -> None:
+    connection.executemany(insert("usage_event", EVENT_COLUMNS), rows)
+    grains = rollups.rows()
+    for grain, sums in (*grains.items(), (DAY, by_day(grains[HOUR]))):
+        connection.executemany(upsert(grain), ((*key, *values) for key, values in sums.items()))
 
 
 def learn(connection: sqlite3.Connection, dimension: Dimension, contents: Sequence[Content]) -> dict[Content, int]:

@@ -1,0 +1,24 @@
+"""Calls that started something and have not said yet what it used."""
+
+from usage_tracker.report.conditions import write_filter
+from usage_tracker.report.dialects import open_statement
+from usage_tracker.report.groups import find_span
+from usage_tracker.report.question import Query
+from usage_tracker.stores import Store
+
+
+def count_untold(store: Store, query: Query) -> int:
+    """How many of the calls that the query counts are awaited still. Raises StoreError."""
+    span = find_span(store, query.since, query.until, closed=False)
+    if span is None:
+        return 0
+    statement = open_statement(store.dialect)
+    tests = ["NOT completed"] + [
+        f"started_at {sign} {statement.bind_instant(at, 'started_at')}"
+        for sign, at in zip((">=", "<"), span, strict=True)
+    ]
+    tests += write_filter(statement, query.where, rollup=False)
+    text = f"SELECT count(*) FROM {statement.table('usage_awaited')} WHERE {' AND '.join(tests)}"  # noqa: S608  our names
+    [(found,)] = store.select(text, statement.parameters)
+    assert isinstance(found, int)
+    return found
