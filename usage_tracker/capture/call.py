@@ -2,13 +2,13 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from usage_tracker.attribution import NOBODY, Attribution, clean_tags, current, inside
-from usage_tracker.event import Origin, Status, UsageEvent
+from usage_tracker.event import Origin, Status, Usage, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.providers.answer import Answer, Request
 from usage_tracker.providers.hosts import provider_of
@@ -98,6 +98,11 @@ class Recorder:
         for listener in self.listeners:
             listener(origin, event)
 
+
+MOST_CAUSES = 8
+"""An error is followed back to here."""
+NOTHING = Usage(input_tokens=0, output_tokens=0)
+"""What a provider did that was not asked, because a cache had the answer."""
 
 open_calls: dict[int, "Call"] = {}
 """Calls under way. Taking a call out of here, one atomic step, is what gives it its one event."""
@@ -262,26 +267,44 @@ class Call:
                 error_type=error_type,
                 http_status=self.http_status,
                 attempts=self.attempts,
-                usage=self.provider.usage_of(request.operation, answer, request),
+                usage=NOTHING if answer.cached else self.provider.usage_of(request.operation, answer, request),
                 raw=answer.raw,
                 reported_cost=answer.reported_cost,
                 awaits=None if request.retrieves else answer.awaits,
                 completes=answer.completes if request.retrieves else None,
+                cached=answer.cached,
             ),
         )
 
 
 def http_status_of(error: BaseException) -> int | None:
-    """The HTTP status that an SDK's error tells of: Google's call it `code`, as others call their own words."""
+    """The HTTP status that an SDK's error tells of: Google's call it `code`, as others call their own words. LiteLLM
+    gives one to errors of connections, too, which had no answer."""
+    if any(kind.__name__ == "APIConnectionError" for kind in type(error).__mro__):
+        return None
     told = (getattr(error, name, None) for name in ("status_code", "code"))
     return next((int(status) for status in told if isinstance(status, int) and 100 <= status <= 599), None)
 
 
 def retries_before(error: BaseException) -> int:
-    """How many retries preceded the request that failed, by the header that the SDK itself sends with each one."""
-    request = getattr(error, "request", None)
-    count = getattr(request, "headers", {}).get("x-stainless-retry-count", "0")
+    """How many retries preceded the request that failed, by the header that the SDK itself sends with each one: of this
+    error, or of those that it came of."""
+    return max(retries_of(cause) for cause in causes(error))
+
+
+def retries_of(error: BaseException) -> int:
+    headers = getattr(vars(error).get("request"), "headers", {})
+    count = headers.get("x-stainless-retry-count", "0")
     return int(count) if count.isdigit() else 0
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came of."""
+    cause: BaseException | None = error
+    for _ in range(MOST_CAUSES):
+        if cause is not None:
+            yield cause
+            cause = cause.__cause__ or cause.__context__
 
 
 def finish_open_calls() -> None:

@@ -39,6 +39,7 @@ class Answer:
 
     __slots__ = (
         "awaits",
+        "cached",
         "completes",
         "error_type",
         "estimated",
@@ -66,6 +67,8 @@ class Answer:
         """What is billed but isn't a token and stands outside the usage object, such as images."""
         self.estimated = False
         """Whether the figures are the SDK's own estimate."""
+        self.cached = False
+        """Whether a cache of the app's own had it; see `UsageEvent.cached`."""
         self.reported_cost: str | None = None
         self.error_type: str | None = None
         """Set where the call failed: by the answer itself, such as an error event in a stream, or by who saw it."""
