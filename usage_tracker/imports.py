@@ -71,7 +71,9 @@ def when_imported(name: str, hook: Hook) -> None:
         with guarded("import hook"):
             hook(module)
         return
-    finder.waiting.setdefault(name, []).append(hook)
+    hooks = finder.waiting.setdefault(name, [])
+    if hook not in hooks:
+        hooks.append(hook)
     if finder not in sys.meta_path:
         sys.meta_path.insert(0, finder)
 

@@ -10,9 +10,18 @@ from usage_tracker.capture import Wrapper
 class Patched(wrapt.FunctionWrapper[..., Any]):
     """Our wrapper around an SDK's function; its own type, so that we recognise it. Signature, name and kind stay."""
 
-    def __init__(self, wrapped: Any, wrapper: Wrapper) -> None:
-        self._self_on = True
-        super().__init__(wrapped, wrapper, enabled=lambda: self._self_on)
+    def __init__(self, wrapped: Any) -> None:
+        self._self_ours: Wrapper | None = None
+
+        def around(function: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            ours = self._self_ours
+            return function(*args, **kwargs) if ours is None else ours(function, instance, args, kwargs)
+
+        super().__init__(wrapped, around)
+
+    def switch(self, wrapper: Wrapper | None) -> None:
+        """What goes around the function from now on; nothing, where that is None."""
+        self._self_ours = wrapper
 
     def __copy__(self) -> Self:
         return self
@@ -26,10 +35,11 @@ class Patched(wrapt.FunctionWrapper[..., Any]):
         return name
 
 
-def switch_off(outermost: object) -> None:
-    """Another instrumentation has wrapped our wrapper: leave it in place, and have ours do nothing."""
-    found = outermost
-    while found is not None and not isinstance(found, Patched):
-        found = getattr(found, "__wrapped__", None)
-    if found is not None:
-        found._self_on = False
+known: dict[int, Patched] = {}
+"""By the original's identity. One for the life of the process: whoever took it while we were installed, such as
+`from litellm import completion` or another instrumentation, still has it when we are installed again."""
+
+
+def patched(function: Any) -> Patched:
+    """The one object that stands for that function; itself, where it is that."""
+    return function if isinstance(function, Patched) else known.setdefault(id(function), Patched(function))

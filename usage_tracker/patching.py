@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,11 +25,11 @@ class Patches:
         self.points = list(points)
         self._wrapper_for = wrapper_for
         self._states: dict[ChokePoint, State] = {}
-        self._patched: dict[int, Patched] = {}
-        """By the original's identity: a function that is bound in two modules stays one object."""
+        self._patched: list[Patched] = []
 
     def apply(self) -> None:
-        """Patch what is imported already; the rest when the app imports it. Imports nothing itself."""
+        """Patch what is imported already; the rest when the app imports it. Imports nothing itself. Again, it patches
+        what others have put in our place since."""
         for name in dict.fromkeys(point.module for point in self.points):
             when_imported(name, self._patch_module)
 
@@ -44,34 +44,36 @@ class Patches:
             self._states[point] = "not in this version"
             return
         if found is None:
+            if point not in self._states:
+                logger.warning(
+                    "%s %s has no %s.%s: its calls are not counted; `usage-tracker doctor` lists what is",
+                    point.sdk, version_of(point.sdk), point.module, point.attribute,
+                )  # fmt: skip
             self._states[point] = "shape unknown"
-            logger.warning(
-                "%s %s has no %s.%s: its calls are not counted; `usage-tracker doctor` lists what is",
-                point.sdk, version_of(point.sdk), point.module, point.attribute,
-            )  # fmt: skip
             return
-        from usage_tracker.patched import Patched
+        from usage_tracker.patched import patched
 
-        owner, name, original = found
-        if not isinstance(original, Patched):
-            if id(original) not in self._patched:
-                self._patched[id(original)] = Patched(original, self._wrapper_for(point))
-            setattr(owner, name, self._patched[id(original)])
+        for owner, name, held in (found, *overrides(*found)):
+            ours = patched(held)
+            ours.switch(self._wrapper_for(point))
+            self._patched.append(ours)
+            if ours is not held:
+                setattr(owner, name, ours)
         self._states[point] = "patched"
 
     def revert(self) -> None:
-        """Put back the identical original objects, wherever we are still outermost; else switch ourselves off."""
+        """Put back the identical original objects wherever we are still outermost, and do nothing in other places."""
         for name in dict.fromkeys(point.module for point in self.points):
             forget(name, self._patch_module)
+        for each in self._patched:
+            each.switch(None)
         for point, state in self._states.items():
             if state == "patched" and (found := found_in(sys.modules.get(point.module), point)):
-                from usage_tracker.patched import Patched, switch_off
+                from usage_tracker.patched import Patched
 
-                owner, name, current = found
-                if isinstance(current, Patched):
-                    setattr(owner, name, current.__wrapped__)
-                else:
-                    switch_off(current)
+                for owner, name, held in (found, *overrides(*found)):
+                    if isinstance(held, Patched):
+                        setattr(owner, name, held.__wrapped__)
         self._states.clear()
         self._patched.clear()
 
@@ -94,6 +96,24 @@ def owner_of(module: ModuleType | None, attribute: str) -> tuple[Any, str, Any] 
         owner = getattr(owner, part, None)
     held = vars(owner).get(name) if owner is not None else None
     return None if held is None else (owner, name, held)
+
+
+def overrides(owner: Any, name: str, original: Any) -> Iterator[tuple[Any, str, Any]]:
+    """Where another instrumentation has wrapped the same function in a subclass, past which calls would go, as
+    OpenInference does with `OpenAI.request`; as `owner_of`."""
+    subclasses: list[type] = owner.__subclasses__() if isinstance(owner, type) else []
+    for subclass in subclasses:
+        held = vars(subclass).get(name)
+        if held is not None and innermost(held) is innermost(original):
+            yield subclass, name, held
+        yield from overrides(subclass, name, original)
+
+
+def innermost(function: Any) -> Any:
+    """What all the wrappers are around."""
+    while (inner := getattr(function, "__wrapped__", None)) is not None:
+        function = inner
+    return function
 
 
 def version_of(package: str) -> str | None:

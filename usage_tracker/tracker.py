@@ -108,7 +108,8 @@ def install(
 ) -> None:
     """Record every model call of this process.
 
-    Idempotent; a second call with other settings replaces the first. Any setting of `config.Settings` may be given by
+    Idempotent: a second call with other settings replaces the first, and any call patches again what another
+    instrumentation has put back in the meantime. Any setting of `config.Settings` may be given by
     name; TRACKER_* environment variables fill in the rest. Raises ConfigError for a setting that can't be used.
     """
     known = set(Settings._fields)
@@ -142,6 +143,7 @@ def start(settings: Settings) -> None:
     with _install_lock:
         if installed is not None:
             if installed.settings == settings:
+                installed.patches.apply()
                 return
             end(installed)
         tracker = Tracker(settings)
