@@ -20,6 +20,9 @@ START = 1_790_000_000_000_000_000
 class TenCents:
     """A price for everything."""
 
+    def refresh(self, store: Store) -> None:
+        """They never change."""
+
     def price(self, origin: Origin, event: UsageEvent) -> Cost:
         return Cost(Decimal("0.1"), (), "test", "1")
 

@@ -168,6 +168,8 @@ class Settings(NamedTuple):
     batch_size: int = 5000
     batch_seconds: float = 1.0
     """The longest that an event waits for its batch to fill."""
+    prices: Path | None = None
+    """The price book, a TOML file. It goes before the book in the store."""
     fingerprint_key: str = "usage_tracker"
     """Keys the fingerprint of API keys; set the same one on all hosts to make it unguessable and comparable."""
 
@@ -229,7 +231,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
     ship = said.switch("ship", True)
     dsn_text = said.text("dsn")
     dsn = parse_dsn(dsn_text) if dsn_text else default_dsn(environ) if ship else None
-    spool_dir = said.text("spool_dir")
+    spool_dir, prices = said.text("spool_dir"), said.text("prices")
     return Settings(
         dsn=dsn,
         spool_dir=Path(spool_dir).expanduser() if spool_dir else default_spool(dsn, app, environ),
@@ -246,6 +248,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
         spool_max_bytes=int(said.number("spool_max_bytes", 1 << 30, 1 << 20)),
         batch_size=int(said.number("batch_size", 5000, 1)),
         batch_seconds=said.number("batch_seconds", 1.0, 0.01),
+        prices=Path(os.path.abspath(os.path.expanduser(prices))) if prices else None,
         host=said.text("host") or os.uname().nodename,
         fingerprint_key=said.text("fingerprint_key") or "usage_tracker",
     )

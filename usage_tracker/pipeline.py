@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from usage_tracker.attribution import Attribution, clean_tags
@@ -25,10 +26,13 @@ from usage_tracker.shipper import Shipper
 from usage_tracker.shipping import Shipping
 
 if TYPE_CHECKING:
-    from usage_tracker.pricing import Pricer
+    from usage_tracker.pricing import Pricer, Shelf
     from usage_tracker.stores import Store
 
 logger = logging.getLogger("usage_tracker")
+
+LOOK_SECONDS = 15.0
+"""How long after it was changed a price book may not be noticed."""
 
 
 def open_spool(settings: Settings) -> Spool:
@@ -37,12 +41,35 @@ def open_spool(settings: Settings) -> Spool:
     return Spool(settings.spool_dir, identity, settings.spool_max_bytes)
 
 
-@cache
-def pricer() -> "Pricer":
-    """One pricer for the process, with its memory of prices."""
-    from usage_tracker.pricing import Pricer
+class LazyPricer:
+    """The pricer of a shipper. Price data takes 100 ms to import: not before there is something to price."""
 
-    return Pricer()
+    def __init__(self, prices: Path | None) -> None:
+        self._path = prices
+        self._pricer: Pricer | None = None
+        self._shelf: Shelf | None = None
+        self._look_at = 0.0
+
+    def refresh(self, store: "Store") -> None:
+        """Every now and then, read the price books that have changed. Raises StoreError."""
+        if time.monotonic() < self._look_at:
+            return
+        from usage_tracker.pricing import Pricer, Shelf, StoredBook
+        from usage_tracker.stores.prices import newest_version, read_entries
+
+        def read_stored(known: int | None) -> StoredBook | None:
+            newest = newest_version(store)
+            return None if newest is None or newest == known else StoredBook(newest, read_entries(store, newest))
+
+        if self._pricer is None or self._shelf is None:
+            self._pricer, self._shelf = Pricer(), Shelf(self._path)
+        if self._shelf.look(read_stored):
+            self._pricer.use(self._shelf.books)
+        self._look_at = time.monotonic() + LOOK_SECONDS
+
+    def price(self, origin: Origin, event: UsageEvent) -> Cost:
+        assert self._pricer is not None, "refreshed before each batch"
+        return self._pricer.price(origin, event)
 
 
 def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None) -> Shipper:
@@ -53,14 +80,9 @@ def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None) -
 
         return open_store(dsn)
 
-    class LazyPricer:
-        """Price data takes 100 ms to import: not before there is something to price."""
-
-        def price(self, origin: Origin, event: UsageEvent) -> Cost:
-            return pricer().price(origin, event)
-
     spool = journal.spool if journal else open_spool(settings)
-    return Shipper(spool, open_settings_store, LazyPricer(), settings.batch_size, journal, dsn.scheme == "sqlite")
+    prices = LazyPricer(settings.prices)
+    return Shipper(spool, open_settings_store, prices, settings.batch_size, journal, dsn.scheme == "sqlite")
 
 
 class Pipeline:

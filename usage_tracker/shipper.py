@@ -33,6 +33,9 @@ COMPACTING_SECONDS = 1.0
 class Prices(Protocol):
     """What the shipper needs of a pricer."""
 
+    def refresh(self, store: Store) -> None:
+        """Before a batch: take what the store's own price book says by now. Raises StoreError."""
+
     def price(self, origin: Origin, event: UsageEvent) -> Cost: ...
 
 
@@ -92,6 +95,7 @@ class Shipper:
         taken = self._take(leading)
         if not taken:
             return False
+        self._prices.refresh(self._connected())
         batch = Batch(
             [
                 Stretch(file.reader.header.segment, file.reader.position, read.end, len(read.events))

@@ -18,6 +18,8 @@ from usage_tracker.pricing.sums import contradicts
 
 FREE = {("openai", "moderation")}
 """Free of charge: https://developers.openai.com/api/docs/pricing"""
+CACHED = Cost(Decimal(0), source="free", flags=("cached",))
+AWAITED = Cost(flags=("awaited",))
 MOST_ALIASES = 4
 """How often a name may stand for another before it is taken for a circle."""
 REMEMBERED = 4096
@@ -57,28 +59,36 @@ class Pricer:
         self._litellm = LitellmMap()
         self.use(books)
 
-    def use(self, books: Sequence[Book]) -> None:
-        """From now on, these price books go before everything else, the first one first."""
-        self._books = tuple(books)
+    def use(self, books: Sequence[Book] | None) -> None:
+        """From now on, these price books go before everything else, the first one first.
+
+        None: there is a book that can't be read, so that nobody knows which prices are the user's own. Until it can,
+        nothing has a price: it is missing from sums and said to be, whereas a wrong one would look right.
+        """
+        self._books = None if books is None else tuple(books)
         self._lists = lru_cache(REMEMBERED)(self._find)
         self._within_day = lru_cache(REMEMBERED)(self._changes_within_day)
 
     def price(self, origin: Origin, event: UsageEvent) -> Cost:
         """What the call cost at the time that it was made.
 
-        Unknown is a Cost without an amount, whose flags say why: `unpriced` (model, provider or usage unknown, or usage
-        that contradicts itself), `tier_unpriced`, `tool_unpriced`. A failed call that used nothing has neither. Beside
-        an amount or not, `estimated_tokens` says that the counts are an estimate, and `sum_mismatch` that they
-        contradict each other (see `sums`).
+        Unknown is a Cost without an amount, flagged `unpriced`: model, provider or usage are unknown, or the usage
+        contradicts itself; with `tier_unpriced` or `tool_unpriced` beside it, it is the service tier, or a hosted tool,
+        that has no known price. What is told later how much it used has the flag `awaited` instead. A
+        failed call that used nothing has no flag. Beside an amount or not, `estimated_tokens` says that the counts are
+        an estimate, and `sum_mismatch` that they contradict each other (see `sums`). An answer from a cache of the
+        app's own costs nothing and is flagged `cached`.
         """
         usage = event.usage
+        if event.cached:
+            return CACHED
         if (origin.provider, event.operation) in FREE:
             return Cost(amount=Decimal(0), source="free")
         if usage.input_tokens is None and usage.output_tokens is None and not usage.units:
-            cost = Cost() if event.status == "error" else UNPRICED
+            cost = AWAITED if event.awaits is not None else Cost() if event.status == "error" else UNPRICED
         else:
             cost = self._price(origin, event)
-        if cost.amount is None and event.reported_cost is not None:
+        if cost.amount is None and event.reported_cost is not None and self._books is not None:
             cost = stated(event) or cost
         if usage.estimated:
             cost = cost._replace(flags=(*cost.flags, "estimated_tokens"))
@@ -114,7 +124,7 @@ class Pricer:
 
     def _find(self, occasion: Occasion) -> Found | Missing:
         decided = self._decide(occasion)
-        if decided is None:
+        if decided is None or self._books is None:
             return UNPRICED
         entry, occasion = decided.entry, decided.occasion
         if entry and entry.prices:
@@ -124,7 +134,7 @@ class Pricer:
             if found is None:
                 return Missing(decided)
         if isinstance(found, Rates):
-            for book in self._books:
+            for book in self._books or ():
                 for other in book.matching(occasion):
                     if other.add or other.replace:
                         found = found.changed(
@@ -136,7 +146,7 @@ class Pricer:
         """None where names stand for each other in a circle."""
         aliases: list[str] = []
         while len(aliases) < MOST_ALIASES:
-            for book in self._books:
+            for book in self._books or ():
                 entry = book.decide(occasion)
                 if entry is not None:
                     break

@@ -156,8 +156,8 @@ def multiplied(price: Price, by: Decimal) -> Price:
 
 
 UNPRICED = Cost(flags=("unpriced",))
-TIER_UNPRICED = Cost(flags=("tier_unpriced",))
-TOOL_UNPRICED = Cost(flags=("tool_unpriced",))
+TIER_UNPRICED = Cost(flags=("unpriced", "tier_unpriced"))
+TOOL_UNPRICED = Cost(flags=("unpriced", "tool_unpriced"))
 
 Found = Rates | Cost | None
 """What a source of prices says of an occasion: its list, why there is none, or, with None, that it doesn't know the

@@ -1,13 +1,17 @@
 """What a store can do, and which kinds there are."""
 
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from importlib import import_module
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from usage_tracker.config import Dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.event import Batch
+
+Execute = Callable[[str, Sequence[object]], Sequence[object] | None]
+"""Runs a statement of a transaction; the first row that it gives, if it gives any."""
+Result = TypeVar("Result")
 
 
 class Dialect(NamedTuple):
@@ -44,6 +48,9 @@ class Store(Protocol):
 
     def compact(self) -> int:
         """Fold what writers appended into the rollups; how many rows were folded. 0 where another process does it."""
+
+    def change(self, work: Callable[[Execute], Result]) -> Result:
+        """Do the work in one writing transaction, which is rolled back where it raises; what it returns."""
 
     def select(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
         """Read rows. Timestamps come as aware datetimes or, in SQLite, as the column holds them."""

@@ -2,7 +2,7 @@
 # ruff: noqa: S608  names of tables and columns are our own
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from usage_tracker.stores.postgres.partitions import make_months
 from usage_tracker.stores.postgres.rows import EVENT_COLUMNS, PRICE, SHAPE, event_rows
 from usage_tracker.stores.postgres.schema import PostgresSchema
 from usage_tracker.stores.rollups import Rollups
-from usage_tracker.stores.store import Dialect
+from usage_tracker.stores.store import Dialect, Execute, Result
 
 logger = logging.getLogger("usage_tracker")
 
@@ -79,6 +79,16 @@ class PostgresStore:
     def compact(self) -> int:
         with self._connections.transaction() as cursor:
             return fold(cursor)
+
+    def change(self, work: Callable[[Execute], Result]) -> Result:
+        with self._connections.transaction() as cursor:
+
+            def execute(sql: str, parameters: Sequence[object]) -> tuple[object, ...] | None:
+                cursor.execute(sql, parameters or None)
+                row: tuple[object, ...] | None = cursor.fetchone() if cursor.description else None
+                return row
+
+            return work(execute)
 
     def select(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
         """Read rows as they come, in a read-only transaction that ends with them. Timestamps are aware datetimes in

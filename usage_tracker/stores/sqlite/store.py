@@ -1,7 +1,7 @@
 """Events in SQLite: rows and rollups in one transaction."""
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from uuid import UUID
 
 from usage_tracker.config import Dsn
@@ -14,7 +14,7 @@ from usage_tracker.stores.sqlite.awaited import SqliteLedger
 from usage_tracker.stores.sqlite.file import SqliteFile
 from usage_tracker.stores.sqlite.rows import EVENT_COLUMNS, PRICE, Row, insert, rows_and_rollups, upsert
 from usage_tracker.stores.sqlite.schema import SqliteSchema
-from usage_tracker.stores.store import Dialect
+from usage_tracker.stores.store import Dialect, Execute, Result
 from usage_tracker.stores.values import json_text
 
 
@@ -74,6 +74,16 @@ class SqliteStore:
     def compact(self) -> int:
         """Nothing to do: rollups are written at once."""
         return 0
+
+    def change(self, work: Callable[[Execute], Result]) -> Result:
+        self._meet_file()
+        with self._file.transaction() as connection:
+
+            def execute(sql: str, parameters: Sequence[object]) -> tuple[object, ...] | None:
+                row: tuple[object, ...] | None = connection.execute(sql, parameters).fetchone()
+                return row
+
+            return work(execute)
 
     def select(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
         """Read rows as they come. Instants are integers: `started_at` microseconds, `bucket_at` seconds since 1970."""
