@@ -38,15 +38,17 @@ STAINLESS_SDKS = (
 )
 """Distribution and package. Those after anthropic's answer in OpenAI's words."""
 
-GENERATIVEAI = (
-    ("google.generativeai.generative_models", "GenerativeModel.generate_content", "generate"),
-    ("google.generativeai.generative_models", "GenerativeModel.generate_content_async", "generate"),
-    ("google.generativeai.embedding", "embed_content", "embed"),
-    ("google.generativeai.embedding", "embed_content_async", "embed"),
-    ("google.generativeai", "embed_content", "embed"),
-    ("google.generativeai", "embed_content_async", "embed"),
+GENERATIVE_SERVICE = (
+    ("client", "GenerativeServiceClient"),
+    ("async_client", "GenerativeServiceAsyncClient"),
 )
-"""The legacy SDK of Gemini, whose package binds its functions anew."""
+GENERATIVE_METHODS = (
+    ("generate_content", "generate"),
+    ("stream_generate_content", "stream"),
+    ("embed_content", "embed"),
+    ("batch_embed_contents", "embed"),
+)
+"""The client of Gemini's API within the legacy SDK: all that it does is done with one of these."""
 
 API_CLIENT = "google.genai._api_client"
 GAOS = "google.genai._gaos"
@@ -93,8 +95,15 @@ CHOKE_POINTS = (
         for attribute, role in STAINLESS
     ),
     *(
-        ChokePoint("google-generativeai", module, attribute, "google_generativeai", role)
-        for module, attribute, role in GENERATIVEAI
+        ChokePoint(
+            "google-generativeai",
+            f"google.ai.generativelanguage_v1beta.services.generative_service.{module}",
+            f"{client}.{method}",
+            "google_generativeai",
+            role,
+        )
+        for module, client in GENERATIVE_SERVICE
+        for method, role in GENERATIVE_METHODS
     ),
     *GOOGLE_GENAI,
 )

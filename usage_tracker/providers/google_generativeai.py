@@ -11,20 +11,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from usage_tracker.event import Figures, Usage
-from usage_tracker.providers.answer import Answer, Request, merge_figures, word
-from usage_tracker.providers.usage_fields import tokens
+from usage_tracker.providers.answer import Answer, Request, word
+from usage_tracker.providers.gemini_fields import merge_usage, read_usage
 
 SDK = "google-generativeai"
 PROVIDER = "gemini"
 
-COUNTS = {
-    1: "promptTokenCount",
-    2: "candidatesTokenCount",
-    3: "totalTokenCount",
-    4: "cachedContentTokenCount",
-    8: "toolUsePromptTokenCount",
-    10: "thoughtsTokenCount",
-}
+PROMPT, CANDIDATES, TOTAL = "promptTokenCount", "candidatesTokenCount", "totalTokenCount"
+TOOL, THOUGHTS = "toolUsePromptTokenCount", "thoughtsTokenCount"
+COUNTS = {1: PROMPT, 2: CANDIDATES, 3: TOTAL, 4: "cachedContentTokenCount", 8: TOOL, 10: THOUGHTS}
 BY_MODALITY = {
     5: "promptTokensDetails",
     6: "cacheTokensDetails",
@@ -42,21 +37,21 @@ THINKS_NOT = re.compile(r"(models/)?gemini-(1|2\.0)(?!.*thinking)")
 """Models that don't think, before Gemini 2.5: https://ai.google.dev/gemini-api/docs/thinking"""
 
 
-def read_model(model: object) -> str | None:
-    """The name of a model as the app gives it: with or without `models/`, or an object that has it."""
-    name = word(getattr(model, "name", model))
-    return name.removeprefix("models/") if name else None
+def read_request(operation: str, request: object, flattened: Mapping[str, object]) -> Request:
+    """What was asked: a request message, a dict of its fields, or those given as arguments of their own."""
+    if request is None:
+        request = flattened
+    model = word(request.get("model") if isinstance(request, Mapping) else getattr(request, "model", None))
+    return Request(operation, model.removeprefix("models/") if model else None)
 
 
 def observe(answer: Answer, fields: Mapping[str, object]) -> None:
     """Take what a `GenerateContentResponse`, whole or a chunk of a stream, says. Each chunk's figures are totals so
-    far. An embedding is a plain dict and says nothing of usage."""
-    message: Any = fields.get("_pb")
-    if message is None:
-        return
+    far."""
+    message: Any = fields["_pb"]
     answer.model = word(message.model_version) or answer.model
     if message.HasField("usage_metadata"):
-        answer.raw = merge_figures(answer.raw, read_figures(message.usage_metadata.SerializeToString()))
+        answer.raw = merge_usage(answer.raw, read_figures(message.usage_metadata.SerializeToString()))
     ended = bool(message.prompt_feedback.block_reason)
     for candidate in message.candidates:
         ended = ended or bool(candidate.finish_reason)
@@ -129,31 +124,23 @@ def usage_of(operation: str, answer: Answer, request: Request) -> Usage:
     prompts of tools, as answers show that tell them apart, and all of it is counted as input, as an estimate.
     """
     raw = answer.raw or {}
-    prompt, candidates, total, thoughts, tool = (tokens(raw.get(COUNTS[number])) for number in (1, 2, 3, 10, 8))
-    usage = Usage(cache_read_tokens=tokens(raw.get(COUNTS[4])))
-    if total is not None and prompt is not None and thoughts is None and tool is None:
-        hidden = max(0, total - prompt - (candidates or 0))
-        if hidden and not answer.estimated:
-            thoughts = hidden
-        elif hidden and THINKS_NOT.match(answer.model or request.model or ""):
-            tool = hidden
-        elif hidden:
-            prompt, usage.estimated = prompt + hidden, True
-    usage.input_tokens = None if prompt is None else prompt + (tool or 0)
-    if candidates is not None or thoughts is not None:
-        usage.output_tokens = (candidates or 0) + (thoughts or 0)
-    elif total is not None and usage.input_tokens is not None:
-        usage.output_tokens = max(0, total - usage.input_tokens)
-    usage.reasoning_tokens, usage.tool_tokens = thoughts, tool
-    for name, audio, image in (
-        ("promptTokensDetails", "input_audio_tokens", "input_image_tokens"),
-        ("candidatesTokensDetails", "output_audio_tokens", "output_image_tokens"),
-    ):
-        if (details := raw.get(name)) is not None:
-            setattr(usage, audio, of_modality(details, "AUDIO"))
-            setattr(usage, image, of_modality(details, "IMAGE"))
+    hidden, guessed = hidden_in(raw), False
+    if hidden and not answer.estimated:
+        raw = {**raw, THOUGHTS: hidden}
+    elif hidden and THINKS_NOT.match(answer.model or request.model or ""):
+        raw = {**raw, TOOL: hidden}
+    elif hidden:
+        raw, guessed = {**raw, PROMPT: raw[PROMPT] + hidden}, True
+    usage = read_usage(raw)
+    usage.estimated = guessed
+    if answer.partial and CANDIDATES not in raw and THOUGHTS not in raw:
+        usage.output_tokens = None  # a total up to here doesn't say that nothing was generated since
     return usage
 
 
-def of_modality(details: list[Figures], modality: str) -> int:
-    return sum(part["tokenCount"] for part in details if part["modality"] == modality)
+def hidden_in(raw: Figures) -> int:
+    """The tokens that the total has beyond what is told."""
+    if PROMPT not in raw or TOTAL not in raw or THOUGHTS in raw or TOOL in raw:
+        return 0
+    hidden: int = raw[TOTAL] - raw[PROMPT] - raw.get(CANDIDATES, 0)
+    return max(0, hidden)
