@@ -55,6 +55,8 @@ class Reply(NamedTuple):
     headers: Mapping[str, str] = {}
     later: Json | None = None
     """What a GET by its id gives afterwards, where it can be retrieved."""
+    done: bool = True
+    """Whether a stream of events without names says [DONE] at its end."""
 
 
 class Event(NamedTuple):

@@ -172,7 +172,7 @@ class Handler(BaseHTTPRequestHandler):
         if reply.events is None:
             self._send(reply, headers, trouble.cut_after)
         else:
-            self._stream(self._events(reply, trouble), headers, trouble.cut_after)
+            self._stream(self._events(reply, trouble), headers, trouble.cut_after, reply.done)
 
     do_GET = do_POST  # noqa: N815  the name is the base class's
 
@@ -208,7 +208,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
             yield event
 
-    def _stream(self, events: Iterator[Event], headers: Mapping[str, str], cut_after: int | None) -> None:
+    def _stream(self, events: Iterator[Event], headers: Mapping[str, str], cut_after: int | None, done: bool) -> None:
         self.send_response(200)
         for name, value in {"content-type": "text/event-stream; charset=utf-8", **headers}.items():
             self.send_header(name, value)
@@ -223,7 +223,7 @@ class Handler(BaseHTTPRequestHandler):
         if cut_after is not None:
             self._cut()
             return
-        if not named:
+        if done and not named:
             self._chunk(b"data: [DONE]\n\n")
         self.wfile.write(b"0\r\n\r\n")
 
