@@ -195,7 +195,7 @@ def read_book(text: str, name: str, version: str | None = None) -> Book:
 def at_line(words: str) -> str:
     """Python's parser puts the place at the end of its words: https://docs.python.org/3/library/tomllib.html"""
     found = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", words)
-    return f"line {found[2]}: this is no TOML ({found[1]})" if found else f"this is no TOML ({words})"
+    return f", line {found[2]}: this is no TOML ({found[1]})" if found else f": this is no TOML ({words})"
 
 
 def load_book(path: Path) -> Book:

@@ -1,0 +1,416 @@
+"""The price book: what its entries mean, which one counts, and how a book with a mistake is met."""
+
+import logging
+import os
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from usage_tracker.errors import ConfigError
+from usage_tracker.event import Cost, CostLine, Origin, Usage, UsageEvent
+from usage_tracker.pricing import Pricer, Shelf, StoredBook
+from usage_tracker.pricing.book import load_book, read_book
+from usage_tracker.pricing.toml_lines import line_of
+
+NOVEMBER = datetime(2026, 11, 20, 12, tzinfo=UTC)
+MILLION = 1_000_000
+ASKED = Usage(input_tokens=1000, output_tokens=100)
+
+
+def call(
+    model: str | None = "acme-chat-1",
+    usage: Usage = ASKED,
+    *,
+    at: datetime = NOVEMBER,
+    tier: str | None = None,
+    operation: str = "chat",
+    request_model: str | None = None,
+    raw: dict[str, Any] | None = None,
+) -> UsageEvent:
+    return UsageEvent(
+        started_at=int(at.timestamp()) * 1_000_000_000,
+        duration_ms=1.0,
+        operation=operation,
+        model=model,
+        request_model=request_model,
+        service_tier=tier,
+        usage=usage,
+        raw=raw,
+    )
+
+
+def cost_by(book: str, event: UsageEvent | None = None, provider: str | None = "acme", host: str | None = None) -> Cost:
+    pricer = Pricer(books=[read_book(book, "prices.toml")])
+    return pricer.price(Origin(provider=provider, sdk="openai", base_host=host), event or call())
+
+
+def dollars(book: str, event: UsageEvent | None = None, provider: str | None = "acme", **more: Any) -> Decimal | None:
+    return cost_by(book, event, provider, **more).amount
+
+
+ACME = """
+[[price]]
+match = "acme-chat-*"
+provider = "acme"
+input = 2.5
+cache_read = 0.25
+output = 10
+"""
+
+
+def test_a_model_that_nobody_knows_costs_what_the_book_says() -> None:
+    cost = cost_by(ACME, call(usage=Usage(input_tokens=1000, cache_read_tokens=400, output_tokens=100)))
+    assert cost.amount == Decimal("0.0026")
+    assert set(cost.lines) == {
+        CostLine("cache_read_tokens", Decimal(400), Decimal("0.00000025")),
+        CostLine("input_tokens", Decimal(600), Decimal("0.0000025")),
+        CostLine("output_tokens", Decimal(100), Decimal("0.00001")),
+    }
+
+
+def test_an_event_tells_which_content_priced_it() -> None:
+    first, again, other = cost_by(ACME), cost_by(ACME), cost_by(ACME.replace("output = 10", "output = 11"))
+    assert first.source == "book"
+    assert str(first.version).startswith("file ")
+    assert first.version == again.version != other.version
+
+
+def test_the_book_goes_before_every_other_price() -> None:
+    book = '[[price]]\nmatch = "gpt-4o"\ninput = 1\noutput = 1'
+    assert dollars(book, call("gpt-4o"), "openai") == Decimal("0.0011")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [
+        ('match = "acme-chat-?"', True),
+        ('match = "ACME-*"', True),
+        ('match = "acme-chat"', False),
+        ('match = "acme.chat-1"', False),
+        (r"regex = '^acme-chat-\d$'", True),
+        (r"regex = 'chat'", True),
+        (r"regex = '^chat'", False),
+        ('match = "*"\nprovider = "ac*"', True),
+        ('match = "*"\nprovider = "me"', False),
+    ],
+)
+def test_names_match_by_wildcards_or_by_regular_expressions(pattern: str, matches: bool) -> None:
+    assert (dollars(f"[[price]]\n{pattern}\ninput = 1\noutput = 1") is not None) is matches
+
+
+def test_the_first_entry_that_matches_decides() -> None:
+    cheap, dear = (
+        '[[price]]\nmatch = "acme-*"\ninput = 1\noutput = 1\n',
+        '[[price]]\nmatch = "*"\ninput = 9\noutput = 9\n',
+    )
+    assert dollars(cheap + dear) == Decimal("0.0011")
+    assert dollars(dear + cheap) == Decimal("0.0099")
+
+
+def test_a_price_holds_from_its_first_day_until_the_day_that_it_names() -> None:
+    book = """
+    [[price]]
+    match = "acme-chat-1"
+    from = 2026-03-01
+    until = 2026-09-01
+    input = 1
+    output = 1
+    [[price]]
+    match = "acme-chat-1"
+    from = 2026-09-01
+    input = 2
+    output = 2
+    """
+    days = {"2026-02-28": None, "2026-03-01": "0.0011", "2026-08-31": "0.0011", "2026-09-01": "0.0022"}
+    for day, expected in days.items():
+        for hour in (0, 23):
+            at = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC).replace(hour=hour)
+            assert dollars(book, call(at=at)) == (None if expected is None else Decimal(expected))
+
+
+def test_beyond_a_step_the_whole_request_costs_more() -> None:
+    book = """
+    [[price]]
+    match = "acme-chat-1"
+    input = 1
+    output = 2
+    above = [{ input_tokens = 100, input = 2 }, { input_tokens = 200, input = 3, output = 4 }]
+    """
+    expected = {100: "0.0001", 101: "0.000202", 200: "0.0004", 201: "0.000603"}
+    for tokens, amount in expected.items():
+        cost = dollars(book, call(usage=Usage(input_tokens=tokens, output_tokens=0)))
+        assert cost == Decimal(amount)
+    both = Usage(input_tokens=200, output_tokens=MILLION), Usage(input_tokens=201, output_tokens=MILLION)
+    assert [dollars(book, call(usage=usage)) for usage in both] == [Decimal("2.0004"), Decimal("4.000603")]
+
+
+def test_service_tiers_have_prices_of_their_own_or_a_multiple_and_others_are_unpriced() -> None:
+    book = """
+    [[price]]
+    match = "acme-chat-1"
+    input = 1
+    output = 10
+    tier.flex.multiplier = 0.5
+    tier.Priority = { input = 3 }
+    """
+    assert dollars(book, call(tier="flex")) == Decimal("0.001")
+    assert dollars(book, call(tier="priority")) == Decimal("0.004")  # output as in the standard tier
+    assert cost_by(book, call(tier="scale")).flags == ("unpriced", "tier_unpriced")
+
+
+def test_what_is_billed_by_other_units_is_priced_by_one() -> None:
+    book = """
+    [[price]]
+    match = "*"
+    image = 0.04
+    second = 0.006
+    character = 0.000015
+    page = 0.001
+    request = 0.5
+    """
+    for kind, count, expected in (
+        ("images", 2, "0.58"),
+        ("seconds", 1.5, "0.509"),
+        ("characters", 1000, "0.515"),
+        ("pages", 3, "0.503"),
+    ):
+        assert dollars(book, call(usage=Usage(units={kind: count}), operation="image")) == Decimal(expected)
+
+
+def test_hosted_tools_are_billed_beside_the_tokens_and_flagged_without_a_price() -> None:
+    event = call(usage=Usage(input_tokens=1000, output_tokens=100, units={"searches": 2, "file_searches": 1}))
+    assert cost_by(ACME, event).flags == ("unpriced", "tool_unpriced")
+    assert dollars(ACME + "search = 0.01\nfile_search = 0.0025", event) == Decimal("0.0260")
+
+
+def test_prices_may_be_added_to_a_list_that_lacks_them_or_put_in_their_place() -> None:
+    event = call("mistral-large-latest", Usage(input_tokens=1000, output_tokens=100, units={"searches": 2}))
+    assert cost_by("", event, "mistral").flags == ("unpriced", "tool_unpriced")
+    added = '[[price]]\nmatch = "mistral-*"\nadd = { search = 0.03, input = 999 }\n'
+    cost = cost_by(added, event, "mistral")
+    prices = {line.unit: line.price for line in cost.lines}
+    assert prices["web_searches"] == Decimal("0.03")
+    assert prices["input_tokens"] < 1, "it had a price"
+    replaced = cost_by(added + '[[price]]\nmatch = "*"\nreplace = { input = 1 }', event, "mistral")
+    assert {line.unit: line.price for line in replaced.lines}["input_tokens"] == Decimal("0.000001")
+
+
+def test_a_deployment_is_priced_as_the_model_that_it_stands_for() -> None:
+    book = '[[price]]\nmatch = "prod-chat"\nprovider = "azure"\nmodel = "gpt-4o-2024-11-20"\n'
+    cost = cost_by(book, call(None, request_model="prod-chat"), "azure")
+    assert cost.amount == Decimal("0.0035")
+    assert cost.source == "genai-prices"
+    assert "as gpt-4o-2024-11-20" in str(cost.version)
+
+
+def test_a_profile_of_bedrock_is_unpriced_until_it_has_a_name() -> None:
+    """The answer names the model, and not whether its region costs more."""
+    arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3"
+    event = call("claude-sonnet-4-5-20250929", request_model=arn)
+    assert cost_by("", event, "bedrock").flags == ("unpriced",)
+    book = f'[[price]]\nmatch = "{arn}"\nmodel = "global.anthropic.claude-sonnet-4-5-20250929-v1:0"\n'
+    assert dollars(book, event, "bedrock") == Decimal("0.0045")
+    assert dollars(book.replace("global.", "us."), event, "bedrock") == Decimal("0.00495")
+
+
+def test_a_model_may_stand_for_one_of_another_provider() -> None:
+    book = '[[price]]\nmatch = "house-model"\nmodel = "claude-sonnet-4-6"\nas_provider = "anthropic"\n'
+    assert dollars(book, call("house-model"), None) == Decimal("0.0045")
+
+
+def test_names_that_stand_for_each_other_have_no_price() -> None:
+    book = '[[price]]\nmatch = "a"\nmodel = "b"\n[[price]]\nmatch = "b"\nmodel = "a"\n'
+    assert cost_by(book, call("a")) == Cost(flags=("unpriced",))
+
+
+def test_a_discount_applies_to_whatever_the_price_is_and_shows() -> None:
+    book = '[[price]]\nmatch = "*"\nprovider = "openai"\nmultiplier = 0.85\n'
+    cost = cost_by(book, call("gpt-4o"), "openai")
+    assert cost.amount == Decimal("0.0035") * Decimal("0.85")
+    assert (cost.source, "× 0.85" in str(cost.version)) == ("genai-prices", True)
+
+
+def test_a_discount_may_be_on_tokens_only_or_on_one_tier() -> None:
+    searched = call("gpt-4o", Usage(input_tokens=1000, output_tokens=100, units={"searches": 1}))
+    tokens = '[[price]]\nmatch = "*"\ntoken_multiplier = 0.5\n'
+    assert dollars(tokens, searched, "openai") == Decimal("0.00175") + Decimal("0.01")
+    flex = '[[price]]\nmatch = "*"\ntier.flex.multiplier = 0.5\n'
+    assert dollars(flex, call("gpt-4o", tier="flex"), "openai") == Decimal("0.00175")
+    assert dollars(flex, call("gpt-4o"), "openai") == Decimal("0.0035")
+
+
+def test_a_price_may_depend_on_the_host_and_on_what_the_usage_says() -> None:
+    book = '[[price]]\nmatch = "*"\nwhen = { host = "eu.*" }\ninput = 3\noutput = 3\n' + ACME
+    assert dollars(book, host="eu.acme.example") == Decimal("0.0033")
+    assert dollars(book, host="us.acme.example") == dollars(book) == Decimal("0.0035")
+    geo = '[[price]]\nmatch = "*"\nprovider = "anthropic"\nwhen = { inference_geo = "eu" }\ninput = 1\noutput = 1\n'
+    event = call("claude-opus-5", raw={"inference_geo": "eu"})
+    assert dollars(geo, event, "anthropic") == Decimal("0.0011")
+
+
+def test_an_unknown_provider_may_be_priced_by_the_book() -> None:
+    assert dollars('[[price]]\nmatch = "acme-*"\ninput = 1\noutput = 1', provider=None) == Decimal("0.0011")
+
+
+def test_figures_are_taken_to_the_digit() -> None:
+    book = '[[price]]\nmatch = "*"\ninput = 0.1234567890123456789\noutput = 0\n'
+    cost = cost_by(book, call(usage=Usage(input_tokens=10**12, output_tokens=0)))
+    assert cost.lines[0].price == Decimal("0.1234567890123456789e-6")
+    assert cost.amount == Decimal("123456.789012345679")
+
+
+MISTAKES = {
+    "no TOML": ('[[price]]\nmatch = "a\n', 2, "no TOML"),
+    "a word that is no key": ('[[price]]\nmatch = "a"\ninput = 1\nouptut = 2\n', 4, "did you mean 'output'?"),
+    "a table of another name": ('[prices]\nmatch = "a"\n', 1, "[[price]]"),
+    "single brackets": ('[price]\nmatch = "a"\n', 1, "double brackets"),
+    "nothing to match": ("# ours\n[[price]]\ninput = 1\n", 2, "either 'match'"),
+    "two ways to match": ('[[price]]\nmatch = "a"\nregex = "b"\n', 3, "either 'match'"),
+    "no regular expression": ('[[price]]\nregex = "("\ninput = 1\n', 2, "no regular expression"),
+    "no price": ('[[price]]\nmatch = "a"\n[[price]]\nmatch = "b"\ninput = 1\n', 1, "has no price"),
+    "a price that is a text": ('[[price]]\nmatch = "a"\ninput = "1"\n', 3, "is a number"),
+    "a price below zero": ('[[price]]\nmatch = "a"\n\noutput = -1\n', 4, "not below zero"),
+    "a price without end": ('[[price]]\nmatch = "a"\noutput = inf\n', 3, "finite"),
+    "a day that is none": ('[[price]]\nmatch = "a"\nfrom = "soon"\ninput = 1\n', 3, "is a day"),
+    "an end before the start": (
+        '[[price]]\nmatch = "a"\nfrom = 2026-02-01\nuntil = 2026-01-01\ninput = 1\n',
+        4,
+        "is after",
+    ),
+    "a step that doesn't ascend": (
+        '[[price]]\nmatch = "a"\ninput = 1\nabove = [\n{ input_tokens = 9, input = 2 },\n{ input_tokens = 8 }]\n',
+        4,
+        "ascends",
+    ),
+    "a step of what has no price": (
+        '[[price]]\nmatch = "a"\ninput = 1\nabove = [{ input_tokens = 9, output = 2 }]\n',
+        4,
+        "no price below",
+    ),
+    "a tier that is no table": ('[[price]]\nmatch = "a"\ninput = 1\ntier.flex = 0.5\n', 4, "a tier is a table"),
+    "a tier with both": (
+        '[[price]]\nmatch = "a"\ninput = 1\n[price.tier.flex]\ninput = 1\nmultiplier = 2\n',
+        6,
+        "either a multiplier",
+    ),
+    "a tier without prices": ('[[price]]\nmatch = "a"\ntier.flex.input = 1\n', 3, "has a multiplier"),
+    "an alias with a price": ('[[price]]\nmatch = "a"\nmodel = "b"\ninput = 1\n', 3, "no prices of its own"),
+    "a provider of no alias": ('[[price]]\nmatch = "a"\ninput = 1\nas_provider = "openai"\n', 4, "which is missing"),
+    "a multiple of own prices": ('[[price]]\nmatch = "a"\ninput = 1\nmultiplier = 2\n', 4, "has its own"),
+    "a condition on what nobody says": (
+        '[[price]]\nmatch = "a"\nprovider = "openai"\ninput = 1\nwhen = { weather = "fine" }\n',
+        5,
+        "no price can depend on 'weather'",
+    ),
+    "an addition that is no price": ('[[price]]\nmatch = "a"\nadd = { serach = 1 }\n', 3, "is no price"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_book_with_a_mistake_is_refused_as_a_whole_with_the_line_and_what_to_do(name: str) -> None:
+    text, line, words = MISTAKES[name]
+    with pytest.raises(ConfigError, match=f"^prices.toml, line {line}: .*until it is mended$") as refusal:
+        read_book(text, "prices.toml")
+    assert words in str(refusal.value)
+    with pytest.raises(ConfigError, match=f"^prices.toml, line {line + 3}: "):
+        read_book('[[price]]\nmatch = "good"\ninput = 1\n' + text, "prices.toml")
+
+
+def test_the_line_of_a_value_is_found_in_a_long_book_at_once() -> None:
+    entry = '[[price]]\nmatch = """\nof\nseveral lines"""\ninput = 1\n'
+    text = "# a comment with [[price]]\n" + entry * 2000 + "wrong = 1\n" + entry
+    assert line_of(text, ("price", 1999, "wrong")) == 2 + 5 * 2000
+    assert line_of(text, ("price", 1000)) == 2 + 5 * 1000
+    assert line_of(text, ("price", 1000, "input")) == 2 + 5 * 1000 + 4
+    assert line_of(text, ("price", 1000, "not", "there")) == 2 + 5 * 1000
+
+
+def test_a_file_that_can_not_be_read_is_said_to_be(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"can't be read .*TRACKER_PRICES"):
+        load_book(tmp_path / "missing.toml")
+    (tmp_path / "latin.toml").write_bytes(b'[[price]]\nmatch = "gr\xfcn"\ninput = 1\n')
+    with pytest.raises(ConfigError, match="no UTF-8"):
+        load_book(tmp_path / "latin.toml")
+
+
+def nothing_stored(_: int | None) -> StoredBook | None:
+    return None
+
+
+def write(path: Path, text: str) -> None:
+    """With a time of its own: two writes may fall into one tick of the file system's clock."""
+    path.write_text(text)
+    write.clock += 1  # type: ignore[attr-defined]
+    os.utime(path, (write.clock, write.clock))  # type: ignore[attr-defined]
+
+
+write.clock = 1_790_000_000  # type: ignore[attr-defined]
+
+
+def test_a_book_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    shelf = Shelf(path)
+    write(path, ACME)
+    assert shelf.look(nothing_stored)
+    assert not shelf.look(nothing_stored)
+    [first] = shelf.books or []
+    write(path, ACME.replace("10", "12"))
+    assert shelf.look(nothing_stored)
+    [second] = shelf.books or []
+    assert first.version != second.version
+
+
+def test_a_bad_change_leaves_the_last_good_version_and_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "prices.toml"
+    shelf = Shelf(path)
+    write(path, ACME)
+    shelf.look(nothing_stored)
+    good = shelf.books
+    write(path, ACME + "ouptut = 3\n")
+    with caplog.at_level(logging.ERROR):
+        shelf.look(nothing_stored)
+        shelf.look(nothing_stored)
+    [record] = caplog.records
+    assert "line 8" in record.message
+    assert "last good version" in record.message
+    assert shelf.books == good
+
+
+def test_without_a_good_version_calls_have_no_cost_rather_than_a_wrong_one(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    shelf = Shelf(path)
+    shelf.look(nothing_stored)
+    assert shelf.books is None
+    pricer = Pricer()
+    pricer.use(shelf.books)
+    gpt = call("gpt-4o")
+    assert pricer.price(Origin(provider="openai", sdk="openai"), gpt) == Cost(flags=("unpriced",))
+    write(path, ACME)
+    assert shelf.look(nothing_stored)
+    pricer.use(shelf.books)
+    assert pricer.price(Origin(provider="openai", sdk="openai"), gpt).amount == Decimal("0.0035")
+
+
+def test_the_files_book_goes_before_the_stores(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    write(path, ACME)
+    entries = [{"match": "acme-*", "input": 1, "output": 1}, {"match": "house-*", "input": Decimal("0.5"), "output": 1}]
+    shelf = Shelf(path)
+    shelf.look(lambda known: None if known == 7 else StoredBook(7, entries))
+    pricer = Pricer(books=shelf.books or ())
+    origin = Origin(provider="acme", sdk="openai")
+    assert pricer.price(origin, call()).amount == Decimal("0.0035")
+    house = pricer.price(origin, call("house-model"))
+    assert (house.amount, house.source, house.version) == (Decimal("0.0006"), "book", "book 7")
+
+
+def test_a_stored_book_of_a_newer_version_is_not_half_understood(caplog: pytest.LogCaptureFixture) -> None:
+    shelf = Shelf(None)
+    shelf.look(lambda _: StoredBook(3, [{"match": "a", "input": 1}, {"match": "b", "per_moon": 1}]))
+    assert shelf.books is None
+    assert "version 3, entry 2" in caplog.text
