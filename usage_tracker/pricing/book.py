@@ -168,11 +168,7 @@ def read_book(text: str, name: str, version: str | None = None) -> Book:
     try:
         document = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(
-            f"{name}: {at_line(str(error))}; nothing of this price book is used until it is mended"
-        ) from None
-    except ValueError as error:  # Decimal's own words for a number such as nan.0
-        raise ConfigError(f"{name}: a number can't be read ({error}); write it as 0.25") from None
+        raise ConfigError(f"{name}{at_line(str(error))}; {UNUSED}") from None
     try:
         for key in document:
             if key != "price":
