@@ -29,6 +29,7 @@ OPERATIONS = {
     "audio/transcriptions": "transcription",
     "audio/translations": "translation",
     "moderations": "moderation",
+    "rerank": "rerank",
     "decisions": "decision",
     "videos": "video",
     "videos/edits": "video",
