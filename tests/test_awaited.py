@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from decimal import Decimal
 from itertools import permutations
@@ -10,21 +11,27 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_events import NOON, made_event, store_events
+from made_events import NOON, made_event, random_events, store_events
 from postgres_server import Databases
 from racing import race
 from reference_report import check, read_view
+from spooled import Place, TenCents
 from test_postgres import database_of, writer_role
+from test_shipper import Fails
 from test_stores import count, read_events
 
 from usage_tracker.config import parse_dsn
-from usage_tracker.errors import EventsRefused
-from usage_tracker.event import Batch, PricedEvent, Stretch
+from usage_tracker.errors import EventsRefused, StoreUnavailable
+from usage_tracker.event import Batch, Origin, PricedEvent, Stretch, Usage, UsageEvent
 from usage_tracker.report import Query, parse_condition, run
+from usage_tracker.shipper import Shipper
 from usage_tracker.stores import Store, migrations, open_store
+from usage_tracker.stores.awaited import awaited_of
+from usage_tracker.stores.postgres.awaited import AWAITED_LOCK
 
 ALICE: dict[str, Any] = {
     "app": "web", "project": "alpha", "team": "core", "user_id": "alice", "session_id": "s-1", "tags": ("eu", "pro"),
@@ -162,8 +169,6 @@ def test_what_nobody_knows_is_forgotten_after_a_month(store: Store) -> None:
 
 
 def age(store: Store, started: str, days: int) -> None:
-    from usage_tracker.stores.awaited import awaited_of
-
     digest = awaited_of(told(started))
     if store.dialect.name == "sqlite":
         with vars(store)["_file"].transaction() as connection:
@@ -378,6 +383,44 @@ def test_processes_that_start_and_ask_at_once_store_each_usage_once(dsn: str, st
     assert {event["user_id"] for event in found} == {"alice"}
     assert (count(store, "usage_kept_aside"), count(store, "usage_completed")) == (0, 60)
     assert rollup(store, "calls", "completed") == (120, 60)
+
+
+def test_in_postgres_who_has_such_events_waits_for_others_who_do_and_nobody_else_waits(postgres_dsn: str) -> None:
+    """Two that don't see each other's rows would leave a usage aside for ever."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    other = psycopg2.connect(postgres_dsn)
+    with opened(postgres_dsn) as store, other.cursor() as cursor, ThreadPoolExecutor() as pool:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [AWAITED_LOCK])
+        store_events(store, random_events(1, 20))
+        with opened(postgres_dsn) as asker:
+            writing = pool.submit(store_events, asker, [told("resp_1")])
+            while not writing.done() and list(store.select(waiting)) != [(1,)]:
+                pass
+            assert not writing.done()
+            other.rollback()
+            writing.result(30)
+        store_events(store, [call("resp_1")])
+        assert len(usages(store)) == 1
+    other.close()
+
+
+@pytest.mark.parametrize("times", [{"before": {1, 3}}, {"after": {1, 2, 3}}, {"before": {2}, "after": {1, 4}}])
+def test_a_connection_lost_around_the_commit_doubles_no_usage(place: Place, times: dict[str, set[int]]) -> None:
+    poller, alice = Origin(sdk="openai", user_id="poller"), Origin(sdk="openai", user_id="alice")
+    began: dict[str, Any] = {"started_at": 0, "duration_ms": 1.0, "operation": "responses"}
+    place.journal.append(poller, UsageEvent(**began, completes="resp_1", usage=Usage(input_tokens=5)))
+    place.journal.append(alice, UsageEvent(**began, awaits="resp_1"))
+    place.journal.append(poller, UsageEvent(**began, completes="resp_1", usage=Usage(input_tokens=5)))
+    store = Fails(place.open(), **times)
+    shipper = Shipper(place.spool(), lambda: store, TenCents(), 1)  # type: ignore[arg-type, return-value]  # by duck type
+    assert shipper.spool.lead()
+    more = True
+    while more:
+        with suppress(StoreUnavailable):
+            more = shipper.step()
+    assert [(event["user_id"], event["cost"]) for event in usages(store)] == [("alice", Decimal("0.1"))]  # type: ignore[arg-type]
+    assert count(store, "usage_kept_aside") == 0  # type: ignore[arg-type]
+    shipper.close()
 
 
 class TestRoles:
