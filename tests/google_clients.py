@@ -15,9 +15,9 @@ from usage_tracker.event import UsageEvent
 KEY = "AIza-test-0123456789-wxyz"
 MODEL = "gemini-2.5-flash"
 VERSION = tuple(int(part) for part in genai.__version__.split(".")[:2])
-OWN_WARNINGS = ["Pydantic serializer warnings", "The generate_(images|videos) method"]
-if VERSION < (1, 10):
-    OWN_WARNINGS += ["The `dict` method is deprecated", "unclosed <socket", "Exception ignored in: <socket"]
+OWN_WARNINGS = ["Pydantic serializer", "The generate_(images|videos) method", "Inheritance class Aiohttp"]
+if VERSION < (1, 60):
+    OWN_WARNINGS += ["The `dict` method is deprecated", "[Uu]nclosed", "Exception ignored in. <(socket|function)"]
 QUIET = [pytest.mark.filterwarnings(f"ignore:{message}") for message in OWN_WARNINGS]
 """What the SDK warns of by itself; its first versions leave connections open."""
 
