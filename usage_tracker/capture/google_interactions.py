@@ -58,7 +58,7 @@ class AroundRequest:
             return wrapped(*args, **kwargs)
         call = None
         with guard_begin:
-            call = self._begin(kwargs["request"] if "request" in kwargs else args[1])
+            call = self._begin(instance, kwargs["request"] if "request" in kwargs else args[1])
         if call is None:
             return wrapped(*args, **kwargs)
         response = None
@@ -77,7 +77,7 @@ class AroundRequest:
             answered(call, response)
         return response
 
-    def _begin(self, request: Any) -> Call | None:
+    def _begin(self, instance: Any, request: Any) -> Call | None:
         url = str(request.url)
         operation = google_genai.operation_of(request.method, url)
         retrieved = None if operation is not None else google_genai.retrieval_of(request.method, url)
@@ -88,7 +88,8 @@ class AroundRequest:
             asked = asked._replace(retrieves=True)
         # A project in the path is Vertex's, whatever the host is.
         provider = "vertex" if "/projects/" in request.url.path else None
-        client = self._client(request.url.host, request.headers.get("x-goog-api-key"), provider)
+        key = getattr(instance.sdk_configuration.security, "api_key", None)
+        client = self._client(request.url.host, key if isinstance(key, str) else None, provider)
         streamed = "event-stream" in request.headers.get("accept", "")
         return Call(google_genai, self._recorder, client, asked, streamed)
 
