@@ -421,6 +421,16 @@ def test_a_stream_that_a_middleware_joined_counts_all_of_it(
     assert (event.usage.input_tokens, event.usage.output_tokens) == (82, 24)
 
 
+def test_what_a_middleware_had_in_a_cache_of_its_own_used_nothing(
+    client: anthropic.Anthropic, captured: Captured
+) -> None:
+    answer = client.messages.create(**ASKED)
+    captured.one()
+    assert client.with_middleware(lambda request, call_next: answer).messages.create(**ASKED) is answer
+    event = captured.one()
+    assert (event.cached, event.status, event.usage.input_tokens, event.usage.output_tokens) == (True, "ok", 0, 0)
+
+
 def test_a_middleware_that_asks_once_is_one_event(client: anthropic.Anthropic, captured: Captured) -> None:
     client.with_middleware(lambda request, call_next: call_next(request)).messages.create(**ASKED)
     assert counts(captured.one()) == COUNTS

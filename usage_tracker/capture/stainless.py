@@ -79,13 +79,13 @@ class AroundRequest:
                 result = wrapped(*args, **kwargs)
             self._refusing.add(call.client.host)
         elif hasattr(result, "__await__"):
-            return self._awaited(call, result, wrapped, args, kwargs)
+            return self._awaited(call, instance, result, wrapped, args, kwargs)
         with guard_answer:
-            answered(call, result)
+            answered(call, instance, result)
         return result
 
     async def _awaited(
-        self, call: Call, result: Any, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, call: Call, instance: Any, result: Any, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         with call:
             result = await result
@@ -94,7 +94,7 @@ class AroundRequest:
                 result = await wrapped(*args, **kwargs)
             self._refusing.add(call.client.host)
         with guard_answer:
-            answered(call, result)
+            answered(call, instance, result)
         return result
 
     def _begin(self, instance: Any, options: Any, streamed: bool) -> Call | None:
@@ -169,8 +169,10 @@ def ask_again(call: Call, response: Any) -> None:
             call.complete(part)
 
 
-def answered(call: Call, result: Any) -> None:
+def answered(call: Call, client: Any, result: Any) -> None:
     """Read the answer, or watch over it where it is still to come."""
+    if call.http_status is None and getattr(client, "_middleware", None):
+        call.answer.cached = True  # the middleware had it: no response came
     fields: Mapping[str, object] = getattr(result, "__dict__", {})
     if call.request.retrieves and hasattr(call.provider, "read_result"):
         observe_results(result, call)
