@@ -167,3 +167,29 @@ def test_the_choke_points_are_where_the_installed_sdks_have_them() -> None:
     assert installed
     for point in installed:
         assert point.optional or owner_of(import_module(point.module), point.attribute) is not None
+
+
+def test_a_function_that_packages_export_again_is_patched_there_too_and_put_back() -> None:
+    names = ("somesdk", "somesdk.inner", "somesdk.inner.main")
+    top, inner, main = (sys.modules.setdefault(name, ModuleType(name)) for name in names)
+
+    def ask() -> str:
+        return "asked"
+
+    def another() -> str:
+        return "another"
+
+    another.__wrapped__ = ask  # type: ignore[attr-defined]  # as of a function that is made around it
+    main.ask = top.ask = ask  # type: ignore[attr-defined]  # modules take any name
+    inner.ask = another  # type: ignore[attr-defined]
+    patches = Patches(
+        [ChokePoint("somesdk", "somesdk.inner.main", "ask", "stainless", "request")],
+        lambda point: lambda wrapped, *_: f"watched: {wrapped()}",
+    )
+    patches.apply()
+    assert top.ask is main.ask
+    assert (top.ask(), inner.ask()) == ("watched: asked", "another")
+    patches.revert()
+    assert main.ask is top.ask is ask
+    for name in names:
+        del sys.modules[name]

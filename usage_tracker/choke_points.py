@@ -88,6 +88,64 @@ GOOGLE_GENAI = (
 )
 """Interactions came with 1.55 and a client by Stainless, which later versions exchanged for another."""
 
+LITELLM_FUNCTIONS = (
+    ("main", ("completion", "embedding", "moderation", "speech", "text_completion", "transcription")),
+    ("batches.main", ("create_batch", "retrieve_batch")),
+    ("google_genai.main", ("generate_content", "generate_content_stream")),
+    ("images.main", ("image_edit", "image_generation", "image_variation")),
+    ("rerank_api.main", ("rerank",)),
+    ("responses.main", ("get_responses", "responses")),
+    ("videos.main", ("video_generation", "video_remix")),
+)
+LITELLM_FUNCTIONS_OF_SOME = (
+    ("decisions.main", ("decisions",)),
+    ("interactions.main", ("create",)),
+    ("ocr.main", ("ocr",)),
+    ("responses.main", ("compact_responses",)),
+    ("videos.main", ("video_edit", "video_extension")),
+)
+"""Each with its async twin, whose name has an `a` in front."""
+LITELLM_MESSAGES = ("experimental_pass_through.messages", "pass_through.messages", "messages.native")
+"""Where LiteLLM has had the functions that speak Anthropic's API."""
+LITELLM_ROUTERS = (("router", "Router"), ("router_python_core", "PythonCore"))
+
+LITELLM = (
+    *(
+        (module, f"{a}{name}", "function", optional)
+        for functions, optional in ((LITELLM_FUNCTIONS, False), (LITELLM_FUNCTIONS_OF_SOME, True))
+        for module, names in functions
+        for name in names
+        for a in ("", "a")
+    ),
+    *(
+        (f"llms.anthropic.{module}.handler", name, "function", True)
+        for module in LITELLM_MESSAGES
+        for name in ("anthropic_messages", "anthropic_messages_handler")
+    ),
+    ("rust_bridge.dispatch", "PublicDispatch.run", "dispatch", True),
+    ("rust_bridge.dispatch", "PublicDispatch.arun", "dispatch", True),
+    ("litellm_core_utils.litellm_logging", "Logging.pre_call", "sending", False),
+    ("litellm_core_utils.litellm_logging", "Logging.post_call", "received", False),
+    ("litellm_core_utils.streaming_handler", "CustomStreamWrapper.__init__", "chat stream", False),
+    ("llms.base_llm.base_model_iterator", "BaseModelResponseIterator._handle_string_chunk", "line", True),
+    ("batch_completion.main", "ThreadPoolExecutor", "threads", False),
+    ("litellm_core_utils.asyncify", "run_async_function", "own loop", False),
+    ("litellm_core_utils.fallback_utils", "run_async_function", "own loop", False),
+    ("responses.main", "run_async_function", "own loop", True),
+    *((module, "run_async_function", "own loop", True) for module, _ in LITELLM_ROUTERS),
+    *(
+        (module, f"{router}.{method}", "captured", True)
+        for module, router in LITELLM_ROUTERS
+        for method in (
+            "_ageneric_api_call_with_fallbacks",
+            "_generic_api_call_with_fallbacks",
+            "_pass_through_moderation_endpoint_factory",
+        )
+    ),
+)
+"""Module within the package, attribute, role, and whether only some versions have it."""
+LITELLM_CACHE = ("litellm.caching.caching_handler", "LLMCachingHandler")
+
 CHOKE_POINTS = (
     *(
         ChokePoint(sdk, f"{package}._base_client", attribute, "stainless", role)
@@ -106,5 +164,14 @@ CHOKE_POINTS = (
         for method, role in GENERATIVE_METHODS
     ),
     *GOOGLE_GENAI,
+    *(
+        ChokePoint("litellm", f"litellm.{module}", attribute, "litellm", role, optional)
+        for module, attribute, role, optional in LITELLM
+    ),
+    *(
+        ChokePoint("litellm", module, f"{handler}.{name}", "litellm", "cache", formerly=f"{handler}._{name}")
+        for module, handler in (LITELLM_CACHE,)
+        for name in ("async_get_cache", "sync_get_cache")
+    ),
 )
 """All that we ever touch."""

@@ -43,3 +43,8 @@ known: dict[int, Patched] = {}
 def patched(function: Any) -> Patched:
     """The one object that stands for that function; itself, where it is that."""
     return function if isinstance(function, Patched) else known.setdefault(id(function), Patched(function))
+
+
+def unpatched(function: Any) -> Any:
+    """What the SDK has there by itself, whether we are around it or not."""
+    return function.__wrapped__ if isinstance(function, Patched) else function

@@ -53,7 +53,7 @@ class Patches:
             return
         from usage_tracker.patched import patched
 
-        for owner, name, held in (found, *overrides(*found)):
+        for owner, name, held in (found, *overrides(*found), *reexports(module, *found)):
             ours = patched(held)
             ours.switch(self._wrapper_for(point))
             self._patched.append(ours)
@@ -68,12 +68,17 @@ class Patches:
         for each in self._patched:
             each.switch(None)
         for point, state in self._states.items():
-            if state == "patched" and (found := found_in(sys.modules.get(point.module), point)):
+            module = sys.modules.get(point.module)
+            if module is not None and state == "patched" and (found := found_in(module, point)):
                 from usage_tracker.patched import Patched
 
-                for owner, name, held in (found, *overrides(*found)):
+                for owner, name, held in (found, *overrides(*found), *reexports(module, *found)):
                     if isinstance(held, Patched):
                         setattr(owner, name, held.__wrapped__)
+        for style in {point.style for point, state in self._states.items() if state == "patched"}:
+            release = getattr(sys.modules.get(f"usage_tracker.capture.{style}"), "release", None)
+            if release is not None:
+                release()
         self._states.clear()
         self._patched.clear()
 
@@ -107,6 +112,18 @@ def overrides(owner: Any, name: str, original: Any) -> Iterator[tuple[Any, str, 
         if held is not None and innermost(held) is innermost(original):
             yield subclass, name, held
         yield from overrides(subclass, name, original)
+
+
+def reexports(module: ModuleType, owner: Any, name: str, original: Any) -> Iterator[tuple[Any, str, Any]]:
+    """Where the packages above a module have the very same function by the same name, as `litellm.rerank` is that of
+    `litellm.rerank_api.main`; as `owner_of`."""
+    from usage_tracker.patched import unpatched
+
+    parent = module.__name__ if owner is module else ""
+    while parent := parent.rpartition(".")[0]:
+        held = vars(sys.modules[parent]).get(name) if parent in sys.modules else None
+        if held is not None and unpatched(held) is unpatched(original):
+            yield sys.modules[parent], name, held
 
 
 def innermost(function: Any) -> Any:

@@ -1,0 +1,247 @@
+"""How LiteLLM is called and what it hands back.
+
+Its choke points are its functions, sync and async, and the dispatch through which versions from 1.103 on execute the
+most used of them, also for who took a function before we were installed. The outermost call counts, with all that
+LiteLLM does within: `acompletion` calls `completion`, one API is answered by way of another, many providers are called
+through the openai SDK. Retries within (`num_retries` or `fallbacks` of a call) are attempts of the one call. A `Router`
+stands above the functions, so that each attempt of its own is a call, with status error where it failed.
+
+Within a call LiteLLM tells its logging what it sends to whom and what came back, and asks its cache; that passes us,
+too. https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/utils.py (`client`)
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from usage_tracker.attribution import CO_COROUTINE, current, inside, kind_of
+from usage_tracker.capture.call import Client, Recorder, Wrapper, nested
+from usage_tracker.capture.fingerprint import fingerprint
+from usage_tracker.capture.litellm_call import LiteLLMCall
+from usage_tracker.capture.litellm_streams import around_chat_stream, is_stream, named_as, release, watch_stream
+from usage_tracker.config import Settings
+from usage_tracker.guard import guarded
+from usage_tracker.providers import litellm
+
+__all__ = ["release", "wrappers"]
+
+guard_begin, guard_answer, guard_within = guarded("begin call"), guarded("read answer"), guarded("within call")
+
+
+def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, Wrapper]:
+    """By role."""
+    around = AroundFunctions(recorder, settings.fingerprint_key)
+    return {
+        "function": around.function,
+        "dispatch": around.dispatch,
+        "sending": around_sending,
+        "received": around_received,
+        "cache": around_cache,
+        "line": around_line,
+        "chat stream": around_chat_stream,
+        "threads": around_threads,
+        "own loop": around_own_loop,
+        "captured": around_captured,
+    }
+
+
+class Called(NamedTuple):
+    """What the app called, and with what."""
+
+    name: str
+    operation: str | None
+    function: Any
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    def asked(self) -> Mapping[str, Any]:
+        """All arguments by name."""
+        return {**dict(zip(parameters(self.function), self.args, strict=False)), **self.kwargs}
+
+
+class AroundFunctions:
+    """The wrappers of what an app calls."""
+
+    def __init__(self, recorder: Recorder, fingerprint_key: str) -> None:
+        self._recorder = recorder
+
+        @lru_cache(maxsize=1024)
+        def client(host: str | None, key: str | None) -> Client:
+            return Client(litellm.SDK, host, api_key=fingerprint(key, fingerprint_key))
+
+        self._client = client
+
+    def function(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The wrapper of a function."""
+        if nested():
+            return wrapped(*args, **kwargs)
+        name = wrapped.__name__
+        return self._run(wrapped, args, kwargs, Called(name, litellm.operation_of(name), wrapped, args, kwargs))
+
+    def dispatch(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The wrapper of what executes the calls of several functions, in Python or not."""
+        if nested():
+            return wrapped(*args, **kwargs)
+        route = instance.route.value
+        called = Called(route, litellm.ROUTES.get(route), kwargs.get("python"), *args[:2])
+        return self._run(wrapped, args, kwargs, called)
+
+    def _run(self, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any], called: Called) -> Any:
+        if kind_of(wrapped) & CO_COROUTINE:
+            # from its first step on, as one that is never awaited is no call
+            return named_as(wrapped, self._run_awaited(wrapped, args, kwargs, called))
+        call = self._begin(called)
+        if call is None:
+            return wrapped(*args, **kwargs)
+        with call:
+            result = wrapped(*args, **kwargs)
+        return awaited(call, result) if hasattr(result, "__await__") else answered(call, result)
+
+    async def _run_awaited(self, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any], called: Called) -> Any:
+        call = self._begin(called)
+        if call is None:
+            return await wrapped(*args, **kwargs)
+        return await awaited(call, wrapped(*args, **kwargs))
+
+    def _begin(self, called: Called) -> LiteLLMCall | None:
+        with guard_begin:
+            asked = called.asked()
+            retrieved = None if called.operation else litellm.retrieval_of(called.name)
+            operation = called.operation or retrieved
+            if operation is None or litellm.delegates(asked):
+                return None
+            request = litellm.read_request(operation, asked, retrieves=retrieved is not None)
+            return LiteLLMCall(self._recorder, self._client_of, asked, request)
+        return None
+
+    def _client_of(self, base: object, key: object) -> Client:
+        return self._client(host_of(str(base)) if base else None, key if isinstance(key, str) else None)
+
+
+async def awaited(call: LiteLLMCall, result: Any) -> Any:
+    with call:
+        result = await result
+    return answered(call, result)
+
+
+def answered(call: LiteLLMCall, result: Any) -> Any:
+    """Read the answer, or watch over it where it is still to come; what the app gets."""
+    with guard_answer:
+        if is_stream(result):
+            return watch_stream(result, call)
+        call.read(result)
+        call.finish()
+    return result
+
+
+@lru_cache(maxsize=1024)
+def host_of(base: str) -> str | None:
+    try:
+        return urlsplit(base).hostname
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=256)
+def parameters(function: Any) -> tuple[str, ...]:
+    """The names of a function's positional parameters, of the innermost one."""
+    while (inner := getattr(function, "__wrapped__", None)) is not None:
+        function = inner
+    code = getattr(function, "__code__", None)
+    return code.co_varnames[: code.co_argcount] if code is not None else ("model",)
+
+
+def call_within() -> LiteLLMCall | None:
+    """The call of LiteLLM that is under way in this context."""
+    call = inside.get()
+    return call if isinstance(call, LiteLLMCall) else None
+
+
+def around_sending(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of `Logging.pre_call(input, api_key, model, additional_args)`, called before each request."""
+    with guard_within:
+        if call := call_within():
+            key = args[1] if len(args) > 1 else kwargs.get("api_key")
+            details = args[3] if len(args) > 3 else kwargs.get("additional_args", {})
+            call.sending(instance.model_call_details.get("custom_llm_provider"), details.get("api_base"), key)
+    return wrapped(*args, **kwargs)
+
+
+def around_received(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of `Logging.post_call(original_response, …)`, called with the provider's own answer."""
+    with guard_within:
+        if call := call_within():
+            call.answered_with(args[0] if args else kwargs.get("original_response"))
+    return wrapped(*args, **kwargs)
+
+
+def around_line(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of what reads one event of a provider's stream. Where that says that the stream failed, LiteLLM
+    raises its error and drops the rest, the usage up to there included."""
+    with guard_within:
+        if call := call_within():
+            call.line = args[0] if args else kwargs.get("str_line")
+    return wrapped(*args, **kwargs)
+
+
+def around_cache(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of the look into LiteLLM's cache."""
+    found = wrapped(*args, **kwargs)
+    return cache_awaited(found) if hasattr(found, "__await__") else cache_looked_up(found)
+
+
+async def cache_awaited(found: Any) -> Any:
+    return cache_looked_up(await found)
+
+
+def cache_looked_up(found: Any) -> Any:
+    """`CachingHandlerResponse`, where there is one:
+    https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/caching/caching_handler.py"""
+    with guard_within:
+        call = call_within()
+        if call is not None and found is not None:
+            embeddings = found.final_embedding_cached_response
+            if found.cached_result is not None if embeddings is None else found.embedding_all_elements_cache_hit:
+                call.found_in_cache()
+    return found
+
+
+def around_threads(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of the class of `batch_completion`'s threads, whose calls would not know who they are for."""
+    executor = wrapped(*args, **kwargs)
+    with guard_within:
+        executor.submit = partial(executor.submit, partial(run_for, current.get(), inside.get()))
+    return executor
+
+
+def around_own_loop(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of `run_async_function(async_function, …)`, which may run it in a thread with an event loop of its
+    own, where nobody knew which call it belongs to."""
+    with guard_within:
+        if args:
+            args = (partial(run_for, current.get(), inside.get(), args[0]), *args[1:])
+        else:
+            function = kwargs["async_function"]
+            kwargs = {**kwargs, "async_function": partial(run_for, current.get(), inside.get(), function)}
+    return wrapped(*args, **kwargs)
+
+
+def run_for(attribution: Any, call: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run a function, or begin a coroutine, for whom and within what it was handed to another thread."""
+    current.set(attribution)
+    inside.set(call)
+    return function(*args, **kwargs)
+
+
+def around_captured(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of what a `Router` calls with the function to be called, which it took when it was made, perhaps
+    before we were installed."""
+    with guard_within:
+        function = kwargs.get("original_function")
+        if function is not None:
+            now = getattr(sys.modules.get(function.__module__), function.__qualname__, None)
+            if getattr(now, "__wrapped__", None) is function:
+                kwargs = {**kwargs, "original_function": now}
+    return wrapped(*args, **kwargs)

@@ -1,0 +1,142 @@
+"""One call of LiteLLM: what it did within until it had an answer, and whose figures the answer's are."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from usage_tracker.capture.bodies import decode_object, said_by
+from usage_tracker.capture.call import Call, Client, Recorder, open_calls
+from usage_tracker.event import Figures, Status
+from usage_tracker.guard import guarded
+from usage_tracker.providers import litellm
+from usage_tracker.providers.answer import Answer, Request, fields_of, figures
+from usage_tracker.providers.usage_fields import read_cost
+
+Clients = Callable[[object, object], Client]
+"""Makes a Client of a base URL and an API key, both as anything that an app may write."""
+
+guard_stock = guarded("take stock")
+
+
+def said(name: object) -> str | None:
+    return name if isinstance(name, str) and name else None
+
+
+class LiteLLMCall(Call):
+    """A call under way. LiteLLM counts tokens itself where a provider doesn't say what it used; what tells is whether
+    the provider's own answer, or a chunk of its stream, holds counts."""
+
+    __slots__ = ("cached", "chunks", "clients", "earlier", "key", "last", "line", "received", "sent", "served_by")
+
+    def __init__(self, recorder: Recorder, clients: Clients, asked: Mapping[str, Any], request: Request) -> None:
+        base, key = asked.get("api_base") or asked.get("base_url"), asked.get("api_key")
+        super().__init__(litellm, recorder, clients(base, key), request, asked.get("stream") is True)
+        self.clients = clients
+        self.key = key
+        self.served_by = said(asked.get("custom_llm_provider"))
+        """LiteLLM's name of the provider."""
+        self.sent = False
+        """Whether a request went out since the last look into LiteLLM's cache."""
+        self.cached = False
+        """Whether that had the answer."""
+        self.earlier = 0
+        """HTTP requests of attempts that failed."""
+        self.received: Figures | None = None
+        """What the provider said of an embedding's usage, part of which may come from the cache."""
+        self.chunks: list[object] | None = None
+        """The chunks of the chat stream within, as LiteLLM keeps them: those of the provider, with their usage."""
+        self.last: object = None
+        """The last chunk of a chat stream that the app got."""
+        self.line: object = None
+        """The event of the provider's stream that LiteLLM reads."""
+
+    def sending(self, provider: object, base: object, key: object) -> None:
+        """A request goes out."""
+        if self.sent:
+            self.earlier = self.attempts
+            self.attempts += 1
+        self.sent, self.cached = True, False
+        self.served_by = said(provider) or self.served_by
+        if base:
+            self.client = self.clients(base, self.key or key)
+
+    def responded(self, response: object, retries: object) -> None:
+        super().responded(response, retries)
+        if isinstance(retries, int):
+            self.attempts += self.earlier
+
+    def answered_with(self, original: object) -> None:
+        """A provider's own answer, before LiteLLM read it."""
+        if self.streamed:
+            return
+        self.answer.estimated = not litellm.tells_usage(original, self.served_by)
+        if self.request.operation == "embeddings":
+            self.received = figures(fields_of(original).get("usage"))
+
+    def found_in_cache(self) -> None:
+        self.sent, self.cached = False, True
+
+    def read(self, result: object) -> None:
+        """Take what the function handed back."""
+        if self.request.operation != "speech":
+            self.observe(fields_of(result))
+        self.read_hidden(getattr(result, "_hidden_params", None))
+
+    def read_hidden(self, hidden: object) -> None:
+        self.served_by = litellm.observe_hidden(self.answer, hidden) or self.served_by
+        if fields_of(hidden).get("cache_hit") is True:
+            if self.sent:
+                self.answer.raw = self.received  # the rest of it came from the cache
+            else:
+                self.cached = True
+
+    def note_first(self) -> None:
+        """The app gets the first piece of a stream."""
+        self.ttft = (time.perf_counter_ns() - self.started) / 1e6
+
+    def fail(self, error: BaseException) -> None:
+        with guard_stock:
+            self.served_by = self.served_by or said(getattr(error, "llm_provider", None))
+            if isinstance(self.line, str) and '"error"' in self.line:
+                self.observe(decode_object(said_by(self.line.encode())))
+        super().fail(error)
+
+    def finish(self, status: Status = "ok", error_type: str | None = None) -> None:
+        if id(self) in open_calls:
+            with guard_stock:
+                self._take_stock(status)
+        super().finish(status, error_type)
+
+    def _take_stock(self, status: Status) -> None:
+        answer = self.answer
+        if self.streamed:
+            self._read_chunks(status)
+        answer.provider = litellm.provider_named(self.served_by, self.request.model, self.client.host)
+        if self.cached:
+            answer.cached, answer.estimated, answer.partial = True, False, False
+            answer.raw = {**(answer.raw or {}), "cache_hit": True}
+            answer.reported_cost = "0"
+
+    def _read_chunks(self, status: Status) -> None:
+        """What a stream said, once it has ended. Chunks that only bring text are not looked at before."""
+        answer, of_chat = self.answer, self.last is not None
+        told = self.chunks is None or (of_chat and answer.raw is not None)
+        told = litellm.observe_chunks(answer if of_chat else Answer(), self.chunks or ()) or told
+        if of_chat:
+            self._read_last(status, told)
+        if not told:
+            answer.estimated = answer.raw is not None
+        if status == "ok" or litellm.has_ended(self.last) or any(map(litellm.has_ended, (self.chunks or ())[-1:])):
+            answer.partial = False
+        elif of_chat:
+            answer.partial = True
+            answer.raw = litellm.without_placeholders(answer)
+
+    def _read_last(self, status: Status, told: bool) -> None:
+        """The last chunk that the app got: of the whole stream, or as far as it read."""
+        fields, hidden = fields_of(self.last), getattr(self.last, "_hidden_params", None)
+        if not told:
+            usage = fields.get("usage") or fields_of(hidden).get("usage")
+            self.observe({**fields, "usage": usage})
+        self.answer.reported_cost = read_cost(figures(fields.get("usage")) or {}) or self.answer.reported_cost
+        self.read_hidden(hidden)

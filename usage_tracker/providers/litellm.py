@@ -1,0 +1,344 @@
+"""LiteLLM: which of its functions are calls, and what is said by their arguments and by what they hand back.
+
+It answers in OpenAI's words, whoever served, but for the functions that speak Anthropic's or Gemini's API. What it puts
+beside the answer: https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/types/utils.py (`HiddenParams`).
+"""
+
+import re
+from base64 import b64decode
+from binascii import Error as NotBase64
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from functools import lru_cache
+
+from usage_tracker.event import Figures, Usage
+from usage_tracker.providers import anthropic, google_genai, openai
+from usage_tracker.providers.answer import Answer, Request, fields_of, figures, word
+from usage_tracker.providers.hosts import HOSTS, provider_of
+from usage_tracker.providers.metadata import Asked, read_asked
+from usage_tracker.providers.usage_fields import amount, at, dollars, paths, tokens
+
+SDK = "litellm"
+
+OPERATIONS = {
+    "anthropic_messages": "chat",
+    "anthropic_messages_handler": "chat",
+    "compact_responses": "responses",
+    "completion": "chat",
+    "create": "interaction",
+    "create_batch": "batch",
+    "decisions": "decision",
+    "embedding": "embeddings",
+    "generate_content": "chat",
+    "generate_content_stream": "chat",
+    "image_edit": "image",
+    "image_generation": "image",
+    "image_variation": "image",
+    "moderation": "moderation",
+    "ocr": "ocr",
+    "rerank": "rerank",
+    "responses": "responses",
+    "speech": "speech",
+    "text_completion": "completion",
+    "transcription": "transcription",
+    "video_edit": "video",
+    "video_extension": "video",
+    "video_generation": "video",
+    "video_remix": "video",
+}
+"""By the names of its functions; the async ones have an `a` in front. `create` is the one of interactions."""
+RETRIEVALS = {"get_responses": "responses", "retrieve_batch": "batch"}
+"""Free by themselves; they bring the usage of what was started earlier."""
+ROUTES = {
+    "chat_completions": "chat",
+    "embeddings": "embeddings",
+    "messages": "chat",
+    "ocr": "ocr",
+    "responses": "responses",
+}
+"""By the names under which it decides who executes a call."""
+
+PROVIDERS = {
+    "ai21_chat": "ai21",
+    "anthropic_text": "anthropic",
+    "azure_ai": "azure",
+    "azure_text": "azure",
+    "bedrock_converse": "bedrock",
+    "bedrock_mantle": "bedrock",
+    "codestral": "mistral",
+    "cohere_chat": "cohere",
+    "dashscope": "alibaba",
+    "fireworks_ai": "fireworks",
+    "github_copilot": "github-copilot",
+    "meta_llama": "meta",
+    "moonshot": "moonshotai",
+    "nvidia_nim": "nvidia",
+    "ollama_chat": "ollama",
+    "text-completion-codestral": "mistral",
+    "together_ai": "together",
+    "vertex_ai": "vertex",
+    "vertex_ai_beta": "vertex",
+    "voyage": "voyageai",
+}
+"""Its names of providers to ours, where they differ: https://docs.litellm.ai/docs/providers"""
+SPEAKERS = frozenset(
+    "aiohttp_openai custom custom_openai helicone litellm_proxy openai openai_like text-completion-openai "
+    "vercel_ai_gateway".split()
+)
+"""Its names for whoever speaks OpenAI's API, and for gateways: who serves is told by the host, else by the model."""
+
+COUNTS_ITSELF = frozenset(("aleph_alpha", "langflow", "langgraph", "petals", "replicate", "triton"))
+"""Providers whose tokens it always counts itself, whatever they send:
+https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/llms/replicate/chat/transformation.py"""
+COUNTS_IN_HEADERS = frozenset(("bedrock", "bedrock_converse"))
+"""https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html"""
+COUNTED = ('usage"', 'Usage"', 'okens"', '_token_count"', 'TokenCount"', 'eval_count"', '_units"')
+"""How the names of counts end, in the JSON of any provider. Within a text of that JSON a quote would be escaped."""
+MOST_TEXT = 1 << 20
+"""An answer is searched for counts at both ends up to here."""
+
+ANTHROPIC = frozenset(("completion", "message", "message_delta", "message_start", *anthropic.SILENT))
+"""What objects and events of Anthropic's API say they are."""
+GEMINI = ("candidates", "usageMetadata", "usage_metadata")
+
+OWN_METADATA = frozenset(
+    """
+    adaptive_router_chosen_model adaptive_router_decision agent_id api_base applied_guardrails applied_policies
+    attempted_fallbacks attempted_retries cache caching_groups client_disconnected cold_storage_object_key deployment
+    deployment_model_name disable_fallbacks disable_global_guardrails enable_prompt_caching endpoint enforced_params
+    error_information global_max_parallel_requests guardrail_config guardrails headers hidden_params
+    include_guardrail_response kubernetes_pod_routing litellm_api_version litellm_parent_otel_span litellm_received_at
+    llm_api_timing_windows logging max_retries model_group model_group_alias model_group_size model_info
+    original_model_group policies previous_models quality_router_decision queue_time_seconds raw_request
+    requester_ip_address requester_metadata tag_routing turn_off_message_logging used_client_oauth_token user_agent
+    """.split()
+)
+"""What its router and its proxy write into a request's metadata for themselves."""
+KEY_METADATA = {
+    "user_id": ("user_api_key_end_user_id", "user_api_key_user_id"),
+    "team": ("user_api_key_team_alias", "user_api_key_team_id"),
+    "project": ("user_api_key_project_alias", "user_api_key_project_id"),
+}
+"""Who its proxy says a call is for, by the key that came with it; first who is told by name:
+https://docs.litellm.ai/docs/proxy/call_hooks"""
+FOREIGN_METADATA = ("user_api_key", "user_api_end_user", "_")
+
+RERANK_TOKENS = paths("tokens.input_tokens", "billed_units.input_tokens", "billed_units.total_tokens")
+"""https://docs.cohere.com/reference/rerank, and what others say in the same place"""
+PACKED_ID = re.compile(r"response_id:([^;]+)")
+
+
+def operation_of(name: str) -> str | None:
+    """The operation that calling the function is, or None where it isn't one that is billed."""
+    return OPERATIONS.get(name) or OPERATIONS.get(name.removeprefix("a"))
+
+
+def retrieval_of(name: str) -> str | None:
+    """The operation whose usage the function may bring, although it is free itself."""
+    return RETRIEVALS.get(name) or RETRIEVALS.get(name.removeprefix("a"))
+
+
+def delegates(asked: Mapping[str, object]) -> bool:
+    """Whether LiteLLM does what was asked by calling its own functions, perhaps several times, as it runs the tools of
+    its gateway itself: then each of those is a call. https://docs.litellm.ai/docs/mcp"""
+    tools = asked.get("tools")
+    if not isinstance(tools, list | tuple) or asked.get("_skip_mcp_handler"):
+        return False
+    said = map(fields_of, tools)
+    return any(tool.get("type") == "mcp" and str(tool.get("server_url")).startswith("litellm_proxy") for tool in said)
+
+
+def read_request(operation: str, asked: Mapping[str, object], *, retrieves: bool = False) -> Request:
+    """What was asked, by the function's arguments."""
+    extra = asked.get("extra_body")
+    said = {**asked, **extra} if isinstance(extra, Mapping) else asked
+    model = word(asked.get("model"))
+    units = openai.asked_units(operation, asked)
+    return Request(operation, model, *read_who(said), units, retrieves=retrieves)
+
+
+def read_who(asked: Mapping[str, object]) -> Asked:
+    """Who a call says it is for."""
+    cleaned = {
+        name: clean_metadata(metadata)
+        for name in ("metadata", "litellm_metadata")
+        if isinstance(metadata := asked.get(name), Mapping)
+    }
+    return read_asked({**asked, **cleaned} if cleaned else asked)
+
+
+def clean_metadata(metadata: Mapping[object, object]) -> Mapping[object, object]:
+    """Metadata without what LiteLLM writes there for itself, and its words for who pays as ours."""
+    kept: dict[object, object] = {}
+    for ours, theirs in KEY_METADATA.items():
+        said = next((said for name in theirs if (said := metadata.get(name)) is not None), None)
+        if said is not None:
+            kept[ours] = said
+    kept.update(
+        (name, value)
+        for name, value in metadata.items()
+        if isinstance(name, str) and name not in OWN_METADATA and not name.startswith(FOREIGN_METADATA)
+    )
+    packed = metadata.get("user_id")
+    if isinstance(packed, str):
+        kept.update(anthropic.read_user(packed))
+    return kept
+
+
+@lru_cache(maxsize=4096)
+def provider_named(name: str | None, model: str | None, host: str | None) -> str | None:
+    """Our name of the provider that LiteLLM names, itself or in front of the model; None where the host and the
+    model's own name have to tell."""
+    if name is None and model is not None and "/" in model:
+        prefix = model.split("/", 1)[0]
+        name = prefix if prefix in PROVIDERS or prefix in HOSTS or prefix in SPEAKERS else None
+    if name is None:
+        return None
+    if name in SPEAKERS:
+        return "openai" if name in ("openai", "text-completion-openai") and host is None else provider_of(host, None)
+    return PROVIDERS.get(name, name)
+
+
+def observe(answer: Answer, fields: Mapping[str, object]) -> None:
+    """Take what an answer, or one chunk or event of a stream, says, in whichever API's words."""
+    kind = fields.get("type")
+    if isinstance(kind, str) and kind in ANTHROPIC:
+        anthropic.observe(answer, fields)
+    elif any(name in fields for name in GEMINI) or fields.get("object") == "interaction" or "event_type" in fields:
+        google_genai.observe(answer, fields)
+    elif "meta" in fields or "usage_info" in fields:
+        read_documents(answer, fields)
+    else:
+        openai.observe(answer, fields)
+        if answer.raw is not None and not openai.any_figure(answer.raw):
+            answer.raw = None  # what it writes where nobody told it
+        answer.awaits, answer.completes = provider_id(answer.awaits), provider_id(answer.completes)
+    answer.response_id = provider_id(answer.response_id)
+
+
+def read_documents(answer: Answer, fields: Mapping[str, object]) -> None:
+    """What ranking or reading documents is billed by.
+    https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/types/rerank.py, https://docs.mistral.ai/api (OCR)"""
+    answer.model = word(fields.get("model")) or answer.model
+    answer.response_id = word(fields.get("id")) or answer.response_id
+    answer.raw = figures(fields.get("meta") or fields.get("usage_info")) or answer.raw
+    raw = answer.raw or {}
+    searches, pages = amount(at(raw, ("billed_units", "search_units"))), amount(raw.get("pages_processed"))
+    openai.count(answer, "searches", searches)
+    openai.count(answer, "pages", pages)
+
+
+@lru_cache(maxsize=1024)
+def provider_id(packed: str | None) -> str | None:
+    """The provider's own id of a response: LiteLLM packs it with the name of who has it, so that it finds it again.
+    https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/responses/utils.py"""
+    if packed is None or not packed.startswith("resp_bGl0ZWxsbT"):
+        return packed
+    try:
+        said = b64decode(packed.removeprefix("resp_") + "==").decode()
+    except (NotBase64, UnicodeDecodeError):
+        return packed
+    found = PACKED_ID.search(said)
+    return found[1] if found else packed
+
+
+def observe_hidden(answer: Answer, hidden: object) -> str | None:
+    """Take what LiteLLM itself says beside an answer; its name of the provider. A cost of 0 is what it also writes
+    where it doesn't know the price."""
+    fields = fields_of(hidden)
+    cost = fields.get("response_cost")
+    if isinstance(cost, float | int) and cost > 0:
+        answer.reported_cost = dollars(cost, Decimal(1)) or answer.reported_cost
+    provider = word(fields.get("custom_llm_provider"))
+    return None if provider == "cached_response" else provider
+
+
+def observe_chunks(answer: Answer, chunks: Iterable[object]) -> bool:
+    """Take the chunks of a chat stream as LiteLLM made them of the provider's; whether one of them brought usage.
+
+    Of figures that come more than once the last that isn't 0 counts, as some providers send zeros before or after.
+    """
+    told: Figures = {}
+    for chunk in chunks:
+        fields = fields_of(chunk)
+        answer.model = answer.model or word(fields.get("model"))
+        answer.response_id = answer.response_id or word(fields.get("id"))
+        answer.service_tier = word(fields.get("service_tier")) or answer.service_tier
+        if fields.get("usage") is not None:
+            merge_known(told, figures(fields["usage"]) or {})
+    if not openai.any_figure(told):
+        return False
+    answer.raw = told
+    return True
+
+
+def merge_known(earlier: Figures, later: Figures) -> None:
+    """Replace what is known by what a later piece says, unless that is nothing; `earlier` is changed."""
+    for name, part in later.items():
+        known = earlier.get(name)
+        if isinstance(known, dict) and isinstance(part, dict):
+            merge_known(known, part)
+        elif part or name not in earlier:
+            earlier[name] = part
+
+
+def has_ended(chunk: object) -> bool:
+    """Whether nothing but usage comes after that chunk of a chat stream."""
+    choices = fields_of(chunk).get("choices")
+    if not isinstance(choices, list) or not choices:
+        return choices == []
+    return any(fields_of(choice).get("finish_reason") is not None for choice in choices)
+
+
+def without_placeholders(answer: Answer) -> Figures | None:
+    """What is known of a chat stream that was left early: Claude's first chunk has a number of output tokens that
+    stands for none. https://docs.claude.com/en/docs/build-with-claude/streaming"""
+    raw = answer.raw
+    if raw is None or "claude" not in (answer.model or ""):
+        return raw
+    return {name: figure for name, figure in raw.items() if not name.startswith(("completion_tokens", "total_tokens"))}
+
+
+def tells_usage(answer: object, provider: str | None) -> bool:
+    """Whether a provider's own answer says what it used, so that LiteLLM needed not count tokens itself.
+
+    `answer` is what it got: JSON as text or parsed, or an SDK's object. In doubt the figures are the provider's.
+    """
+    if provider in COUNTS_ITSELF:
+        return False
+    if provider in COUNTS_IN_HEADERS or not answer:
+        return True
+    if isinstance(answer, Mapping):
+        return any(f'{name}"'.endswith(COUNTED) and value is not None for name, value in answer.items())
+    if not isinstance(answer, str):
+        return True
+    parts = (answer,) if len(answer) <= 2 * MOST_TEXT else (answer[:MOST_TEXT], answer[-MOST_TEXT:])
+    return any(name in part for part in parts for name in COUNTED)
+
+
+def usage_of(operation: str, answer: Answer, request: Request) -> Usage:
+    """The counts of a call that has ended, by the names that its figures have."""
+    raw = answer.raw or {}
+    if operation in ("rerank", "ocr"):
+        told = (tokens(at(raw, path)) for path in RERANK_TOKENS)
+        usage = Usage(input_tokens=next((count for count in told if count is not None), None), units=answer.units)
+    elif operation == "interaction" or any(name in raw for name in ("totalTokenCount", "promptTokenCount")):
+        usage = google_genai.usage_of(operation, answer, request)
+    elif operation == "chat" and "prompt_tokens" not in raw and "input_tokens" in raw:
+        usage = anthropic.usage_of(operation, answer, request)
+    else:
+        usage = openai.usage_of(operation, answer, request)
+        if answer.provider in ("gemini", "vertex"):
+            add_tool_tokens(usage, raw)
+    usage.estimated = answer.estimated and usage.known()
+    return usage
+
+
+def add_tool_tokens(usage: Usage, raw: Figures) -> None:
+    """What Gemini's own tools added to the prompt, which older versions of LiteLLM leave out of all but the total."""
+    total = tokens(raw.get("total_tokens"))
+    if total is not None and usage.input_tokens is not None and usage.output_tokens is not None:
+        outside = total - usage.input_tokens - usage.output_tokens
+        if outside > 0:
+            usage.tool_tokens = outside
+            usage.input_tokens += outside
