@@ -14,18 +14,29 @@ from usage_tracker.event import UsageEvent
 
 KEY = "AIza-test-0123456789-wxyz"
 MODEL = "gemini-2.5-flash"
-VERSION = tuple(int(part) for part in genai.__version__.split(".")[:2])
-OWN_WARNINGS = ["Pydantic serializer", "The generate_(images|videos) method", "Inheritance class Aiohttp"]
-if VERSION < (1, 60):
+
+
+def has(*version: int) -> bool:
+    """Whether the installed SDK is as new."""
+    return tuple(int(part) for part in genai.__version__.split(".")[:2]) >= version
+
+
+OWN_WARNINGS = [
+    "Async interactions client cannot use aiohttp",
+    "Inheritance class AiohttpClientSession",
+    "Interactions usage is experimental",
+    "Pydantic serializer",
+    "The generate_(images|videos) method",
+]
+if not has(1, 60):
     OWN_WARNINGS += ["The `dict` method is deprecated", "[Uu]nclosed", "Exception ignored in. <(socket|function)"]
 QUIET = [pytest.mark.filterwarnings(f"ignore:{message}") for message in OWN_WARNINGS]
 """What the SDK warns of by itself; its first versions leave connections open."""
 
 
-
 def since(*version: int) -> pytest.MarkDecorator:
     """Of what older versions of the SDK don't have."""
-    return pytest.mark.skipif(VERSION < version, reason=f"google-genai has it since {'.'.join(map(str, version))}")
+    return pytest.mark.skipif(not has(*version), reason=f"google-genai has it since {'.'.join(map(str, version))}")
 
 
 class Google:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from gemini_server import USAGE
 from google.genai import errors, types
-from google_clients import KEY, MODEL, QUIET, VERSION, Google, google, since
+from google_clients import KEY, MODEL, QUIET, Google, google, has, since
 
 import usage_tracker
 
@@ -91,7 +91,7 @@ def test_the_service_tier_may_stand_in_a_header_or_be_a_kind_of_traffic(google: 
     told = google.one().service_tier
     google.server.usage = {"promptTokenCount": 5, "trafficType": "PROVISIONED_THROUGHPUT"}
     google.client.models.generate_content(**ASKED)
-    assert told == ("priority" if VERSION >= (1, 2) else None)  # before, the SDK's function gave no headers
+    assert told == ("priority" if has(1, 2) else None)  # before, the SDK's function gave no headers
     assert google.one().service_tier == "provisioned_throughput"
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from gemini_server import INTERACTION_USAGE
-from google_clients import KEY, QUIET, VERSION, Google, google, since
+from google_clients import KEY, QUIET, Google, google, since
 
 import usage_tracker
 
 __all__ = ["google"]
 
-pytestmark = [*QUIET, pytest.mark.filterwarnings("ignore:Interactions usage is experimental"), since(1, 60)]
+pytestmark = [*QUIET, since(1, 60)]
 
 ASKED: dict[str, Any] = {"model": "gemini-3-flash-preview", "input": "Say hello."}
 
@@ -205,7 +205,7 @@ def test_the_answer_is_what_it_is_without_us(google: Google) -> None:
         assert type(stream) is kind
 
 
-@pytest.mark.skipif(VERSION < (2, 34), reason="a project in the path tells since 2.34; before, the host does")
+@since(2, 34)  # before, only the host tells
 def test_vertex_is_told_by_the_project_in_the_path(google: Google) -> None:
     from google.oauth2.credentials import Credentials
 

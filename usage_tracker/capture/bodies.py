@@ -27,6 +27,9 @@ class Body:
     def __init__(self, call: Call) -> None:
         self.call = call
         self.reading = False
+        """Whether somebody reads it, now and then."""
+        self.pulling = False
+        """Whether a piece is being read, so that who reads decides how it ends; between pieces the app may leave."""
 
     def feed(self, piece: bytes) -> bytes:
         """Take a piece; what the app gets of it."""

@@ -102,7 +102,9 @@ def tap(body: Body | None, pieces: Iterator[bytes]) -> Iterator[bytes]:
     with Reading(body):
         for piece in pieces:
             if shown := fed(body, piece):
+                body.pulling = False
                 yield shown
+                body.pulling = True
         if shown := fed(body, None):
             yield shown
 
@@ -116,7 +118,9 @@ async def async_tap(body: Body | None, pieces: AsyncIterator[bytes]) -> AsyncIte
     with Reading(body):
         async for piece in pieces:
             if shown := fed(body, piece):
+                body.pulling = False
                 yield shown
+                body.pulling = True
         if shown := fed(body, None):
             yield shown
 
@@ -152,7 +156,7 @@ def closed(response: Any) -> None:
     with guarded("close stream"):
         if "_usage_watch" in response.__dict__:
             call, body = unwatched(response)
-            if not call.pulling and not (body.reading and body.ends_call):
+            if not call.pulling and not (body.pulling and body.ends_call):
                 call.finish("abandoned")
 
 
@@ -166,9 +170,9 @@ class Reading(Pulling):
         self._body = body
 
     def __enter__(self) -> None:
-        self._body.reading = True
+        self._body.reading = self._body.pulling = True
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
-        self._body.reading = False
+        self._body.reading = self._body.pulling = False
         if self._body.ends_call:
             super().__exit__(kind, error, traceback)
