@@ -406,7 +406,7 @@ def test_the_files_book_goes_before_the_stores(tmp_path: Path) -> None:
     origin = Origin(provider="acme", sdk="openai")
     assert pricer.price(origin, call()).amount == Decimal("0.0035")
     house = pricer.price(origin, call("house-model"))
-    assert (house.amount, house.source, house.version) == (Decimal("0.0006"), "book", "book 7")
+    assert (house.amount, house.source, house.version) == (Decimal("0.0006"), "book", "7")
 
 
 def test_a_stored_book_of_a_newer_version_is_not_half_understood(caplog: pytest.LogCaptureFixture) -> None:

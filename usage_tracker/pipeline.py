@@ -54,7 +54,7 @@ class LazyPricer:
         """Every now and then, read the price books that have changed. Raises StoreError."""
         if time.monotonic() < self._look_at:
             return
-        from usage_tracker.pricing import Pricer, Shelf, StoredBook
+        from usage_tracker.pricing import Pricer, Shelf, StoredBook, newest_data
         from usage_tracker.stores.prices import newest_version, read_entries
 
         def read_stored(known: int | None) -> StoredBook | None:
@@ -62,7 +62,7 @@ class LazyPricer:
             return None if newest is None or newest == known else StoredBook(newest, read_entries(store, newest))
 
         if self._pricer is None or self._shelf is None:
-            self._pricer, self._shelf = Pricer(), Shelf(self._path)
+            self._pricer, self._shelf = Pricer([newest_data()]), Shelf(self._path)
         if self._shelf.look(read_stored):
             self._pricer.use(self._shelf.books)
         self._look_at = time.monotonic() + LOOK_SECONDS

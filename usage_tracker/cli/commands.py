@@ -6,6 +6,7 @@ problem, 130 interrupted.
 
 import difflib
 import traceback
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, cast
 
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Place] = {
     "watch": Place("usage_tracker.cli.watch", "watch", "What is being spent now, until interrupted."),
     "events": Place("usage_tracker.cli.events", "events", "The calls one by one, the newest first."),
     "query": Place("usage_tracker.cli.query", "query", "Ask the store in SQL."),
+    "prices": Place("usage_tracker.cli.prices", "prices", "What models cost, and prices of your own."),
     "doctor": Place("usage_tracker.cli.doctor", "doctor", "Find what is wrong, and how to mend it."),
     "ship": Place("usage_tracker.cli.ship", "ship", "Move events from the journal to the store."),
     "migrate": Place("usage_tracker.cli.migrate", "migrate", "Bring the store's schema up to date."),
@@ -83,11 +85,15 @@ class StoreFailure(Failure):
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called. None is imported to list them."""
 
+    def __init__(self, *args: Any, places: Mapping[str, Place], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.places = places
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self.places)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        place = COMMANDS.get(cmd_name)
+        place = self.places.get(cmd_name)
         if place is None:
             return None
         command = cast(click.Command, getattr(import_module(place.module), place.attribute))
@@ -97,14 +103,14 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, place.summary) for name, place in COMMANDS.items()])
+            formatter.write_dl([(name, place.summary) for name, place in self.places.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], COMMANDS, 1)
-            meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(COMMANDS)}."
+        if args[0] not in self.places and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], self.places, 1)
+            meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(self.places)}."
             raise click.UsageError(f"{args[0]!r} is not a command; {meant}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -157,6 +163,7 @@ def show_overview(ctx: click.Context) -> None:
 
 main = LazyGroup(
     "usage-tracker",
+    places=COMMANDS,
     help=HELP,
     callback=click.pass_context(show_overview),
     invoke_without_command=True,

@@ -9,6 +9,7 @@ from itertools import chain, islice
 import click
 
 from usage_tracker.cli.columns import Column
+from usage_tracker.cli.commands import LazyGroup, Place
 from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_duration, show_money
 from usage_tracker.cli.options import Conditions, resolve_range, selection_options
 from usage_tracker.cli.output import emit, say
@@ -81,6 +82,9 @@ FORMATS: dict[str, Callable[[Query, Iterable[Event]], Iterable[str]]] = {
 
 
 @click.command(
+    cls=LazyGroup,
+    places={"show": Place("usage_tracker.cli.event", "show", "One call, and how its cost is made up.")},
+    invoke_without_command=True,
     help="""The calls one by one, the newest first.
 
     \b
@@ -91,8 +95,9 @@ FORMATS: dict[str, Callable[[Query, Iterable[Event]], Iterable[str]]] = {
     Examples:
       usage-tracker events --where status=error
       usage-tracker events --since 24h --where 'user=u-*' --limit 100
+      usage-tracker events show 0199f0c2-7a3e-7c55-8d2e-5a1b2c3d4e5f
       usage-tracker events --since 2026-08 --until 2026-08 --limit 0 -o csv > august.csv
-    """
+    """,
 )
 @selection_options
 @click.option(
@@ -110,6 +115,8 @@ def events(
     limit: int,
     output: str,
 ) -> None:
+    if click.get_current_context().invoked_subcommand:
+        return
     query = Query(*resolve_range(since or "all", until, zone), (), where, zone)
     first: list[Event] = []
     remark = f"No calls{show_question(query)}. Try --since all, or fewer conditions."

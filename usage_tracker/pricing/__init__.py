@@ -1,6 +1,7 @@
 """What a call cost: `Pricer().price(origin, event)`, in the shipper, one event at a time."""
 
+from usage_tracker.pricing.newer import newest_data
 from usage_tracker.pricing.pricer import Pricer
 from usage_tracker.pricing.shelf import Shelf, StoredBook
 
-__all__ = ["Pricer", "Shelf", "StoredBook"]
+__all__ = ["Pricer", "Shelf", "StoredBook", "newest_data"]

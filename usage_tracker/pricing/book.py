@@ -148,9 +148,10 @@ class Entry:
 class Book:
     """Entries in their order, under a version that stands for this content and no other."""
 
-    def __init__(self, entries: Iterable[Entry], version: str) -> None:
+    def __init__(self, entries: Iterable[Entry], version: str, kind: str = "book") -> None:
         self.entries = tuple(entries)
         self.version = version
+        self.name = f"{kind} {version}"
 
     def decide(self, occasion: Occasion) -> Entry | None:
         """The first entry that matches and says more than additions."""
@@ -160,8 +161,8 @@ class Book:
         return (entry for entry in self.entries if entry.matches(occasion))
 
 
-def read_book(text: str, name: str, version: str | None = None) -> Book:
-    """A book from TOML. `name` is how its file is called in messages; the version is made of the content, unless given.
+def read_book(text: str, name: str) -> Book:
+    """A book from TOML, under a version that is made of its content. `name` is how its file is called in messages.
 
     Raises ConfigError, with the line and what to do, for anything that isn't understood: nothing is skipped.
     """
@@ -185,7 +186,7 @@ def read_book(text: str, name: str, version: str | None = None) -> Book:
     except Mistake as mistake:
         raise ConfigError(f"{name}, line {line_of(text, mistake.path)}: {mistake}; {UNUSED}") from None
     digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-    return Book(entries, version or f"file {digest}")
+    return Book(entries, f"file {digest}")
 
 
 def at_line(words: str) -> str:

@@ -14,4 +14,4 @@ AS_OF = "2026-11-24"
 def own_prices() -> Book:
     """The table, in the form of a price book. Its entries all count, in order, not only the first that matches."""
     text = (files("usage_tracker.pricing") / "own.toml").read_text(encoding="utf-8")
-    return read_book(text, "own.toml", f"own {AS_OF}")
+    return Book(read_book(text, "own.toml").entries, AS_OF, "own")

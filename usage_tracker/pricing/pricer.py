@@ -138,7 +138,7 @@ class Pricer:
                 for other in book.matching(occasion):
                     if other.add or other.replace:
                         found = found.changed(
-                            lacking=other.add, instead=other.replace, note=f"+ {other.label} ({book.version})"
+                            lacking=other.add, instead=other.replace, note=f"+ {other.label} ({book.name})"
                         )
         return found
 
@@ -153,12 +153,10 @@ class Pricer:
             else:
                 return Decision(occasion, note=" ".join(aliases) or None)
             if entry.model is None:
-                note = (
-                    book.version if entry.prices else f"× {entry.multiplier * entry.token_multiplier} ({book.version})"
-                )
+                note = book.version if entry.prices else f"× {entry.multiplier * entry.token_multiplier} ({book.name})"
                 return Decision(occasion, entry, " ".join([*aliases, note]))
             occasion = moved(occasion, entry.as_provider, entry.model)
-            aliases.append(f"as {entry.model} ({book.version})")
+            aliases.append(f"as {entry.model} ({book.name})")
         return None
 
     def _find_changed(self, decided: Decision) -> Found:
@@ -185,7 +183,7 @@ class Pricer:
                 standard = self._ask(occasion._replace(tier=STANDARD))
                 if isinstance(standard, Rates):
                     by = entry.tiers[occasion.tier].multiplier
-                    return standard.changed(tokens_times=by, note=f"{occasion.tier} × {by} ({own.version})")
+                    return standard.changed(tokens_times=by, note=f"{occasion.tier} × {by} ({own.name})")
         return with_own(found, occasion)
 
 
@@ -198,7 +196,7 @@ def with_own(found: Found, occasion: Occasion) -> Found:
                 tokens_times=entry.token_multiplier,
                 lacking=entry.add,
                 instead=entry.replace,
-                note=f"+ {entry.label} ({own.version})",
+                note=f"+ {entry.label} ({own.name})",
             )
     return found
 

@@ -21,24 +21,22 @@ class Stepped(NamedTuple):
 Price = Decimal | Stepped
 """US dollars for one unit."""
 
-TOKENS = frozenset(
+ORDER = tuple(
     """
     input_tokens cache_read_tokens cache_write_tokens cache_write_1h_tokens input_tool_tokens
     input_audio_tokens cache_audio_read_tokens input_image_tokens cache_image_read_tokens
     input_video_tokens cache_video_read_tokens
     output_tokens output_reasoning_tokens output_audio_tokens output_image_tokens output_video_tokens
     output_citation_tokens
-    """.split()
-)
-INPUT = frozenset(name for name in TOKENS if not name.startswith("output"))
-OUTPUT = TOKENS - INPUT
-UNITS = TOKENS | frozenset(
-    """
     images audio_seconds input_audio_seconds output_audio_seconds video_seconds input_characters input_document_pages
     web_searches map_searches rerank_searches storage_searches social_searches code_executions requests
     """.split()
 )
-"""What a line of a bill may be about. A list with prices for anything else still prices these."""
+"""What a line of a bill may be about, as lists have it. A list with prices for anything else still prices these."""
+UNITS = frozenset(ORDER)
+TOKENS = frozenset(name for name in ORDER if name.endswith("_tokens"))
+INPUT = frozenset(name for name in TOKENS if not name.startswith("output"))
+OUTPUT = TOKENS - INPUT
 
 
 class Rates:

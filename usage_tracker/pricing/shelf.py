@@ -103,4 +103,4 @@ def stored_book(found: StoredBook) -> Book:
                 f"the store's price book, version {found.version}, entry {place}: {mistake}; upgrade usage_tracker "
                 "here, or mend the book with `usage-tracker prices import`"
             ) from None
-    return Book(entries, f"book {found.version}")
+    return Book(entries, str(found.version))

@@ -4,7 +4,7 @@ from usage_tracker.report.comparison import previous
 from usage_tracker.report.conditions import Condition, parse_condition
 from usage_tracker.report.dialects import has_schema
 from usage_tracker.report.dimensions import DIMENSIONS, UNITS
-from usage_tracker.report.listing import Event, list_events
+from usage_tracker.report.listing import Event, find_event, list_events
 from usage_tracker.report.query import Query, Report, Row, no_calls, run
 from usage_tracker.report.ranges import Range, midnight, months_later, parse_period, parse_range, parse_zone
 from usage_tracker.report.ranking import OTHERS
@@ -19,6 +19,7 @@ __all__ = [
     "Range",
     "Report",
     "Row",
+    "find_event",
     "has_schema",
     "list_events",
     "midnight",

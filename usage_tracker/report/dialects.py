@@ -62,6 +62,10 @@ class Statement(ABC):
     def bind_instant(self, instant: int, column: str) -> str:
         """The instant as `column` (`bucket_at` of rollups, `started_at` of events) holds it."""
 
+    @abstractmethod
+    def bind_event_id(self, event_id: UUID) -> str:
+        """An event's id as its column holds it."""
+
     def write_spans(self, spans: Iterable[tuple[int, int]], column: str) -> str:
         """A table of spans, each from `column1` up to and without `column2`."""
         pairs = [f"({self.bind_instant(start, column)}, {self.bind_instant(end, column)})" for start, end in spans]
@@ -120,6 +124,9 @@ class PostgresStatement(Statement):
             f"WHERE {column} >= span.column1 AND {column} < span.column2 OFFSET 0) AS {table}"
         )
 
+    def bind_event_id(self, event_id: UUID) -> str:
+        return f"{self.bind(str(event_id))}::uuid"
+
     def write_cut(self, column: str, unit: str, offset: int) -> str:
         return f"date_trunc('{unit}', {column} AT TIME ZONE 'UTC' + {self.bind(timedelta(seconds=offset))})"
 
@@ -174,6 +181,9 @@ class SqliteStatement(Statement):
     def write_within(self, table: str, column: str, spans: Iterable[tuple[int, int]]) -> str:
         span = f"{self.write_spans(spans, column)} AS span"
         return f"{span} CROSS JOIN {table} ON {column} >= span.column1 AND {column} < span.column2"
+
+    def bind_event_id(self, event_id: UUID) -> str:
+        return self.bind(event_id.bytes)
 
     def write_cut(self, column: str, unit: str, offset: int) -> str:
         seconds = column if column == "bucket_at" else f"({column} + {YEAR_1 * SECOND}) / {SECOND} - {YEAR_1}"

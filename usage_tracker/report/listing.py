@@ -1,12 +1,13 @@
 """Events one by one, the newest first."""
 
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from usage_tracker.event import COLUMNS
 from usage_tracker.report.conditions import Condition, write_match, write_tag_match
-from usage_tracker.report.dialects import HOUR, open_statement
+from usage_tracker.report.dialects import DAY, HOUR, Statement, open_statement
 from usage_tracker.report.dimensions import DIMENSIONS
 from usage_tracker.report.groups import find_span
 from usage_tracker.report.plan import Span
@@ -66,3 +67,31 @@ def read_window(store: Store, window: Span, where: Collection[Condition], limit:
     )
     for values in store.select(text, statement.parameters):
         yield {name: statement.read_column(name, value) for name, value in zip(COLUMNS, values, strict=True)}
+
+
+def find_event(store: Store, name: str) -> Event | None:
+    """The event with that id or, where it is none of ours, the newest one of the answer that the provider named so.
+    Raises StoreError."""
+    try:
+        event_id = UUID(name)
+    except ValueError:
+        return read_one(store, lambda statement: f"response_id = {statement.bind(name)}")
+
+    def near(statement: Statement) -> str:
+        # ids begin with their milliseconds, so that all but a day of a large store need not be read
+        made = (event_id.int >> 80) * 1000
+        since, until = (statement.bind_instant(at, "started_at") for at in (made - DAY, made + HOUR))
+        return f"started_at >= {since} AND started_at < {until} AND event_id = {statement.bind_event_id(event_id)}"
+
+    found = read_one(store, near) if event_id.version == 7 else None
+    return found or read_one(store, lambda statement: f"event_id = {statement.bind_event_id(event_id)}")
+
+
+def read_one(store: Store, write_test: Callable[[Statement], str]) -> Event | None:
+    statement = open_statement(store.dialect)
+    test = write_test(statement)
+    columns = ", ".join([statement.event_columns.get(column, column) for column in COLUMNS])
+    text = f"SELECT {columns} FROM {statement.events} WHERE {test} ORDER BY started_at DESC LIMIT 1"  # noqa: S608
+    for values in list(store.select(text, statement.parameters)):
+        return {column: statement.read_column(column, value) for column, value in zip(COLUMNS, values, strict=True)}
+    return None

@@ -1,0 +1,138 @@
+"""`usage-tracker events show`: one call, and how its cost is made up."""
+
+from datetime import tzinfo
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import click
+
+from usage_tracker.cli.columns import Column
+from usage_tracker.cli.figures import EXACT, UNKNOWN, exact, printable, show_duration
+from usage_tracker.cli.options import dsn_option, tz_option
+from usage_tracker.cli.output import emit, say
+from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
+from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.config import Dsn
+from usage_tracker.report import Event, find_event
+
+SMALLEST = Decimal("1e-12")
+
+FLAGS = {
+    "unpriced": "it should have a cost and has none: `usage-tracker prices unpriced` says how to price it",
+    "tier_unpriced": "no price is known for its service tier",
+    "tool_unpriced": "no price is known for a hosted tool that it used",
+    "estimated_tokens": "its tokens are an estimate, the provider sent no counts",
+    "sum_mismatch": "the provider's counts contradict each other",
+    "awaited": "what it used is told later",
+    "cached": "a cache of the app's own answered, which costs nothing",
+}
+"""What the flags of a cost mean."""
+
+WHAT = ("provider", "model", "request_model", "operation", "service_tier", "base_host", "response_id")
+WHO = ("app", "project", "team", "user_id", "session_id", "tags")
+
+
+class Line(NamedTuple):
+    """`count` × `price` = `cost`."""
+
+    unit: str
+    count: Decimal  # type: ignore[assignment]  # a field, not the tuple's method
+    price: Decimal
+    cost: Decimal
+
+
+def lines_of(event: Event) -> list[Line]:
+    """The lines of the bill, as they were stored with the event."""
+    found = []
+    for unit, parts in (event["cost_parts"] or {}).items():
+        for part in parts if isinstance(parts, list) else [parts]:
+            count, price = Decimal(str(part["count"] or 0)), Decimal(part["price"])
+            found.append(Line(unit, count, price, short(count * price)))
+    return found
+
+
+def short(amount: Decimal) -> Decimal:
+    """An amount to the picodollar, as costs are kept: a third of a cent has no end."""
+    return amount.quantize(SMALLEST, context=EXACT)
+
+
+def as_table(event: Event, zone: tzinfo) -> list[str]:
+    from usage_tracker.cli.table import render_table
+
+    facts = [
+        ("Time", f"{event['started_at'].astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"),
+        *((name.replace("_", " ").capitalize(), event[name]) for name in (*WHAT, *WHO) if event[name]),
+        ("Status", " ".join(str(event[name]) for name in ("status", "error_type", "http_status") if event[name])),
+        ("Took", show_duration(event["duration_ms"])),
+    ]
+    width = max(len(name) for name, _ in facts)
+    head = "".join(f"{name:{width}}  {printable(shown(value))}\n" for name, value in facts)
+    lines = lines_of(event)
+    total = UNKNOWN if event["cost"] is None else f"${exact(event['cost'])}"
+    columns = [
+        Column("Unit", [line.unit for line in lines], total="Total", fixed=True),
+        Column("Count", [f"{line.count:,f}" for line in lines], number=True),
+        Column("", ["×" for _ in lines], fixed=True),
+        Column("Price", [show_price(line.unit, line.price) for line in lines], number=True),
+        Column("", ["=" for _ in lines], fixed=True),
+        Column("Cost", [f"${exact(line.cost)}" for line in lines], total=total, number=True, money=True),
+    ]
+    return [head, "\n", render_table(f"Call {event['event_id']}", columns, notes_on(event))]
+
+
+def shown(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def show_price(unit: str, price: Decimal) -> str:
+    """Tokens by the million, as price lists have them; anything else by one."""
+    if unit.endswith(("_tokens", "_characters")):
+        return f"${exact(short(price * 1_000_000))} / 1M"
+    return f"${exact(short(price))}"
+
+
+def notes_on(event: Event) -> list[str]:
+    notes = []
+    if event["price_source"]:
+        version = f" {event['price_version']}" if event["price_version"] else ""
+        notes.append(f"Priced by {printable(event['price_source'] + version)}.")
+    if event["reported_cost"] is not None:
+        notes.append(f"The provider stated ${exact(event['reported_cost'])}.")
+    return notes + [f"{flag}: {FLAGS.get(flag, 'see the documentation')}." for flag in event["cost_flags"]]
+
+
+def as_json(event: Event) -> list[str]:
+    lines = [{name: plain(value) for name, value in line._asdict().items()} for line in lines_of(event)]
+    values = {name: plain(value) for name, value in event.items()}
+    return [json_text({"schema_version": SCHEMA_VERSION, "currency": "USD", "event": values, "lines": lines})]
+
+
+@click.command(
+    help="""One call, and how its cost is made up: units × price = cost, line by line.
+
+    ID is the event's id, as `usage-tracker events -o json` lists it, or the provider's own id of the answer.
+
+    \b
+    Examples:
+      usage-tracker events show 0199f0c2-7a3e-7c55-8d2e-5a1b2c3d4e5f
+      usage-tracker events show chatcmpl-9XyZ -o json
+    """
+)
+@click.argument("id_", metavar="ID")
+@dsn_option
+@tz_option
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="The format."
+)
+def show(id_: str, dsn: Dsn, zone: tzinfo, output: str) -> None:
+    try:
+        with reading(dsn) as store:
+            event = find_event(store, id_.strip())
+    except NothingYet as nothing:
+        say(str(nothing))
+        raise click.exceptions.Exit(1) from None
+    if event is None:
+        raise click.ClickException(
+            f"there is no call {printable(id_)!r} in {dsn.shown}; `usage-tracker events -o json` lists ids"
+        )
+    emit(as_json(event) if output == "json" else as_table(event, zone))

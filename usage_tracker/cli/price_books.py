@@ -1,0 +1,62 @@
+"""The price books that a command is about: the file's and the store's."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.config import Dsn
+from usage_tracker.errors import SchemaError
+from usage_tracker.pricing import Pricer, StoredBook, newest_data
+from usage_tracker.pricing.book import Book, Table, load_book
+from usage_tracker.pricing.shelf import stored_book
+from usage_tracker.stores import Store
+from usage_tracker.stores.prices import newest_version, read_entries
+
+prices_option = click.option(
+    "--prices",
+    "path",
+    envvar="TRACKER_PRICES",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The price book that goes before the store's; unset: TRACKER_PRICES.",
+)
+
+
+class Stored(NamedTuple):
+    """The newest version in the store; none where there is no book."""
+
+    version: int | None
+    entries: list[Table]
+
+
+def read_stored(store: Store) -> Stored:
+    """Raises StoreError."""
+    version = newest_version(store)
+    return Stored(version, [] if version is None else read_entries(store, version))
+
+
+def stored_in(dsn: Dsn) -> Stored:
+    """As `read_stored`; reading creates nothing."""
+    try:
+        with reading(dsn) as store:
+            return read_stored(store)
+    except NothingYet:
+        return Stored(None, [])
+    except SchemaError as error:
+        raise SchemaError(f"{error} before using price books") from None
+
+
+def open_books(dsn: Dsn, path: Path | None) -> list[Book]:
+    """The books in their order, as a shipper would use them. Raises ConfigError for one that has a mistake."""
+    books = [load_book(path)] if path else []
+    version, entries = stored_in(dsn)
+    if version is not None:
+        books.append(stored_book(StoredBook(version, entries)))
+    return books
+
+
+def open_pricer(books: Sequence[Book]) -> Pricer:
+    return Pricer([newest_data()], books)

@@ -1,0 +1,110 @@
+"""`usage-tracker prices update`: newer data of genai-prices than what is bundled with it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import click
+
+from usage_tracker.cli.figures import printable
+from usage_tracker.cli.output import emit, say
+from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
+from usage_tracker.pricing.genai import GenaiPrices
+from usage_tracker.pricing.newer import Change, compare, data_file, newest_data, read_data
+
+SECONDS = 30
+LARGEST = 64 << 20
+SHOWN = 20
+
+
+@click.command(
+    help="""Take newer data of genai-prices, which prices are looked up in from then on.
+
+    Prices come with the installed genai-prices and never change by themselves: upgrading that package is the usual way
+    to newer ones. This command takes them without an upgrade, for the programs of this user on this machine; they use
+    them from their next start on. What is priced already keeps its cost.
+
+    \b
+    Examples:
+      usage-tracker prices update --dry-run
+      usage-tracker prices update --from data.json      a file of genai-prices, where there is no internet
+      usage-tracker prices update --bundled             back to what is bundled
+    """
+)
+@click.option(
+    "--from", "place", metavar="FILE|URL", help="Where to take it from; unset: where genai-prices publishes it."
+)
+@click.option("--bundled", is_flag=True, help="Go back to the data that came with the installed genai-prices.")
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="The format."
+)
+def update(place: str | None, bundled: bool, dry_run: bool, output: str) -> None:
+    if bundled and place:
+        raise click.UsageError("--bundled and --from contradict each other")
+    old = newest_data()
+    content = b"" if bundled else fetch(place or default_url())
+    new = GenaiPrices() if bundled else read_data(content)
+    changes = compare(old, new)
+    if output == "json":
+        rows = [change._asdict() for change in changes]
+        head = {"schema_version": SCHEMA_VERSION, "old": old.version, "new": new.version}
+        emit([json_text({**head, "changes": rows})])
+    else:
+        emit([as_text(changes)])
+    if dry_run:
+        say(f"{old.version} → {new.version}: {len(changes)} models would change.")
+        return
+    path = data_file()
+    try:
+        if bundled:
+            path.unlink(missing_ok=True)
+        else:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            part = path.with_suffix(".part")
+            part.write_bytes(content)
+            part.replace(path)
+    except OSError as error:
+        raise click.FileError(str(path), error.strerror) from None
+    where = "the bundled data" if bundled else str(path)
+    say(f"{old.version} → {new.version}: {len(changes)} models changed. Programs use {where} from their next start on.")
+
+
+def default_url() -> str:
+    from genai_prices.update_prices import DEFAULT_UPDATE_URL
+
+    return DEFAULT_UPDATE_URL
+
+
+def fetch(place: str) -> bytes:
+    """The content of a file or, over HTTP, of an address. Raises click.ClickException."""
+    if not place.startswith(("http://", "https://")):
+        try:
+            return Path(place).read_bytes()
+        except OSError as error:
+            raise click.FileError(place, error.strerror) from None
+    try:
+        with urlopen(Request(place, headers={"User-Agent": "usage-tracker"}), timeout=SECONDS) as answer:  # noqa: S310
+            content: bytes = answer.read(LARGEST + 1)
+    except (URLError, OSError) as error:
+        reason = getattr(error, "reason", error)
+        raise click.ClickException(
+            f"{place} can't be reached ({reason}); download it elsewhere and name the file with --from, or upgrade "
+            "genai-prices"
+        ) from None
+    if len(content) > LARGEST:
+        raise click.ClickException(f"{place} is larger than {LARGEST >> 20} MB, and no price data")
+    return content
+
+
+def as_text(changes: Sequence[Change]) -> str:
+    lines = []
+    for change in changes[:SHOWN]:
+        was = f"{printable(change.before)} → " if change.before and change.after else ""
+        lines.append(
+            f"{change.change:5}  {change.provider}  {change.model}: {was}{printable(change.after or change.before)}\n"
+        )
+    if len(changes) > SHOWN:
+        lines.append(f"       and {len(changes) - SHOWN} more: -o json has all of them\n")
+    return "".join(lines)
