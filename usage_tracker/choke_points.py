@@ -38,6 +38,22 @@ STAINLESS_SDKS = (
 )
 """Distribution and package. Those after anthropic's answer in OpenAI's words."""
 
+LISTENED = (("__init__", "open"), ("recv_bytes", "receive"), ("close", "close"))
+CONNECTION = (*LISTENED, ("send", "send"))
+OPENAI_SOCKETS = (
+    ("resources.realtime.realtime", "RealtimeConnection", CONNECTION),
+    ("resources.beta.realtime.realtime", "RealtimeConnection", CONNECTION),
+    ("resources.responses.responses", "ResponsesConnection", CONNECTION),
+    ("resources.beta.responses.responses", "ResponsesConnection", CONNECTION),
+    ("resources.realtime.translations.translations", "TranslationsConnection", LISTENED),
+    ("resources.live.live", "LiveConnection", LISTENED),
+    ("resources.live.sideband", "SidebandConnection", LISTENED),
+    ("resources.live.forks", "ForksConnection", LISTENED),
+    ("_websocket_connection", "WebSocketConnectionBase", (("close", "close"),)),
+    ("lib.responses_websocket._session", "ResponsesWebSocketLane", (("send", "send in lane"),)),
+)
+"""Each class with its async twin, whose name has `Async` in front. Versions differ in which they have."""
+
 GENERATIVE_SERVICE = (
     ("client", "GenerativeServiceClient"),
     ("async_client", "GenerativeServiceAsyncClient"),
@@ -151,6 +167,12 @@ CHOKE_POINTS = (
         ChokePoint(sdk, f"{package}._base_client", attribute, "stainless", role)
         for sdk, package in STAINLESS_SDKS
         for attribute, role in STAINLESS
+    ),
+    *(
+        ChokePoint("openai", f"openai.{module}", f"{a}{name}.{method}", "websockets", role, optional=True)
+        for module, name, methods in OPENAI_SOCKETS
+        for a in ("", "Async")
+        for method, role in methods
     ),
     *(
         ChokePoint(
