@@ -14,6 +14,7 @@ import usage_tracker
 import usage_tracker.providers.openai
 from usage_tracker import providers, tracker
 from usage_tracker.capture import Call, Client
+from usage_tracker.demo.exchange import Reply
 from usage_tracker.providers.answer import Request
 
 ASKED: dict[str, Any] = {"model": "gpt-4o-mini", "messages": ASK}
@@ -32,6 +33,20 @@ def test_a_call_has_its_tokens_models_ids_and_times(capturing: Capturing) -> Non
     assert event.raw == answer.usage.model_dump(exclude_none=True)
     assert event.duration_ms > 0
     assert (origin.sdk, origin.provider, origin.base_host, origin.app) == ("openai", "openai", "127.0.0.1", "tests")
+
+
+def test_what_a_litellm_proxy_says_that_a_call_cost_is_kept(capturing: Capturing) -> None:
+    def reply(cost: str, usage: dict[str, Any]) -> Reply:
+        answer = {"id": "c-1", "object": "chat.completion", "created": 1, "model": "m", "choices": [], "usage": usage}
+        return Reply(answer, headers={"x-litellm-response-cost": cost})
+
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    stated = {("2.85e-05", None): "0.0000285", ("0.0012", 0.001): "0.001", ("None", None): None}
+    for (header, charge), kept in stated.items():
+        answer = reply(header, usage if charge is None else {**usage, "cost": charge})
+        capturing.provider.reply = lambda _, answer=answer: answer  # type: ignore[misc]
+        capturing.client.chat.completions.create(**ASKED)
+        assert capturing.one().reported_cost == kept
 
 
 def test_an_async_call_is_the_same(capturing: Capturing) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from functools import lru_cache
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -12,6 +13,7 @@ from usage_tracker.event import Origin, Status, Usage, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.providers.answer import Answer, Request
 from usage_tracker.providers.hosts import provider_of
+from usage_tracker.providers.usage_fields import dollars
 
 if TYPE_CHECKING:
     from usage_tracker.capture.bodies import Tail
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 
 Wrapper = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
 """What wrapt calls in a function's place: with the function, its instance and its arguments."""
+
+
+LITELLM_COST = "x-litellm-response-cost"
+"""What a LiteLLM proxy says that the call cost, in US dollars; streams have no such header, and a charge within the
+answer goes before it. https://docs.litellm.ai/docs/proxy/cost_tracking"""
 
 
 class Client(NamedTuple):
@@ -203,6 +210,10 @@ class Call:
             self.http_status = status
         if isinstance(retries, int):
             self.attempts = retries + 1
+        if provider_of(self.client.host, None) is None:  # a proxy's own host; known ones need not be searched
+            stated = getattr(response, "headers", {}).get(LITELLM_COST)
+            if stated is not None:
+                self.answer.reported_cost = dollars(stated, Decimal(1))
 
     def observe(self, fields: Mapping[str, object]) -> bool:
         """Take what an answer, or one piece of a stream, says; whether the app would have seen it without us."""
