@@ -280,6 +280,16 @@ def test_searches_are_counted_among_the_output_where_no_tool_usage_is_told() -> 
     assert used("responses", {"usage": {"input_tokens": 9}, "output": output})["units"] == {"searches": 3}
 
 
+def test_file_searches_are_counted_among_the_output() -> None:
+    output = [{"type": "file_search_call"}, {"type": "message"}, {"type": "file_search_call"}]
+    response = {"usage": {"input_tokens": 9}, "tool_usage": {"web_search": {"num_requests": 0}}, "output": output}
+    assert used("responses", response)["units"] == {"file_searches": 2}
+
+
+def test_the_size_of_a_video_which_its_price_depends_on_is_kept() -> None:
+    assert answered({"object": "video", "seconds": "4", "size": "1280x720"}).raw == {"size": "1280x720"}
+
+
 @pytest.mark.parametrize(
     ("operation", "body", "answer", "units"),
     [

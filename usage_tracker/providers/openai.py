@@ -257,12 +257,15 @@ def read_counted(answer: Answer, fields: Mapping[str, object]) -> None:
     elif "output" in fields:
         if fields.get("tool_usage") is None:
             count(answer, "searches", searches(fields["output"]))
+        count(answer, "file_searches", len(calls_of(fields["output"], "file_search_call")))
     elif "duration" in fields and "text" in fields:
         # https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/audio/transcription_verbose.py
         count(answer, "seconds", amount(fields["duration"]))
     elif fields.get("object") == "video":
         # https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/video.py
         count(answer, "seconds", amount(fields.get("seconds")))
+        if size := word(fields.get("size"), 64):
+            answer.raw = merge_figures(answer.raw, {"size": size})  # what a second costs depends on it
 
 
 def count(answer: Answer, kind: str, number: float | None) -> None:
@@ -279,10 +282,13 @@ def holds_image(item: object) -> bool:
 def searches(output: object) -> int:
     """Web searches among a response's output items. Opening a page isn't one.
     https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/responses/response_function_web_search.py"""
-    if not isinstance(output, list):
-        return 0
-    calls = (item for item in map(fields_of, output) if item.get("type") == "web_search_call")
+    calls = calls_of(output, "web_search_call")
     return sum(fields_of(call.get("action")).get("type", "search") == "search" for call in calls)
+
+
+def calls_of(output: object, kind: str) -> list[Mapping[str, object]]:
+    """A response's output items of that type."""
+    return [item for item in map(fields_of, output) if item.get("type") == kind] if isinstance(output, list) else []
 
 
 def usage_of(operation: str, answer: Answer, request: Request) -> Usage:
