@@ -312,3 +312,14 @@ def test_requests_that_an_sdk_shows_us_are_counted_as_attempts(capturing: Captur
         outer.attempted()
     outer.finish()
     assert capturing.one().attempts == 2
+
+
+def test_an_errors_property_is_not_read(capturing: Capturing) -> None:
+    class ForeignError(Exception):
+        @property
+        def code(self) -> int:
+            raise AssertionError("it would warn")
+
+    with pytest.raises(ForeignError), outer_call(capturing):
+        raise ForeignError
+    assert capturing.one().http_status is None

@@ -225,12 +225,16 @@ class Call:
     def fail(self, error: BaseException) -> None:
         """End with the error that the host's code raised."""
         with guarded("error"):
-            self.http_status = http_status_of(error) or self.http_status
+            self.http_status = self.status_told_by(error) or self.http_status
             self.attempts = max(self.attempts, 1 + retries_before(error))
             if self.tail is not None:
                 self.tail.observe_failure()
         # what isn't an Exception is no failure of the call: a cancelled task, an interrupt, an exit
         self.finish("error" if isinstance(error, Exception) else "cancelled", type(error).__name__)
+
+    def status_told_by(self, error: BaseException) -> int | None:
+        """The HTTP status that the provider answered with."""
+        return http_status_of(error)
 
     def finish(self, status: Status = "ok", error_type: str | None = None) -> None:
         """Make the event. Whatever comes first counts; ending twice is harmless."""
@@ -289,11 +293,9 @@ class Call:
 
 
 def http_status_of(error: BaseException) -> int | None:
-    """The HTTP status that an SDK's error tells of: Google's call it `code`, as others call their own words. LiteLLM
-    gives one to errors of connections, too, which had no answer."""
-    if any(kind.__name__ == "APIConnectionError" for kind in type(error).__mro__):
-        return None
-    told = (getattr(error, name, None) for name in ("status_code", "code"))
+    """The HTTP status that an SDK's error tells of: Google's call it `code`, as others call their own words."""
+    # not by getattr: of other libraries' errors these may be properties, which warn when they are read
+    told = (vars(error).get(name, getattr(type(error), name, None)) for name in ("status_code", "code"))
     return next((int(status) for status in told if isinstance(status, int) and 100 <= status <= 599), None)
 
 
