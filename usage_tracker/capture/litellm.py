@@ -7,7 +7,7 @@ through the openai SDK. Retries within (`num_retries` or `fallbacks` of a call) 
 stands above the functions, so that each attempt of its own is a call, with status error where it failed.
 
 Within a call LiteLLM tells its logging what it sends to whom and what came back, and asks its cache; that passes us,
-too. https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/utils.py (`client`)
+too. https://github.com/BerriAI/litellm/blob/2be93d9268fc/litellm/utils.py (`client`)
 """
 
 import sys
@@ -23,7 +23,7 @@ from usage_tracker.capture.litellm_call import LiteLLMCall
 from usage_tracker.capture.litellm_streams import around_chat_stream, is_stream, named_as, release, watch_stream
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
-from usage_tracker.providers import litellm
+from usage_tracker.providers import litellm, litellm_asked
 
 __all__ = ["release", "wrappers"]
 
@@ -78,14 +78,14 @@ class AroundFunctions:
         if nested():
             return wrapped(*args, **kwargs)
         name = wrapped.__name__
-        return self._run(wrapped, args, kwargs, Called(name, litellm.operation_of(name), wrapped, args, kwargs))
+        return self._run(wrapped, args, kwargs, Called(name, litellm_asked.operation_of(name), wrapped, args, kwargs))
 
     def dispatch(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The wrapper of what executes the calls of several functions, in Python or not."""
         if nested():
             return wrapped(*args, **kwargs)
         route = instance.route.value
-        called = Called(route, litellm.ROUTES.get(route), kwargs.get("python"), *args[:2])
+        called = Called(route, litellm_asked.ROUTES.get(route), kwargs.get("python"), *args[:2])
         return self._run(wrapped, args, kwargs, called)
 
     def _run(self, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any], called: Called) -> Any:
@@ -108,11 +108,11 @@ class AroundFunctions:
     def _begin(self, called: Called) -> LiteLLMCall | None:
         with guard_begin:
             asked = called.asked()
-            retrieved = None if called.operation else litellm.retrieval_of(called.name)
+            retrieved = None if called.operation else litellm_asked.retrieval_of(called.name)
             operation = called.operation or retrieved
-            if operation is None or litellm.delegates(asked):
+            if operation is None or litellm_asked.delegates(asked):
                 return None
-            request = litellm.read_request(operation, asked, retrieves=retrieved is not None)
+            request = litellm_asked.read_request(operation, asked, retrieves=retrieved is not None)
             return LiteLLMCall(self._recorder, self._client_of, asked, request)
         return None
 
@@ -198,7 +198,7 @@ async def cache_awaited(found: Any) -> Any:
 
 def cache_looked_up(found: Any) -> Any:
     """`CachingHandlerResponse`, where there is one:
-    https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/caching/caching_handler.py"""
+    https://github.com/BerriAI/litellm/blob/4ab6d1896162/litellm/caching/caching_handler.py"""
     with guard_within:
         call = call_within()
         if call is not None and found is not None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from usage_tracker.capture.bodies import decode_object, said_by
-from usage_tracker.capture.call import Call, Client, Recorder, open_calls
+from usage_tracker.capture.call import Call, Client, Recorder, causes, open_calls
 from usage_tracker.event import Figures, Status
 from usage_tracker.guard import guarded
 from usage_tracker.providers import litellm
@@ -94,6 +94,9 @@ class LiteLLMCall(Call):
         """The app gets the first piece of a stream."""
         self.ttft = (time.perf_counter_ns() - self.started) / 1e6
 
+    def status_told_by(self, error: BaseException) -> int | None:
+        return litellm.status_of(causes(error), sent=self.sent)
+
     def fail(self, error: BaseException) -> None:
         with guard_stock:
             self.served_by = self.served_by or said(getattr(error, "llm_provider", None))
@@ -112,6 +115,7 @@ class LiteLLMCall(Call):
         if self.streamed:
             self._read_chunks(status)
         answer.provider = litellm.provider_named(self.served_by, self.request.model, self.client.host)
+        self.request = self.request._replace(model=litellm.bare_model(self.request.model, self.served_by))
         if self.cached:
             answer.cached, answer.estimated, answer.partial = True, False, False
             answer.raw = {**(answer.raw or {}), "cache_hit": True}

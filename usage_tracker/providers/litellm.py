@@ -1,4 +1,4 @@
-"""LiteLLM: which of its functions are calls, and what is said by their arguments and by what they hand back.
+"""LiteLLM: what its functions hand back says, and who served; what they are asked is in `litellm_asked`.
 
 It answers in OpenAI's words, whoever served, but for the functions that speak Anthropic's or Gemini's API. What it puts
 beside the answer: https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/types/utils.py (`HiddenParams`).
@@ -6,7 +6,6 @@ beside the answer: https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/
 
 import re
 from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
@@ -15,48 +14,9 @@ from usage_tracker.event import Figures, Usage
 from usage_tracker.providers import anthropic, google_genai, openai
 from usage_tracker.providers.answer import Answer, Request, fields_of, figures, word
 from usage_tracker.providers.hosts import HOSTS, provider_of
-from usage_tracker.providers.metadata import Asked, read_asked
 from usage_tracker.providers.usage_fields import amount, at, dollars, paths, tokens
 
 SDK = "litellm"
-
-OPERATIONS = {
-    "anthropic_messages": "chat",
-    "anthropic_messages_handler": "chat",
-    "compact_responses": "responses",
-    "completion": "chat",
-    "create": "interaction",
-    "create_batch": "batch",
-    "decisions": "decision",
-    "embedding": "embeddings",
-    "generate_content": "chat",
-    "generate_content_stream": "chat",
-    "image_edit": "image",
-    "image_generation": "image",
-    "image_variation": "image",
-    "moderation": "moderation",
-    "ocr": "ocr",
-    "rerank": "rerank",
-    "responses": "responses",
-    "speech": "speech",
-    "text_completion": "completion",
-    "transcription": "transcription",
-    "video_edit": "video",
-    "video_extension": "video",
-    "video_generation": "video",
-    "video_remix": "video",
-}
-"""By the names of its functions; the async ones have an `a` in front. `create` is the one of interactions."""
-RETRIEVALS = {"get_responses": "responses", "retrieve_batch": "batch"}
-"""Free by themselves; they bring the usage of what was started earlier."""
-ROUTES = {
-    "chat_completions": "chat",
-    "embeddings": "embeddings",
-    "messages": "chat",
-    "ocr": "ocr",
-    "responses": "responses",
-}
-"""By the names under which it decides who executes a call."""
 
 PROVIDERS = {
     "ai21_chat": "ai21",
@@ -89,7 +49,7 @@ SPEAKERS = frozenset(
 
 COUNTS_ITSELF = frozenset(("aleph_alpha", "langflow", "langgraph", "petals", "replicate", "triton"))
 """Providers whose tokens it always counts itself, whatever they send:
-https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/llms/replicate/chat/transformation.py"""
+https://github.com/BerriAI/litellm/blob/ba03736077d5/litellm/llms/replicate/chat/transformation.py"""
 COUNTS_IN_HEADERS = frozenset(("bedrock", "bedrock_converse"))
 """https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html"""
 COUNTED = ('usage"', 'Usage"', 'okens"', '_token_count"', 'TokenCount"', 'eval_count"', '_units"')
@@ -97,92 +57,17 @@ COUNTED = ('usage"', 'Usage"', 'okens"', '_token_count"', 'TokenCount"', 'eval_c
 MOST_TEXT = 1 << 20
 """An answer is searched for counts at both ends up to here."""
 
+UNANSWERED = ("APIConnectionError", "TransportError")
+"""Of the openai SDK and of httpx: nobody answered."""
+
 ANTHROPIC = frozenset(("completion", "message", "message_delta", "message_start", *anthropic.SILENT))
 """What objects and events of Anthropic's API say they are."""
 GEMINI = ("candidates", "usageMetadata", "usage_metadata")
-
-OWN_METADATA = frozenset(
-    """
-    adaptive_router_chosen_model adaptive_router_decision agent_id api_base applied_guardrails applied_policies
-    attempted_fallbacks attempted_retries cache caching_groups client_disconnected cold_storage_object_key deployment
-    deployment_model_name disable_fallbacks disable_global_guardrails enable_prompt_caching endpoint enforced_params
-    error_information global_max_parallel_requests guardrail_config guardrails headers hidden_params
-    include_guardrail_response kubernetes_pod_routing litellm_api_version litellm_parent_otel_span litellm_received_at
-    llm_api_timing_windows logging max_retries model_group model_group_alias model_group_size model_info
-    original_model_group policies previous_models quality_router_decision queue_time_seconds raw_request
-    requester_ip_address requester_metadata tag_routing turn_off_message_logging used_client_oauth_token user_agent
-    """.split()
-)
-"""What its router and its proxy write into a request's metadata for themselves."""
-KEY_METADATA = {
-    "user_id": ("user_api_key_end_user_id", "user_api_key_user_id"),
-    "team": ("user_api_key_team_alias", "user_api_key_team_id"),
-    "project": ("user_api_key_project_alias", "user_api_key_project_id"),
-}
-"""Who its proxy says a call is for, by the key that came with it; first who is told by name:
-https://docs.litellm.ai/docs/proxy/call_hooks"""
-FOREIGN_METADATA = ("user_api_key", "user_api_end_user", "_")
+GEMINI_COUNTS = ("promptTokenCount", "prompt_token_count", "totalTokenCount", "total_token_count")
 
 RERANK_TOKENS = paths("tokens.input_tokens", "billed_units.input_tokens", "billed_units.total_tokens")
 """https://docs.cohere.com/reference/rerank, and what others say in the same place"""
 PACKED_ID = re.compile(r"response_id:([^;]+)")
-
-
-def operation_of(name: str) -> str | None:
-    """The operation that calling the function is, or None where it isn't one that is billed."""
-    return OPERATIONS.get(name) or OPERATIONS.get(name.removeprefix("a"))
-
-
-def retrieval_of(name: str) -> str | None:
-    """The operation whose usage the function may bring, although it is free itself."""
-    return RETRIEVALS.get(name) or RETRIEVALS.get(name.removeprefix("a"))
-
-
-def delegates(asked: Mapping[str, object]) -> bool:
-    """Whether LiteLLM does what was asked by calling its own functions, perhaps several times, as it runs the tools of
-    its gateway itself: then each of those is a call. https://docs.litellm.ai/docs/mcp"""
-    tools = asked.get("tools")
-    if not isinstance(tools, list | tuple) or asked.get("_skip_mcp_handler"):
-        return False
-    said = map(fields_of, tools)
-    return any(tool.get("type") == "mcp" and str(tool.get("server_url")).startswith("litellm_proxy") for tool in said)
-
-
-def read_request(operation: str, asked: Mapping[str, object], *, retrieves: bool = False) -> Request:
-    """What was asked, by the function's arguments."""
-    extra = asked.get("extra_body")
-    said = {**asked, **extra} if isinstance(extra, Mapping) else asked
-    model = word(asked.get("model"))
-    units = openai.asked_units(operation, asked)
-    return Request(operation, model, *read_who(said), units, retrieves=retrieves)
-
-
-def read_who(asked: Mapping[str, object]) -> Asked:
-    """Who a call says it is for."""
-    cleaned = {
-        name: clean_metadata(metadata)
-        for name in ("metadata", "litellm_metadata")
-        if isinstance(metadata := asked.get(name), Mapping)
-    }
-    return read_asked({**asked, **cleaned} if cleaned else asked)
-
-
-def clean_metadata(metadata: Mapping[object, object]) -> Mapping[object, object]:
-    """Metadata without what LiteLLM writes there for itself, and its words for who pays as ours."""
-    kept: dict[object, object] = {}
-    for ours, theirs in KEY_METADATA.items():
-        said = next((said for name in theirs if (said := metadata.get(name)) is not None), None)
-        if said is not None:
-            kept[ours] = said
-    kept.update(
-        (name, value)
-        for name, value in metadata.items()
-        if isinstance(name, str) and name not in OWN_METADATA and not name.startswith(FOREIGN_METADATA)
-    )
-    packed = metadata.get("user_id")
-    if isinstance(packed, str):
-        kept.update(anthropic.read_user(packed))
-    return kept
 
 
 @lru_cache(maxsize=4096)
@@ -199,10 +84,23 @@ def provider_named(name: str | None, model: str | None, host: str | None) -> str
     return PROVIDERS.get(name, name)
 
 
+@lru_cache(maxsize=4096)
+def bare_model(model: str | None, provider: str | None) -> str | None:
+    """A model by the name that its provider has for it, without LiteLLM's name of the provider in front."""
+    prefix, _, rest = (model or "").partition("/")
+    if not rest:
+        return model
+    if provider is None:
+        named = prefix in PROVIDERS or prefix in HOSTS or prefix in SPEAKERS
+    else:
+        named = PROVIDERS.get(prefix, prefix) == PROVIDERS.get(provider, provider) or {prefix, provider} <= SPEAKERS
+    return rest if named else model
+
+
 def observe(answer: Answer, fields: Mapping[str, object]) -> None:
     """Take what an answer, or one chunk or event of a stream, says, in whichever API's words."""
     kind = fields.get("type")
-    if isinstance(kind, str) and kind in ANTHROPIC:
+    if isinstance(kind, str) and (kind in ANTHROPIC or (kind == "error" and "error" in fields)):
         anthropic.observe(answer, fields)
     elif any(name in fields for name in GEMINI) or fields.get("object") == "interaction" or "event_type" in fields:
         google_genai.observe(answer, fields)
@@ -218,7 +116,7 @@ def observe(answer: Answer, fields: Mapping[str, object]) -> None:
 
 def read_documents(answer: Answer, fields: Mapping[str, object]) -> None:
     """What ranking or reading documents is billed by.
-    https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/types/rerank.py, https://docs.mistral.ai/api (OCR)"""
+    https://github.com/BerriAI/litellm/blob/154bcc5b65e3/litellm/types/rerank.py, https://docs.mistral.ai/api (OCR)"""
     answer.model = word(fields.get("model")) or answer.model
     answer.response_id = word(fields.get("id")) or answer.response_id
     answer.raw = figures(fields.get("meta") or fields.get("usage_info")) or answer.raw
@@ -231,12 +129,12 @@ def read_documents(answer: Answer, fields: Mapping[str, object]) -> None:
 @lru_cache(maxsize=1024)
 def provider_id(packed: str | None) -> str | None:
     """The provider's own id of a response: LiteLLM packs it with the name of who has it, so that it finds it again.
-    https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/responses/utils.py"""
+    https://github.com/BerriAI/litellm/blob/2bf8a30c0255/litellm/responses/utils.py"""
     if packed is None or not packed.startswith("resp_bGl0ZWxsbT"):
         return packed
     try:
         said = b64decode(packed.removeprefix("resp_") + "==").decode()
-    except (NotBase64, UnicodeDecodeError):
+    except ValueError:
         return packed
     found = PACKED_ID.search(said)
     return found[1] if found else packed
@@ -316,13 +214,36 @@ def tells_usage(answer: object, provider: str | None) -> bool:
     return any(name in part for part in parts for name in COUNTED)
 
 
+def status_of(causes: Iterable[BaseException], *, sent: bool) -> int | None:
+    """The HTTP status that a provider answered with. LiteLLM's own errors have one in any case, and not always the
+    provider's, so it is taken from the error of the HTTP library or the openai SDK that they came of, if they did.
+
+    `sent` is whether a request went out at all.
+    """
+    told: int | None = None
+    for cause in causes:
+        kinds = {kind.__name__ for kind in type(cause).__mro__}
+        foreign = not type(cause).__module__.startswith("litellm.")
+        if "HTTPStatusError" in kinds or (foreign and "APIStatusError" in kinds):
+            return status(getattr(cause, "response", None))
+        if foreign and not kinds.isdisjoint(UNANSWERED):
+            return None
+        told = told or status(cause)
+    return told if sent else None
+
+
+def status(holder: object) -> int | None:
+    code = getattr(holder, "status_code", None)
+    return code if isinstance(code, int) and 100 <= code <= 599 else None
+
+
 def usage_of(operation: str, answer: Answer, request: Request) -> Usage:
     """The counts of a call that has ended, by the names that its figures have."""
     raw = answer.raw or {}
     if operation in ("rerank", "ocr"):
         told = (tokens(at(raw, path)) for path in RERANK_TOKENS)
         usage = Usage(input_tokens=next((count for count in told if count is not None), None), units=answer.units)
-    elif operation == "interaction" or any(name in raw for name in ("totalTokenCount", "promptTokenCount")):
+    elif operation == "interaction" or any(name in raw for name in GEMINI_COUNTS):
         usage = google_genai.usage_of(operation, answer, request)
     elif operation == "chat" and "prompt_tokens" not in raw and "input_tokens" in raw:
         usage = anthropic.usage_of(operation, answer, request)
