@@ -392,7 +392,7 @@ def test_a_batch_awaits_its_end_and_each_of_its_answers_completes_it() -> None:
         7,
     ]
     (part,) = batch_parts(batch(inlinedResponses={"inlinedResponses": held}))
-    assert (part.completes, part.response_id, part.model) == ("batches/b1", "r-1", "models/m-1")
+    assert (part.completes, part.response_id, part.model) == ("batches/b1", "r-1", "m-1")
     assert counts(usage_of("batch", part, Request("batch"))) == READ
 
 

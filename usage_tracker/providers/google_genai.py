@@ -237,7 +237,7 @@ def read_started(answer: Answer, fields: Mapping[str, object]) -> None:
 def batch_parts(fields: Mapping[str, object]) -> Iterator[Answer]:
     """The answers that a batch which has ended holds itself; each completes the batch. Others lie in a file."""
     metadata = fields_of(fields.get("metadata"))
-    name, model = word(fields.get("name")), word(metadata.get("model"))
+    name, model = word(fields.get("name")), model_of(metadata.get("model"))
     output = fields_of(metadata.get("output") or fields.get("response"))
     held = output.get("inlinedResponses") or output.get("inlinedEmbedContentResponses")
     for place, item in enumerate(listed(fields_of(held).get("inlinedResponses"))):
