@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -369,6 +371,23 @@ def test_a_bad_file_leaves_calls_without_a_cost_and_says_so(book: Path, caplog: 
     assert stored_costs() == [(None, None, None)] * 2
     assert "line 7" in caplog.text
     assert "2 calls are unpriced" in run("report", *AUGUST).stdout
+
+
+def test_doctor_names_the_books_and_the_line_of_a_mistake(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def doctor() -> tuple[int, str]:
+        # it imports the SDKs that there are
+        command = [sys.executable, "-m", "usage_tracker", "doctor"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+
+    prices("set", "house-*", "--input", "1", "--output", "1")
+    monkeypatch.setenv("TRACKER_PRICES", str(book))
+    _, said = doctor()
+    assert f"1 of your own in {book}" in said
+    assert "1 of your own in sqlite:///" in said
+    book.write_text(BOOK + "ouptut = 1\n")
+    code, said = doctor()
+    assert (code, "line 7" in said) == (5, True)
 
 
 # what has no price

@@ -62,6 +62,7 @@ Environment:
   TRACKER_DSN        the store: postgresql://user@host/database or sqlite:////path/usage.db;
                      unset: an SQLite file in your user's data folder
   TRACKER_TZ         the time zone of reports, such as Europe/Berlin; unset: UTC
+  TRACKER_PRICES     a price book, a TOML file; unset: that of the store, if it has one
   TRACKER_APP, TRACKER_PROJECT, TRACKER_TEAM, TRACKER_USER, TRACKER_TAGS
                      who the calls of a program are for
   NO_COLOR           no colours in tables

@@ -12,12 +12,14 @@ import click
 from usage_tracker.choke_points import ChokePoint
 from usage_tracker.cli.output import emit
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
-from usage_tracker.config import Settings, data_folder, load_settings
+from usage_tracker.cli.price_books import stored_book_in
+from usage_tracker.config import Dsn, Settings, data_folder, load_settings
 from usage_tracker.errors import ConfigError, StoreError
 from usage_tracker.journal import Spool
 from usage_tracker.journal.spool import SpoolUnusable
 from usage_tracker.patching import Patches, version_of
 from usage_tracker.pipeline import Pipeline, open_spool
+from usage_tracker.pricing.book import load_book
 from usage_tracker.stores import open_store
 from usage_tracker.tracker import choke_points
 
@@ -72,6 +74,7 @@ def examine(dsn: str | None) -> Iterator[Finding]:
         settings = load_settings({"HOME": str(Path.home())})
     else:
         yield from examine_store(settings)
+        yield from examine_prices(settings)
     yield from examine_spool(settings)
     yield from examine_sdks(settings)
 
@@ -92,6 +95,24 @@ def examine_store(settings: Settings) -> Iterator[Finding]:
         yield Finding("store", f"{settings.dsn.shown} (schema {rows[0][1]})")
     finally:
         store.close()
+
+
+def examine_prices(settings: Settings) -> Iterator[Finding]:
+    """The price books; while one has a mistake, calls may be stored without a cost."""
+    for place in (settings.prices, settings.dsn):
+        if place is None:
+            continue
+        where = place.shown if isinstance(place, Dsn) else str(place)
+        try:
+            book = stored_book_in(place) if isinstance(place, Dsn) else load_book(place)
+        except ConfigError as error:
+            yield Finding("prices", f"the price book in {where}", str(error))
+        except StoreError:
+            continue  # said of the store already
+        else:
+            if book is not None:
+                count = len(book.entries)
+                yield Finding("prices", f"{count} of your own in {where} (version {book.version})")
 
 
 def examine_spool(settings: Settings) -> Iterator[Finding]:

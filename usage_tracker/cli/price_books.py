@@ -51,11 +51,14 @@ def stored_in(dsn: Dsn) -> Stored:
 
 def open_books(dsn: Dsn, path: Path | None) -> list[Book]:
     """The books in their order, as a shipper would use them. Raises ConfigError for one that has a mistake."""
-    books = [load_book(path)] if path else []
+    books = [load_book(path) if path else None, stored_book_in(dsn)]
+    return [book for book in books if book is not None]
+
+
+def stored_book_in(dsn: Dsn) -> Book | None:
+    """The newest version of the store's book; None where it has none. Raises ConfigError and StoreError."""
     version, entries = stored_in(dsn)
-    if version is not None:
-        books.append(stored_book(StoredBook(version, entries)))
-    return books
+    return None if version is None else stored_book(StoredBook(version, entries))
 
 
 def open_pricer(books: Sequence[Book]) -> Pricer:
