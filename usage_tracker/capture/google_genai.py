@@ -20,6 +20,7 @@ from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.pulling import Pulling
 from usage_tracker.capture.streams import AsyncObserved
 from usage_tracker.config import Settings
+from usage_tracker.event import Status
 from usage_tracker.guard import guarded
 from usage_tracker.providers import google_genai
 from usage_tracker.providers.answer import word
@@ -46,26 +47,68 @@ class Clients:
     def __init__(self, sdk: str, fingerprint_key: str) -> None:
         self._sdk = sdk
         self._fingerprint_key = fingerprint_key
-        self._known: WeakKeyDictionary[Any, tuple[object, object, Client]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Any, tuple[object, object, object, Client]] = WeakKeyDictionary()
 
     def of(self, api_client: Any, options: object = None) -> Client:
         """`options` are the request's own, which may name another base URL."""
-        url, key = option(options, "base_url") or option(api_client._http_options, "base_url"), api_client.api_key
+        key, own = api_client.api_key, api_client._http_options
+        url = option(options, "base_url") if options is not None else None
         known = self._known.get(api_client)
-        if known is None or known[0] is not url or known[1] is not key:
+        if known is None or known[0] is not own or known[1] is not key or known[2] is not url:
+            host = url or option(own, "base_url")
             client = Client(
                 self._sdk,
-                urlsplit(url).hostname if isinstance(url, str) else None,
+                urlsplit(host).hostname if isinstance(host, str) else None,
                 api_key=fingerprint(key, self._fingerprint_key),
                 provider="vertex" if api_client.vertexai else "gemini",
             )
-            self._known[api_client] = known = (url, key, client)
-        return known[2]
+            self._known[api_client] = known = (own, key, url, client)
+        return known[3]
 
 
 def option(options: Any, name: str) -> Any:
     """One of the SDK's HTTP options, which may be an object or a dict."""
     return options.get(name) if isinstance(options, dict) else getattr(options, name, None)
+
+
+class StreamedCall(Call):
+    """A call whose answer tells its totals so far with each piece, so that most pieces need no reading: a piece is held
+    until the next one has come, and dropped where that tells all that it told."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, *asked: Any) -> None:
+        super().__init__(*asked)
+        self._held: Mapping[str, Any] | None = None
+
+    def take(self, fields: Mapping[str, object]) -> None:
+        """Take what a piece says."""
+        if self.ttft is None:
+            self.observe(fields)
+        else:
+            if self._held is not None and not supersedes(fields, self._held):
+                self.observe(self._held)
+            self._held = fields
+
+    def finish(self, status: Status = "ok", error_type: str | None = None) -> None:
+        with guard_chunk:
+            if self._held is not None:
+                self.observe(self._held)
+                self._held = None
+        super().finish(status, error_type)
+
+
+PLAIN = frozenset({"candidates", "modelVersion", "responseId", "usageMetadata"})
+"""What a piece has that says no more than text and figures."""
+
+
+def supersedes(later: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
+    """Whether a piece of a stream tells all that an earlier one told, so that what both say is what it says."""
+    told, tells = earlier.get("usageMetadata"), later.get("usageMetadata")
+    if not isinstance(told, dict) or not isinstance(tells, dict) or not PLAIN.issuperset(earlier):
+        return False
+    # what a candidate says but its content is why it ended, or what it searched for
+    return not any(earlier.get("candidates") or ()) and tells.keys() >= told.keys() and None not in tells.values()
 
 
 class AroundRequests:
@@ -137,10 +180,7 @@ class AroundRequests:
 
     def _begin(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, streamed: bool) -> Call | None:
         with guard_begin:
-            method, path, body, options = (
-                kwargs.get(name, args[place] if place < len(args) else None)
-                for place, name in enumerate(("http_method", "path", "request_dict", "http_options"))
-            )
+            method, path, body, options = asked(*args, **kwargs)
             operation = google_genai.operation_of(method, path)
             retrieved = None if operation is not None else google_genai.retrieval_of(method, path)
             if operation is not None or retrieved is not None:
@@ -149,8 +189,14 @@ class AroundRequests:
                 )
                 if retrieved is not None:
                     request = request._replace(retrieves=True)
-                return Call(google_genai, self._recorder, self._clients.of(instance, options), request, streamed)
+                kind = StreamedCall if streamed else Call
+                return kind(google_genai, self._recorder, self._clients.of(instance, options), request, streamed)
         return None
+
+
+def asked(http_method: Any, path: Any, request_dict: Any = None, http_options: Any = None) -> tuple[Any, ...]:
+    """The arguments of a request, whichever way they are given."""
+    return http_method, path, request_dict, http_options
 
 
 def around_attempt(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -171,15 +217,21 @@ def answered(call: Call, result: Any) -> None:
             call.complete(part)
     else:
         call.observe(fields)
-        read_tier(call, result)
+        if call.answer.service_tier is None:
+            read_tier(call, result)
     call.finish()
 
 
 def show(call: Call, chunk: Any) -> bool:
     """Take what a chunk says; the app gets to see each."""
     with guard_chunk:
-        call.observe(read_body(chunk))
-        read_tier(call, chunk)
+        fields = read_body(chunk)
+        if isinstance(call, StreamedCall) and fields is not chunk:
+            call.take(fields)
+        else:
+            call.observe(fields)
+        if call.answer.service_tier is None:
+            read_tier(call, chunk)
     return True
 
 
@@ -193,7 +245,6 @@ def read_body(result: Any) -> Mapping[str, object]:
 
 def read_tier(call: Call, result: Any) -> None:
     """The service tier, where only a header tells it."""
-    if call.answer.service_tier is None:
-        headers = getattr(result, "headers", None) or {}
-        told = next((headers[name] for name in TIER_HEADERS if name in headers), None)
-        call.answer.service_tier = tier_of(word(told))
+    headers = getattr(result, "headers", None) or {}
+    told = next((headers[name] for name in TIER_HEADERS if name in headers), None)
+    call.answer.service_tier = tier_of(word(told))

@@ -10,8 +10,6 @@ The prompt's count includes cached tokens and excludes what tools added to it; t
 the total is the sum of all four. The SDKs' own objects spell the same names in snake case.
 """
 
-from collections.abc import Iterator
-
 from usage_tracker.event import Figures, Usage
 from usage_tracker.providers.answer import merge_figures
 from usage_tracker.providers.usage_fields import tokens
@@ -49,6 +47,7 @@ CANDIDATES_DETAILS: Names = (
     "response_tokens_details",
     "output_tokens_by_modality",
 )
+"""Lists that tell what those totals consist of."""
 COUNT: Names = ("tokenCount", "token_count", "tokens")
 """The count within one entry of such a list; beside it stands `modality`, in capitals or not."""
 
@@ -69,10 +68,9 @@ def read_usage(raw: Figures) -> Usage:
         usage.output_tokens = (candidates or 0) + (thoughts or 0)
     if total is not None and usage.input_tokens is not None and total >= usage.input_tokens:
         usage.output_tokens = max(usage.output_tokens or 0, total - usage.input_tokens)
-    usage.input_audio_tokens = of_modality(raw, "AUDIO", PROMPT_DETAILS, TOOL_DETAILS)
-    usage.input_image_tokens = of_modality(raw, "IMAGE", PROMPT_DETAILS, TOOL_DETAILS)
-    usage.output_audio_tokens = of_modality(raw, "AUDIO", CANDIDATES_DETAILS)
-    usage.output_image_tokens = of_modality(raw, "IMAGE", CANDIDATES_DETAILS)
+    asked, answered = by_modality(raw, PROMPT_DETAILS, TOOL_DETAILS), by_modality(raw, CANDIDATES_DETAILS)
+    usage.input_audio_tokens, usage.input_image_tokens = asked.get("AUDIO"), asked.get("IMAGE")
+    usage.output_audio_tokens, usage.output_image_tokens = answered.get("AUDIO"), answered.get("IMAGE")
     return usage
 
 
@@ -96,20 +94,21 @@ def count(raw: Figures, names: Names) -> int | None:
     return None
 
 
+def by_modality(raw: Figures, *lists: Names) -> dict[str, int]:
+    """The tokens of each modality that these lists tell of."""
+    found: dict[str, int] = {}
+    for names in lists:
+        entries = next((raw[name] for name in names if name in raw), None)
+        for entry in entries if isinstance(entries, list) else ():
+            modality = entry.get("modality") if isinstance(entry, dict) else None
+            if isinstance(modality, str) and (number := count(entry, COUNT)) is not None:
+                found[modality.upper()] = found.get(modality.upper(), 0) + number
+    return found
+
+
 def of_modality(raw: Figures, modality: str, *lists: Names) -> int | None:
     """The tokens of that modality in these lists; None where they don't name it."""
-    found = [number for names in lists for own, number in modalities(raw, names) if own == modality]
-    return sum(found) if found else None
-
-
-def modalities(raw: Figures, names: Names) -> Iterator[tuple[str, int]]:
-    """Each modality that the list tells of, with its tokens."""
-    entries = next((entries for name in names if isinstance(entries := raw.get(name), list)), ())
-    for entry in entries:
-        if isinstance(entry, dict):
-            modality, number = entry.get("modality"), count(entry, COUNT)
-            if isinstance(modality, str) and number is not None:
-                yield modality.upper(), number
+    return by_modality(raw, *lists).get(modality)
 
 
 def tier_of(said: str | None) -> str | None:

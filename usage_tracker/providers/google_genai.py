@@ -86,6 +86,13 @@ def bare_model(name: str) -> str | None:
     return found[1] if found else said
 
 
+@lru_cache(maxsize=1024)
+def model_in(url: str) -> str | None:
+    """The model that a path asks something of: `models/NAME:verb`."""
+    path = path_of(url)
+    return model_of(path) if ":" in path.rpartition("/")[2] else None
+
+
 def read_request(
     operation: str, body: Mapping[str, object] | None, extra: Mapping[str, object] | None, url: str | None = None
 ) -> Request:
@@ -94,13 +101,13 @@ def read_request(
     asked = body if isinstance(body, Mapping) else {}
     if extra and isinstance(extra, Mapping):
         asked = {**asked, **extra}
-    model = model_of(asked.get("model") or asked.get("agent"))
-    if model is None and url is not None and ":" in url.rpartition("/")[2]:
-        model = model_of(path_of(url))
-    said = read_asked({"metadata": asked.get("labels")})
+    model = model_of(asked.get("model") or asked.get("agent")) or (model_in(url) if url is not None else None)
     if operation == "image" and embeds(asked):
         operation = "embeddings"
-    return Request(operation, model, *said, asked_units(operation, asked))
+    units = asked_units(operation, asked)
+    if "labels" in asked:
+        return Request(operation, model, *read_asked({"metadata": asked["labels"]}), units)
+    return Request(operation, model, units=units)
 
 
 def embeds(asked: Mapping[str, object]) -> bool:
@@ -113,7 +120,9 @@ def embeds(asked: Mapping[str, object]) -> bool:
 def asked_units(operation: str, asked: Mapping[str, object]) -> dict[str, float] | None:
     """The length of the videos that were asked for; the answer only says that they are being made.
     https://ai.google.dev/gemini-api/docs/video#veo-model-parameters"""
-    parameters = fields_of(asked.get("parameters")) if operation == "video" else {}
+    if operation != "video":
+        return None
+    parameters = fields_of(asked.get("parameters"))
     seconds, videos = amount(parameters.get("durationSeconds")), amount(parameters.get("sampleCount", 1))
     return {"seconds": seconds * videos} if seconds and videos else None
 
@@ -293,7 +302,7 @@ def listed(value: object) -> Iterable[Mapping[str, object]]:
 def usage_of(operation: str, answer: Answer, request: Request) -> Usage:
     """The counts of a call that has ended. Where it failed (`answer.error_type`), what was asked for is not counted, as
     it was not delivered."""
-    raw, told = answer.raw or {}, dict(answer.units or {})
+    raw = answer.raw or {}
     if operation == "cache":
         # What is kept is billed by the hour, and its tokens are the input of the calls that read it, not of this one.
         kept = count(raw, TOTAL)
@@ -301,15 +310,16 @@ def usage_of(operation: str, answer: Answer, request: Request) -> Usage:
     usage = read_usage(raw)
     if answer.partial and count(raw, CANDIDATES) is None and count(raw, THOUGHTS) is None:
         usage.output_tokens = None  # a total up to here doesn't say that nothing was generated since
-    told.update(grounded(raw))
     asked = request.units if request.units and answer.error_type is None else {}
-    usage.units = {**asked, **told} or None
+    counted = grounded(raw) if "grounding_tool_count" in raw else ()
+    if asked or answer.units or counted:
+        usage.units = {**asked, **(answer.units or {}), **dict(counted)} or None
     return usage
 
 
 def grounded(raw: Figures) -> Iterator[tuple[str, float]]:
     """What an interaction's tools searched for, by our units."""
-    for entry in listed(raw.get("grounding_tool_count")):
+    for entry in listed(raw["grounding_tool_count"]):
         kind, number = GROUNDED_BY.get(str(entry.get("type"))), amount(entry.get("count"))
         if kind is not None and number:
             yield kind, number
