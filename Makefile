@@ -28,6 +28,7 @@ check: lint test
 
 bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/pricing.py
 
 clean:
 	rm -rf $(VENV) $(VENV_LITELLM) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

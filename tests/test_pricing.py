@@ -324,6 +324,9 @@ def test_the_next_source_is_asked_for_a_model_that_one_does_not_know() -> None:
         def changes_within_day(self, occasion: Occasion) -> bool:
             return False
 
+        def change_days(self) -> list[int]:
+            return []
+
     pricer = Pricer([PriceOfEverything(), *Pricer()._sources])
     origin = Origin(provider="openai", sdk="openai")
     assert pricer.price(origin, call("acme-llm-7b")).source == "everything"

@@ -82,6 +82,7 @@ OTHER_KEYS = (
     "token_multiplier", "add", "replace", "label", "note", "source", "as_of",
 )  # fmt: skip
 TIER_KEYS = ("multiplier", "above")
+MOST_PROVIDERS = 256
 UNUSED = "nothing of this price book is used until it is mended"
 
 
@@ -124,9 +125,9 @@ class Entry:
     """Prices that go before those of another list."""
 
     def matches(self, occasion: Occasion) -> bool:
+        """Whether it is about that occasion of its provider."""
         return (
-            (self.provider is None or self.provider.fullmatch(occasion.provider) is not None)
-            and self.first_day <= occasion.day < self.last_day
+            self.first_day <= occasion.day < self.last_day
             and any(name and self.pattern.search(name) for name in (occasion.model, occasion.request_model))
             and all(
                 (told := occasion.field(name)) is not None and pattern.fullmatch(told)
@@ -152,13 +153,29 @@ class Book:
         self.entries = tuple(entries)
         self.version = version
         self.name = f"{kind} {version}"
+        self._of_provider: dict[str, tuple[Entry, ...]] = {}
 
     def decide(self, occasion: Occasion) -> Entry | None:
         """The first entry that matches and says more than additions."""
-        return next((entry for entry in self.entries if entry.decides and entry.matches(occasion)), None)
+        return next((entry for entry in self.matching(occasion) if entry.decides), None)
 
     def matching(self, occasion: Occasion) -> Iterator[Entry]:
-        return (entry for entry in self.entries if entry.matches(occasion))
+        """The entries that match, in order."""
+        return (entry for entry in self._entries_of(occasion.provider) if entry.matches(occasion))
+
+    def change_days(self) -> Iterator[int]:
+        """The days since 1970 on which an entry begins or ends to hold."""
+        return (day for entry in self.entries for day in (entry.first_day, entry.last_day))
+
+    def _entries_of(self, provider: str) -> tuple[Entry, ...]:
+        found = self._of_provider.get(provider)
+        if found is None:
+            found = tuple(
+                entry for entry in self.entries if entry.provider is None or entry.provider.fullmatch(provider)
+            )
+            if len(self._of_provider) < MOST_PROVIDERS:
+                self._of_provider[provider] = found
+        return found
 
 
 def read_book(text: str, name: str) -> Book:

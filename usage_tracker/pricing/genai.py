@@ -6,9 +6,9 @@ an occasion, we say so: what has no price counts 0 there, and is unknown here.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from usage_tracker.event import Cost
@@ -44,6 +44,7 @@ class GenaiPrices:
     def __init__(self, providers: "list[Provider] | None" = None, version: str | None = None) -> None:
         self._given = providers
         self._given_version = version
+        self._model_of = lru_cache(4096)(self._find_model)
 
     def find(self, occasion: Occasion) -> Found:
         provider_id = PROVIDERS.get(occasion.provider, occasion.provider)
@@ -83,6 +84,19 @@ class GenaiPrices:
             for each in (*(model.prices if isinstance(model.prices, list) else ()), *(model.price_variants or ()))
         )
 
+    def change_days(self) -> set[int]:
+        """The days since 1970 on which any price begins to hold."""
+        dated = (
+            each.constraint
+            for _, model in self.all()
+            for each in (*(model.prices if isinstance(model.prices, list) else ()), *(model.price_variants or ()))
+        )
+        return {
+            (start - date(1970, 1, 1)).days
+            for each in dated
+            if (start := getattr(each, "start_date", None)) is not None
+        }
+
     def all(self) -> "Iterator[tuple[Provider, ModelInfo]]":
         """Every model that is known."""
         return ((provider, model) for provider in self._providers.values() for model in provider.models)
@@ -112,11 +126,12 @@ class GenaiPrices:
         return __version__
 
     def _provider_and_model(self, occasion: Occasion) -> "tuple[Provider | None, ModelInfo | None]":
-        provider = self._providers.get(PROVIDERS.get(occasion.provider, occasion.provider))
-        name = priced_name(occasion)
-        if provider is None or name is None:
-            return None, None
-        return provider, provider.find_model(name, all_providers=list(self._providers.values()))
+        provider_id, name = PROVIDERS.get(occasion.provider, occasion.provider), priced_name(occasion)
+        provider = self._providers.get(provider_id)
+        return (None, None) if provider is None or name is None else (provider, self._model_of(provider_id, name))
+
+    def _find_model(self, provider_id: str, name: str) -> "ModelInfo | None":
+        return self._providers[provider_id].find_model(name, all_providers=list(self._providers.values()))
 
     def _by_usage(self, listed: "ModelPrice") -> dict[str, Price]:
         """A list's prices for one of each unit, by their name of the count; empty where the model is known and its

@@ -47,7 +47,7 @@ class Occasion(NamedTuple):
     fast: bool
     """Anthropic's `speed: fast`, which is chosen apart from the tier."""
     minute: int
-    """Since 1970: that of the day's start where no price changes within the day."""
+    """Since 1970: of the call itself, or of the start of a day on which prices are those of the call's own."""
     told: tuple[str | None, ...] = (None,)
     """The provider's FIELDS, in order."""
 
@@ -62,8 +62,8 @@ class Occasion(NamedTuple):
         return self.told[fields.index(name)] if name in fields else None
 
 
-def occasion_of(origin: Origin, event: UsageEvent) -> Occasion | None:
-    """By the day; `at_minute` makes it finer. None where the model is unknown."""
+def occasion_of(origin: Origin, event: UsageEvent, day: int) -> Occasion | None:
+    """That of the call, on a day since 1970 that has the same prices as its own. None where the model is unknown."""
     if event.model is None and event.request_model is None:
         return None
     provider = origin.provider or ""
@@ -83,7 +83,7 @@ def occasion_of(origin: Origin, event: UsageEvent) -> Occasion | None:
         event.request_model,
         tier,
         raw is not None and raw.get("speed") == "fast",
-        event.started_at // DAY * MINUTES_OF_DAY,
+        day * MINUTES_OF_DAY,
         (origin.base_host,) if fields is None else tuple([tell(field, origin, raw) for field in fields]),
     )
 
@@ -96,6 +96,7 @@ def tell(field: str, origin: Origin, raw: Figures | None) -> str | None:
 
 
 def at_minute(occasion: Occasion, event: UsageEvent) -> Occasion:
+    """As of the call itself, for prices that depend on the time of day."""
     return occasion._replace(minute=event.started_at // MINUTE)
 
 

@@ -1,5 +1,6 @@
 """What a call cost: which source of prices is asked first, and what has no price at all."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -11,7 +12,7 @@ from usage_tracker.pricing.book import Book, Entry
 from usage_tracker.pricing.genai import GenaiPrices
 from usage_tracker.pricing.litellm_map import LitellmMap
 from usage_tracker.pricing.money import SMALLEST
-from usage_tracker.pricing.occasion import STANDARD, Occasion, at_minute, moved, occasion_of
+from usage_tracker.pricing.occasion import DAY, MINUTE, STANDARD, Occasion, at_minute, moved, occasion_of
 from usage_tracker.pricing.own import own_prices
 from usage_tracker.pricing.rates import TIER_UNPRICED, UNPRICED, Found, Rates
 from usage_tracker.pricing.sums import contradicts
@@ -22,6 +23,8 @@ CACHED = Cost(Decimal(0), source="free", flags=("cached",))
 AWAITED = Cost(flags=("awaited",))
 MOST_ALIASES = 4
 """How often a name may stand for another before it is taken for a circle."""
+LONG_AGO = -(10**6)
+"""A day before every event."""
 REMEMBERED = 4096
 """Price lists that are kept. Names of models come from the application, and there may be ever new ones."""
 
@@ -34,6 +37,9 @@ class PriceSource(Protocol):
 
     def changes_within_day(self, occasion: Occasion) -> bool:
         """Whether the model's price depends on the time of day."""
+
+    def change_days(self) -> Iterable[int]:
+        """The days since 1970 on which any price begins or ends to hold."""
 
 
 class Decision(NamedTuple):
@@ -66,6 +72,7 @@ class Pricer:
         nothing has a price: it is missing from sums and said to be, whereas a wrong one would look right.
         """
         self._books = None if books is None else tuple(books)
+        self._change_days: list[int] | None = None
         self._lists = lru_cache(REMEMBERED)(self._find)
         self._within_day = lru_cache(REMEMBERED)(self._changes_within_day)
 
@@ -96,27 +103,38 @@ class Pricer:
             cost = cost._replace(flags=(*cost.flags, "sum_mismatch"))
         return cost
 
-    def find(self, occasion: Occasion) -> Found:
-        """The price list of that occasion, or why there is none."""
+    def find(self, occasion: Occasion, minute: int | None = None) -> Found:
+        """The price list of that occasion, or why there is none. `minute` is that of the call, since 1970, where the
+        occasion's is only one that has the same prices."""
         found = self._lists(occasion)
         if isinstance(found, Missing):
             decided = found.decision
-            return changed(with_own(self._litellm.find(decided.occasion), decided.occasion), decided)
+            now = decided.occasion._replace(minute=occasion.minute if minute is None else minute)
+            return changed(with_own(self._litellm.find(now), now), decided)
         return found
 
     def _price(self, origin: Origin, event: UsageEvent) -> Cost:
-        occasion = occasion_of(origin, event)
+        days = self._change_days
+        if days is None:
+            days = self._change_days = self._find_change_days()
+        # prices are those of the last day on which any price has changed: more calls share what is remembered
+        occasion = occasion_of(origin, event, days[bisect_right(days, event.started_at // DAY) - 1])
         if occasion is None:
             return UNPRICED
         if self._within_day(occasion):
             occasion = at_minute(occasion, event)
-        found = self.find(occasion)
+        found = self.find(occasion, event.started_at // MINUTE)
         if not isinstance(found, Rates):
             return UNPRICED if found is None else found
         try:
             return bill(found, event)
         except Contradiction:
             return UNPRICED
+
+    def _find_change_days(self) -> list[int]:
+        days = {day for book in (own_prices(), *(self._books or ())) for day in book.change_days()}
+        days.update(day for source in self._sources for day in source.change_days())
+        return [LONG_AGO, *sorted(days)]
 
     def _changes_within_day(self, occasion: Occasion) -> bool:
         decided = self._decide(occasion)
