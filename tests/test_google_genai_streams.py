@@ -10,7 +10,14 @@ import pytest
 from gemini_server import USAGE
 from google.genai import errors
 from google_clients import MODEL, QUIET, Google, google, since
+from hypothesis import given
+from hypothesis import strategies as st
 from test_google_genai import ASKED, TOOLS
+
+from usage_tracker.capture import Client, Recorder
+from usage_tracker.capture.google_genai import StreamedCall
+from usage_tracker.providers import google_genai
+from usage_tracker.providers.answer import Answer, Request
 
 __all__ = ["google"]
 
@@ -149,7 +156,9 @@ def test_a_refused_stream_is_an_event_with_its_error(google: Google) -> None:
 
 def test_a_stream_cut_in_the_middle_is_an_error(google: Google) -> None:
     google.server.cut_next(after=2)
-    with pytest.raises(Exception, match=r"incomplete|[Cc]onnection|closed|prematurely") as raised:  # of whichever HTTP library
+    with pytest.raises(
+        Exception, match=r"incomplete|[Cc]onnection|closed|prematurely"
+    ) as raised:  # of whichever HTTP library
         list(stream(google))
     event = google.one()
     assert (event.status, event.error_type) == ("error", raised.type.__name__)
@@ -191,3 +200,56 @@ def test_streams_at_the_same_time_keep_their_own(google: Google) -> None:
 
     google.asks(all_of_them)
     assert {event.response_id for event in google.events()} == {f"answer-{number}" for number in range(1, 11)}
+
+
+FIGURES = ["promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount", "serviceTier"]
+figures = st.dictionaries(st.sampled_from(FIGURES), st.one_of(st.integers(0, 9), st.none(), st.just("flex")))
+candidates = st.sampled_from([{}, {"finishReason": "STOP"}, {"groundingMetadata": {"webSearchQueries": ["a"]}}])
+CHUNK = {
+    "usageMetadata": figures,
+    "candidates": st.lists(candidates, max_size=2),
+    "error": st.just({"code": 3}),
+    "modelVersion": st.just("m-1"),
+    "promptFeedback": st.just({}),
+}
+
+
+@given(st.lists(st.fixed_dictionaries({}, optional=CHUNK), max_size=6))
+def test_pieces_that_are_left_unread_would_have_said_nothing_new(said: list[dict[str, Any]]) -> None:
+    one_by_one, call = (
+        Answer(),
+        StreamedCall(google_genai, Recorder(lambda *_: None), Client("google-genai"), Request("chat"), True),
+    )
+    for piece in said:
+        google_genai.observe(one_by_one, piece)
+        call.take(piece)
+    call.finish()
+    assert call.answer.raw == one_by_one.raw
+    for name in ("model", "partial", "service_tier", "units"):
+        assert getattr(call.answer, name) == getattr(one_by_one, name)
+
+
+def test_a_stream_left_in_the_middle_tells_all_that_came_before(google: Google) -> None:
+    found = stream(google)
+    next(found)
+    next(found)
+    found.close()
+    event = google.one()
+    assert (event.status, event.usage.input_tokens, event.usage.output_tokens) == ("abandoned", *UP_TO_HERE)
+
+
+@since(2, 34)
+def test_streams_and_answers_over_httpx_are_the_same(google: Google) -> None:
+    """The SDK's other HTTP library for async calls, which it takes where a transport is given."""
+    try:
+        import httpx2 as httpx
+    except ImportError:
+        import httpx  # type: ignore[no-redef]  # before 3.0
+    client = google.make(async_client_args={"transport": httpx.AsyncHTTPTransport()})
+
+    async def both(asynchronous: Any) -> int:
+        await asynchronous.models.generate_content(**ASKED)
+        return len([chunk async for chunk in await asynchronous.models.generate_content_stream(**ASKED)])
+
+    assert google.asks(both, client) == 3
+    assert [(event.http_status, event.usage.output_tokens) for event in google.events()] == [(200, 17), (200, 17)]

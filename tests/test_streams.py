@@ -205,6 +205,16 @@ def test_a_stream_read_by_lines_and_left_is_abandoned(capturing: Capturing) -> N
     assert capturing.one().status == "abandoned"
 
 
+def test_a_response_that_the_app_closes_between_two_pieces_ends_there_and_then(capturing: Capturing) -> None:
+    with capturing.client.chat.completions.with_streaming_response.create(**ASKED, stream=True) as response:
+        lines = response.iter_lines()
+        next(lines)
+        response.close()
+        assert [event.status for _, event in capturing.captured] == ["abandoned"]
+        del lines
+    capturing.one()
+
+
 def test_a_streaming_response_that_is_never_read_is_abandoned(capturing: Capturing) -> None:
     with capturing.client.chat.completions.with_streaming_response.create(**ASKED):
         pass
