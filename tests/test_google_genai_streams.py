@@ -4,12 +4,13 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import pytest
 from gemini_server import USAGE
 from google.genai import errors
-from google_clients import MODEL, QUIET, Google, google, since
+from google_clients import MODEL, QUIET, Google, google, has, since
 from hypothesis import given
 from hypothesis import strategies as st
 from test_google_genai import ASKED, TOOLS
@@ -241,10 +242,7 @@ def test_a_stream_left_in_the_middle_tells_all_that_came_before(google: Google) 
 @since(2, 34)
 def test_streams_and_answers_over_httpx_are_the_same(google: Google) -> None:
     """The SDK's other HTTP library for async calls, which it takes where a transport is given."""
-    try:
-        import httpx2 as httpx
-    except ImportError:
-        import httpx  # type: ignore[no-redef]  # before 3.0
+    httpx = import_module("httpx2" if has(3, 0) else "httpx")
     client = google.make(async_client_args={"transport": httpx.AsyncHTTPTransport()})
 
     async def both(asynchronous: Any) -> int:
