@@ -92,6 +92,15 @@ def test_a_usage_that_comes_later_is_its_calls(store: Store) -> None:
     assert (event["input_tokens"], event["output_tokens"], event["cost"]) == (100, 10, Decimal("0.25"))
 
 
+@pytest.mark.parametrize(("asking", "whose"), [(None, "s-1"), ("s-1", "s-1"), ("s-2", None)])
+def test_a_session_that_asks_about_anothers_call_has_not_used_it(
+    store: Store, asking: str | None, whose: str | None
+) -> None:
+    store_events(store, [call("batch_1"), told("batch_1", session_id=asking)])
+    [event] = usages(store)
+    assert (event["session_id"], event["user_id"]) == (whose, "alice")
+
+
 def test_the_call_itself_says_nothing_of_usage(store: Store) -> None:
     store_events(store, [call("batch_1")])
     [event] = read_events(store)

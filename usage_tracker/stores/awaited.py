@@ -113,7 +113,10 @@ def result_of(priced: PricedEvent) -> Digest:
 
 
 def made_by(origin: Origin, caller: Caller) -> Origin:
-    """The origin as the caller's: who asks what was used is not who used it."""
+    """The origin as the caller's: who asks what was used is not who used it. A session that asks about another one's
+    call has not used anything, and that other one may long be over, so the usage is in neither."""
+    if origin.session_id is not None and origin.session_id != caller.session_id:
+        caller = caller._replace(session_id=None)
     return msgspec.structs.replace(origin, **caller._asdict())
 
 
