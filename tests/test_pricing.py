@@ -309,6 +309,154 @@ def test_a_failed_call_is_billed_what_it_used() -> None:
     assert price(call(status="error")).amount == Decimal("0.0035")
 
 
+def test_estimated_tokens_are_flagged_beside_the_cost() -> None:
+    cost = price(call(usage=Usage(input_tokens=1000, output_tokens=100, estimated=True)))
+    assert (cost.amount, cost.flags) == (Decimal("0.0035"), ("estimated_tokens",))
+
+
+AGREEING = {
+    "no parts": (Usage(input_tokens=5, output_tokens=5), {"total_tokens": 10}),
+    "parts that are all": (
+        Usage(
+            input_tokens=5,
+            cache_read_tokens=2,
+            cache_write_tokens=2,
+            tool_tokens=1,
+            output_tokens=5,
+            reasoning_tokens=5,
+        ),
+        None,
+    ),
+    "cached audio": (Usage(input_tokens=5, input_audio_tokens=5, cache_read_tokens=5, output_tokens=1), None),
+    "a part of an unknown whole": (Usage(reasoning_tokens=5), None),
+    "a total of what isn't known": (Usage(input_tokens=5), {"total_tokens": 9}),
+    "a total in camel case": (Usage(input_tokens=5, output_tokens=4), {"totalTokenCount": 9}),
+    "a total that is no number": (Usage(input_tokens=5, output_tokens=4), {"total_tokens": "many"}),
+}
+DISAGREEING = {
+    "more cached than asked": (Usage(input_tokens=5, cache_read_tokens=6, output_tokens=1), None),
+    "more read and written than asked": (
+        Usage(input_tokens=5, cache_read_tokens=3, cache_write_tokens=3, output_tokens=1),
+        None,
+    ),
+    "more for an hour than written": (
+        Usage(input_tokens=5, cache_write_tokens=3, cache_write_1h_tokens=4, output_tokens=1),
+        None,
+    ),
+    "more of tools than asked": (Usage(input_tokens=5, tool_tokens=6, output_tokens=1), None),
+    "more heard and seen than asked": (
+        Usage(input_tokens=5, input_audio_tokens=3, input_image_tokens=3, output_tokens=1),
+        None,
+    ),
+    "more reasoning than output": (Usage(input_tokens=5, output_tokens=1, reasoning_tokens=2), None),
+    "more spoken than output": (Usage(input_tokens=5, output_tokens=1, output_audio_tokens=2), None),
+    "another total": (Usage(input_tokens=5, output_tokens=4), {"total_tokens": 10}),
+    "another total of Gemini": (Usage(input_tokens=5, output_tokens=4), {"total_token_count": 12}),
+    "another total of Converse": (Usage(input_tokens=5, output_tokens=4), {"totalTokens": 12}),
+}
+
+
+@pytest.mark.parametrize("name", [*AGREEING, *DISAGREEING])
+def test_counts_that_contradict_each_other_are_flagged_whatever_they_cost(name: str) -> None:
+    usage, raw = {**AGREEING, **DISAGREEING}[name]
+    for model in ("gpt-4o", "acme-llm-7b"):
+        event = call(model, usage)
+        event.raw = raw
+        assert ("sum_mismatch" in price(event).flags) is (name in DISAGREEING)
+
+
+def test_what_a_gateway_states_is_the_cost_of_what_no_list_has() -> None:
+    event = call("acme-llm-7b")
+    event.reported_cost = "0.00123"
+    assert price(event, "openrouter") == Cost(Decimal("0.00123"), source="reported")
+    event.usage = Usage()
+    assert price(event, "openrouter").amount == Decimal("0.00123")
+    event.model = "gpt-4o"
+    event.usage = Usage(input_tokens=1000, output_tokens=100)
+    assert price(event).source == "genai-prices", "a list goes before it"
+
+
+@pytest.mark.parametrize(
+    ("stated", "raw"), [("0", None), ("0.0", None), ("-1", None), ("free", None), ("0.1", {"is_byok": True})]
+)
+def test_a_stated_charge_that_is_not_all_of_it_is_no_cost(stated: str, raw: dict[str, Any] | None) -> None:
+    event = call("acme-llm-7b")
+    event.reported_cost, event.raw = stated, raw
+    assert price(event, "openrouter") == Cost(flags=("unpriced",))
+
+
+def test_an_answer_of_the_apps_own_cache_costs_nothing() -> None:
+    event = call("gpt-4o")
+    event.cached = True
+    assert price(event) == Cost(Decimal(0), source="free", flags=("cached",))
+
+
+def test_what_is_told_later_is_awaited_and_not_unpriced() -> None:
+    event = call("gpt-4o", Usage(), operation="batch")
+    event.awaits = "batch_1"
+    assert price(event) == Cost(flags=("awaited",))
+
+
+def test_an_hour_of_cache_without_a_price_is_not_priced_as_five_minutes() -> None:
+    usage = Usage(input_tokens=1000, cache_write_tokens=500, cache_write_1h_tokens=100, output_tokens=1)
+    model = "us.anthropic.claude-sonnet-4-20250514-v1:0"
+    assert price(call(model, usage), "bedrock") == Cost(flags=("unpriced",))
+    usage.cache_write_1h_tokens = 0
+    assert price(call(model, usage), "bedrock").amount is not None
+
+
+def test_how_much_of_the_cached_input_was_audio_is_read_from_the_usage_as_sent() -> None:
+    listed = {
+        "cache_tokens_details": [{"modality": "AUDIO", "token_count": 60}, {"modality": "TEXT", "token_count": 40}]
+    }
+    usage = Usage(input_tokens=1000, input_audio_tokens=200, cache_read_tokens=100, output_tokens=0)
+    event = call("gemini-2.5-flash", usage)
+    assert price(event, "gemini").flags == ("unpriced",), "it decides the price of both"
+    event.raw = listed
+    assert {line.unit: line.count for line in price(event, "gemini").lines} == {
+        "input_tokens": 760,
+        "input_audio_tokens": 140,
+        "cache_read_tokens": 40,
+        "cache_audio_read_tokens": 60,
+    }
+
+
+def test_a_resellers_hosted_tools_do_not_cost_what_the_vendors_do() -> None:
+    usage = Usage(input_tokens=1000, output_tokens=100, units={"searches": 1})
+    assert price(call("gpt-4o", usage), "openai").amount is not None
+    assert price(call("gpt-4o", usage), "azure").flags == ("unpriced", "tool_unpriced")
+
+
+def test_pictures_that_a_hosted_tool_made_have_no_known_price() -> None:
+    event = call("gpt-5", operation="responses")
+    event.raw = {"tool_usage": {"image_gen": {"total_tokens": 320}, "web_search": {"num_requests": 0}}}
+    assert price(event).flags == ("unpriced", "tool_unpriced")
+    event.raw["tool_usage"]["image_gen"]["total_tokens"] = 0
+    assert price(event).amount is not None
+
+
+def test_what_perplexitys_research_counts_beside_its_answer_is_billed_beside_it() -> None:
+    usage = Usage(input_tokens=33, output_tokens=7163, reasoning_tokens=73542, units={"searches": 18})
+    event = call("sonar-deep-research", usage)
+    event.raw = {"citation_tokens": 20016}
+    lines = {line.unit: line.count for line in price(event, "perplexity").lines}
+    assert lines == {
+        "input_tokens": 33,
+        "output_tokens": 7163,
+        "output_reasoning_tokens": 73542,
+        "output_citation_tokens": 20016,
+        "web_searches": 18,
+    }
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usage_tracker.pricing.pricer.REMEMBERED", 10)
+    pricer = Pricer()
+    for number in range(50):
+        pricer.price(Origin(provider="openai", sdk="openai"), call(f"gpt-4o-{number}"))
+    assert pricer._lists.cache_info().currsize == 10
+
+
 def test_costs_do_not_depend_on_the_decimals_of_the_application() -> None:
     from decimal import Context, localcontext
 
