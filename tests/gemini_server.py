@@ -47,6 +47,8 @@ class GeminiServer(StandIn):
         """What the last piece of an answer says of searches."""
         self.headers: dict[str, str] = {}
         """Sent with each answer."""
+        self.in_a_file = False
+        """Whether the answers of a batch lie in a file."""
         self.at_work = True
         """Whether batches and background interactions have yet to end."""
         self.reply = self._reply
@@ -85,6 +87,9 @@ class GeminiServer(StandIn):
             return answers[verb]()
         if "/batches/" in asked.path:
             return Reply(self._batch(asked))
+        if verb == "download":
+            lines = [{"key": f"asked-{number}", **item} for number, item in enumerate(self._batch_items(asked))]
+            return Reply("".join(json.dumps(line) + "\n" for line in lines), kind="application/jsonl")
         if last == "batchPredictionJobs":
             return Reply({"name": "projects/p/locations/l/batchPredictionJobs/7", "state": "JOB_STATE_PENDING"})
         if last == "cachedContents":
@@ -106,7 +111,7 @@ class GeminiServer(StandIn):
         known = {"modelVersion": f"{model}-001", "responseId": f"answer-{len(self.requests)}"}
         parts: list[Json] = [{"text": word} for word in WORDS]
         end: Json = {"finishReason": "STOP"}
-        declared = [tool["functionDeclarations"][0] for tool in asked.body.get("tools", ()) if len(tool) == 1]
+        declared = [tool["functionDeclarations"][0] for tool in asked.body.get("tools") or () if len(tool) == 1]
         if declared and "functionResponse" not in json.dumps(asked.body):
             parts = [{"functionCall": {"name": declared[0]["name"], "args": {"city": "Paris"}}}]
         elif "continued" in model and "continuationToken" not in json.dumps(asked.body):
@@ -124,12 +129,16 @@ class GeminiServer(StandIn):
     def _batch(self, asked: Asked) -> Json:
         metadata: Json = {"model": "models/gemini-2.5-flash", "name": "batches/b1", "state": "BATCH_STATE_PENDING"}
         if asked.method == "GET" and not self.at_work:
-            answers = [{"response": answer} for answer in self._pieces(asked, "gemini-2.5-flash")]
-            for number, answer in enumerate(answers):
-                answer["response"] = {**answer["response"], "responseId": f"part-{number}", "usageMetadata": USAGE}
-            held = [*answers, {"error": {"code": 3}}]
-            metadata |= {"state": "BATCH_STATE_SUCCEEDED", "output": {"inlinedResponses": {"inlinedResponses": held}}}
+            held = {"inlinedResponses": {"inlinedResponses": self._batch_items(asked)}}
+            output = {"responsesFile": "files/answers-1"} if self.in_a_file else held
+            metadata |= {"state": "BATCH_STATE_SUCCEEDED", "output": output}
         return {"name": "batches/b1", "metadata": metadata}
+
+    def _batch_items(self, asked: Asked) -> list[Json]:
+        """Three answers, and one that failed."""
+        answers = enumerate(self._pieces(asked, "gemini-2.5-flash"))
+        known = [{**answer, "responseId": f"part-{number}", "usageMetadata": USAGE} for number, answer in answers]
+        return [*({"response": answer} for answer in known), {"error": {"code": 3}}]
 
     def _interaction(self, asked: Asked) -> Reply:
         created = asked.method == "POST" and asked.path.endswith("/interactions")

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,6 +186,31 @@ def test_a_batch_awaits_what_it_used_and_brings_it_when_it_has_ended(google: Goo
     }
     google.asks(lambda client: client.batches.get(name=batch.name))
     assert google.all() == []
+
+
+@since(1, 24)
+def test_a_batch_whose_answers_lie_in_a_file_brings_them_when_that_is_downloaded(google: Google) -> None:
+    google.server.at_work, google.server.in_a_file = False, True
+    assert google.client.files.download(file="files/answers-1")
+    assert google.all() == []  # of what batch it is, nobody knows
+    file = google.client.batches.get(name="batches/b1").dest.file_name
+    assert google.all() == []
+    assert google.client.files.download(file=file).count(b"\n") == 4
+    parts = google.events()
+    assert [(part.completes, part.response_id) for part in parts] == [("batches/b1", f"part-{i}") for i in range(3)]
+    assert {(part.usage.input_tokens, part.operation, part.http_status) for part in parts} == {(29, "batch", 200)}
+
+
+@since(3, 4)
+def test_a_batchs_file_may_be_downloaded_into_a_file(google: Google, tmp_path: Path) -> None:
+    google.server.at_work, google.server.in_a_file = False, True
+
+    async def download(client: Any) -> None:
+        file = (await client.batches.get(name="batches/b1")).dest.file_name
+        await client.files.download(file=file, destination=tmp_path / "answers.jsonl")
+
+    google.asks(download)
+    assert len(google.events()) == (tmp_path / "answers.jsonl").read_text().count("responseId") == 3
 
 
 @since(1, 24)

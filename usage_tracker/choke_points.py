@@ -78,6 +78,8 @@ GOOGLE_GENAI = (
             ("async_request", "request"),
             ("request_streamed", "stream"),
             ("async_request_streamed", "stream"),
+            ("download_file", "download"),
+            ("async_download_file", "download"),
         )
     ),
     *(

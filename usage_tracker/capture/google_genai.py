@@ -17,6 +17,7 @@ from usage_tracker.attribution import inside
 from usage_tracker.capture.bodies import skim
 from usage_tracker.capture.call import Call, Client, Recorder, Wrapper, nested
 from usage_tracker.capture.fingerprint import fingerprint
+from usage_tracker.capture.google_batches import BatchFiles
 from usage_tracker.capture.pulling import Pulling
 from usage_tracker.capture.streams import AsyncObserved
 from usage_tracker.config import Settings
@@ -26,6 +27,7 @@ from usage_tracker.providers import google_genai
 from usage_tracker.providers.answer import word
 from usage_tracker.providers.gemini_bodies import Body
 from usage_tracker.providers.gemini_fields import tier_of
+from usage_tracker.providers.google_genai import BatchFile
 
 guard_begin, guard_answer, guard_chunk = guarded("begin call"), guarded("read answer"), guarded("chunk")
 decode_known = msgspec.json.Decoder(Body).decode
@@ -38,7 +40,12 @@ END: Any = object()
 def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, Wrapper]:
     """By role."""
     around = AroundRequests(recorder, Clients(sdk, settings.fingerprint_key))
-    return {"request": around.request, "stream": around.stream, "attempt": around_attempt}
+    return {
+        "request": around.request,
+        "stream": around.stream,
+        "attempt": around_attempt,
+        "download": around.download,
+    }
 
 
 class Clients:
@@ -118,6 +125,7 @@ class AroundRequests:
     def __init__(self, recorder: Recorder, clients: Clients) -> None:
         self._recorder = recorder
         self._clients = clients
+        self._files = BatchFiles(recorder)
 
     def request(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Around a request whose answer comes in one piece."""
@@ -132,15 +140,48 @@ class AroundRequests:
         if hasattr(result, "__await__"):
             return self._awaited(call, result)
         with guard_answer:
-            answered(call, result)
+            self._answered(call, result)
         return result
 
     async def _awaited(self, call: Call, result: Any) -> Any:
         with call:
             result = await result
         with guard_answer:
-            answered(call, result)
+            self._answered(call, result)
         return result
+
+    def _answered(self, call: Call, result: Any) -> None:
+        """Read the answer. Whatever is no success was raised as an error."""
+        call.http_status = 200
+        fields = read_body(result)
+        if call.request.retrieves:
+            self._files.note(fields)
+            for part in google_genai.batch_parts(fields):
+                call.complete(part)
+        else:
+            call.observe(fields)
+            if call.answer.service_tier is None:
+                read_tier(call, result)
+        call.finish()
+
+    def download(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Around `download_file(path, …)`: of interest is a file with a batch's answers."""
+        content, file = wrapped(*args, **kwargs), None
+        with guard_begin:
+            file = self._files.holds(kwargs["path"] if "path" in kwargs else args[0])
+        if file is None:
+            return content
+        if hasattr(content, "__await__"):
+            return self._downloaded(file, instance, content, kwargs.get("destination"))
+        with guard_answer:
+            self._files.read(file, self._clients.of(instance), content, kwargs.get("destination"))
+        return content
+
+    async def _downloaded(self, file: BatchFile, instance: Any, content: Any, destination: object) -> Any:
+        content = await content
+        with guard_answer:
+            self._files.read(file, self._clients.of(instance), content, destination)
+        return content
 
     def stream(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Around a request whose answer comes in pieces."""
@@ -206,20 +247,6 @@ def around_attempt(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: d
         if call is not None:
             call.attempted()
     return wrapped(*args, **kwargs)
-
-
-def answered(call: Call, result: Any) -> None:
-    """Read the answer. Whatever is no success was raised as an error."""
-    call.http_status = 200
-    fields = read_body(result)
-    if call.request.retrieves:
-        for part in google_genai.batch_parts(fields):
-            call.complete(part)
-    else:
-        call.observe(fields)
-        if call.answer.service_tier is None:
-            read_tier(call, result)
-    call.finish()
 
 
 def show(call: Call, chunk: Any) -> bool:

@@ -49,7 +49,9 @@ class Generated(TypedDict, total=False):
     usageMetadata: object
 
 
-class BatchItem(TypedDict, total=False):
+class BatchItem(Generated, total=False):
+    """An answer within a batch, or a line of its file, which may be the answer itself."""
+
     response: Generated
 
 
@@ -60,6 +62,7 @@ class BatchItems(TypedDict, total=False):
 class BatchOutput(TypedDict, total=False):
     inlinedResponses: BatchItems
     inlinedEmbedContentResponses: BatchItems
+    responsesFile: object
 
 
 class Metadata(TypedDict, total=False):
