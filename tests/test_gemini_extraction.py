@@ -22,8 +22,8 @@ from usage_tracker.providers.gemini_bodies import (
     Prediction,
 )
 from usage_tracker.providers.gemini_fields import read_usage, tier_of
+from usage_tracker.providers.google_batches import batch_file, batch_parts, file_of
 from usage_tracker.providers.google_genai import (
-    batch_parts,
     model_of,
     observe,
     operation_of,
@@ -407,6 +407,13 @@ def test_a_batch_of_embeddings_tells_the_tokens_of_each(place: str) -> None:
 @pytest.mark.parametrize("fields", [{}, {"metadata": 7}, batch(), batch(inlinedResponses=[]), {"response": "x"}])
 def test_a_batch_that_holds_nothing_completes_nothing(fields: Json) -> None:
     assert list(batch_parts(fields)) == []
+
+
+def test_a_batch_names_the_file_that_holds_its_answers() -> None:
+    assert batch_file(batch(responsesFile="files/f1")) == ("files/f1", "batches/b1", "m-1")
+    assert file_of("files/f1:download?alt=media") == "files/f1"
+    for fields in ({}, batch(), batch(responsesFile=[]), {"metadata": {"output": {"responsesFile": "files/f1"}}}):
+        assert batch_file(fields) is None
 
 
 def event(kind: str, **fields: object) -> Json:

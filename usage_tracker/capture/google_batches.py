@@ -14,6 +14,7 @@ from usage_tracker.capture.call import Call, Client, Recorder
 from usage_tracker.providers import google_genai
 from usage_tracker.providers.answer import Request
 from usage_tracker.providers.gemini_bodies import BatchItem
+from usage_tracker.providers.google_batches import BatchFile, batch_file, batch_part, file_of
 
 decode_known = msgspec.json.Decoder(BatchItem).decode
 
@@ -25,21 +26,21 @@ class BatchFiles:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._batches: dict[str, google_genai.BatchFile] = {}
+        self._batches: dict[str, BatchFile] = {}
 
     def note(self, fields: Mapping[str, object]) -> None:
         """Take what a batch says of its file."""
-        found = google_genai.batch_file(fields)
+        found = batch_file(fields)
         if found is not None:
             self._batches[found.name] = found
             while len(self._batches) > MOST_FILES:
                 del self._batches[next(iter(self._batches))]
 
-    def holds(self, path: object) -> google_genai.BatchFile | None:
+    def holds(self, path: object) -> BatchFile | None:
         """The batch whose answers are downloaded from that path."""
-        return self._batches.get(google_genai.file_of(path)) if self._batches and isinstance(path, str) else None
+        return self._batches.get(file_of(path)) if self._batches and isinstance(path, str) else None
 
-    def read(self, file: google_genai.BatchFile, client: Client, content: object, destination: object) -> None:
+    def read(self, file: BatchFile, client: Client, content: object, destination: object) -> None:
         """Take what was downloaded: as bytes, or into a file. What went into a stream of the app's own is gone."""
         if isinstance(content, bytes):
             self._complete(file, client, content.splitlines())
@@ -47,12 +48,12 @@ class BatchFiles:
             with open(destination, "rb") as lines:
                 self._complete(file, client, lines)
 
-    def _complete(self, file: google_genai.BatchFile, client: Client, lines: Iterable[bytes]) -> None:
+    def _complete(self, file: BatchFile, client: Client, lines: Iterable[bytes]) -> None:
         request = Request("batch", file.model, retrieves=True)
         call = Call(google_genai, self._recorder, client, request, streamed=False)
         call.http_status = 200
         for place, line in enumerate(lines):
-            part = google_genai.batch_part(skim(decode_known, line), file.batch, file.model, place)
+            part = batch_part(skim(decode_known, line), file.batch, file.model, place)
             if part is not None:
                 call.complete(part)
         call.finish()

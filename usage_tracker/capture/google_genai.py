@@ -27,7 +27,7 @@ from usage_tracker.providers import google_genai
 from usage_tracker.providers.answer import word
 from usage_tracker.providers.gemini_bodies import Body
 from usage_tracker.providers.gemini_fields import tier_of
-from usage_tracker.providers.google_genai import BatchFile
+from usage_tracker.providers.google_batches import BatchFile, batch_parts
 
 guard_begin, guard_answer, guard_chunk = guarded("begin call"), guarded("read answer"), guarded("chunk")
 decode_known = msgspec.json.Decoder(Body).decode
@@ -156,7 +156,7 @@ class AroundRequests:
         fields = read_body(result)
         if call.request.retrieves:
             self._files.note(fields)
-            for part in google_genai.batch_parts(fields):
+            for part in batch_parts(fields):
                 call.complete(part)
         else:
             call.observe(fields)
