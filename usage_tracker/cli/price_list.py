@@ -20,7 +20,7 @@ from usage_tracker.pricing import Pricer, newest_data
 from usage_tracker.pricing.book import Book, glob
 from usage_tracker.pricing.book_text import name_of, said, write_book
 from usage_tracker.pricing.genai import PROVIDERS
-from usage_tracker.pricing.occasion import MINUTES_OF_DAY, STANDARD, Occasion
+from usage_tracker.pricing.occasion import MINUTES_OF_DAY, STANDARD, Occasion, usual
 from usage_tracker.pricing.rates import ORDER, Price, Rates, Stepped
 from usage_tracker.providers.hosts import vendor_of
 
@@ -63,7 +63,7 @@ def list_prices(pattern: str | None, provider: str | None, dsn: Dsn, path: Path 
         return
     if output == "toml":
         raise click.UsageError("toml is the form of a price book: leave the pattern out")
-    models = [row for row in known_models(pattern, books) if provider in (None, row["provider"])]
+    models = known_models(pattern, provider, books)
     if output == "json":
         emit([json_text({"schema_version": SCHEMA_VERSION, "currency": "USD", "models": models})])
     elif output == "csv":
@@ -109,14 +109,14 @@ def plain_table(value: Any) -> Any:
     return [plain_table(part) for part in value] if isinstance(value, list) else plain(value)
 
 
-def known_models(pattern: str, books: Sequence[Book]) -> list[dict[str, Any]]:
+def known_models(pattern: str, wanted: str | None, books: Sequence[Book]) -> list[dict[str, Any]]:
     """What is known of the models of genai-prices' data whose names match, as they would be billed today."""
-    pricer, wanted = open_pricer(books), glob(pattern)
+    pricer, names = open_pricer(books), glob(pattern)
     ours = {theirs: name for name, theirs in PROVIDERS.items() if theirs != "google"} | {"google": "gemini"}
     rows = []
     for provider, model in newest_data().all():
-        if wanted.search(model.id):
-            name = ours.get(provider.id, provider.id)
+        name = ours.get(provider.id, provider.id)
+        if wanted in (None, name) and names.search(model.id):
             rates = pricer.find(occasion_of(name, model.id, STANDARD, today()))
             if isinstance(rates, Rates):
                 rows.append({"provider": name, "model": model.id, **rates_in_figures(rates)})
@@ -124,8 +124,8 @@ def known_models(pattern: str, books: Sequence[Book]) -> list[dict[str, Any]]:
 
 
 def occasion_of(provider: str, model: str, tier: str, day: date) -> Occasion:
-    days = (datetime(day.year, day.month, day.day, 12, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)).days
-    return Occasion(provider, model, model, tier, False, days * MINUTES_OF_DAY + MINUTES_OF_DAY // 2)
+    days = (day - date(1970, 1, 1)).days
+    return usual(provider, model, tier, days * MINUTES_OF_DAY + MINUTES_OF_DAY // 2)
 
 
 def today() -> date:

@@ -48,7 +48,7 @@ class Occasion(NamedTuple):
     """Anthropic's `speed: fast`, which is chosen apart from the tier."""
     minute: int
     """Since 1970: of the call itself, or of the start of a day on which prices are those of the call's own."""
-    told: tuple[str | None, ...] = (None,)
+    told: tuple[str | None, ...]
     """The provider's FIELDS, in order."""
 
     @property
@@ -60,6 +60,12 @@ class Occasion(NamedTuple):
         """The value of one of FIELDS."""
         fields = FIELDS.get(self.provider, ONLY_HOST)
         return self.told[fields.index(name)] if name in fields else None
+
+
+def usual(provider: str, model: str, tier: str, minute: int) -> Occasion:
+    """Calls of a model of which nothing else is known."""
+    nothing = tuple(None for _ in FIELDS.get(provider, ONLY_HOST))
+    return Occasion(provider, model, model, tier, False, minute, nothing)
 
 
 def occasion_of(origin: Origin, event: UsageEvent, day: int) -> Occasion | None:
