@@ -142,8 +142,8 @@ class GeminiServer(StandIn):
 
     def _interaction(self, asked: Asked) -> Reply:
         created = asked.method == "POST" and asked.path.endswith("/interactions")
-        number = len(self.requests) if created else 1
-        known: Json = {"id": f"interaction-{number}", "model": asked.body.get("model", "gemini-3-flash-preview")}
+        own = f"interaction-{len(self.requests)}" if created else asked.path.removesuffix("/cancel").rpartition("/")[2]
+        known: Json = {"id": own, "model": asked.body.get("model", "gemini-3-flash-preview")}
         background = asked.body.get("background") or not created
         if background and self.at_work:
             return Reply({**known, "status": "in_progress", "object": "interaction"})

@@ -15,6 +15,9 @@ from usage_tracker.providers.usage_fields import read_cost
 Clients = Callable[[object, object], Client]
 """Makes a Client of a base URL and an API key, both as anything that an app may write."""
 
+MOST_LAST = 3
+"""Chunks that say that a stream has ended: of its end, of usage, and what LiteLLM adds to them."""
+
 guard_stock = guarded("take stock")
 
 
@@ -123,20 +126,21 @@ class LiteLLMCall(Call):
 
     def _read_chunks(self, status: Status) -> None:
         """What a stream said, once it has ended. Chunks that only bring text are not looked at before."""
-        answer, of_chat = self.answer, self.last is not None
-        told = self.chunks is None or (of_chat and answer.raw is not None)
-        told = litellm.observe_chunks(answer if of_chat else Answer(), self.chunks or ()) or told
-        if of_chat:
-            self._read_last(status, told)
+        answer, chunks = self.answer, self.chunks or ()
+        known = answer.raw is not None
+        told = litellm.observe_chunks(Answer() if known else answer, chunks)
+        told = told or self.chunks is None or (known and self.last is not None)
+        if self.last is not None:
+            self._read_last(told)
         if not told:
             answer.estimated = answer.raw is not None
-        if status == "ok" or litellm.has_ended(self.last) or any(map(litellm.has_ended, (self.chunks or ())[-1:])):
+        if status == "ok" or any(map(litellm.has_ended, (self.last, *chunks[-MOST_LAST:]))):
             answer.partial = False
-        elif of_chat:
+        elif self.chunks is not None or self.last is not None:
             answer.partial = True
             answer.raw = litellm.without_placeholders(answer)
 
-    def _read_last(self, status: Status, told: bool) -> None:
+    def _read_last(self, told: bool) -> None:
         """The last chunk that the app got: of the whole stream, or as far as it read."""
         fields, hidden = fields_of(self.last), getattr(self.last, "_hidden_params", None)
         if not told:

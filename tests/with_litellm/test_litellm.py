@@ -1,0 +1,448 @@
+"""One call of LiteLLM, one event, whichever of its functions is called and whoever serves."""
+
+import asyncio
+import copy
+import gc
+import inspect
+import subprocess
+import sys
+import time
+from typing import Any
+
+import litellm
+import pytest
+from anthropic_server import AnthropicServer
+from capturing import Captured
+from gemini_server import GeminiServer
+from with_litellm.asking import (
+    ASK,
+    CONTENTS,
+    ENDPOINTS,
+    KEY,
+    achat,
+    at,
+    at_anthropic,
+    at_gemini,
+    chat,
+    run,
+    wait_for,
+)
+
+import usage_tracker
+from usage_tracker.demo.exchange import Asked, Reply
+from usage_tracker.demo.standin import StandIn
+
+
+def test_a_call_has_its_tokens_models_ids_and_who_served(captured: Captured, provider: StandIn) -> None:
+    answer = chat(provider)
+    origin, event = captured.one_call()
+    assert (event.usage.input_tokens, event.usage.output_tokens) == (
+        answer.usage.prompt_tokens,
+        answer.usage.completion_tokens,
+    )
+    assert (event.operation, event.request_model, event.model) == ("chat", "gpt-4o-mini", answer.model)
+    assert (event.response_id, event.status, event.http_status, event.attempts) == (answer.id, "ok", 200, 1)
+    assert (event.streamed, event.ttft_ms, event.cached, event.usage.estimated) == (False, None, False, False)
+    assert (origin.sdk, origin.provider, origin.base_host) == ("litellm", "openai", "127.0.0.1")
+    assert event.raw is not None
+    assert event.raw["prompt_tokens"] == answer.usage.prompt_tokens
+
+
+def test_a_key_is_kept_as_a_fingerprint_and_nothing_of_what_was_said(captured: Captured, provider: StandIn) -> None:
+    answer = chat(provider)
+    origin, event = captured.one_call()
+    assert origin.api_key is not None
+    assert origin.api_key.endswith("…wxyz")
+    kept = repr((origin, event))
+    assert KEY[:-4] not in kept
+    assert "Say hello" not in kept
+    assert str(answer.choices[0].message.content) not in kept
+
+
+def test_a_key_of_the_environment_is_known_too(
+    captured: Captured, provider: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_API_BASE", provider.base_url)
+    litellm.completion(model="gpt-4o-mini", messages=ASK)
+    origin, _ = captured.one_call()
+    assert origin.api_key is not None
+    assert origin.base_host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("function", ENDPOINTS)
+def test_each_function_is_one_call(captured: Captured, provider: StandIn, function: str) -> None:
+    operation, asked = ENDPOINTS[function]
+    getattr(litellm, function)(**asked(), **at(provider))
+    origin, event = captured.one_call()
+    assert (origin.sdk, event.operation, event.status, len(provider.requests)) == ("litellm", operation, "ok", 1)
+
+
+@pytest.mark.parametrize("function", ENDPOINTS)
+def test_each_async_twin_is_the_same(captured: Captured, provider: StandIn, function: str) -> None:
+    operation, asked = ENDPOINTS[function]
+    run(getattr(litellm, f"a{function}")(**asked(), **at(provider)))
+    origin, event = captured.one_call()
+    assert (origin.sdk, event.operation, event.status, len(provider.requests)) == ("litellm", operation, "ok", 1)
+
+
+def test_what_is_no_token_is_counted_in_its_own_units(captured: Captured, provider: StandIn) -> None:
+    units = {}
+    for function in ("speech", "transcription", "image_generation"):
+        operation, asked = ENDPOINTS[function]
+        getattr(litellm, function)(**asked(), **at(provider))
+        units[operation] = captured.one().usage.units
+    assert units == {"speech": {"characters": 10}, "transcription": {"seconds": 1.0}, "image": {"images": 1}}
+
+
+def test_arguments_by_position_are_read_too(captured: Captured, provider: StandIn) -> None:
+    litellm.completion("openai/gpt-4o-mini", ASK, **at(provider))
+    assert captured.one().request_model == "gpt-4o-mini"
+
+
+def test_anthropics_models_are_served_by_anthropic(captured: Captured, anthropic: AnthropicServer) -> None:
+    litellm.completion(model="anthropic/claude-sonnet-4-5", messages=ASK, **at_anthropic(anthropic))
+    origin, event = captured.one_call()
+    assert (origin.provider, event.request_model, event.model) == (
+        "anthropic", "claude-sonnet-4-5", "claude-sonnet-4-5-20250929",
+    )  # fmt: skip
+    usage = event.usage
+    assert (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens) == (
+        41,
+        12,
+        7,
+        9,
+    )
+
+
+def test_geminis_models_are_served_by_gemini(captured: Captured, gemini: GeminiServer) -> None:
+    litellm.completion(model="gemini/gemini-2.5-flash", messages=ASK, **at_gemini(gemini))
+    origin, event = captured.one_call()
+    assert (origin.provider, event.request_model) == ("gemini", "gemini-2.5-flash")
+    assert (event.usage.input_tokens, event.usage.output_tokens, event.usage.estimated) == (29, 17, False)
+
+
+def test_anthropics_messages_are_one_call(captured: Captured, anthropic: AnthropicServer) -> None:
+    answer = run(
+        litellm.anthropic_messages(
+            model="anthropic/claude-sonnet-4-5", messages=ASK, max_tokens=10, **at_anthropic(anthropic)
+        )
+    )
+    origin, event = captured.one_call()
+    assert (origin.provider, event.operation, event.response_id) == ("anthropic", "chat", answer["id"])
+    assert (event.usage.input_tokens, event.usage.output_tokens) == (41, 12)
+
+
+def test_geminis_content_is_one_call(captured: Captured, gemini: GeminiServer) -> None:
+    asked: dict[str, Any] = {"model": "gemini/gemini-2.5-flash", "contents": CONTENTS, **at_gemini(gemini)}
+    litellm.google_genai.generate_content(**asked)
+    run(litellm.agenerate_content(**asked))
+    for origin, event in captured.all():
+        assert (origin.provider, event.operation) == ("gemini", "chat")
+        assert (event.usage.input_tokens, event.usage.output_tokens) == (29, 17)
+
+
+def test_an_api_that_is_answered_by_way_of_another_is_one_call(captured: Captured, anthropic: AnthropicServer) -> None:
+    litellm.responses(model="anthropic/claude-sonnet-4-5", input="Say hello.", **at_anthropic(anthropic))
+    origin, event = captured.one_call()
+    assert (origin.provider, event.operation) == ("anthropic", "responses")
+    assert (event.usage.input_tokens, event.usage.output_tokens) == (41, 12)
+
+
+def documents(asked: Asked) -> Reply | None:
+    """Cohere's answer to a ranking, and Mistral's to a document that is to be read."""
+    if asked.path.endswith("/rerank"):
+        billed = {"billed_units": {"search_units": 1}, "tokens": {"input_tokens": 12}}
+        return Reply({"id": "r-1", "results": [{"index": 0, "relevance_score": 0.9}], "meta": billed})
+    page = {"index": 0, "markdown": "x", "images": [], "dimensions": {"dpi": 1, "height": 1, "width": 1}}
+    return Reply({"pages": [page], "model": "mistral-ocr-2505", "usage_info": {"pages_processed": 3}})
+
+
+@pytest.mark.parametrize("name", ["rerank", "arerank"])
+def test_ranking_is_counted_in_searches(captured: Captured, provider: StandIn, name: str) -> None:
+    provider.reply = documents
+    asked = getattr(litellm, name)(
+        model="cohere/rerank-v3.5", query="hello", documents=["x"], api_key=KEY, api_base=provider.url
+    )
+    if name == "arerank":
+        run(asked)
+    origin, event = captured.one_call()
+    assert (origin.provider, event.operation, event.request_model) == ("cohere", "rerank", "rerank-v3.5")
+    assert (event.usage.input_tokens, event.usage.units) == (12, {"searches": 1})
+
+
+@pytest.mark.parametrize("name", ["ocr", "aocr"])
+def test_reading_documents_is_counted_in_pages(captured: Captured, provider: StandIn, name: str) -> None:
+    provider.reply = documents
+    document = {"type": "document_url", "document_url": "https://example.com/a.pdf"}
+    asked = getattr(litellm, name)(
+        model="mistral/mistral-ocr-latest", document=document, api_key=KEY, api_base=f"{provider.url}/v1/ocr"
+    )
+    if name == "aocr":
+        run(asked)
+    origin, event = captured.one_call()
+    assert (origin.provider, event.operation, event.usage.units) == ("mistral", "ocr", {"pages": 3})
+
+
+def test_a_batch_awaits_its_usage(captured: Captured, provider: StandIn) -> None:
+    _, asked = ENDPOINTS["create_batch"]
+    batch = litellm.create_batch(**asked(), **at(provider))
+    event = captured.one()
+    assert (event.awaits, event.response_id) == (batch.id, batch.id)
+    litellm.retrieve_batch(batch_id=batch.id, custom_llm_provider="openai", **at(provider))
+    assert [later.completes for _, later in captured.all()] in ([], [batch.id])
+
+
+def test_a_response_has_the_id_that_its_provider_gave_it(captured: Captured, provider: StandIn) -> None:
+    answer = litellm.responses(model="openai/gpt-5-mini", input="Say hello.", **at(provider))
+    event = captured.one()
+    assert event.response_id is not None
+    assert event.response_id.startswith("resp_")
+    assert len(event.response_id) < len(answer.id)
+
+
+def test_the_cost_is_litellms_where_it_knows_one(captured: Captured, provider: StandIn) -> None:
+    answer = chat(provider)
+    assert float(captured.one().reported_cost or 0) == answer._hidden_params["response_cost"] > 0
+    chat(provider, model="openai/a-model-of-nobody")
+    assert captured.one().reported_cost is None
+
+
+def test_counts_that_litellm_made_up_are_estimates(captured: Captured, provider: StandIn) -> None:
+    litellm.completion(model="gpt-4o", messages=ASK, mock_response="Hello.")
+    event = captured.one()
+    assert event.usage.estimated
+    assert event.usage.output_tokens
+
+    def without_counts(asked: Asked) -> Reply:
+        message = {"role": "assistant", "content": "Hello there."}
+        return Reply({"model": "llama3", "message": message, "done": True, "done_reason": "stop"})
+
+    provider.reply = without_counts
+    litellm.completion(model="ollama_chat/llama3", messages=ASK, api_key=KEY, api_base=provider.url)
+    origin, event = captured.one_call()
+    assert (origin.provider, event.usage.estimated) == ("ollama", True)
+    assert event.usage.output_tokens
+
+
+def test_a_provider_that_sends_no_usage_leaves_it_unknown(captured: Captured, provider: StandIn) -> None:
+    message = {"role": "assistant", "content": "Hello there."}
+    choice = {"index": 0, "finish_reason": "stop", "message": message}
+    answer = {"id": "c-1", "object": "chat.completion", "created": 1, "model": "m-1", "choices": [choice]}
+    provider.reply = lambda asked: Reply(answer)
+    chat(provider)
+    event = captured.one()
+    assert (event.usage.input_tokens, event.usage.output_tokens, event.raw) == (None, None, None)
+
+
+def test_a_refused_call_is_an_event_with_its_error(captured: Captured, provider: StandIn) -> None:
+    provider.fail_next(1, 429)
+    with pytest.raises(litellm.RateLimitError):
+        chat(provider)
+    origin, event = captured.one_call()
+    assert (event.status, event.error_type, event.http_status) == ("error", "RateLimitError", 429)
+    assert (origin.provider, event.usage.input_tokens) == ("openai", None)
+
+
+def test_the_status_is_the_providers_and_not_litellms(captured: Captured, anthropic: AnthropicServer) -> None:
+    anthropic.fail_next(1, 529)
+    with pytest.raises(litellm.InternalServerError):
+        litellm.completion(model="anthropic/claude-sonnet-4-5", messages=ASK, **at_anthropic(anthropic), max_retries=0)
+    assert captured.one().http_status == 529
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5", "nobodys-model"])
+def test_a_call_that_nobody_answered_has_no_status(captured: Captured, model: str) -> None:
+    with pytest.raises(Exception, match="litellm"):
+        litellm.completion(model=model, messages=ASK, api_key=KEY, api_base="http://127.0.0.1:9", max_retries=0)
+    event = captured.one()
+    assert (event.status, event.http_status) == ("error", None)
+
+
+def test_retries_are_one_event_that_counts_its_attempts(captured: Captured, provider: StandIn) -> None:
+    provider.fail_next(2, 500, retry_after=0.001)
+    litellm.completion(model="openai/gpt-4o-mini", messages=ASK, api_key=KEY, api_base=provider.base_url, num_retries=2)
+    event = captured.one()
+    assert (event.status, event.attempts, len(provider.requests)) == ("ok", 3, 3)
+
+
+def test_retries_that_all_failed_are_counted_too(captured: Captured, provider: StandIn) -> None:
+    provider.fail_next(2, 500, retry_after=0.001)
+    with pytest.raises(litellm.InternalServerError):
+        chat(provider, max_retries=1)
+    event = captured.one()
+    assert (event.status, event.attempts, len(provider.requests)) == ("error", 2, 2)
+
+
+def test_attempts_of_litellm_itself_are_counted(captured: Captured, anthropic: AnthropicServer) -> None:
+    anthropic.fail_next(1, 500)
+    litellm.completion(model="anthropic/claude-sonnet-4-5", messages=ASK, num_retries=2, **at_anthropic(anthropic))
+    event = captured.one()
+    assert (event.status, event.attempts, len(anthropic.requests)) == ("ok", 2, 2)
+
+
+def test_fallbacks_of_a_call_are_within_it(captured: Captured, provider: StandIn) -> None:
+    provider.fail_next(1, 500)
+    answer = chat(provider, model="openai/gpt-4o", fallbacks=["openai/gpt-4o-mini"])
+    event = captured.one()
+    assert (event.status, event.response_id, event.attempts) == ("ok", answer.id, 2)
+
+
+def test_fallbacks_are_within_their_call_also_where_a_loop_runs(captured: Captured, provider: StandIn) -> None:
+    """LiteLLM has them run in another thread then, which knows of no call."""
+
+    async def main() -> Any:
+        return chat(provider, fallbacks=["openai/gpt-4o"])
+
+    with usage_tracker.attribute(project="alpha"):
+        answer = asyncio.run(main())
+    origin, event = captured.one_call()
+    assert (event.response_id, origin.project) == (answer.id, "alpha")
+
+
+def test_a_cancelled_call_is_cancelled(captured: Captured, provider: StandIn) -> None:
+    provider.delay = 5
+
+    async def main() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(achat(provider), 0.3)
+
+    asyncio.run(main())
+    assert captured.one().status == "cancelled"
+
+
+def test_nothing_is_lost_at_the_end_of_a_loop(captured: Captured, provider: StandIn) -> None:
+    """LiteLLM's own callbacks come later, or not at all."""
+    asyncio.run(achat(provider))
+    assert len(captured.captured) == 1
+
+
+def test_a_coroutine_that_is_never_awaited_is_no_call(captured: Captured, provider: StandIn) -> None:
+    coroutine = achat(provider)
+    assert coroutine.__name__ == "acompletion"
+    coroutine.close()
+    assert captured.all() == []
+
+
+def test_a_task_bears_the_functions_name(provider: StandIn, captured: Captured) -> None:
+    async def main() -> str:
+        task = asyncio.create_task(
+            litellm.amoderation(input="x", model="openai/omni-moderation-latest", **at(provider))
+        )
+        shown = repr(task)
+        await task
+        return shown
+
+    assert "amoderation" in asyncio.run(main())
+    captured.one()
+
+
+def test_who_a_call_is_for_comes_from_scope_and_request(captured: Captured, provider: StandIn) -> None:
+    with usage_tracker.attribute(project="alpha", tags=["tier:pro"]):
+        chat(provider, user="u-1", metadata={"tags": ["job:7"], "session_id": "s-1"})
+    origin, _ = captured.one_call()
+    assert (origin.project, origin.user_id, origin.session_id) == ("alpha", "u-1", "s-1")
+    assert set(origin.tags) == {"tier:pro", "job:7"}
+
+
+def test_concurrent_calls_keep_their_own(captured: Captured, provider: StandIn) -> None:
+    async def ask(number: int) -> tuple[str, str]:
+        with usage_tracker.attribute(user=f"u-{number}"):
+            answer = await achat(provider)
+        return f"u-{number}", answer.id
+
+    async def main() -> list[tuple[str, str]]:
+        return await asyncio.gather(*map(ask, range(10)))
+
+    expected = set(asyncio.run(main()))
+    assert {(origin.user_id, event.response_id) for origin, event in captured.all()} == expected
+
+
+def test_a_batch_of_chats_in_threads_knows_who_it_is_for(captured: Captured, provider: StandIn) -> None:
+    with usage_tracker.attribute(project="alpha", tags=["nightly"]):
+        answers = litellm.batch_completion(model="openai/gpt-4o-mini", messages=[ASK] * 3, **at(provider))
+        fastest = litellm.batch_completion_models(
+            models=["openai/gpt-4o", "openai/gpt-4o-mini"], messages=ASK, **at(provider)
+        )
+    assert fastest.id
+    wait_for(captured, 5)
+    calls = captured.all()
+    assert {answer.id for answer in answers} <= {event.response_id for _, event in calls}
+    assert [(origin.project, origin.tags) for origin, _ in calls] == [("alpha", ("nightly",))] * 5
+
+
+def test_a_functions_result_is_litellms_own(captured: Captured, provider: StandIn) -> None:
+    answer = chat(provider)
+    assert type(answer) is litellm.ModelResponse
+    assert type(copy.deepcopy(answer)) is litellm.ModelResponse
+    assert "usage_tracker" not in repr(vars(answer))
+    captured.one()
+
+
+FUNCTIONS = ("completion", "acompletion", "embedding", "aembedding", "rerank", "atranscription", "responses", "aocr")
+
+LOOKED_AT = f"""
+import asyncio, copy, inspect, pickle, litellm
+def look():
+    found = []
+    for name in {FUNCTIONS}:
+        function = getattr(litellm, name)
+        again = pickle.loads(pickle.dumps(function))
+        found.append((
+            name, str(inspect.signature(function)), function.__name__, function.__module__, function.__doc__,
+            inspect.iscoroutinefunction(function), asyncio.iscoroutinefunction(function), callable(function),
+            again is function, copy.copy(function) is function, copy.deepcopy(function) is function,
+        ))
+    return found
+"""
+
+
+@pytest.mark.parametrize("order", ["import litellm; install()", "install(); import litellm"])
+def test_functions_look_and_are_pickled_as_they_were(order: str, tmp_path: object) -> None:
+    script = (
+        f"import os; os.environ['LITELLM_LOCAL_MODEL_COST_MAP'] = 'True'\n{LOOKED_AT}\nplain = look()\n"
+        "import sys\nfor name in [name for name in sys.modules if name.startswith('litellm')]: del sys.modules[name]\n"
+    )
+    installing = f"usage_tracker.install(ship=False, spool_dir={str(tmp_path)!r})"
+    first, second = order.replace("install()", installing).split("; ")
+    script += f"import usage_tracker\n{first}\n{second}\n{LOOKED_AT}\nprint(look() == plain)"
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=False)
+    assert ran.stdout == "True\n", ran.stderr[-2000:]
+
+
+def test_the_same_function_is_one_object_wherever_it_is(captured: Captured) -> None:
+    assert litellm.text_completion is litellm.main.text_completion
+    assert litellm.agenerate_content is litellm.google_genai.agenerate_content
+    assert inspect.iscoroutinefunction(litellm.atext_completion)
+
+
+@pytest.mark.guarded_errors_expected
+@pytest.mark.parametrize(
+    "place", ["litellm.observe", "litellm.usage_of", "litellm_asked.read_request", "litellm.tells_usage"]
+)
+def test_an_error_of_ours_is_not_the_apps(
+    captured: Captured, provider: StandIn, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(f"usage_tracker.providers.{place}", fail)
+    assert chat(provider).choices
+    assert list(chat(provider, stream=True))
+    assert run(achat(provider)).choices
+    gc.collect()
+
+
+def test_a_callback_of_litellm_that_asks_a_model_makes_a_call_of_its_own(captured: Captured, provider: StandIn) -> None:
+    asked = []
+
+    def ask(*_: object) -> None:
+        if not asked:
+            asked.append(True)
+            time.sleep(0.05)  # until the call that it is about has ended
+            chat(provider, metadata={"tags": ["callback"]})
+
+    litellm.success_callback = [ask]
+    chat(provider)
+    wait_for(captured, 2)
+    assert [origin.tags for origin, _ in captured.all()] == [(), ("callback",)]
