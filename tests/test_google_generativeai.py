@@ -6,7 +6,6 @@ import inspect
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -16,7 +15,6 @@ from generative_service import OVERLOADED, GenerativeService, chunk, genai
 from google.ai.generativelanguage_v1beta import GenerativeServiceAsyncClient, GenerativeServiceClient
 from google.api_core.exceptions import GoogleAPICallError
 from google.generativeai.types import BlockedPromptException, GenerateContentResponse
-from patch_orders import ORDERS, Sdk, check
 
 import usage_tracker
 from usage_tracker import tracker
@@ -412,26 +410,3 @@ def test_an_error_of_ours_is_not_the_apps(
             broken.setattr(f"usage_tracker.providers.google_generativeai.{place}", fail)
             assert model.generate_content("Say hello.").text == "o"
             assert len(list(model.generate_content("Say hello.", stream=True))) == 3
-
-
-LEGACY = Sdk(
-    "google-generativeai",
-    imports="import google.generativeai as genai",
-    client="genai.GenerativeModel('gemini-2.5-flash')",
-    from_imports="from google.generativeai import GenerativeModel, configure",
-    from_client="GenerativeModel('gemini-2.5-flash')",
-    ask="client.generate_content",
-    asked="'x'",
-    stream="iter(client.generate_content('x', stream=True))",
-    close="pass",
-    prepare="import sys; sys.modules['google.generativeai'].configure"
-    "(api_key='none-at-all', transport='rest', client_options={'api_endpoint': BASE_URL})",
-    options=("-W", "ignore::FutureWarning"),
-)
-
-
-@pytest.mark.parametrize("order", ORDERS)
-def test_each_order_of_imports_and_installs_gives_one_event(
-    order: str, service: GenerativeService, tmp_path: Path
-) -> None:
-    check(LEGACY, ORDERS[order], service.url, tmp_path)

@@ -19,7 +19,6 @@ from usage_tracker.capture.streams import AsyncObserved, show
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
 from usage_tracker.providers import google_generativeai as provider
-from usage_tracker.providers.answer import fields_of
 
 guard_begin, guard_answer = guarded("begin call"), guarded("read answer")
 
@@ -89,7 +88,7 @@ class AroundRequest:
 
 def content_answered(call: Call, result: Any) -> None:
     """Read the answer, which is whole."""
-    call.observe(fields_of(result))
+    call.observe(vars(result))
     call.answer.partial = False
     call.finish()
 

@@ -41,7 +41,9 @@ def read_request(operation: str, request: object, flattened: Mapping[str, object
     """What was asked: a request message, a dict of its fields, or those given as arguments of their own."""
     if request is None:
         request = flattened
-    model = word(request.get("model") if isinstance(request, Mapping) else getattr(request, "model", None))
+    elif not isinstance(request, Mapping):
+        request = {"model": getattr(getattr(request, "_pb", None), "model", None)}
+    model = word(request.get("model"))
     return Request(operation, model.removeprefix("models/") if model else None)
 
 
@@ -53,18 +55,18 @@ def observe(answer: Answer, fields: Mapping[str, object]) -> None:
     if message.HasField("usage_metadata"):
         answer.raw = merge_usage(answer.raw, read_figures(message.usage_metadata.SerializeToString()))
     ended = bool(message.prompt_feedback.block_reason)
+    told = answer.raw is not None and (THOUGHTS in answer.raw or TOOL in answer.raw)
     for candidate in message.candidates:
         ended = ended or bool(candidate.finish_reason)
-        answer.estimated = answer.estimated or shows_own_tools(candidate)
+        if not told and not answer.estimated:
+            answer.estimated = shows_own_tools(candidate)
     answer.partial = not ended
 
 
 def shows_own_tools(candidate: Any) -> bool:
     """Whether the provider's own tools were at work, whose prompts then are among what the total leaves over."""
-    if candidate.HasField("grounding_metadata"):
-        return True
-    return any(
-        part.WhichOneof("data") in ("executable_code", "code_execution_result") for part in candidate.content.parts
+    return candidate.HasField("grounding_metadata") or any(
+        part.HasField("executable_code") or part.HasField("code_execution_result") for part in candidate.content.parts
     )
 
 
@@ -86,15 +88,15 @@ def read_figures(message: bytes) -> Figures:
 def read_message(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Number and value of each field of a protobuf message, up to what is cut or no longer in use.
     https://protobuf.dev/programming-guides/encoding/"""
-    at = 0
-    while at < len(message):
-        key, at = read_varint(message, at)
+    at, end = 0, len(message)
+    while at < end:
+        key, at = read_varint(message, at, end)
         kind = key & 7
         if kind == 0:
-            value, at = read_varint(message, at)
+            value, at = read_varint(message, at, end)
             yield key >> 3, value
         elif kind == 2:
-            length, at = read_varint(message, at)
+            length, at = read_varint(message, at, end)
             yield key >> 3, message[at : at + length]
             at += length
         elif kind in (1, 5):
@@ -103,15 +105,15 @@ def read_message(message: bytes) -> Iterator[tuple[int, int | bytes]]:
             return
 
 
-def read_varint(message: bytes, at: int) -> tuple[int, int]:
+def read_varint(message: bytes, at: int, end: int) -> tuple[int, int]:
     """A number in base 128, least first, and where it ends."""
     number = shift = 0
-    while at < len(message):
+    while at < end:
         byte = message[at]
-        number |= (byte & 127) << shift
         at += 1
         if byte < 128:
-            break
+            return number | byte << shift, at
+        number |= (byte & 127) << shift
         shift += 7
     return number, at
 
