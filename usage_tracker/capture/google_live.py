@@ -48,7 +48,11 @@ class AroundSessions:
         """Around the receiving of one message."""
         if nested():
             return await wrapped(*args, **kwargs)
-        session = self.session(instance)
+        session = None
+        with guard_message:
+            session = self.session(instance)
+        if session is None:
+            return await wrapped(*args, **kwargs)
         with session:
             message = await wrapped(*args, **kwargs)
         with guard_message:
