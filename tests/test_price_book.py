@@ -206,6 +206,17 @@ def test_a_deployment_is_priced_as_the_model_that_it_stands_for() -> None:
     assert "as gpt-4o-2024-11-20" in str(cost.version)
 
 
+def test_a_deployment_may_have_a_price_of_its_own_whatever_model_answers() -> None:
+    book = '[[price]]\nmatch = "prod-chat"\nprovider = "azure"\nmultiplier = 0.5\n'
+    assert dollars(book, call("gpt-4o-2024-11-20", request_model="prod-chat"), "azure") == Decimal("0.00175")
+
+
+def test_the_price_of_a_model_that_was_asked_for_is_not_that_of_another_that_answered() -> None:
+    book = '[[price]]\nmatch = "gpt-4o"\ninput = 99\noutput = 99\n'
+    assert dollars(book, call("gpt-4o-mini", request_model="gpt-4o"), "openai") == Decimal("0.00021")
+    assert dollars(book, call(None, request_model="gpt-4o"), "openai") == Decimal("0.1089")
+
+
 def test_a_profile_of_bedrock_is_unpriced_until_it_has_a_name() -> None:
     """The answer names the model, and not whether its region costs more."""
     arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3"

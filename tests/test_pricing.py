@@ -365,6 +365,13 @@ def test_counts_that_contradict_each_other_are_flagged_whatever_they_cost(name: 
         assert ("sum_mismatch" in price(event).flags) is (name in DISAGREEING)
 
 
+def test_what_was_asked_for_free_of_charge_and_answered_by_another_model_is_not_free() -> None:
+    free = call("minimax/minimax-m2:free")
+    assert price(free, "openrouter").amount == 0
+    other = call("x-ai/grok-4", request_model="google/gemini-2.0-flash-exp:free")
+    assert price(other, "openrouter") == Cost(flags=("unpriced",))
+
+
 def test_what_a_gateway_states_is_the_cost_of_what_no_list_has() -> None:
     event = call("acme-llm-7b")
     event.reported_cost = "0.00123"

@@ -2,7 +2,7 @@ r"""The price book: prices that the user knows better than any list, such as a c
 deployment's. From a TOML file or from the store, always a whole: a book with a mistake in it isn't used at all.
 
     [[price]]
-    match = "acme-chat-*"        # or regex = '^acme-chat-\d+$'; the model as answered, or as asked for
+    match = "acme-chat-*"        # or regex = '^acme-chat-\d+$'; see `names_of`
     provider = "acme"            # may have * and ?; without it, any
     from = 2026-01-01            # the first day, UTC; without it, ever since
     until = 2026-07-01           # the first day that it doesn't hold any more
@@ -26,7 +26,7 @@ The first entry that matches decides; one that only adds prices (`add`) lets the
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -40,6 +40,7 @@ from usage_tracker.pricing.money import DOLLARS
 from usage_tracker.pricing.occasion import FIELDS, HOST, STANDARD, Occasion
 from usage_tracker.pricing.rates import Price, Stepped
 from usage_tracker.pricing.toml_lines import line_of
+from usage_tracker.providers.hosts import vendor_of
 
 Table = dict[str, Any]
 """An entry as it was written: a TOML table, numbers as Decimal or int."""
@@ -124,11 +125,11 @@ class Entry:
     replace: Mapping[str, Price]
     """Prices that go before those of another list."""
 
-    def matches(self, occasion: Occasion) -> bool:
-        """Whether it is about that occasion of its provider."""
+    def matches(self, occasion: Occasion, names: Sequence[str]) -> bool:
+        """Whether it is about that occasion of its provider, under one of those names."""
         return (
             self.first_day <= occasion.day < self.last_day
-            and any(name and self.pattern.search(name) for name in (occasion.model, occasion.request_model))
+            and any(self.pattern.search(name) for name in names)
             and all(
                 (told := occasion.field(name)) is not None and pattern.fullmatch(told)
                 for name, pattern in self.when.items()
@@ -157,11 +158,11 @@ class Book:
 
     def decide(self, occasion: Occasion) -> Entry | None:
         """The first entry that matches and says more than additions."""
-        return next((entry for entry in self.matching(occasion) if entry.decides), None)
+        return next((entry for entry in self.matching(occasion, names_of(occasion)) if entry.decides), None)
 
-    def matching(self, occasion: Occasion) -> Iterator[Entry]:
+    def matching(self, occasion: Occasion, names: Sequence[str]) -> Iterator[Entry]:
         """The entries that match, in order."""
-        return (entry for entry in self._entries_of(occasion.provider) if entry.matches(occasion))
+        return (entry for entry in self._entries_of(occasion.provider) if entry.matches(occasion, names))
 
     def change_days(self) -> Iterator[int]:
         """The days since 1970 on which an entry begins or ends to hold."""
@@ -176,6 +177,17 @@ class Book:
             if len(self._of_provider) < MOST_PROVIDERS:
                 self._of_provider[provider] = found
         return found
+
+
+def names_of(occasion: Occasion) -> list[str]:
+    """What a user may mean by the model: as the answer names it, and as it was asked for, where that is a name of the
+    user's own, such as a deployment's. The name of a public model that was asked for is not that of another one that
+    answered."""
+    asked = occasion.request_model
+    names = [occasion.model] if occasion.model else []
+    if asked and (not names or vendor_of(asked) is None or occasion.provider == "bedrock"):
+        names.append(asked)
+    return names
 
 
 def read_book(text: str, name: str) -> Book:

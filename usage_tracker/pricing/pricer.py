@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol
 
 from usage_tracker.event import Cost, Origin, UsageEvent
 from usage_tracker.pricing.bill import Contradiction, bill
-from usage_tracker.pricing.book import Book, Entry
-from usage_tracker.pricing.genai import GenaiPrices
+from usage_tracker.pricing.book import Book, Entry, names_of
+from usage_tracker.pricing.genai import GenaiPrices, priced_name
 from usage_tracker.pricing.litellm_map import LitellmMap
 from usage_tracker.pricing.money import SMALLEST
 from usage_tracker.pricing.occasion import DAY, MINUTE, STANDARD, Occasion, at_minute, moved, occasion_of
@@ -153,7 +153,7 @@ class Pricer:
                 return Missing(decided)
         if isinstance(found, Rates):
             for book in self._books or ():
-                for other in book.matching(occasion):
+                for other in book.matching(occasion, names_of(occasion)):
                     if other.add or other.replace:
                         found = found.changed(
                             lacking=other.add, instead=other.replace, note=f"+ {other.label} ({book.name})"
@@ -194,7 +194,7 @@ class Pricer:
             if found is not None:
                 break
         own = own_prices()
-        for entry in own.matching(occasion):
+        for entry in own.matching(occasion, priced_names(occasion)):
             if entry.prices and (found is None or found is UNPRICED):
                 found = listed(entry, occasion.tier, "usage_tracker", own.version)
             elif found is TIER_UNPRICED and occasion.tier in entry.tiers and not entry.prices:
@@ -208,7 +208,7 @@ class Pricer:
 def with_own(found: Found, occasion: Occasion) -> Found:
     """A list with what our own table has beside it: fees of tools, and what a place costs."""
     own = own_prices()
-    for entry in own.matching(occasion):
+    for entry in own.matching(occasion, priced_names(occasion)):
         if isinstance(found, Rates) and not entry.prices:
             found = found.changed(
                 tokens_times=entry.token_multiplier,
@@ -217,6 +217,11 @@ def with_own(found: Found, occasion: Occasion) -> Found:
                 note=f"+ {entry.label} ({own.name})",
             )
     return found
+
+
+def priced_names(occasion: Occasion) -> list[str]:
+    name = priced_name(occasion)
+    return [name] if name else []
 
 
 def listed(entry: Entry, tier: str, source: str, version: str | None) -> Found:
