@@ -22,7 +22,18 @@ from google.ai import generativelanguage_v1beta
 from google.ai.generativelanguage_v1beta.services.generative_service import transports
 from google.protobuf import json_format  # type: ignore[import-untyped]
 
-__all__ = ["OVERLOADED", "Failure", "GenerativeService", "chunk", "genai", "glm", "json_format", "written"]
+__all__ = [
+    "HAS",
+    "MODEL",
+    "OVERLOADED",
+    "Failure",
+    "GenerativeService",
+    "chunk",
+    "genai",
+    "glm",
+    "json_format",
+    "written",
+]
 
 genai: Any = google.generativeai
 glm: Any = generativelanguage_v1beta
@@ -41,6 +52,14 @@ NUMBERS = {
     "thoughtsTokenCount": 10,
 }
 Json = dict[str, Any]
+HAS = {
+    (message.DESCRIPTOR.name, field)
+    for message in (glm.Candidate.pb(), glm.GenerateContentResponse.pb())
+    for field in message.DESCRIPTOR.fields_by_name
+}
+"""What this version of the SDK knows: (message, field)."""
+MODEL = "gemini-2.5-flash-001" if ("GenerateContentResponse", "model_version") in HAS else None
+"""The model of a chunk, as far as this version of the SDK can tell."""
 
 
 class Failure(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 import pytest
 from capturing import Captured
-from generative_service import OVERLOADED, GenerativeService, chunk, genai
+from generative_service import MODEL, OVERLOADED, GenerativeService, chunk, genai
 from google.ai.generativelanguage_v1beta import GenerativeServiceAsyncClient, GenerativeServiceClient
 from google.api_core.exceptions import GoogleAPICallError
 from google.generativeai.types import BlockedPromptException, GenerateContentResponse
@@ -79,7 +79,7 @@ def test_a_call_has_its_tokens_and_models(model: Any, captured: Captured) -> Non
     assert type(answer) is GenerateContentResponse
     event = captured.one()
     assert (event.operation, event.status, event.streamed) == ("chat", "ok", False)
-    assert (event.request_model, event.model) == ("gemini-2.5-flash", "gemini-2.5-flash-001")
+    assert (event.request_model, event.model) == ("gemini-2.5-flash", MODEL)
     assert (event.usage.input_tokens, event.usage.output_tokens) == (12, 15)
     assert (event.usage.reasoning_tokens, event.usage.cache_read_tokens) == (9, 4)
     assert not event.usage.estimated
@@ -306,7 +306,7 @@ def test_each_round_of_function_calling_is_a_call(service: GenerativeService, ca
 
 def test_an_embedding_is_a_call_whose_tokens_nobody_tells(service: GenerativeService, captured: Captured) -> None:
     assert genai.embed_content("models/text-embedding-004", "hello")["embedding"] == [0.5]
-    genai.embed_content(model="text-embedding-004", content="hello", client=service.client())
+    genai.embed_content(model="models/text-embedding-004", content="hello", client=service.client())
     for _, event in captured.all():
         assert (event.operation, event.request_model, event.status) == ("embeddings", "text-embedding-004", "ok")
         assert event.usage.input_tokens is None
@@ -314,14 +314,14 @@ def test_an_embedding_is_a_call_whose_tokens_nobody_tells(service: GenerativeSer
 
 def test_an_async_embedding_is_the_same(service: GenerativeService, captured: Captured) -> None:
     def embed(model: Any) -> Any:
-        return genai.embed_content_async(model="text-embedding-004", content="hello", client=model._async_client)
+        return genai.embed_content_async(model="models/text-embedding-004", content="hello", client=model._async_client)
 
     assert ask(service, embed)["embedding"] == [0.5]
     assert captured.one().operation == "embeddings"
 
 
 def test_a_long_list_is_embedded_in_several_calls(service: GenerativeService, captured: Captured) -> None:
-    assert len(genai.embed_content("text-embedding-004", ["hello"] * 250)["embedding"]) == 250
+    assert len(genai.embed_content("models/text-embedding-004", ["hello"] * 250)["embedding"]) == 250
     assert len(captured.all()) == len(service.requests) == 3
 
 
@@ -338,7 +338,7 @@ def test_whatever_was_taken_hold_of_before_is_covered(service: GenerativeService
     usage_tracker.install(ship=False, app="tests")
     captured = Captured()
     held("Say hello.")
-    embed("text-embedding-004", "hello")
+    embed("models/text-embedding-004", "hello")
     stream.resolve()
     assert [event.operation for _, event in captured.all()] == ["chat", "embeddings"]
 

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from socket import SHUT_RDWR
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
@@ -73,7 +74,7 @@ class WebSocketServer:
             if event is CLOSE:
                 socket.close()
             elif event is BREAK:
-                socket.socket.close()
+                socket.socket.shutdown(SHUT_RDWR)
             else:
                 socket.send(json.dumps(event))
 

@@ -8,6 +8,7 @@ read from its bytes. Over REST the SDK drops them, and they are what the total l
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from usage_tracker.event import Figures, Usage
@@ -33,6 +34,9 @@ https://github.com/googleapis/googleapis/blob/master/google/ai/generativelanguag
 LARGEST_COUNT = (1 << 31) - 1
 """The counts are int32; a larger one stands for a negative number."""
 
+OWN_TOOLS = ("executable_code", "code_execution_result")
+"""What the parts of an answer are that the provider's own tools wrote."""
+
 THINKS_NOT = re.compile(r"(models/)?gemini-(1|2\.0)(?!.*thinking)")
 """Models that don't think, before Gemini 2.5: https://ai.google.dev/gemini-api/docs/thinking"""
 
@@ -49,9 +53,9 @@ def read_request(operation: str, request: object, flattened: Mapping[str, object
 
 def observe(answer: Answer, fields: Mapping[str, object]) -> None:
     """Take what a `GenerateContentResponse`, whole or a chunk of a stream, says. Each chunk's figures are totals so
-    far."""
+    far. The first of the supported versions don't know of the model's version."""
     message: Any = fields["_pb"]
-    answer.model = word(message.model_version) or answer.model
+    answer.model = word(getattr(message, "model_version", None)) or answer.model
     if message.HasField("usage_metadata"):
         answer.raw = merge_usage(answer.raw, read_figures(message.usage_metadata.SerializeToString()))
     ended = bool(message.prompt_feedback.block_reason)
@@ -65,9 +69,15 @@ def observe(answer: Answer, fields: Mapping[str, object]) -> None:
 
 def shows_own_tools(candidate: Any) -> bool:
     """Whether the provider's own tools were at work, whose prompts then are among what the total leaves over."""
-    return candidate.HasField("grounding_metadata") or any(
-        part.HasField("executable_code") or part.HasField("code_execution_result") for part in candidate.content.parts
-    )
+    if grounded(candidate.__class__) and candidate.HasField("grounding_metadata"):
+        return True
+    return any(part.WhichOneof("data") in OWN_TOOLS for part in candidate.content.parts)
+
+
+@cache
+def grounded(kind: Any) -> bool:
+    """Whether this version's candidates can say what they are grounded in."""
+    return "grounding_metadata" in kind.DESCRIPTOR.fields_by_name
 
 
 def read_figures(message: bytes) -> Figures:
