@@ -457,6 +457,17 @@ def test_a_connection_that_was_open_before_us_is_counted_from_then_on(server: We
     assert (event.status, event.request_model) == ("ok", "gpt-realtime")
 
 
+def test_a_connection_outlives_an_install(server: WebSocketServer, client: Any, captured: Captured) -> None:
+    with client.realtime.connect(model="gpt-realtime") as connection:
+        read(connection, "session.created")
+        usage_tracker.install(ship=False, app="tests", project="other")
+        captured = Captured()
+        connection.response.create()
+        read(connection)
+    origin, event = captured.one_call()
+    assert (origin.project, event.model) == ("other", "gpt-realtime-2025-08-28")
+
+
 def test_a_connection_goes_on_when_we_leave(server: WebSocketServer, client: Any, captured: Captured) -> None:
     server.answers["response.create"] = begun
     server.answers["session.update"] = lambda event: realtime_response()[2:]

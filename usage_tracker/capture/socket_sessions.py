@@ -35,7 +35,7 @@ class SocketSession:
         self.attribution = current.get()
         self.closed = False
         """Whether the app has closed the connection: what it still reads changes nothing."""
-        self._recorder = recorder
+        self.recorder = recorder
         self._client = client
         self._operation = operation
         asked = parse_qs(urlsplit(path).query)
@@ -94,7 +94,7 @@ class SocketSession:
         return owners.setdefault(self._said.id, self._token) is self._token
 
     def _begin(self, request: Request) -> Call:
-        call = Call(openai_events, self._recorder, self._client, request, streamed=True)
+        call = Call(openai_events, self.recorder, self._client, request, streamed=True)
         call.attribution = self.attribution
         return call
 
@@ -205,7 +205,7 @@ class SocketSession:
         step = STEPS.get(str(inner.get("type")).encode())
         if step in (SocketSession.create, SocketSession.end_response):
             if self._delegates is None:
-                self._delegates = SocketSession(self._recorder, self._client, "responses", "")
+                self._delegates = SocketSession(self.recorder, self._client, "responses", "")
                 self._delegates.attribution = self.attribution
             step(self._delegates, {**inner, "stream_id": fields.get("delegation_id")})
 

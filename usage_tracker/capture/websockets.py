@@ -62,6 +62,7 @@ class AroundConnection:
             client = self._client(host, key or None, "api-key" in headers)
             held = SocketSession(self._recorder, client, operation, getattr(request, "path", ""))
             vars(connection)[HELD] = held
+        held.recorder = self._recorder  # of now: a connection may outlive an install
         return held
 
     def open(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
