@@ -26,7 +26,7 @@ OWN_WARNINGS = [
     "Inheritance class AiohttpClientSession",
     "Interactions usage is experimental",
     "Pydantic serializer",
-    "The generate_(images|videos) method",
+    "The [a-z_]+ method (is|with)",
 ]
 if not has(1, 60):
     OWN_WARNINGS += ["The `dict` method is deprecated", "[Uu]nclosed", "Exception ignored in. <(socket|function)"]

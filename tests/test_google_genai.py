@@ -151,6 +151,34 @@ def test_images_are_counted_as_far_as_they_were_delivered(google: Google) -> Non
     assert (event.operation, event.usage.units, event.usage.input_tokens) == ("image", {"images": 2}, None)
 
 
+IMAGE = types.Image(image_bytes=b"png", mime_type="image/png")
+MAKING: dict[str, Any] = {
+    "generate": lambda models: models.generate_images(model="imagen-4.0-generate-001", prompt="A cat"),
+    "edit": lambda models: models.edit_image(
+        model="imagen-3.0-capability-001",
+        prompt="A hat",
+        reference_images=[types.RawReferenceImage(reference_id=1, reference_image=IMAGE)],
+    ),
+    "upscale": lambda models: models.upscale_image(
+        model="imagen-4.0-upscale-preview", image=IMAGE, upscale_factor="x2"
+    ),
+    "recontext": lambda models: models.recontext_image(
+        model="imagen-product-recontext-preview-06-30", source=types.RecontextImageSource(person_image=IMAGE)
+    ),
+    "segment": lambda models: models.segment_image(
+        model="image-segmentation-001", source=types.SegmentImageSource(image=IMAGE)
+    ),
+}
+
+
+@since(1, 40)
+@pytest.mark.parametrize("way", MAKING)
+def test_every_way_of_making_images_gives_one_event(google: Google, way: str) -> None:
+    MAKING[way](google.vertex.models)
+    event = google.one()
+    assert (event.operation, event.status, event.usage.units) == ("image", "ok", {"images": 1})
+
+
 @since(1, 10)
 def test_videos_are_counted_in_the_seconds_that_were_asked_for(google: Google) -> None:
     CALLS["video"](google.vertex)
