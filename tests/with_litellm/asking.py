@@ -53,7 +53,7 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
 def wait_for(captured: Captured, events: int = 1) -> None:
     """Until there are so many: from threads that nobody waits for, or of streams that LiteLLM's logging still holds
     when the app has dropped them."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(captured.captured) < events and time.monotonic() < deadline:
         time.sleep(0.01)
         gc.collect()

@@ -434,7 +434,7 @@ def test_an_error_of_ours_is_not_the_apps(
 
 
 def test_a_callback_of_litellm_that_asks_a_model_makes_a_call_of_its_own(captured: Captured, provider: StandIn) -> None:
-    asked = []
+    asked: list[bool] = []
 
     def ask(*_: object) -> None:
         if not asked:
