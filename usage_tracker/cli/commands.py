@@ -37,6 +37,7 @@ COMMANDS: dict[str, Place] = {
     "events": Place("usage_tracker.cli.events", "events", "The calls one by one, the newest first."),
     "query": Place("usage_tracker.cli.query", "query", "Ask the store in SQL."),
     "prices": Place("usage_tracker.cli.prices", "prices", "What models cost, and prices of your own."),
+    "reprice": Place("usage_tracker.cli.reprice", "reprice", "Price stored calls again, at prices of their own time."),
     "doctor": Place("usage_tracker.cli.doctor", "doctor", "Find what is wrong, and how to mend it."),
     "ship": Place("usage_tracker.cli.ship", "ship", "Move events from the journal to the store."),
     "migrate": Place("usage_tracker.cli.migrate", "migrate", "Bring the store's schema up to date."),

@@ -13,7 +13,7 @@ from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import Dsn
-from usage_tracker.report import Event, find_event
+from usage_tracker.report import Event, Original, find_event, find_original
 
 SMALLEST = Decimal("1e-12")
 
@@ -56,7 +56,7 @@ def short(amount: Decimal) -> Decimal:
     return amount.quantize(SMALLEST, context=EXACT)
 
 
-def as_table(event: Event, zone: tzinfo) -> list[str]:
+def as_table(event: Event, original: Original | None, zone: tzinfo) -> list[str]:
     from usage_tracker.cli.table import render_table
 
     facts = [
@@ -77,7 +77,7 @@ def as_table(event: Event, zone: tzinfo) -> list[str]:
         Column("", ["=" for _ in lines], fixed=True),
         Column("Cost", [f"${exact(line.cost)}" for line in lines], total=total, number=True, money=True),
     ]
-    return [head, "\n", render_table(f"Call {event['event_id']}", columns, notes_on(event))]
+    return [head, "\n", render_table(f"Call {event['event_id']}", columns, notes_on(event, original))]
 
 
 def shown(value: Any) -> str:
@@ -91,20 +91,26 @@ def show_price(unit: str, price: Decimal) -> str:
     return f"${exact(short(price))}"
 
 
-def notes_on(event: Event) -> list[str]:
+def notes_on(event: Event, original: Original | None) -> list[str]:
     notes = []
     if event["price_source"]:
         version = f" {event['price_version']}" if event["price_version"] else ""
         notes.append(f"Priced by {printable(event['price_source'] + version)}.")
+    if original:
+        cost = "had no cost" if original.cost is None else f"cost ${exact(original.cost)}"
+        by = f" by {printable(' '.join(part for part in original[1:] if part))}" if original.source else ""
+        notes.append(f"It {cost}{by}, before it was priced again.")
     if event["reported_cost"] is not None:
         notes.append(f"The provider stated ${exact(event['reported_cost'])}.")
     return notes + [f"{flag}: {FLAGS.get(flag, 'see the documentation')}." for flag in event["cost_flags"]]
 
 
-def as_json(event: Event) -> list[str]:
+def as_json(event: Event, original: Original | None) -> list[str]:
     lines = [{name: plain(value) for name, value in line._asdict().items()} for line in lines_of(event)]
     values = {name: plain(value) for name, value in event.items()}
-    return [json_text({"schema_version": SCHEMA_VERSION, "currency": "USD", "event": values, "lines": lines})]
+    before = original and {name: plain(value) for name, value in original._asdict().items()}
+    head = {"schema_version": SCHEMA_VERSION, "currency": "USD"}
+    return [json_text({**head, "event": values, "lines": lines, "original": before})]
 
 
 @click.command(
@@ -128,6 +134,7 @@ def show(id_: str, dsn: Dsn, zone: tzinfo, output: str) -> None:
     try:
         with reading(dsn) as store:
             event = find_event(store, id_.strip())
+            original = find_original(store, event) if event else None
     except NothingYet as nothing:
         say(str(nothing))
         raise click.exceptions.Exit(1) from None
@@ -135,4 +142,4 @@ def show(id_: str, dsn: Dsn, zone: tzinfo, output: str) -> None:
         raise click.ClickException(
             f"there is no call {printable(id_)!r} in {dsn.shown}; `usage-tracker events -o json` lists ids"
         )
-    emit(as_json(event) if output == "json" else as_table(event, zone))
+    emit(as_json(event, original) if output == "json" else as_table(event, original, zone))

@@ -4,7 +4,7 @@ from usage_tracker.report.comparison import previous
 from usage_tracker.report.conditions import Condition, parse_condition
 from usage_tracker.report.dialects import has_schema
 from usage_tracker.report.dimensions import DIMENSIONS, UNITS
-from usage_tracker.report.listing import Event, find_event, list_events
+from usage_tracker.report.listing import Event, Original, find_event, find_original, list_events
 from usage_tracker.report.query import Query, Report, Row, no_calls, run
 from usage_tracker.report.ranges import Range, midnight, months_later, parse_period, parse_range, parse_zone
 from usage_tracker.report.ranking import OTHERS
@@ -15,11 +15,13 @@ __all__ = [
     "UNITS",
     "Condition",
     "Event",
+    "Original",
     "Query",
     "Range",
     "Report",
     "Row",
     "find_event",
+    "find_original",
     "has_schema",
     "list_events",
     "midnight",

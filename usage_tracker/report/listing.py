@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Collection, Generator, Iterator
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from usage_tracker.event import COLUMNS
@@ -94,4 +95,26 @@ def read_one(store: Store, write_test: Callable[[Statement], str]) -> Event | No
     text = f"SELECT {columns} FROM {statement.events} WHERE {test} ORDER BY started_at DESC LIMIT 1"  # noqa: S608
     for values in list(store.select(text, statement.parameters)):
         return {column: statement.read_column(column, value) for column, value in zip(COLUMNS, values, strict=True)}
+    return None
+
+
+class Original(NamedTuple):
+    """What a call cost before it was priced again."""
+
+    cost: Decimal | None
+    source: str | None
+    version: str | None
+
+
+def find_original(store: Store, event: Event) -> Original | None:
+    """None where the call was never priced again. Raises StoreError."""
+    statement = open_statement(store.dialect)
+    text = (
+        f"SELECT o.cost, p.source, p.version FROM {statement.table('usage_original')} o "  # noqa: S608  our own names
+        f"LEFT JOIN {statement.table('usage_price')} p USING (price_key) "
+        f"WHERE o.event_id = {statement.bind_event_id(UUID(event['event_id']))}"
+    )
+    for cost, source, version in list(store.select(text, statement.parameters)):
+        amount = None if cost is None else statement.read_money(cost)
+        return Original(amount, cast(str | None, source), cast(str | None, version))
     return None

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from importlib import import_module
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from usage_tracker.config import Dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.event import Batch
+
+if TYPE_CHECKING:
+    from usage_tracker.stores.repricing import Repriced
 
 Execute = Callable[[str, Sequence[object]], Sequence[object] | None]
 """Runs a statement of a transaction; the first row that it gives, if it gives any."""
@@ -48,6 +51,10 @@ class Store(Protocol):
 
     def compact(self) -> int:
         """Fold what writers appended into the rollups; how many rows were folded. 0 where another process does it."""
+
+    def reprice(self, repriced: "Sequence[Repriced]") -> int:
+        """Give stored calls another cost, keep the original one, and move the rollups, in one transaction; how many of
+        them are stored. Each call is among them once."""
 
     def change(self, work: Callable[[Execute], Result]) -> Result:
         """Do the work in one writing transaction, which is rolled back where it raises; what it returns."""

@@ -14,6 +14,7 @@ from usage_tracker.event import Batch, Stretch
 from usage_tracker.stores import migrations
 from usage_tracker.stores.awaited import any_late, settle
 from usage_tracker.stores.dimensions import Content, Dimension, Keys, digest, stored_form
+from usage_tracker.stores.postgres import repricing
 from usage_tracker.stores.postgres.awaited import PostgresLedger
 from usage_tracker.stores.postgres.connection import Connections, Cursor
 from usage_tracker.stores.postgres.copy_lines import CopyLines, Row, copy_command, delta_rows
@@ -21,6 +22,7 @@ from usage_tracker.stores.postgres.folding import fold
 from usage_tracker.stores.postgres.partitions import make_months
 from usage_tracker.stores.postgres.rows import EVENT_COLUMNS, PRICE, SHAPE, event_rows
 from usage_tracker.stores.postgres.schema import PostgresSchema
+from usage_tracker.stores.repricing import Repriced, moves
 from usage_tracker.stores.rollups import Rollups
 from usage_tracker.stores.store import Dialect, Execute, Result
 
@@ -79,6 +81,22 @@ class PostgresStore:
     def compact(self) -> int:
         with self._connections.transaction() as cursor:
             return fold(cursor)
+
+    def reprice(self, repriced: Sequence[Repriced]) -> int:
+        if self._keys_of != self._connections.lost:
+            self._keys, self._keys_of = Keys(PRICE, SHAPE), self._connections.lost
+        while True:
+            with self._connections.transaction(statement_seconds=SELECT_SECONDS, seconds=SELECT_SECONDS) as cursor:
+                stored = repricing.find(cursor, repriced)
+                if not stored:
+                    return 0
+                repricing.change(cursor, self._keys, repriced)
+                if not self._keys.unknown():
+                    for grain, sums in moves(stored, repriced).items():
+                        copy_in(cursor, f"delta_{grain.name}", (*grain.keys, *grain.measures), delta_rows(grain, sums))
+                    return len(stored)
+                cursor.execute("ROLLBACK")
+            self._learn()
 
     def change(self, work: Callable[[Execute], Result]) -> Result:
         with self._connections.transaction() as cursor:

@@ -9,9 +9,11 @@ from usage_tracker.event import Batch, PricedEvent, Stretch
 from usage_tracker.stores import migrations
 from usage_tracker.stores.awaited import any_late, settle
 from usage_tracker.stores.dimensions import Content, Dimension, Keys, WhoKeys, digest, stored_form
+from usage_tracker.stores.repricing import Repriced
 from usage_tracker.stores.rollups import DAY, HOUR, Rollups, by_day
 from usage_tracker.stores.sqlite.awaited import SqliteLedger
 from usage_tracker.stores.sqlite.file import SqliteFile
+from usage_tracker.stores.sqlite.repricing import reprice
 from usage_tracker.stores.sqlite.rows import EVENT_COLUMNS, PRICE, Row, insert, rows_and_rollups, upsert
 from usage_tracker.stores.sqlite.schema import SqliteSchema
 from usage_tracker.stores.store import Dialect, Execute, Result
@@ -74,6 +76,16 @@ class SqliteStore:
     def compact(self) -> int:
         """Nothing to do: rollups are written at once."""
         return 0
+
+    def reprice(self, repriced: Sequence[Repriced]) -> int:
+        self._meet_file()
+        while True:
+            with self._file.transaction() as connection:
+                count = reprice(connection, self._keys, repriced)
+                if not self._keys.unknown():
+                    return count
+                connection.execute("ROLLBACK")
+            self._learn()
 
     def change(self, work: Callable[[Execute], Result]) -> Result:
         self._meet_file()
