@@ -10,7 +10,7 @@ INSTALL := python -m pip install --quiet --disable-pip-version-check
 POSTGRES_IS_THERE := import sys, postgres_server; \
 	sys.exit(not any((place / "postgres").exists() for place in postgres_server.binary_places()))
 
-.PHONY: demo test lint check bench clean
+.PHONY: demo test lint check sdk-matrix bench clean
 
 demo: $(VENV)/demo-installed  ## Real calls of the openai SDK to a local stand-in provider, and the report on them.
 	@$(BIN)/usage-tracker demo
@@ -27,6 +27,9 @@ lint: $(VENV)/dev-installed
 	$(BIN)/lint-imports
 
 check: lint test
+
+sdk-matrix: $(VENV)/dev-installed  ## The oldest, middle and newest versions of each SDK, for the table in the README.
+	$(BIN)/python tests/sdk_matrix.py --write
 
 bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/overhead.py

@@ -16,6 +16,12 @@ KEY = "sk-test-0123456789-wxyz"
 ASK = [{"role": "user", "content": "Say hello."}]
 
 
+def since(*version: int) -> pytest.MarkDecorator:
+    """Of what older versions of the openai SDK don't have."""
+    installed = tuple(int(part) for part in openai.__version__.split(".")[:2])
+    return pytest.mark.skipif(installed < version, reason=f"openai has it since {'.'.join(map(str, version))}")
+
+
 class Captured:
     """What was captured of the calls of an installed tracker."""
 

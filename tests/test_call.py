@@ -8,7 +8,7 @@ from typing import Any
 
 import openai
 import pytest
-from capturing import ASK, KEY, Capturing
+from capturing import ASK, KEY, Capturing, since
 
 import usage_tracker
 import usage_tracker.providers.openai
@@ -88,6 +88,7 @@ def test_retries_are_one_event_that_counts_its_attempts(capturing: Capturing) ->
     assert (capturing.one().attempts, len(capturing.provider.requests)) == (3, 3)
 
 
+@since(1, 46)  # it tells the server, and so us, how often it has tried
 def test_retries_that_all_failed_are_counted_too(capturing: Capturing) -> None:
     capturing.provider.fail_next(2, 503, retry_after=0.001)
     with pytest.raises(openai.InternalServerError):
@@ -133,14 +134,17 @@ CALLS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("operation", CALLS)
+OPERATIONS = [pytest.param(name, marks=since(1, 66) if name == "responses" else ()) for name in CALLS]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
 def test_every_endpoint_gives_one_event(capturing: Capturing, operation: str) -> None:
     CALLS[operation](capturing.client)
     event = capturing.one()
     assert (event.operation, event.status, event.http_status) == (operation, "ok", 200)
 
 
-@pytest.mark.parametrize("operation", CALLS)
+@pytest.mark.parametrize("operation", OPERATIONS)
 def test_every_endpoint_gives_one_event_through_a_raw_response(capturing: Capturing, operation: str) -> None:
     class Raw:
         def __init__(self, wrapped: Any) -> None:
@@ -169,6 +173,7 @@ def test_what_was_asked_for_and_not_delivered_is_not_counted(capturing: Capturin
     assert capturing.one().usage.units is None
 
 
+@since(1, 66)
 def test_what_is_free_or_counted_already_is_no_event(capturing: Capturing) -> None:
     response = CALLS["responses"](capturing.client)
     capturing.one()
@@ -188,6 +193,7 @@ def test_azure_is_the_provider_whatever_its_host(capturing: Capturing) -> None:
     client.close()
 
 
+@since(1, 92)
 def test_structured_output_is_one_call(capturing: Capturing) -> None:
     from pydantic import BaseModel
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import openai
 import pytest
-from capturing import ASK, Capturing
+from capturing import ASK, Capturing, since
 
 ASKED: dict[str, Any] = {"model": "gpt-4o-mini", "messages": ASK}
 
@@ -150,6 +150,7 @@ def test_a_stream_that_says_it_failed_is_an_error(capturing: Capturing) -> None:
     assert (event.status, event.error_type) == ("error", "APIError")
 
 
+@since(1, 92)
 def test_the_stream_helper_is_one_call(capturing: Capturing) -> None:
     with capturing.client.chat.completions.stream(**ASKED) as helper:
         for _ in helper:
@@ -158,6 +159,7 @@ def test_the_stream_helper_is_one_call(capturing: Capturing) -> None:
     assert capturing.one().usage.output_tokens
 
 
+@since(1, 92)
 def test_the_stream_helper_left_early_is_abandoned(capturing: Capturing) -> None:
     with capturing.client.chat.completions.stream(**ASKED) as helper:
         next(iter(helper))
@@ -317,6 +319,7 @@ def test_an_async_stream_is_read_by_lines(capturing: Capturing) -> None:
     assert capturing.one().usage.output_tokens
 
 
+@since(1, 66)
 def test_a_responses_stream_has_its_usage_in_its_last_event(capturing: Capturing) -> None:
     events = list(capturing.client.responses.create(model="gpt-5-mini", input="Say hello.", stream=True))
     assert events[-1].type == "response.completed"
