@@ -95,7 +95,7 @@ def environment(folder: Path, sdk: Sdk, version: str) -> Path:
     python, ready = home / "bin" / "python", home / "ready"
     if not ready.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         wanted = [f"{sdk.name}=={version}", *sdk.beside]
         subprocess.run([*install, "--editable", f"{PROJECT}[tests]", *wanted], check=True)
         ready.touch()
@@ -105,7 +105,7 @@ def environment(folder: Path, sdk: Sdk, version: str) -> Path:
 def run_tests(python: Path, sdk: Sdk) -> Seen:
     report = python.parent.parent / "tests.xml"
     report.unlink(missing_ok=True)
-    command = [python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    command = [str(python), "-m", "pytest", "--quiet", "-p", "no:cacheprovider", f"--junitxml={report}"]
     subprocess.run(
         [*command, *(f"tests/{name}" for name in sdk.tests)], cwd=PROJECT, stdout=subprocess.DEVNULL, check=False
     )
