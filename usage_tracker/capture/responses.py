@@ -1,6 +1,7 @@
 """HTTP responses, watched while the app reads them: when they are closed, and what passes through."""
 
 from collections.abc import AsyncIterator, Iterator
+from copyreg import __newobj__  # type: ignore[attr-defined]  # typeshed leaves it out
 from typing import Any
 
 from usage_tracker.capture.bodies import AwsEventStream, Body, EventStream, JsonBody, JsonLines
@@ -87,8 +88,14 @@ def watching(kind: Any) -> type:
             closed(self)
 
         def __reduce_ex__(self, protocol: Any) -> Any:
-            unwatched(self)
-            return kind.__reduce_ex__(self, protocol)
+            watch = unwatched(self)
+            try:
+                make, *rest = kind.__reduce_ex__(self, protocol)
+            finally:
+                self._usage_watch = watch
+                self.__class__ = Watched
+            # pickle insists that what copyreg's own function makes is of the class that the object has
+            return (kind.__new__ if make is __newobj__ else make, *rest)
 
     Watched.__name__, Watched.__qualname__, Watched.__module__ = kind.__name__, kind.__qualname__, kind.__module__
     return Watched
