@@ -11,7 +11,7 @@ from typing import Any
 
 import openai
 import pytest
-from capturing import KEY, Capturing
+from capturing import KEY, Capturing, since
 from started_work import BATCH_USAGE, RUN_USAGE, Workshop
 
 from usage_tracker.capture import open_calls
@@ -41,6 +41,7 @@ def used(event: UsageEvent) -> tuple[int | None, int | None]:
     return event.usage.input_tokens, event.usage.output_tokens
 
 
+@since(1, 80)
 class TestResponses:
     def test_starting_one_is_a_call_that_awaits_what_it_uses(self, capturing: Capturing, workshop: Workshop) -> None:
         begun = capturing.client.responses.create(**THINK)
@@ -279,6 +280,7 @@ class TestRuns:
         assert (used(event := capturing.one()), event.completes) == ((1200, 300), begun.id)
 
 
+@since(1, 80)
 def test_azure_is_the_same(capturing: Capturing, workshop: Workshop) -> None:
     workshop.polls = 0
     client = openai.AzureOpenAI(api_key=KEY, api_version="2025-04-01-preview", azure_endpoint=capturing.provider.url)
@@ -315,6 +317,7 @@ sys.exit(not usage_tracker.flush(30))
 """
 
 
+@since(1, 80)
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 @pytest.mark.parametrize("pollers_first", [False, True])

@@ -319,7 +319,7 @@ def test_an_async_stream_is_read_by_lines(capturing: Capturing) -> None:
     assert capturing.one().usage.output_tokens
 
 
-@since(1, 66)
+@since(1, 80)
 def test_a_responses_stream_has_its_usage_in_its_last_event(capturing: Capturing) -> None:
     events = list(capturing.client.responses.create(model="gpt-5-mini", input="Say hello.", stream=True))
     assert events[-1].type == "response.completed"

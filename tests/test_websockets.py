@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import openai
 import pytest
-from capturing import KEY, Captured
+from capturing import KEY, Captured, since
 from websocket_server import (
     BREAK,
     CLOSE,
@@ -28,7 +28,9 @@ import usage_tracker
 
 VERSION = int(openai.__version__.split(".")[0])
 
-pytestmark = [  # the SDK's own: of its beta, and of how it connects
+pytestmark = [
+    since(1, 107),
+    # the SDK's own: of its beta, and of how it connects
     pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings(r"ignore:connect\(\) must be used as a context manager:DeprecationWarning"),
 ]
