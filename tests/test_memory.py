@@ -1,0 +1,101 @@
+"""What stays in memory after many calls and streams that were left: nothing that grows with their number."""
+
+import asyncio
+import gc
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from capturing import ASK
+from in_process import EVENTS, Answer, async_openai_client, openai_client
+
+import usage_tracker
+from usage_tracker import tracker
+from usage_tracker.capture import open_calls
+
+ASKED: dict[str, Any] = {"model": "gpt-4o-mini", "messages": ASK}
+CHAT = Answer((b"""{"id": "c-1", "object": "chat.completion", "created": 1, "model": "m-1", "choices": [],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}}""",))  # fmt: skip
+CHUNK = b"""data: {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m-1",
+data: "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": null}]}\n\n"""
+STREAM = Answer((CHUNK, CHUNK, b"data: [DONE]\n\n"), kind=EVENTS)
+
+
+def respond(request: httpx2.Request) -> httpx2.Response:
+    return (STREAM if b'"stream":true' in request.content else CHAT).response()
+
+
+def call(count: int) -> None:
+    """As `create` posts, without the SDK's building of types, which takes most of the time while memory is traced."""
+    with openai_client(respond) as client:
+        for _ in range(count):
+            client.post("/chat/completions", body=ASKED, cast_to=object)
+
+
+def abandon(count: int) -> None:
+    with openai_client(respond) as client:
+        for _ in range(count):
+            next(client.chat.completions.create(**ASKED, stream=True))
+
+
+def abandon_async(count: int) -> None:
+    async def main() -> None:
+        async with async_openai_client(respond) as client:
+            for _ in range(count):
+                stream = await client.chat.completions.create(**ASKED, stream=True)
+                await anext(stream)
+                await stream.close()
+                await asyncio.sleep(0)  # as on a real connection, where the loop comes to close what was dropped
+
+    asyncio.run(main())
+
+
+ROUNDS: dict[str, tuple[Callable[[int], None], int]] = {
+    "openai: calls": (call, 10_000),
+    "openai: streams that are left": (abandon, 1_000),
+    "openai: async streams that are left": (abandon_async, 1_000),
+}
+"""What is done, and how often."""
+
+GROWTH_MAX = 100_000
+"""Bytes: 10 for each call, 100 for each stream; the smallest event takes more."""
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Iterator[list[int]]:
+    """How many events there were, in a list of one number that is counted up."""
+    usage_tracker.install(ship=False, spool_dir=tmp_path / "spool", stream_usage="always")
+    assert tracker.installed is not None
+    count = [0]
+
+    def count_up(*_: object) -> None:
+        count[0] += 1
+
+    tracker.installed.pipeline().recorder.listeners.append(count_up)
+    yield count
+    usage_tracker.uninstall()
+
+
+def held() -> int:
+    """Bytes that were allocated since tracing began and are still in use."""
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+@pytest.mark.parametrize("kind", ROUNDS)
+def test_what_is_held_does_not_grow_with_what_was_called(recorded: list[int], kind: str) -> None:
+    act, count = ROUNDS[kind]
+    tracemalloc.start(1)
+    try:
+        act(count // 10)
+        before = held()
+        act(count)
+        grown = held() - before
+    finally:
+        tracemalloc.stop()
+    assert grown < GROWTH_MAX
+    assert recorded == [count + count // 10]
+    assert open_calls == {}
