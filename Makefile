@@ -5,19 +5,22 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 VENV_LITELLM ?= .venv-litellm
 BIN_LITELLM := $(VENV_LITELLM)/bin
+VENV_CALLERS ?= .venv-callers
+BIN_CALLERS := $(VENV_CALLERS)/bin
 INSTALL := python -m pip install --quiet --disable-pip-version-check
 # Tests run a Postgres of their own: the machine's, or one from the package index.
 POSTGRES_IS_THERE := import sys, postgres_server; \
 	sys.exit(not any((place / "postgres").exists() for place in postgres_server.binary_places()))
 
-.PHONY: demo test lint check sdk-matrix bench clean
+.PHONY: demo test lint check sdk-matrix sdk-own-tests bench clean
 
 demo: $(VENV)/demo-installed  ## Real calls of the openai SDK to a local stand-in provider, and the report on them.
 	@$(BIN)/usage-tracker demo
 
-# LiteLLM's tests run in an environment of their own; the coverage of both counts together.
-test: $(VENV)/dev-installed $(VENV_LITELLM)/dev-installed
+# LiteLLM and the frameworks above the SDKs are tested in environments of their own; the coverage of all counts together.
+test: $(VENV)/dev-installed $(VENV_LITELLM)/dev-installed $(VENV_CALLERS)/dev-installed
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --cov --cov-report= --cov-fail-under 0
+	$(BIN_CALLERS)/python -m pytest tests/with_callers --cov --cov-append --cov-report= --cov-fail-under 0
 	$(BIN_LITELLM)/python -m pytest -n auto --maxprocesses 4 tests/with_litellm --cov --cov-append --cov-report term
 
 lint: $(VENV)/dev-installed
@@ -31,15 +34,18 @@ check: lint test
 sdk-matrix: $(VENV)/dev-installed  ## The oldest, middle and newest versions of each SDK, for the table in the README.
 	$(BIN)/python tests/sdk_matrix.py --write
 
+sdk-own-tests: $(VENV)/dev-installed  ## The tests of the openai SDK itself, without us and with us.
+	$(BIN)/python tests/sdk_own_tests.py
+
 bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/pricing.py
 
 clean:
-	rm -rf $(VENV) $(VENV_LITELLM) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_LITELLM) $(VENV_CALLERS) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-$(BIN)/python $(BIN_LITELLM)/python:
+$(BIN)/python $(BIN_LITELLM)/python $(BIN_CALLERS)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make demo PYTHON=/path/to/python3" >&2; exit 1; }
 	$(PYTHON) -m venv $(patsubst %/bin,%,$(@D))
 
@@ -55,4 +61,8 @@ $(VENV)/dev-installed: pyproject.toml | $(BIN)/python
 
 $(VENV_LITELLM)/dev-installed: pyproject.toml | $(BIN_LITELLM)/python
 	$(BIN_LITELLM)/$(INSTALL) --editable '.[dev-litellm]'
+	@touch $@
+
+$(VENV_CALLERS)/dev-installed: pyproject.toml | $(BIN_CALLERS)/python
+	$(BIN_CALLERS)/$(INSTALL) --editable '.[dev-callers]'
 	@touch $@
