@@ -48,7 +48,12 @@ MATRIX = (
         (OPENAI, "aiohttp"),
     ),
     Sdk("google-generativeai", ("0.8.0", "0.8.6"), ("test_google_generativeai.py",), (OPENAI,)),
-    Sdk("litellm", ("1.106.2",), ("with_litellm",), ("mcp",)),
+    Sdk(
+        "litellm",
+        ("1.106.2",),
+        tuple(f"with_litellm/test_litellm{part}.py" for part in ("", "_streams", "_cache", "_router")),
+        ("backoff", "fastapi", "mcp", "orjson", "redis", "soundfile"),
+    ),
 )
 
 
