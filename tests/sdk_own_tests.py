@@ -37,7 +37,8 @@ class Ran(NamedTuple):
 
     outcomes: Outcomes
     events: int
-    guarded: str
+    guarded: dict[str, list[str]]
+    """Errors of ours that the guard swallowed, and the tests in which it did."""
 
 
 def main() -> int:
@@ -63,19 +64,18 @@ def compare(sdk: str, folder: Path, keep: bool) -> int:
     python = environment(sdk, home, source)
     without, tracked = run(python, source, home / "without"), run(python, source, home / "with", tracked=True)
     differing = again(python, source, home, without.outcomes, tracked.outcomes)
-    guarded = tracked.guarded
     print(f"{sdk}: without us {counts(without.outcomes)}")
     print(f"{sdk}: with us    {counts(tracked.outcomes)}; {tracked.events} events")
     for test in differing:
         print(f"  DIFFERS {test}: {without.outcomes.get(test)} without us, {tracked.outcomes.get(test)} with us")
-    if guarded:
-        print(f"  errors that the guard swallowed:\n{guarded}")
+    for error, tests in tracked.guarded.items():
+        print(f"  SWALLOWED by the guard {len(tests)} times, first in {tests[0]}:\n{error}")
     if not tracked.events:
         print("  no event at all: we were not there")
     if not keep:
         for way in ("without", "with", "without-again", "with-again"):
             shutil.rmtree(home / way, ignore_errors=True)
-    return int(bool(differing or guarded or not tracked.events))
+    return int(bool(differing or tracked.guarded or not tracked.events))
 
 
 def unpacked(sdk: str, home: Path) -> Path:
@@ -133,8 +133,15 @@ def run(python: Path, source: Path, place: Path, tests: Iterable[str] = ("tests"
     with (place / "output").open("w") as output:
         subprocess.run(command, cwd=source, env=environ, stdout=output, stderr=subprocess.STDOUT, check=False)
     outcomes: Outcomes = json.loads((place / "outcomes").read_text(encoding="utf-8"))
-    guarded = place / GUARDED
-    return Ran(outcomes, len(journaled(place / "spool")), guarded.read_text() if guarded.exists() else "")
+    return Ran(outcomes, len(journaled(place / "spool")), swallowed(place / GUARDED))
+
+
+def swallowed(path: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        said = json.loads(line)
+        found.setdefault("".join(said["error"]), []).append(str(said["test"]))
+    return found
 
 
 def again(python: Path, source: Path, home: Path, without: Outcomes, tracked: Outcomes) -> list[str]:

@@ -24,7 +24,8 @@ if SPOOL in os.environ:
     def keep(guard: usage_tracker.guard.Guard, error: Exception) -> None:
         """Write down an error that the app would never see, and the test that was running."""
         with (spool.parent / GUARDED).open("a", encoding="utf-8") as file:
-            file.write(f"{os.environ.get('PYTEST_CURRENT_TEST')}\n{''.join(traceback.format_exception(error))}\n")
+            said = {"test": os.environ.get("PYTEST_CURRENT_TEST"), "error": traceback.format_exception(error)}
+            file.write(json.dumps(said) + "\n")
         usage_tracker.guard.count(guard, error)
 
     usage_tracker.guard.report = keep

@@ -207,6 +207,22 @@ def test_a_stream_read_by_lines_and_left_is_abandoned(capturing: Capturing) -> N
     assert capturing.one().status == "abandoned"
 
 
+@since(3, 0)  # its HTTP client closes a response with the reading of it
+@pytest.mark.parametrize("read", ["aiter_raw", "aiter_bytes"])
+def test_an_async_body_that_is_left_lets_go_of_its_connection_at_once(capturing: Capturing, read: str) -> None:
+    async def main() -> None:
+        async with capturing.aclient as client:
+            asked = client.chat.completions.with_streaming_response
+            async with asked.create(**ASKED, stream=True) as response:
+                pieces = getattr(response.http_response, read)()
+                await anext(pieces)
+                await pieces.aclose()
+                assert response.http_response.is_closed
+
+    asyncio.run(main())
+    assert capturing.one().status == "abandoned"
+
+
 def test_a_response_that_the_app_closes_between_two_pieces_ends_there_and_then(capturing: Capturing) -> None:
     with capturing.client.chat.completions.with_streaming_response.create(**ASKED, stream=True) as response:
         lines = response.iter_lines()

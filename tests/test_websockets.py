@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
+from unittest.mock import Mock
 from uuid import uuid4
 
 import openai
@@ -775,3 +776,13 @@ def test_an_error_of_ours_is_not_the_apps(
             with client.realtime.connect(model="gpt-realtime") as connection:
                 connection.response.create()
                 assert read(connection)[-2].type == "response.done"
+
+
+def test_a_connection_over_a_stand_in_of_the_apps_tests_is_no_error(captured: Captured) -> None:
+    from openai.resources.realtime.realtime import RealtimeConnection  # not in each version
+
+    socket = Mock()
+    socket.recv.return_value = json.dumps(realtime_session()).encode()
+    connection = RealtimeConnection(socket)
+    assert connection.recv_bytes() == socket.recv.return_value
+    assert not captured.all()

@@ -1,6 +1,7 @@
 """HTTP responses, watched while the app reads them: when they are closed, and what passes through."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, nullcontext
 from copyreg import __newobj__  # type: ignore[attr-defined]  # typeshed leaves it out
 from typing import Any
 
@@ -116,20 +117,22 @@ def tap(body: Body | None, pieces: Iterator[bytes]) -> Iterator[bytes]:
             yield shown
 
 
-async def async_tap(body: Body | None, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """As `tap`; a generator can't be both."""
-    if body is None:
-        async for piece in pieces:
-            yield piece
-        return
-    with Reading(body):
-        async for piece in pieces:
-            if shown := fed(body, piece):
-                body.pulling = False
+async def async_tap(body: Body | None, pieces: Any) -> AsyncIterator[bytes]:
+    """As `tap`; a generator can't be both. Closed early, it closes the pieces there and then: those of an async
+    generator would otherwise hold the connection until the event loop gets round to them."""
+    async with aclosing(pieces) if hasattr(pieces, "aclose") else nullcontext():
+        if body is None:
+            async for piece in pieces:
+                yield piece
+            return
+        with Reading(body):
+            async for piece in pieces:
+                if shown := fed(body, piece):
+                    body.pulling = False
+                    yield shown
+                    body.pulling = True
+            if shown := fed(body, None):
                 yield shown
-                body.pulling = True
-        if shown := fed(body, None):
-            yield shown
 
 
 def fed(body: Body, piece: bytes | None) -> bytes:
