@@ -52,7 +52,7 @@ MATRIX = (
         "litellm",
         ("1.106.2",),
         tuple(f"with_litellm/test_litellm{part}.py" for part in ("", "_streams", "_cache", "_router")),
-        ("backoff", "fastapi", "mcp", "orjson", "redis", "soundfile"),
+        ("backoff", "fastapi", "mcp", "orjson", "redis", "soundfile", "tenacity"),
     ),
 )
 

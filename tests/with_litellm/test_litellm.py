@@ -1,12 +1,12 @@
 """One call of LiteLLM, one event, whichever of its functions is called and whoever serves."""
 
 import asyncio
+import contextvars
 import copy
 import gc
 import inspect
 import subprocess
 import sys
-import time
 from typing import Any
 
 import litellm
@@ -433,16 +433,13 @@ def test_an_error_of_ours_is_not_the_apps(
     gc.collect()
 
 
-def test_a_callback_of_litellm_that_asks_a_model_makes_a_call_of_its_own(captured: Captured, provider: StandIn) -> None:
-    asked: list[bool] = []
-
-    def ask(*_: object) -> None:
-        if not asked:
-            asked.append(True)
-            time.sleep(0.05)  # until the call that it is about has ended
-            chat(provider, metadata={"tags": ["callback"]})
-
-    litellm.success_callback = [ask]
+def test_what_a_call_of_litellm_left_behind_makes_calls_of_its_own(captured: Captured, provider: StandIn) -> None:
+    """Such as a callback of the app's, which LiteLLM runs in the context of the call that it is about."""
+    left_behind: list[contextvars.Context] = []
+    litellm.input_callback = [lambda *_: left_behind.append(contextvars.copy_context())]
     chat(provider)
-    wait_for(captured, 2)
-    assert [origin.tags for origin, _ in captured.all()] == [(), ("callback",)]
+    captured.one()
+    litellm.input_callback = []
+    assert left_behind
+    left_behind[0].run(lambda: chat(provider, metadata={"tags": ["callback"]}))
+    assert captured.one_call()[0].tags == ("callback",)
