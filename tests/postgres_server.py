@@ -99,8 +99,10 @@ class PostgresServer(Databases):
         self._data = self._folder / "data"
         self.port = free_port()
         made = self._run(
-            "initdb", "-D", str(self._data), "-U", ROLE, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
-        )
+            "initdb", "-D", str(self._data), "-U", ROLE, "-A", "trust", "-E", "UTF8", "--locale=C",
+            "--wal-segsize=1",  # small, so that a bound on the server's files spares its log
+            "--no-sync",
+        )  # fmt: skip
         if made.returncode:
             pytest.fail(f"initdb failed: {made.stderr.decode()}", pytrace=False)
         rules = self._data / "pg_hba.conf"
@@ -159,6 +161,21 @@ class PostgresServer(Databases):
     def restart(self) -> None:
         self.stop()
         self.start()
+
+    def processes(self) -> list[int]:
+        """The server's processes: the first one, then one for each connection and each duty."""
+        assert self._process is not None, "the server runs"
+        first = self._process.pid
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+        pairs = (map(int, line.split()) for line in listed.splitlines())
+        return [first, *(pid for pid, parent in pairs if parent == first)]
+
+    def run_as_server(self, *command: str) -> None:
+        """Run a command as the user that the server runs as. Raises ProcessLookupError where it finds no process."""
+        done = run_as(self._account, self._folder, *command)
+        if b"No such process" in done.stderr:
+            raise ProcessLookupError(*command)
+        assert done.returncode == 0, done.stderr
 
     def log(self) -> str:
         """What the server has logged so far."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import threading
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from usage_tracker.event import Origin, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.files import OwnFile
-from usage_tracker.journal.segment import LARGEST_PAYLOAD
+from usage_tracker.journal.frames import LARGEST_PAYLOAD
+from usage_tracker.journal.journal import MOST_OPEN
 
 ORIGIN = Origin(sdk="openai")
 
@@ -42,12 +44,12 @@ def test_nothing_is_on_disk_before_the_first_event(journal: Journal) -> None:
 
 
 def test_a_full_segment_is_followed_by_a_larger_one(journal: Journal) -> None:
-    for number in range(20_000):
+    for number in range(50_000):
         journal.append(ORIGIN, made(number))
-    sizes = sorted(path.stat().st_size for path in journal.spool.segments())
-    assert sizes == [1 << 20, 8 << 20]
-    assert sorted(read_all(journal.spool)) == list(range(20_000))
-    assert (journal.captured(), journal.pending(), journal.dropped) == (20_000, 20_000, 0)
+    sizes = [path.stat().st_size for path in journal.spool.segments()]
+    assert [round(size / (1 << 20), 1) for size in sizes] == [1, 2, 4]
+    assert sorted(read_all(journal.spool)) == list(range(50_000))
+    assert (journal.captured(), journal.pending(), journal.dropped) == (50_000, 50_000, 0)
 
 
 def test_threads_lose_nothing_while_segments_change(journal: Journal) -> None:
@@ -62,6 +64,25 @@ def test_threads_lose_nothing_while_segments_change(journal: Journal) -> None:
         thread.join()
     assert sorted(read_all(journal.spool)) == list(range(40_000))
     assert journal.captured() == 40_000
+
+
+def test_an_event_counts_though_its_segment_is_replaced_while_it_is_written(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.append(ORIGIN, made(0))
+    segment = journal._current.segment  # type: ignore[union-attr]
+    write = segment._write
+
+    def written_and_replaced(frame: bytes) -> int:
+        try:
+            return write(frame)
+        finally:
+            journal.close()
+
+    monkeypatch.setattr(segment, "_write", written_and_replaced)
+    journal.append(ORIGIN, made(1))
+    assert read_all(journal.spool) == [0, 1]
+    assert (journal.captured(), journal.dropped) == (2, 0)
 
 
 def test_an_event_too_large_is_kept_without_its_raw_usage(journal: Journal) -> None:
@@ -106,10 +127,10 @@ def test_a_disk_that_takes_events_again_gets_them(journal: Journal, monkeypatch:
         journal.append(ORIGIN, made(1))
     monkeypatch.setattr("usage_tracker.journal.journal.RETRY_SECONDS", 0.0)
     journal._retry_at = 0.0
-    journal.return_to_disk()
+    journal.put_on_disk()
     journal.append(ORIGIN, made(2))
-    assert read_all(journal.spool) == [2]
-    assert (journal.pending(), journal.only_in_memory()) == (2, 1)
+    assert sorted(read_all(journal.spool)) == [1, 2]
+    assert (journal.pending(), journal.only_in_memory()) == (2, 0)
 
 
 def test_memory_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,5 +174,121 @@ def test_what_is_confirmed_is_no_longer_pending(journal: Journal) -> None:
     assert journal.pending() == 1
     journal.close()
     assert not journal.drained()
+    file.confirm(file.reader.read(3, ended=True).end, 3)
     file.delete()
     assert journal.drained()
+
+
+def test_a_disk_that_is_back_drops_nothing_while_segments_fill(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage_tracker.journal.journal.FIRST_SEGMENT", 1 << 16)
+    with monkeypatch.context() as disk:
+        disk.setattr(Spool, "create", full_disk)
+        journal.append(ORIGIN, made())
+    journal._retry_at = 0.0
+    for number in range(5_000):
+        journal.append(ORIGIN, made(number))
+    assert (journal.dropped, journal.only_in_memory(), len(read_all(journal.spool))) == (0, 0, 5_001)
+
+
+def test_events_in_memory_go_to_disk_at_the_end_where_it_takes_them(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as disk:
+        disk.setattr(Spool, "create", full_disk)
+        disk.setattr(Spool, "restore", lambda *_: full_disk(journal.spool, 0))
+        journal.append(ORIGIN, made(1))
+        journal.close()
+        assert journal.only_in_memory() == 1
+    journal.close()
+    assert (journal.only_in_memory(), journal.pending(), read_all(journal.spool)) == (0, 1, [1])
+
+
+class TestTakenAway:
+    """Somebody removes or moves the folder while the process runs."""
+
+    @pytest.fixture(autouse=True)
+    def taken(self, journal: Journal, tmp_path: Path) -> Path:
+        for number in range(3):
+            journal.append(ORIGIN, made(number))
+            journal.close()
+        journal.append(ORIGIN, made(3))
+        return journal.spool.folder.rename(tmp_path / "elsewhere")
+
+    def test_what_is_not_stored_is_put_back(self, journal: Journal) -> None:
+        journal.put_on_disk()
+        assert sorted(read_all(journal.spool)) == [0, 1, 2, 3]
+        assert journal.pending() == 4
+
+    def test_what_is_stored_is_not(self, journal: Journal, taken: Path) -> None:
+        for path in taken.glob("*.seg"):
+            file = Spool(taken).open(path)
+            assert file is not None
+            file.confirm(file.reader.read(1, ended=False).end, 1)
+        journal.put_on_disk()
+        assert read_all(journal.spool) == []
+        assert journal.drained()
+
+    def test_new_events_go_to_the_new_folder(self, journal: Journal) -> None:
+        journal.put_on_disk()
+        journal.append(ORIGIN, made(4))
+        assert sorted(read_all(journal.spool)) == [0, 1, 2, 3, 4]
+
+    def test_it_is_put_back_at_the_end_at_the_latest(self, journal: Journal) -> None:
+        journal.close()
+        assert sorted(read_all(journal.spool)) == [0, 1, 2, 3]
+
+    def test_few_files_stay_open_for_that(self, journal: Journal) -> None:
+        before = len(os.listdir("/dev/fd"))
+        journal.put_on_disk()
+        for number in range(50):
+            journal.append(ORIGIN, made(number))
+            journal.close()
+        assert len(os.listdir("/dev/fd")) <= before + MOST_OPEN
+        assert journal.pending() == 54
+
+
+def test_a_damaged_record_keeps_nobody_waiting(journal: Journal) -> None:
+    for number in range(3):
+        journal.append(ORIGIN, made(number))
+    path = journal.spool.segments()[0]
+    content = path.read_bytes()
+    with path.open("r+b") as damaged:
+        damaged.seek(content.index(b"chat"))
+        damaged.write(b"CHAT")
+    journal.close()
+    file = journal.spool.open(path)
+    assert file is not None
+    found = file.reader.read(10, ended=True)
+    assert len(found.events) == 2
+    file.confirm(found.end, 2)
+    assert journal.drained()
+
+
+def test_a_child_that_forgets_leaves_the_lock_to_its_parent(journal: Journal) -> None:
+    journal.append(ORIGIN, made())
+    file = journal.spool.open(journal.spool.segments()[0])
+    assert file is not None
+    child = os.fork()
+    if child == 0:
+        journal.forget()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert not file.ended()
+    journal.close()
+    assert file.ended()
+
+
+def test_a_closed_segment_has_ended_also_where_a_child_still_has_it_open(journal: Journal) -> None:
+    """Such as one that was forked by other means than Python's."""
+    journal.append(ORIGIN, made())
+    file = journal.spool.open(journal.spool.segments()[0])
+    assert file is not None
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    journal.close()
+    assert file.ended()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)

@@ -8,10 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from usage_tracker.event import Origin, Usage, UsageEvent
 from usage_tracker.journal import Segment, SegmentReader
-from usage_tracker.journal.segment import ANY_STORE, HEADER_SIZE, LARGEST_PAYLOAD, Header, event_id
+from usage_tracker.journal.frames import EVENT, LARGEST_PAYLOAD, encode, framed
+from usage_tracker.journal.header import ANY_STORE, HEADER_SIZE, Header
+from usage_tracker.journal.reader import UNKNOWN_ORIGIN, event_id
 
 ORIGIN = Origin(sdk="openai", provider="openai", project="alpha", tags=("tier:pro",))
 OTHER = Origin(sdk="openai", user_id="u-2")
@@ -170,7 +174,7 @@ def test_a_living_writers_record_that_stays_damaged_is_skipped_in_the_end(monkey
     torn(writing, damaged + 12)
     assert writing.numbers(ended=False) == [0]
     later = time.monotonic() + SegmentReader.PATIENCE + 1
-    monkeypatch.setattr("usage_tracker.journal.segment.time.monotonic", lambda: later)
+    monkeypatch.setattr("usage_tracker.journal.reader.time.monotonic", lambda: later)
     assert writing.numbers(ended=False) == [2]
 
 
@@ -203,3 +207,116 @@ def test_what_was_appended_survives_kill_9(tmp_path: Path) -> None:
     header = Header.unpack(content)
     assert header is not None
     assert len(SegmentReader(Content(), header).read(1000, ended=True).events) == 500
+
+
+def test_origins_behind_a_damaged_stretch_are_known_to_a_reader_that_starts_after_it() -> None:
+    writing = Writing()
+    writing.segment.append(ORIGIN, made(0))
+    damaged = writing.segment.position
+    writing.segment.append(ORIGIN, made(1))
+    end = writing.segment.position
+    writing.segment.append(OTHER, made(2))
+    stored = writing.segment.position
+    writing.segment.append(OTHER, made(3))
+    for harm in (b"\xff" * (end - damaged), bytes(end - damaged)):
+        writing.buffer[HEADER_SIZE + damaged : HEADER_SIZE + end] = harm
+        later = SegmentReader(writing.segment, writing.reader.header)
+        later.start_at(stored)
+        found = later.read(10, ended=True)
+        assert [(each.origin, each.event) for each in found.events] == [(OTHER, made(3))]
+        assert later.events == 2
+
+
+def test_events_whose_origin_is_damaged_are_kept() -> None:
+    writing = Writing()
+    writing.segment.append(ORIGIN, made(0))
+    writing.segment.append(ORIGIN, made(1))
+    torn(writing, 12)
+    found = writing.reader.read(10, ended=True)
+    assert [(each.origin, each.event) for each in found.events] == [
+        (UNKNOWN_ORIGIN, made(0)),
+        (UNKNOWN_ORIGIN, made(1)),
+    ]
+
+
+def test_what_a_sealed_segment_has_can_be_read_and_nothing_is_added() -> None:
+    writing = Writing()
+    writing.segment.append(ORIGIN, made(0))
+    end = writing.segment.position
+    writing.segment.seal()
+    with pytest.raises(ValueError, match="range"):
+        writing.segment.append(ORIGIN, made(1))
+    assert (writing.segment.position, writing.segment.events, writing.numbers()) == (end, 1, [0])
+
+
+def test_a_thread_that_was_late_is_within_what_was_sealed() -> None:
+    class Late:
+        """A buffer to which a thread appends between two of our steps."""
+
+        def __init__(self, buffer: mmap.mmap) -> None:
+            self._buffer = buffer
+
+        def tell(self) -> int:
+            return self._buffer.tell()
+
+        def seek(self, distance: int, whence: int) -> None:
+            self._buffer.write(framed(EVENT, encode((0, made(1)))))
+            assert (distance, whence) == (0, os.SEEK_END)
+            self._buffer.seek(0, os.SEEK_END)
+
+        def __getitem__(self, at: slice) -> bytes:
+            return self._buffer[at]
+
+    writing = Writing()
+    writing.segment.append(ORIGIN, made(0))
+    writing.segment._buffer = Late(writing.buffer)  # type: ignore[assignment]  # by duck type
+    writing.segment.seal()
+    assert writing.numbers() == [0, 1]
+    assert writing.reader.position == writing.segment.position
+
+
+def test_a_segment_takes_only_so_many_origins_and_forgets_them_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usage_tracker.journal.segment.MOST_ORIGINS", 2)
+    writing = Writing()
+    for user in ("u-1", "u-2", "u-1"):
+        writing.segment.append(Origin(sdk="openai", user_id=user), made(0))
+    with pytest.raises(ValueError, match="origins"):
+        writing.segment.append(Origin(sdk="openai", user_id="u-3"), made(0))
+    assert len(writing.numbers()) == 3
+    writing.segment.close()
+    assert writing.segment._numbers == {}
+
+
+class TestDamagedHeader:
+    """Any of its bits may be wrong: the file's name has the segment's id, and the folder is one store's."""
+
+    STORE = b"store-01"
+
+    @pytest.fixture
+    def start(self) -> bytes:
+        buffer = mmap.mmap(-1, 1 << 16)
+        segment = Segment(buffer, self.STORE, os.getpid())
+        segment.append(ORIGIN, made(0))
+        self.id = segment.id
+        return buffer[:1000]
+
+    @given(st.integers(0, 8 * 52 - 1))
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_it_is_mended_whichever_bit_is_wrong(self, start: bytes, bit: int) -> None:
+        damaged = bytearray(start)
+        damaged[bit // 8] ^= 1 << bit % 8
+        assert Header.unpack(bytes(damaged)[:HEADER_SIZE]) is None
+        mended = Header.mended(bytes(damaged), self.id, self.STORE)
+        assert mended is not None
+        assert (mended.segment, mended.version) == (self.id, 1)
+
+    def test_a_whole_header_needs_no_mending(self, start: bytes) -> None:
+        assert Header.mended(start, self.id, self.STORE) is None
+
+    def test_another_stores_segment_stays_so(self, start: bytes) -> None:
+        damaged = b"X" + start[1:]
+        assert Header.mended(damaged, self.id, b"anothers") is None
+
+    def test_what_has_no_record_is_no_segment(self, start: bytes) -> None:
+        assert Header.mended(b"X" + start[1:HEADER_SIZE] + b"other bytes" * 10, self.id, self.STORE) is None
+        assert Header.mended(b"X", self.id, self.STORE) is None

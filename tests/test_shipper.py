@@ -1,17 +1,25 @@
 """From the journal into the store: everything, once, whatever happens in between."""
 
 import os
+import shutil
 import signal
 from collections.abc import Collection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import UUID
 
 import pytest
-from spooled import Place, TenCents, append, ids
+from hypothesis import given
+from hypothesis import strategies as st
+from spooled import ORIGIN, START, Place, TenCents, append, ids
 
 from usage_tracker.errors import EventsRefused, StoreUnavailable
-from usage_tracker.event import Batch
-from usage_tracker.journal import Spool
-from usage_tracker.journal.segment import HEADER_SIZE
+from usage_tracker.event import Batch, UsageEvent
+from usage_tracker.journal import Journal, SegmentReader, Spool, frames
+from usage_tracker.journal.files import SharedFile
+from usage_tracker.journal.frames import encode, framed
+from usage_tracker.journal.header import HEADER_SIZE
 from usage_tracker.shipper import Shipper
 from usage_tracker.stores import Store
 
@@ -127,6 +135,22 @@ def test_a_connection_lost_around_the_commit_loses_and_doubles_nothing(
     assert place.stored() == ids(100)
 
 
+def test_rollups_that_can_not_be_folded_hold_no_event_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usage_tracker.shipper.COMPACT_SECONDS", 0.0)
+    store = place.open()
+    folding = []
+
+    def fails() -> int:
+        folding.append(1)
+        raise StoreUnavailable("somebody locks the rollups")
+
+    monkeypatch.setattr(store, "compact", fails)
+    append(place.journal, 100)
+    drain(Shipper(place.spool(), lambda: store, TenCents(), 30))
+    assert folding
+    assert place.stored() == ids(100)
+
+
 class Picky:
     """A store that refuses some events."""
 
@@ -208,3 +232,132 @@ def test_who_does_not_lead_ships_its_own_memory(place: Place, monkeypatch: pytes
     assert not follower.step(leading=False)
     follower.close()
     assert place.stored() == ids(5)
+
+
+def test_segments_take_turns_where_more_are_written_than_may_be_open(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage_tracker.shipper.OPEN_AT_MOST", 4)
+    writers = [Journal(place.spool()) for _ in range(12)]
+    shipper = place.shipper()
+    assert shipper.spool.lead()
+    for turn in range(24):  # each of them has something new in every turn
+        for number, journal in enumerate(writers):
+            append(journal, 1, 100 * number + turn)
+        shipper.step()
+    assert len(place.stored()) > 12 * 12
+    assert all(journal.pending() < 24 for journal in writers)
+    for journal in writers:
+        journal.close()
+    drain(shipper)
+    assert len(place.stored()) == 12 * 24
+
+
+def test_a_segment_that_can_not_be_read_holds_no_other_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(place.journal, 5)
+    place.journal.close()
+    append(place.journal, 5, first=5)
+    broken = place.spool().segments()[0]
+    whole = SegmentReader.read
+
+    def read(self: SegmentReader, *arguments: Any) -> Any:
+        if str(self.header.segment) == broken.stem:
+            raise OSError("bad sector")
+        return whole(self, *arguments)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(SegmentReader, "read", read)
+        shipper = place.shipper()
+        drain(shipper)
+        assert place.stored() == ids(5, first=5)
+    drain(place.shipper())
+    assert place.stored() == ids(10)
+
+
+def test_a_copy_of_a_segment_is_not_shipped_twice(place: Place) -> None:
+    append(place.journal, 10)
+    place.journal.close()
+    (original,) = place.spool().segments()
+    shutil.copy(original, original.with_name("copy.seg"))
+    drain(place.shipper())
+    assert place.stored() == ids(10)
+    assert place.spool().segments() == []
+
+
+def test_what_is_taken_away_while_the_leader_reads_it_is_shipped(place: Place) -> None:
+    append(place.journal, 10)
+    shipper = place.shipper(batch_size=5)
+    assert shipper.spool.lead()
+    assert shipper.step()
+    shutil.rmtree(place.spool_folder)
+    append(place.journal, 5, first=10)
+    while shipper.step():
+        pass
+    assert place.stored() == ids(15)
+    place.journal.close()
+    while shipper.step():
+        pass
+    assert shipper._files == {}
+    shipper.close()
+
+
+def test_segments_stay_where_they_can_not_be_deleted_and_hold_nothing_up(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for first in range(0, 15, 5):
+        append(place.journal, 5, first)
+        place.journal.close()
+
+    def read_only(self: SharedFile) -> None:
+        raise PermissionError("read-only folder")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(SharedFile, "delete", read_only)
+        drain(place.shipper())
+    assert place.stored() == ids(15)
+    assert len(place.spool().segments()) == 3
+    drain(place.shipper())
+    assert place.spool().segments() == []
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.text(), st.binary(),
+    st.dictionaries(st.text(), st.integers(-(2**63), 2**64 - 1)), st.lists(st.text()),
+)  # fmt: skip
+
+
+@given(st.lists(VALUES, max_size=24), st.lists(VALUES, max_size=14), st.lists(VALUES, max_size=12))
+def test_whatever_somebody_writes_into_a_record_the_shipper_gets_past_it(
+    event: list[object], usage: list[object], origin: list[object]
+) -> None:
+    """Values of the right type where the decoder wants one, so that more of them come through it."""
+    with TemporaryDirectory() as folder:
+        place = Place(Path(folder))
+        place.journal.append(ORIGIN, UsageEvent(started_at=START, duration_ms=1.0, operation="chat"))
+        own = place.journal._current
+        assert own is not None
+        own.segment._write(framed(frames.ORIGIN, encode((7, ["openai", "openai", *origin]))))
+        for head in ([START, 1.0, None, "chat"], []):
+            for number in (7, 8, -1):
+                own.segment._write(framed(frames.EVENT, encode((number, [*head, *event]))))
+        up_to_usage = [START, 1.0, None, "chat", *[None] * 3, False, None, "ok", None, None, 1]
+        own.segment._write(framed(frames.EVENT, encode((0, [*up_to_usage, usage]))))
+        append(place.journal, 1)
+        place.journal.close()
+        drain(place.shipper())
+        assert "r-0" in place.stored()
+
+
+def test_a_record_that_is_nested_without_end_is_set_aside(place: Place) -> None:
+    append(place.journal, 1)
+    own = place.journal._current
+    assert own is not None
+    event = encode((0, [START, 1.0, None, "chat", *[None] * 3, False, None, "ok", None, None, 1, []]))
+    with_raw = event[:1] + event[1:].replace(b"\x9e", b"\x9f", 1) + b"\x81\xa1x" * 60_000 + b"\xc0"
+    own.segment._write(framed(frames.EVENT, with_raw))
+    append(place.journal, 1, first=1)
+    place.journal.close()
+    shipper = place.shipper()
+    drain(shipper)
+    assert place.stored() == ids(2)
+    assert shipper.corrupt == 1

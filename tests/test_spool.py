@@ -1,9 +1,11 @@
 """The folder that all processes of one user, host and store share."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +13,9 @@ import pytest
 
 from usage_tracker.event import Origin, UsageEvent
 from usage_tracker.journal import Journal, Spool
-from usage_tracker.journal.spool import SpoolUnusable
+from usage_tracker.journal.adoption import adopt, take_over
+from usage_tracker.journal.aside import keep_aside
+from usage_tracker.journal.spool import SpoolFull, SpoolUnusable
 
 ORIGIN = Origin(sdk="openai")
 STORE, OTHER_STORE = b"store-01", b"store-02"
@@ -115,9 +119,9 @@ def test_a_forked_child_does_not_hold_the_parents_lead(tmp_path: Path) -> None:
 def test_events_that_waited_elsewhere_are_taken_over_once_their_writer_has_ended(tmp_path: Path) -> None:
     waiting = journal_with(tmp_path / "unassigned", 3, bytes(8))
     spool = Spool(tmp_path / "spool", STORE)
-    assert spool.take_over(tmp_path / "unassigned") == 0
+    assert take_over(spool, tmp_path / "unassigned") == 0
     waiting.close()
-    assert spool.take_over(tmp_path / "unassigned") == 1
+    assert take_over(spool, tmp_path / "unassigned") == 1
     assert spool.waiting() == 3
     assert not (tmp_path / "unassigned").exists()
 
@@ -125,7 +129,7 @@ def test_events_that_waited_elsewhere_are_taken_over_once_their_writer_has_ended
 def test_another_stores_events_are_only_adopted_when_asked_for(tmp_path: Path) -> None:
     journal_with(tmp_path / "wrong", 2, OTHER_STORE).close()
     spool = Spool(tmp_path / "spool", STORE)
-    assert spool.adopt(tmp_path / "wrong") == 1
+    assert adopt(spool, tmp_path / "wrong") == 1
     file = spool.open(spool.segments()[0])
     assert file is not None
     assert len(file.reader.read(10, ended=True).events) == 2
@@ -141,6 +145,99 @@ def test_what_a_killed_process_left_half_made_is_cleared_by_the_next_leader(tmp_
 
 
 def test_unreadable_bytes_are_kept_within_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("usage_tracker.journal.spool.KEPT_ASIDE_MAX", 10)
-    Spool(tmp_path).keep_aside("segment", [(0, b"12345678"), (9, b"12345678")])
+    monkeypatch.setattr("usage_tracker.journal.aside.KEPT_ASIDE_MAX", 10)
+    keep_aside(tmp_path, "segment", [(0, b"12345678"), (9, b"12345678")])
     assert [path.name for path in (tmp_path / "corrupt").iterdir()] == ["segment-0.bin"]
+
+
+def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o770)
+    with pytest.raises(SpoolUnusable, match="chmod 700"):
+        Spool(tmp_path).prepare()
+
+
+def put_foreign_files(folder: Path) -> None:
+    (folder / "a.seg").mkdir()
+    os.mkfifo(folder / "b.seg")
+    (folder / "c.seg").symlink_to(folder / "notes")
+    (folder / "d.seg").symlink_to(folder / "d.seg")
+    (folder / "e.seg").write_bytes(b"usagejnl" + bytes(1000))
+
+
+def test_what_only_has_the_name_of_a_segment_is_left_alone_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "notes").write_text("private")
+    put_foreign_files(tmp_path)
+    spool = Spool(tmp_path)
+    for _ in range(2):
+        assert [spool.open(path) for path in spool.segments()] == [None] * 5
+    assert len(caplog.messages) == 5
+    assert take_over(Spool(tmp_path / "other"), tmp_path) == 1, "a regular file may be a damaged segment"
+
+
+def test_a_file_far_larger_than_a_segment_is_left_alone(tmp_path: Path) -> None:
+    journal_with(tmp_path, 1).close()
+    (path,) = Spool(tmp_path).segments()
+    os.truncate(path, 1 << 40)
+    assert Spool(tmp_path, STORE).open(path) is None
+
+
+def test_a_segment_with_a_damaged_header_is_read(tmp_path: Path) -> None:
+    journal_with(tmp_path, 3).close()
+    (path,) = Spool(tmp_path).segments()
+    with path.open("r+b") as file:
+        file.write(b"USAGE")
+    opened = Spool(tmp_path, STORE).open(path)
+    assert opened is not None
+    assert len(opened.reader.read(10, ended=True).events) == 3
+    assert Spool(tmp_path, b"\0\1another").open(path) is None
+
+
+def test_who_leads_a_folder_that_is_taken_away_leads_the_next_of_that_name(tmp_path: Path) -> None:
+    first, second = Spool(tmp_path / "spool", STORE), Spool(tmp_path / "spool", STORE)
+    assert first.lead()
+    (tmp_path / "spool").rename(tmp_path / "elsewhere")
+    assert first.lead()
+    assert not second.lead()
+    (tmp_path / "spool").rename(tmp_path / "elsewhere again")
+    assert second.lead()
+    assert not first.lead()
+
+
+def test_near_its_bound_segments_are_smaller_so_that_more_processes_have_one(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, STORE, max_bytes=1 << 22)
+    made = [spool.create(8 << 20) for _ in range(12)]
+    assert made[-1].path.stat().st_size < made[0].path.stat().st_size / 4
+    while spool.size() + (1 << 16) + 80 <= 1 << 22:
+        made.append(spool.create(8 << 20))
+    with pytest.raises(SpoolFull):
+        spool.create(8 << 20)
+    for own in made:
+        own.close()
+
+
+def test_a_fork_waits_until_no_lock_would_stay_with_the_child(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, STORE)
+    with spool.undivided:
+        late = threading.Thread(target=spool.before_fork)
+        late.start()
+        late.join(0.05)
+        assert late.is_alive()
+    late.join(5)
+    assert not late.is_alive()
+
+
+def test_segments_are_taken_over_from_another_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal_with(tmp_path / "elsewhere", 2).close()
+
+    def rename(source: object, target: object) -> None:
+        if Path(str(source)).parent != Path(str(target)).parent:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        os.replace(str(source), str(target))
+
+    monkeypatch.setattr("usage_tracker.journal.adoption.os.rename", rename)
+    spool = Spool(tmp_path / "spool", STORE)
+    assert take_over(spool, tmp_path / "elsewhere") == 1
+    assert spool.waiting() == 2
+    assert not (tmp_path / "elsewhere").exists()

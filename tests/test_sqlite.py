@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -124,6 +125,18 @@ def test_a_file_that_is_locked_for_long_is_away_until_it_is_free(
     writer.close()
     store_events(store, [made_event()])
     assert count(store) == 1
+
+
+def test_a_wait_for_another_program_ends_when_somebody_is_in_a_hurry(store: SqliteStore, path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.1, store.hurry).start()
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        store_events(store, [made_event()])
+    assert time.monotonic() - started < 5
+    other.close()
+    store_events(store, [made_event()])
 
 
 def test_a_full_disk_keeps_what_was_stored_and_takes_more_once_there_is_room(store: SqliteStore, path: Path) -> None:

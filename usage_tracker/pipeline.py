@@ -21,7 +21,8 @@ from usage_tracker.config import Dsn, Settings, default_spool
 from usage_tracker.event import Cost, Origin, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal, Spool
-from usage_tracker.journal.segment import ANY_STORE
+from usage_tracker.journal.adoption import take_over
+from usage_tracker.journal.header import ANY_STORE
 from usage_tracker.shipper import Shipper
 from usage_tracker.shipping import Shipping
 
@@ -146,7 +147,7 @@ class Pipeline:
     def _take_over_unassigned(self) -> None:
         """Events that waited because this app's DSN could not be used."""
         with guarded("take over"):
-            self.journal.spool.take_over(default_spool(None, self.settings.app))
+            take_over(self.journal.spool, default_spool(None, self.settings.app))
 
     def flush(self, timeout: float) -> bool:
         """Whether everything captured so far was in the store before the timeout, in seconds."""
@@ -187,13 +188,15 @@ class Pipeline:
                 )
 
     def before_fork(self) -> None:
-        if self.shipping:
-            with guarded("before fork"):
+        with guarded("before fork"):
+            if self.shipping:
                 self.shipping.shipper.before_fork()
+            self.journal.spool.before_fork()
 
     def after_fork_in_parent(self) -> None:
-        if self.shipping:
-            with guarded("after fork"):
+        with guarded("after fork"):
+            self.journal.spool.after_fork_in_parent()
+            if self.shipping:
                 self.shipping.shipper.after_fork_in_parent()
 
     def after_fork(self) -> None:

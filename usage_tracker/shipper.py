@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -16,14 +17,16 @@ from usage_tracker.errors import EventsRefused, StoreError
 from usage_tracker.event import Batch, Cost, Origin, PricedEvent, Stretch, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal, Recorded, Spool
+from usage_tracker.journal.aside import keep_aside, refuse
 from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.journal import MemoryFile
-from usage_tracker.journal.segment import Read
+from usage_tracker.journal.reader import Read
 from usage_tracker.stores import Store
 
 logger = logging.getLogger("usage_tracker")
 
 OPEN_AT_MOST = 128
+"""Segments that are open at a time."""
 LONGEST_FORK_WAIT = 2.0
 COMPACT_SECONDS = 10.0
 COMPACTING_SECONDS = 1.0
@@ -69,11 +72,16 @@ class Shipper:
         self.last_error: str | None = None
         self._open_store = open_store
         self._store: Store | None = None
+        self._migrated = False
         self._prices = prices
         self._batch_size = batch_size
         self._limit = batch_size
         self._journal = journal
         self._files: dict[Path, SharedFile] = {}
+        self._left_alone: set[Path] = set()
+        """What is not ours, or another store's."""
+        self._made_room = False
+        """Whether the last step deleted a segment, so that the next may open another."""
         self._memory: set[MemoryFile] = set()
         self._compact_at = 0.0
         self.turn = threading.Lock()
@@ -92,9 +100,10 @@ class Shipper:
     def _step(self, leading: bool) -> bool:
         if leading:
             self._compact()
+        self._made_room = False
         taken = self._take(leading)
         if not taken:
-            return False
+            return self._made_room
         self._prices.refresh(self._connected())
         batch = Batch(
             [
@@ -121,22 +130,34 @@ class Shipper:
         for file in self._known(leading):
             if room <= 0:
                 break
-            ended = file.ended()
-            if not ended and not file.reader.pending():
+            try:
+                read = self._read(file, room)
+            except OSError as error:  # this one's disk blocks; the others' may be whole
+                logger.debug("a segment can't be read now: %s", error)
                 continue
-            read = file.reader.read(room, ended)
-            if read.end > file.reader.position:
+            if read is not None:
                 taken.append(Taken(file, read))
                 room -= len(read.events)
-            elif ended and isinstance(file, SharedFile):
-                del self._files[file.path]
-                file.delete()
         return taken
+
+    def _read(self, file: SharedFile | MemoryFile, room: int) -> Read | None:
+        """What one segment has, up to that many events. One that has ended and is stored is deleted."""
+        ended = file.ended()
+        if not ended and not file.reader.pending():
+            return None
+        read = file.reader.read(room, ended)
+        if read.end > file.reader.position:
+            return read
+        if ended and isinstance(file, SharedFile):
+            with suppress(OSError):  # in a read-only folder it stays, and does no harm
+                file.delete()
+                del self._files[file.path]
+                self._made_room = True
+        return None
 
     def _known(self, leading: bool) -> list[SharedFile | MemoryFile]:
         """The segments to read from, oldest first, then those in memory."""
-        found = self.spool.segments() if leading else []
-        fresh: list[SharedFile | MemoryFile] = [*self._open(found)] if leading else []
+        fresh: list[SharedFile | MemoryFile] = [*self._open()] if leading else []
         memory = list(self._journal.memory) if self._journal else []
         fresh.extend(file for file in memory if file not in self._memory)
         if fresh:
@@ -148,22 +169,32 @@ class Shipper:
                         self._drop(file.path)
                 raise
             self._memory = set(memory)
-        return [*(self._files[path] for path in found if path in self._files), *memory]
+        return [*self._files.values(), *memory] if leading else [*memory]
 
-    def _open(self, found: list[Path]) -> list[SharedFile]:
-        """Open what is new, the oldest first and never more than OPEN_AT_MOST: they are descriptors of the app."""
-        for path in self._files.keys() - set(found):
-            self._drop(path)
-        unknown = [path for path in found if path not in self._files]
+    def _open(self) -> list[SharedFile]:
+        """Open what is new, the oldest first and never more than OPEN_AT_MOST: they are descriptors of the app. Where
+        more segments are in use, they take turns. What somebody has taken away is kept until it is stored."""
+        found = self.spool.segments()
+        unknown = [path for path in found if path not in self._files and path not in self._left_alone]
         lacking = len(self._files) + len(unknown) - OPEN_AT_MOST
-        for path, file in list(self._files.items())[: max(0, lacking)]:
-            if not file.reader.pending():
-                self._drop(path)
+        if lacking > 0:
+            living = [file for file in self._files.values() if not file.ended() and not file.gone()]
+            living.sort(key=lambda file: file.reader.pending())
+            for file in living[: min(lacking, OPEN_AT_MOST // 4)]:
+                self._drop(file.path)
         fresh = []
+        segments = {file.reader.header.segment for file in self._files.values()}
         for path in unknown[: max(0, OPEN_AT_MOST - len(self._files))]:
-            if opened := self.spool.open(path):
-                self._files[path] = opened
-                fresh.append(opened)
+            with self.spool.undivided:
+                opened = self.spool.open(path)
+                if opened is None:
+                    self._left_alone.add(path)
+                elif opened.reader.header.segment in segments:
+                    opened.close()  # a copy: it is looked at again when the other is done
+                else:
+                    segments.add(opened.reader.header.segment)
+                    self._files[path] = opened
+                    fresh.append(opened)
         return fresh
 
     def _drop(self, path: Path) -> None:
@@ -193,7 +224,7 @@ class Shipper:
                 logger.warning(
                     "%d stretches of journal were unreadable; %s keeps them", len(read.corrupt), self.spool.folder
                 )
-                self.spool.keep_aside(str(file.reader.header.segment), read.corrupt)
+                keep_aside(self.spool.folder, str(file.reader.header.segment), read.corrupt)
             file.confirm(file.reader.position, file.reader.events)
 
     def _split(self, taken: list[Taken], batch: Batch, refusal: EventsRefused) -> None:
@@ -202,7 +233,7 @@ class Shipper:
             self._limit = max(1, len(batch.events) // 2)
             return
         for priced in batch.events:
-            self.spool.refuse(priced, str(refusal))
+            refuse(self.spool.folder, priced, str(refusal))
             self.refused += 1
             logger.error(
                 "the store refuses an event (%s); it is kept in %s", refusal, self.spool.folder / "refused.jsonl"
@@ -214,17 +245,22 @@ class Shipper:
 
     def _connected(self) -> Store:
         if self._store is None:
-            store = self._open_store()
-            store.migrate()
-            self._store = store
+            self._store, self._migrated = self._open_store(), False
+        if not self._migrated:
+            self._store.migrate()
+            self._migrated = True
         return self._store
 
     def _compact(self) -> None:
-        """Every now and then fold what was appended into the rollups: reports are as fast as what is left is little."""
+        """Every now and then fold what was appended into the rollups: reports are as fast as what is left is little.
+        Where that fails, events are shipped all the same."""
         now = time.monotonic()
-        if self._store is not None and now >= self._compact_at:
-            while self._store.compact() and time.monotonic() < now + COMPACTING_SECONDS:
-                continue
+        if self._store is not None and self._migrated and now >= self._compact_at:
+            try:
+                while self._store.compact() and time.monotonic() < now + COMPACTING_SECONDS:
+                    continue
+            except StoreError as error:
+                logger.debug("folding into rollups is left for later: %s", error)
             self._compact_at = time.monotonic() + COMPACT_SECONDS
 
     def close(self) -> None:
@@ -234,16 +270,20 @@ class Shipper:
             for path in list(self._files):
                 self._drop(path)
             if self._store is not None:
-                self._store.compact()
-                self._store.close()
+                self._compact_at = 0.0
+                self._compact()
+                with suppress(StoreError):
+                    self._store.close()
                 self._store = None
 
     def before_fork(self) -> None:
         """SQLite must not be carried across a fork (https://www.sqlite.org/howtocorrupt.html, 2.6): a child would share
         locks that it does not hold. Wait for the batch under way and close the file; the next batch opens it again."""
-        if self._closes_for_fork and self.turn.acquire(timeout=LONGEST_FORK_WAIT):
-            self._held_for_fork = True
+        if self._closes_for_fork:
             if self._store is not None:
+                self._store.hurry()
+            self._held_for_fork = self.turn.acquire(timeout=LONGEST_FORK_WAIT)
+            if self._held_for_fork and self._store is not None:
                 self._store.close()
 
     def after_fork_in_parent(self) -> None:
@@ -259,7 +299,7 @@ class Shipper:
         self._store = None
         files, self._files, self._memory = self._files, {}, set()
         for file in files.values():
-            file.close()
+            file.forget()
 
 
 INHERITED: list[Store | None] = []

@@ -83,7 +83,7 @@ class Shipping:
 
     def _round(self) -> None:
         pause = YOUNG_PAUSE if time.monotonic() < self._young_until else self._batch_seconds
-        self._journal.return_to_disk()
+        self._journal.put_on_disk()
         if self._leads():
             if self._ship(leading=True):
                 return

@@ -202,7 +202,7 @@ def record(
     from usage_tracker.attribution import clean, current
     from usage_tracker.capture import Client
     from usage_tracker.event import Usage, UsageEvent
-    from usage_tracker.journal.segment import check
+    from usage_tracker.journal.frames import check
 
     event = UsageEvent(
         started_at=time.time_ns() - int(duration_ms * 1e6),

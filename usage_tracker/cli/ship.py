@@ -2,13 +2,16 @@
 
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from usage_tracker.cli.output import say
-from usage_tracker.config import load_settings
+from usage_tracker.config import Settings, load_settings
 from usage_tracker.errors import StoreError, UsageTrackerError
+from usage_tracker.journal.adoption import adopt
+from usage_tracker.journal.spool import SpoolUnusable
 from usage_tracker.pipeline import make_shipper
 from usage_tracker.shipper import Shipper
 from usage_tracker.shipping import LONGEST_BACK_OFF
@@ -42,19 +45,14 @@ def ship(dsn: str | None, once: bool, origin: Path | None) -> None:
     assert settings.dsn is not None, "shipping always has a store, by default the SQLite file"
     shipper = make_shipper(settings, settings.dsn)
     if origin is not None:
-        say(f"{shipper.spool.adopt(origin)} segments taken over from {origin}.")
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    if not once:
-        say(f"Shipping {settings.spool_dir} to {settings.dsn.shown}; Ctrl-C ends it.")
-    try:
-        if once:
+        say(f"{adopt(shipper.spool, origin)} segments taken over from {origin}.")
+    if once:
+        try:
             ship_once(shipper)
-        else:
-            ship_until(shipper, stopping, settings.batch_seconds)
-    finally:
-        shipper.close()
+        finally:
+            shipper.close()
+    else:
+        ship_until_told(shipper, settings)
     say(f"{shipper.stored} events shipped to {settings.dsn.shown}.")
 
 
@@ -68,18 +66,29 @@ def ship_once(shipper: Shipper) -> None:
         pass
 
 
+def ship_until_told(shipper: Shipper, settings: Settings) -> None:
+    """Ship in a thread, so that a store that hangs does not hold up the end."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    assert settings.dsn is not None
+    say(f"Shipping {settings.spool_dir} to {settings.dsn.shown}; Ctrl-C ends it.")
+    shipping = threading.Thread(target=ship_until, args=(shipper, stopping, settings.batch_seconds), daemon=True)
+    shipping.start()
+    stopping.wait()
+    shipper.spool.ring()
+    shipping.join(settings.exit_timeout)
+
+
 def ship_until(shipper: Shipper, stopping: threading.Event, pause: float) -> None:
-    """Lead as soon as nobody else does; wait out a store that is away."""
+    """Lead as soon as nobody else does; wait out a store, or a folder, that can't be used."""
     failures = 0
     while not stopping.is_set():
-        if not shipper.spool.lead():
-            stopping.wait(pause)
-            continue
         try:
-            if not shipper.step() and not shipper.spool.listen(pause):
+            if not shipper.spool.lead() or (not shipper.step() and not shipper.spool.listen(pause)):
                 stopping.wait(pause)
             failures = 0
-        except StoreError as error:
+        except (StoreError, SpoolUnusable, OSError) as error:
             failures += 1
             if failures == 1:
                 say(f"Events wait: {error}")
@@ -87,3 +96,6 @@ def ship_until(shipper: Shipper, stopping: threading.Event, pause: float) -> Non
             stopping.wait(min(LONGEST_BACK_OFF, 0.5 * 2 ** min(failures, 6)))
         else:
             shipper.spool.say("leading")
+    with suppress(StoreError, OSError):
+        shipper.step()
+    shipper.close()

@@ -3,11 +3,19 @@
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
-from usage_tracker.journal.segment import STORED, STORED_AT, Header, Segment, SegmentReader
+from usage_tracker.journal.header import HEADER_SIZE, STORED, STORED_AT, Header
+from usage_tracker.journal.reader import SegmentReader
+from usage_tracker.journal.segment import Segment
+
+FOREIGN = frozenset({errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENODEV, errno.ENXIO, errno.EPERM})
+"""Why a file can't be opened that isn't ours."""
+OPEN_SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Descriptor:
@@ -34,7 +42,8 @@ class FileSource:
 
 
 class OwnFile:
-    """A segment's file while its writer lives: the open descriptor holds the lock."""
+    """A segment's file as its writer has it. The lock says that the writer lives; once the segment is closed, the file
+    stays open until it is stored, in case that somebody removes it."""
 
     def __init__(self, path: Path, descriptor: Descriptor, segment: Segment) -> None:
         self.path = path
@@ -42,22 +51,65 @@ class OwnFile:
         self._descriptor = descriptor
         self._closed = False
 
-    def stored(self) -> int:
-        """How many of its events are stored: all once the leader has deleted it."""
+    def left(self) -> int:
+        """How many of its events are not stored yet: none once the leader has deleted it."""
         if not self._closed:
-            return self.segment.stored()[1]
+            return left(self.segment, self.segment.stored())
         try:
-            with opened(self.path) as descriptor:
-                events: int = STORED.unpack(os.pread(descriptor, STORED.size, STORED_AT))[1]
+            return left(self.segment, self._noted())
         except FileNotFoundError:
-            return self.segment.events
-        return events
+            return 0
+
+    def _noted(self) -> tuple[int, int]:
+        """What the leader wrote into the header. Raises FileNotFoundError."""
+        if self._descriptor.number >= 0:
+            return noted(self._descriptor.number)
+        with opened(self.path) as descriptor:
+            return noted(descriptor)
+
+    def gone(self) -> bool:
+        """Whether it is no longer in the folder."""
+        return self._descriptor.number >= 0 and not is_at(self._descriptor.number, self.path)
+
+    def astray(self) -> bool:
+        """Whether somebody else than the leader has taken it away, with events that are not stored."""
+        return self.gone() and self.left() > 0
+
+    def content(self) -> bytes:
+        """All that was appended, with the header."""
+        return os.pread(self._descriptor.number, HEADER_SIZE + self.segment.position, 0)
 
     def close(self) -> None:
-        """First no thread can append, then the lock is free."""
+        """First no thread can append, then the lock is free, also where a forked child still has the file open."""
+        self.segment.seal()
         self._closed = True
         self.segment.close()
+        unlock(self._descriptor.number)
+
+    def let_go(self) -> None:
+        """Close the file: it is stored, or too many are open."""
         self._descriptor.close()
+
+    def forget(self) -> None:
+        """In a forked child: our copies are closed, and the lock stays the parent's."""
+        self.segment.forget()
+        self._descriptor.close()
+
+
+class HandedOver:
+    """What this process wrote to disk for any leader to finish."""
+
+    def __init__(self, path: Path, segment: Segment) -> None:
+        self.path = path
+        self.extent = Extent(segment.position, segment.events)
+
+    def left(self) -> int:
+        """How many of its events are not stored yet: none once the leader has deleted it."""
+        try:
+            with opened(self.path) as descriptor:
+                return left(self.extent, noted(descriptor))
+        except FileNotFoundError:
+            return 0
 
 
 class SharedFile:
@@ -75,16 +127,57 @@ class SharedFile:
             self._ended = lock(self._descriptor.number)
         return self._ended
 
+    def gone(self) -> bool:
+        """Whether it is no longer in the folder, while it is open here. Another file may have its name."""
+        return not is_at(self._descriptor.number, self.path)
+
     def confirm(self, position: int, events: int) -> None:
-        """Tell the writer what is stored, so that its `flush()` can return."""
-        os.pwrite(self._descriptor.number, STORED.pack(position, events), STORED_AT)
+        """Tell the writer what is stored, so that its `flush()` can return. Does nothing on a read-only disk."""
+        with suppress(OSError):
+            os.pwrite(self._descriptor.number, STORED.pack(position, events), STORED_AT)
 
     def close(self) -> None:
+        if self._ended:
+            unlock(self._descriptor.number)
+        self._descriptor.close()
+
+    def forget(self) -> None:
+        """In a forked child: our copy is closed, and the lock stays the parent's."""
         self._descriptor.close()
 
     def delete(self) -> None:
-        self.path.unlink(missing_ok=True)
+        """Raises OSError, and stays as it is, in a folder that is read-only."""
+        if not self.gone():
+            self.path.unlink(missing_ok=True)
         self.close()
+
+
+class Extent(NamedTuple):
+    """How much was appended to a segment."""
+
+    position: int
+    events: int
+
+
+def left(segment: Segment | Extent, stored: tuple[int, int]) -> int:
+    """How many events of the segment are not stored. By position first: unreadable ones count as no events."""
+    position, events = stored
+    return 0 if position >= segment.position else max(0, segment.events - events)
+
+
+def noted(descriptor: int) -> tuple[int, int]:
+    """The position and the number of events that the leader noted as stored in the header."""
+    position, events = STORED.unpack(os.pread(descriptor, STORED.size, STORED_AT).ljust(STORED.size, b"\0"))
+    return position, events
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether that path is still the open file's."""
+    try:
+        found = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(descriptor))
 
 
 def lock(descriptor: int) -> bool:
@@ -98,6 +191,11 @@ def lock(descriptor: int) -> bool:
     return True
 
 
+def unlock(descriptor: int) -> None:
+    """Also where a forked child has a copy of the descriptor, which closing ours would leave the lock to."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
 def allocate(descriptor: int, size: int) -> None:
     """Reserve a file's blocks. Raises OSError (ENOSPC) where the disk is full."""
     if hasattr(os, "posix_fallocate"):
@@ -107,9 +205,29 @@ def allocate(descriptor: int, size: int) -> None:
         os.pwrite(descriptor, bytes(size), 0)
 
 
+def open_regular(path: Path) -> int | None:
+    """A descriptor for reading and, where the disk lets us, writing; None for what is gone or no file of ours. Raises
+    OSError where this process or disk is in trouble."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | OPEN_SAFELY)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in FOREIGN:
+            return None
+        if error.errno != errno.EROFS:
+            raise
+        descriptor = os.open(path, os.O_RDONLY | OPEN_SAFELY)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    """Raises FileNotFoundError, or another OSError for what is no file of ours."""
+    descriptor = os.open(path, os.O_RDWR | OPEN_SAFELY)
     try:
         yield descriptor
     finally:

@@ -4,20 +4,22 @@ The hot path is one `append` of the current segment. All else, the first segment
 spool, is behind its ValueError.
 """
 
+import itertools
 import logging
 import mmap
 import os
 import threading
 import time
-from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
 from usage_tracker.event import Origin, UsageEvent
-from usage_tracker.journal.files import OwnFile
-from usage_tracker.journal.segment import LARGEST_PAYLOAD, Header, Segment, SegmentReader, encode
-from usage_tracker.journal.spool import FIRST_SEGMENT, LARGEST_SEGMENT, Spool, SpoolFull, SpoolUnusable
+from usage_tracker.journal.files import HandedOver, OwnFile, left
+from usage_tracker.journal.frames import LARGEST_PAYLOAD, encode
+from usage_tracker.journal.header import HEADER_SIZE, Header
+from usage_tracker.journal.reader import SegmentReader
+from usage_tracker.journal.segment import Segment, counted
+from usage_tracker.journal.spool import FIRST_SEGMENT, LARGEST_SEGMENT, SUFFIX, Spool, SpoolFull, SpoolUnusable
 
 logger = logging.getLogger("usage_tracker")
 
@@ -26,31 +28,41 @@ MEMORY_SEGMENTS = 4
 """Bound of what is kept in memory while the spool can't be written."""
 RETRY_SECONDS = 1.0
 QUIET_SECONDS = 60.0
+MOST_OPEN = 16
+"""Closed segments of this process that stay open until they are stored: descriptors of the app."""
 
 
 class MemoryFile:
     """A segment without a file, for a disk that is full or read-only: it is lost if the process is killed."""
 
     def __init__(self, store: bytes) -> None:
-        self.path: Path | None = None
         self.segment = Segment(mmap.mmap(-1, MEMORY_SEGMENT), store, os.getpid())
         header = Header.unpack(self.segment.read(0, 1 << 10))
         assert header is not None
         self.reader = SegmentReader(self.segment, header)
 
-    def stored(self) -> int:
-        """How many of its events are stored."""
-        return self.segment.stored()[1]
+    def left(self) -> int:
+        """How many of its events are not stored yet."""
+        return left(self.segment, self.segment.stored())
 
     def confirm(self, position: int, events: int) -> None:
         self.segment.confirm(position, events)
 
     def ended(self) -> bool:
-        """Whether all was read is enough: it is only deleted once another segment has taken its place."""
+        """Whether all was read is enough: it is only forgotten once another segment has taken its place."""
         return False
 
+    def content(self) -> bytes:
+        """All that was appended, with the header."""
+        return self.segment.read(0, HEADER_SIZE + self.segment.position)
+
     def close(self) -> None:
-        """Nothing to release: readers still need the buffer."""
+        """No thread can append from here on; readers still need the buffer."""
+        self.segment.seal()
+
+
+Own = OwnFile | MemoryFile
+"""What this process appends to, or has appended to."""
 
 
 class Journal:
@@ -62,16 +74,19 @@ class Journal:
         self._start()
 
     def _start(self) -> None:
+        """Also in a forked child, where the lock may be held by a thread that is not there."""
         self.dropped = 0
         """Events that could not be kept anywhere."""
         self.memory: list[MemoryFile] = []
         """Segments that only this process can ship."""
         self._lock = threading.RLock()
         """Re-entrant: a signal handler or the garbage collector may come back here from inside."""
-        self._current: OwnFile | MemoryFile | None = None
+        self._current: Own | None = None
         self._append = full
-        self._closed: list[OwnFile | MemoryFile] = []
-        self._captured_before = 0
+        self._closed: list[Own | HandedOver] = []
+        self._captured = itertools.count()
+        """Its own, not the sum of the segments': a thread may have written to one and not counted it when it is
+        replaced."""
         self._retry_at = 0.0
         self._quiet_until = 0.0
 
@@ -80,14 +95,18 @@ class Journal:
         try:
             self._append(origin, event)
         except ValueError:
-            self._append_with_care(origin, event)
+            if not self._append_with_care(origin, event):
+                with self._lock:
+                    self.dropped += 1
+                return
+        next(self._captured)
 
-    def _append_with_care(self, origin: Origin, event: UsageEvent) -> None:
+    def _append_with_care(self, origin: Origin, event: UsageEvent) -> bool:
+        """Whether it could be kept, in another segment or without its raw figures."""
         if len(encode((0, event))) > LARGEST_PAYLOAD - 64:
             event = msgspec.structs.replace(event, raw=None)
         if len(encode((0, origin))) > LARGEST_PAYLOAD - 64 or len(encode((0, event))) > LARGEST_PAYLOAD - 64:
-            self.dropped += 1
-            return
+            return False
         with self._lock:
             for _ in range(2):
                 try:
@@ -96,17 +115,16 @@ class Journal:
                     if not self._open_next():
                         break
                 else:
-                    return
-            self.dropped += 1
+                    return True
+        return False
 
     def _open_next(self) -> bool:
         """Replace the full segment; False where nothing more can be kept for now."""
         now = time.monotonic()
         if now < self._retry_at:
             return self._open_in_memory() if isinstance(self._current, MemoryFile) else False
-        fresh: OwnFile | None = None
         try:
-            fresh = self.spool.create(LARGEST_SEGMENT if self._current else FIRST_SEGMENT)
+            self._use(self.spool.create(self._next_size()))
         except SpoolFull as reason:
             self._retry_at = now + RETRY_SECONDS
             self._warn("%s; new events are dropped until the store takes some", reason)
@@ -117,11 +135,17 @@ class Journal:
                 "the journal can't be written (%s); events are kept in memory, and lost if this process dies", reason
             )
             return self._open_in_memory()
-        self._use(fresh)
+        self.put_on_disk()
         return True
 
+    def _next_size(self) -> int:
+        """Twice what the last one came to hold."""
+        used = self._current.segment.position if self._current else 0
+        return min(LARGEST_SEGMENT, max(FIRST_SEGMENT, 2 * used))
+
     def _open_in_memory(self) -> bool:
-        self.memory = [kept for kept in self.memory if kept.segment.stored()[0] < kept.segment.position]
+        # a thread may be about to append to the current one
+        self.memory = [kept for kept in self.memory if kept is self._current or kept.left()]
         if len(self.memory) >= MEMORY_SEGMENTS:
             self._warn(
                 "%d segments wait in memory; new events are dropped until the store takes some", len(self.memory)
@@ -130,18 +154,61 @@ class Journal:
         kept = MemoryFile(self.spool.store)
         self.memory.append(kept)
         self._use(kept)
+        self._append = self._append_in_memory
         return True
 
-    def _use(self, fresh: OwnFile | MemoryFile) -> None:
+    def _append_in_memory(self, origin: Origin, event: UsageEvent) -> None:
+        """As a segment's `append`, where the disk may be back: not every process has a thread that would see."""
+        if time.monotonic() >= self._retry_at:
+            self.put_on_disk()
+        if self._current is None:
+            raise ValueError("no segment any more")
+        self._current.segment.append(origin, event)
+
+    def _use(self, fresh: Own) -> None:
         old, self._current = self._current, fresh
         self._append = fresh.segment.append
         if old is not None:
             self._retire(old)
 
-    def _retire(self, own: OwnFile | MemoryFile) -> None:
+    def _retire(self, own: Own) -> None:
         own.close()
-        self._captured_before += own.segment.events
         self._closed.append(own)
+        self._let_go_of_stored()
+
+    def _let_go_of_stored(self) -> None:
+        self._closed, closed = [own for own in self._closed if own.left()], self._closed
+        waiting = [own for own in self._closed if isinstance(own, OwnFile)]
+        kept_open = waiting[-MOST_OPEN:]
+        for own in closed:
+            if isinstance(own, OwnFile) and own not in kept_open:
+                own.let_go()
+
+    def put_on_disk(self) -> None:
+        """Write to disk what is only in memory, and what somebody has taken away from the folder, as far as it takes
+        it. The leader goes on there, whoever it is: the ledger knows how far each segment is stored."""
+        if time.monotonic() < self._retry_at or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._let_go_of_stored()
+            if isinstance(self._current, MemoryFile) or (self._current and self._current.gone()):
+                self._use(self.spool.create(FIRST_SEGMENT))
+            for place, own in enumerate(self._closed):
+                self._closed[place] = self._handed_over(own)
+        except (OSError, SpoolFull, SpoolUnusable):
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+        finally:
+            self._lock.release()
+
+    def _handed_over(self, own: Own | HandedOver) -> Own | HandedOver:
+        if isinstance(own, HandedOver) or (isinstance(own, OwnFile) and not own.astray()):
+            return own
+        path = self.spool.restore(f"{own.segment.id}{SUFFIX}", own.content())
+        if isinstance(own, MemoryFile):
+            self.memory.remove(own)
+        else:
+            own.let_go()
+        return HandedOver(path, own.segment)
 
     def _warn(self, message: str, detail: object) -> None:
         now = time.monotonic()
@@ -151,28 +218,17 @@ class Journal:
 
     def captured(self) -> int:
         """Events that this process has appended."""
-        return self._captured_before + (self._current.segment.events if self._current else 0)
+        return counted(self._captured)
 
     def pending(self) -> int:
         """Events of this process that are not confirmed as stored yet."""
         with self._lock:
-            waiting = self._current.segment.events - self._current.stored() if self._current else 0
-            left = {id(own): own.segment.events - own.stored() for own in self._closed}
-            self._closed = [own for own in self._closed if left.get(id(own), 1) > 0]
-            return waiting + sum(count for count in left.values() if count > 0)
+            self._let_go_of_stored()
+            return sum(own.left() for own in (self._current, *self._closed) if own)
 
     def only_in_memory(self) -> int:
         """Events that are on no disk and not stored yet."""
-        return sum(kept.segment.events - kept.stored() for kept in self.memory)
-
-    def return_to_disk(self) -> None:
-        """Where events are kept in memory, see whether the disk takes them again."""
-        now = time.monotonic()
-        if isinstance(self._current, MemoryFile) and now >= self._retry_at:
-            with self._lock:
-                self._retry_at = now + RETRY_SECONDS
-                with suppress(OSError, SpoolFull, SpoolUnusable):
-                    self._use(self.spool.create(FIRST_SEGMENT))
+        return sum(kept.left() for kept in self.memory)
 
     def drained(self) -> bool:
         """Whether every event so far is stored."""
@@ -181,15 +237,19 @@ class Journal:
     def close(self) -> None:
         """End the current segment, so that any leader may finish it. A later event opens a new one."""
         with self._lock:
-            if isinstance(self._current, OwnFile):
+            if self._current is not None:
                 own, self._current, self._append = self._current, None, full
                 self._retire(own)
+            self._retry_at = 0.0
+            self.put_on_disk()
 
     def forget(self) -> None:
-        """In a forked child: the parent's segments and their events are the parent's. The lock may have been held."""
-        if isinstance(self._current, OwnFile):
-            self._current.close()
+        """In a forked child: the parent's segments and their events are the parent's."""
+        parents = [self._current, *self._closed]
         self._start()
+        for own in parents:
+            if isinstance(own, OwnFile):
+                own.forget()
 
 
 def full(origin: Origin, event: UsageEvent) -> None:

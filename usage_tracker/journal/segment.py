@@ -1,88 +1,20 @@
-"""One journal segment: a preallocated buffer of framed, checksummed records.
-
-Layout, little-endian. Header of 80 bytes: magic, version, header size, pid, segment id, store identity, creation time,
-checksum of all that; then two counters that the shipper writes back, stored position and stored events. Then frames:
-marker (2 bytes: origin or event), payload length (4), CRC-32 of the payload (4), payload. Zeros follow the last frame.
-
-An event's payload is msgpack of (number of its origin, UsageEvent); an origin's is (number, Origin). A position
-counts bytes from the end of the header. The checksum is not optional: a process that is killed in the middle of a
-write leaves a torn record behind (5 of 60 kills did).
-"""
+"""One journal segment as its writer has it: a preallocated buffer to which framed, checksummed records are appended."""
 
 import itertools
 import mmap
+import os
 import sys
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
-from struct import Struct
-from typing import NamedTuple, Protocol
 from uuid import UUID, uuid4
-from zlib import crc32
-
-import msgspec
 
 from usage_tracker.event import Origin, UsageEvent
+from usage_tracker.journal.frames import EVENT, FRAME, LARGEST_RECORD, ORIGIN, encode, framed, starts_with_record
+from usage_tracker.journal.header import HEADER_SIZE, STORED, STORED_AT, VERSION, Header
 
-MAGIC = b"usagejnl"
-VERSION = 1
-IDENTITY = Struct("<8sHHI16s8sQ")
-CHECKSUM = Struct("<I4x")
-STORED = Struct("<QQ")
-STORED_AT = IDENTITY.size + CHECKSUM.size
-HEADER_SIZE = STORED_AT + STORED.size + 8
-FRAME = Struct("<2sII")
-ORIGIN, EVENT = b"\xf5O", b"\xf5E"
-LARGEST_PAYLOAD = 1 << 18
-ANY_STORE = bytes(8)
-"""The store identity of a process that doesn't know its store, such as an app beside a sidecar."""
-
-encode = msgspec.msgpack.Encoder().encode
-decode_event = msgspec.msgpack.Decoder(tuple[int, UsageEvent]).decode
-decode_origin = msgspec.msgpack.Decoder(tuple[int, Origin]).decode
-
-
-def check(event: UsageEvent) -> None:
-    """Raises TypeError for an event with a value of another type than its field's: it could not be read again."""
-    try:
-        decode_event(encode((0, event)))
-    except (msgspec.MsgspecError, OverflowError, UnicodeEncodeError) as error:
-        raise TypeError(str(error)) from None
-
-
-def framed(marker: bytes, payload: bytes) -> bytes:
-    if len(payload) > LARGEST_PAYLOAD:
-        raise ValueError("record too large")
-    return FRAME.pack(marker, len(payload), crc32(payload)) + payload
-
-
-class Header(NamedTuple):
-    """Who wrote a segment, and for which store."""
-
-    version: int
-    pid: int
-    segment: UUID
-    store: bytes
-    created_at: int
-
-    def pack(self) -> bytes:
-        identity = IDENTITY.pack(
-            MAGIC, self.version, HEADER_SIZE, self.pid, self.segment.bytes, self.store, self.created_at
-        )
-        return (identity + CHECKSUM.pack(crc32(identity))).ljust(HEADER_SIZE, b"\0")
-
-    @classmethod
-    def unpack(cls, header: bytes) -> "Header | None":
-        """None for what is not the header of a segment that this version can read."""
-        if (
-            len(header) < HEADER_SIZE
-            or crc32(header[: IDENTITY.size]) != CHECKSUM.unpack_from(header, IDENTITY.size)[0]
-        ):
-            return None
-        magic, version, size, pid, segment, store, created_at = IDENTITY.unpack_from(header)
-        if magic != MAGIC or version != VERSION or size != HEADER_SIZE:
-            return None
-        return cls(version, pid, UUID(bytes=segment), store, created_at)
+MOST_ORIGINS = 4096
+"""A segment takes no more of them: writer and reader remember each, and with a session for every call they are many."""
 
 
 class Segment:
@@ -102,8 +34,9 @@ class Segment:
         """Re-entrant: the garbage collector may end a stream, and so append, wherever it runs."""
         self._events = itertools.count()
         self._turn: AbstractContextManager[object] = (
-            nullcontext() if getattr(sys, "_is_gil_enabled", lambda: True)() else threading.Lock()
+            nullcontext() if getattr(sys, "_is_gil_enabled", lambda: True)() else self._lock
         )
+        self._end: int | None = None
         buffer.write(Header(VERSION, pid, self.id, store, time.time_ns()).pack())
 
     def append(self, origin: Origin, event: UsageEvent) -> None:
@@ -120,6 +53,8 @@ class Segment:
         with self._lock:
             number = self._numbers.get(origin)
             if number is None:
+                if len(self._numbers) >= MOST_ORIGINS:
+                    raise ValueError("the segment has all the origins that it takes")
                 number = next(self._next_number)
                 with self._turn:
                     self._write(framed(ORIGIN, encode((number, origin))))
@@ -129,13 +64,12 @@ class Segment:
     @property
     def events(self) -> int:
         """How many events were appended."""
-        # from `count(7)`: copying an iterator is deprecated in Python 3.13 and an error in 3.14
-        return int(repr(self._events).removeprefix("count(").removesuffix(")"))
+        return counted(self._events)
 
     @property
     def position(self) -> int:
         """Where the next record will be."""
-        return self._buffer.tell() - HEADER_SIZE
+        return self._buffer.tell() - HEADER_SIZE if self._end is None else self._end
 
     def stored(self) -> tuple[int, int]:
         """The position and the number of events that the shipper has confirmed. Raises ValueError once closed."""
@@ -150,152 +84,31 @@ class Segment:
         """Note what is stored; for a segment that lives in memory only."""
         self._buffer[STORED_AT : STORED_AT + STORED.size] = STORED.pack(position, events)
 
+    def seal(self) -> None:
+        """No thread can append from here on: whoever still holds this segment gets ValueError. What was appended can
+        be read."""
+        if self._end is None:
+            with self._turn:
+                end = self._buffer.tell()
+                self._buffer.seek(0, os.SEEK_END)
+            # a thread may have come between those two
+            while starts_with_record(self._buffer[end : end + LARGEST_RECORD]):
+                _, length, _ = FRAME.unpack(self._buffer[end : end + FRAME.size])
+                end += FRAME.size + length
+            self._end = end - HEADER_SIZE
+            self._numbers = {}
+
     def close(self) -> None:
-        """No thread can append from here on: whoever still holds this segment gets ValueError."""
+        """Seal it and let go of the buffer."""
+        self.seal()
+        self._buffer.close()
+
+    def forget(self) -> None:
+        """In a forked child: let go of the parent's buffer. Its lock may be held by a thread that is not here."""
         self._buffer.close()
 
 
-class Recorded(NamedTuple):
-    """An event as read from a journal."""
-
-    event_id: UUID
-    origin: Origin
-    event: UsageEvent
-
-
-class Read(NamedTuple):
-    """What `SegmentReader.read` found between two positions."""
-
-    events: list[Recorded]
-    end: int
-    corrupt: list[tuple[int, bytes]]
-    """(position, bytes) of what could not be read as a record."""
-
-
-class Bytes(Protocol):
-    """Where a reader gets a segment's bytes from: a file or this process's memory."""
-
-    def read(self, offset: int, size: int) -> bytes: ...
-
-
-class SegmentReader:
-    """Reads records in order; remembers origins. The caller decides when a position counts as stored."""
-
-    CHUNK = 1 << 18
-    PATIENCE = 2.0
-    """Seconds that a record of a living writer may look torn before it is taken for corrupt: it may be half-written."""
-
-    def __init__(self, source: Bytes, header: Header) -> None:
-        self.header = header
-        self.position = 0
-        self.events = 0
-        """How many events lie before `position`, as far as this reader has moved it."""
-        self._source = source
-        self._origins: dict[int, Origin] = {}
-        self._torn_since: float | None = None
-
-    def start_at(self, position: int) -> None:
-        """Go to a position, reading the origins that lie before it."""
-        self.position, offset = 0, 0
-        while offset < position:
-            found = self.read(limit=1 << 14, ended=True, until=position)
-            if found.end == offset:
-                break
-            self.events += len(found.events)
-            self.position = offset = found.end
-        self.position = position
-
-    def pending(self) -> bool:
-        """Whether something lies at the current position."""
-        return self._bytes(self.position, 2).strip(b"\0") != b""
-
-    def read(self, limit: int, ended: bool, until: int | None = None) -> Read:
-        """At most `limit` events from the current position on. `ended`: nobody writes to this segment any more."""
-        events: list[Recorded] = []
-        corrupt: list[tuple[int, bytes]] = []
-        at = self.position
-        buffer, base = b"", at
-        while len(events) < limit and (until is None or at < until):
-            if len(buffer) - (at - base) < FRAME.size:
-                buffer, base = self._bytes(at, self.CHUNK), at
-            offset = at - base
-            frame = buffer[offset : offset + FRAME.size]
-            if len(frame) < FRAME.size or not frame.strip(b"\0"):
-                skip = self._next_record(at) if ended and until is None else None
-                if skip is None:
-                    break
-            else:
-                marker, length, checksum = FRAME.unpack(frame)
-                if marker in (EVENT, ORIGIN) and length <= LARGEST_PAYLOAD:
-                    if len(buffer) - offset < FRAME.size + length:
-                        buffer, base, offset = self._bytes(at, FRAME.size + LARGEST_PAYLOAD), at, 0
-                    payload = buffer[offset + FRAME.size : offset + FRAME.size + length]
-                    if len(payload) == length and crc32(payload) == checksum:
-                        self._torn_since = None
-                        if not self._take(marker, payload, at, events):
-                            corrupt.append((at, frame + payload))
-                        at += FRAME.size + length
-                        continue
-                if not (ended or self._waited_long_enough()):
-                    break
-                skip = self._next_record(at)
-            if skip is None:
-                if not ended:
-                    break
-                skip = at + len(self._rest(at))
-            corrupt.append((at, self._bytes(at, skip - at)))
-            at, buffer, base = skip, b"", skip
-        return Read(events, at, corrupt)
-
-    def _take(self, marker: bytes, payload: bytes, at: int, events: list[Recorded]) -> bool:
-        try:
-            if marker == ORIGIN:
-                number, origin = decode_origin(payload)
-                self._origins[number] = origin
-            else:
-                number, event = decode_event(payload)
-                events.append(
-                    Recorded(event_id(self.header.segment, at, event.started_at), self._origins[number], event)
-                )
-        except (msgspec.DecodeError, KeyError):
-            return False
-        return True
-
-    def _waited_long_enough(self) -> bool:
-        now = time.monotonic()
-        if self._torn_since is None:
-            self._torn_since = now
-        return now - self._torn_since >= self.PATIENCE
-
-    def _next_record(self, at: int) -> int | None:
-        """The position of the first whole record after `at`."""
-        rest = self._rest(at)
-        found = 0
-        while (found := rest.find(EVENT[:1], found + 1)) != -1:
-            frame = rest[found : found + FRAME.size]
-            if len(frame) == FRAME.size and frame[:2] in (EVENT, ORIGIN):
-                _, length, checksum = FRAME.unpack(frame)
-                payload = rest[found + FRAME.size : found + FRAME.size + length]
-                if len(payload) == length and crc32(payload) == checksum:
-                    return at + found
-        return None
-
-    def _rest(self, at: int) -> bytes:
-        """All that is left, without the zeros that were never written."""
-        pieces, offset = [], at
-        while piece := self._bytes(offset, 1 << 20):
-            pieces.append(piece)
-            offset += len(piece)
-        return b"".join(pieces).rstrip(b"\0")
-
-    def _bytes(self, position: int, size: int) -> bytes:
-        return self._source.read(HEADER_SIZE + position, size)
-
-
-def event_id(segment: UUID, position: int, started_at: int) -> UUID:
-    """A UUIDv7 that follows from where the event lies, so that it is the same however often the event is read: the
-    start in milliseconds, then the position (which orders events of one millisecond), then 42 bits of the segment's
-    id."""
-    rest = (position & 0xFFFF_FFFF) << 42 | (segment.int & ((1 << 42) - 1))
-    milliseconds = (started_at // 1_000_000) & 0xFFFF_FFFF_FFFF
-    return UUID(int=milliseconds << 80 | 0x7 << 76 | (rest >> 62) << 64 | 0b10 << 62 | rest & ((1 << 62) - 1))
+def counted(counter: "itertools.count[int]") -> int:
+    """How often `next` was called, without calling it."""
+    # from `count(7)`: copying an iterator is deprecated in Python 3.13 and an error in 3.14
+    return int(repr(counter).removeprefix("count(").removesuffix(")"))

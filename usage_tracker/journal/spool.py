@@ -6,28 +6,50 @@ closed it or has died, and the leader ships what is left in it and deletes it. T
 """
 
 import fcntl
+import logging
 import mmap
 import os
 import select
 import stat
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from usage_tracker.errors import UsageTrackerError
-from usage_tracker.event import PricedEvent, flatten
-from usage_tracker.journal.files import Descriptor, FileSource, OwnFile, SharedFile, allocate, lock, opened
-from usage_tracker.journal.segment import ANY_STORE, HEADER_SIZE, STORED, STORED_AT, Header, Segment, SegmentReader
+from usage_tracker.journal.files import (
+    OPEN_SAFELY,
+    Descriptor,
+    FileSource,
+    OwnFile,
+    SharedFile,
+    allocate,
+    is_at,
+    lock,
+    noted,
+    open_regular,
+    opened,
+    unlock,
+)  # fmt: skip
+from usage_tracker.journal.frames import LARGEST_RECORD
+from usage_tracker.journal.header import ANY_STORE, HEADER_SIZE, Header
+from usage_tracker.journal.reader import SegmentReader
+from usage_tracker.journal.segment import Segment
+
+logger = logging.getLogger("usage_tracker")
 
 FIRST_SEGMENT = 1 << 20
 """Most processes are short; a long one gets larger segments after its first."""
 LARGEST_SEGMENT = 8 << 20
+SMALLEST_SEGMENT = 1 << 16
+LARGEST_FILE = 4 * LARGEST_SEGMENT
+"""A file that is larger is not ours."""
 SUFFIX = ".seg"
 UNREADY = ".new"
 UNREADY_SECONDS = 60.0
 """Making a segment takes less."""
-KEPT_ASIDE_MAX = 64 << 20
+LONGEST_FORK_WAIT = 1.0
 
 
 class SpoolFull(UsageTrackerError):
@@ -35,7 +57,7 @@ class SpoolFull(UsageTrackerError):
 
 
 class SpoolUnusable(UsageTrackerError):
-    """The folder can't be used safely: it is a symbolic link or belongs to somebody else."""
+    """The folder can't be used safely: it is a symbolic link, belongs to somebody else or can be written by others."""
 
 
 class Spool:
@@ -48,7 +70,10 @@ class Spool:
         self.max_bytes = max_bytes
         self._leading: Descriptor | None = None
         self._bell: Descriptor | None = None
-        self._creating: list[Descriptor] = []
+        self.undivided = threading.RLock()
+        """Held while a file is open that `forget` doesn't know of yet; a fork waits for it, or its child would hold on
+        to our locks."""
+        self._told: set[Path] = set()
 
     def prepare(self) -> None:
         """Make the folder, private to this user. Raises SpoolUnusable for a folder that others could tamper with."""
@@ -58,6 +83,8 @@ class Spool:
             raise SpoolUnusable(f"{self.folder} is not a folder; set TRACKER_SPOOL_DIR to one of your own")
         if found.st_uid != os.geteuid():
             raise SpoolUnusable(f"{self.folder} belongs to another user; set TRACKER_SPOOL_DIR to a folder of your own")
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise SpoolUnusable(f"{self.folder} can be written by others; `chmod 700` it, or set TRACKER_SPOOL_DIR")
 
     def create(self, size: int) -> OwnFile:
         """A new, locked segment. Its blocks are allocated now: in a sparse file a full disk would kill the app by
@@ -65,28 +92,43 @@ class Spool:
 
         Raises SpoolFull at the folder's bound, OSError on a full or read-only disk.
         """
-        size = max(HEADER_SIZE + (1 << 16), min(size, self.max_bytes // 8))
         self.prepare()
-        if self.size() + size > self.max_bytes:
+        room = self.max_bytes - self.size()
+        size = max(HEADER_SIZE + SMALLEST_SEGMENT, min(size, self.max_bytes // 8, room // 4))
+        if size > room:
             raise SpoolFull(f"{self.folder} holds {self.max_bytes} bytes, its bound (TRACKER_SPOOL_MAX_BYTES)")
         identity = uuid4()
         path = self.folder / f"{identity}{SUFFIX}"
         unready = path.with_suffix(UNREADY)
-        descriptor = Descriptor(os.open(unready, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        self._creating.append(descriptor)
+        with self.undivided:
+            descriptor = Descriptor(os.open(unready, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            try:
+                fcntl.flock(descriptor.number, fcntl.LOCK_EX)
+                allocate(descriptor.number, size)
+                segment = Segment(mmap.mmap(descriptor.number, size), self.store, os.getpid(), identity)
+                os.rename(unready, path)
+            except OSError:
+                descriptor.close()
+                unready.unlink(missing_ok=True)
+                raise
+            return OwnFile(path, descriptor, segment)
+
+    def restore(self, name: str, content: bytes) -> Path:
+        """Write the file of a segment that has ended. Raises as `create` does."""
+        self.prepare()
+        if self.size() + len(content) > self.max_bytes:
+            raise SpoolFull(f"{self.folder} holds {self.max_bytes} bytes, its bound (TRACKER_SPOOL_MAX_BYTES)")
+        path = self.folder / name
+        unready = path.with_suffix(UNREADY)
         try:
-            fcntl.flock(descriptor.number, fcntl.LOCK_EX)
-            allocate(descriptor.number, size)
-            buffer = mmap.mmap(descriptor.number, size)
-            segment = Segment(buffer, self.store, os.getpid(), identity)
+            unready.write_bytes(content)
+            unready.chmod(0o600)
             os.rename(unready, path)
         except OSError:
-            descriptor.close()
-            unready.unlink(missing_ok=True)
+            with suppress(OSError):
+                unready.unlink(missing_ok=True)
             raise
-        finally:
-            self._creating.remove(descriptor)
-        return OwnFile(path, descriptor, segment)
+        return path
 
     def size(self) -> int:
         """Bytes that the segments take."""
@@ -104,65 +146,85 @@ class Spool:
             for entry in entries:
                 with suppress(FileNotFoundError):
                     if entry.name.endswith(suffixes):
-                        found.append((entry.path, entry.stat()))
+                        found.append((entry.path, entry.stat(follow_symlinks=False)))
         return found
 
     def _clear_unready(self) -> None:
         """Delete what processes left that were killed while they made a segment; nothing was written to it."""
         for path, found in self._entries((UNREADY,)):
             if time.time() - found.st_mtime > UNREADY_SECONDS:
-                with suppress(FileNotFoundError), opened(Path(path)) as descriptor:
+                with suppress(OSError), opened(Path(path)) as descriptor:
                     if lock(descriptor):
                         os.unlink(path)
 
     def open(self, path: Path) -> SharedFile | None:
-        """A segment for reading; None where it is gone, is not a segment that we can read, or is for another store."""
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
+        """A segment for reading; None where it is gone, is not a segment that we can read, or is for another store.
+        Raises OSError where this process or disk is in trouble."""
+        descriptor = open_regular(path)
+        if descriptor is None:
+            self._tell_foreign(path)
             return None
-        header = Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
-        if header is None or header.store not in (self.store, ANY_STORE):
+        start = os.pread(descriptor, HEADER_SIZE + LARGEST_RECORD, 0)
+        header = Header.unpack(start[:HEADER_SIZE])
+        if header is None and (segment := identity_in_name(path)) is not None:
+            header = Header.mended(start, segment, self.store)
+        foreign = header is None or os.fstat(descriptor).st_size > LARGEST_FILE
+        if header is None or foreign or header.store not in (self.store, ANY_STORE):
             os.close(descriptor)
+            if foreign:
+                self._tell_foreign(path)
             return None
         return SharedFile(path, descriptor, header)
 
+    def _tell_foreign(self, path: Path) -> None:
+        if path not in self._told and os.path.lexists(path):
+            self._told.add(path)
+            logger.warning("%s is no segment that this version can read; it is left alone", path)
+
     def lead(self) -> bool:
-        """Try to become the leader; True also where we are already."""
+        """Try to become the leader; True also where we are already. Who leads a folder that was taken away starts
+        again with the new one."""
+        if self._leading is not None and not is_at(self._leading.number, self._lock_path):
+            self.resign()
         if self._leading is None:
             self.prepare()
-            descriptor = os.open(self.folder / "leader.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            if not lock(descriptor):
-                os.close(descriptor)
-                return False
-            self._leading = Descriptor(descriptor)
+            with self.undivided:
+                descriptor = Descriptor(os.open(self._lock_path, os.O_RDWR | os.O_CREAT | OPEN_SAFELY, 0o600))
+                if not lock(descriptor.number):
+                    descriptor.close()
+                    return False
+                self._leading = descriptor
             self.say("leading")
             self.open_bell()
             self._clear_unready()
         return True
 
+    @property
+    def _lock_path(self) -> Path:
+        return self.folder / "leader.lock"
+
     def say(self, state: str) -> None:
         """Note for others what the leader is about: `leading`, or `waiting` while the store is away."""
-        if self._leading is not None:
-            os.ftruncate(self._leading.number, 0)
-            os.pwrite(self._leading.number, f"{os.getpid()} {state}\n".encode(), 0)
+        with suppress(OSError):  # the disk is full
+            if self._leading is not None:
+                os.ftruncate(self._leading.number, 0)
+                os.pwrite(self._leading.number, f"{os.getpid()} {state}\n".encode(), 0)
 
     def leader(self) -> tuple[int, str] | None:
         """The pid and state of the leader at work; None where nobody leads."""
-        try:
-            descriptor = os.open(self.folder / "leader.lock", os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            if lock(descriptor):
-                return None
-            pid, _, state = os.pread(descriptor, 100, 0).decode("ascii", "replace").strip().partition(" ")
-            return (int(pid), state) if pid.isdigit() else None
-        finally:
-            os.close(descriptor)
+        with self.undivided, suppress(OSError), opened(self._lock_path) as descriptor:
+            if not lock(descriptor):
+                pid, _, state = os.pread(descriptor, 100, 0).decode("ascii", "replace").strip().partition(" ")
+                return (int(pid), state) if pid.isdigit() else None
+        return None
 
     def resign(self) -> None:
         """Stop leading: another process may at once."""
+        if self._leading is not None:
+            unlock(self._leading.number)
+        self._let_go()
+
+    def _let_go(self) -> None:
         leading, bell, self._leading, self._bell = self._leading, self._bell, None, None
         for descriptor in (leading, bell):
             if descriptor is not None:
@@ -174,12 +236,12 @@ class Spool:
         with suppress(OSError):
             if not path.exists():
                 os.mkfifo(path, 0o600)
-            self._bell = Descriptor(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW))
+            self._bell = Descriptor(os.open(path, os.O_RDWR | OPEN_SAFELY))
 
     def ring(self) -> None:
         """Wake the leader, if there is one."""
         with suppress(OSError):
-            descriptor = os.open(self.folder / "bell", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+            descriptor = os.open(self.folder / "bell", os.O_WRONLY | OPEN_SAFELY)
             try:
                 os.write(descriptor, b"!")
             finally:
@@ -197,66 +259,39 @@ class Spool:
                 pass
         return True
 
-    def keep_aside(self, segment: str, corrupt: list[tuple[int, bytes]]) -> None:
-        """Keep unreadable bytes for a look, up to KEPT_ASIDE_MAX for the folder."""
-        folder = self.folder / "corrupt"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        kept = sum(entry.stat().st_size for entry in os.scandir(folder))
-        for position, content in corrupt:
-            if kept + len(content) <= KEPT_ASIDE_MAX:
-                (folder / f"{segment}-{position}.bin").write_bytes(content)
-                kept += len(content)
-
-    def refuse(self, priced: PricedEvent, reason: str) -> None:
-        """Write an event that the store refuses to the dead-letter file, as one JSON line with the reason."""
-        import json
-
-        line = json.dumps({"reason": reason, **flatten(priced)}, default=str, ensure_ascii=False)
-        with open(self.folder / "refused.jsonl", "a", encoding="utf-8", errors="replace") as letters:
-            letters.write(line + "\n")
-
     def waiting(self, limit: int = 1 << 62) -> int:
         """How many events of this folder are not stored yet, by what leaders noted in the segments; up to `limit`."""
         count = 0
         for path in self.segments():
-            with suppress(FileNotFoundError), opened(path) as descriptor:
+            with suppress(OSError), opened(path) as descriptor:
                 header = Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
                 if header is not None:
                     reader = SegmentReader(FileSource(Descriptor(descriptor)), header)
-                    reader.start_at(STORED.unpack(os.pread(descriptor, STORED.size, STORED_AT))[0])
+                    reader.start_at(noted(descriptor)[0])
                     while (found := reader.read(min(10_000, limit - count), ended=True)).events:
                         count += len(found.events)
                         reader.position = found.end
         return count
 
-    def adopt(self, other: Path) -> int:
-        """As `take_over`, for segments that another store was meant to have: from here on they are this store's."""
-        mine = self.store
-        for path in Spool(other).segments():
-            with opened(path) as descriptor:
-                header = Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
-                if header is not None and lock(descriptor):
-                    os.pwrite(descriptor, header._replace(store=mine).pack()[:STORED_AT], 0)
-        return self.take_over(other)
+    def before_fork(self) -> None:
+        """Wait until no file is open that a child would not close."""
+        self._fork_waits = self.undivided.acquire(timeout=LONGEST_FORK_WAIT)
 
-    def take_over(self, other: Path) -> int:
-        """Move the ended segments of another folder here; how many. For events that waited for a usable DSN."""
-        if not other.is_dir() or other == self.folder:
-            return 0
-        self.prepare()
-        moved = 0
-        for path in Spool(other).segments():
-            with opened(path) as descriptor:
-                if lock(descriptor):
-                    os.rename(path, self.folder / path.name)
-                    moved += 1
-        with suppress(OSError):
-            other.rmdir()
-        return moved
+    def after_fork_in_parent(self) -> None:
+        if self._fork_waits:
+            self.undivided.release()
+
+    _fork_waits = False
 
     def forget(self) -> None:
         """In a forked child: what was open belongs to the parent. Closing our copies leaves its locks as they are."""
-        self.resign()
-        for descriptor in self._creating:
-            descriptor.close()
-        self._creating = []
+        self.undivided = threading.RLock()
+        self._let_go()
+
+
+def identity_in_name(path: Path) -> UUID | None:
+    """The segment that a file's name says it is."""
+    try:
+        return UUID(path.stem)
+    except ValueError:
+        return None

@@ -25,6 +25,8 @@ def fold(cursor: Cursor) -> int:
     cursor.execute(MAY_FOLD, [list(column) for column in zip(*needed, strict=True)])
     if cursor.fetchone() != (True,):
         return 0
+    # who locks a rollup for longer must not keep the events of a shipper waiting
+    cursor.execute("SET LOCAL lock_timeout = '1s'")
     cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [FOLD_LOCK])
     if cursor.fetchone() != (True,):
         return 0

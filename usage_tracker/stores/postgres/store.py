@@ -121,6 +121,9 @@ class PostgresStore:
                 rows = fetch(cursor)
         yield from rows
 
+    def hurry(self) -> None:
+        """Nobody has to wait for this store: a fork may carry its connection."""
+
     def close(self) -> None:
         self._connections.close()
 

@@ -13,6 +13,8 @@ from usage_tracker.errors import EventsRefused, SchemaError, StoreError, StoreUn
 
 BUSY_SECONDS = 30.0
 """How long a request waits for other processes that write."""
+LOOK_SECONDS = 0.05
+"""How often such a wait looks whether it may go on."""
 LARGEST_LOG = 64 << 20
 """What the write-ahead log may keep on disk once it was folded into the file."""
 
@@ -41,6 +43,8 @@ class SqliteFile:
         self._pid = os.getpid()
         self.lost = 0
         """How often the file was closed. What was learned of it may not hold in the next one of that name."""
+        self.hurried = False
+        """Whether a wait for other processes is to end, as somebody waits for us. Until the connection is closed."""
         self.replaced = False
         """Whether the file is not the one that was open before: that was deleted, or another put in its place."""
 
@@ -60,7 +64,7 @@ class SqliteFile:
         """The connection in a writing transaction that is committed at the end of the block, or rolled back by an
         exception. Raises as `request` does."""
         with self.request() as connection:
-            connection.execute("BEGIN IMMEDIATE")
+            self._begin(connection)
             try:
                 yield connection
                 if connection.in_transaction:
@@ -69,7 +73,22 @@ class SqliteFile:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """SQLite's own wait can't be ended from another thread, so it is a short one again and again."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        connection.execute(f"PRAGMA busy_timeout = {LOOK_SECONDS * 1000:.0f}")
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or self.hurried or time.monotonic() > deadline:
+                    raise
+            else:
+                break
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+
     def close(self) -> None:
+        self.hurried = False
         connection, self._connection = self._connection, None
         if connection is not None and self._pid == os.getpid():
             self.lost += 1

@@ -102,6 +102,9 @@ class SqliteStore:
         with self._file.request() as connection:
             yield from connection.execute(sql, parameters)
 
+    def hurry(self) -> None:
+        self._file.hurried = True
+
     def close(self) -> None:
         self._file.close()
 

@@ -1,0 +1,58 @@
+"""Segments that move from one spool folder to another: those of an app whose DSN was wrong or could not be used."""
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from usage_tracker.journal.files import Descriptor, lock, open_regular
+from usage_tracker.journal.header import HEADER_SIZE, STORED_AT, Header
+from usage_tracker.journal.spool import LARGEST_FILE, Spool
+
+
+def take_over(spool: Spool, other: Path) -> int:
+    """Move the ended segments of another folder here; how many. Raises OSError."""
+    return move(spool, other, as_ours=False)
+
+
+def adopt(spool: Spool, other: Path) -> int:
+    """As `take_over`, for segments that another store was meant to have: from here on they are this store's."""
+    return move(spool, other, as_ours=True)
+
+
+def move(spool: Spool, other: Path, *, as_ours: bool) -> int:
+    if not other.is_dir():
+        return 0
+    spool.prepare()
+    if other.samefile(spool.folder):
+        return 0
+    moved = 0
+    for path in Spool(other).segments():
+        found = open_regular(path)
+        if found is None:
+            continue
+        descriptor = Descriptor(found)
+        try:
+            if not lock(found):
+                continue
+            header = Header.unpack(os.pread(found, HEADER_SIZE, 0))
+            if as_ours and header is not None:
+                os.pwrite(found, header._replace(store=spool.store).pack()[:STORED_AT], 0)
+            move_file(spool, path, found)
+            moved += 1
+        finally:
+            descriptor.close()
+    with suppress(OSError):
+        other.rmdir()
+    return moved
+
+
+def move_file(spool: Spool, path: Path, descriptor: int) -> None:
+    """Killed in between, it leaves two of the same segment: the ledger knows that they are one."""
+    try:
+        os.rename(path, spool.folder / path.name)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        spool.restore(path.name, os.pread(descriptor, LARGEST_FILE, 0))
+        path.unlink()

@@ -1,0 +1,167 @@
+"""Reading a segment: records in order, over what is damaged, and the ids of events."""
+
+import time
+from typing import NamedTuple, Protocol
+from uuid import UUID
+from zlib import crc32
+
+import msgspec
+
+from usage_tracker.event import Origin, UsageEvent
+from usage_tracker.journal.frames import (
+    EVENT,
+    FRAME,
+    LARGEST_PAYLOAD,
+    LARGEST_RECORD,
+    ORIGIN,
+    decode_event,
+    decode_origin,
+    starts_with_record,
+)  # fmt: skip
+from usage_tracker.journal.header import HEADER_SIZE, Header
+
+UNKNOWN_ORIGIN = Origin(sdk="unknown")
+"""Of an event whose origin can't be read any more."""
+
+
+class Recorded(NamedTuple):
+    """An event as read from a journal."""
+
+    event_id: UUID
+    origin: Origin
+    event: UsageEvent
+
+
+class Read(NamedTuple):
+    """What `SegmentReader.read` found between two positions."""
+
+    events: list[Recorded]
+    end: int
+    corrupt: list[tuple[int, bytes]]
+    """(position, bytes) of what could not be read as a record."""
+
+
+class Bytes(Protocol):
+    """Where a reader gets a segment's bytes from: a file or this process's memory."""
+
+    def read(self, offset: int, size: int) -> bytes: ...
+
+
+class SegmentReader:
+    """Reads records in order; remembers origins. The caller decides when a position counts as stored."""
+
+    CHUNK = 1 << 18
+    PATIENCE = 2.0
+    """Seconds that a record of a living writer may look torn before it is taken for corrupt: it may be half-written."""
+
+    def __init__(self, source: Bytes, header: Header) -> None:
+        self.header = header
+        self.position = 0
+        self.events = 0
+        """How many events lie before `position`, as far as this reader has moved it."""
+        self._source = source
+        self._origins: dict[int, Origin] = {}
+        self._torn_since: float | None = None
+
+    def start_at(self, position: int) -> None:
+        """Go to a position, reading the origins that lie before it."""
+        self.position, offset = 0, 0
+        while offset < position:
+            found = self.read(limit=1 << 14, ended=True, until=position)
+            if found.end == offset:
+                break
+            self.events += len(found.events)
+            self.position = offset = found.end
+        self.position = position
+
+    def pending(self) -> bool:
+        """Whether something lies at the current position."""
+        return self._bytes(self.position, 2).strip(b"\0") != b""
+
+    def read(self, limit: int, ended: bool, until: int | None = None) -> Read:
+        """At most `limit` events from the current position on. `ended`: nobody writes to this segment any more."""
+        events: list[Recorded] = []
+        corrupt: list[tuple[int, bytes]] = []
+        at = self.position
+        buffer, base = b"", at
+        while len(events) < limit and (until is None or at < until):
+            if len(buffer) - (at - base) < FRAME.size:
+                buffer, base = self._bytes(at, self.CHUNK), at
+            offset = at - base
+            frame = buffer[offset : offset + FRAME.size]
+            if len(frame) < FRAME.size or not frame.strip(b"\0"):
+                skip = self._next_record(at) if ended else None
+                if skip is None:
+                    break
+            else:
+                marker, length, checksum = FRAME.unpack(frame)
+                if marker in (EVENT, ORIGIN) and length <= LARGEST_PAYLOAD:
+                    if len(buffer) - offset < FRAME.size + length:
+                        buffer, base, offset = self._bytes(at, LARGEST_RECORD), at, 0
+                    payload = buffer[offset + FRAME.size : offset + FRAME.size + length]
+                    if len(payload) == length and crc32(payload) == checksum:
+                        self._torn_since = None
+                        if not self._take(marker, payload, at, events):
+                            corrupt.append((at, frame + payload))
+                        at += FRAME.size + length
+                        continue
+                if not (ended or self._waited_long_enough()):
+                    break
+                skip = self._next_record(at)
+            if skip is None:
+                if not ended:
+                    break
+                skip = at + len(self._rest(at))
+            corrupt.append((at, self._bytes(at, skip - at)))
+            at, buffer, base = skip, b"", skip
+        return Read(events, at, corrupt)
+
+    def _take(self, marker: bytes, payload: bytes, at: int, events: list[Recorded]) -> bool:
+        try:
+            if marker == ORIGIN:
+                number, origin = decode_origin(payload)
+                self._origins[number] = origin
+            else:
+                number, event = decode_event(payload)
+                origin = self._origins.get(number, UNKNOWN_ORIGIN)
+                events.append(Recorded(event_id(self.header.segment, at, event.started_at), origin, event))
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        return True
+
+    def _waited_long_enough(self) -> bool:
+        now = time.monotonic()
+        if self._torn_since is None:
+            self._torn_since = now
+        return now - self._torn_since >= self.PATIENCE
+
+    def _next_record(self, at: int) -> int | None:
+        """The position of the first whole record after `at`."""
+        start = at + 1
+        while window := self._bytes(start, self.CHUNK + LARGEST_RECORD):
+            found = -1
+            while (found := window.find(EVENT[:1], found + 1, self.CHUNK)) != -1:
+                if starts_with_record(window[found : found + LARGEST_RECORD]):
+                    return start + found
+            start += self.CHUNK
+        return None
+
+    def _rest(self, at: int) -> bytes:
+        """All that is left, without the zeros that were never written."""
+        pieces, offset = [], at
+        while piece := self._bytes(offset, 1 << 20):
+            pieces.append(piece)
+            offset += len(piece)
+        return b"".join(pieces).rstrip(b"\0")
+
+    def _bytes(self, position: int, size: int) -> bytes:
+        return self._source.read(HEADER_SIZE + position, size)
+
+
+def event_id(segment: UUID, position: int, started_at: int) -> UUID:
+    """A UUIDv7 that follows from where the event lies, so that it is the same however often the event is read: the
+    start in milliseconds, then the position (which orders events of one millisecond), then 42 bits of the segment's
+    id."""
+    rest = (position & 0xFFFF_FFFF) << 42 | (segment.int & ((1 << 42) - 1))
+    milliseconds = (started_at // 1_000_000) & 0xFFFF_FFFF_FFFF
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | (rest >> 62) << 64 | 0b10 << 62 | rest & ((1 << 62) - 1))
