@@ -1,0 +1,257 @@
+"""The fault bench: apps call, something breaks, everything recovers; then the ids that the apps wrote down are compared
+with the store's."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from signal import SIGCONT, SIGKILL
+from typing import NamedTuple
+
+from faults.nursery import ROOT, Nursery, Process
+from faults.program import KEY
+from faults.targets import PASSWORD, Target
+from faults.traps import Constants, Trap, to_variable
+from usage_tracker.demo.standin import StandIn
+
+PREAMBLE = """\
+import atexit, os, sys, threading, time
+import usage_tracker.auto
+from faults.program import *
+from faults.traps import set_traps
+note_our_end()
+set_traps()
+"""
+SHIP = """\
+import sys
+from usage_tracker.cli import main
+sys.argv[1:] = ["ship", "--once"]
+main()
+"""
+PATIENCE = 15.0
+"""The longest that any step may take before the bench gives up."""
+
+
+class Outcome(NamedTuple):
+    """What became of the events of one bench."""
+
+    made: int
+    """Calls whose ids the apps wrote down."""
+    stored: int
+    """Events in the store."""
+    lost: int
+    """Ids that were written down and are not in the store, other than those that the fault destroyed."""
+    destroyed: int
+    """Ids that are not in the store because the fault has overwritten their bytes."""
+    twice: int
+    """Events of the store whose id it has already."""
+    unclaimed: int
+    """Events of the store whose ids nobody wrote down: their process was killed in between, or left at once."""
+    rows: int
+    """All rows in the store: what the bench itself wrote into it included."""
+    rolled_up: int
+    """Calls, by the rollups."""
+    longest_call: float
+    """Seconds."""
+    recovery: float
+    """Seconds from the end of the fault until all events up to then were stored."""
+    longest_exit: float
+    """Seconds from the beginning of an app's normal end to its last moment."""
+    swallowed: dict[str, int]
+    """Errors of ours by place, over all apps that ended by themselves."""
+    left: list[str]
+    """Files that are still in the spool."""
+
+    def right(self, unclaimed: int = 0) -> bool:
+        """Whether nothing is lost and nothing doubled."""
+        return self.lost == 0 and self.twice == 0 and self.unclaimed <= unclaimed and self.rolled_up == self.rows
+
+
+class Bench:
+    """Apps, a provider for them to call, their spool and their store; all in one folder."""
+
+    def __init__(self, folder: Path, nursery: Nursery, provider: StandIn, target: Target) -> None:
+        self.folder = folder
+        self.spool = folder / "spool"
+        self.target = target
+        self.provider = provider
+        self.apps: list[Process] = []
+        self.settings: dict[str, str] = {}
+        """TRACKER_* variables of all apps that are started from here on."""
+        self.pause = 0.003
+        """Seconds between two calls of an app's thread."""
+        self.recovery = 0.0
+        self.unclaimed = 0
+        """How many events may be in the store without anybody having written them down."""
+        self.destroyed: set[str] = set()
+        """The ids of events whose own bytes the fault has overwritten: nothing can bring them back."""
+        self.in_flight = 0
+        """How many calls may end after their process has begun to exit: their events are abandoned, without an id."""
+        self.foreign: set[str] = set()
+        """Names of what lies in the spool and isn't ours."""
+        self.afterwards: list[Callable[[], object]] = []
+        """What is to be put back once everything has recovered."""
+        self._nursery = nursery
+        self._made = folder / "made"
+        self._made.mkdir()
+        self._stop = folder / "stop"
+        self._go = folder / "go"
+        provider.requests.clear()
+
+    def start(
+        self,
+        source: str = "work()",
+        *traps: Trap | Constants,
+        settings: Mapping[str, str] = {},
+        fresh: bool = False,
+        preamble: str = PREAMBLE,
+        command: tuple[str, ...] = (),
+    ) -> Process:
+        """Start an app with that main program; `fresh`: in an interpreter of its own, instead of a forked one."""
+        number = len(self.apps)
+        script, output = self.folder / f"app_{number}.py", self.folder / f"app_{number}.out"
+        script.write_text(preamble + source + "\n")
+        environ = {**self.environ(), **to_variable(traps), **settings}
+        if fresh:
+            with output.open("w") as said:
+                words = command or (sys.executable, str(script))
+                program = subprocess.Popen(
+                    words, env=environ, stdout=said, stderr=said, cwd=self.folder, start_new_session=True
+                )
+            app = Process(program.pid)
+            threading.Thread(
+                target=lambda: app.end(program.wait(), time.monotonic()), name="waits for an app", daemon=True
+            ).start()
+        else:
+            app = self._nursery.start(script, environ, output)
+        self.apps.append(app)
+        return app
+
+    def environ(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+            "HOME": str(self.folder / "home"),
+            "BASE_URL": self.provider.base_url,
+            "MADE": str(self._made),
+            "STOP": str(self._stop),
+            "GO": str(self._go),
+            "PAUSE": str(self.pause),
+            "TRACKER_DSN": self.target.dsn,
+            "TRACKER_SPOOL_DIR": str(self.spool),
+            "TRACKER_BATCH_SECONDS": "0.2",
+            **self.settings,
+        }
+
+    def more_calls(self, count: int) -> None:
+        """Wait until the apps have made so many more."""
+        reached = len(self.provider.requests) + count
+        self.wait_for(lambda: len(self.provider.requests) >= reached, f"{count} more calls")
+
+    def wait_for(self, condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s\n{self.said()}"
+            time.sleep(0.005)
+
+    def made(self) -> dict[str, float]:
+        """The ids that were written down, with how long their calls took."""
+        lines = (line.split() for file in self._made.glob("*.ids") for line in file.read_text().splitlines())
+        return {line[0]: float(line[1]) for line in lines if len(line) == 2}
+
+    def recover(self, seconds: float = PATIENCE) -> float:
+        """Wait until everything that was made up to now is stored, by the apps that run or, where none does, by the
+        next start; how long it took."""
+        made, started = self.made().keys(), time.monotonic()
+        if not any(app.runs() for app in self.apps):
+            self.ship()
+        self.wait_for(lambda: self._all_stored(made), "everything is stored", seconds)
+        self.recovery = max(self.recovery, time.monotonic() - started)
+        return time.monotonic() - started
+
+    def stored_by_itself(self) -> bool:
+        """Whether everything is stored and nobody has to do anything for it."""
+        return self._all_stored(self.made().keys())
+
+    def _all_stored(self, made: AbstractSet[str]) -> bool:
+        return len(made - self.destroyed - set(self.target.response_ids())) <= self.in_flight
+
+    def go(self) -> None:
+        """Let those begin that wait for it, once all of them do."""
+        time.sleep(0.5)
+        self._go.touch()
+
+    def ship(self) -> None:
+        """What the next start would do, whatever starts."""
+        self.start(SHIP, preamble="").wait(PATIENCE)
+
+    def finish(self) -> None:
+        """Let the apps end as they end of themselves."""
+        self._stop.touch()
+        for app in self.apps:
+            app.wait(PATIENCE)
+
+    def settle(self) -> Outcome:
+        """Let everything end and recover, and compare."""
+        self.finish()
+        made = self.made()
+        if not self._all_stored(made.keys()) or self.left():
+            self.ship()
+        stored = self.target.response_ids()
+        ends = {int(file.stem): json.loads(file.read_text()) for file in self._made.glob("*.end")}
+        swallowed: dict[str, int] = {}
+        for noted in ends.values():
+            for place, count in noted["errors"].items():
+                swallowed[f"{place} ({noted['last']})"] = swallowed.get(place, 0) + count
+        rows, rolled_up = self.target.rolled_up()
+        nameless = min(self.in_flight, rows - len(stored))
+        return Outcome(
+            made=len(made),
+            stored=len(stored),
+            lost=max(0, len(made.keys() - set(stored) - self.destroyed) - nameless),
+            destroyed=len((made.keys() & self.destroyed) - set(stored)),
+            twice=len(stored) - len(set(stored)),
+            unclaimed=len(set(stored) - made.keys()),
+            rows=rows,
+            rolled_up=rolled_up,
+            longest_call=max(made.values(), default=0.0),
+            recovery=self.recovery,
+            longest_exit=max((app.ended_at - ends[app.pid]["at"] for app in self.apps if app.pid in ends), default=0.0),
+            swallowed=swallowed,
+            left=self.left(),
+        )
+
+    def left(self) -> list[str]:
+        """The segments in the spool."""
+        return sorted({file.name for file in self.spool.glob("*.seg")} - self.foreign)
+
+    def said(self) -> str:
+        """What the apps printed."""
+        return "\n".join(
+            f"--- {file.name}\n{text}"
+            for file in sorted(self.folder.glob("*.out"))
+            if (text := file.read_text(errors="replace").strip())
+        )
+
+    def secrets(self) -> list[Path]:
+        """Files of this folder that hold a password or a key, other than the scripts: there must be none."""
+        words = [PASSWORD.encode(), KEY.encode()]
+        return [
+            path
+            for path in self.folder.rglob("*")
+            if path.is_file() and any(word in path.read_bytes() for word in words)
+        ]
+
+    def close(self) -> None:
+        """End what still runs."""
+        self._stop.touch()
+        for app in self.apps:
+            app.send(SIGCONT)
+            app.send(SIGKILL)
+        for put_back in self.afterwards:
+            put_back()

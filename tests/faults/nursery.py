@@ -1,0 +1,179 @@
+"""App processes at the price of a fork: one process imports what takes long and forks each app from there.
+
+A child is an app like any other: it imports usage_tracker itself, runs a script as its main program and ends as an
+interpreter ends. Run as a program, this module is that process: it reads a line of JSON for each child to start, and
+writes one for each that started or ended.
+"""
+
+import gc
+import json
+import os
+import runpy
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any
+
+ROOT = Path(__file__).parent.parent.parent
+"""The project: where the package and the tests are imported from."""
+
+
+class Process:
+    """A process that was started, and how it ended."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.status: int | None = None
+        """As of `subprocess`: minus the signal that killed it."""
+        self.ended_at = 0.0
+        """By the monotonic clock."""
+        self._ended = threading.Event()
+
+    def end(self, status: int, at: float) -> None:
+        self.status, self.ended_at = status, at
+        self._ended.set()
+
+    def runs(self) -> bool:
+        return not self._ended.is_set()
+
+    def send(self, number: signal.Signals) -> None:
+        if self.runs():
+            os.kill(self.pid, number)
+
+    def wait(self, seconds: float) -> int:
+        """Its status. Fails where it goes on for longer than that."""
+        assert self._ended.wait(seconds), f"process {self.pid} still runs after {seconds} s"
+        assert self.status is not None
+        return self.status
+
+
+class Nursery:
+    """What forks the apps."""
+
+    def __init__(self) -> None:
+        path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "HOME": "/nonexistent"}
+        self._program = subprocess.Popen(
+            [sys.executable, "-m", "faults.nursery"], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self._started: dict[str, Process] = {}
+        self._known: dict[int, Process] = {}
+        self._news = threading.Condition()
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def start(self, script: Path, environ: Mapping[str, str], output: Path) -> Process:
+        """Run that Python file as a main program with exactly that environment. What it prints goes to that file."""
+        request = {"script": str(script), "environ": {**environ}, "output": str(output)}
+        assert self._program.stdin is not None
+        self._program.stdin.write(json.dumps(request).encode() + b"\n")
+        self._program.stdin.flush()
+        with self._news:
+            assert self._news.wait_for(lambda: str(output) in self._started, 30), "the nursery does not answer"
+            return self._started.pop(str(output))
+
+    def close(self) -> None:
+        assert self._program.stdin is not None
+        self._program.stdin.close()
+        self._program.wait(30)
+        self._reading.join()
+        assert self._program.stdout is not None
+        self._program.stdout.close()
+
+    def _read(self) -> None:
+        assert self._program.stdout is not None
+        for line in self._program.stdout:
+            news = json.loads(line)
+            with self._news:
+                if "output" in news:
+                    self._started[news["output"]] = self._known[news["pid"]] = Process(news["pid"])
+                    self._news.notify_all()
+                else:
+                    self._known.pop(news["pid"]).end(news["status"], news["at"])
+
+
+def main() -> None:
+    import_what_takes_long()
+    requests = sys.stdin.buffer
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    while True:
+        select.select([requests, woken], [], [])
+        if select.select([woken], [], [], 0)[0]:
+            os.read(woken, 1000)
+        tell_ended()
+        if select.select([requests], [], [], 0)[0]:
+            line = read_line(requests)
+            if not line:
+                return
+            request = json.loads(line)
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                os.close(woken)
+                os.close(wake)
+                grow_up(request)
+                return
+            tell({"output": request["output"], "pid": pid})
+
+
+def import_what_takes_long() -> None:
+    """Nothing of usage_tracker: the app imports that."""
+    for name in ("genai_prices.data_snapshot", "msgspec", "psycopg2.extras", "sqlite3", "uuid", "wrapt"):
+        import_module(name)
+    import openai
+
+    assert openai.OpenAI(api_key="none", base_url="http://127.0.0.1:9/v1").chat.completions is not None
+    gc.collect()
+    gc.freeze()
+
+
+def read_line(requests: IO[bytes]) -> bytes:
+    """Byte by byte: what is buffered ahead, select() would not see."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(requests.fileno(), 1)):
+        line += byte
+    return line
+
+
+def tell(news: dict[str, Any]) -> None:
+    os.write(1, json.dumps(news).encode() + b"\n")
+
+
+def tell_ended() -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        tell({"pid": pid, "status": os.waitstatus_to_exitcode(status), "at": time.monotonic()})
+
+
+def grow_up(request: dict[str, Any]) -> None:
+    """Become the app."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(nothing, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(nothing)
+    os.close(output)
+    os.environ.clear()
+    os.environ.update(request["environ"])
+    sys.argv = [request["script"]]
+    runpy.run_path(request["script"], run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
