@@ -17,6 +17,7 @@ from postgres_server import (  # noqa: F401  the fixtures of a throw-away Postgr
 from spooled import place  # noqa: F401  events on their way to a store
 
 from usage_tracker import guard
+from usage_tracker.capture import open_calls
 
 if "CI" not in os.environ:  # there, Hypothesis has a profile of its own, as patient as this one
     settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -51,3 +52,9 @@ def guarded_errors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     yield swallowed
     if swallowed and request.node.get_closest_marker("guarded_errors_expected") is None:
         raise ExceptionGroup("swallowed by the guard", swallowed)
+
+
+@pytest.fixture(autouse=True)
+def no_open_calls() -> None:
+    """What an earlier test left open is not this one's."""
+    open_calls.clear()

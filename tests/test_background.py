@@ -31,7 +31,6 @@ OUTPUTS: Any = [{"tool_call_id": "call_1", "output": "42"}]
 
 @pytest.fixture
 def workshop(capturing: Capturing) -> Workshop:
-    open_calls.clear()  # what other tests left
     found = Workshop()
     capturing.provider.reply = found
     return found
