@@ -12,7 +12,7 @@ INSTALL := python -m pip install --quiet --disable-pip-version-check
 POSTGRES_IS_THERE := import sys, postgres_server; \
 	sys.exit(not any((place / "postgres").exists() for place in postgres_server.binary_places()))
 
-.PHONY: demo test lint check sdk-matrix sdk-own-tests bench clean
+.PHONY: demo test lint check sdk-matrix sdk-own-tests faults bench clean
 
 demo: $(VENV)/demo-installed  ## Real calls of the openai SDK to a local stand-in provider, and the report on them.
 	@$(BIN)/usage-tracker demo
@@ -36,6 +36,9 @@ sdk-matrix: $(VENV)/dev-installed  ## The oldest, middle and newest versions of 
 
 sdk-own-tests: $(VENV)/dev-installed  ## The tests of the openai SDK itself, without us and with us.
 	$(BIN)/python tests/sdk_own_tests.py
+
+faults: $(VENV)/dev-installed  ## Every fault of tests/faults several times, and a hundred mixed runs: about an hour.
+	cd tests && PYTHONPATH=. ../$(BIN)/python -m faults.long_run --write
 
 bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/overhead.py

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from faults.nursery import ROOT, Nursery, Process
 from faults.program import KEY
+from faults.provider import Provider
 from faults.targets import PASSWORD, Target
 from faults.traps import Constants, Trap, to_variable
-from usage_tracker.demo.standin import StandIn
+from usage_tracker.journal import Spool
 
 PREAMBLE = """\
 import atexit, os, sys, threading, time
@@ -75,7 +76,7 @@ class Outcome(NamedTuple):
 class Bench:
     """Apps, a provider for them to call, their spool and their store; all in one folder."""
 
-    def __init__(self, folder: Path, nursery: Nursery, provider: StandIn, target: Target) -> None:
+    def __init__(self, folder: Path, nursery: Nursery, provider: Provider, target: Target) -> None:
         self.folder = folder
         self.spool = folder / "spool"
         self.target = target
@@ -101,7 +102,6 @@ class Bench:
         self._made.mkdir()
         self._stop = folder / "stop"
         self._go = folder / "go"
-        provider.requests.clear()
 
     def start(
         self,
@@ -150,8 +150,34 @@ class Bench:
 
     def more_calls(self, count: int) -> None:
         """Wait until the apps have made so many more."""
-        reached = len(self.provider.requests) + count
-        self.wait_for(lambda: len(self.provider.requests) >= reached, f"{count} more calls")
+        reached = self.provider.answered + count
+        self.wait_for(lambda: self.provider.answered >= reached, f"{count} more calls")
+
+    def wait_until_all_call(self, calls: int = 20) -> None:
+        """Until each app that runs has made so many."""
+        self.wait_for(lambda: all(self._calls_of(app) >= calls for app in self.apps if app.runs()), "all apps call")
+
+    def _calls_of(self, app: Process) -> int:
+        return sum(file.read_bytes().count(b"\n") for file in self._made.glob(f"{app.pid}-*.ids"))
+
+    def leader(self) -> Process:
+        """The app that ships, once there is one."""
+        spool = Spool(self.spool)
+        pids = {app.pid: app for app in self.apps if app.runs()}
+        found: list[Process] = []
+
+        def leads() -> bool:
+            leader = spool.leader()
+            if leader is not None and leader[0] in pids:
+                found.append(pids[leader[0]])
+            return bool(found)
+
+        self.wait_for(leads, "an app leads")
+        return found[-1]
+
+    def wait_until_said(self, text: str, times: int = 1) -> None:
+        """Until apps have noticed what is broken, and logged that text."""
+        self.wait_for(lambda: self.said().count(text) >= times, f"“{text}” is logged")
 
     def wait_for(self, condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
         deadline = time.monotonic() + seconds
@@ -195,6 +221,7 @@ class Bench:
         self._stop.touch()
         for app in self.apps:
             app.wait(PATIENCE)
+        self.wait_for(lambda: not any(app.has_descendants() for app in self.apps), "all that was forked ends")
 
     def settle(self) -> Outcome:
         """Let everything end and recover, and compare."""
@@ -251,7 +278,7 @@ class Bench:
         """End what still runs."""
         self._stop.touch()
         for app in self.apps:
-            app.send(SIGCONT)
-            app.send(SIGKILL)
+            app.send_all(SIGCONT)
+            app.send_all(SIGKILL)
         for put_back in self.afterwards:
             put_back()

@@ -7,7 +7,6 @@ from postgres_server import LOCKED_ROLE
 from faults import breaking
 from faults.bench import Bench
 from faults.cases import case
-from faults.kills import leader
 from faults.targets import PASSWORD, PostgresTarget
 from faults.traps import Constants, Trap
 
@@ -29,12 +28,12 @@ def strike(
 ) -> None:
     """Two apps call before, during and after it, notice it and recover by themselves."""
     first = bench.start("work()", *traps)
-    leader(bench)
+    bench.leader()
     second = bench.start("work()", *traps)
     bench.more_calls(50)
     with broken:
         bench.more_calls(100)
-        bench.wait_for(lambda: noticed in bench.said(), "an app notices")
+        bench.wait_until_said(noticed)
     bench.recover()
     bench.more_calls(20)
     assert first.runs(), bench.said()

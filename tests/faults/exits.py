@@ -5,7 +5,6 @@ from signal import SIGINT, SIGKILL, SIGTERM
 from faults import breaking
 from faults.bench import Bench
 from faults.cases import case
-from faults.kills import leader
 
 
 @case("normal exit")
@@ -79,7 +78,7 @@ def aborted(bench: Bench) -> None:
 @case("exit while Postgres hangs")
 def exit_while_frozen(bench: Bench) -> None:
     first = bench.start()
-    leader(bench)
+    bench.leader()
     second = bench.start()
     bench.more_calls(100)
     with breaking.frozen(bench):

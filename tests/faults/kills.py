@@ -6,7 +6,6 @@ from faults.bench import Bench
 from faults.cases import case
 from faults.nursery import Process
 from faults.traps import Constants, Trap
-from usage_tracker.journal import Spool
 
 SMALL_SEGMENTS = Constants(
     {
@@ -18,15 +17,6 @@ SMALL_SEGMENTS = Constants(
 """Of some 80 events each."""
 
 
-def leader(bench: Bench) -> Process:
-    """The app that ships."""
-    spool = Spool(bench.spool)
-    bench.wait_for(spool.leader, "somebody leads")
-    found = spool.leader()
-    assert found is not None
-    return next(app for app in bench.apps if app.pid == found[0])
-
-
 def dies(bench: Bench, app: Process) -> None:
     bench.wait_for(lambda: not app.runs(), "the app dies")
     assert app.status == -SIGKILL, bench.said()
@@ -36,8 +26,9 @@ def dies(bench: Bench, app: Process) -> None:
 @case("kill -9 of an app")
 def an_app(bench: Bench) -> None:
     first = bench.start("work_in_threads(4)")
-    leader(bench)
+    bench.leader()
     follower = bench.start("work_in_threads(4)")
+    bench.wait_until_all_call()
     bench.more_calls(200)
     follower.send(SIGKILL)
     dies(bench, follower)
@@ -51,8 +42,9 @@ def an_app(bench: Bench) -> None:
 def the_leader(bench: Bench) -> None:
     bench.start("work_in_threads(2)")
     bench.start("work_in_threads(2)")
+    bench.wait_until_all_call()
     bench.more_calls(200)
-    killed = leader(bench)
+    killed = bench.leader()
     killed.send(SIGKILL)
     dies(bench, killed)
     bench.unclaimed = 2
@@ -63,6 +55,7 @@ def the_leader(bench: Bench) -> None:
 @case("kill -9 of all")
 def everybody(bench: Bench) -> None:
     apps = [bench.start() for _ in range(3)]
+    bench.wait_until_all_call()
     bench.more_calls(200)
     for app in apps:
         app.send(SIGKILL)
@@ -74,7 +67,7 @@ def everybody(bench: Bench) -> None:
 def trapped_leader(bench: Bench, *traps: Trap | Constants) -> None:
     """The leader runs into the trap while others call."""
     app = bench.start("work()", *traps)
-    leader(bench)
+    bench.leader()
     bench.start()
     dies(bench, app)
     bench.more_calls(50)

@@ -5,6 +5,7 @@ interpreter ends. Run as a program, this module is that process: it reads a line
 writes one for each that started or ended.
 """
 
+import ctypes
 import gc
 import json
 import os
@@ -16,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
@@ -45,6 +47,19 @@ class Process:
     def send(self, number: signal.Signals) -> None:
         if self.runs():
             os.kill(self.pid, number)
+
+    def send_all(self, number: signal.Signals) -> None:
+        """To what it has forked as well."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def has_descendants(self) -> bool:
+        """Whether it or something that it has forked still runs."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def wait(self, seconds: float) -> int:
         """Its status. Fails where it goes on for longer than that."""
@@ -94,12 +109,13 @@ class Nursery:
                 if "output" in news:
                     self._started[news["output"]] = self._known[news["pid"]] = Process(news["pid"])
                     self._news.notify_all()
-                else:
-                    self._known.pop(news["pid"]).end(news["status"], news["at"])
+                elif app := self._known.pop(news["pid"], None):  # else it was an orphan
+                    app.end(news["status"], news["at"])
 
 
 def main() -> None:
     import_what_takes_long()
+    adopt_orphans()
     requests = sys.stdin.buffer
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
@@ -124,6 +140,12 @@ def main() -> None:
                 grow_up(request)
                 return
             tell({"output": request["output"], "pid": pid})
+
+
+def adopt_orphans() -> None:
+    """Processes whose parent was killed become our children, so that they are gone once they have ended."""
+    set_child_subreaper = 36
+    ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
 
 
 def import_what_takes_long() -> None:
@@ -161,7 +183,8 @@ def tell_ended() -> None:
 
 
 def grow_up(request: dict[str, Any]) -> None:
-    """Become the app."""
+    """Become the app, with a process group of its own for all that it forks."""
+    os.setpgrp()
     nothing = os.open(os.devnull, os.O_RDONLY)
     output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(nothing, 0)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 KEY = "sk-secret-of-the-bench-0123456789"
 
+IDS_IN_A_FILE = 100
+"""Small files: a bound on how large they may be stands for a full disk."""
+
 clients: dict[int, "openai.OpenAI"] = {}
 
 
@@ -42,17 +45,23 @@ def work(calls: int | None = None) -> None:
     folder, stop, pause = Path(os.environ["MADE"]), os.environ["STOP"], float(os.environ["PAUSE"])
     name = f"{os.getpid()}-{uuid4().hex[:8]}"
     ask = client().chat.completions.create
-    written = os.open(folder / f"{name}.ids", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    written = -1
     for number in count() if calls is None else range(calls):
         if calls is None and os.path.exists(stop):
             break
+        if number % IDS_IN_A_FILE == 0:
+            if written >= 0:
+                os.close(written)
+            file = folder / f"{name}-{number}.ids"
+            written = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         started = time.perf_counter()
         answer = ask(model="gpt-4o-mini", max_tokens=1, messages=[{"role": "user", "content": f"{name} {number}"}])
         took = time.perf_counter() - started
         os.write(written, f"{answer.id} {took:.6f}\n".encode())
         if pause:
             time.sleep(pause)
-    os.close(written)
+    if written >= 0:
+        os.close(written)
 
 
 def note(name: str) -> None:

@@ -13,7 +13,7 @@ from signal import SIGKILL
 from faults import breaking
 from faults.bench import Bench
 from faults.cases import case
-from faults.kills import SMALL_SEGMENTS, dies, leader
+from faults.kills import SMALL_SEGMENTS, dies
 from faults.nursery import Process
 from usage_tracker.journal.files import Descriptor, FileSource
 from usage_tracker.journal.frames import FRAME
@@ -41,7 +41,7 @@ def disk_full(bench: Bench) -> None:
     apps = [bench.start("work_in_threads(2)", SMALL_SEGMENTS) for _ in range(2)]
     bench.more_calls(50)
     full(apps)
-    bench.wait_for(lambda: bench.said().count(IN_MEMORY) == 2, "both notice")
+    bench.wait_until_said(IN_MEMORY, times=2)
     bench.more_calls(100)
     bench.recover()
     roomy(apps)
@@ -55,7 +55,7 @@ def disk_full_and_store_away(bench: Bench) -> None:
     bench.more_calls(50)
     with breaking.stopped(bench):
         full(apps)
-        bench.wait_for(lambda: bench.said().count(IN_MEMORY) == 2, "both notice")
+        bench.wait_until_said(IN_MEMORY, times=2)
         bench.more_calls(100)
         roomy(apps)
         bench.more_calls(100)
@@ -67,7 +67,7 @@ def disk_full_beside_a_sidecar(bench: Bench) -> None:
     apps = [bench.start("work_in_threads(2)", SMALL_SEGMENTS, settings={"TRACKER_SHIP": "off"}) for _ in range(2)]
     bench.more_calls(50)
     full(apps)
-    bench.wait_for(lambda: bench.said().count(IN_MEMORY) == 2, "both notice")
+    bench.wait_until_said(IN_MEMORY, times=2)
     bench.more_calls(100)
     roomy(apps)
     bench.more_calls(300)
@@ -142,9 +142,9 @@ def read_only(bench: Bench) -> None:
     orphans(bench)
     for _ in range(2):
         bench.start("become_powerless()\nwork_in_threads(4)", SMALL_SEGMENTS)
-    leader(bench)
+    bench.leader()
     bench.spool.chmod(0o500)
-    bench.wait_for(lambda: bench.said().count(IN_MEMORY) == 2, "both notice")
+    bench.wait_until_said(IN_MEMORY, times=2)
     bench.more_calls(50)
     bench.recover()
     bench.spool.chmod(0o700)

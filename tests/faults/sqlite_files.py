@@ -10,7 +10,7 @@ from signal import SIGKILL
 from faults.bench import Bench
 from faults.cases import case
 from faults.databases import GIVEN_UP
-from faults.kills import dies, leader, trapped_leader
+from faults.kills import dies, trapped_leader
 from faults.targets import SqliteTarget
 from faults.traps import Constants, Trap
 
@@ -36,7 +36,7 @@ def the_leader(bench: Bench) -> None:
     bench.start("work_in_threads(2)")
     bench.start("work_in_threads(2)")
     bench.more_calls(200)
-    killed = leader(bench)
+    killed = bench.leader()
     killed.send(SIGKILL)
     dies(bench, killed)
     bench.unclaimed = 2
@@ -70,7 +70,7 @@ def locked_for_long(bench: Bench) -> None:
     bench.more_calls(100)
     with locked(bench):
         bench.more_calls(200)
-        bench.wait_for(lambda: GIVEN_UP in bench.said(), "an app notices")
+        bench.wait_until_said(GIVEN_UP)
     bench.recover()
 
 
@@ -107,7 +107,7 @@ def disk_full(bench: Bench) -> None:
         _, hard = resource.prlimit(app.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(app.pid, resource.RLIMIT_FSIZE, (1 << 15, hard))
     bench.more_calls(100)
-    bench.wait_for(lambda: GIVEN_UP in bench.said(), "an app notices")
+    bench.wait_until_said(GIVEN_UP)
     for app in apps:
         resource.prlimit(app.pid, resource.RLIMIT_FSIZE, (hard, hard))
     bench.recover()

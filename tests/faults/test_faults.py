@@ -1,5 +1,6 @@
 """Nothing lost, nothing twice: each fault once, in the time of a test."""
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +9,14 @@ from postgres_server import PostgresServer
 
 from faults.bench import Bench
 from faults.cases import Case, all_cases
+from faults.mixed import Mixed
 from faults.nursery import Nursery
+from faults.provider import Provider
 from faults.targets import PostgresTarget, SqliteTarget, Target
-from usage_tracker.demo.standin import StandIn
+
+EXIT_TIMEOUT = 2.0
+SLACK = 1.5
+"""Of a busy machine, in seconds."""
 
 
 @pytest.fixture(scope="session")
@@ -20,19 +26,26 @@ def nursery() -> Iterator[Nursery]:
     nursery.close()
 
 
+@pytest.fixture(scope="session")
+def answering() -> Iterator[Provider]:
+    with Provider() as provider:
+        yield provider
+
+
 @pytest.fixture
-def bench(request: pytest.FixtureRequest, tmp_path: Path, nursery: Nursery, provider: StandIn) -> Iterator[Bench]:
-    case: Case = request.getfixturevalue("case")
+def bench(request: pytest.FixtureRequest, tmp_path: Path, nursery: Nursery, answering: Provider) -> Iterator[Bench]:
+    """With the store that the test's case is for."""
+    case: Case | None = request.node.callspec.params.get("case")
     target: Target
-    if case.store == "postgres":
-        server: PostgresServer = request.getfixturevalue("own_postgres")
-        target = PostgresTarget(server, server.port, migrated=case.migrated)
-    else:
+    if case is not None and case.store == "sqlite":
         target = SqliteTarget(tmp_path / "usage.db")
-    bench = Bench(tmp_path, nursery, provider, target)
+    else:
+        server: PostgresServer = request.getfixturevalue("own_postgres")
+        target = PostgresTarget(server, server.port, migrated=case is None or case.migrated)
+    bench = Bench(tmp_path, nursery, answering, target)
     yield bench
     bench.close()
-    if case.store == "postgres":
+    if isinstance(target, PostgresTarget):
         server.start()
     target.close()
 
@@ -45,4 +58,15 @@ def test_nothing_is_lost_and_nothing_is_stored_twice(case: Case, bench: Bench) -
     assert outcome.made > 0
     assert outcome.left == []
     assert outcome.swallowed == {}
+    assert outcome.longest_exit < EXIT_TIMEOUT + 0.5 + SLACK
     assert bench.secrets() == []
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, None])
+def test_nothing_is_lost_or_stored_twice_by_faults_mixed_at_random(seed: int | None, bench: Bench) -> None:
+    mixed = Mixed(bench, random.SystemRandom().randrange(1 << 32) if seed is None else seed)
+    mixed.run(calls=1500)
+    outcome = bench.settle()
+    assert outcome.right(bench.unclaimed), (mixed.seed, mixed.drawn, outcome, bench.said())
+    assert outcome.left == [], (mixed.seed, mixed.drawn)
+    assert outcome.swallowed == {}, (mixed.seed, mixed.drawn)

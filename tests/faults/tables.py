@@ -1,0 +1,89 @@
+"""The tables of the long run, for README.md and benchmarks/RESULTS.md."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from faults.bench import Outcome
+from faults.nursery import ROOT
+
+BEGIN, END = "<!-- faults: written by make faults -->", "<!-- /faults -->"
+COLUMNS = (
+    "runs", "events made", "stored", "lost", "doubled", "longest call", "longest exit", "OpenTelemetry’s queue loses"
+)  # fmt: skip
+
+
+@dataclass
+class Row:
+    """What became of all runs of one fault, or of a group of them."""
+
+    group: str = ""
+    runs: int = 0
+    made: int = 0
+    stored: int = 0
+    lost: int = 0
+    destroyed: int = 0
+    twice: int = 0
+    longest_call: float = 0.0
+    longest_exit: float = 0.0
+    baseline_made: int = 0
+    baseline_lost: int = 0
+
+    def add(self, group: str, outcome: Outcome) -> None:
+        self.group = group
+        self.runs += 1
+        self.made += outcome.made
+        self.stored += outcome.made - outcome.lost - outcome.destroyed
+        self.lost += outcome.lost
+        self.destroyed += outcome.destroyed
+        self.twice += outcome.twice
+        self.longest_call = max(self.longest_call, outcome.longest_call)
+        self.longest_exit = max(self.longest_exit, outcome.longest_exit)
+
+    def add_baseline(self, made_and_lost: tuple[int, int] | None) -> None:
+        made, lost = made_and_lost or (0, 0)
+        self.baseline_made += made
+        self.baseline_lost += lost
+
+    def add_row(self, row: "Row") -> None:
+        self.runs += row.runs
+        self.made += row.made
+        self.stored += row.stored
+        self.lost += row.lost
+        self.destroyed += row.destroyed
+        self.twice += row.twice
+        self.longest_call = max(self.longest_call, row.longest_call)
+        self.longest_exit = max(self.longest_exit, row.longest_exit)
+        self.add_baseline((row.baseline_made, row.baseline_lost))
+
+    def line(self, name: str) -> str:
+        destroyed = f" ({self.destroyed:,} overwritten by the fault)" if self.destroyed else ""
+        baseline = f"{self.baseline_lost:,} of {self.baseline_made:,}" if self.baseline_made else "–"
+        return (
+            f"| {name} | {self.runs} | {self.made:,} | {self.stored:,}{destroyed} | {self.lost} | {self.twice} "
+            f"| {self.longest_call * 1000:,.0f} ms | {self.longest_exit:.1f} s | {baseline} |\n"
+        )
+
+
+def write_tables(rows: Mapping[str, Row], *, write: bool) -> None:
+    """Print the table of every fault; with `write`, put it and the one by groups into their files."""
+    total = Row()
+    groups: dict[str, Row] = defaultdict(Row)
+    for row in rows.values():
+        groups[row.group].add_row(row)
+        total.add_row(row)
+    each, grouped = (
+        head() + "".join(row.line(name) for name, row in lines.items()) + total.line("**all**")
+        for lines in (rows, groups)
+    )
+    print(each)
+    if write:
+        for file, table in (("benchmarks/RESULTS.md", each), ("README.md", grouped)):
+            path = ROOT / file
+            text = path.read_text()
+            before, rest = text.split(BEGIN)
+            path.write_text(f"{before}{BEGIN}\n{table}{END}{rest.split(END, 1)[1]}")
+
+
+def head() -> str:
+    return f"| fault | {' | '.join(COLUMNS)} |\n|---{'|--:' * len(COLUMNS)}|\n"
