@@ -11,7 +11,7 @@ import usage_tracker
 PACKAGE = Path(usage_tracker.__file__).parent
 FILES = {str(path.relative_to(PACKAGE)): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
 HEAVY = {"click", "genai_prices", "psycopg2", "pydantic", "rich", "wrapt"}
-HEAVY_AT_IMPORT = {"patched.py", "capture/litellm_streams.py", "stores/postgres", "cli"}
+HEAVY_AT_IMPORT = {"patched.py", "capture/litellm_streams.py", "stores/postgres", "cli", "web/command.py"}
 """Whose purpose is one of these, and which are themselves imported where they are needed."""
 
 

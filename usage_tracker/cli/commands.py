@@ -36,6 +36,7 @@ COMMANDS: dict[str, Place] = {
     "watch": Place("usage_tracker.cli.watch", "watch", "What is being spent now, until interrupted."),
     "events": Place("usage_tracker.cli.events", "events", "The calls one by one, the newest first."),
     "query": Place("usage_tracker.cli.query", "query", "Ask the store in SQL."),
+    "serve": Place("usage_tracker.web.command", "serve", "The dashboard, and the same figures for programs."),
     "prices": Place("usage_tracker.cli.prices", "prices", "What models cost, and prices of your own."),
     "reprice": Place("usage_tracker.cli.reprice", "reprice", "Price stored calls again, at prices of their own time."),
     "reconcile": Place("usage_tracker.cli.reconcile", "reconcile", "A provider's own figures beside ours."),

@@ -1,0 +1,275 @@
+"""The pages without a browser: what they say, and that it is what the command line says."""
+
+import csv
+import io
+import json
+import random
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from dashboard_server import Served, dashboard, filled
+from dashboard_story import story
+from made_events import NOON, made_event, random_events
+
+from usage_tracker.cli import main
+from usage_tracker.cli.figures import show_count, show_money
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str]]:
+    dsn = filled(tmp_path_factory.mktemp("told") / "usage.db", list(story(NOW, days=40, calls_a_day=15)))
+    with dashboard(dsn) as running:
+        yield running, dsn
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str]]:
+    dsn = filled(tmp_path_factory.mktemp("mixed") / "usage.db", random_events(8, 300))
+    with dashboard(dsn) as running:
+        yield running, dsn
+
+
+@pytest.fixture
+def client(told: tuple[Served, str]) -> Iterator[httpx.Client]:
+    with told[0].client() as client:
+        yield client
+
+
+def printed(dsn: str, *words: str) -> dict[str, object]:
+    outcome = CliRunner().invoke(main, ["report", "--dsn", dsn, "-o", "json", *words])
+    assert outcome.exit_code == 0, outcome.output
+    document: dict[str, object] = json.loads(outcome.stdout)
+    return document
+
+
+def text_of(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", page).split())
+
+
+def asked_at_random(chance: random.Random) -> list[tuple[str, str]]:
+    by = chance.sample(["model", "project", "user", "tag", "provider", "status", "app"], chance.randint(1, 2))
+    unit = chance.choice([None, "hour", "day", "week", "month"])
+    words = [("by", ",".join([*([unit] if unit else []), *by]))]
+    words += [("since", "2026-01"), ("until", chance.choice(["2026-06", "2026-12"]))]
+    words += [("tz", chance.choice(["UTC", "Europe/Berlin", "Asia/Kathmandu"]))]
+    for condition in chance.sample(
+        ["model!=none", "project=alpha", "user=u-*", "tag=eu", "provider!=azure"], chance.randint(0, 2)
+    ):
+        words.append(("where", condition))
+    if chance.random() < 0.4:
+        words.append(("top", str(chance.randint(1, 4))))
+    if chance.random() < 0.4:
+        words.append(("compare", "previous"))
+    return words
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_an_answer_is_what_the_command_line_prints_for_the_same_question(mixed: tuple[Served, str], seed: int) -> None:
+    running, dsn = mixed
+    words = asked_at_random(random.Random(seed))
+    with running.client() as client:
+        answer = client.get("/api/v1/report", params=words)
+        page = client.get("/explore", params=words)
+    assert answer.status_code == page.status_code == 200, answer.text
+    said = printed(dsn, *(word for name, value in words for word in (f"--{name}", value)))
+    assert answer.json() == said
+    total, rows = said["total"], said["rows"]
+    assert isinstance(total, dict)
+    assert isinstance(rows, list)
+    shown = text_of(page.text)
+    if rows:
+        assert show_count(total["calls"]) in shown
+        costs = [row["cost"] and Decimal(row["cost"]) for row in [*rows, total]]
+        for cost in show_money(costs):
+            assert cost in shown
+
+
+def test_the_large_figures_are_the_totals_of_the_report(told: tuple[Served, str], client: httpx.Client) -> None:
+    page = client.get("/", params={"since": "29d"}).text
+    total = printed(told[1], "--since", "29d", "--compare", "previous")["total"]
+    assert isinstance(total, dict)
+    figures = dict(re.findall(r'<h2>([^<]*)</h2>\s*<p class="big" title="([^"]*)"', page))
+    assert figures["Cost"] == show_money([Decimal(total["cost"])])[0]
+    assert figures["Calls"] == show_count(total["calls"])
+    assert figures["Errors"] == show_count(total["errors"])
+    assert figures["Unpriced calls"] == show_count(total["unpriced"])
+    assert figures["Tokens"] == show_count(total["input_tokens"] + total["output_tokens"])
+    assert figures["Month&#39;s end"].startswith("$")
+
+
+def test_the_csv_of_a_page_has_the_rows_that_it_shows(client: httpx.Client) -> None:
+    page = client.get("/", params={"since": "29d", "by": "project"}).text
+    address = re.search(r'href="([^"]*format=csv[^"]*)"', page)
+    assert address is not None
+    rows = list(csv.DictReader(io.StringIO(client.get(address[1].replace("&amp;", "&")).text)))
+    names = re.findall(r'<th scope="row"><i class="swatch[^>]*></i><a [^>]*>([^<]*)</a>', page)
+    assert names == [row["project"] or "(none)" for row in rows]
+
+
+def test_a_value_of_a_table_leads_to_the_page_of_that_value_alone(client: httpx.Client) -> None:
+    page = client.get("/", params={"since": "29d", "by": "project"}).text
+    links = dict(re.findall(r'<a href="([^"]*)" title="Only ([^"]*)">', page))
+    address = next(address for address, name in links.items() if name == "search")
+    alone = client.get(address.replace("&amp;", "&")).text
+    assert "project=search" in text_of(alone)
+    assert set(re.findall(r'title="Only ([^"]*)"', alone)) == {"search"}
+
+
+def test_a_value_keeps_its_colour_from_page_to_page(client: httpx.Client) -> None:
+    def colour(page: str) -> str:
+        found = re.search(r'<i class="swatch (c-\w+)"></i><a [^>]*>claude-sonnet-4', page)
+        assert found is not None
+        return found[1]
+
+    assert colour(client.get("/?since=29d").text) == colour(client.get("/?since=6d").text)
+
+
+def test_hostile_names_are_text(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    quote = "'; DROP TABLE usage_event; --"
+    ending = '</script><img src=x onerror="alert(2)">'
+    dsn = filled(
+        tmp_path / "usage.db",
+        [made_event(datetime.now(UTC), model=evil, project=quote, user_id=ending, tags=(evil,), error_type=evil)],
+    )
+    with dashboard(dsn) as running, running.client() as client:
+        for path in (
+            "/?by=model",
+            "/?by=user",
+            "/explore?by=day,user",
+            "/?by=tag",
+            "/events",
+            "/explore?by=project,model",
+        ):
+            page = client.get(path).text
+            assert evil not in page
+            assert ending not in page
+            assert "<img" not in page
+            for address in re.findall(r'<a href="([^"]*)"', page):
+                assert client.get(address.replace("&amp;", "&").replace("&#39;", "'")).status_code == 200, address
+        assert client.get("/api/v1/report", params={"by": "project"}).json()["rows"][0]["project"] == quote
+
+
+def test_pages_of_events_go_back_without_a_gap_or_a_repetition(tmp_path: Path) -> None:
+    at = NOON
+    many = [made_event(at) for _ in range(130)] + [made_event(at - timedelta(hours=hours)) for hours in range(1, 120)]
+    dsn = filled(tmp_path / "usage.db", many)
+    seen: list[str] = []
+    with dashboard(dsn) as running, running.client() as client:
+        address = "/events"
+        while address:
+            page = client.get(address).text
+            seen += re.findall(r'data-event="([^"]*)"', page)
+            older = re.search(r'<a href="([^"]*)">Older calls</a>', page)
+            address = older[1].replace("&amp;", "&") if older else ""
+    assert len(seen) == len(set(seen)) == len(many)
+    assert set(seen) == {str(event.event_id) for event in many}
+
+
+def test_an_event_shows_how_its_cost_is_made_up(client: httpx.Client) -> None:
+    event = client.get("/api/v1/events", params={"where": "model=gpt-5*", "limit": 1}).json()["events"][0]
+    page = client.get(f"/events/{event['event_id']}")
+    shown = text_of(page.text)
+    assert f"${event['cost']}" in shown
+    assert "/ 1M" in shown
+    assert event["project"] is None or event["project"] in shown
+    by_answer = client.get(f"/api/v1/events/{event['response_id']}").json()
+    assert by_answer["event"]["event_id"] == event["event_id"]
+    assert client.get("/events/no-such-call").status_code == 404
+
+
+def test_where_nothing_was_recorded_the_page_says_how_to_begin(tmp_path: Path) -> None:
+    with dashboard(f"sqlite:///{tmp_path}/none.db") as running, running.client() as client:
+        page = client.get("/")
+        assert "No calls yet" in page.text
+        assert "usage-tracker run -- python app.py" in page.text
+        assert not (tmp_path / "none.db").exists(), "reading creates nothing"
+        assert client.get("/api/v1/report").status_code == 503
+
+
+def test_where_nothing_meets_the_conditions_the_page_offers_a_way_out(client: httpx.Client) -> None:
+    page = client.get("/", params={"where": "model=no-such"}).text
+    assert "No calls" in page
+    assert "Look at all there is" in page
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("/?sinze=7d", "did you mean since?"),
+        ("/?since=yesterdy", "did you mean yesterday?"),
+        ("/?tz=Berlin", "did you mean"),
+        ("/?where=modle=x", "is not a dimension"),
+        ("/?by=day,hour", "one unit of time"),
+        ("/explore?top=many", "a whole number"),
+        ("/explore?by=hour&since=2000-01-01", "more than 5,000 hours"),
+        ("/events?after=x", "no place in the list"),
+    ],
+)
+def test_a_wrong_address_is_refused_in_a_sentence(client: httpx.Client, path: str, sentence: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 400
+    assert sentence in text_of(answer.text)
+
+
+def test_health_says_what_doctor_says_of_this_machine(told: tuple[Served, str], client: httpx.Client) -> None:
+    shown = text_of(client.get("/health").text)
+    assert told[1].removeprefix("sqlite:///") in shown
+    assert "spool" in shown
+    assert re.search(r"(web|jobs|ide|notebooks)-\d", shown)
+
+
+def test_pages_carry_a_policy_that_lets_nothing_in_from_elsewhere(client: httpx.Client) -> None:
+    answer = client.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(
+        r"""\s(?:style|on\w+)=["']|<style|<script>|https?://(?!127)""", answer.text.replace("http://www.w3.org", "")
+    )
+
+
+def test_many_who_ask_the_same_are_one_question_to_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from usage_tracker.web import reading
+
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
+    asked: list[object] = []
+    real = reading.run
+    monkeypatch.setattr(reading, "run", lambda store, query: asked.append(query) or real(store, query))
+    with dashboard(dsn) as running, running.client() as client:
+        for _ in range(10):
+            assert client.get("/api/v1/report?by=model").status_code == 200
+    assert len(asked) < 5
+
+
+def test_the_files_of_others_are_the_ones_that_the_manifest_names() -> None:
+    import hashlib
+    from importlib.resources import files
+
+    folder = files("usage_tracker.web") / "static" / "vendor"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert {name for entry in folder.iterdir() if (name := entry.name).endswith(".min.js")} == set(manifest)
+    for name, said in manifest.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == said["sha256"], name
+        assert (folder / said["license_file"]).read_text()
+        assert said["version"] in (folder / "README.md").read_text()
+
+
+def test_a_first_visit_weighs_less_than_400_kilobytes(client: httpx.Client) -> None:
+    page = client.get("/?since=29d")
+    weight = int(page.headers.get("content-length") or len(page.content))
+    for address in re.findall(r'(?:src|href)="(/static/[^"]*)"', page.text):
+        with closing(client.get(address)) as answer:
+            assert answer.headers["content-encoding"] == "gzip"
+            assert "immutable" in answer.headers["cache-control"]
+            weight += int(answer.headers["content-length"])
+    assert weight < 400_000

@@ -1,0 +1,185 @@
+"""Who may see what: one-time links, tokens, a trusted proxy's word, sessions in signed cookies."""
+
+import ipaddress
+import secrets
+import time
+from collections import OrderedDict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hmac import compare_digest
+from typing import Literal, NamedTuple
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from starlette.requests import HTTPConnection
+
+from usage_tracker.errors import ConfigError
+
+Role = Literal["viewer", "writer", "admin"]
+MAY: Mapping[Role, frozenset[str]] = {
+    "viewer": frozenset({"read"}),
+    "writer": frozenset({"write"}),
+    "admin": frozenset({"read", "write"}),
+}
+"""What each role may do: `read` all there is, `write` events of their own."""
+
+COOKIE = "usage_tracker_session"
+SESSION_SECONDS = 30 * 86_400
+SHORTEST_TOKEN = 16
+FAILURES = 5
+FAILURE_SECONDS = 60.0
+MOST_PEERS = 10_000
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Identity(NamedTuple):
+    name: str
+    role: Role
+    session: str | None = None
+    """What its forms are signed with; None: it comes with every request anew, so that no other page can borrow it."""
+
+    def may(self, what: str) -> bool:
+        return what in MAY[self.role]
+
+
+class TooManyFailures(Exception):
+    def __init__(self, seconds: float) -> None:
+        super().__init__("too many failed logins; try again in a minute")
+        self.seconds = seconds
+
+
+@dataclass
+class Access:
+    """The rules of one server. With none, nobody gets in but through `new_link`."""
+
+    tokens: Mapping[Role, str] = field(default_factory=dict)
+    proxy_header: str | None = None
+    """The header in which a trusted proxy names who it has authenticated."""
+    proxy_peers: Sequence[Network] = ()
+    admins: frozenset[str] = frozenset()
+    """Of the names that the proxy says, those of admins."""
+    secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    """Signs cookies; one that is the same on all processes keeps sessions over restarts."""
+    everyone: Role | None = None
+    """Set where another app that this one is mounted in has let in who comes."""
+
+    def __post_init__(self) -> None:
+        for role, token in self.tokens.items():
+            if len(token) < SHORTEST_TOKEN:
+                raise ConfigError(f"the {role}'s token is shorter than {SHORTEST_TOKEN} characters")
+        if self.proxy_header and not self.proxy_peers:
+            raise ConfigError("a proxy's header is trusted from listed peers only: name them, such as 10.0.0.5")
+        self._cookies = URLSafeTimedSerializer(self.secret, salt="usage_tracker session")
+        self._forms = URLSafeTimedSerializer(self.secret, salt="usage_tracker form")
+        self._links: set[str] = set()
+        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+
+    @property
+    def anyone(self) -> bool:
+        """Whether there is a way in from other machines."""
+        return bool(self.tokens or self.proxy_header or self.everyone)
+
+    def identify(self, connection: HTTPConnection) -> Identity | None:
+        """Who asks; None: nobody that is known. Raises TooManyFailures."""
+        peer = peer_of(connection)
+        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and token:
+            return self.by_token(token.strip(), peer)
+        if self.proxy_header and self.trusts(peer):
+            name = connection.headers.get(self.proxy_header)
+            if name:
+                # such a proxy adds its word to any request of the browser's, whoever made it do so
+                return Identity(name, "admin" if name in self.admins else "viewer", session=f"proxy {name}")
+        cookie = connection.cookies.get(COOKIE)
+        if cookie:
+            found = self.by_cookie(cookie)
+            if found is not None:
+                return found
+        return Identity("everyone", self.everyone) if self.everyone else None
+
+    def by_token(self, token: str, peer: str) -> Identity | None:
+        """Raises TooManyFailures."""
+        self._check_failures(peer)
+        for role, known in self.tokens.items():
+            if compare_digest(token.encode(), known.encode()):
+                return Identity(role, role)
+        self._failed(peer)
+        return None
+
+    def by_cookie(self, cookie: str) -> Identity | None:
+        try:
+            name, role, session = self._cookies.loads(cookie, max_age=SESSION_SECONDS)
+        except (BadSignature, ValueError, TypeError):
+            return None
+        return Identity(name, role, session)
+
+    def new_link(self) -> str:
+        """A word that opens one session."""
+        word = secrets.token_urlsafe(24)
+        self._links.add(word)
+        return word
+
+    def use_link(self, word: str, peer: str) -> Identity | None:
+        """Raises TooManyFailures."""
+        self._check_failures(peer)
+        if word in self._links:
+            self._links.remove(word)
+            return Identity("local", "admin")
+        self._failed(peer)
+        return None
+
+    def new_cookie(self, identity: Identity) -> str:
+        return self._cookies.dumps([identity.name, identity.role, secrets.token_urlsafe(16)])
+
+    def form_token(self, identity: Identity | None, purpose: str) -> str:
+        """What a form carries, so that no other page can send it."""
+        return self._forms.dumps([purpose, identity.session if identity else None])
+
+    def holds(self, token: str, identity: Identity | None, purpose: str) -> bool:
+        try:
+            said: object = self._forms.loads(token, max_age=SESSION_SECONDS)
+        except BadSignature:
+            return False
+        return said == [purpose, identity.session if identity else None]
+
+    def trusts(self, peer: str) -> bool:
+        try:
+            address = ipaddress.ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in self.proxy_peers)
+
+    def _check_failures(self, peer: str) -> None:
+        times = self._failures.get(peer)
+        now = time.monotonic()
+        while times and times[0] < now - FAILURE_SECONDS:
+            times.popleft()
+        if times and len(times) >= FAILURES:
+            raise TooManyFailures(times[0] + FAILURE_SECONDS - now)
+
+    def _failed(self, peer: str) -> None:
+        self._failures.setdefault(peer, deque(maxlen=FAILURES)).append(time.monotonic())
+        self._failures.move_to_end(peer)
+        while len(self._failures) > MOST_PEERS:
+            self._failures.popitem(last=False)
+
+
+def peer_of(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client else ""
+
+
+def parse_networks(texts: Sequence[str]) -> list[Network]:
+    """Raises ConfigError."""
+    try:
+        return [ipaddress.ip_network(text.strip(), strict=False) for text in texts if text.strip()]
+    except ValueError as error:
+        raise ConfigError(f"a proxy's peer is an address or a network such as 10.0.0.0/8: {error}") from None
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

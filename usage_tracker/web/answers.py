@@ -1,0 +1,110 @@
+"""How an endpoint's work becomes an answer: who is let in, and what is said where it fails."""
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from usage_tracker.cli.stores import NothingYet
+from usage_tracker.errors import ConfigError, EventsRefused, SchemaError, StoreError, StoreUnavailable
+from usage_tracker.web.access import TooManyFailures
+from usage_tracker.web.parameters import Refused
+from usage_tracker.web.problems import Problem, as_response
+from usage_tracker.web.site import RETRY_SECONDS, root_of, say, site_of
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def page(endpoint: Endpoint) -> Endpoint:
+    """A page for people. What goes wrong is a page too, and one that passes by itself is looked at again."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            identity = site_of(request).access.identify(request)
+        except TooManyFailures as failures:
+            return say(
+                request,
+                "Too many failed logins",
+                ["Try again in a minute."],
+                status=429,
+                retry=int(failures.seconds) + 1,
+            )
+        request.state.identity = identity
+        if identity is None:
+            return to_login(request)
+        if not identity.may("read"):
+            return say(request, "Not for this token", [f"A {identity.role}'s token can't read."], status=403)
+        try:
+            return await endpoint(request)
+        except Refused as refused:
+            return say(request, "This can't be shown", [sentence(refused)], status=400)
+        except NothingYet:
+            return say(
+                request,
+                "No calls yet",
+                [f"Nothing was recorded in {site_of(request).dsn.shown} so far. Record a program's calls, as it is:"],
+                commands=["usage-tracker run -- python app.py"],
+                status=200,
+                retry=RETRY_SECONDS,
+            )
+        except (StoreUnavailable, SchemaError) as error:
+            return say(request, "The store is away", [sentence(error)], status=503, retry=RETRY_SECONDS)
+        except StoreError as error:
+            return say(request, "The store can't answer", [sentence(error)], status=503, retry=RETRY_SECONDS)
+
+    return answer
+
+
+def program(endpoint: Endpoint, what: str = "read") -> Endpoint:
+    """An endpoint for programs. What goes wrong is a JSON problem."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await admitted(request, endpoint, what)
+        except Problem as problem:
+            return as_response(problem)
+        except Refused as refused:
+            return as_response(Problem(400, str(refused), parameter=refused.parameter))
+        except TooManyFailures as failures:
+            return as_response(Problem(429, str(failures), retry_after=int(failures.seconds) + 1))
+        except NothingYet:
+            return as_response(
+                Problem(
+                    503, f"nothing has been recorded in {site_of(request).dsn.shown} so far", retry_after=RETRY_SECONDS
+                )
+            )
+        except EventsRefused as error:
+            return as_response(Problem(422, str(error)))
+        except StoreError as error:
+            return as_response(Problem(503, str(error), retry_after=RETRY_SECONDS))
+        except ConfigError as error:
+            return as_response(Problem(503, str(error)))
+
+    return answer
+
+
+async def admitted(request: Request, endpoint: Endpoint, what: str) -> Response:
+    identity = site_of(request).access.identify(request)
+    if identity is None:
+        raise Problem(401, "a token is needed: Authorization: Bearer …")
+    if not identity.may(what):
+        raise Problem(403, f"a {identity.role} may not {what}")
+    if what == "write" and identity.session is not None:
+        raise Problem(403, "what changes something needs a token of its own, not a browser's session")
+    request.state.identity = identity
+    return await endpoint(request)
+
+
+def to_login(request: Request) -> Response:
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    login = f"{root_of(request)}/login?{urlencode({'next': here})}"
+    # htmx follows a redirect with its request for a part of a page, and a login is a whole one
+    if request.headers.get("hx-request"):
+        return Response(status_code=204, headers={"HX-Redirect": login})
+    return RedirectResponse(login, status_code=303)
+
+
+def sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")

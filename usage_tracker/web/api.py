@@ -1,0 +1,142 @@
+"""`/api/v1`: the same questions and answers as the command line's, for programs."""
+
+from contextlib import closing
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from usage_tracker.cli.event import as_json as event_as_json
+from usage_tracker.cli.events import FORMATS as EVENT_FORMATS
+from usage_tracker.cli.notes import explain
+from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
+from usage_tracker.cli.render import as_csv, as_json
+from usage_tracker.report import DIMENSIONS, UNITS, Query, find_event, find_original, list_events
+from usage_tracker.stores import Store
+from usage_tracker.web.parameters import (
+    BY,
+    COMPARE,
+    SINCE,
+    TOP,
+    TZ,
+    UNTIL,
+    WHERE,
+    Parameter,
+    Refused,
+    one_of,
+    read_parameters,
+    whole,
+)
+from usage_tracker.web.problems import Problem
+from usage_tracker.web.site import now, site_of
+from usage_tracker.web.view import View
+
+MOST_ROWS = 50_000
+"""Groups of one answer."""
+MOST_EVENTS = 10_000
+MOST_VALUES = 1000
+
+FORMAT = Parameter(
+    "format", "json or csv.", one_of(("json", "csv")), {"type": "string", "enum": ["json", "csv"]}, default="json"
+)
+EVENT_FORMAT = Parameter(
+    "format",
+    "json, jsonl or csv.",
+    one_of(("json", "jsonl", "csv")),
+    {"type": "string", "enum": ["json", "jsonl", "csv"]},
+    default="json",
+)
+LIMIT = Parameter(
+    "limit",
+    "The most calls.",
+    whole(1, MOST_EVENTS),
+    {"type": "integer", "minimum": 1, "maximum": MOST_EVENTS},
+    default=100,
+)
+MATCHING = Parameter("matching", "Only values that contain this text, whatever its case.")
+REPORT = (SINCE, UNTIL, TZ, WHERE, BY, TOP, COMPARE, FORMAT)
+EVENTS = (SINCE, UNTIL, TZ, WHERE, LIMIT, EVENT_FORMAT)
+VALUES = (SINCE, UNTIL, TZ, WHERE, MATCHING)
+MEDIA = {"json": "application/json", "jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+
+
+async def report(request: Request) -> Response:
+    site = site_of(request)
+    values = read_parameters(REPORT, request.query_params.multi_items())
+    view = View.of(values, site.zone)
+    query = (view if view.by else View(**{**vars(view), "by": ("model",)})).query(now())
+    answer = await site.reader.ask(query)
+    if len(answer.rows) > MOST_ROWS:
+        raise Refused(f"that are {len(answer.rows):,} rows; ask for fewer with top, where or a shorter range", "top")
+    text = as_csv(answer, ()) if values["format"] == "csv" else as_json(answer, explain(answer))
+    return document(text, values["format"], "report")
+
+
+async def events(request: Request) -> Response:
+    site = site_of(request)
+    values = read_parameters(EVENTS, request.query_params.multi_items())
+    view = View.of({**values, "since": values["since"] or "all"}, site.zone)
+    asked = view.range(now())
+    query = Query(*asked, (), view.where, view.zone)
+
+    def read(store: Store) -> str:
+        with closing(list_events(store, *asked, view.where, values["limit"])) as found:
+            return "".join(EVENT_FORMATS[values["format"]](query, found))
+
+    return document(await site.reader.do(read), values["format"], "events")
+
+
+async def event(request: Request) -> Response:
+    read_parameters((), request.query_params.multi_items())
+    name = checked_name(request.path_params["id"])
+
+    def read(store: Store) -> list[str] | None:
+        found = find_event(store, name)
+        return None if found is None else event_as_json(found, find_original(store, found))
+
+    text = await site_of(request).reader.do(read)
+    if text is None:
+        raise Problem(404, "there is no call of that id, nor an answer of that name")
+    return document("".join(text), "json", "event")
+
+
+async def dimensions(request: Request) -> Response:
+    read_parameters((), request.query_params.multi_items())
+    return document(
+        json_text({"schema_version": SCHEMA_VERSION, "dimensions": list(DIMENSIONS), "units": list(UNITS)}),
+        "json",
+        "dimensions",
+    )
+
+
+async def dimension_values(request: Request) -> Response:
+    """The values that a dimension has in the range, the most expensive first."""
+    site, name = site_of(request), request.path_params["name"]
+    values = read_parameters(VALUES, request.query_params.multi_items())
+    if name not in DIMENSIONS:
+        raise Problem(404, f"there is no dimension of that name; there are: {', '.join(DIMENSIONS)}")
+    view = View.of(values, site.zone)
+    query = View(**{**vars(view), "by": (name,)}).query(now())
+    answer = await site.reader.ask(query)
+    wanted = (values["matching"] or "").casefold()
+    found = [row.group[0] for row in answer.rows]
+    matching = [value for value in found if wanted in ("" if value is None else str(value)).casefold()]
+    body = {
+        "schema_version": SCHEMA_VERSION,
+        "dimension": name,
+        "values": matching[:MOST_VALUES],
+        "more": len(matching) > MOST_VALUES,
+    }
+    return document(json_text(body), "json", "values")
+
+
+def checked_name(name: str) -> str:
+    if len(name) > 500 or "\0" in name or any("\ud800" <= char <= "\udfff" for char in name):
+        raise Problem(404, "there is no call of that id, nor an answer of that name")
+    return name
+
+
+def document(text: str, form: str, name: str) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    if form != "json":
+        headers["Content-Disposition"] = f'attachment; filename="{name}.{form}"'
+    return Response(text, media_type=MEDIA[form], headers=headers)

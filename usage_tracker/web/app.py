@@ -1,0 +1,113 @@
+"""The ASGI app: what answers which address, and the headers of every answer."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, tzinfo
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from usage_tracker.config import Dsn, load_settings, parse_dsn
+from usage_tracker.web import api, login, pages
+from usage_tracker.web.access import Access
+from usage_tracker.web.answers import page, program
+from usage_tracker.web.reading import Reader
+from usage_tracker.web.site import Site, say
+from usage_tracker.web.static_files import serve_file
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+COMPRESSED_FROM = 800
+"""Bytes."""
+
+
+def create_app(
+    dsn: Dsn | str | None = None,
+    access: Access | None = None,
+    zone: tzinfo = UTC,
+    announce: Callable[[str], None] | None = None,
+) -> Starlette:
+    """The app, to be served by any ASGI server or mounted in another app.
+
+    `dsn`: the store; None: that of TRACKER_DSN. `access`: who is let in; None: nobody but through a one-time link.
+    Mounted in an app that lets in by itself, `Access(everyone="viewer")`. `announce`: is given the word of a new
+    one-time link, for who has a used one. Raises ConfigError.
+    """
+    if dsn is None:
+        dsn = load_settings(ship=True).dsn
+        assert dsn is not None, "shipping always has a store, by default the SQLite file"
+    reader = Reader(parse_dsn(dsn) if isinstance(dsn, str) else dsn)
+    site = Site(reader, access or Access(), zone)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        reader.close()
+
+    app = Starlette(
+        routes=routes(),
+        middleware=[
+            Middleware(SaferHeaders),
+            Middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM, compresslevel=5),
+        ],
+        exception_handlers={404: not_found},
+        lifespan=lifespan,
+    )
+    app.state.site = site
+    app.state.announce = announce
+    return app
+
+
+def routes() -> list[Route]:
+    return [
+        Route("/", page(pages.show_overview)),
+        Route("/explore", page(pages.show_explore)),
+        Route("/events", page(pages.show_events)),
+        Route("/events/{id:path}", page(pages.show_event)),
+        Route("/health", page(pages.show_health)),
+        Route("/login", login.show_login),
+        Route("/login", login.log_in, methods=["POST"]),
+        Route("/logout", login.log_out, methods=["POST"]),
+        Route("/api/v1/report", program(api.report)),
+        Route("/api/v1/events", program(api.events)),
+        Route("/api/v1/events/{id:path}", program(api.event)),
+        Route("/api/v1/dimensions", program(api.dimensions)),
+        Route("/api/v1/dimensions/{name}/values", program(api.dimension_values)),
+        Route("/static/{name:path}", serve_file),
+    ]
+
+
+async def not_found(request: Request, _: Exception) -> Response:
+    request.state.identity = None
+    return say(request, "There is no such page", [], status=404)
+
+
+class SaferHeaders:
+    """Says with every answer what browsers may do with it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_on if scope["type"] == "http" else send)

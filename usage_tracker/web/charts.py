@@ -1,0 +1,212 @@
+"""A report over time as series for a chart, and as the table of the same figures."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from usage_tracker.cli.figures import show_count, show_duration, show_groups, show_money
+from usage_tracker.report import OTHERS, Report, Row, months_later
+from usage_tracker.report.groups import Group, GroupValue
+from usage_tracker.report.ranges import hour
+from usage_tracker.web.colours import GREY, assign
+
+Number = Decimal | int | float | None
+MOST_EMPTY = 800
+"""Buckets without calls are drawn as such, up to so many."""
+
+
+class Measure(NamedTuple):
+    """A figure that can be drawn."""
+
+    title: str
+    of: Callable[[Row], Number]
+    show: Callable[[Sequence[Any]], list[str]]
+    adds_up: bool = True
+    """Whether the groups' figures may be stacked."""
+
+
+def tokens(row: Row) -> int | None:
+    known = [count for count in (row.input_tokens, row.output_tokens) if count is not None]
+    return sum(known) if known else None
+
+
+def counts(column: Sequence[Any]) -> list[str]:
+    return [show_count(value) for value in column]
+
+
+def durations(column: Sequence[Any]) -> list[str]:
+    return [show_duration(value) for value in column]
+
+
+MEASURES: dict[str, Measure] = {
+    "cost": Measure("Cost", lambda row: row.cost, show_money),
+    "calls": Measure("Calls", lambda row: row.calls, counts),
+    "tokens": Measure("Tokens", tokens, counts),
+    "input_tokens": Measure("Input tokens", lambda row: row.input_tokens, counts),
+    "output_tokens": Measure("Output tokens", lambda row: row.output_tokens, counts),
+    "errors": Measure("Errors", lambda row: row.errors, counts),
+    "unpriced": Measure("Unpriced calls", lambda row: row.unpriced, counts),
+    "duration": Measure("Mean time", lambda row: row.mean_duration_ms, durations, adds_up=False),
+}
+
+
+class Series(NamedTuple):
+    group: Group
+    """The values, time apart."""
+    name: str
+    colour: str
+    values: list[Number]
+    shown: list[str]
+    total: Number
+
+
+class Chart(NamedTuple):
+    measure: str
+    title: str
+    kind: str
+    """`bars` over time, `lines` over time, or `ranks`: one bar for each group."""
+    unit: str | None
+    buckets: list[GroupValue]
+    labels: list[str]
+    series: list[Series]
+
+    @property
+    def empty(self) -> bool:
+        return not any(value for series in self.series for value in series.values)
+
+    def document(self) -> dict[str, Any]:
+        """What static/app.js draws."""
+        return {
+            "title": self.title,
+            "measure": self.measure,
+            "kind": self.kind,
+            "unit": self.unit,
+            "labels": self.labels,
+            "spans": [span_word(self.unit, bucket) for bucket in self.buckets] if self.unit else [],
+            "series": [
+                {
+                    "name": series.name,
+                    "colour": series.colour,
+                    "values": [None if value is None else float(value) for value in series.values],
+                    "shown": series.shown,
+                }
+                for series in self.series
+            ],
+        }
+
+
+def over_time(report: Report, measure: str, colours: dict[Group, str] | None = None) -> Chart:
+    """The report's rows by its unit of time, a series for each combination of its other dimensions."""
+    query, chosen = report.query, MEASURES[measure]
+    assert query.unit is not None
+    place = query.by.index(query.unit)
+    found: dict[Group, dict[GroupValue, Row]] = {}
+    for row in report.rows:
+        rest = row.group[:place] + row.group[place + 1 :]
+        found.setdefault(rest, {})[row.group[place]] = row
+    buckets = all_buckets(report, sorted({row.group[place] for row in report.rows}))
+    colour_of = colours or assign(found)
+    others = [name for name in query.by if name != query.unit]
+    series = []
+    for group, rows in ranked(found, chosen):
+        values = [chosen.of(rows[bucket]) if bucket in rows else None for bucket in buckets]
+        name, colour = name_of(others, group) or chosen.title, colour_of.get(group, GREY)
+        series.append(Series(group, name, colour, values, chosen.show(values), total(chosen, rows)))
+    kind = "bars" if chosen.adds_up else "lines"
+    return Chart(measure, chosen.title, kind, query.unit, buckets, show_groups(query.unit, buckets), series)
+
+
+def ranks(report: Report, measure: str, most: int = 30) -> Chart:
+    """One bar for each row, in the report's order."""
+    chosen = MEASURES[measure]
+    rows = report.rows[:most]
+    colours = assign(row.group for row in rows)
+    values = [chosen.of(row) for row in rows]
+    shown = chosen.show(values)
+    series = [
+        Series(row.group, name_of(report.query.by, row.group), colours[row.group], [value], [text], value)
+        for row, value, text in zip(rows, values, shown, strict=True)
+    ]
+    return Chart(measure, chosen.title, "ranks", None, [], [], series)
+
+
+def ranked(found: dict[Group, dict[GroupValue, Row]], chosen: Measure) -> list[tuple[Group, dict[GroupValue, Row]]]:
+    """The largest first, Others last."""
+
+    def place(item: tuple[Group, dict[GroupValue, Row]]) -> tuple[bool, float]:
+        group, rows = item
+        return OTHERS in group, -float(total(chosen, rows) or 0)
+
+    return sorted(found.items(), key=place)
+
+
+def total(chosen: Measure, rows: dict[GroupValue, Row]) -> Number:
+    known = [value for row in rows.values() if (value := chosen.of(row)) is not None]
+    if not known:
+        return None
+    if chosen.adds_up:
+        return sum(known)
+    return max(float(value) for value in known)
+
+
+def name_of(dimensions: Sequence[str], group: Group) -> str:
+    return " · ".join(show_groups(name, [value])[0] for name, value in zip(dimensions, group, strict=True))
+
+
+def all_buckets(report: Report, found: list[Any]) -> list[GroupValue]:
+    """The buckets of the range, also those without calls, unless there are too many."""
+    query = report.query
+    if not found:
+        return []
+    unit, zone = query.unit, query.tz
+    assert unit is not None
+    first, last = found[0], found[-1]
+    if query.since is not None:
+        first = min(first, start_of(unit, query.since, zone))
+        if query.until is not None and query.before is None:
+            last = max(last, start_of(unit, min(query.until, now_in(zone)) - timedelta(microseconds=1), zone))
+    buckets: list[GroupValue] = []
+    bucket = first
+    known = set(found)
+    while bucket <= last:
+        if len(buckets) > MOST_EMPTY:
+            return list(found)
+        buckets.append(bucket)
+        bucket = following(unit, bucket, zone)
+    return buckets if known <= set(buckets) else list(found)
+
+
+def now_in(zone: tzinfo) -> datetime:
+    return datetime.now(zone)
+
+
+def start_of(unit: str, moment: datetime, zone: tzinfo) -> Any:
+    local = moment.astimezone(zone)
+    if unit == "hour":
+        start = hour(moment, zone).astimezone(zone)
+        return start.replace(tzinfo=timezone(start.utcoffset() or timedelta()))
+    day = local.date()
+    if unit == "week":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if unit == "month" else day
+
+
+def following(unit: str, bucket: Any, zone: tzinfo) -> Any:
+    if unit == "hour":
+        return start_of(unit, bucket + timedelta(hours=1), zone)
+    if unit == "month":
+        return months_later(bucket, 1)
+    return bucket + timedelta(days=7 if unit == "week" else 1)
+
+
+def span_word(unit: str, bucket: GroupValue) -> list[str]:
+    """`since` and `until` of the bucket alone, for who clicks on it."""
+    if isinstance(bucket, datetime):
+        end = bucket + timedelta(hours=1)
+        return [bucket.isoformat(), end.isoformat()]
+    assert isinstance(bucket, date)
+    if unit == "month":
+        return [f"{bucket:%Y-%m}", f"{bucket:%Y-%m}"]
+    last = bucket + timedelta(days=6) if unit == "week" else bucket
+    return [bucket.isoformat(), last.isoformat()]

@@ -1,0 +1,104 @@
+"""`usage-tracker serve`: the dashboard and the HTTP interface."""
+
+import os
+from datetime import tzinfo
+from typing import Any
+
+import click
+
+from usage_tracker.cli.options import dsn_option, tz_option
+from usage_tracker.cli.output import say
+from usage_tracker.config import Dsn
+from usage_tracker.errors import ConfigError
+
+
+@click.command(
+    help="""The dashboard, and the same figures for programs under /api/v1.
+
+    \b
+    On this machine alone, and opened by the link that it prints:
+      usage-tracker serve
+
+    \b
+    For others, only with a token (in the environment, not on the command line) or behind a proxy that logs people in:
+      TRACKER_SERVE_VIEWER_TOKEN=… usage-tracker serve --host 0.0.0.0
+      usage-tracker serve --host 10.0.0.5 --proxy-header X-Forwarded-User --proxy-peer 10.0.0.1
+
+    \b
+    Environment:
+      TRACKER_SERVE_VIEWER_TOKEN   may read
+      TRACKER_SERVE_WRITER_TOKEN   may post events to /api/v1/events
+      TRACKER_SERVE_ADMIN_TOKEN    may do both
+      TRACKER_SERVE_SECRET         signs sessions; set it to keep them over restarts
+    """
+)
+@dsn_option
+@tz_option
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True)
+@click.option("--proxy-header", metavar="NAME", help="The header in which a trusted proxy says who is logged in.")
+@click.option(
+    "--proxy-peer", multiple=True, metavar="NETWORK", help="Whose word that header is believed. Repeated: any."
+)
+@click.option("--admin", "admins", multiple=True, metavar="NAME", help="Of the names that the proxy says, an admin's.")
+def serve(
+    dsn: Dsn,
+    zone: tzinfo,
+    host: str,
+    port: int,
+    proxy_header: str | None,
+    proxy_peer: tuple[str, ...],
+    admins: tuple[str, ...],
+) -> None:
+    try:
+        import uvicorn
+
+        from usage_tracker.web.access import Access, is_loopback, parse_networks
+        from usage_tracker.web.app import create_app
+    except ModuleNotFoundError as missing:
+        raise ConfigError(
+            f"the dashboard needs more packages ({missing.name} is missing): pip install 'usage-tracker-llm[dashboard]'"
+        ) from None
+    settings: dict[str, Any] = {
+        "tokens": tokens_of_environment(),
+        "proxy_header": proxy_header,
+        "proxy_peers": parse_networks(proxy_peer),
+        "admins": frozenset(admins),
+    }
+    if secret := os.environ.get("TRACKER_SERVE_SECRET"):
+        settings["secret"] = secret
+    access = Access(**settings)
+    if not is_loopback(host) and not access.anyone:
+        raise ConfigError(
+            f"everybody who reaches {host} could read this: set TRACKER_SERVE_VIEWER_TOKEN, or name --proxy-header and "
+            "--proxy-peer, or listen on 127.0.0.1"
+        )
+
+    def announce(word: str) -> None:
+        say(f"Open  {address(host, server.config.port)}/login?once={word}")
+
+    app = create_app(dsn, access, zone, announce if is_loopback(host) else None)
+    # whose word counts is asked of the true peer, not of what a header says it is
+    config = uvicorn.Config(app, host=host, port=port, log_level="warning", proxy_headers=False, server_header=False)
+    server = uvicorn.Server(config)
+    with config.bind_socket() as listening:
+        config.port = listening.getsockname()[1]
+        say(f"Serving {dsn.shown}; Ctrl-C ends it.")
+        if is_loopback(host):
+            announce(access.new_link())
+        else:
+            say(f"Open  {address(host, config.port)}")
+        server.run([listening])
+
+
+def tokens_of_environment() -> dict[str, str]:
+    return {
+        role: token
+        for role in ("viewer", "writer", "admin")
+        if (token := os.environ.get(f"TRACKER_SERVE_{role.upper()}_TOKEN", "").strip())
+    }
+
+
+def address(host: str, port: int) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}"

@@ -1,0 +1,80 @@
+"""Any question, its chart and its table side by side."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from usage_tracker.cli.columns import Column, report_columns
+from usage_tracker.cli.notes import explain
+from usage_tracker.report import DIMENSIONS, OTHERS, UNITS, Query, Report
+from usage_tracker.report.groups import GroupValue
+from usage_tracker.web.charts import MEASURES, Chart, over_time, ranks
+from usage_tracker.web.overview import words
+from usage_tracker.web.parameters import Parameter, one_of
+from usage_tracker.web.reading import Reader
+from usage_tracker.web.view import View, exactly
+
+MEASURE = Parameter("measure", "What the chart shows.", one_of(tuple(MEASURES)), default="cost")
+ROWS = 500
+"""The most that a page shows; an export has all."""
+DRAWN = 12
+
+
+class Line(NamedTuple):
+    """One row of the table."""
+
+    groups: list[str]
+    addresses: list[str | None]
+    """Where each of the groups is shown alone."""
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class Explored:
+    query: Query
+    chart: Chart
+    heads: list[str]
+    columns: list[Column]
+    lines: list[Line]
+    left_out: int
+    notes: list[str]
+
+
+async def look(reader: Reader, query: Query, view: View, measure: str, path: str) -> Explored:
+    """Ask, and arrange the answer. Raises NothingYet and StoreError."""
+    answer = await reader.ask(query)
+    drawn = answer
+    if query.unit is not None and query.top is None and len(query.by) > 1:
+        drawn = await reader.ask(replace(query, top=DRAWN, before=None))
+    chart = over_time(drawn, measure) if query.unit is not None else ranks(answer, measure)
+    columns = report_columns(answer)
+    groups = columns[: len(query.by)]
+    return Explored(
+        query,
+        chart,
+        [words(name) for name in query.by],
+        columns[len(query.by) :],
+        [line(answer, place, columns, view, path) for place in range(min(len(answer.rows), ROWS))] if groups else [],
+        max(0, len(answer.rows) - ROWS),
+        explain(answer),
+    )
+
+
+def line(report: Report, place: int, columns: list[Column], view: View, path: str) -> Line:
+    row, width = report.rows[place], len(report.query.by)
+    addresses = [only_value(view, name, value, path) for name, value in zip(report.query.by, row.group, strict=True)]
+    cells = [column.cells[place] for column in columns]
+    return Line(cells[:width], addresses, cells[width:])
+
+
+def only_value(view: View, name: str, value: GroupValue, path: str) -> str | None:
+    """The same question about that value alone. None where no condition can say it."""
+    if name not in DIMENSIONS or value is OTHERS or value == "":
+        return None
+    condition = exactly(name, value if value is None else str(value))
+    where = view.where if condition in view.where else (*view.where, condition)
+    return replace(view, where=where).address(path)
+
+
+def choices() -> list[tuple[str, str]]:
+    """The dimensions that a form offers."""
+    return [(name, words(name)) for name in (*UNITS, *DIMENSIONS)]

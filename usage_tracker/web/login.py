@@ -1,0 +1,93 @@
+"""Coming in and leaving: the one-time link, the token's form, the end of a session."""
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from usage_tracker.web.access import COOKIE, SESSION_SECONDS, Identity, TooManyFailures, peer_of
+from usage_tracker.web.site import render, root_of, say, site_of
+
+MOST_BYTES = 8192
+
+
+async def show_login(request: Request) -> Response:
+    """With `once`, the link that was printed; otherwise the form."""
+    site = site_of(request)
+    word = request.query_params.get("once")
+    if word is None:
+        return form(request)
+    try:
+        identity = site.access.use_link(word, peer_of(request))
+    except TooManyFailures:
+        return form(request, "Too many failed logins. Try again in a minute.", 429)
+    if identity is None:
+        announce = getattr(request.app.state, "announce", None)
+        if announce is not None:
+            announce(site.access.new_link())
+        return form(request, "This link was used before, or is none of ours.", 403)
+    return enter(request, identity, request.query_params.get("next", ""))
+
+
+async def log_in(request: Request) -> Response:
+    site = site_of(request)
+    fields = await read_form(request)
+    if not site.access.holds(fields.get("form", ""), None, "login"):
+        return form(request, "The form was too old. Try again.", 403)
+    try:
+        identity = site.access.by_token(fields.get("token", "").strip(), peer_of(request))
+    except TooManyFailures:
+        return form(request, "Too many failed logins. Try again in a minute.", 429)
+    if identity is None or not identity.may("read"):
+        return form(request, "No such token, or none that may read.", 403)
+    return enter(request, identity, fields.get("next", ""))
+
+
+async def log_out(request: Request) -> Response:
+    site = site_of(request)
+    identity = site.access.by_cookie(request.cookies.get(COOKIE, ""))
+    fields = await read_form(request)
+    if identity is None or not site.access.holds(fields.get("form", ""), identity, "logout"):
+        return say(request, "Nothing was done", ["The form was too old. Go back and try again."], status=403)
+    answer = RedirectResponse(f"{root_of(request)}/login", status_code=303)
+    answer.delete_cookie(COOKIE, path=root_of(request) or "/", httponly=True, samesite="lax")
+    return answer
+
+
+def enter(request: Request, identity: Identity, target: str) -> Response:
+    root = root_of(request)
+    # only into this app: not to another server, which //host would be
+    inside = target.startswith(f"{root}/") and not target.startswith(("//", "/\\"))
+    answer = RedirectResponse(target if inside else f"{root}/", status_code=303)
+    answer.set_cookie(
+        COOKIE,
+        site_of(request).access.new_cookie(identity),
+        max_age=SESSION_SECONDS,
+        path=root or "/",
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+    return answer
+
+
+def form(request: Request, failed: str = "", status: int = 200) -> Response:
+    access = site_of(request).access
+    values: dict[str, Any] = {
+        "failed": failed,
+        "tokens": bool(access.tokens),
+        "form": access.form_token(None, "login"),
+        "next": request.query_params.get("next", ""),
+    }
+    return render(request, "login.html", "", status, **values)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a small form. Anything larger is none of ours."""
+    content = b""
+    async for piece in request.stream():
+        content += piece
+        if len(content) > MOST_BYTES:
+            return {}
+    return {name: values[-1] for name, values in parse_qs(content.decode("utf-8", "replace")).items()}

@@ -1,0 +1,260 @@
+"""The first page: what was spent, on what, and where it is going."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups, show_money, show_share
+from usage_tracker.cli.notes import explain
+from usage_tracker.cli.overview import project
+from usage_tracker.report import DIMENSIONS, OTHERS, Query, Report, Row, parse_range, previous
+from usage_tracker.report.groups import Group
+from usage_tracker.web.charts import Chart, over_time, tokens
+from usage_tracker.web.colours import assign
+from usage_tracker.web.parameters import Parameter, one_of
+from usage_tracker.web.prices_age import KEPT_SECONDS, PriceData, price_data
+from usage_tracker.web.reading import Reader
+from usage_tracker.web.view import View, exactly, fitting_unit
+
+RANKS = ("model", "provider", "project", "team", "app", "user", "api_key", "operation", "tag", "service_tier", "status")
+"""The dimensions that have a tab. By session and host, rollups know nothing: see Explore."""
+DRAWN = 8
+"""Series of the chart, the rest is one."""
+LISTED = 50
+
+MEASURE = Parameter("measure", "What the chart shows.", one_of(("cost", "calls", "tokens")), default="cost")
+
+
+class Figure(NamedTuple):
+    """One of the large figures."""
+
+    name: str
+    shown: str
+    exact: str
+    change: str = ""
+    """Beside the period before; empty where there is none."""
+    direction: str = ""
+    """`up`, `down` or nothing."""
+    note: str = ""
+    tone: str = ""
+    """`bad` where it needs somebody's eye."""
+    address: str = ""
+
+
+class Ranked(NamedTuple):
+    name: str
+    colour: str
+    calls: str
+    errors: str
+    input: str
+    output: str
+    cost: str
+    before: str
+    change: str
+    share: float
+    """Of the largest, from 0 to 100."""
+    percent: str
+    """Of the total."""
+    address: str | None
+    """Where only this one is shown."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    query: Query
+    figures: list[Figure]
+    chart: Chart
+    ranking: list[Ranked]
+    total: Row
+    total_shown: dict[str, str]
+    notes: list[str]
+
+
+async def look(reader: Reader, view: View, measure: str, path: str, root: str, now: datetime) -> Overview:
+    """Ask what the page shows. Raises Refused, NothingYet and StoreError."""
+    asked = view.range(now)
+    by = view.by or ("model",)
+    before = None if asked.since is None else previous(asked, view.zone, now)
+    ranking = replace(replace(view, by=by, top=LISTED).query(now), before=before)
+    timed = Query(*asked, (fitting_unit(asked), *by), view.where, view.zone, DRAWN)
+    month = Query(*parse_range("mtd", None, view.zone, now), (), view.where, view.zone)
+    ranked, drawn, monthly, prices = await asyncio.gather(
+        reader.ask(ranking),
+        reader.ask(timed),
+        reader.ask(month),
+        reader.shared("price data", lambda _: price_data(), KEPT_SECONDS),
+    )
+    colours = assign(row.group for row in ranked.rows)
+    return Overview(
+        ranking,
+        figures(ranked, monthly, prices, view, now, root),
+        over_time(drawn, measure, colours),
+        ranks(ranked, colours, replace(view, by=by), path),
+        ranked.total,
+        totals(ranked),
+        explain(ranked),
+    )
+
+
+def figures(report: Report, month: Report, prices: PriceData, view: View, now: datetime, root: str) -> list[Figure]:
+    total, before = report.total, report.total_before
+    errors = f"{total.errors / total.calls:.1%} of all calls" if total.calls and total.errors else ""
+    local = now.astimezone(view.zone).date()
+    forecast = project(month.total, local)
+    age = prices.age(local)
+    return [
+        Figure(
+            "Cost",
+            short_money(total.cost),
+            exact_money(total.cost),
+            *changed(report, lambda row: row.cost),
+            note=f"{exact_money(before.cost)} before" if before else "",
+        ),
+        Figure("Calls", short(total.calls), show_count(total.calls), *changed(report, lambda row: row.calls)),
+        Figure(
+            "Tokens",
+            short(tokens(total)),
+            show_count(tokens(total)),
+            *changed(report, tokens),
+            note=f"{rough(total.input_tokens)} in, {rough(total.output_tokens)} out",
+        ),
+        Figure(
+            "Errors",
+            short(total.errors),
+            show_count(total.errors),
+            *changed(report, lambda row: row.errors),
+            note=errors,
+            tone="bad" if total.calls and total.errors / total.calls >= 0.05 else "",
+            address=replace(view, where=(*view.where, exactly("status", "error")), by=()).address(root + "/events"),
+        ),
+        Figure(
+            "Unpriced calls",
+            short(total.unpriced),
+            show_count(total.unpriced),
+            *changed(report, lambda row: row.unpriced),
+            note="their cost is in no sum" if total.unpriced else "every cost is known",
+            tone="bad" if total.unpriced else "",
+        ),
+        Figure(
+            "Month's end",
+            short_money(forecast),
+            exact_money(forecast),
+            note=f"at this pace; {short_money(month.total.cost)} so far",
+        ),
+        Figure(
+            "Price data",
+            UNKNOWN if age is None else "today" if age == 0 else f"{age} day{'s' * (age != 1)}",
+            f"genai-prices {prices.version}, its newest price holds from {prices.newest}",
+            note=f"since its newest, {prices.version}",
+            tone="bad" if age is not None and age > 120 else "",
+        ),
+    ]
+
+
+def changed(report: Report, pick: Callable[[Row], Decimal | int | None]) -> tuple[str, str]:
+    """By how much a figure of the total has changed, and in which direction; nothing where there is nothing to say."""
+    before = report.total_before
+    return change(pick(report.total), None if before is None else pick(before))
+
+
+def change(now: Decimal | int | None, before: Decimal | int | None) -> tuple[str, str]:
+    if now is None or before is None:
+        return "", ""
+    shown = show_share(Decimal(now), Decimal(before))
+    if shown == UNKNOWN:
+        return ("new", "up") if now else ("", "")
+    return shown.lstrip("+-"), "up" if now > before else "down" if now < before else ""
+
+
+def short(count: int | None) -> str:
+    """A count in at most four digits; the page has the exact one beside it."""
+    if count is None:
+        return UNKNOWN
+    for size, unit in ((10**12, "T"), (10**9, "B"), (10**6, "M")):
+        if abs(count) >= size:
+            scaled = count / size
+            return f"{scaled:.1f}{unit}" if scaled < 100 else f"{scaled:,.0f}{unit}"
+    return f"{count:,}"
+
+
+def rough(count: int | None) -> str:
+    return f"{count / 1000:.0f}k" if count is not None and 10_000 <= abs(count) < 1_000_000 else short(count)
+
+
+def short_money(amount: Decimal | None) -> str:
+    if amount is not None and abs(amount) >= 100_000:
+        return f"${amount:,.0f}"
+    return show_money([amount])[0]
+
+
+def exact_money(amount: Decimal | None) -> str:
+    return show_money([amount])[0]
+
+
+def ranks(report: Report, colours: dict[Group, str], view: View, path: str) -> list[Ranked]:
+    rows = [row for row in report.rows if row.calls or (report.before and report.before[row.group].calls)]
+    costs = show_money(row.cost for row in rows)
+    earlier = [report.before[row.group].cost if report.before else None for row in rows]
+    befores = show_money(earlier, (row.cost for row in rows))
+    largest = max((row.cost for row in rows if row.cost is not None), default=Decimal(0))
+    whole = report.total.cost or Decimal(0)
+    found = []
+    for row, cost, was, shown_before in zip(rows, costs, earlier, befores, strict=True):
+        amount = row.cost or Decimal(0)
+        found.append(
+            Ranked(
+                " · ".join(show_groups(name, [value])[0] for name, value in zip(view.by, row.group, strict=True)),
+                colours[row.group],
+                show_count(row.calls),
+                show_count(row.errors),
+                show_count(row.input_tokens),
+                show_count(row.output_tokens),
+                cost,
+                shown_before,
+                show_share(row.cost, was),
+                float(amount / largest * 100) if largest else 0.0,
+                f"{amount / whole:.1%}" if whole and row.cost is not None else "",
+                only(view, row.group, path),
+            )
+        )
+    return found
+
+
+def only(view: View, group: Group, path: str) -> str | None:
+    """The view of this group alone. None where it is Others, or has a value that no condition can say."""
+    where = list(view.where)
+    for name, value in zip(view.by, group, strict=True):
+        if name not in DIMENSIONS:
+            continue
+        if value is OTHERS or value == "":
+            return None
+        condition = exactly(name, value if value is None else str(value))
+        if condition not in where:
+            where.append(condition)
+    return replace(view, where=tuple(where)).address(path)
+
+
+def totals(report: Report) -> dict[str, str]:
+    total, before = report.total, report.total_before
+    cost, was = show_money([total.cost, before.cost if before else None])
+    return {
+        "calls": show_count(total.calls),
+        "errors": show_count(total.errors),
+        "input": show_count(total.input_tokens),
+        "output": show_count(total.output_tokens),
+        "cost": cost,
+        "before": was,
+        "change": show_share(total.cost, before.cost if before else None),
+    }
+
+
+def tab_names() -> list[tuple[str, str]]:
+    return [(name, words(name)) for name in RANKS]
+
+
+def words(dimension: str) -> str:
+    short = {"api_key": "API key", "service_tier": "Tier", "sdk": "SDK"}
+    return short.get(dimension, dimension.replace("_", " ").capitalize())

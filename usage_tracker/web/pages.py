@@ -1,0 +1,150 @@
+"""The pages for people."""
+
+import asyncio
+from dataclasses import replace
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from usage_tracker.report import Range
+from usage_tracker.web import event_page, events_page, explore, health
+from usage_tracker.web import overview as overview_page
+from usage_tracker.web.charts import MEASURES
+from usage_tracker.web.parameters import BY, COMPARE, SINCE, TOP, TZ, UNTIL, WHERE, read_parameters
+from usage_tracker.web.site import Choice, filters, now, range_words, render, root_of, say, site_of
+from usage_tracker.web.view import View
+
+SELECTION = (SINCE, UNTIL, TZ, WHERE)
+LONGEST_NAME = 500
+
+
+async def show_overview(request: Request) -> Response:
+    site, path = site_of(request), root_of(request) + "/"
+    values = read_parameters((*SELECTION, BY, overview_page.MEASURE), request.query_params.multi_items())
+    view, measure = View.of(values, site.zone), values["measure"]
+    moment = now()
+    seen = await overview_page.look(site.reader, view, measure, path, root_of(request), moment)
+    kept = [("measure", measure)] if measure != "cost" else []
+    by = view.by or ("model",)
+    exported = replace(view, by=by, top=overview_page.LISTED, compare="previous" if seen.query.before else None)
+    api = root_of(request) + "/api/v1/report"
+    return render(
+        request,
+        "overview.html",
+        "/",
+        seen=seen,
+        **filters(view, path, kept),
+        shown_range=range_words(view.range(moment), view.zone),
+        compared_range=range_words(seen.query.before, view.zone),
+        by_words=" and ".join(overview_page.words(name) for name in by).lower() if by != ("api_key",) else "API key",
+        measures=[
+            Choice(
+                MEASURES[name].title, view.address(path, [("measure", name)] if name != "cost" else []), name == measure
+            )
+            for name in ("cost", "calls", "tokens")
+        ],
+        tabs=[
+            Choice(title, replace(view, by=() if name == "model" else (name,)).address(path, kept), by == (name,))
+            for name, title in overview_page.tab_names()
+        ],
+        exports={
+            "csv": exported.address(api, [("format", "csv")]),
+            "json": exported.address(api),
+        },
+        everything=replace(view, since="all", until=None, where=()).address(path),
+        zoom=view.address(path, kept),
+        store=site.dsn.shown,
+    )
+
+
+async def show_explore(request: Request) -> Response:
+    site, path = site_of(request), root_of(request) + "/explore"
+    values = read_parameters((*SELECTION, BY, TOP, COMPARE, explore.MEASURE), request.query_params.multi_items())
+    view, measure = View.of(values, site.zone), values["measure"]
+    asked = view if view.by else replace(view, by=("day", "model"))
+    query = asked.query(now())
+    kept = [("measure", measure)] if measure != "cost" else []
+    api = root_of(request) + "/api/v1/report"
+    return render(
+        request,
+        "explore.html",
+        "/explore",
+        seen=await explore.look(site.reader, query, asked, measure, path),
+        **filters(view, path, kept),
+        by=(*asked.by, None, None, None),
+        measure=measure,
+        measures=[(name, each.title) for name, each in MEASURES.items()],
+        dimension_choices=explore.choices(),
+        shown_range=range_words(Range(query.since, query.until) if query.until else None, view.zone),
+        compared_range=range_words(query.before, view.zone),
+        exports={"csv": asked.address(api, [("format", "csv")]), "json": asked.address(api)},
+        everything=replace(view, since="all", until=None, where=()).address(path, kept),
+        zoom=view.address(path, kept),
+        store=site.dsn.shown,
+    )
+
+
+async def show_events(request: Request) -> Response:
+    site, path = site_of(request), root_of(request) + "/events"
+    values = read_parameters((*SELECTION, events_page.AFTER, events_page.LIVE), request.query_params.multi_items())
+    view, after, live = View.of(values, site.zone), values["after"], values["live"]
+    shown = replace(view, since=view.since or "all")
+    asked = shown.range(now())
+    kept = [("live", "1")] if live else []
+    seen = await site.reader.do(lambda store: events_page.read_page(store, asked, shown, after))
+    api = root_of(request) + "/api/v1/events"
+    most = [("limit", "10000")]
+    return render(
+        request,
+        "events.html",
+        "/events",
+        seen=seen,
+        **filters(view, path, kept, usual="all"),
+        live=live,
+        live_seconds=events_page.LIVE_SECONDS,
+        live_address=view.address(path, [] if live else [("live", "1")]),
+        here=view.address(path, kept),
+        paged=after is not None,
+        first_address=view.address(path),
+        older=seen.following and view.address(path, [("after", str(seen.following))]),
+        shown_range=range_words(asked, view.zone),
+        exports={"csv": shown.address(api, [*most, ("format", "csv")]), "json": shown.address(api, most)},
+        everything=View(view.zone, zone_said=view.zone_said, since="all").address(path),
+        store=site.dsn.shown,
+    )
+
+
+async def show_event(request: Request) -> Response:
+    site, root = site_of(request), root_of(request)
+    values = read_parameters((TZ,), request.query_params.multi_items())
+    name, zone = request.path_params["id"], values["tz"] or site.zone
+    seen = None
+    if len(name) <= LONGEST_NAME and "\0" not in name:
+        seen = await site.reader.do(lambda store: event_page.read_event(store, name, zone, f"{root}/events"))
+    if seen is None:
+        return say(request, "There is no such call", [f"Nothing has the id {name[:LONGEST_NAME]}."], status=404)
+    return render(
+        request, "event.html", "/events", seen=seen, json_address=f"{root}/api/v1/events/{quote(name, safe='')}"
+    )
+
+
+async def show_health(request: Request) -> Response:
+    site = site_of(request)
+    values = read_parameters((TZ,), request.query_params.multi_items())
+    zone, moment = values["tz"] or site.zone, now()
+    findings, newest, reporting = await asyncio.gather(
+        site.reader.shared("health", lambda _: health.examine(site.dsn), 5.0),
+        site.reader.shared("newest", lambda store: health.read_newest(store, moment)),
+        site.reader.shared("reporting", lambda store: health.read_reporting(store, moment)),
+    )
+    return render(
+        request,
+        "health.html",
+        "/health",
+        findings=findings,
+        wrong=sum(finding.remedy is not None for finding in findings),
+        newest=newest,
+        newest_shown=newest and f"{newest.at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}",
+        reporting=health.reporting_rows(reporting),
+    )

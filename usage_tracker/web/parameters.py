@@ -1,0 +1,133 @@
+"""What may stand in an address after the question mark: names, meanings and how each is read. One table for the pages,
+the HTTP interface and its OpenAPI document."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
+
+from usage_tracker.report import DIMENSIONS, UNITS, parse_condition, parse_zone
+
+LONGEST = 2000
+"""Characters of one value."""
+
+
+class Refused(ValueError):
+    """What was asked for can't be understood. The message is a sentence for people."""
+
+    def __init__(self, sentence: str, parameter: str | None = None) -> None:
+        super().__init__(sentence)
+        self.parameter = parameter
+
+
+class Parameter(NamedTuple):
+    name: str
+    meaning: str
+    read: Callable[[str], Any] = str
+    """Raises ValueError with a sentence."""
+    schema: Mapping[str, Any] = {"type": "string"}
+    many: bool = False
+    default: Any = None
+    required: bool = False
+
+
+def read_parameters(parameters: Iterable[Parameter], given: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The values by name, defaults included; of `many`, tuples. An empty value counts as not given. Raises Refused."""
+    known = {parameter.name: parameter for parameter in parameters}
+    found: dict[str, list[Any]] = {}
+    for name, text in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise Refused(f"there is no parameter {name!r}; {meant}There are: {', '.join(known) or 'none'}", name)
+        if text == "":
+            continue
+        if len(text) > LONGEST:
+            raise Refused(f"{name} is longer than {LONGEST} characters", name)
+        if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+            raise Refused(f"{name} is no text (a NUL character or broken UTF-8)", name)
+        try:
+            value = known[name].read(text)
+        except ValueError as error:
+            raise Refused(f"{name}: {error}", name) from None
+        if not known[name].many and name in found:
+            raise Refused(f"{name} is given twice", name)
+        found.setdefault(name, []).append(value)
+    for name, parameter in known.items():
+        if parameter.required and name not in found:
+            raise Refused(f"{name} is needed: {parameter.meaning}", name)
+    return {
+        name: tuple(found.get(name, ())) if parameter.many else found.get(name, [parameter.default])[0]
+        for name, parameter in known.items()
+    }
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Reads a whole number of that range."""
+
+    def read(text: str) -> int:
+        if not text.isascii() or not text.lstrip("-").isdigit() or not least <= int(text[:20]) <= most:
+            raise ValueError(f"a whole number from {least} to {most} is needed, not {text[:40]!r}")
+        return int(text)
+
+    return read
+
+
+def one_of(words: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            near = difflib.get_close_matches(text, words, 1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(f"{text[:40]!r} is none of these; {meant}There are: {', '.join(words)}")
+        return text
+
+    return read
+
+
+def read_by(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def switch(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(f"{text[:40]!r} is neither true nor false")
+
+
+def day(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise ValueError(f"{text[:40]!r} is not a day such as 2026-08-31") from None
+
+
+BY_WORDS = (*UNITS, *DIMENSIONS)
+
+SINCE = Parameter(
+    "since",
+    "The start: 2026-08-31, 2026-08, 2026-08-31T14:30, today, yesterday, this-week, last-week, mtd, last-month, ytd, "
+    "90m, 24h, 7d, 4w or all. Without it: the month to date.",
+)
+UNTIL = Parameter("until", "The end, in the same words; what it names is included. Without it: now.")
+TZ = Parameter("tz", "The time zone of all times and days, such as Europe/Berlin.", parse_zone)
+WHERE = Parameter(
+    "where",
+    "Only calls that are so: model=gpt-4o, model=gpt-*, team!=core, project=none. Repeated: all hold.",
+    parse_condition,
+    many=True,
+)
+BY = Parameter(
+    "by",
+    f"Up to three dimensions to group by, repeated or with commas. There are: {', '.join(BY_WORDS)}.",
+    read_by,
+    many=True,
+)
+TOP = Parameter(
+    "top",
+    "Only the most expensive, and a row of Others.",
+    whole(1, 1000),
+    {"type": "integer", "minimum": 1, "maximum": 1000},
+)
+COMPARE = Parameter("compare", "Hold each row against an earlier time: previous, or a word of `since`.")
