@@ -79,6 +79,11 @@ class Access:
         """Whether there is a way in from other machines."""
         return bool(self.tokens or self.proxy_header or self.everyone)
 
+    @property
+    def takes_events(self) -> bool:
+        """Whether anybody may post events."""
+        return any("write" in MAY[role] for role in self.tokens)
+
     def identify(self, connection: HTTPConnection) -> Identity | None:
         """Who asks; None: nobody that is known. Raises TooManyFailures."""
         peer = peer_of(connection)

@@ -1,5 +1,6 @@
 """`/api/v1`: the same questions and answers as the command line's, for programs."""
 
+import asyncio
 from contextlib import closing
 
 from starlette.requests import Request
@@ -26,6 +27,7 @@ from usage_tracker.web.parameters import (
     read_parameters,
     whole,
 )
+from usage_tracker.web.posting import MOST_BYTES, read_posted
 from usage_tracker.web.problems import Problem
 from usage_tracker.web.site import now, site_of
 from usage_tracker.web.view import View
@@ -140,3 +142,30 @@ def document(text: str, form: str, name: str) -> Response:
     if form != "json":
         headers["Content-Disposition"] = f'attachment; filename="{name}.{form}"'
     return Response(text, media_type=MEDIA[form], headers=headers)
+
+
+async def post_events(request: Request) -> Response:
+    """Store one event or a list of them, all or none, each once however often it is sent."""
+    read_parameters((), request.query_params.multi_items())
+    writer = site_of(request).writer
+    if writer is None:
+        raise Problem(403, "this server takes no events: it has neither a writer's nor an admin's token")
+    content = await read_body(request)
+    try:
+        posted = read_posted(content)
+    except ValueError as error:
+        raise Problem(422, str(error)) from None
+    outcome = await asyncio.get_running_loop().run_in_executor(None, writer.write, posted)
+    return document(json_text(outcome._asdict()), "json", "outcome")
+
+
+async def read_body(request: Request) -> bytes:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Problem(415, "the body is application/json")
+    content = bytearray()
+    async for piece in request.stream():
+        content += piece
+        if len(content) > MOST_BYTES:
+            raise Problem(413, f"the body is larger than {MOST_BYTES >> 20} MiB; send fewer events at once")
+    return bytes(content)

@@ -14,9 +14,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from usage_tracker.config import Dsn, load_settings, parse_dsn
-from usage_tracker.web import api, login, pages
+from usage_tracker.web import login, pages
 from usage_tracker.web.access import Access
 from usage_tracker.web.answers import page, program
+from usage_tracker.web.metrics import Admitted
+from usage_tracker.web.openapi import show_openapi
+from usage_tracker.web.operations import OPERATIONS
+from usage_tracker.web.posting import Writer
+from usage_tracker.web.problems import Problem, as_response
 from usage_tracker.web.reading import Reader
 from usage_tracker.web.site import Site, say
 from usage_tracker.web.static_files import serve_file
@@ -47,16 +52,23 @@ def create_app(
     Mounted in an app that lets in by itself, `Access(everyone="viewer")`. `announce`: is given the word of a new
     one-time link, for who has a used one. Raises ConfigError.
     """
+    settings = load_settings(ship=True)
     if dsn is None:
-        dsn = load_settings(ship=True).dsn
+        dsn = settings.dsn
         assert dsn is not None, "shipping always has a store, by default the SQLite file"
-    reader = Reader(parse_dsn(dsn) if isinstance(dsn, str) else dsn)
-    site = Site(reader, access or Access(), zone)
+    address = parse_dsn(dsn) if isinstance(dsn, str) else dsn
+    rules = access or Access()
+    reader, writer = Reader(address), None
+    if rules.takes_events:
+        writer = Writer(address, settings.prices, settings.fingerprint_key)
+    site = Site(reader, rules, zone, writer)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         reader.close()
+        if writer is not None:
+            writer.close()
 
     app = Starlette(
         routes=routes(),
@@ -64,10 +76,11 @@ def create_app(
             Middleware(SaferHeaders),
             Middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM, compresslevel=5),
         ],
-        exception_handlers={404: not_found},
+        exception_handlers={404: not_found, 405: not_allowed},
         lifespan=lifespan,
     )
     app.state.site = site
+    app.state.admitted = Admitted()
     app.state.announce = announce
     return app
 
@@ -82,18 +95,37 @@ def routes() -> list[Route]:
         Route("/login", login.show_login),
         Route("/login", login.log_in, methods=["POST"]),
         Route("/logout", login.log_out, methods=["POST"]),
-        Route("/api/v1/report", program(api.report)),
-        Route("/api/v1/events", program(api.events)),
-        Route("/api/v1/events/{id:path}", program(api.event)),
-        Route("/api/v1/dimensions", program(api.dimensions)),
-        Route("/api/v1/dimensions/{name}/values", program(api.dimension_values)),
+        *(
+            Route(
+                # an id may hold slashes, as those of some providers do
+                operation.path.replace("{id}", "{id:path}"),
+                program(operation.endpoint, operation.what),
+                methods=[operation.method.upper()],
+            )
+            for operation in OPERATIONS
+        ),
+        Route("/api/openapi.json", program(show_openapi)),
         Route("/static/{name:path}", serve_file),
     ]
 
 
 async def not_found(request: Request, _: Exception) -> Response:
+    if is_for_programs(request):
+        return as_response(Problem(404, "there is nothing at this address; see /api/openapi.json"))
     request.state.identity = None
     return say(request, "There is no such page", [], status=404)
+
+
+async def not_allowed(request: Request, error: Exception) -> Response:
+    headers = getattr(error, "headers", None) or {}
+    answer = as_response(Problem(405, f"{request.method} is not for this address"))
+    answer.headers.update(headers)
+    return answer
+
+
+def is_for_programs(request: Request) -> bool:
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    return path.startswith(("/api/", "/spend/", "/global/", "/user/", "/metrics"))
 
 
 class SaferHeaders:

@@ -85,7 +85,7 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
         reader.ask(ranking),
         reader.ask(timed),
         reader.ask(month),
-        reader.shared("price data", lambda _: price_data(), KEPT_SECONDS),
+        reader.known("price data", price_data, KEPT_SECONDS),
     )
     colours = assign(row.group for row in ranked.rows)
     return Overview(

@@ -134,7 +134,7 @@ async def show_health(request: Request) -> Response:
     values = read_parameters((TZ,), request.query_params.multi_items())
     zone, moment = values["tz"] or site.zone, now()
     findings, newest, reporting = await asyncio.gather(
-        site.reader.shared("health", lambda _: health.examine(site.dsn), 5.0),
+        site.reader.known("health", lambda: health.examine(site.dsn), 5.0),
         site.reader.shared("newest", lambda store: health.read_newest(store, moment)),
         site.reader.shared("reporting", lambda store: health.read_reporting(store, moment)),
     )

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -38,11 +38,18 @@ class Reader:
 
     async def shared(self, key: object, work: Callable[[Store], Result], seconds: float = FRESH_SECONDS) -> Result:
         """The work's result, done once for all who ask for that key at about the same time."""
+        return await self._once(key, lambda: self.do(work), seconds)
+
+    async def known(self, key: object, work: Callable[[], Result], seconds: float) -> Result:
+        """The same of work that needs no store."""
+        return await self._once(key, lambda: asyncio.get_running_loop().run_in_executor(self._threads, work), seconds)
+
+    async def _once(self, key: object, begin: Callable[[], Awaitable[Result]], seconds: float) -> Result:
         now = time.monotonic()
         found = self._answers.get(key)
         if found is None or found[0] < now or found[1].cancelled():
             self._answers.pop(key, None)
-            task: asyncio.Future[Any] = asyncio.ensure_future(self.do(work))
+            task: asyncio.Future[Any] = asyncio.ensure_future(begin())
             self._answers[key] = now + seconds, task
             task.add_done_callback(lambda done: self._forget_failure(key, done))
             while len(self._answers) > MOST_ANSWERS:

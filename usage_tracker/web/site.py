@@ -15,6 +15,7 @@ from usage_tracker.cli.figures import show_range
 from usage_tracker.config import Dsn
 from usage_tracker.report import DIMENSIONS, Range
 from usage_tracker.web.access import Access, Identity
+from usage_tracker.web.posting import Writer
 from usage_tracker.web.reading import Reader
 from usage_tracker.web.static_files import address_of
 from usage_tracker.web.view import View
@@ -55,7 +56,7 @@ class Site:
     reader: Reader
     access: Access
     zone: tzinfo
-    writer: Any = None
+    writer: Writer | None = None
     """Where events are posted to; None: nowhere."""
 
     @property

@@ -1,0 +1,168 @@
+"""Who gets in: links that work once, tokens, a trusted proxy's word, sessions, and who is turned away."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from dashboard_server import VIEWER, Served, dashboard, filled, served
+from made_events import made_event
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from usage_tracker.cli import main
+from usage_tracker.errors import ConfigError
+from usage_tracker.web import create_app
+from usage_tracker.web.access import COOKIE, FAILURES, Access, Identity, parse_networks
+
+
+@pytest.fixture
+def dsn(tmp_path: Path) -> str:
+    return filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
+
+
+@pytest.fixture
+def running(dsn: str) -> Iterator[Served]:
+    with dashboard(dsn) as running:
+        yield running
+
+
+def form_of(page: str) -> str:
+    found = re.search(r'name="form" value="([^"]*)"', page)
+    assert found is not None
+    return found[1]
+
+
+def test_who_is_nobody_is_led_to_the_login_and_then_to_where_they_wanted(running: Served) -> None:
+    with running.client(None, follow_redirects=True) as client:
+        page = client.get("/events?where=status=error")
+        assert "Log in" in page.text
+        assert page.url.path == "/login"
+        answer = client.post(
+            "/login", data={"form": form_of(page.text), "token": VIEWER, "next": page.url.params["next"]}
+        )
+        assert answer.url.path == "/events"
+        assert "status=error" in answer.text
+        cookie = answer.history[0].headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=lax" in cookie
+
+
+def test_a_session_ends_where_its_own_page_says_so_and_only_there(running: Served) -> None:
+    with running.client(None, follow_redirects=True) as client:
+        page = client.get("/login")
+        page = client.post("/login", data={"form": form_of(page.text), "token": VIEWER})
+        assert client.post("/logout", data={"form": "made up elsewhere"}).status_code == 403
+        assert client.get("/").url.path == "/"
+        client.post("/logout", data={"form": form_of(page.text)})
+        assert client.get("/").url.path == "/login"
+
+
+def test_a_link_works_once(dsn: str) -> None:
+    access, printed = Access(), list[str]()
+    link = access.new_link()
+    with served(create_app(dsn, access, announce=printed.append)) as running:
+        with running.client(None, follow_redirects=True) as client:
+            assert client.get(f"/login?once={link}").url.path == "/"
+            assert client.get("/health").status_code == 200
+        with running.client(None, follow_redirects=True) as other:
+            assert other.get(f"/login?once={link}").status_code == 403
+            assert other.get(f"/login?once={printed[0]}").url.path == "/"
+
+
+def test_a_cookie_that_somebody_wrote_themselves_is_none(running: Served) -> None:
+    forged = Access().new_cookie(Identity("mallory", "admin"))
+    with running.client(None) as client:
+        for cookie in (forged, "x", "a.b.c"):
+            assert client.get("/", headers={"cookie": f"{COOKIE}={cookie}"}).status_code == 303
+
+
+def test_guessing_tokens_comes_to_an_end(running: Served) -> None:
+    with running.client("a-token-that-is-wrong") as guesser, running.client() as viewer:
+        for _ in range(FAILURES):
+            assert guesser.get("/api/v1/report").status_code == 401
+        answer = guesser.get("/api/v1/report")
+        assert answer.status_code == 429
+        assert 0 < int(answer.headers["retry-after"]) <= 61
+        assert viewer.get("/api/v1/report").status_code == 429, "the right one may be a guess too"
+
+
+def test_a_login_leads_nowhere_else(running: Served) -> None:
+    with running.client(None) as client:
+        for target in ("https://elsewhere.example/", "//elsewhere.example", "/\\elsewhere.example"):
+            page = client.get("/login")
+            answer = client.post("/login", data={"form": form_of(page.text), "token": VIEWER, "next": target})
+            assert answer.headers["location"] == "/"
+
+
+def test_a_proxys_word_counts_from_its_own_address_alone(dsn: str) -> None:
+    trusted = Access(proxy_header="X-Forwarded-User", proxy_peers=parse_networks(["127.0.0.0/8"]))
+    strange = Access(proxy_header="X-Forwarded-User", proxy_peers=parse_networks(["10.0.0.1"]))
+    with dashboard(dsn, access=trusted) as running, running.client(None) as client:
+        assert client.get("/", headers={"X-Forwarded-User": "ada"}).status_code == 200
+        assert client.get("/").status_code == 303
+    with dashboard(dsn, access=strange) as running, running.client(None) as client:
+        assert client.get("/", headers={"X-Forwarded-User": "ada"}).status_code == 303
+
+
+def test_on_another_address_it_needs_a_way_to_tell_who_comes(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--host", "0.0.0.0"])
+    assert outcome.exit_code == 1
+    assert "TRACKER_SERVE_VIEWER_TOKEN" in outcome.stderr
+    outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--host", "0.0.0.0", "--proxy-header", "X-User"])
+    assert "listed peers" in outcome.stderr
+    monkeypatch.setenv("TRACKER_SERVE_VIEWER_TOKEN", "short")
+    outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--host", "0.0.0.0"])
+    assert "shorter than" in outcome.stderr
+
+
+def test_a_network_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"10\.0\.0\.0/8"):
+        parse_networks(["everywhere"])
+
+
+def test_the_command_prints_a_link_that_opens_the_page(dsn: str) -> None:
+    command = [sys.executable, "-m", "usage_tracker", "serve", "--dsn", dsn, "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as serving:
+        assert serving.stderr is not None
+        link = ""
+        while not link:
+            line = serving.stderr.readline()
+            assert line, "it ended"
+            found = re.search(r"Open  (http://127\.0\.0\.1:\d+/login\?once=\S+)", line)
+            link = found[1] if found else ""
+        page = eventually_open(link)
+        assert "gpt-4o" in page.text
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait(30) in (0, 130, -signal.SIGINT)
+
+
+def eventually_open(link: str) -> httpx.Response:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return httpx.get(link, follow_redirects=True, trust_env=False, timeout=30)
+        except httpx.TransportError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def test_it_can_be_mounted_in_an_app_that_lets_in_by_itself(dsn: str) -> None:
+    inner = create_app(dsn, Access(everyone="viewer"))
+    with served(Starlette(routes=[Mount("/usage", inner)])) as running, running.client(None) as client:
+        page = client.get("/usage/?by=model").text
+        for address in set(re.findall(r'(?:href|src|action)="([^"]*)"', page)):
+            assert address.startswith("/usage/") or address == "#page", address
+        for address in re.findall(r'(?:href|src)="(/usage/[^"]*)"', page):
+            assert client.get(address.replace("&amp;", "&")).status_code == 200, address
+        assert client.get("/usage/api/v1/report").json()["total"]["calls"] == 1
+        assert client.get("/usage/api/openapi.json").json()["servers"] == [{"url": "/usage"}]
+        assert client.get("/usage/nothing").status_code == 404

@@ -1,0 +1,94 @@
+"""The HTTP interface as one table: what answers which address, and what may stand in it. Routes and the OpenAPI
+document are made of it."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from usage_tracker.web import api, litellm_paths, metrics
+from usage_tracker.web.answers import Endpoint
+from usage_tracker.web.parameters import Parameter
+from usage_tracker.web.posting import Body
+
+
+class Operation(NamedTuple):
+    path: str
+    endpoint: Endpoint
+    summary: str
+    parameters: tuple[Parameter, ...] = ()
+    group: str = "usage"
+    method: str = "get"
+    what: str = "read"
+    """What its caller must be allowed to do."""
+    answers: Mapping[str, str] = {"application/json": "object"}
+    """Media types, and what JSON holds."""
+    in_path: Mapping[str, str] = {}
+    """The variables of the path, and what they mean."""
+    body: Any = None
+    missing: bool = False
+    """Whether the address may name something that isn't there."""
+
+
+PROXY = "litellm"
+LIST = {"application/json": "array"}
+
+OPERATIONS = (
+    Operation(
+        "/api/v1/report",
+        api.report,
+        "Who used what, and what it cost: the document that `usage-tracker report -o json` prints.",
+        api.REPORT,
+        answers={"application/json": "object", "text/csv": "string"},
+    ),
+    Operation(
+        "/api/v1/events",
+        api.events,
+        "The calls one by one, the newest first.",
+        api.EVENTS,
+        answers={"application/json": "object", "application/x-ndjson": "string", "text/csv": "string"},
+    ),
+    Operation(
+        "/api/v1/events/{id}",
+        api.event,
+        "One call, and how its cost is made up.",
+        in_path={"id": "The event's id, or the provider's own id of the answer."},
+        missing=True,
+    ),
+    Operation(
+        "/api/v1/events",
+        api.post_events,
+        "Store calls that other programs made, each once by its event_id, all of a body or none.",
+        method="post",
+        what="write",
+        body=Body,
+    ),
+    Operation("/api/v1/dimensions", api.dimensions, "What reports can be grouped by and filtered by."),
+    Operation(
+        "/api/v1/dimensions/{name}/values",
+        api.dimension_values,
+        "The values that a dimension has, the most expensive first.",
+        api.VALUES,
+        in_path={"name": "The dimension."},
+        missing=True,
+    ),
+    Operation("/metrics", metrics.show_metrics, "Running totals for Prometheus.", answers={"text/plain": "string"}),
+    Operation(
+        "/user/daily/activity", litellm_paths.daily_activity, "Spend by day.", litellm_paths.DAILY_ACTIVITY, PROXY
+    ),
+    Operation("/spend/tags", litellm_paths.spend_tags, "Spend by tag.", litellm_paths.SPEND_TAGS, PROXY, answers=LIST),
+    Operation(
+        "/global/spend/report",
+        litellm_paths.spend_report,
+        "Spend by day and team or customer, or by key.",
+        litellm_paths.SPEND_REPORT,
+        PROXY,
+        answers=LIST,
+    ),
+    Operation(
+        "/spend/logs",
+        litellm_paths.spend_logs,
+        "Spend by day, or the calls one by one.",
+        litellm_paths.SPEND_LOGS,
+        PROXY,
+        answers=LIST,
+    ),
+)
