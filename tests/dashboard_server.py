@@ -14,7 +14,7 @@ from usage_tracker.config import parse_dsn
 from usage_tracker.event import PricedEvent
 from usage_tracker.stores import open_store
 from usage_tracker.web import create_app
-from usage_tracker.web.access import Access
+from usage_tracker.web.access import COOKIE, Access, Identity
 
 VIEWER, WRITER, ADMIN = "viewer-token-for-tests", "writer-token-for-tests", "admin-token-for-tests-"
 TOKENS: dict[Any, str] = {"viewer": VIEWER, "writer": WRITER, "admin": ADMIN}
@@ -31,6 +31,11 @@ class Served:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False, **options)
 
+    def session(self) -> Any:
+        """A viewer's cookie, for a browser."""
+        access: Access = self.app.state.site.access
+        return {"name": COOKIE, "value": access.new_cookie(Identity("viewer", "viewer")), "url": self.url}
+
 
 @contextmanager
 def served(app: Any) -> Iterator[Served]:
@@ -38,6 +43,7 @@ def served(app: Any) -> Iterator[Served]:
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", proxy_headers=False, lifespan="on")
     server = uvicorn.Server(config)
     with config.bind_socket() as listening:
+        listening.listen()  # who comes before the server has started waits a moment
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         try:

@@ -82,6 +82,7 @@ def serve(
     config = uvicorn.Config(app, host=host, port=port, log_level="warning", proxy_headers=False, server_header=False)
     server = uvicorn.Server(config)
     with config.bind_socket() as listening:
+        listening.listen(config.backlog)  # who opens the link at once waits a moment instead of being refused
         config.port = listening.getsockname()[1]
         say(f"Serving {dsn.shown}; Ctrl-C ends it.")
         if is_loopback(host):

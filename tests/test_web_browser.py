@@ -1,0 +1,258 @@
+"""The dashboard in a real browser: as people see it, use it and leave it on a wall."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browsing import Tab, opened_browser, opened_tab
+from dashboard_server import WRITER, Served, dashboard, filled
+from dashboard_story import story
+from made_events import made_event
+from playwright.sync_api import Browser, expect
+from postgres_server import PostgresServer
+
+NOW = datetime.now(UTC)
+PAGES = (
+    "/?since=29d",
+    "/explore?since=29d&by=day,project",
+    "/explore?since=29d&by=team",
+    "/events",
+    "/health",
+    "/login",
+)
+BARRIERS = {
+    "light": {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]},
+    "dark": {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}},
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with opened_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    dsn = filled(tmp_path_factory.mktemp("browser") / "usage.db", list(story(NOW, days=62, calls_a_day=25)))
+    with dashboard(dsn) as running:
+        yield running
+
+
+@pytest.fixture
+def tab(browser: Browser, running: Served) -> Iterator[Tab]:
+    with opened_tab(browser, running) as tab:
+        yield tab
+
+
+def asked(tab: Tab) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(tab.page.url).query)
+
+
+@pytest.mark.timeout(300)  # on a busy machine, to look at seven pages in detail takes a while
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_has_a_barrier(browser: Browser, running: Served, theme: str) -> None:
+    with opened_tab(browser, running, theme=theme) as tab:
+        tab.page.goto("/events")
+        one = tab.page.locator("#lines a").first.get_attribute("href")
+        assert one is not None
+        for path in (*PAGES, one):
+            tab.page.goto(path)
+            found = Axe().run(tab.page, options=BARRIERS[theme])
+            assert not found.response["violations"], f"{path}: {found.generate_report()}"
+
+
+@pytest.mark.parametrize("width", [360, 2560])
+def test_every_page_fits_its_window(browser: Browser, running: Served, width: int) -> None:
+    with opened_tab(browser, running, width) as tab:
+        for path in PAGES:
+            tab.page.goto(path)
+            assert tab.page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_a_page_loads_from_its_own_server_alone_and_draws_its_chart(tab: Tab, running: Served) -> None:
+    tab.page.goto("/?since=29d")
+    expect(tab.page.locator("#chart svg path").first).to_be_attached()
+    assert all(url.startswith(running.url) for url in tab.asked)
+    bars = tab.page.evaluate("document.querySelectorAll('#chart svg path').length")
+    assert bars > 60
+
+
+def test_a_click_on_a_value_filters_and_going_back_undoes_it(tab: Tab) -> None:
+    tab.page.goto("/?since=29d")
+    tab.page.get_by_role("link", name="gpt-4o-2024-08-06").click()
+    expect(tab.page.locator(".chip")).to_have_text(re.compile("model=gpt-4o-2024-08-06"))
+    assert asked(tab)["where"] == ["model=gpt-4o-2024-08-06"]
+    rows = tab.page.locator(".ranking tbody tr")
+    expect(rows).to_have_count(1)
+    tab.page.get_by_role("link", name="Project", exact=True).click()
+    expect(tab.page.locator("#ranking")).to_have_text("By project")
+    tab.page.go_back()
+    expect(tab.page.locator("#ranking")).to_have_text("By model")
+    tab.page.go_back()
+    expect(tab.page.locator(".chip")).to_have_count(0)
+    expect(tab.page.locator("#chart svg").first).to_be_attached()
+    tab.page.go_forward()
+    expect(rows).to_have_count(1)
+    tab.page.reload()
+    expect(rows).to_have_count(1)
+
+
+def test_a_click_on_a_bar_goes_into_its_day(tab: Tab) -> None:
+    tab.page.goto("/?since=29d")
+    expect(tab.page.locator("#chart svg path").first).to_be_attached()
+    box = tab.page.locator("#chart .plot").bounding_box()
+    assert box is not None
+    tab.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.8)
+    expect(tab.page.locator("#over-time")).to_have_text(re.compile("by hour"))
+    said = asked(tab)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", said["since"][0])
+    assert said["since"] == said["until"]
+
+
+def test_what_the_pointer_is_on_is_told_with_its_figures(tab: Tab) -> None:
+    tab.page.goto("/?since=29d")
+    expect(tab.page.locator("#chart svg path").first).to_be_attached()
+    box = tab.page.locator("#chart .plot").bounding_box()
+    assert box is not None
+    tab.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.8)
+    expect(tab.page.locator(".tip b")).to_have_text(re.compile(r"\d{4}-\d\d-\d\d"))
+    expect(tab.page.locator(".tip em").first).to_have_text(re.compile(r"^\$"))
+
+
+def test_the_csv_that_a_page_offers_is_of_the_very_view(tab: Tab) -> None:
+    tab.page.goto("/?since=29d&by=project&where=team!%3Dlegal")
+    names = [text.strip() for text in tab.page.locator(".ranking tbody th").all_inner_texts()]
+    with tab.page.expect_download() as download:
+        tab.page.get_by_role("link", name="CSV").click()
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+    assert [row["project"] or "(none)" for row in rows] == names
+
+
+def test_colours_are_chosen_and_stay(browser: Browser, running: Served) -> None:
+    with opened_tab(browser, running, theme="light") as tab:
+        tab.page.goto("/")
+        paper = "getComputedStyle(document.body).backgroundColor"
+        light = tab.page.evaluate(paper)
+        button = tab.page.get_by_role("button", name="Colours")
+        button.click()
+        expect(button).to_have_text(re.compile("Light"))
+        button.click()
+        dark = tab.page.evaluate(paper)
+        assert dark != light
+        tab.page.goto("/events")
+        assert tab.page.evaluate(paper) == dark
+        assert tab.page.locator("html").get_attribute("data-theme") == "dark"
+
+
+def test_the_keyboard_reaches_everything(tab: Tab) -> None:
+    tab.page.goto("/?since=29d")
+    tab.page.keyboard.press("Tab")
+    expect(tab.page.locator(":focus")).to_have_text("Skip to the content")
+    tab.page.keyboard.press("/")
+    tab.page.keyboard.type("project=search")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.locator(".chip")).to_have_text(re.compile("project=search"))
+    tab.page.locator("#page").focus()
+    tab.page.keyboard.press("g")
+    tab.page.keyboard.press("e")
+    expect(tab.page.locator("#calls")).to_be_visible()
+    expect(tab.page.locator(".top nav a[aria-current]")).to_have_text("Events")
+    tab.page.keyboard.press("?")
+    expect(tab.page.get_by_role("heading", name="Keys")).to_be_visible()
+    tab.page.keyboard.press("Escape")
+
+
+def test_another_time_zone_is_asked_for_in_the_address(tab: Tab) -> None:
+    tab.page.goto("/?since=29d")
+    zone = tab.page.get_by_label("Time zone")
+    zone.fill("Asia/Kathmandu")
+    zone.press("Enter")
+    expect(tab.page.locator(".foot")).to_contain_text("Asia/Kathmandu")
+    assert asked(tab)["tz"] == ["Asia/Kathmandu"]
+    assert asked(tab)["since"] == ["29d"]
+
+
+def test_a_question_is_put_together_in_explore(tab: Tab) -> None:
+    tab.page.goto("/explore?since=29d")
+    tab.page.locator("select[name=by]").first.select_option("week")
+    expect(tab.page.locator("table thead th").first).to_have_text("Week")
+    tab.page.locator("select[name=measure]").select_option("calls")
+    expect(tab.page.locator("#drawn")).to_have_text("Calls")
+    tab.page.locator("select[name=compare]").select_option("previous")
+    expect(tab.page.locator("thead").last).to_contain_text("Before")
+    assert asked(tab)["compare"] == ["previous"]
+
+
+def test_an_event_is_opened_and_leads_to_more_of_its_kind(tab: Tab) -> None:
+    tab.page.goto("/events?where=project%3Dsearch")
+    tab.page.locator("#lines a").first.click()
+    expect(tab.page.get_by_role("heading", name="What it cost")).to_be_visible()
+    tab.page.get_by_role("link", name="discovery").click()
+    expect(tab.page.locator(".chip")).to_have_text(re.compile("team=discovery"))
+
+
+def test_new_calls_appear_by_themselves(tab: Tab, running: Served) -> None:
+    tab.page.goto("/events?where=project%3Dlive-now")
+    tab.page.get_by_role("link", name="Go live").click()
+    expect(tab.page.locator("[data-live]")).to_be_attached()
+    event = {
+        "event_id": "01a22000-0000-7000-8000-000000000001",
+        "started_at": datetime.now(UTC).isoformat(),
+        "duration_ms": 10,
+        "operation": "chat",
+        "model": "from-elsewhere",
+        "project": "live-now",
+    }
+    with running.client(WRITER) as writer:
+        assert writer.post("/api/v1/events", json=event).status_code == 200
+    expect(tab.page.get_by_role("cell", name="from-elsewhere")).to_be_visible()
+    assert asked(tab)["live"] == ["1"]
+
+
+def test_hostile_names_are_shown_and_do_nothing(browser: Browser, tmp_path: Path) -> None:
+    evil = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>"
+    sql = "x'; DROP TABLE usage_event; --"
+    events = [made_event(datetime.now(UTC), model=evil, project=sql, user_id=evil, tags=(evil,))]
+    with dashboard(filled(tmp_path / "usage.db", events)) as running, opened_tab(browser, running) as tab:
+        for path in ("/", "/?by=tag", "/explore?by=day,user", "/explore?by=model", "/events"):
+            tab.page.goto(path)
+            expect(tab.page.get_by_text(evil).first).to_be_attached()
+        tab.page.goto("/?by=project")
+        tab.page.get_by_role("link", name=sql).click()
+        expect(tab.page.locator(".ranking tbody tr")).to_have_count(1)
+        tab.page.goto("/")
+        box = tab.page.locator("#chart .plot").bounding_box()
+        assert box is not None
+        tab.page.mouse.move(box["x"] + box["width"] - 30, box["y"] + box["height"] * 0.8)
+        expect(tab.page.locator(".tip span").first).to_have_text(evil)
+
+
+def test_a_page_comes_back_by_itself_when_the_database_does(browser: Browser, own_postgres: PostgresServer) -> None:
+    dsn = own_postgres.dsn(own_postgres.create(migrated=True))
+    with dashboard(dsn) as running, opened_tab(browser, running) as tab:
+        tab.page.goto("/")
+        own_postgres.stop()
+        tab.page.goto("/?since=3d")
+        expect(tab.page.get_by_role("heading", name="The store is away")).to_be_visible()
+        own_postgres.start()
+        expect(tab.page.locator(".figures-row")).to_be_visible(timeout=20_000)
+        tab.wrong = [text for text in tab.wrong if "503" not in text]
+
+
+def test_without_scripts_a_page_says_the_same(browser: Browser, running: Served) -> None:
+    context = browser.new_context(base_url=running.url, java_script_enabled=False)
+    context.add_cookies([running.session()])
+    page = context.new_page()
+    page.goto("/?since=29d")
+    page.get_by_text("Cost by day as a table").click()
+    assert page.locator(".figures table tbody tr").count() == 30
+    page.get_by_role("link", name="gpt-4o-2024-08-06").click()
+    assert page.locator(".ranking tbody tr").count() == 1
+    context.close()
