@@ -10,6 +10,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +21,8 @@ from made_events import NOON, made_event, random_events
 
 from usage_tracker.cli import main
 from usage_tracker.cli.figures import show_count, show_money
+from usage_tracker.report import Query, Report, run
+from usage_tracker.stores import Store
 
 NOW = datetime.now(UTC)
 
@@ -55,10 +58,10 @@ def text_of(page: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", page).split())
 
 
-def asked_at_random(chance: random.Random) -> list[tuple[str, str]]:
+def asked_at_random(chance: random.Random) -> list[tuple[str, Any]]:
     by = chance.sample(["model", "project", "user", "tag", "provider", "status", "app"], chance.randint(1, 2))
     unit = chance.choice([None, "hour", "day", "week", "month"])
-    words = [("by", ",".join([*([unit] if unit else []), *by]))]
+    words: list[tuple[str, Any]] = [("by", ",".join([*([unit] if unit else []), *by]))]
     words += [("since", "2026-01"), ("until", chance.choice(["2026-06", "2026-12"]))]
     words += [("tz", chance.choice(["UTC", "Europe/Berlin", "Asia/Kathmandu"]))]
     for condition in chance.sample(
@@ -243,8 +246,12 @@ def test_many_who_ask_the_same_are_one_question_to_the_store(tmp_path: Path, mon
 
     dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
     asked: list[object] = []
-    real = reading.run
-    monkeypatch.setattr(reading, "run", lambda store, query: asked.append(query) or real(store, query))
+
+    def noted(store: Store, query: Query) -> Report:
+        asked.append(query)
+        return run(store, query)
+
+    monkeypatch.setattr(reading, "run", noted)
     with dashboard(dsn) as running, running.client() as client:
         for _ in range(10):
             assert client.get("/api/v1/report?by=model").status_code == 200

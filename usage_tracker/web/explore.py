@@ -47,7 +47,10 @@ async def look(reader: Reader, query: Query, view: View, measure: str, path: str
         drawn = await reader.ask(replace(query, top=DRAWN, before=None))
     chart = over_time(drawn, measure) if query.unit is not None else ranks(answer, measure)
     columns = report_columns(answer)
-    groups = columns[: len(query.by)]
+    groups, figures = columns[: len(query.by)], columns[len(query.by) :]
+    # what is asked for most stands where no scrolling is needed
+    figures = [*(column for column in figures if column.money), *(column for column in figures if not column.money)]
+    columns = [*groups, *figures]
     return Explored(
         query,
         chart,

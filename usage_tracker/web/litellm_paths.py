@@ -22,7 +22,7 @@ from usage_tracker.report.groups import NOTHING
 from usage_tracker.stores import Store
 from usage_tracker.web.parameters import Parameter, Refused, day, one_of, read_parameters, switch, whole
 from usage_tracker.web.reading import Reader
-from usage_tracker.web.site import now, site_of
+from usage_tracker.web.site import site_of
 from usage_tracker.web.view import exactly
 
 UNATTRIBUTED = "unattributed"
@@ -276,7 +276,7 @@ async def spend_logs(request: Request) -> Response:
         found = await reader.do(lambda store: find_event(store, values["request_id"]))
         return answer([log_of(found)] if found and meets(found, values) else [])
     dated = values["start_date"] is not None and values["end_date"] is not None
-    asked = both_days(values, UTC) if dated else Range(None, now() + timedelta(hours=1))
+    asked = both_days(values, UTC) if dated else some_days(values)
     if dated and values["summarize"]:
         return answer(await summaries(reader, asked, where))
 
@@ -386,14 +386,16 @@ def both_days(values: dict[str, Any], zone: tzinfo) -> Range:
 
 
 def some_days(values: dict[str, Any]) -> Range:
-    first = values["start_date"]
-    last = values["end_date"] or now().date()
-    if first is None:
-        return Range(None, midnight(min(last, LAST) + timedelta(days=1), UTC))
-    return days_between(first, last, UTC)
+    """As `both_days`; without one, the range is open there."""
+    first, last = values["start_date"], values["end_date"]
+    if first is not None and last is not None:
+        return days_between(first, last, UTC)
+    start = None if first is None else midnight(max(first, FIRST), UTC)
+    return Range(start, midnight(min(last or LAST, LAST) + timedelta(days=1), UTC))
 
 
-LAST = date(9998, 12, 31)
+FIRST, LAST = date(2, 1, 1), date(9998, 12, 30)
+"""What every time zone can hold."""
 
 
 def days_between(first: date, last: date, zone: tzinfo) -> Range:
@@ -401,7 +403,7 @@ def days_between(first: date, last: date, zone: tzinfo) -> Range:
         raise Refused("start_date must be on or before end_date", "start_date")
     if (last - first).days > MOST_DAYS:
         raise Refused(f"that are more than {MOST_DAYS} days", "end_date")
-    if first < date(2, 1, 1) or last > LAST:
+    if first < FIRST or last > LAST:
         raise Refused("the days are beyond the calendar", "start_date")
     return Range(midnight(first, zone), midnight(last + timedelta(days=1), zone))
 
