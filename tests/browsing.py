@@ -74,6 +74,6 @@ def opened_tab(browser: Browser, running: Served, width: int = 1280, theme: Any 
     try:
         tab = Tab(context.new_page())
         yield tab
-        assert not tab.wrong
+        assert not tab.wrong, tab.wrong
     finally:
         context.close()

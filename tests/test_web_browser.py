@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -16,6 +17,8 @@ from dashboard_story import story
 from made_events import made_event
 from playwright.sync_api import Browser, expect
 from postgres_server import PostgresServer
+
+from usage_tracker.web.reading import FRESH_SECONDS
 
 NOW = datetime.now(UTC)
 PAGES = (
@@ -214,6 +217,36 @@ def test_new_calls_appear_by_themselves(tab: Tab, running: Served) -> None:
         assert writer.post("/api/v1/events", json=event).status_code == 200
     expect(tab.page.get_by_role("cell", name="from-elsewhere")).to_be_visible()
     assert asked(tab)["live"] == ["1"]
+
+
+def test_a_page_on_a_wall_shows_new_figures_by_itself(browser: Browser, tmp_path: Path) -> None:
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
+    with dashboard(dsn) as running, opened_tab(browser, running) as tab, running.client(WRITER) as writer:
+        tab.page.clock.install()
+        tab.page.goto("/?since=today")
+        calls = tab.page.locator(".figure", has_text="Calls").first
+        expect(calls.locator(".big")).to_have_attribute("title", "1")
+        at = datetime.now(UTC).isoformat()
+        event = {"event_id": str(uuid4()), "started_at": at, "duration_ms": 1, "operation": "chat"}
+        assert writer.post("/api/v1/events", json=event).status_code == 200
+        tab.page.wait_for_timeout(FRESH_SECONDS * 1000)
+        tab.page.clock.run_for(70_000)
+        expect(calls.locator(".big")).to_have_attribute("title", "2")
+
+
+def test_where_the_server_is_gone_the_page_says_so_and_keeps_its_figures(browser: Browser, tmp_path: Path) -> None:
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
+    with dashboard(dsn) as running, opened_tab(browser, running) as tab:
+        tab.page.goto("/?since=today")
+        tab.page.route("**/*", lambda route: route.abort())
+        tab.page.get_by_role("link", name="Project", exact=True).click()
+        expect(tab.page.get_by_role("status")).to_contain_text("can't be reached")
+        expect(tab.page.locator("#ranking")).to_have_text("By model")
+        tab.page.unroute("**/*")
+        tab.page.get_by_role("link", name="Project", exact=True).click()
+        expect(tab.page.locator("#ranking")).to_have_text("By project")
+        expect(tab.page.get_by_role("status")).to_be_hidden()
+        tab.wrong = [text for text in tab.wrong if "ERR_FAILED" not in text and not text.startswith("htmx:")]
 
 
 def test_hostile_names_are_shown_and_do_nothing(browser: Browser, tmp_path: Path) -> None:

@@ -210,10 +210,24 @@
     document.addEventListener(name, () => root.classList.remove("busy"));
   }
   document.addEventListener("htmx:sendError", () => {
-    document.getElementById("said").textContent = "The server can't be reached.";
+    document.getElementById("said").textContent = "The server can't be reached. What you see is what it said last.";
     if (document.querySelector("[data-retry]")) setTimeout(reload, 3000);
   });
-  document.addEventListener("htmx:afterSettle", arrive);
+  // a page on a wall shows new figures by itself, unless somebody is at it
+
+  const REFRESH_SECONDS = 60;
+  let arrived = Date.now();
+  setInterval(() => {
+    const busy = document.hidden || document.querySelector("#page details[open], dialog[open], #page input:focus, #page select:focus");
+    const still = document.querySelector("#page [data-refresh]");
+    if (still && !busy && Date.now() - arrived > REFRESH_SECONDS * 1000 && scrollY < 40) { arrived = Date.now(); reload(); }
+  }, 5000);
+
+  document.addEventListener("htmx:afterSettle", () => {
+    arrived = Date.now();
+    document.getElementById("said").textContent = "";
+    arrive();
+  });
   document.addEventListener("htmx:historyRestore", arrive);
 
   // --- keys
