@@ -13,8 +13,8 @@ from made_events import store_events
 from usage_tracker.config import parse_dsn
 from usage_tracker.event import PricedEvent
 from usage_tracker.stores import open_store
-from usage_tracker.web import create_app
 from usage_tracker.web.access import COOKIE, Access, Identity
+from usage_tracker.web.app import create_app
 
 VIEWER, WRITER, ADMIN = "viewer-token-for-tests", "writer-token-for-tests", "admin-token-for-tests-"
 TOKENS: dict[Any, str] = {"viewer": VIEWER, "writer": WRITER, "admin": ADMIN}

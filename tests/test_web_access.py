@@ -19,8 +19,8 @@ from starlette.routing import Mount
 
 from usage_tracker.cli import main
 from usage_tracker.errors import ConfigError
-from usage_tracker.web import create_app
 from usage_tracker.web.access import COOKIE, FAILURES, Access, Identity, parse_networks
+from usage_tracker.web.app import create_app
 
 
 @pytest.fixture
@@ -126,6 +126,17 @@ def test_on_another_address_it_needs_a_way_to_tell_who_comes(dsn: str, monkeypat
 def test_a_network_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"10\.0\.0\.0/8"):
         parse_networks(["everywhere"])
+
+
+def test_without_its_packages_the_command_says_how_to_get_them() -> None:
+    script = (
+        "import sys; sys.modules['starlette'] = None; sys.argv[1:] = ['serve', '--dsn', 'sqlite:///none.db']; "
+        "from usage_tracker.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "pip install 'usage-tracker-llm[dashboard]'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_command_prints_a_link_that_opens_the_page(dsn: str) -> None:

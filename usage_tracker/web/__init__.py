@@ -3,7 +3,3 @@
 It stands on the command line, whose words for ranges and conditions, and whose JSON and CSV, it shares: what a page
 shows is what `usage-tracker report` prints for the same question.
 """
-
-from usage_tracker.web.app import create_app
-
-__all__ = ["create_app"]

@@ -11,6 +11,9 @@ from usage_tracker.cli.output import say
 from usage_tracker.config import Dsn
 from usage_tracker.errors import ConfigError
 
+KEEP_ALIVE_SECONDS = 75
+"""Longer than a look at a page takes, so that the next one needs no new connection."""
+
 
 @click.command(
     help="""The dashboard, and the same figures for programs under /api/v1.
@@ -79,7 +82,15 @@ def serve(
 
     app = create_app(dsn, access, zone, announce if is_loopback(host) else None)
     # whose word counts is asked of the true peer, not of what a header says it is
-    config = uvicorn.Config(app, host=host, port=port, log_level="warning", proxy_headers=False, server_header=False)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )
     server = uvicorn.Server(config)
     with config.bind_socket() as listening:
         listening.listen(config.backlog)  # who opens the link at once waits a moment instead of being refused
