@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner
-from dashboard_server import VIEWER, Served, dashboard, filled, served
+from dashboard_server import TOKENS, VIEWER, Served, dashboard, filled, served
 from made_events import made_event
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -110,6 +110,16 @@ def test_a_proxys_word_counts_from_its_own_address_alone(dsn: str) -> None:
         assert client.get("/").status_code == 303
     with dashboard(dsn, access=strange) as running, running.client(None) as client:
         assert client.get("/", headers={"X-Forwarded-User": "ada"}).status_code == 303
+
+
+@pytest.mark.parametrize(("peer", "secure"), [("127.0.0.0/8", True), ("10.0.0.1", False)])
+def test_a_session_behind_a_trusted_proxys_tls_is_never_sent_without_it(dsn: str, peer: str, secure: bool) -> None:
+    access = Access(tokens=TOKENS, proxy_peers=parse_networks([peer]))
+    with dashboard(dsn, access=access) as running, running.client(None) as client:
+        form = form_of(client.get("/login").text)
+        sent = {"X-Forwarded-Proto": "https"}
+        answer = client.post("/login", data={"form": form, "token": VIEWER}, headers=sent)
+        assert ("secure" in answer.headers["set-cookie"].lower()) == secure
 
 
 def test_on_another_address_it_needs_a_way_to_tell_who_comes(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,9 +67,15 @@ def enter(request: Request, identity: Identity, target: str) -> Response:
         path=root or "/",
         httponly=True,
         samesite="lax",
-        secure=request.url.scheme == "https",
+        secure=is_encrypted(request),
     )
     return answer
+
+
+def is_encrypted(request: Request) -> bool:
+    """Whether the browser's own connection is, as a trusted proxy before us may say."""
+    said = request.headers.get("x-forwarded-proto", "")
+    return request.url.scheme == "https" or (said == "https" and site_of(request).access.trusts(peer_of(request)))
 
 
 def form(request: Request, failed: str = "", status: int = 200) -> Response:
