@@ -103,9 +103,9 @@ class Tier:
     multiplier: Decimal = Decimal(1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
-    """One entry of a book."""
+    """One entry of a book; it equals itself only."""
 
     table: Table
     pattern: re.Pattern[str]
@@ -127,13 +127,14 @@ class Entry:
 
     def matches(self, occasion: Occasion, names: Sequence[str]) -> bool:
         """Whether it is about that occasion of its provider, under one of those names."""
-        return (
-            self.first_day <= occasion.day < self.last_day
-            and any(self.pattern.search(name) for name in names)
-            and all(
-                (told := occasion.field(name)) is not None and pattern.fullmatch(told)
-                for name, pattern in self.when.items()
-            )
+        for name in names:
+            if self.pattern.search(name):
+                break
+        else:
+            return False
+        return self.first_day <= occasion.day < self.last_day and all(
+            (told := occasion.field(name)) is not None and pattern.fullmatch(told)
+            for name, pattern in self.when.items()
         )
 
     @property
