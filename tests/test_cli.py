@@ -108,7 +108,7 @@ def test_a_report_is_a_table_by_model_with_a_total(store: Store) -> None:
 def test_the_table_tells_what_its_figures_leave_out(store: Store) -> None:
     store_events(store, [made_event(tags=("a", "b")), made_event(cost=None, flags=["unpriced"], model="new")])
     assert run("report", *AUGUST, "--by", "tag").stdout.splitlines()[-2:] == [
-        "1 call is unpriced (model: new): its cost is not in the total.",
+        "1 call is unpriced (model: new): its cost is not in the total. `usage-tracker prices unpriced` says why.",
         "A call with several tags counts under each of them, and once in the total.",
     ]
 

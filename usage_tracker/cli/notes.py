@@ -15,7 +15,8 @@ def explain(report: Report) -> list[str]:
     if total.unpriced:
         notes.append(
             f"{calls(total.unpriced, 'is', 'are')} unpriced ({name_models(report.unpriced_models)}): "
-            f"{'its' if total.unpriced == 1 else 'their'} cost is not in the total."
+            f"{'its' if total.unpriced == 1 else 'their'} cost is not in the total. "
+            "`usage-tracker prices unpriced` says why."
         )
     if total.estimated:
         notes.append(f"{calls(total.estimated, 'has', 'have')} estimated tokens: the provider sent no counts.")

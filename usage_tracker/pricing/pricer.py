@@ -114,7 +114,8 @@ class Pricer:
             return changed(with_own(self._litellm.find(now), now), decided)
         return found
 
-    def _price(self, origin: Origin, event: UsageEvent, mismatch: bool) -> Cost:
+    def list_of(self, origin: Origin, event: UsageEvent) -> Found:
+        """The price list that the call is billed by, or why there is none."""
         days = self._change_days
         if days is None:
             days = self._change_days = self._find_change_days()
@@ -124,7 +125,10 @@ class Pricer:
             return UNPRICED
         if self._within_day(occasion):
             occasion = at_minute(occasion, event)
-        found = self.find(occasion, event.started_at // MINUTE)
+        return self.find(occasion, event.started_at // MINUTE)
+
+    def _price(self, origin: Origin, event: UsageEvent, mismatch: bool) -> Cost:
+        found = self.list_of(origin, event)
         if not isinstance(found, Rates):
             return UNPRICED if found is None else found
         beside = left_out(origin.provider, origin.base_host, event.usage, event.raw) if mismatch else 0
