@@ -108,7 +108,7 @@ def write_query(statement: Statement, query: Query, span: Span) -> str:
     parts = plan({*keys, *needed_keys(query.by, query.where)}, query.unit, query.tz, span)
     branches = " UNION ALL ".join([write_part(statement, query, part, keys) for part in parts])
     columns = [column for name in query.by for column in CUTS.get(name) or [DIMENSIONS[name].value]]
-    sums = [f"coalesce(sum({name}), 0)" for name in Sums._fields]
+    sums = [f"coalesce({statement.write_sum(name)}, 0)" for name in Sums._fields]
     joins = dict.fromkeys(
         f" LEFT JOIN {statement.table(dimension.table)} USING ({dimension.key})" for dimension in by if dimension.table
     )
@@ -130,13 +130,15 @@ def write_part(statement: Statement, query: Query, part: Part, keys: list[str]) 
         cut = [f"{statement.write_cut(at, query.unit, part.offset)} AS cut"]
         groups[:0] = [*cut, f"{statement.bind(part.offset)} AS shift"] if query.unit == "hour" else cut
     if source.grain:
-        sums = [f"sum({name}) AS {name}" for name in Sums._fields]
+        sums = [f"{statement.write_sum(name)} AS {name}" for name in Sums._fields]
     else:
         special = {
             **EVENT_SUMS,
             "unpriced": f"count(*) FILTER (WHERE {statement.write_contains('cost_flags', 'unpriced')})",
         }
-        sums = [f"{special.get(name, f'coalesce(sum({name}), 0)')} AS {name}" for name in Sums._fields]
+        sums = [
+            f"{special.get(name, f'coalesce({statement.write_sum(name)}, 0)')} AS {name}" for name in Sums._fields
+        ]
     tables, tests = statement.table(source.table), list[str]()
     if len(part.spans) > 1:
         tables = statement.write_within(source.table, at, part.spans)
