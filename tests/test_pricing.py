@@ -288,7 +288,7 @@ UNKNOWN = {
     "a price by the second for counted tokens": (call("whisper-1", operation="transcription"), "openai"),
     "output of a model that only has an input price": (call("text-embedding-3-small"), "openai"),
     "audio at the price of text": (
-        call("gpt-4o-audio-preview", Usage(input_tokens=100, input_audio_tokens=90, output_tokens=9)),
+        call("gpt-4o-audio-preview-2024-10-01", Usage(input_tokens=100, input_audio_tokens=90, output_tokens=9)),
         "openai",
     ),
     "an image without its tokens": (call("dall-e-3", Usage(units={"images": 1}), operation="image"), "openai"),

@@ -221,8 +221,8 @@ class SqliteStatement(Statement):
     def write_sum(self, column: str) -> str:
         if column not in MONEY:
             return super().write_sum(column)
-        # SQLite's sum() of integers fails beyond 64 bits, at 9.2 million dollars. Its other arithmetic goes on there with
-        # floating numbers: in two parts, a sum is exact as long as it fits, and has 15 digits where it doesn't.
+        # SQLite's sum() of integers fails beyond 64 bits, at 9.2 million dollars. Its other arithmetic goes on there
+        # with floating numbers: in two parts, a sum is exact as long as it fits, and has 15 digits where it doesn't.
         return f"(sum({column} / 1000000) * 1000000 + sum({column} - {column} / 1000000 * 1000000))"
 
     def read_money(self, value: object) -> Decimal:

@@ -136,9 +136,7 @@ def write_part(statement: Statement, query: Query, part: Part, keys: list[str]) 
             **EVENT_SUMS,
             "unpriced": f"count(*) FILTER (WHERE {statement.write_contains('cost_flags', 'unpriced')})",
         }
-        sums = [
-            f"{special.get(name, f'coalesce({statement.write_sum(name)}, 0)')} AS {name}" for name in Sums._fields
-        ]
+        sums = [f"{special.get(name, f'coalesce({statement.write_sum(name)}, 0)')} AS {name}" for name in Sums._fields]
     tables, tests = statement.table(source.table), list[str]()
     if len(part.spans) > 1:
         tables = statement.write_within(source.table, at, part.spans)
