@@ -170,6 +170,8 @@ class Settings(NamedTuple):
     """The longest that an event waits for its batch to fill."""
     prices: Path | None = None
     """The price book, a TOML file. It goes before the book in the store."""
+    store_name: str | None = None
+    """What apps and a LiteLLM proxy that write into one store call it, where they reach it by different addresses."""
     fingerprint_key: str = "usage_tracker"
     """Keys the fingerprint of API keys; set the same one on all hosts to make it unguessable and comparable."""
 
@@ -250,6 +252,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
         batch_seconds=said.number("batch_seconds", 1.0, 0.01),
         prices=Path(os.path.abspath(os.path.expanduser(prices))) if prices else None,
         host=said.text("host") or os.uname().nodename,
+        store_name=said.text("store_name"),
         fingerprint_key=said.text("fingerprint_key") or "usage_tracker",
     )
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from usage_tracker.attribution import Attribution, clean_tags
 from usage_tracker.capture import Recorder, Wrapper, finish_open_calls, open_calls
+from usage_tracker.capture.tracked_proxy import mark_of
 from usage_tracker.choke_points import ChokePoint
 from usage_tracker.config import Dsn, Settings, default_spool
 from usage_tracker.event import Cost, Origin, UsageEvent
@@ -117,7 +118,14 @@ class Pipeline:
 
     def _recorder(self) -> Recorder:
         settings = self.settings
-        return Recorder(self.keep, app=settings.app, host=settings.host, pid=os.getpid(), default=self._default)
+        return Recorder(
+            self.keep,
+            app=settings.app,
+            host=settings.host,
+            pid=os.getpid(),
+            default=self._default,
+            store_mark=mark_of(settings),
+        )
 
     def keep(self, origin: Origin, event: UsageEvent) -> None:
         """Into the journal; the first event of a process starts its thread."""

@@ -1,14 +1,16 @@
 """One invocation of a choke point, from its start to its one event."""
 
+import copy
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from usage_tracker.attribution import NOBODY, Attribution, clean_tags, current, inside
+from usage_tracker.capture.tracked_proxy import RECORDED_IN
 from usage_tracker.event import Origin, Status, Usage, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.providers.answer import Answer, Request
@@ -71,9 +73,12 @@ class Recorder:
         host: str | None = None,
         pid: int | None = None,
         default: Attribution = NOBODY,
+        store_mark: str | None = None,
     ) -> None:
         self.keep = keep
         self.default = default
+        self.store_mark = store_mark
+        """What a proxy says whose events are in the same store as ours."""
         self.listeners: list[Callable[[Origin, UsageEvent], None]] = []
         self._completed = RecentlySeen()
 
@@ -97,6 +102,13 @@ class Recorder:
 
         self.origin = origin
         """Repeated callers share one Origin; a bounded cache, as users and sessions come and go."""
+
+    @cached_property
+    def watching(self) -> "Recorder":
+        """As this one, for calls that somebody else records: whoever listens hears of them, and nothing is kept."""
+        watching = copy.copy(self)
+        watching.keep = lambda origin, event: None
+        return watching
 
     def record(self, origin: Origin, event: UsageEvent) -> None:
         if event.completes is not None and not self._completed.add((event.completes, event.response_id)):
@@ -211,9 +223,17 @@ class Call:
         if isinstance(retries, int):
             self.attempts = retries + 1
         if provider_of(self.client.host, None) is None:  # a proxy's own host; known ones need not be searched
-            stated = getattr(response, "headers", {}).get(LITELLM_COST)
+            headers = getattr(response, "headers", {})
+            stated = headers.get(LITELLM_COST)
             if stated is not None:
                 self.answer.reported_cost = dollars(stated, Decimal(1))
+            self.leave_to(headers)
+
+    def leave_to(self, headers: Mapping[str, str]) -> None:
+        """Leave the event to a proxy that says that it has recorded the call where ours would go."""
+        mark = headers.get(RECORDED_IN)
+        if mark is not None and mark == self.recorder.store_mark:
+            self.recorder = self.recorder.watching
 
     def observe(self, fields: Mapping[str, object]) -> bool:
         """Take what an answer, or one piece of a stream, says; whether the app would have seen it without us."""
@@ -227,6 +247,8 @@ class Call:
         with guarded("error"):
             self.http_status = self.status_told_by(error) or self.http_status
             self.attempts = max(self.attempts, 1 + retries_before(error))
+            for cause in causes(error):
+                self.leave_to(getattr(vars(cause).get("response"), "headers", {}))
             if self.tail is not None:
                 self.tail.observe_failure()
         # what isn't an Exception is no failure of the call: a cancelled task, an interrupt, an exit

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from usage_tracker.attribution import CO_COROUTINE, current, inside, kind_of
 from usage_tracker.capture.call import Client, Recorder, Wrapper, nested
 from usage_tracker.capture.fingerprint import fingerprint
-from usage_tracker.capture.litellm_call import LiteLLMCall
+from usage_tracker.capture.litellm_call import LiteLLMCall, requests
 from usage_tracker.capture.litellm_streams import around_chat_stream, is_stream, named_as, release, watch_stream
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
@@ -108,12 +108,15 @@ class AroundFunctions:
     def _begin(self, called: Called) -> LiteLLMCall | None:
         with guard_begin:
             asked = called.asked()
+            if (request := requests.get(asked.get("litellm_call_id"))) is not None:
+                request.begin_attempt(asked)
+                return request
             retrieved = None if called.operation else litellm_asked.retrieval_of(called.name)
             operation = called.operation or retrieved
             if operation is None or litellm_asked.delegates(asked):
                 return None
-            request = litellm_asked.read_request(operation, asked, retrieves=retrieved is not None)
-            return LiteLLMCall(self._recorder, self._client_of, asked, request)
+            said = litellm_asked.read_request(operation, asked, retrieves=retrieved is not None)
+            return LiteLLMCall(self._recorder, self._client_of, asked, said)
         return None
 
     def _client_of(self, base: object, key: object) -> Client:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from usage_tracker.capture.bodies import decode_object, said_by
 from usage_tracker.capture.call import Call, Client, Recorder, causes, open_calls
@@ -12,11 +12,17 @@ from usage_tracker.providers import litellm
 from usage_tracker.providers.answer import Answer, Request, fields_of, figures
 from usage_tracker.providers.usage_fields import read_cost
 
+if TYPE_CHECKING:
+    from usage_tracker.capture.litellm_requests import ProxyRequest
+
 Clients = Callable[[object, object], Client]
 """Makes a Client of a base URL and an API key, both as anything that an app may write."""
 
 MOST_LAST = 3
 """Chunks that say that a stream has ended: of its end, of usage, and what LiteLLM adds to them."""
+
+requests: dict[object, "ProxyRequest"] = {}
+"""Requests to LiteLLM's proxy that are under way in this process, by its id of each."""
 
 guard_stock = guarded("take stock")
 
