@@ -115,7 +115,9 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
 
 
 def environment(folder: Path, dsn: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "OPENAI_", "LITELLM_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "OPENAI_", "LITELLM_"))
+    }
     return {
         **kept,
         "HOME": str(folder),

@@ -72,8 +72,8 @@ def ask_nobody(client: openai.OpenAI, metadata: dict[str, Any]) -> Answered:
     return fail(client, metadata, "unheard-of")
 
 
-def cost_of(headers: Any) -> float | None:
-    return float(headers["x-litellm-response-cost"])
+def cost_of(headers: Any) -> float:
+    return float(headers.get("x-litellm-response-cost", 0))
 
 
 def as_bob(ask: Ask) -> Ask:

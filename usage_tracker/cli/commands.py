@@ -39,6 +39,7 @@ COMMANDS: dict[str, Place] = {
     "prices": Place("usage_tracker.cli.prices", "prices", "What models cost, and prices of your own."),
     "reprice": Place("usage_tracker.cli.reprice", "reprice", "Price stored calls again, at prices of their own time."),
     "reconcile": Place("usage_tracker.cli.reconcile", "reconcile", "A provider's own figures beside ours."),
+    "import": Place("usage_tracker.cli.importing", "group", "Bring in what LiteLLM and others have recorded."),
     "doctor": Place("usage_tracker.cli.doctor", "doctor", "Find what is wrong, and how to mend it."),
     "ship": Place("usage_tracker.cli.ship", "ship", "Move events from the journal to the store."),
     "migrate": Place("usage_tracker.cli.migrate", "migrate", "Bring the store's schema up to date."),
