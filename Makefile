@@ -21,7 +21,7 @@ demo: $(VENV)/demo-installed  ## Real calls of the openai SDK to a local stand-i
 test: $(VENV)/dev-installed $(VENV_LITELLM)/dev-installed $(VENV_CALLERS)/dev-installed
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --cov --cov-report= --cov-fail-under 0
 	$(BIN_CALLERS)/python -m pytest tests/with_callers --cov --cov-append --cov-report= --cov-fail-under 0
-	$(BIN_LITELLM)/python -m pytest -n auto --maxprocesses 4 tests/with_litellm --cov --cov-append --cov-report term
+	$(BIN_LITELLM)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup tests/with_litellm --cov --cov-append --cov-report term
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""LiteLLM's real proxy with our callback, started once for all tests, without a database and against a local provider."""
+"""LiteLLM's real proxy with our callback, started once for all tests; no database, and a local provider."""
 
 import json
 import os
@@ -21,6 +21,7 @@ from usage_tracker.demo.standin import StandIn
 from usage_tracker.errors import StoreError
 from usage_tracker.stores import open_store
 
+PROXY = (sys.executable, "-m", "litellm.proxy.proxy_cli")
 START_SECONDS = 240
 STORED_SECONDS = 120
 ALICE, BOB = "sk-alice-0123456789", "sk-bob-0123456789"
@@ -104,7 +105,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         url = f"http://127.0.0.1:{port}"
         output = folder / "output.txt"
         with output.open("wb") as out, subprocess.Popen(
-            [sys.executable, "-m", "litellm.proxy.proxy_cli", "--config", config, "--host", "127.0.0.1", "--port", str(port)],
+            [*PROXY, "--config", config, "--host", "127.0.0.1", "--port", str(port)],
             env=environment(folder, dsn), cwd=folder, stdout=out, stderr=out,
         ) as process:  # fmt: skip
             try:
@@ -132,7 +133,7 @@ def wait_until_up(url: str, process: "subprocess.Popen[bytes]", output: Path) ->
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            urllib.request.urlopen(f"{url}/health/liveliness", timeout=5).close()  # noqa: S310  it is ours
+            urllib.request.urlopen(f"{url}/health/liveliness", timeout=5).close()
         except OSError:
             time.sleep(0.2)
         else:

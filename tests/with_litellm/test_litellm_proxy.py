@@ -16,6 +16,9 @@ from with_litellm.proxy_auth import hashed
 import usage_tracker
 from usage_tracker import tracker
 
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("proxy")]
+"""It takes its time to start, and so is started once."""
+
 REQUESTS = 500
 FRESH = {"no-cache": True}
 

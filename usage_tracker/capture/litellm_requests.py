@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
+from types import TracebackType
 from typing import Any, Self
 
 from usage_tracker.attribution import inside
@@ -84,7 +85,9 @@ class ProxyRequest(LiteLLMCall):
         inside.set(self)  # without a token: attempts may be made in several tasks at once
         return self
 
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
         inside.set(None)
         if error is not None:
             self.fail(error)

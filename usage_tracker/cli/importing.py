@@ -29,8 +29,8 @@ group = LazyGroup(
     places=SOURCES,
     help="""Bring usage that others have recorded into the store, each call once.
 
-    It may be interrupted, and run again and again: what the store has is left out, and it goes on where it stopped. What
-    a source says that a call cost becomes `reported_cost`; `cost` is by our own prices of the call's own time.
+    It may be interrupted, and run again and again: what the store has is left out, and it goes on where it stopped.
+    What a source says that a call cost becomes `reported_cost`; `cost` is by our own prices of the call's own time.
 
     \b
     Examples:

@@ -3,9 +3,9 @@
     litellm_settings:
       callbacks: usage_tracker.frameworks.litellm_proxy.instance
 
-Settings come from the environment of the proxy. Who a request is for: what it says itself, then the key's user, team and
-project; `api_key` is the proxy's own hash of the key, as in its tables. A request that is turned away before a key's
-limits are looked at (an unknown key, a spent budget) is no call and no event.
+Settings come from the environment of the proxy. Who a request is for: what it says itself, then the key's user, team
+and project; `api_key` is the proxy's own hash of the key, as in its tables. A request that is turned away at the door
+(an unknown key, a spent budget) is no call and no event.
 https://docs.litellm.ai/docs/observability/custom_callback, https://docs.litellm.ai/docs/proxy/call_hooks
 """
 

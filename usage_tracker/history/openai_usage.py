@@ -1,5 +1,5 @@
-"""OpenAI's usage export, a CSV file: sums of calls, one line for each hour or day, model, project, key and so on, as far
-as it was asked to be broken down. https://platform.openai.com/usage (Export)
+"""OpenAI's usage export, a CSV file: sums of calls, one line for each hour or day, model, project, key and so on, as
+far as it was asked to be broken down. https://platform.openai.com/usage (Export)
 
 A line becomes one event: how many calls it sums is in `usage`, as nobody knows which used how much.
 """

@@ -24,6 +24,7 @@ from usage_tracker.providers.usage_fields import dollars
 
 ROWS_AT_ONCE = 5000
 NOTHING = Usage(input_tokens=0, output_tokens=0)
+WRITES = frozenset(("chat", "completion", "responses"))
 PASSED_ON = frozenset(("allm_passthrough_route", "pass_through_endpoint"))
 
 COLUMNS = (
