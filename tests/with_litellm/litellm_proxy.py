@@ -88,7 +88,7 @@ class Proxy(NamedTuple):
                 rows = [dict(zip(names, row, strict=True)) for row in store.select("SELECT * FROM events")]
             except StoreError:
                 return []
-        return [row for row in rows if tag in json.loads(row["tags"] or "[]")]
+        return [row for row in rows if tag in json.loads(str(row["tags"] or "[]"))]
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from usage_tracker.attribution import inside
 from usage_tracker.capture.call import Client, Recorder, causes
@@ -49,7 +49,7 @@ class ProxyRequest(LiteLLMCall):
     """A request under way. Its functions' answers end it for the time being: another attempt may follow, and its cost
     is still to be told."""
 
-    __slots__ = ("attempted", "call_id", "caller_key", "ended", "told")
+    __slots__ = ("call_id", "called", "caller_key", "cost", "ended", "told")
 
     def __init__(
         self, recorder: Recorder, call_id: str, operation: str, asked: Mapping[str, Any], key: str | None, secret: str
@@ -59,8 +59,10 @@ class ProxyRequest(LiteLLMCall):
         """The key that it came with, not the provider's."""
         self.ended: tuple[Status, str | None, int] | None = None
         """How, with what error, and when by the monotonic clock."""
-        self.attempted = False
+        self.called = False
         """Whether a function of LiteLLM was called for it, as far as we see those."""
+        self.cost: str | None = None
+        """What the callback says that it cost, in US dollars."""
         self.told = False
         """Whether the proxy's callback has told of it."""
         super().__init__(recorder, self._client, asked, litellm_asked.read_request(operation, asked))
@@ -77,7 +79,7 @@ class ProxyRequest(LiteLLMCall):
         """A function of LiteLLM is called for it; what an earlier attempt said is void."""
         self.answer, self.http_status, self.ended, self.ttft = Answer(), None, None, None
         self.chunks = self.last = self.line = self.received = None
-        self.cached, self.attempted = False, True
+        self.cached, self.called = False, True
         self.served_by = said(asked.get("custom_llm_provider"))
         self.request = self.request._replace(model=word(asked.get("model")) or self.request.model)
 
@@ -87,7 +89,7 @@ class ProxyRequest(LiteLLMCall):
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> Literal[False]:
         inside.set(None)
         if error is not None:
             self.fail(error)
@@ -109,13 +111,13 @@ class ProxyRequest(LiteLLMCall):
     def succeeded(self, told: Mapping[str, Any], answer: object) -> None:
         """The callback tells of an answer: `kwargs` and `response_obj` of `async_log_success_event`."""
         with guarded("proxy callback"):
-            if not self.attempted:
+            if not self.called:
                 self._take(told, answer)
             cost = told.get("response_cost")
-            if isinstance(cost, float | int) and cost > 0 and not self.cached:
-                self.answer.reported_cost = dollars(cost, Decimal(1))
+            if isinstance(cost, float | int) and cost > 0:
+                self.cost = dollars(cost, Decimal(1))
         self.told = True
-        if self.ended is not None or not self.attempted:
+        if self.ended is not None or not self.called:
             self.settle()
 
     def _take(self, told: Mapping[str, Any], answer: object) -> None:
@@ -138,6 +140,11 @@ class ProxyRequest(LiteLLMCall):
                     self.http_status = litellm.status_of(causes(error), sent=True)
         self.told = True
         self.settle()
+
+    def _take_stock(self, status: Status) -> None:
+        super()._take_stock(status)
+        if not self.cached:
+            self.answer.reported_cost = self.cost or self.answer.reported_cost
 
     def settle(self) -> None:
         """Make its event."""

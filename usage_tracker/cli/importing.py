@@ -12,6 +12,7 @@ from usage_tracker.cli.commands import LazyGroup, Place
 from usage_tracker.cli.options import dsn_option, resolve_range
 from usage_tracker.cli.output import say
 from usage_tracker.config import Dsn, load_settings, parse_dsn
+from usage_tracker.errors import ConfigError
 
 if TYPE_CHECKING:
     from usage_tracker.history import Source
@@ -42,8 +43,16 @@ group = LazyGroup(
     """,
 )
 
+
+def parse_source(text: str) -> Dsn:
+    try:
+        return parse_dsn(text)
+    except ConfigError as error:
+        raise click.BadParameter(str(error).replace("TRACKER_DSN", "it")) from None
+
+
 from_option = click.option(
-    "--from", "origin", required=True, callback=lambda _ctx, _param, text: parse_dsn(text), metavar="DSN",
+    "--from", "origin", required=True, callback=lambda _ctx, _param, text: parse_source(text), metavar="DSN",
     help="The source's database.",
 )  # fmt: skip
 file_argument = click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE")
@@ -113,18 +122,18 @@ def from_jsonl(path: Path, dsn: Dsn, since: str | None, until: str | None) -> No
 
 def bring(dsn: Dsn, since: str | None, until: str | None, open_source: "Callable[[datetime | None], Source]") -> None:
     from usage_tracker.history import Importer
-    from usage_tracker.history.importing import microseconds
+    from usage_tracker.history.importing import optional
     from usage_tracker.pipeline import LazyPricer
     from usage_tracker.stores import open_store
 
     chosen = resolve_range(since or "all", until, UTC)
     source = open_source(chosen.until if until else None)
-    settings = load_settings(dsn=dsn.text)
+    settings = load_settings(ship=False)
     store = open_store(dsn)
     try:
         store.migrate()
         importer = Importer(store, LazyPricer(settings.prices), settings.batch_size)
-        start = importer.since(source) if since is None else chosen.since and microseconds(chosen.since)
+        start = importer.since(source) if since is None else optional(chosen.since)
         if sys.stderr.isatty():
             with click.progressbar(length=source.count(start), label="Importing", file=sys.stderr) as bar:
                 brought = importer.bring(source, start, bar.update)

@@ -14,7 +14,7 @@ import msgspec
 
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.event import Cost, CostLine, Origin, Usage, UsageEvent
-from usage_tracker.history.importing import Found, microseconds
+from usage_tracker.history.importing import Found, microseconds, optional
 
 SAID_OTHERWISE = frozenset(("cached", "duration_ms", "raw", "started_at", "usage"))
 """Fields of UsageEvent that have another form in a line."""
@@ -28,7 +28,7 @@ class EventLines:
     def __init__(self, path: Path, until: datetime | None = None) -> None:
         self.place = str(path.resolve())
         self._path = path
-        self._until = until and microseconds(until)
+        self._until = optional(until)
 
     def count(self, since: int | None) -> int:
         with self._path.open("rb") as lines:

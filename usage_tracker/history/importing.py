@@ -151,6 +151,11 @@ def instant(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)
 
 
+def optional(moment: datetime | None) -> int | None:
+    """The microseconds of a moment, if there is one."""
+    return None if moment is None else microseconds(moment)
+
+
 def microseconds(moment: datetime) -> int:
     """Of a moment, which is in UTC where it doesn't say."""
     if moment.tzinfo is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from usage_tracker.attribution import clean
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.event import Origin, Usage, UsageEvent
-from usage_tracker.history.importing import Found, microseconds
+from usage_tracker.history.importing import Found, microseconds, optional
 
 OPERATIONS = (
     ("num_images", "image"),
@@ -44,7 +44,7 @@ class UsageExport:
         self.place = str(path.resolve())
         self._path = path
         self._app = app
-        self._until = until and microseconds(until)
+        self._until = optional(until)
 
     def count(self, since: int | None) -> int:
         return sum(1 for _ in self._rows())

@@ -6,7 +6,7 @@ https://github.com/BerriAI/litellm/blob/v1.83.0/schema.prisma; what it holds of 
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from usage_tracker.attribution import clean, clean_tags
 from usage_tracker.config import Dsn
 from usage_tracker.errors import StoreUnavailable, UsageTrackerError
 from usage_tracker.event import Origin, Usage, UsageEvent
-from usage_tracker.history.importing import Found, instant, microseconds
+from usage_tracker.history.importing import Found, instant, microseconds, optional
 from usage_tracker.providers import litellm, litellm_asked
 from usage_tracker.providers.answer import Answer, Request, figures
 from usage_tracker.providers.hosts import provider_of
@@ -135,11 +135,12 @@ class SpendLogs:
         return connection
 
     def _range(self, since: int | None) -> tuple[str, list[datetime]]:
-        tests = {'"startTime" >= %s': since and instant(since), '"startTime" < %s': self._until}
+        first = None if since is None else instant(since)
+        tests = {'"startTime" >= %s': first, '"startTime" < %s': self._until}
         bounds = {test: moment for test, moment in tests.items() if moment is not None}
         # the column has no time zone, and means UTC
         return (" WHERE " if bounds else "") + " AND ".join(bounds), [
-            moment.replace(tzinfo=None) - (moment.utcoffset() or instant(0) - instant(0)) for moment in bounds.values()
+            moment.astimezone(UTC).replace(tzinfo=None) for moment in bounds.values()
         ]
 
     def found(self, line: Line) -> Found:
@@ -157,13 +158,13 @@ class SpendLogs:
             raw = {**(raw or {}), "cache_hit": True}
         started = microseconds(line.startTime)
         ended = started if line.endTime is None else max(started, microseconds(line.endTime))
-        first = line.completionStartTime and microseconds(line.completionStartTime)
-        streamed = first is not None and started < first < ended
+        first = optional(line.completionStartTime) or started
+        streamed = started < first < ended
         cost = dollars(line.spend, Decimal(1)) if line.spend else None
         event = UsageEvent(
             started_at=started * 1000,
             duration_ms=(ended - started) / 1000,
-            ttft_ms=(first - started) / 1000 if first is not None and streamed else None,
+            ttft_ms=(first - started) / 1000 if streamed else None,
             operation=operation or "chat",
             request_model=clean(litellm.bare_model(asked, named)),
             model=None if failed else clean(litellm.bare_model(model, named)),
@@ -171,8 +172,8 @@ class SpendLogs:
             response_id=None if failed else clean(line.request_id.partition("_cache_hit")[0]),
             status="error" if failed else "ok",
             error_type=(clean(line.error_class) or "Error") if failed else None,
-            http_status=int(line.error_code) if failed and (line.error_code or "").isdigit() else None,
-            attempts=1 + int(line.retries) if (line.retries or "").isdigit() else 1,
+            http_status=number(line.error_code) if failed else None,
+            attempts=1 + (number(line.retries) or 0),
             usage=NOTHING if cached else usage_of(line, operation or "chat", raw),
             raw=raw,
             reported_cost="0" if cached else cost,
@@ -226,6 +227,10 @@ def usage_of(line: Line, operation: str, raw: dict[str, Any] | None) -> Usage:
             0 if operation in ("chat", "completion", "responses") else None
         )
     return usage
+
+
+def number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() and len(text) < 4 else None
 
 
 def select(there: set[str]) -> str:
