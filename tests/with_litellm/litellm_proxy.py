@@ -24,6 +24,7 @@ from usage_tracker.stores import open_store
 PROXY = (sys.executable, "-m", "litellm.proxy.proxy_cli")
 START_SECONDS = 240
 STORED_SECONDS = 120
+CALLBACK = "usage_tracker.frameworks.litellm_proxy.instance"
 ALICE, BOB = "sk-alice-0123456789", "sk-bob-0123456789"
 
 
@@ -49,7 +50,7 @@ def configuration(provider: StandIn) -> dict[str, object]:
             "num_retries": 1, "retry_after": 0, "fallbacks": [{"gone": ["rescue"]}], "disable_cooldowns": True,
         },
         "litellm_settings": {
-            "callbacks": "usage_tracker.frameworks.litellm_proxy.instance",
+            "callbacks": CALLBACK,
             "cache": True,
             "cache_params": {"type": "local", "supported_call_types": ["acompletion", "aembedding"]},
         },

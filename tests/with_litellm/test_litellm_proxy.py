@@ -1,6 +1,7 @@
 """Every request to LiteLLM's proxy is one event, and what it says is what the proxy answered."""
 
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ import httpx
 import openai
 import pytest
 from capturing import ASK
-from with_litellm.litellm_proxy import ALICE, BOB, Proxy, proxy  # noqa: F401  a fixture
+from with_litellm.litellm_proxy import ALICE, BOB, CALLBACK, Proxy, proxy  # noqa: F401  a fixture
 from with_litellm.proxy_auth import hashed
 
 import usage_tracker
@@ -109,6 +110,12 @@ def test_500_mixed_requests_are_500_events_that_say_what_the_proxy_answered(prox
             assert event["reported_cost"] == pytest.approx(said.cost, abs=1e-12)
         if said.status == "ok":
             assert event["cost"] == pytest.approx(event["reported_cost"], abs=1e-12)
+
+
+def test_its_configuration_has_the_line_that_the_guide_says() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "litellm.md").read_text()
+    [said] = re.findall(r"^```yaml\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    assert said == f"litellm_settings:\n  callbacks: {CALLBACK}\n"
 
 
 def test_a_request_is_its_keys_users_unless_it_says_whose(proxy: Proxy) -> None:  # noqa: F811
