@@ -108,7 +108,7 @@ class AroundFunctions:
     def _begin(self, called: Called) -> LiteLLMCall | None:
         with guard_begin:
             asked = called.asked()
-            if (request := requests.get(asked.get("litellm_call_id"))) is not None:
+            if requests and (request := requests.get(asked.get("litellm_call_id"))) is not None:
                 request.begin_attempt(asked)
                 return request
             retrieved = None if called.operation else litellm_asked.retrieval_of(called.name)
