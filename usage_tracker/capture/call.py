@@ -229,9 +229,9 @@ class Call:
                 self.answer.reported_cost = dollars(stated, Decimal(1))
             self.leave_to(headers)
 
-    def leave_to(self, headers: Mapping[str, str]) -> None:
+    def leave_to(self, headers: object) -> None:
         """Leave the event to a proxy that says that it has recorded the call where ours would go."""
-        mark = headers.get(RECORDED_IN)
+        mark = headers.get(RECORDED_IN) if isinstance(headers, Mapping) else None
         if mark is not None and mark == self.recorder.store_mark:
             self.recorder = self.recorder.watching
 
