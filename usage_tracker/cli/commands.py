@@ -38,6 +38,7 @@ COMMANDS: dict[str, Place] = {
     "query": Place("usage_tracker.cli.query", "query", "Ask the store in SQL."),
     "prices": Place("usage_tracker.cli.prices", "prices", "What models cost, and prices of your own."),
     "reprice": Place("usage_tracker.cli.reprice", "reprice", "Price stored calls again, at prices of their own time."),
+    "budget": Place("usage_tracker.cli.budgets", "budget", "What may be spent, by whom, and what happens then."),
     "reconcile": Place("usage_tracker.cli.reconcile", "reconcile", "A provider's own figures beside ours."),
     "doctor": Place("usage_tracker.cli.doctor", "doctor", "Find what is wrong, and how to mend it."),
     "ship": Place("usage_tracker.cli.ship", "ship", "Move events from the journal to the store."),
@@ -69,8 +70,8 @@ Environment:
                      who the calls of a program are for
   NO_COLOR           no colours in tables
 
-Data goes to stdout, all else to stderr. Exit codes: 0 done, 1 an error, 2 a wrong command line, 4 a store that can't be
-used, 5 doctor found a problem, 6 a provider's figures are apart from ours."""
+Data goes to stdout, all else to stderr. Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 over budget, 4 a
+store that can't be used, 5 doctor found a problem, 6 a provider's figures are apart from ours."""
 
 
 class Failure(click.ClickException):
