@@ -170,6 +170,9 @@ class Settings(NamedTuple):
     """The longest that an event waits for its batch to fill."""
     prices: Path | None = None
     """The price book, a TOML file. It goes before the book in the store."""
+    budgets: str = "on"
+    """Whether calls are held to budgets: `on`, as soon as this host knows any; `wait`, where the first call waits until
+    it is known whether there are; or `off`."""
     fingerprint_key: str = "usage_tracker"
     """Keys the fingerprint of API keys; set the same one on all hosts to make it unguessable and comparable."""
 
@@ -249,6 +252,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
         batch_size=int(said.number("batch_size", 5000, 1)),
         batch_seconds=said.number("batch_seconds", 1.0, 0.01),
         prices=Path(os.path.abspath(os.path.expanduser(prices))) if prices else None,
+        budgets=said.choice("budgets", "on", "wait", "off"),
         host=said.text("host") or os.uname().nodename,
         fingerprint_key=said.text("fingerprint_key") or "usage_tracker",
     )

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -18,12 +19,13 @@ from usage_tracker.attribution import Attribution, clean_tags
 from usage_tracker.capture import Recorder, Wrapper, finish_open_calls, open_calls
 from usage_tracker.choke_points import ChokePoint
 from usage_tracker.config import Dsn, Settings, default_spool
+from usage_tracker.enforcing import Enforcing, Leading
 from usage_tracker.event import Cost, Origin, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.adoption import take_over
 from usage_tracker.journal.header import ANY_STORE
-from usage_tracker.shipper import Shipper
+from usage_tracker.shipper import Chore, Shipper
 from usage_tracker.shipping import Shipping
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ class LazyPricer:
         return self._pricer.price(origin, event)
 
 
-def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None) -> Shipper:
+def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None, chore: Chore | None = None) -> Shipper:
     """What ships this spool; driver and price data are imported when the first event is."""
 
     def open_settings_store() -> "Store":
@@ -83,7 +85,15 @@ def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None) -
 
     spool = journal.spool if journal else open_spool(settings)
     prices = LazyPricer(settings.prices)
-    return Shipper(spool, open_settings_store, prices, settings.batch_size, journal, dsn.scheme == "sqlite")
+    return Shipper(
+        spool,
+        open_settings_store,
+        prices,
+        settings.batch_size,
+        journal,
+        dsn.scheme == "sqlite",
+        chore or Leading(settings),
+    )
 
 
 class Pipeline:
@@ -95,15 +105,17 @@ class Pipeline:
             settings.project, settings.team, settings.user, settings.session, clean_tags(settings.tags)
         )
         self.journal = Journal(open_spool(settings))
-        self.shipping: Shipping | None = None
-        if settings.ship and settings.dsn:
-            shipper = make_shipper(settings, settings.dsn, self.journal)
-            self.shipping = Shipping(shipper, self.journal, settings.batch_seconds)
         self._start_lock = threading.Lock()
         self._started = False
         self._start_at = 0.0
         self._default = default
         self.recorder = self._recorder()
+        self.enforcing = Enforcing(settings, self.journal, self.recorder, self._start_unless_started)
+        self.shipping: Shipping | None = None
+        if settings.ship and settings.dsn:
+            leading = Leading(settings, self.enforcing.use)
+            shipper = make_shipper(settings, settings.dsn, self.journal, leading)
+            self.shipping = Shipping(shipper, self.journal, settings.batch_seconds, self.enforcing.look)
         self._wrappers = cache(self._make_wrappers)
 
     def wrapper(self, point: ChokePoint) -> Wrapper:
@@ -142,6 +154,9 @@ class Pipeline:
                     self._started = False
                     self._start_at = time.monotonic() + 1.0
                     return
+            else:
+                with suppress(RuntimeError):
+                    self.enforcing.start()
             stop_with_multiprocessing(self.end)
 
     def _take_over_unassigned(self) -> None:
@@ -174,6 +189,7 @@ class Pipeline:
         deadline = time.monotonic() + self.settings.exit_timeout
         with guarded("stop"):
             self.journal.close()
+            self.enforcing.drain(deadline)
             if self._started and self.shipping:
                 self.shipping.stop(deadline)
             lost = self.journal.only_in_memory()
@@ -214,6 +230,8 @@ class Pipeline:
                 self.shipping.forget()
         with guarded("fork: journal"):
             self.journal.forget()
+        with guarded("fork: budgets"):
+            self.enforcing.after_fork()
         with guarded("fork: recorder"):
             self.recorder.origin = self._recorder().origin
 

@@ -29,6 +29,7 @@ OPEN_AT_MOST = 128
 """Segments that are open at a time."""
 LONGEST_FORK_WAIT = 2.0
 COMPACT_SECONDS = 10.0
+QUIET_SECONDS = 60.0
 COMPACTING_SECONDS = 1.0
 """The longest that compacting holds up shipping."""
 
@@ -40,6 +41,13 @@ class Prices(Protocol):
         """Before a batch: take what the store's own price book says by now. Raises StoreError."""
 
     def price(self, origin: Origin, event: UsageEvent) -> Cost: ...
+
+
+class Chore(Protocol):
+    """What else the leader does with the store, such as looking after budgets."""
+
+    def __call__(self, store: Store, *, last: bool = False) -> None:
+        """Do what is due. `last`: nothing more is shipped from here. Raises StoreError."""
 
 
 class Taken(NamedTuple):
@@ -61,6 +69,7 @@ class Shipper:
         batch_size: int,
         journal: Journal | None = None,
         closes_for_fork: bool = False,
+        chore: Chore | None = None,
     ) -> None:
         self.spool = spool
         self.stored = 0
@@ -84,6 +93,8 @@ class Shipper:
         """Whether the last step deleted a segment, so that the next may open another."""
         self._memory: set[MemoryFile] = set()
         self._compact_at = 0.0
+        self._chore = chore
+        self._quiet_until = 0.0
         self.turn = threading.Lock()
         """Held while a batch is on its way. A fork waits for it where the store can't be carried across one."""
         self._closes_for_fork = closes_for_fork
@@ -100,6 +111,7 @@ class Shipper:
     def _step(self, leading: bool) -> bool:
         if leading:
             self._compact()
+            self._do_chore()
         self._made_room = False
         taken = self._take(leading)
         if not taken:
@@ -263,6 +275,16 @@ class Shipper:
                 logger.debug("folding into rollups is left for later: %s", error)
             self._compact_at = time.monotonic() + COMPACT_SECONDS
 
+    def _do_chore(self, *, last: bool = False) -> None:
+        """Where that fails, events are shipped all the same."""
+        if self._chore is not None:
+            try:
+                self._chore(self._connected(), last=last)
+            except StoreError as error:
+                if time.monotonic() >= self._quiet_until:
+                    self._quiet_until = time.monotonic() + QUIET_SECONDS
+                    logger.warning("budgets can't be looked after: %s", error)
+
     def close(self) -> None:
         """Let go of files and store; the positions are in the ledger."""
         with self.turn:
@@ -272,6 +294,7 @@ class Shipper:
             if self._store is not None:
                 self._compact_at = 0.0
                 self._compact()
+                self._do_chore(last=True)
                 with suppress(StoreError):
                     self._store.close()
                 self._store = None

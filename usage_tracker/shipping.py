@@ -4,6 +4,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from usage_tracker.errors import StoreError
@@ -25,10 +26,14 @@ QUIET_SECONDS = 60.0
 class Shipping:
     """The background thread of a process: leads and ships, or follows and stands by."""
 
-    def __init__(self, shipper: Shipper, journal: Journal, batch_seconds: float) -> None:
+    def __init__(
+        self, shipper: Shipper, journal: Journal, batch_seconds: float, look: Callable[[], None] = lambda: None
+    ) -> None:
         self.shipper = shipper
         self._journal = journal
         self._batch_seconds = batch_seconds
+        self._look = look
+        """What else is looked at with each round."""
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -84,6 +89,7 @@ class Shipping:
     def _round(self) -> None:
         pause = YOUNG_PAUSE if time.monotonic() < self._young_until else self._batch_seconds
         self._journal.put_on_disk()
+        self._look()
         if self._leads():
             if self._ship(leading=True):
                 return
@@ -141,4 +147,4 @@ class Shipping:
 
     def forget(self) -> None:
         """In a forked child: there is no thread here, and nothing of the parent's is ours."""
-        self.__dict__.update(Shipping(self.shipper, self._journal, self._batch_seconds).__dict__)
+        self.__dict__.update(Shipping(self.shipper, self._journal, self._batch_seconds, self._look).__dict__)

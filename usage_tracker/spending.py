@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import cast
 
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.scope import NOBODY, WHOLE
+from usage_tracker.budgets.view import Usual
 from usage_tracker.budgets.windows import Window
 from usage_tracker.report.conditions import Condition
 from usage_tracker.report.groups import NOTHING, Sums, read_groups
+from usage_tracker.report.listing import list_events
 from usage_tracker.report.question import Query
 from usage_tracker.stores import Store
 
@@ -35,13 +37,17 @@ NOTHING_USED = Used(Decimal(0), 0, 0)
 def read_used(store: Store, budget: Budget, window: Window) -> Mapping[str, Used]:
     """By part; a budget that has only one has that one. Raises StoreError."""
     by = () if budget.each is None else (REPORTED.get(budget.each, budget.each),)
-    where = tuple(
-        Condition(REPORTED.get(test.dimension, test.dimension), test.equal, test.pattern) for test in budget.where
-    )
-    groups = read_groups(store, Query(window.start, window.end, by, where))
+    groups = read_groups(store, Query(window.start, window.end, by, conditions(budget)))
     if budget.each is None:
         return {WHOLE: used(budget, groups.get((), NOTHING))}
     return {NOBODY if value is None else cast(str, value): used(budget, sums) for (value,), sums in groups.items()}
+
+
+def conditions(budget: Budget) -> tuple[Condition, ...]:
+    """The budget's scope, as a report has it."""
+    return tuple(
+        Condition(REPORTED.get(test.dimension, test.dimension), test.equal, test.pattern) for test in budget.where
+    )
 
 
 def used(budget: Budget, sums: Sums) -> Used:
@@ -53,6 +59,23 @@ def used(budget: Budget, sums: Sums) -> Used:
     return Used(amount, sums.calls, sums.unpriced)
 
 
-def read_pace(store: Store, budget: Budget, since: datetime, until: datetime) -> Mapping[str, Used]:
-    """As `read_used`, of another stretch of time."""
-    return read_used(store, budget, Window(since, until))
+USUAL_DAYS = 7
+USUAL_CALLS = 1000
+"""The newest of so many days tell what is usual."""
+LEAST_CALLS = 20
+"""Fewer of a model tell nothing."""
+
+
+def read_usual(store: Store, budget: Budget, now: datetime) -> dict[str, Usual]:
+    """By model, what nineteen of twenty calls within the budget's scope have stayed below. Raises StoreError."""
+    where = (*conditions(budget), Condition("status", True, "ok"))
+    counts: dict[str, list[tuple[int, int]]] = {}
+    for event in list_events(store, now - timedelta(days=USUAL_DAYS), now, where, USUAL_CALLS):
+        into, out = event["input_tokens"], event["output_tokens"]
+        if into is not None and out is not None and event["request_model"] is not None:
+            counts.setdefault(event["request_model"], []).append((into, out))
+    return {
+        model: Usual(*(sorted(column)[len(column) * 95 // 100] for column in zip(*found, strict=True)))
+        for model, found in counts.items()
+        if len(found) >= LEAST_CALLS
+    }

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from usage_tracker.attribution import CO_COROUTINE, current, inside, kind_of
+from usage_tracker.capture.admission import await_hold, hold_of, pass_hold
 from usage_tracker.capture.call import Client, Recorder, Wrapper, nested
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.litellm_call import LiteLLMCall
@@ -95,6 +96,8 @@ class AroundFunctions:
         call = self._begin(called)
         if call is None:
             return wrapped(*args, **kwargs)
+        if self._recorder.gate is not None and (hold := hold_of(call, call.asked)) is not None:
+            pass_hold(hold, call)
         with call:
             result = wrapped(*args, **kwargs)
         return awaited(call, result) if hasattr(result, "__await__") else answered(call, result)
@@ -103,6 +106,8 @@ class AroundFunctions:
         call = self._begin(called)
         if call is None:
             return await wrapped(*args, **kwargs)
+        if self._recorder.gate is not None and (hold := hold_of(call, call.asked)) is not None:
+            await await_hold(hold, call)
         return await awaited(call, wrapped(*args, **kwargs))
 
     def _begin(self, called: Called) -> LiteLLMCall | None:

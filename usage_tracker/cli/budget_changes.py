@@ -1,5 +1,6 @@
 """`usage-tracker budget set` and `rm`."""
 
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -10,8 +11,11 @@ from usage_tracker.budgets.budget import Budget, Test, check, default_name, pars
 from usage_tracker.cli.budget_text import describe
 from usage_tracker.cli.options import Conditions, dsn_option, where_option
 from usage_tracker.cli.output import say
-from usage_tracker.config import Dsn
+from usage_tracker.config import Dsn, load_settings
+from usage_tracker.enforcing import Leading
 from usage_tracker.errors import ConfigError
+from usage_tracker.journal.spool import SpoolUnusable
+from usage_tracker.pipeline import open_spool
 from usage_tracker.stores import Store, open_store
 
 
@@ -97,6 +101,7 @@ def set_one(name: str | None, where: Conditions, dsn: Dsn, **said: Any) -> None:
         set_budget(store, budget)
         say(f"{'Added' if before is None else 'Changed'}: {describe(budget)}")
         remind(store, budget)
+        tell_this_host(dsn, store)
     finally:
         store.close()
 
@@ -124,6 +129,14 @@ def remind(store: Store, budget: Budget) -> None:
         say("A strict budget in SQLite lets one call at a time reserve; Postgres is made for many.")
 
 
+def tell_this_host(dsn: Dsn, store: Store) -> None:
+    """Programs that start here find the change at once; the others, with the next look of their leader."""
+    settings = load_settings(dsn=dsn.shown if dsn.scheme == "sqlite" else dsn.text)
+    with suppress(OSError, SpoolUnusable):
+        open_spool(settings).prepare()
+        Leading(settings)(store)
+
+
 @click.command("rm", help="Remove the budget NAME. What was refused or held back because of it goes on within seconds.")
 @click.argument("name")
 @dsn_option
@@ -134,6 +147,7 @@ def remove(name: str, dsn: Dsn) -> None:
         if not remove_budget(store, name):
             there = ", ".join(budget.name for budget in read_budgets(store))
             raise click.UsageError(f"there is no budget {name!r}; there {'are: ' + there if there else 'is none'}")
+        tell_this_host(dsn, store)
     finally:
         store.close()
     say(f"Removed: {name}")

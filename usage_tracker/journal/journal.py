@@ -216,6 +216,11 @@ class Journal:
             self._quiet_until = now + QUIET_SECONDS
             logger.warning(message, detail)
 
+    def place(self) -> tuple[str, int]:
+        """The segment that is appended to, and the position that is stored once all that was appended is."""
+        current = self._current
+        return (str(current.segment.id), current.segment.position) if current is not None else ("", 0)
+
     def captured(self) -> int:
         """Events that this process has appended."""
         return counted(self._captured)
