@@ -5,11 +5,12 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from usage_tracker.addresses import Address, Secret, parse_mail_server, parse_mailboxes, parse_receiver
 from usage_tracker.errors import ConfigError
 
 VALID_FORMS = (
@@ -170,6 +171,19 @@ class Settings(NamedTuple):
     """The longest that an event waits for its batch to fill."""
     prices: Path | None = None
     """The price book, a TOML file. It goes before the book in the store."""
+    alert_webhook: tuple[Address, ...] = ()
+    """Where alerts are posted to, as JSON."""
+    alert_secret: Secret | None = None
+    """Signs them."""
+    alert_slack: tuple[Address, ...] = ()
+    """Incoming webhooks of Slack."""
+    alert_smtp: Address | None = None
+    """What sends alerts by e-mail."""
+    alert_email: tuple[str, ...] = ()
+    """To whom."""
+    alert_from: str = "usage-tracker@localhost"
+    on_alert: Callable[[dict[str, Any]], object] | None = None
+    """A function that gets each alert, where this process is the one that sends it. An argument only."""
     budgets: str = "on"
     """Whether calls are held to budgets: `on`, as soon as this host knows any; `wait`, where the first call waits until
     it is known whether there are; or `off`."""
@@ -252,10 +266,34 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
         batch_size=int(said.number("batch_size", 5000, 1)),
         batch_seconds=said.number("batch_seconds", 1.0, 0.01),
         prices=Path(os.path.abspath(os.path.expanduser(prices))) if prices else None,
+        **load_alerting(said, arguments),
         budgets=said.choice("budgets", "on", "wait", "off"),
         host=said.text("host") or os.uname().nodename,
         fingerprint_key=said.text("fingerprint_key") or "usage_tracker",
     )
+
+
+def load_alerting(said: Said, arguments: Mapping[str, object]) -> dict[str, Any]:
+    """Where alerts go. Raises ConfigError, which repeats no address."""
+    secret, server = said.text("alert_secret"), said.text("alert_smtp")
+    boxes = parse_mailboxes("TRACKER_ALERT_EMAIL", said.words("alert_email") or ())
+    if bool(server) != bool(boxes):
+        raise ConfigError("alerts by e-mail need TRACKER_ALERT_SMTP, the server, and TRACKER_ALERT_EMAIL, to whom")
+    on_alert = arguments.get("on_alert")
+    if on_alert is not None and not callable(on_alert):
+        raise ConfigError("on_alert is no function")
+    [sender] = parse_mailboxes("TRACKER_ALERT_FROM", (said.text("alert_from") or "usage-tracker@localhost",))
+    return {
+        "alert_webhook": tuple(
+            parse_receiver("TRACKER_ALERT_WEBHOOK", text) for text in said.words("alert_webhook") or ()
+        ),
+        "alert_secret": Secret(secret) if secret else None,
+        "alert_slack": tuple(parse_receiver("TRACKER_ALERT_SLACK", text) for text in said.words("alert_slack") or ()),
+        "alert_smtp": parse_mail_server("TRACKER_ALERT_SMTP", server) if server else None,
+        "alert_email": boxes,
+        "alert_from": sender,
+        "on_alert": on_alert,
+    }
 
 
 def default_dsn(environ: Mapping[str, str] = os.environ) -> Dsn:

@@ -7,50 +7,96 @@ folder; the others look there. So budgets cost a host one reader, however many p
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from usage_tracker.budgets.alerts import Alerts
+    from usage_tracker.budgets.budget import Budget
     from usage_tracker.budgets.gate import Gate
     from usage_tracker.budgets.refresh import Refresher
     from usage_tracker.budgets.reservations import Ledger
     from usage_tracker.budgets.unit_prices import UnitPrices
     from usage_tracker.budgets.view import View, ViewFile
+    from usage_tracker.budgets.windows import Window
     from usage_tracker.capture import Recorder
     from usage_tracker.journal import Journal
     from usage_tracker.stores import Store
 
+UNUSUAL_SECONDS = 60.0
+LAST_ALERT_SECONDS = 1.0
 LOOK_SECONDS = 0.5
 """How often a process without a shipping thread looks."""
 
 
 class Leading:
-    """What the leader does for the budgets of its host: reads them, and tells its neighbours."""
+    """What the leader does for the budgets of its host: reads them, tells its neighbours, and alerts."""
 
-    def __init__(self, settings: Settings, use: "Callable[[View], None] | None" = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        use: "Callable[[View], None] | None" = None,
+        dropped: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._settings = settings
         self._use = use
+        self._dropped = dropped
         self._refresher: Refresher | None = None
         self._file: ViewFile | None = None
+        self._alerts: Alerts | None = None
+        self._unusual_at = 0.0
 
     def __call__(self, store: "Store", *, last: bool = False) -> None:
         """Look at the budgets, unless it is too early for that. `last`: who comes next finds what is known now. Raises
         StoreError."""
-        if self._refresher is None or self._file is None:
-            from usage_tracker.budgets.refresh import Refresher
-            from usage_tracker.budgets.view import ViewFile
-            from usage_tracker.spending import read_used, read_usual
-
-            self._file = ViewFile(self._settings.spool_dir)
-            self._refresher = Refresher(self._settings.spool_dir, read_used, read_usual)
+        if self._refresher is None or self._file is None or self._alerts is None:
+            self._begin()
+        assert self._refresher is not None
+        assert self._file is not None
+        assert self._alerts is not None
         view = self._refresher.refresh(store, last=last)
         if view is not None:
             self._file.save(view)
             if self._use is not None:
                 self._use(view)
+            self._notice_unusual(store)
+            self._alerts.send_later()
+        if last:
+            self._alerts.wait(LAST_ALERT_SECONDS)
+
+    def _begin(self) -> None:
+        from usage_tracker.budgets.alerts import Alerts
+        from usage_tracker.budgets.receivers import receivers_of
+        from usage_tracker.budgets.refresh import Refresher
+        from usage_tracker.budgets.view import ViewFile
+        from usage_tracker.spending import read_used, read_usual
+        from usage_tracker.stores import open_store
+
+        dsn = self._settings.dsn
+        assert dsn is not None, "who leads knows the store"
+        self._file = ViewFile(self._settings.spool_dir)
+        self._alerts = Alerts(receivers_of(self._settings), lambda: open_store(dsn))
+        self._refresher = Refresher(self._settings.spool_dir, read_used, read_usual, self._notice)
+
+    def _notice(self, store: "Store", budget: "Budget", window: "Window", used: "Mapping[str, Decimal]") -> None:
+        from usage_tracker.budgets.alerts import budget_alerts
+
+        assert self._alerts is not None
+        self._alerts.notice(store, budget_alerts(budget, window, used))
+
+    def _notice_unusual(self, store: "Store") -> None:
+        """Where somebody wants to hear of it."""
+        assert self._alerts is not None
+        if self._alerts.has_receivers and time.monotonic() >= self._unusual_at:
+            from usage_tracker.unusual import look_for
+
+            self._unusual_at = time.monotonic() + UNUSUAL_SECONDS
+            self._alerts.notice(store, look_for(store, self._dropped(), self._settings.host))
 
 
 class Enforcing:

@@ -113,7 +113,7 @@ class Pipeline:
         self.enforcing = Enforcing(settings, self.journal, self.recorder, self._start_unless_started)
         self.shipping: Shipping | None = None
         if settings.ship and settings.dsn:
-            leading = Leading(settings, self.enforcing.use)
+            leading = Leading(settings, self.enforcing.use, lambda: self.journal.dropped)
             shipper = make_shipper(settings, settings.dsn, self.journal, leading)
             self.shipping = Shipping(shipper, self.journal, settings.batch_seconds, self.enforcing.look)
         self._wrappers = cache(self._make_wrappers)

@@ -8,6 +8,7 @@ COMMANDS = {
     "show": Place("usage_tracker.cli.budget_status", "show", "One budget, and who has used how much of it."),
     "status": Place("usage_tracker.cli.budget_status", "status", "Spent, left, and when each will be used up."),
     "check": Place("usage_tracker.cli.budget_status", "check_all", "Exit 3 where a budget is used up; for CI."),
+    "alerts": Place("usage_tracker.cli.budget_alerts", "alerts", "What was alerted, and whether alerts arrive."),
     "rm": Place("usage_tracker.cli.budget_changes", "remove", "Remove a budget."),
 }
 
