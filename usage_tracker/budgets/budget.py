@@ -31,7 +31,7 @@ RESERVED = frozenset({"anomaly", "dropped", "unpriced"})
 SCALES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 
 
-class Test(msgspec.Struct, frozen=True, array_like=True):
+class Criterion(msgspec.Struct, frozen=True, array_like=True):
     """What a call must be like to count: a condition as reports have them."""
 
     dimension: str
@@ -68,7 +68,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     makes it a limit of the rate."""
     zone: str = "UTC"
     """Whose hours, days, weeks and months."""
-    where: tuple[Test, ...] = ()
+    where: tuple[Criterion, ...] = ()
     """All hold for a call that counts."""
     each: str | None = None
     """The dimension of which each value has a budget of its own."""
@@ -195,7 +195,7 @@ def mistakes_of_scope(budget: Budget) -> Iterator[str]:
             yield f"calls without a {dimension} have none to be told apart by, so this budget could never match"
 
 
-def contradict(tests: Sequence[Test], *, several: bool) -> bool:
+def contradict(tests: Sequence[Criterion], *, several: bool) -> bool:
     """Whether nothing passes all of the tests. `several`: a call may have more than one value of the dimension."""
     none = [test for test in tests if test.equal == (test.pattern is None)]
     if any(test.pattern is None for test in none) and any(test.equal and test.pattern is not None for test in tests):
@@ -205,7 +205,7 @@ def contradict(tests: Sequence[Test], *, several: bool) -> bool:
     ):
         return True
     for test in tests:
-        opposite = Test(test.dimension, not test.equal, test.pattern)
+        opposite = Criterion(test.dimension, not test.equal, test.pattern)
         if opposite in tests:
             return True
         if several or not test.equal or test.literal is None:

@@ -17,7 +17,7 @@ import msgspec
 from usage_tracker.budgets.accounts import start_of, window_of
 from usage_tracker.budgets.amounts import whole
 from usage_tracker.budgets.book import read_budgets
-from usage_tracker.budgets.budget import Budget, Test
+from usage_tracker.budgets.budget import Budget, Criterion
 from usage_tracker.budgets.scope import NOBODY, WHOLE
 from usage_tracker.budgets.view import PriceBook, Usual, View
 from usage_tracker.budgets.windows import Window
@@ -158,7 +158,7 @@ def read_part(read_used: ReadUsed, store: Store, budget: Budget, part: str, wind
     window = window_of(budget, time.time())
     narrowed = budget
     if budget.each is not None and part != WHOLE:
-        test = Test(budget.each, True, None if part == NOBODY else escaped(part))
+        test = Criterion(budget.each, True, None if part == NOBODY else escaped(part))
         narrowed = msgspec.structs.replace(budget, where=(*budget.where, test))
     found = read_used(store, narrowed, window).get(part)
     if found is None or window_start != start_of(budget, time.time()):

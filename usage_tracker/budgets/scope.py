@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from usage_tracker.budgets.budget import Budget, Test, pieces
+from usage_tracker.budgets.budget import Budget, Criterion, pieces
 from usage_tracker.event import Origin
 
 WHOLE = ""
@@ -48,7 +48,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(wild.get(piece) or re.escape(piece[-1]) for piece in pieces(pattern)), re.DOTALL)
 
 
-def passes(test: Test, values: Values) -> bool:
+def passes(test: Criterion, values: Values) -> bool:
     """Whether a call with these values is as the test says."""
     if test.pattern is None:
         return (values == (None,)) == test.equal

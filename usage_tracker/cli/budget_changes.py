@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from usage_tracker.budgets.book import read_budgets, remove_budget, set_budget
-from usage_tracker.budgets.budget import Budget, Test, check, default_name, parse_limit, parse_share
+from usage_tracker.budgets.budget import Budget, Criterion, check, default_name, parse_limit, parse_share
 from usage_tracker.cli.budget_text import describe
 from usage_tracker.cli.options import Conditions, dsn_option, where_option
 from usage_tracker.cli.output import say
@@ -90,7 +90,7 @@ def set_one(name: str | None, where: Conditions, dsn: Dsn, **said: Any) -> None:
     if "limit" in given:
         given["limit"], given["measure"] = given["limit"]
     if where:
-        given["where"] = tuple(Test(*condition) for condition in where)
+        given["where"] = tuple(Criterion(*condition) for condition in where)
     store = open_store(dsn)
     try:
         store.migrate()
