@@ -5,7 +5,8 @@
     cd tests && python -m budget_crowd --mode litellm --runs 5 --python ../.venv-litellm/bin/python
 
 Each thread calls the real SDK until it is refused. The provider is a stand-in on the loopback; a call costs up to two
-cents. With `litellm`, the limit is LiteLLM's own, `litellm.max_budget`, and usage_tracker isn't loaded.
+cents. With `litellm`, the limit is LiteLLM's own, `litellm.max_budget`, and usage_tracker is not loaded; a thread makes
+at most MOST_CALLS calls then.
 """
 
 import argparse
@@ -36,6 +37,8 @@ INPUT, OUTPUT = Decimal("0.0000025"), Decimal("0.00001")
 """What a token of it costs, in US dollars."""
 MOST_TOKENS = 1800
 PROMPT = "word " * 200
+MOST_CALLS = 8
+"""Of one thread, of what never refuses."""
 
 OURS = """
 import sys, threading, time, pathlib
@@ -46,7 +49,7 @@ client = openai.OpenAI(api_key="sk-test", base_url=url, max_retries=0, timeout=6
 refused = []
 
 def work():
-    while True:
+    for _ in range({calls}):
         try:
             client.chat.completions.create(
                 model={model!r}, max_tokens={most}, messages=[{{"role": "user", "content": {prompt!r}}}]
@@ -65,7 +68,7 @@ url, threads, go = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
 refused = []
 
 def work():
-    while True:
+    for _ in range({calls}):
         try:
             litellm.completion(
                 model="openai/{model}", api_key="sk-test", api_base=url, num_retries=0, max_tokens={most},
@@ -132,7 +135,9 @@ def crowd(
             store.migrate()
             set_budget(store, Budget(name="crowd", limit=limit, per="day", on_limit="block", strict=mode == "strict"))
     go = folder / "go"
-    script = (LITELLM if mode == "litellm" else OURS).format(model=MODEL, most=MOST_TOKENS, prompt=PROMPT) + CROWD
+    script = (LITELLM if mode == "litellm" else OURS).format(
+        model=MODEL, most=MOST_TOKENS, prompt=PROMPT, calls=MOST_CALLS if mode == "litellm" else 10**6
+    ) + CROWD
     environment = {**os.environ, "TRACKER_DSN": dsn, "TRACKER_SPOOL_DIR": str(folder / "spool")}
     environment |= {"TRACKER_BUDGETS": "wait", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     with StandIn() as provider, ExitStack() as stack:

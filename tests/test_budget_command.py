@@ -123,3 +123,15 @@ def test_alerts_are_listed_and_a_test_says_who_did_not_take_it(budget: Type, mon
     assert "secret-path" not in failed.output
     monkeypatch.setenv("TRACKER_ALERT_WEBHOOK", "http://169.254.169.254/x")
     assert "link-local" in budget("alerts", "--test").output
+
+
+def test_budgets_stand_below_a_report_and_on_the_overview(budget: Type, dsn: str) -> None:
+    spend(dsn, "0.75")
+    for words in (["report"], []):
+        assert "Budgets" not in CliRunner().invoke(main, words, env={"TRACKER_DSN": dsn}).stdout
+    budget("set", "all", "--limit", "1", "--per", "day")
+    for words in (["report"], []):
+        shown = CliRunner().invoke(main, words, env={"TRACKER_DSN": dsn}).stdout
+        assert "Budgets" in shown
+        assert "75 %" in shown
+    assert "Budgets" not in CliRunner().invoke(main, ["report", "-o", "csv"], env={"TRACKER_DSN": dsn}).stdout

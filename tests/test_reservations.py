@@ -15,7 +15,7 @@ from budget_crowd import crowd
 from made_events import made_event, store_events
 
 from usage_tracker.budgets import reservations
-from usage_tracker.budgets.accounts import Mark, start_of
+from usage_tracker.budgets.accounts import start_of
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.refresh import clock, read_part, update_accounts
 from usage_tracker.budgets.reservations import Ledger, Place, Refused, Settled, Want
@@ -107,7 +107,7 @@ def test_a_settled_call_counts_with_what_it_used_until_it_is_among_the_events(le
     first = ask(ledger, 90)
     assert isinstance(first, UUID)
     segment = uuid4()
-    ledger.settle(Settled(first, place(), 30, Mark(str(segment), 500)))
+    ledger.settle(Settled(first, place(), 30, (str(segment), 500)))
     wait_for(lambda: reserved(store) == [30])
     now, start = clock(store), place().window_start
     update_accounts(store, BUDGET, now, start, {"": 0}, {segment: 499})

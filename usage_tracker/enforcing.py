@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from usage_tracker.journal import Journal
     from usage_tracker.stores import Store
 
+FIRST_LOOKS_SECONDS = 2.0
+"""How often it is looked whether there are budgets, where there are none."""
 UNUSUAL_SECONDS = 60.0
 LAST_ALERT_SECONDS = 1.0
 LOOK_SECONDS = 0.5
@@ -50,11 +52,14 @@ class Leading:
         self._file: ViewFile | None = None
         self._alerts: Alerts | None = None
         self._unusual_at = 0.0
+        self._look_at = 0.0
 
     def __call__(self, store: "Store", *, last: bool = False) -> None:
         """Look at the budgets, unless it is too early for that. `last`: who comes next finds what is known now. Raises
         StoreError."""
-        if self._refresher is None or self._file is None or self._alerts is None:
+        if self._refresher is None:
+            if last or not self._is_needed(store):
+                return
             self._begin()
         assert self._refresher is not None
         assert self._file is not None
@@ -68,6 +73,19 @@ class Leading:
             self._alerts.send_later()
         if last:
             self._alerts.wait(LAST_ALERT_SECONDS)
+
+    def _is_needed(self, store: "Store") -> bool:
+        """Whether there is a budget, or was, or somebody wants to hear of what is unusual. Raises StoreError."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return False
+        self._look_at = now + FIRST_LOOKS_SECONDS
+        settings = self._settings
+        if settings.alert_webhook or settings.alert_slack or settings.alert_smtp or settings.on_alert:
+            return True
+        if os.path.exists(self._settings.spool_dir / "budgets.json"):
+            return True
+        return any(store.select(f"SELECT 1 FROM {store.dialect.prefix}budget LIMIT 1"))  # noqa: S608  our own name
 
     def _begin(self) -> None:
         from usage_tracker.budgets.alerts import Alerts

@@ -106,12 +106,14 @@ class Shipper:
         Who doesn't lead ships only what this process keeps in memory, which nobody else can.
         """
         with self.turn:
-            return self._step(leading)
+            more = self._step(leading)
+            if leading:
+                self._do_chore()
+            return more
 
     def _step(self, leading: bool) -> bool:
         if leading:
             self._compact()
-            self._do_chore()
         self._made_room = False
         taken = self._take(leading)
         if not taken:

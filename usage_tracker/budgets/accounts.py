@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -19,32 +19,30 @@ MOST_ACCOUNTS = 50_000
 """Users and sessions come and go."""
 
 
-class Mark(NamedTuple):
-    """The place in the journal that an event ends before."""
-
-    segment: str
-    position: int
+Mark = tuple[str, int]
+"""A segment of the journal, and the position that an event ends before."""
+Name = tuple[str, str]
+"""A budget, and a part of it."""
 
 
 class Entry(NamedTuple):
-    """What one call of this process has used of one part, for as long as that may not be among what the store said."""
+    """What one call of this process has used, for as long as that may not be among what the store said."""
 
     mark: Mark
     started_at: float
     """In seconds since 1970, as all times here."""
-    account: tuple[str, str]
-    """Budget and part."""
-    amount: int
+    amounts: list[tuple[Name, int]]
 
 
 class Account:
     """One part of a budget."""
 
-    __slots__ = ("budget", "limit", "own", "part", "rate", "slow", "until", "used")
+    __slots__ = ("budget", "limit", "name", "own", "part", "rate", "slow", "until", "used")
 
     def __init__(self, budget: Budget, part: str) -> None:
         self.budget = budget
         self.part = part
+        self.name: Name = budget.name, part
         self.limit = limit_of(budget)
         self.used = 0
         """By events in the store."""
@@ -55,10 +53,6 @@ class Account:
         self.rate = Rate() if budget.is_rate else None
         self.slow = budget.strict or budget.is_rate or budget.unpriced == "refuse"
         """Whether more is to be looked at than a sum."""
-
-    @property
-    def name(self) -> tuple[str, str]:
-        return self.budget.name, self.part
 
 
 def window_of(budget: Budget, now: float) -> Window:
@@ -75,7 +69,7 @@ class Accounts:
 
     def __init__(self) -> None:
         self.view = View(read_at=0.0)
-        self._by_name: dict[tuple[str, str], Account] = {}
+        self._by_name: dict[Name, Account] = {}
         self._entries: deque[Entry] = deque()
 
     def take(self, view: View) -> bool:
@@ -95,10 +89,11 @@ class Accounts:
             self._sum_up([account])
         return account
 
-    def add(self, account: Account, mark: Mark, started_at: float, amount: int) -> None:
+    def add(self, mark: Mark, started_at: float, amounts: Sequence[tuple[Account, int]]) -> None:
         """What a call of this process has used."""
-        account.own += amount
-        self._entries.append(Entry(mark, started_at, account.name, amount))
+        for account, amount in amounts:
+            account.own += amount
+        self._entries.append(Entry(mark, started_at, [(account.name, amount) for account, amount in amounts]))
 
     def turn(self, account: Account) -> None:
         """Its window is over: begin the next."""
@@ -111,7 +106,7 @@ class Accounts:
         self._entries.clear()
 
     def _sum_up(self, accounts: Iterable[Account]) -> None:
-        now, starts, own = time.time(), dict[str, int](), dict[tuple[str, str], int]()
+        now, starts, own = time.time(), dict[str, int](), dict[Name, int]()
         for account in accounts:
             budget = account.budget
             start = starts.get(budget.name)
@@ -121,15 +116,15 @@ class Accounts:
             current = self.view.since.get(budget.name) == start
             account.used = self.view.used.get(budget.name, {}).get(account.part, 0) if current else 0
         for entry in self._entries:
-            if entry.account[0] in starts and entry.started_at >= starts[entry.account[0]]:
-                own[entry.account] = own.get(entry.account, 0) + entry.amount
+            for name, amount in entry.amounts:
+                if entry.started_at >= starts.get(name[0], FOREVER):
+                    own[name] = own.get(name, 0) + amount
         for account in accounts:
             account.own = own.get(account.name, 0)
 
 
 def stored(entry: Entry, view: View) -> bool:
     """Whether the store's sums have it."""
-    position = view.stored.get(entry.mark.segment)
-    if position is None:
-        return entry.started_at < view.read_at - LOST_SECONDS
-    return position >= entry.mark.position
+    segment, end = entry.mark
+    position = view.stored.get(segment)
+    return position >= end if position is not None else entry.started_at < view.read_at - LOST_SECONDS

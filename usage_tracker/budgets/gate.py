@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
 
@@ -112,18 +112,25 @@ class Gate:
         matched = self._matches.get((id(origin), event.request_model, event.operation))
         if matched is None or matched[1]:
             if self._prices.ready:
-                self._add(origin, event, Mark(*self._place()))
+                self._add(origin, event, self._place())
             else:
-                self._unpriced.append((origin, event, Mark(*self._place())))
+                self._unpriced.append((origin, event, self._place()))
 
-    def used_of(self, account: Account, origin: Origin, event: UsageEvent) -> int:
-        """What the call has used of the account's measure; what is unknown is nothing, as in reports."""
-        measure = account.budget.measure
-        if measure == "calls":
-            return 0 if event.completes is not None else 1
-        if measure == "tokens":
-            return (event.usage.input_tokens or 0) + (event.usage.output_tokens or 0)
-        return self._prices.cost(origin, event) or 0
+    def used_of(self, accounts: Iterable[Account], origin: Origin, event: UsageEvent) -> list[tuple[Account, int]]:
+        """What the call has used of each, in its measure; what is unknown is nothing, as in reports."""
+        cost: int | None = None
+        found = []
+        for account in accounts:
+            measure = account.budget.measure
+            if measure == "cost":
+                if cost is None:
+                    cost = self._prices.cost(origin, event) or 0
+                found.append((account, cost))
+            elif measure == "tokens":
+                found.append((account, (event.usage.input_tokens or 0) + (event.usage.output_tokens or 0)))
+            else:
+                found.append((account, 0 if event.completes is not None else 1))
+        return found
 
     def _match(self, origin: Origin, model: str | None, operation: str) -> tuple[Account, ...]:
         call = Described(origin, model, operation)
@@ -145,14 +152,15 @@ class Gate:
         accounts = self._matches.get((id(origin), event.request_model, event.operation), (origin, None))[1]
         if accounts is None:
             accounts = self._match(origin, event.request_model, event.operation)
-        started_at = event.started_at / 1e9
-        for account in accounts:
-            amount = self.used_of(account, origin, event)
-            with self._lock:
-                if account.rate is None:
-                    self._accounts.add(account, mark, started_at, amount)
-                elif account.budget.measure == "tokens":
-                    account.rate.add(amount, time.time())
+        amounts = self.used_of(accounts, origin, event)
+        sums = [(account, amount) for account, amount in amounts if account.rate is None]
+        with self._lock:
+            if sums:
+                self._accounts.add(mark, event.started_at / 1e9, sums)
+            if len(sums) < len(amounts):
+                for account, amount in amounts:
+                    if account.rate is not None and account.budget.measure == "tokens":
+                        account.rate.add(amount, time.time())
 
     def _hold(self, call: Call, described: Described, body: object) -> Hold:
         yield from self._freshen()
@@ -321,11 +329,13 @@ class Reservation:
         self._used: dict[Place, int] = {}
 
     def settle(self, origin: Origin, event: UsageEvent) -> None:
-        ledger, mark = self._gate._ledger, Mark(*self._gate._place())
+        ledger, mark = self._gate._ledger, self._gate._place()
         assert ledger is not None
-        for want in self._asked.wants:
+        accounts = [self._accounts[want.place] for want in self._asked.wants]
+        amounts = self._gate.used_of(accounts, origin, event)
+        for want, (_, amount) in zip(self._asked.wants, amounts, strict=True):
             before = self._used.get(want.place)
-            used = (before or 0) + self._gate.used_of(self._accounts[want.place], origin, event)
+            used = (before or 0) + amount
             self._used[want.place] = used
             if want.is_rate:
                 more = used - (want.amount if before is None else before)

@@ -316,11 +316,11 @@ class Tables:
         elif late.mark is None:
             self._add(late.place, late.amount)
         else:
-            segment = self._id(UUID(late.mark.segment))
+            segment, position = late.mark
             self._execute(
                 f"UPDATE {self._reservation} SET amount = {self._mark}, expires_at = {self._mark}, "
                 f"segment = {self._mark}, position = {self._mark} {self._where()} AND reservation = {self._mark}",
-                [late.amount, expires_at, segment, late.mark.position, *late.place, self._id(late.reservation)],
+                [late.amount, expires_at, self._id(UUID(segment)), position, *late.place, self._id(late.reservation)],
             )
 
     def renew(self, reservation: UUID, expires_at: float) -> None:

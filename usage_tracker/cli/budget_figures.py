@@ -1,7 +1,7 @@
 """What was used of each budget, out of the store, and the table of it. `report` and the overview show it, too."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from usage_tracker.budgets.book import read_budgets
@@ -12,6 +12,8 @@ from usage_tracker.budgets.windows import parse_zone, window_at
 from usage_tracker.cli.budget_text import show_amount, show_moment, show_percent, state
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable
+from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.config import Dsn
 from usage_tracker.errors import SchemaError
 from usage_tracker.spending import NOTHING_USED, read_used
 from usage_tracker.stores import Store
@@ -72,14 +74,16 @@ def outlook_columns(outlooks: Sequence[Outlook]) -> list[Column]:
     return columns
 
 
-def render_budgets(store: Store, now: datetime) -> str:
-    """The table, for below a report or on the overview; nothing where there is no budget. Raises StoreError."""
+def budget_lines(dsn: Dsn) -> list[str]:
+    """The table, for below a report and on the overview; nothing where there is no budget. Raises StoreError."""
     try:
-        budgets = [budget for budget in read_budgets(store) if not budget.is_rate]
-    except SchemaError:  # a store of before there were budgets
-        return ""
-    if not budgets:
-        return ""
+        with reading(dsn) as store:
+            budgets = [budget for budget in read_budgets(store) if not budget.is_rate]
+            outlooks = shortened(read_outlooks(store, budgets, datetime.now(UTC)))
+    except (NothingYet, SchemaError):  # a store of before there were budgets
+        return []
+    if not outlooks:
+        return []
     from usage_tracker.cli.table import render_table
 
-    return render_table("Budgets", outlook_columns(shortened(read_outlooks(store, budgets, now))), ())
+    return ["\n", render_table("Budgets", outlook_columns(outlooks), ())]

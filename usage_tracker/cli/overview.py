@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import click
 
+from usage_tracker.cli.budget_figures import budget_lines
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, show_changes, show_count, show_groups, show_money, show_share
 from usage_tracker.cli.notes import calls, name_models
@@ -47,7 +48,7 @@ def overview() -> bool:
         seen = look(dsn, zone)
     except NothingYet:
         return False
-    emit([*show(seen), NEXT])
+    emit([*show(seen), *budget_lines(dsn), NEXT])
     for warning in warn(seen):
         say(warning)
     if waiting := waiting_note(dsn):

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from usage_tracker.cli.budget_figures import budget_lines
 from usage_tracker.cli.columns import FIELDS
 from usage_tracker.cli.commands import COMMANDS
 from usage_tracker.cli.notes import explain
@@ -192,7 +193,7 @@ def show(
     if output != "table" or answer.rows:
         text = render(answer, notes, fields)
         if out is None:
-            emit([text])
+            emit([text, *(budget_lines(dsn) if output == "table" and not chart else ())])
         else:
             write_file(out, text)
             say(f"Written to {out}.")

@@ -219,7 +219,7 @@ class Journal:
     def place(self) -> tuple[str, int]:
         """The segment that is appended to, and the position that is stored once all that was appended is."""
         current = self._current
-        return (str(current.segment.id), current.segment.position) if current is not None else ("", 0)
+        return (current.segment.name, current.segment.position) if current is not None else ("", 0)
 
     def captured(self) -> int:
         """Events that this process has appended."""
