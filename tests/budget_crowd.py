@@ -23,6 +23,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from usage_tracker.budgets.book import set_budget
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.estimates import tokens_asked
@@ -133,7 +135,10 @@ def crowd(
     if mode != "litellm":
         with closing(open_store(parse_dsn(dsn))) as store:
             store.migrate()
-            set_budget(store, Budget(name="crowd", limit=limit, per="day", on_limit="block", strict=mode == "strict"))
+            budget = Budget(name="crowd", limit=limit, per="day", on_limit="block")
+            if mode == "strict":
+                budget = replace(budget, strict=True, unreachable="closed")
+            set_budget(store, budget)
     go = folder / "go"
     script = (LITELLM if mode == "litellm" else OURS).format(
         model=MODEL, most=MOST_TOKENS, prompt=PROMPT, calls=MOST_CALLS if mode == "litellm" else 10**6

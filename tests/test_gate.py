@@ -2,46 +2,31 @@
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from budgeted import budget, known
 from capturing import ASK as MESSAGES
 from capturing import Capturing
 
 import usage_tracker
 from usage_tracker import tracker
 from usage_tracker.budgets import gate as gates
-from usage_tracker.budgets.accounts import start_of
-from usage_tracker.budgets.amounts import whole
-from usage_tracker.budgets.budget import Budget, Criterion
+from usage_tracker.budgets.budget import Criterion
 from usage_tracker.budgets.view import View
 from usage_tracker.capture import open_calls
 from usage_tracker.enforcing import Enforcing
 
 MODEL = "gpt-4o-mini"
 ASK: Any = MESSAGES
-
-
-def budget(**said: Any) -> Budget:
-    return Budget(**{"name": "b", "limit": Decimal(1), "per": "day", "on_limit": "block", **said})
-
-
-def known(*budgets: Budget, spent: str = "0", part: str = "", age: float = 0.0) -> View:
-    """What the store said, so many seconds ago."""
-    now = time.time()
-    return View(
-        read_at=now - age,
-        budgets=list(budgets),
-        used={each.name: {part: whole(Decimal(spent), each.measure)} for each in budgets},
-        since={each.name: start_of(each, now) for each in budgets},
-    )
 
 
 @pytest.fixture
@@ -319,3 +304,56 @@ def test_a_process_is_held_from_its_first_call_on(fresh_start: Path, provider: A
         client.chat.completions.create(model=MODEL, messages=ASK)
     usage_tracker.install(ship=False, spool_dir=spool, budgets="off")
     client.chat.completions.create(model=MODEL, messages=ASK)
+
+
+def test_a_child_of_a_fork_knows_what_its_parent_spent(capturing: Capturing, enforcing: Enforcing) -> None:
+    enforcing.use(known(budget(measure="calls", limit=Decimal(1))))
+    ask(capturing)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        with suppress(BaseException):
+            try:
+                ask(capturing)
+            except usage_tracker.BudgetExceeded:
+                status = 0
+        os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.timeout(120)
+def test_a_running_process_follows_a_change_within_seconds(fresh_start: Path, provider: Any) -> None:
+    from usage_tracker.budgets.book import remove_budget, set_budget
+    from usage_tracker.config import parse_dsn
+    from usage_tracker.stores import open_store
+
+    dsn = f"sqlite:///{fresh_start}/usage.db"
+    usage_tracker.install(dsn=dsn, spool_dir=fresh_start / "spool")
+    client = openai.OpenAI(api_key="sk-test", base_url=provider.base_url, max_retries=0)
+
+    def is_refused() -> bool:
+        try:
+            client.chat.completions.create(model=MODEL, messages=ASK)
+        except usage_tracker.BudgetExceeded:
+            return True
+        return False
+
+    def becomes(refused: bool) -> bool:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if is_refused() is refused:
+                return True
+            time.sleep(0.1)
+        return False
+
+    assert not is_refused()
+    assert usage_tracker.flush(30)
+    with closing(open_store(parse_dsn(dsn))) as store:
+        set_budget(store, budget(limit=Decimal("0.000001")))
+        assert becomes(refused=True)
+        set_budget(store, budget(limit=Decimal(5)))
+        assert becomes(refused=False)
+        set_budget(store, budget(limit=Decimal("0.000001"), strict=True))
+        assert becomes(refused=True)
+        remove_budget(store, "b")
+        assert becomes(refused=False)

@@ -36,10 +36,13 @@ RECENT_SECONDS = 5.0
 """A call is held back or refused by what the store said so lately; before that, the store is asked again."""
 FIRST_SECONDS = 2.0
 """How long a call may wait for the first look into the store."""
-RESERVE_SECONDS = 2.0
-"""How long a call may wait for its reservation."""
+SILENT_SECONDS = 10.0
+"""How long the store may leave the reservations of this process without an answer; then it counts as unreachable."""
+RESERVE_SECONDS = 30.0
+"""How long a call may wait for its turn, with a store that answers."""
 STEP_SECONDS = 0.02
 THROTTLE_STEP = 0.25
+ANSWER_STEP = 1.0
 QUIET_SECONDS = 60.0
 MOST_MATCHES = 8192
 
@@ -288,12 +291,13 @@ class Gate:
     def _ask(self, wants: Sequence[Want]) -> Generator[Step, None, tuple[Asked | None, Refused | None]]:
         """No Asked: the store can't be reached."""
         ledger = self._ledger
-        if ledger is None or (ledger.busy_since or FAR) < time.monotonic() - RESERVE_SECONDS:
-            self._warn("reserve", "a strict budget can't be reserved from, for this process can't reach the store")
+        if ledger is None:
+            self._warn("reserve", "a strict budget can't be reserved from, for this process doesn't know the store")
             return None, None
-        asked = ledger.ask(wants)
+        asked, deadline = ledger.ask(wants), time.monotonic() + RESERVE_SECONDS
         try:
-            yield Answered(asked.answer, RESERVE_SECONDS)
+            while not asked.answer.done() and time.monotonic() < deadline and not ledger.is_silent(SILENT_SECONDS):
+                yield Answered(asked.answer, ANSWER_STEP)
             if asked.answer.done() and not asked.answer.cancelled():
                 return asked, asked.answer.result()
         except (StoreError, CancelledError):
@@ -314,9 +318,6 @@ class Gate:
         if now >= self._quiet_until.get(about, 0.0):
             self._quiet_until[about] = now + QUIET_SECONDS
             logger.warning("%s", sentence)
-
-
-FAR = float("inf")
 
 
 class Reservation:

@@ -121,6 +121,11 @@ class Ledger:
     def settle(self, settled: Settled) -> None:
         self._put(settled)
 
+    def is_silent(self, seconds: float) -> bool:
+        """Whether the store has left a request unanswered for so long."""
+        since = self.busy_since
+        return since is not None and since < time.monotonic() - seconds
+
     def _put(self, request: "Asked | Settled") -> None:
         self._queue.put(request)
         if self._thread is None:

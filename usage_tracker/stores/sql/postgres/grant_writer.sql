@@ -12,3 +12,5 @@ GRANT INSERT ON usage_tracker.usage_event, usage_tracker.delta_hour, usage_track
 GRANT SELECT, INSERT, UPDATE ON usage_tracker.usage_awaited TO :"role";
 GRANT SELECT, INSERT ON usage_tracker.usage_completed TO :"role";
 GRANT SELECT, INSERT, DELETE ON usage_tracker.usage_kept_aside TO :"role";
+GRANT SELECT, INSERT, UPDATE, DELETE ON usage_tracker.budget_account, usage_tracker.budget_reservation,
+    usage_tracker.budget_alert TO :"role";
