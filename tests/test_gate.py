@@ -357,3 +357,22 @@ def test_a_running_process_follows_a_change_within_seconds(fresh_start: Path, pr
         assert becomes(refused=True)
         remove_budget(store, "b")
         assert becomes(refused=False)
+
+
+def test_a_strict_call_waits_for_prices_rather_than_go_unreserved(
+    fresh_start: Path, provider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that starts knows of the budget before it has loaded what calls cost."""
+    from usage_tracker.budgets.view import ViewFile
+
+    monkeypatch.setattr(gates, "RESERVE_SECONDS", 0.1)
+    spool = fresh_start / "spool"
+    spool.mkdir(mode=0o700)
+    ViewFile(spool).save(known(budget(strict=True, unreachable="closed")))
+    usage_tracker.install(ship=False, spool_dir=spool, dsn=f"sqlite:///{fresh_start}/usage.db")
+    assert tracker.installed is not None
+    monkeypatch.setattr(tracker.installed.pipeline().enforcing, "look", lambda: None)
+    client = openai.OpenAI(api_key="sk-test", base_url=provider.base_url, max_retries=0)
+    with pytest.raises(usage_tracker.BudgetExceeded, match="can't be known"):
+        client.chat.completions.create(model=MODEL, messages=ASK)
+    assert provider.requests == []

@@ -1,6 +1,5 @@
 """Where alerts go: addresses as people write them, checked. What they hold of secrets is never shown."""
 
-import ipaddress
 import re
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -8,13 +7,7 @@ from urllib.parse import unquote, urlsplit
 from usage_tracker.errors import ConfigError
 
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
-METADATA = frozenset(
-    {
-        ipaddress.ip_address("100.100.100.200"),
-        ipaddress.ip_address("fd00:ec2::254"),
-        ipaddress.ip_address("168.63.129.16"),
-    }
-)
+METADATA = frozenset({"100.100.100.200", "168.63.129.16", "fd00:ec2::254"})
 """Where clouds tell a machine its secrets, beside the link-local 169.254.169.254."""
 PORTS = {"http": 80, "https": 443, "smtp": 587, "smtps": 465}
 
@@ -91,23 +84,27 @@ def parse(variable: str, text: str, schemes: tuple[str, ...]) -> Address:
 
 
 def is_loopback(host: str) -> bool:
+    from ipaddress import ip_address  # it takes longer to import than all else that a program without alerts needs
+
     if host in LOOPBACK_NAMES:
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
         return False
 
 
 def forbidden(host: str) -> str | None:
     """Why nothing is sent to an address, as a number; None for what may be sent to, and for names."""
+    from ipaddress import ip_address
+
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
+        address = ip_address(host.partition("%")[0])
     except ValueError:
         return None
     mapped = getattr(address, "ipv4_mapped", None)
     address = mapped or address
-    if address.is_link_local or address in METADATA:
+    if address.is_link_local or str(address) in METADATA:
         return f"{address} is a link-local address, at which machines are told their secrets; nothing is sent there"
     if address.is_multicast or address.is_unspecified or address.is_reserved:
         return f"{address} is no address of a receiver"

@@ -108,6 +108,8 @@ class Gate:
         for account in accounts:
             if account.slow or account.used + account.own >= account.limit or now >= account.until:
                 return self._hold(call, Described(origin, model, operation), body)
+        if accounts and self._unpriced:
+            return self._hold(call, Described(origin, model, operation), body)
         return None
 
     def spent(self, origin: Origin, event: UsageEvent) -> None:
@@ -171,8 +173,10 @@ class Gate:
         stale = time.time() >= self._fresh_until
         wants: list[tuple[Account, Want | None]] = []
         for account in accounts:
+            if account.budget.measure == "cost" and (account.slow or self._unpriced):
+                yield from self._need_prices(RESERVE_SECONDS if account.budget.strict else FIRST_SECONDS)
             if account.budget.unpriced == "refuse":
-                yield from self._need_price(account, described)
+                self._check_price(account, described)
             if account.budget.strict:
                 wants.append((account, self._want(account, described, body)))
             elif account.rate is not None:
@@ -202,10 +206,13 @@ class Gate:
                 return
             yield STEP_SECONDS
 
-    def _need_price(self, account: Account, described: Described) -> Generator[Step, None, None]:
-        deadline = time.monotonic() + FIRST_SECONDS
+    def _need_prices(self, seconds: float) -> Generator[Step, None, None]:
+        """Wait until price data is loaded, which is done in the background."""
+        deadline = time.monotonic() + seconds
         while not self._prices.ready and time.monotonic() < deadline:
             yield STEP_SECONDS
+
+    def _check_price(self, account: Account, described: Described) -> None:
         if self._prices.ready and self._prices.estimate(*described, 1, 1) is None:
             raise self._refuse(refusals.unpriced(account.budget, account.part, described.model))
 
@@ -253,7 +260,7 @@ class Gate:
             yield min(left, THROTTLE_STEP)
 
     def _want(self, account: Account, described: Described, body: object) -> Want | None:
-        """What the call may use of a strict budget; None: nobody knows."""
+        """What the call may use of a strict budget; None: that can't be estimated, for price data isn't there."""
         budget, now = account.budget, time.time()
         usual = self._accounts.view.usual.get(budget.name, {})
         if budget.measure == "cost" and not self._prices.ready:
@@ -268,9 +275,10 @@ class Gate:
         """Ask the store, and again while one that only holds calls back has no room."""
         accounts = {want.place: account for account, want in wanted if want is not None}
         wants = [want for _, want in wanted if want is not None]
+        known = len(wants) == len(wanted)
         deadline = time.monotonic() + min((account.budget.delay for account, _ in wanted), default=0.0)
         while True:
-            asked, answer = yield from self._ask(wants)
+            asked, answer = (yield from self._ask(wants)) if known else (None, None)
             if asked is None:
                 for account, _ in wanted:
                     yield from self._pass_unknown(account)

@@ -184,17 +184,21 @@ def update_accounts(
 
     def take_over(execute: Execute) -> None:
         for part in parts:
-            execute(
+            taken = execute(
                 f"UPDATE {account} SET used = {mark}, read_at = {mark} "
-                f"WHERE budget = {mark} AND part = {mark} AND window_start = {mark} AND read_at < {mark}",
+                f"WHERE budget = {mark} AND part = {mark} AND window_start = {mark} AND read_at < {mark} "
+                "RETURNING part",
                 [used.get(part, 0), read_at, budget.name, part, start, read_at],
             )
-        for segment, position in positions.items():
-            identity = str(segment) if store.dialect.name == "postgres" else segment.bytes
-            execute(
-                f"DELETE FROM {reservation} WHERE budget = {mark} AND segment = {mark} AND position <= {mark}",
-                [budget.name, identity, position],
-            )
+            if taken is None:
+                continue
+            for segment, position in positions.items():
+                identity = str(segment) if store.dialect.name == "postgres" else segment.bytes
+                execute(
+                    f"DELETE FROM {reservation} WHERE budget = {mark} AND part = {mark} AND window_start = {mark} "
+                    f"AND segment = {mark} AND position <= {mark}",
+                    [budget.name, part, start, identity, position],
+                )
         execute(f"DELETE FROM {reservation} WHERE budget = {mark} AND expires_at < {mark}", [budget.name, read_at])
         execute(f"DELETE FROM {reservation} WHERE budget = {mark} AND window_start < {mark}", [budget.name, start])
         execute(f"DELETE FROM {account} WHERE budget = {mark} AND window_start < {mark}", [budget.name, start])
