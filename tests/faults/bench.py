@@ -13,7 +13,7 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL
 from typing import NamedTuple
 
-from faults.nursery import ROOT, Nursery, Process
+from faults.nursery import PATIENCE, ROOT, Nursery, Process
 from faults.program import KEY
 from faults.provider import Provider
 from faults.targets import PASSWORD, Target
@@ -34,8 +34,6 @@ from usage_tracker.cli import main
 sys.argv[1:] = ["ship", "--once"]
 main()
 """
-PATIENCE = 15.0
-"""The longest that any step may take before the bench gives up."""
 
 
 class Outcome(NamedTuple):
@@ -62,7 +60,8 @@ class Outcome(NamedTuple):
     recovery: float
     """Seconds from the end of the fault until all events up to then were stored."""
     longest_exit: float
-    """Seconds from the beginning of an app's normal end to its last moment."""
+    """Seconds from the beginning of an app's normal end to its last moment, without those in which it could have run
+    and the machine had no core for it."""
     swallowed: dict[str, int]
     """Errors of ours by place, over all apps that ended by themselves."""
     left: list[str]
@@ -125,7 +124,7 @@ class Bench:
                 )
             app = Process(program.pid)
             threading.Thread(
-                target=lambda: app.end(program.wait(), time.monotonic()), name="waits for an app", daemon=True
+                target=lambda: app.end(program.wait(), time.monotonic(), 0.0), name="waits for an app", daemon=True
             ).start()
         else:
             app = self._nursery.start(script, environ, output)
@@ -214,13 +213,13 @@ class Bench:
 
     def ship(self) -> None:
         """What the next start would do, whatever starts."""
-        self.start(SHIP, preamble="").wait(PATIENCE)
+        self.start(SHIP, preamble="").wait()
 
     def finish(self) -> None:
         """Let the apps end as they end of themselves."""
         self._stop.touch()
         for app in self.apps:
-            app.wait(PATIENCE)
+            app.wait()
         self.wait_for(lambda: not any(app.has_descendants() for app in self.apps), "all that was forked ends")
 
     def settle(self) -> Outcome:
@@ -248,7 +247,7 @@ class Bench:
             rolled_up=rolled_up,
             longest_call=max(made.values(), default=0.0),
             recovery=self.recovery,
-            longest_exit=max((app.ended_at - ends[app.pid]["at"] for app in self.apps if app.pid in ends), default=0.0),
+            longest_exit=max((exit_of(app, ends[app.pid]) for app in self.apps if app.pid in ends), default=0.0),
             swallowed=swallowed,
             left=self.left(),
         )
@@ -282,3 +281,9 @@ class Bench:
             app.send_all(SIGKILL)
         for put_back in self.afterwards:
             put_back()
+
+
+def exit_of(app: Process, noted: Mapping[str, float]) -> float:
+    """As `Outcome.longest_exit`."""
+    starved = max(0.0, app.starved - noted["starved"])
+    return app.ended_at - noted["at"] - starved

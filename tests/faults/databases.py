@@ -103,7 +103,7 @@ def rollups_locked(bench: Bench) -> None:
     bench.more_calls(50)
     with breaking.rollups_locked(bench):
         bench.more_calls(300)
-        bench.recover(seconds=5)
+        bench.recover(seconds=20)
     bench.more_calls(20)
 
 

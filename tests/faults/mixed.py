@@ -77,7 +77,7 @@ class Mixed:
                 self._start_app()
             self._round(max(40, min(calls // 5, 400)))
         self.bench.finish()
-        self.bench.recover(60)
+        self.bench.recover(120)
         # who was killed had an answer that it has not written down, but nothing is stored that was never answered
         self.bench.unclaimed = self.bench.provider.answered - before - len(self.bench.made())
 

@@ -110,8 +110,23 @@ def note_end() -> None:
     """When the interpreter began to end, and what the guard has swallowed until then."""
     from usage_tracker import guard
 
-    noted = {"at": time.monotonic(), "errors": dict(guard.errors), "last": guard.last_error}
+    noted = {
+        "at": time.monotonic(),
+        "starved": seconds_starved(os.getpid()),
+        "errors": dict(guard.errors),
+        "last": guard.last_error,
+    }
     (Path(os.environ["MADE"]) / f"{os.getpid()}.end").write_text(json.dumps(noted))
+
+
+def seconds_starved(pid: int) -> float:
+    """How long the main thread of a process, which may have ended, could have run and the machine had no core for it.
+    0 where the system doesn't count that (https://docs.kernel.org/scheduler/sched-stats.html)."""
+    try:
+        _, waited, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    except (FileNotFoundError, ValueError):
+        return 0.0
+    return int(waited) / 1e9
 
 
 def note_our_end() -> None:

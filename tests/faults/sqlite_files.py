@@ -88,14 +88,14 @@ child = os.fork()
 if child == 0:
     work(10)
     sys.exit(0)
-assert time.monotonic() - started < 1, f"the fork took {time.monotonic() - started} s"
+assert time.monotonic() - started < 1.9, f"the fork took {time.monotonic() - started} s"
 os.waitpid(child, 0)
 """
     )
     bench.wait_for((bench.folder / "made" / "ready").exists, "it is ready")
     with locked(bench):
         (bench.folder / "made" / "locked").touch()
-        assert app.wait(30) == 0, bench.said()
+        assert app.wait() == 0, bench.said()
     bench.recover()
 
 

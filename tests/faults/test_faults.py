@@ -14,9 +14,11 @@ from faults.nursery import Nursery
 from faults.provider import Provider
 from faults.targets import PostgresTarget, SqliteTarget, Target
 
+pytestmark = pytest.mark.timeout(300)
+
 EXIT_TIMEOUT = 2.0
 SLACK = 1.5
-"""Of a busy machine, in seconds."""
+"""Of a busy machine, in seconds, beyond those that a process was ready to run."""
 
 
 @pytest.fixture(scope="session")
