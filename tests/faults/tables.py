@@ -1,8 +1,11 @@
-"""The tables of the long run, for README.md and benchmarks/RESULTS.md."""
+"""The tables of the long run, for README.md and benchmarks/RESULTS.md, and the file that its runs are kept in."""
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from faults.bench import Outcome
 from faults.nursery import ROOT
@@ -11,6 +14,42 @@ BEGIN, END = "<!-- faults: written by make faults -->", "<!-- /faults -->"
 COLUMNS = (
     "runs", "events made", "stored", "lost", "doubled", "longest call", "longest exit", "OpenTelemetry’s queue loses"
 )  # fmt: skip
+
+
+class Kept:
+    """What became of each run, one line of JSON for each as it ends: several processes may write at once, and who is
+    interrupted goes on where it was."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def add(self, run: str, name: str, group: str, outcome: Outcome) -> None:
+        self._write(run, name, group, outcome=outcome._asdict())
+
+    def add_baseline(self, run: str, name: str, group: str, made_and_lost: tuple[int, int] | None) -> None:
+        self._write(run, name, group, baseline=made_and_lost)
+
+    def _write(self, run: str, name: str, group: str, **found: object) -> None:
+        with self._file.open("a") as lines:
+            lines.write(json.dumps({"run": run, "name": name, "group": group, **found}) + "\n")
+
+    def _lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._file.read_text().splitlines()] if self._file.exists() else []
+
+    def runs(self) -> set[str]:
+        """Those that need not be run again."""
+        return {line["run"] for line in self._lines()}
+
+    def rows(self) -> dict[str, "Row"]:
+        rows: dict[str, Row] = defaultdict(Row)
+        for line in self._lines():
+            row = rows[line["name"]]
+            row.group = line["group"]
+            if "outcome" in line:
+                row.add(Outcome(**line["outcome"]))
+            else:
+                row.add_baseline(line["baseline"])
+        return rows
 
 
 @dataclass
@@ -29,8 +68,7 @@ class Row:
     baseline_made: int = 0
     baseline_lost: int = 0
 
-    def add(self, group: str, outcome: Outcome) -> None:
-        self.group = group
+    def add(self, outcome: Outcome) -> None:
         self.runs += 1
         self.made += outcome.made
         self.stored += outcome.made - outcome.lost - outcome.destroyed
