@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -124,6 +125,25 @@ def test_events_that_waited_elsewhere_are_taken_over_once_their_writer_has_ended
     assert take_over(spool, tmp_path / "unassigned") == 1
     assert spool.waiting() == 3
     assert not (tmp_path / "unassigned").exists()
+
+
+def test_a_copy_that_comes_from_elsewhere_takes_no_segments_place(tmp_path: Path) -> None:
+    spool, elsewhere = Spool(tmp_path / "spool", STORE), tmp_path / "elsewhere"
+    journal = journal_with(spool.folder, 2)
+    (original,) = spool.segments()
+    elsewhere.mkdir()
+    shutil.copy(original, elsewhere)
+    journal.append(ORIGIN, UsageEvent(started_at=2, duration_ms=1.0, operation="chat"))
+    journal.close()
+    assert adopt(spool, elsewhere) == 1
+    first, copied = spool.segments()
+    assert first == original
+    for path, events, is_copy in ((original, 3, False), (copied, 2, True)):
+        file = spool.open(path)
+        assert file is not None
+        assert len(file.reader.read(10, ended=True).events) == events
+        assert spool.is_copy(file) == is_copy
+        file.close()
 
 
 def test_another_stores_events_are_only_adopted_when_asked_for(tmp_path: Path) -> None:

@@ -157,8 +157,9 @@ class Shipper:
 
     def _known(self, leading: bool) -> list[SharedFile | MemoryFile]:
         """The segments to read from, oldest first, then those in memory."""
-        fresh: list[SharedFile | MemoryFile] = [*self._open()] if leading else []
+        # in this order: what goes to disk meanwhile is known as one of the two, and never as both
         memory = list(self._journal.memory) if self._journal else []
+        fresh: list[SharedFile | MemoryFile] = [*self._open(memory)] if leading else []
         fresh.extend(file for file in memory if file not in self._memory)
         if fresh:
             try:
@@ -171,7 +172,7 @@ class Shipper:
             self._memory = set(memory)
         return [*self._files.values(), *memory] if leading else [*memory]
 
-    def _open(self) -> list[SharedFile]:
+    def _open(self, memory: list[MemoryFile]) -> list[SharedFile]:
         """Open what is new, the oldest first and never more than OPEN_AT_MOST: they are descriptors of the app. Where
         more segments are in use, they take turns. What somebody has taken away is kept until it is stored."""
         found = self.spool.segments()
@@ -184,13 +185,14 @@ class Shipper:
                 self._drop(file.path)
         fresh = []
         segments = {file.reader.header.segment for file in self._files.values()}
+        segments.update(kept.reader.header.segment for kept in memory)
         for path in unknown[: max(0, OPEN_AT_MOST - len(self._files))]:
             with self.spool.undivided:
                 opened = self.spool.open(path)
                 if opened is None:
                     self._left_alone.add(path)
-                elif opened.reader.header.segment in segments:
-                    opened.close()  # a copy: it is looked at again when the other is done
+                elif opened.reader.header.segment in segments or self.spool.is_copy(opened):
+                    opened.close()  # it is looked at again when the other is done
                 else:
                     segments.add(opened.reader.header.segment)
                     self._files[path] = opened

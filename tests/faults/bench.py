@@ -135,6 +135,7 @@ class Bench:
         return {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+            "PYTHONDONTWRITEBYTECODE": "1",  # a full disk would leave half of it
             "HOME": str(self.folder / "home"),
             "BASE_URL": self.provider.base_url,
             "MADE": str(self._made),
@@ -219,11 +220,11 @@ class Bench:
         """What the next start would do, whatever starts."""
         self.start(SHIP, preamble="").wait()
 
-    def finish(self) -> None:
+    def finish(self, seconds: float = PATIENCE) -> None:
         """Let the apps end as they end of themselves."""
         self._stop.touch()
         for app in self.apps:
-            app.wait()
+            app.wait(seconds)
         self.wait_for(lambda: not any(app.has_descendants() for app in self.apps), "all that was forked ends")
 
     def settle(self) -> Outcome:

@@ -143,11 +143,9 @@ class Mixed:
         if self._random.random() < 0.5:
             apps = self._alive()
             self._note("spool disk full")
-            with suppress(ProcessLookupError):
-                spools.full(apps)
+            spools.full(apps)
             yield
-            with suppress(ProcessLookupError):
-                spools.roomy([app for app in apps if app.runs()])
+            spools.roomy(apps)
         else:
             yield
 

@@ -59,6 +59,15 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
+    def all_pids(self) -> list[int]:
+        """Its own and those of what it has forked."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(ProcessLookupError, ValueError):
+                if os.getpgid(int(entry.name)) == self.pid:
+                    found.append(int(entry.name))
+        return found
+
     def has_descendants(self) -> bool:
         """Whether it or something that it has forked still runs."""
         try:

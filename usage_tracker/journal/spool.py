@@ -135,9 +135,17 @@ class Spool:
         return sum(found.st_size for _, found in self._entries((SUFFIX, UNREADY)))
 
     def segments(self) -> list[Path]:
-        """The segments' files, oldest first as far as the file system tells."""
-        entries = sorted(self._entries((SUFFIX,)), key=lambda entry: entry[1].st_ctime_ns)
-        return [Path(path) for path, _ in entries]
+        """The segments' files, oldest first as far as the file system tells; what has another name than ours comes
+        last."""
+        entries = [(Path(path), found.st_ctime_ns) for path, found in self._entries((SUFFIX,))]
+        entries.sort(key=lambda entry: (identity_in_name(entry[0]) is None, entry[1]))
+        return [path for path, _ in entries]
+
+    def is_copy(self, file: SharedFile) -> bool:
+        """Whether the segment's own file is in the folder as well. A copy that was made while that was written to may
+        lack what the segment has, so its end says nothing."""
+        original = self.folder / f"{file.reader.header.segment}{SUFFIX}"
+        return file.path != original and original.exists()
 
     def _entries(self, suffixes: tuple[str, ...]) -> list[tuple[str, os.stat_result]]:
         """Paths and what the file system says of them; a leader elsewhere may delete one while we look."""
