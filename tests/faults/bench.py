@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGCONT, SIGKILL
+from statistics import median
 from typing import NamedTuple
 
 from faults.nursery import PATIENCE, ROOT, Nursery, Process
@@ -86,6 +88,8 @@ class Bench:
         self.pause = 0.003
         """Seconds between two calls of an app's thread."""
         self.recovery = 0.0
+        self.exit_timeout = 2.0
+        """Seconds that an app's normal end may wait for the store."""
         self.unclaimed = 0
         """How many events may be in the store without anybody having written them down."""
         self.destroyed: set[str] = set()
@@ -145,6 +149,7 @@ class Bench:
             "TRACKER_DSN": self.target.dsn,
             "TRACKER_SPOOL_DIR": str(self.spool),
             "TRACKER_BATCH_SECONDS": "0.2",
+            "TRACKER_EXIT_TIMEOUT": str(self.exit_timeout),
             **self.settings,
         }
 
@@ -193,6 +198,18 @@ class Bench:
         """The ids that were written down, with how long their calls took."""
         lines = (line.split() for file in self._made.glob("*.ids") for line in file.read_text().splitlines())
         return {line[0]: float(line[1]) for line in lines if len(line) == 2}
+
+    @contextmanager
+    def calls_cost_the_same(self) -> Iterator[None]:
+        """Hold the calls of the block to those before it, so generously that only waiting for a store is too long."""
+        before = self.made()
+        self.more_calls(200)
+        otherwise = [took for name, took in self.made().items() if name not in before]
+        before = self.made()
+        yield
+        self.more_calls(200)
+        now = [took for name, took in self.made().items() if name not in before]
+        assert median(now) < 5 * median(otherwise) + 0.1, f"{median(now)} s instead of {median(otherwise)} s"
 
     def recover(self, seconds: float = PATIENCE) -> float:
         """Wait until everything that was made up to now is stored, by the apps that run or, where none does, by the

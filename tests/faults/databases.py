@@ -1,6 +1,6 @@
 """Postgres goes away, comes back, refuses, stands still or is full, while apps call."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 
 from postgres_server import LOCKED_ROLE
 
@@ -68,6 +68,16 @@ def refusing(bench: Bench) -> None:
 @case("Postgres frozen")
 def frozen(bench: Bench) -> None:
     strike(bench, breaking.frozen(bench), noticed="")
+
+
+@case("Postgres frozen: what a call costs meanwhile")
+def unhurt(bench: Bench) -> None:
+    bench.start()
+    bench.leader()
+    bench.start()
+    with ExitStack() as broken, bench.calls_cost_the_same():
+        broken.enter_context(breaking.frozen(bench))
+    bench.recover()
 
 
 @case("Postgres frozen for longer than every timeout")

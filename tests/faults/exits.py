@@ -89,6 +89,12 @@ def exit_while_frozen(bench: Bench) -> None:
     bench.recover()
 
 
+@case("exit while Postgres hangs, with a timeout of 0 s")
+def exit_at_once(bench: Bench) -> None:
+    bench.exit_timeout = 0.0
+    exit_while_frozen(bench)
+
+
 @case("exit while Postgres is away")
 def exit_while_away(bench: Bench) -> None:
     bench.start()

@@ -16,7 +16,6 @@ from faults.targets import PostgresTarget, SqliteTarget, Target
 
 pytestmark = pytest.mark.timeout(300)
 
-EXIT_TIMEOUT = 2.0
 SLACK = 1.5
 """Of a busy machine, in seconds, beyond those that a process was ready to run."""
 
@@ -60,7 +59,7 @@ def test_nothing_is_lost_and_nothing_is_stored_twice(case: Case, bench: Bench) -
     assert outcome.made > 0
     assert outcome.left == []
     assert outcome.swallowed == {}
-    assert outcome.longest_exit < EXIT_TIMEOUT + 0.5 + SLACK
+    assert outcome.longest_exit < bench.exit_timeout + 0.5 + SLACK
     assert bench.secrets() == []
 
 
