@@ -24,9 +24,10 @@ from usage_tracker.journal import Spool
 
 PREAMBLE = """\
 import atexit, os, sys, threading, time
-import usage_tracker.auto
 from faults.program import *
 from faults.traps import set_traps
+watch_stalls()
+import usage_tracker.auto
 note_our_end()
 set_traps()
 """
@@ -36,6 +37,8 @@ from usage_tracker.cli import main
 sys.argv[1:] = ["ship", "--once"]
 main()
 """
+STARVED_AT_MOST = 0.5
+"""Seconds without a core, beyond which an exit is not measured."""
 
 
 class Outcome(NamedTuple):
@@ -68,6 +71,8 @@ class Outcome(NamedTuple):
     """Errors of ours by place, over all apps that ended by themselves."""
     left: list[str]
     """Files that are still in the spool."""
+    longest_stall: float = 0.0
+    """Seconds that a call was held up by us, without those in which the machine had no core for its thread."""
 
     def right(self, unclaimed: int = 0) -> bool:
         """Whether nothing is lost and nothing doubled."""
@@ -127,9 +132,7 @@ class Bench:
                     words, env=environ, stdout=said, stderr=said, cwd=self.folder, start_new_session=True
                 )
             app = Process(program.pid)
-            threading.Thread(
-                target=lambda: app.end(program.wait(), time.monotonic(), 0.0), name="waits for an app", daemon=True
-            ).start()
+            threading.Thread(target=app.wait_for, args=(program,), name="waits for an app", daemon=True).start()
         else:
             app = self._nursery.start(script, environ, output)
         self.apps.append(app)
@@ -196,8 +199,12 @@ class Bench:
 
     def made(self) -> dict[str, float]:
         """The ids that were written down, with how long their calls took."""
-        lines = (line.split() for file in self._made.glob("*.ids") for line in file.read_text().splitlines())
-        return {line[0]: float(line[1]) for line in lines if len(line) == 2}
+        return {name: float(took) for name, took, _ in self._noted()}
+
+    def _noted(self) -> Iterator[list[str]]:
+        for file in self._made.glob("*.ids"):
+            lines = (line.split() for line in file.read_text().splitlines())
+            yield from (line for line in lines if len(line) == 3)
 
     @contextmanager
     def calls_cost_the_same(self) -> Iterator[None]:
@@ -272,6 +279,7 @@ class Bench:
             longest_exit=max((exit_of(app, ends[app.pid]) for app in self.apps if app.pid in ends), default=0.0),
             swallowed=swallowed,
             left=self.left(),
+            longest_stall=max((float(stall) for _, _, stall in self._noted()), default=0.0),
         )
 
     def left(self) -> list[str]:
@@ -306,6 +314,7 @@ class Bench:
 
 
 def exit_of(app: Process, noted: Mapping[str, float]) -> float:
-    """As `Outcome.longest_exit`."""
+    """As `Outcome.longest_exit`. Where the machine had hardly a core for it, it says nothing about us and is left out:
+    its other threads, which we can't ask any more, lacked one as well."""
     starved = max(0.0, app.starved - noted["starved"])
-    return app.ended_at - noted["at"] - starved
+    return 0.0 if starved > STARVED_AT_MOST else app.ended_at - noted["at"] - starved

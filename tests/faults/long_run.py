@@ -139,7 +139,7 @@ def main() -> None:
             run.run_mixed(seed, asked.calls)
             if asked.baseline and seed < asked.seed + MIXED_BASELINES:
                 run.run_mixed_baseline(seed, asked.calls)
-        write_tables(kept.rows(), write=asked.write)
+        write_tables(kept.rows([*(case.name for case in all_cases()), MIXED]), write=asked.write)
     nursery.close()
     server.close()
     if run.failures:

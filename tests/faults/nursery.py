@@ -47,6 +47,12 @@ class Process:
         self.status, self.ended_at, self.starved = status, at, starved
         self._ended.set()
 
+    def wait_for(self, program: "subprocess.Popen[bytes]") -> None:
+        """In a thread: notice its end."""
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        at, starved = time.monotonic(), seconds_starved(self.pid)
+        self.end(program.wait(), at, starved)
+
     def runs(self) -> bool:
         return not self._ended.is_set()
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from faults.nursery import ROOT
 
 BEGIN, END = "<!-- faults: written by make faults -->", "<!-- /faults -->"
 COLUMNS = (
-    "runs", "events made", "stored", "lost", "doubled", "longest call", "longest exit", "OpenTelemetry’s queue loses"
+    "runs", "events made", "stored", "lost", "doubled", "longest stall", "longest exit", "OpenTelemetry’s queue loses"
 )  # fmt: skip
 
 
@@ -40,8 +40,9 @@ class Kept:
         """Those that need not be run again."""
         return {line["run"] for line in self._lines()}
 
-    def rows(self) -> dict[str, "Row"]:
-        rows: dict[str, Row] = defaultdict(Row)
+    def rows(self, names: Iterable[str] = ()) -> dict[str, "Row"]:
+        """In the order of these names."""
+        rows: dict[str, Row] = defaultdict(Row, {name: Row() for name in names})
         for line in self._lines():
             row = rows[line["name"]]
             row.group = line["group"]
@@ -49,7 +50,7 @@ class Kept:
                 row.add(Outcome(**line["outcome"]))
             else:
                 row.add_baseline(line["baseline"])
-        return rows
+        return {name: row for name, row in rows.items() if row.runs}
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Row:
     lost: int = 0
     destroyed: int = 0
     twice: int = 0
-    longest_call: float = 0.0
+    longest_stall: float = 0.0
     longest_exit: float = 0.0
     baseline_made: int = 0
     baseline_lost: int = 0
@@ -75,7 +76,7 @@ class Row:
         self.lost += outcome.lost
         self.destroyed += outcome.destroyed
         self.twice += outcome.twice
-        self.longest_call = max(self.longest_call, outcome.longest_call)
+        self.longest_stall = max(self.longest_stall, outcome.longest_stall)
         self.longest_exit = max(self.longest_exit, outcome.longest_exit)
 
     def add_baseline(self, made_and_lost: tuple[int, int] | None) -> None:
@@ -90,7 +91,7 @@ class Row:
         self.lost += row.lost
         self.destroyed += row.destroyed
         self.twice += row.twice
-        self.longest_call = max(self.longest_call, row.longest_call)
+        self.longest_stall = max(self.longest_stall, row.longest_stall)
         self.longest_exit = max(self.longest_exit, row.longest_exit)
         self.add_baseline((row.baseline_made, row.baseline_lost))
 
@@ -99,7 +100,7 @@ class Row:
         baseline = f"{self.baseline_lost:,} of {self.baseline_made:,}" if self.baseline_made else "–"
         return (
             f"| {name} | {self.runs} | {self.made:,} | {self.stored:,}{destroyed} | {self.lost} | {self.twice} "
-            f"| {self.longest_call * 1000:,.0f} ms | {self.longest_exit:.1f} s | {baseline} |\n"
+            f"| {self.longest_stall * 1000:,.1f} ms | {self.longest_exit:.1f} s | {baseline} |\n"
         )
 
 
