@@ -61,7 +61,9 @@ class Outcome(NamedTuple):
     rolled_up: int
     """Calls, by the rollups."""
     longest_call: float
-    """Seconds."""
+    """Seconds, for the provider and us together."""
+    longest_stall: float
+    """Seconds that a call was held up by us, without those in which the machine had no core for its thread."""
     recovery: float
     """Seconds from the end of the fault until all events up to then were stored."""
     longest_exit: float
@@ -71,8 +73,6 @@ class Outcome(NamedTuple):
     """Errors of ours by place, over all apps that ended by themselves."""
     left: list[str]
     """Files that are still in the spool."""
-    longest_stall: float = 0.0
-    """Seconds that a call was held up by us, without those in which the machine had no core for its thread."""
 
     def right(self, unclaimed: int = 0) -> bool:
         """Whether nothing is lost and nothing doubled."""
