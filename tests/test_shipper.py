@@ -322,6 +322,22 @@ def test_what_goes_from_memory_to_disk_at_this_moment_is_in_a_batch_once(
     assert place.stored() == ids(10)
 
 
+def test_a_segment_is_shipped_that_comes_under_the_name_of_what_was_left_alone(place: Place) -> None:
+    append(place.journal, 3)
+    place.journal.close()
+    (path,) = place.spool().segments()
+    content = path.read_bytes()
+    path.write_text("a shopping list")
+    shipper = place.shipper()
+    assert shipper.spool.lead()
+    assert not shipper.step()
+    path.unlink()
+    assert not shipper.step()
+    path.write_bytes(content)
+    drain(shipper)
+    assert place.stored() == ids(3)
+
+
 def test_what_is_taken_away_while_the_leader_reads_it_is_shipped(place: Place) -> None:
     append(place.journal, 10)
     shipper = place.shipper(batch_size=5)

@@ -6,6 +6,7 @@ we noted elsewhere (the counters in a segment's header) is only a hint for `flus
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -176,6 +177,7 @@ class Shipper:
         """Open what is new, the oldest first and never more than OPEN_AT_MOST: they are descriptors of the app. Where
         more segments are in use, they take turns. What somebody has taken away is kept until it is stored."""
         found = self.spool.segments()
+        self._left_alone.intersection_update(found)  # another file may come under that name
         unknown = [path for path in found if path not in self._files and path not in self._left_alone]
         lacking = len(self._files) + len(unknown) - OPEN_AT_MOST
         if lacking > 0:
@@ -190,7 +192,8 @@ class Shipper:
             with self.spool.undivided:
                 opened = self.spool.open(path)
                 if opened is None:
-                    self._left_alone.add(path)
+                    if os.path.lexists(path):
+                        self._left_alone.add(path)
                 elif opened.reader.header.segment in segments or self.spool.is_copy(opened):
                     opened.close()  # it is looked at again when the other is done
                 else:
