@@ -168,13 +168,16 @@ class TestPartitions:
         assert one(store, f"SELECT to_regclass('usage_tracker.{month.table}')") is None
 
 
+DELTAS = ("hour", "day_user", "day_tag", "day_latency", "day_owner_latency")
+
+
 class TestFolding:
     def test_it_empties_the_deltas_into_the_rollups(self, store: PostgresStore) -> None:
         store_events(store, random_events(1, 100))
-        before = sum(rows_of(store, f"delta_{name}") for name in ("hour", "day_user", "day_tag", "day_latency"))
+        before = sum(rows_of(store, f"delta_{name}") for name in DELTAS)
         assert store.compact() == before > 100
         assert store.compact() == 0
-        assert [rows_of(store, f"delta_{name}") for name in ("hour", "day_user", "day_tag", "day_latency")] == [0] * 4
+        assert [rows_of(store, f"delta_{name}") for name in DELTAS] == [0] * len(DELTAS)
         for name in ("hour", "day", "day_user"):
             assert one(store, f"SELECT sum(calls) FROM usage_tracker.rollup_{name}") == 100
             assert one(store, f"SELECT sum(calls) FROM usage_tracker.by_{name}") == 100

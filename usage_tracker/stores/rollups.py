@@ -1,4 +1,4 @@
-"""Sums of a batch: the rows that it adds to the rollups by hour, day and user, day and tag, day and latency.
+"""Sums of a batch: the rows that it adds to the rollups by hour, day and user, day and tag, and to the sketches of latency.
 
 Sums are over what is known. `counted` counts the calls with known tokens, `priced` those with a known cost, `unpriced`
 those that should have a cost and have none, `reported` those whose provider stated a cost, `awaited` those whose usage
@@ -41,7 +41,10 @@ HOUR = Grain("hour", ("bucket_at", "kind_key", "owner_key", "status"))
 DAY = Grain("day", HOUR.keys)
 DAY_USER = Grain("day_user", (*HOUR.keys, "user_key"))
 DAY_TAG = Grain("day_tag", (*HOUR.keys, "tag_key"))
-DAY_LATENCY = Grain("day_latency", ("bucket_at", "kind_key", "bucket"), ("calls",))
+TIMED = ("calls", "ttft_calls")
+"""Of a sketch, for each bucket of latency: the calls that took so long, and those whose first chunk did."""
+DAY_LATENCY = Grain("day_latency", ("bucket_at", "kind_key", "bucket"), TIMED)
+DAY_OWNER_LATENCY = Grain("day_owner_latency", ("bucket_at", "owner_key", "bucket"), TIMED)
 
 
 class Rollups:
@@ -51,7 +54,8 @@ class Rollups:
         self._hour: Summands = defaultdict(list)
         self._day_user: Summands = defaultdict(list)
         self._day_tag: Summands = defaultdict(list)
-        self._day_latency: defaultdict[Key, int] = defaultdict(int)
+        self._day_latency: defaultdict[Key, list[int]] = defaultdict(lambda: [0, 0])
+        self._day_owner_latency: defaultdict[Key, list[int]] = defaultdict(lambda: [0, 0])
 
     def add(self, priced: PricedEvent, facts: Facts, kind_key: int, who: WhoKeys) -> None:
         """Count the event in each grain. Raises EventsRefused for counts that no sum can hold."""
@@ -63,8 +67,12 @@ class Rollups:
         self._day_user[day, kind_key, owner_key, status, who.user].append(sums)
         for tag_key in who.each_tag:
             self._day_tag[day, kind_key, owner_key, status, tag_key].append(sums)
-        if facts.duration_ms is not None and priced.event.completes is None:
-            self._day_latency[day, kind_key, latency_bucket(facts.duration_ms)] += 1
+        if priced.event.completes is None:
+            for place, milliseconds in enumerate((facts.duration_ms, facts.ttft_ms)):
+                if milliseconds is not None:
+                    bucket = latency_bucket(milliseconds)
+                    self._day_latency[day, kind_key, bucket][place] += 1
+                    self._day_owner_latency[day, owner_key, bucket][place] += 1
 
     def rows(self) -> dict[Grain, dict[Key, Sums]]:
         """The rows of each grain but DAY."""
@@ -72,7 +80,8 @@ class Rollups:
             HOUR: summed(self._hour),
             DAY_USER: summed(self._day_user),
             DAY_TAG: summed(self._day_tag),
-            DAY_LATENCY: {key: (calls,) for key, calls in self._day_latency.items()},
+            DAY_LATENCY: {key: tuple(counts) for key, counts in self._day_latency.items()},
+            DAY_OWNER_LATENCY: {key: tuple(counts) for key, counts in self._day_owner_latency.items()},
         }
 
 

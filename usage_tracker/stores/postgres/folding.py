@@ -2,13 +2,19 @@
 # ruff: noqa: S608  names of tables and columns are our own
 
 from usage_tracker.stores.postgres.connection import Cursor
-from usage_tracker.stores.rollups import DAY, DAY_LATENCY, DAY_TAG, DAY_USER, HOUR, Grain
+from usage_tracker.stores.rollups import DAY, DAY_LATENCY, DAY_OWNER_LATENCY, DAY_TAG, DAY_USER, HOUR, Grain
 
 FOLD_LOCK = 0x7573616765_03
 ROWS_AT_ONCE = 100_000
 """How many rows of each delta one transaction folds, so that it ends in about a second."""
 
-TARGETS = {HOUR: (HOUR, DAY), DAY_USER: (DAY_USER,), DAY_TAG: (DAY_TAG,), DAY_LATENCY: (DAY_LATENCY,)}
+TARGETS = {
+    HOUR: (HOUR, DAY),
+    DAY_USER: (DAY_USER,),
+    DAY_TAG: (DAY_TAG,),
+    DAY_LATENCY: (DAY_LATENCY,),
+    DAY_OWNER_LATENCY: (DAY_OWNER_LATENCY,),
+}
 """The rollups that each delta is folded into."""
 
 MAY_FOLD = """

@@ -8,7 +8,7 @@ GRANT SELECT, INSERT ON usage_tracker.usage_kind, usage_tracker.usage_owner, usa
     usage_tracker.usage_tag, usage_tracker.usage_tags, usage_tracker.usage_host, usage_tracker.usage_price,
     usage_tracker.usage_shape TO :"role";
 GRANT INSERT ON usage_tracker.usage_event, usage_tracker.delta_hour, usage_tracker.delta_day_user,
-    usage_tracker.delta_day_tag, usage_tracker.delta_day_latency TO :"role";
+    usage_tracker.delta_day_tag, usage_tracker.delta_day_latency, usage_tracker.delta_day_owner_latency TO :"role";
 GRANT SELECT, INSERT, UPDATE ON usage_tracker.usage_awaited TO :"role";
 GRANT SELECT, INSERT ON usage_tracker.usage_completed TO :"role";
 GRANT SELECT, INSERT, DELETE ON usage_tracker.usage_kept_aside TO :"role";
