@@ -1,8 +1,8 @@
 """Stores with made-up events of a realistic spread, filled by SQL: ours in Postgres and SQLite, and LiteLLM's tables.
 
 Users work on two projects each, projects use three models and four keys, and teams own projects. Users and models are
-used very unevenly, more by day than by night. The rollups are summed from the events, as the shipper sums them; LiteLLM's
-daily tables likewise, as its proxy does.
+used very unevenly, more by day than by night. The rollups are summed from the events, as the shipper sums them, and
+LiteLLM's daily tables likewise, as its proxy does.
 """
 
 import sqlite3
@@ -57,10 +57,12 @@ SELECT gen_random_uuid(), at,
     CASE WHEN ok AND kind < {MODELS} THEN (input * kind + output * kind * 4) * 0.0000001 END,
     CASE WHEN ok THEN 'resp-' || n END, CASE WHEN ok AND kind = {MODELS} THEN '{{unpriced}}'::text[] END
 FROM (
-    SELECT n, at, who, chance, ok, input, output, duration, project + 1 + {PROJECTS} * (n %% (({KEYS}) / {PROJECTS}))::int
-        AS owner, (project * 7 + (pick * pick * 3)::int * 5) %% {MODELS} + 1 AS kind
+    SELECT n, at, who, chance, ok, input, output, duration,
+        project + 1 + {PROJECTS} * (n %% ({KEYS} / {PROJECTS}))::int AS owner,
+        (project * 7 + (pick * pick * 3)::int * 5) %% {MODELS} + 1 AS kind
     FROM (
-        SELECT n, chance, pick, ok, input, output, duration, at, who, (who * 31 + n %% 2 * 17)::int %% {PROJECTS} AS project
+        SELECT n, chance, pick, ok, input, output, duration, at, who,
+            (who * 31 + n %% 2 * 17)::int %% {PROJECTS} AS project
         FROM (
             SELECT n, random() AS chance, random() AS pick, random() > 0.02 AS ok,
                 (exp(6 + 1.2 * (random() + random() + random() + random() - 2)))::int AS input,
@@ -76,8 +78,9 @@ FROM (
 """
 
 SUMS = """count(*), count(*) FILTER (WHERE status = 'error'), count(input_tokens), 0, count(cost),
-    count(*) FILTER (WHERE 'unpriced' = ANY(cost_flags)), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),
-    coalesce(sum(cache_read_tokens), 0), 0, coalesce(sum(reasoning_tokens), 0), coalesce(sum(cost), 0), 0, 0,
+    count(*) FILTER (WHERE 'unpriced' = ANY(cost_flags)), coalesce(sum(input_tokens), 0),
+    coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0), 0, coalesce(sum(reasoning_tokens), 0),
+    coalesce(sum(cost), 0), 0, 0,
     sum(duration_ms::double precision), count(ttft_ms), coalesce(sum(ttft_ms::double precision), 0)"""
 MEASURES = """calls, errors, counted, estimated, priced, unpriced, input_tokens, output_tokens, cache_read_tokens,
     cache_write_tokens, reasoning_tokens, cost, reported, reported_cost, duration_ms, ttft_calls, ttft_ms"""
@@ -104,6 +107,15 @@ INSERT INTO usage_tracker.rollup_day_tag (bucket_at, tag_key, kind_key, owner_ke
 DROP TABLE by_tags;
 """
 
+TOTAL = f"""
+INSERT INTO usage_tracker.rollup_{{target}} (bucket_at, {{key}}, {MEASURES}, awaited, completed)
+    SELECT bucket_at, {{key}}, {ADDED}, 0, 0 FROM usage_tracker.rollup_{{source}} GROUP BY 1, 2 ORDER BY 1, 2;
+"""
+TOTALS = (
+    ("hour_kind", "kind_key", "hour"), ("day_kind", "kind_key", "day"), ("hour_owner", "owner_key", "hour"),
+    ("day_owner", "owner_key", "day"), ("day_user_total", "user_key", "day_user"),
+    ("day_tag_total", "tag_key", "day_tag"),
+)  # fmt: skip
 SKETCH = """
 INSERT INTO usage_tracker.rollup_{name} (bucket_at, {key}, bucket, calls, ttft_calls)
     SELECT day, {key}, bucket, sum(calls), sum(ttft_calls) FROM (
@@ -143,8 +155,8 @@ CREATE TABLE "LiteLLM_SpendLogs" (
     "startTime" timestamp(3) NOT NULL, "endTime" timestamp(3) NOT NULL, request_duration_ms integer,
     "completionStartTime" timestamp(3), model text NOT NULL DEFAULT '', model_group text DEFAULT '',
     custom_llm_provider text DEFAULT '', api_base text DEFAULT '', "user" text DEFAULT '', metadata jsonb DEFAULT '{}',
-    cache_hit text DEFAULT '', request_tags jsonb DEFAULT '[]', team_id text, end_user text, session_id text, status text,
-    litellm_call_id text
+    cache_hit text DEFAULT '', request_tags jsonb DEFAULT '[]', team_id text, end_user text, session_id text,
+    status text, litellm_call_id text
 );
 INSERT INTO "LiteLLM_SpendLogs"
 SELECT e.event_id::text, 'acompletion', o.api_key, coalesce(e.cost, 0),
@@ -169,8 +181,8 @@ CREATE TABLE "{table}" ({who} text, {columns});
 INSERT INTO "{table}" ({who}, id, date, api_key, model, model_group, custom_llm_provider, endpoint, prompt_tokens,
     completion_tokens, cache_read_input_tokens, spend, api_requests, successful_requests, failed_requests)
 SELECT {value}, gen_random_uuid()::text, to_char(r.bucket_at AT TIME ZONE 'UTC', 'YYYY-MM-DD'), o.api_key, k.model,
-    k.request_model, k.provider, '/chat/completions', sum(r.input_tokens), sum(r.output_tokens), sum(r.cache_read_tokens),
-    sum(r.cost), sum(r.calls), sum(r.calls - r.errors), sum(r.errors)
+    k.request_model, k.provider, '/chat/completions', sum(r.input_tokens), sum(r.output_tokens),
+    sum(r.cache_read_tokens), sum(r.cost), sum(r.calls), sum(r.calls - r.errors), sum(r.errors)
 FROM usage_tracker.{rollup} r JOIN usage_tracker.usage_kind k USING (kind_key)
     JOIN usage_tracker.usage_owner o USING (owner_key) {join}
 GROUP BY 1, 3, 4, 5, 6, 7;
@@ -195,7 +207,8 @@ def fill_postgres(cursor: Cursor, events: int) -> None:
     cursor.execute("SET timezone = 'UTC'; SET work_mem = '256MB'; SELECT setseed(0.5)")
     for month in (8, 9, 10):
         cursor.execute(
-            f"CREATE TABLE IF NOT EXISTS usage_tracker.usage_event_2026_{month:02} PARTITION OF usage_tracker.usage_event "
+            f"CREATE TABLE IF NOT EXISTS usage_tracker.usage_event_2026_{month:02} "
+            "PARTITION OF usage_tracker.usage_event "
             f"FOR VALUES FROM ('2026-{month:02}-01') TO ('2026-{month + 1:02}-01')"
         )
     cursor.execute(DIMENSIONS)
@@ -203,6 +216,8 @@ def fill_postgres(cursor: Cursor, events: int) -> None:
         stop = min(events, start + 1_000_000) - 1
         cursor.execute(EVENTS, {"first": FIRST_DAY, "events": events, "start": start, "stop": stop})
     cursor.execute(ROLLUPS)
+    for target, key, source in TOTALS:
+        cursor.execute(TOTAL.format(target=target, key=key, source=source))
     for name, key in (("day_latency", "kind_key"), ("day_owner_latency", "owner_key")):
         cursor.execute(SKETCH.format(name=name, key=key))
 
@@ -219,6 +234,7 @@ def fill_litellm(cursor: Cursor) -> None:
 COPIED = (
     "usage_kind", "usage_owner", "usage_user", "usage_tag", "usage_tags", "usage_host", "usage_event", "rollup_hour",
     "rollup_day", "rollup_day_user", "rollup_day_tag", "rollup_day_latency", "rollup_day_owner_latency",
+    *(f"rollup_{target}" for target, _, _ in TOTALS),
 )  # fmt: skip
 FORMS = {
     "digest": "replace(digest::text, '-', '')",
@@ -244,7 +260,7 @@ def fill_sqlite(cursor: Cursor, path: str) -> None:
         file.execute("BEGIN")
         file.execute(f"DELETE FROM {table}")
         marks = ", ".join("unhex_(?)" if name in ("digest", "event_id") else "?" for name in columns)
-        file.create_function("unhex_", 1, lambda text: bytes.fromhex(text), deterministic=True)
+        file.create_function("unhex_", 1, bytes.fromhex, deterministic=True)
         file.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", read(cursor, table, columns))
         file.execute("COMMIT")
     file.execute("ANALYZE")

@@ -80,6 +80,13 @@ def names(store: Store) -> list[str]:
     return [migration.name for migration in KNOWN[store.dialect.name]]
 
 
+def applied(store: Store) -> list[object]:
+    try:
+        return [name for (name,) in store.select(f"SELECT name FROM {store.dialect.prefix}schema_migration")]
+    except SchemaError:
+        return []
+
+
 def with_more(monkeypatch: pytest.MonkeyPatch, *more: Migration) -> None:
     monkeypatch.setattr(migrations, "migrations", lambda dialect: (*KNOWN[dialect], *more))
 
@@ -155,7 +162,8 @@ def test_a_migration_that_is_killed_is_completed_by_the_next_start(dsn: str, sto
     with subprocess.Popen([*program(60), "say"], stdout=subprocess.PIPE, text=True) as interrupted:
         assert interrupted.stdout is not None
         interrupted.stdout.readline()
-        time.sleep(1)
+        while len(applied(store)) < len(names(store)):
+            time.sleep(0.05)
         interrupted.send_signal(signal.SIGKILL)
     assert interrupted.returncode == -signal.SIGKILL
     completed = subprocess.run(program(0), capture_output=True, text=True, timeout=100, check=False)
@@ -229,11 +237,14 @@ def test_the_folder_of_a_new_file_is_its_users_own(tmp_path: Path) -> None:
 
 
 BEFORE_0005 = """
-INSERT INTO {p}usage_kind (digest, sdk, operation, model, streamed) VALUES ({digest}, 'openai', 'chat', 'gpt-4o', {true});
+INSERT INTO {p}usage_kind (digest, sdk, operation, model, streamed)
+    VALUES ({digest}, 'openai', 'chat', 'gpt-4o', {true});
 INSERT INTO {p}usage_owner (digest, project) VALUES ({digest}, 'alpha');
 INSERT INTO {p}usage_event
-    (event_id, started_at, duration_ms, ttft_ms, kind_key, owner_key, user_key, tags_key, attempts, estimated, status, cost)
-    VALUES ({digest}, {at}, 1000, 90, 1, 1, 0, 0, 1, {false}, 'ok', 1), ({digest}, {at}, 1000, null, 1, 1, 0, 0, 1, {false}, 'ok', 1);
+    (event_id, started_at, duration_ms, ttft_ms, kind_key, owner_key, user_key, tags_key, attempts, estimated, status,
+    cost)
+    VALUES ({digest}, {at}, 1000, 90, 1, 1, 0, 0, 1, {false}, 'ok', 1),
+        ({digest}, {at}, 1000, null, 1, 1, 0, 0, 1, {false}, 'ok', 1);
 INSERT INTO {p}usage_event
     (event_id, started_at, duration_ms, kind_key, owner_key, user_key, tags_key, attempts, estimated, status, completes)
     VALUES ({digest}, {at}, 5000, 1, 1, 0, 0, 1, {false}, 'ok', 'batch-1');
@@ -260,7 +271,7 @@ def test_an_older_store_keeps_its_events_and_gets_sketches_of_their_latency(
     for statement in BEFORE_0005.format(**FORMS[store.dialect.name]).split(";")[:-1]:
         run(store, statement)
     monkeypatch.undo()
-    assert store.migrate()[0] == "0005_latency"
+    assert store.migrate()[0] == "0005_totals_and_latency"
     assert list(store.select(f"SELECT count(*) FROM {prefix}usage_event")) == [(3,)]
     columns = "bucket, calls, ttft_calls"
     for view in ("by_day_latency", "by_day_owner_latency"):

@@ -21,8 +21,9 @@ from usage_tracker.stores.rollups import MEASURES, latency_bucket
 
 TABLES = (
     "usage_event", "rollup_hour", "rollup_day", "rollup_day_user", "rollup_day_tag", "rollup_day_latency",
-    "rollup_day_owner_latency", "delta_hour", "delta_day_user", "delta_day_tag", "delta_day_latency",
-    "delta_day_owner_latency",
+    "rollup_day_owner_latency", "rollup_hour_kind", "rollup_day_kind", "rollup_hour_owner", "rollup_day_owner",
+    "rollup_day_user_total", "rollup_day_tag_total", "delta_hour", "delta_day_user", "delta_day_tag",
+    "delta_day_latency", "delta_day_owner_latency",
 )  # fmt: skip
 
 KIND = ("provider", "sdk", "operation", "request_model", "model", "service_tier", "streamed", "base_host")
@@ -135,8 +136,21 @@ def assert_rollups_equal_events(store: Store, events: list[PricedEvent]) -> None
         stored(store, "by_day_tag", "tag", "JOIN {prefix}usage_tag USING (tag_key)"),
         expected(events, lambda one: [(day(one), *group_of(one), tag) for tag in tags(one)]),
     )
+    for view, finer, key in (
+        ("by_hour_kind", "by_hour", "kind_key"), ("by_day_kind", "by_day", "kind_key"),
+        ("by_hour_owner", "by_hour", "owner_key"), ("by_day_owner", "by_day", "owner_key"),
+        ("by_day_user_total", "by_day_user", "user_key"), ("by_day_tag_total", "by_day_tag", "tag_key"),
+    ):  # fmt: skip
+        assert_equal(totals(store, view, key), totals(store, finer, key))
     for view, columns in (("by_day_latency", KIND), ("by_day_owner_latency", OWNER)):
         assert sketch(store, view, columns) == expected_sketch(events, columns)
+
+
+def totals(store: Store, view: str, key: str) -> dict[Row, dict[str, Any]]:
+    """The sums of a view by time and that key."""
+    sums = ", ".join(f"sum({name})" for name in MEASURES)
+    rows = store.select(f"SELECT bucket_at, {key}, {sums} FROM {store.dialect.prefix}{view} GROUP BY bucket_at, {key}")
+    return {row[:2]: dict(zip(MEASURES, row[2:], strict=True)) for row in rows}
 
 
 def sketch(store: Store, view: str, columns: tuple[str, ...]) -> dict[Row, tuple[int, int]]:
@@ -171,7 +185,7 @@ def clear(store: Store) -> None:
     """Forget all events, but not the dimensions, which the store remembers."""
     if store.dialect.name == "sqlite":
         with vars(store)["_file"].transaction() as connection:
-            for table in TABLES[:7]:
+            for table in TABLES[:13]:
                 connection.execute(f"DELETE FROM {table}")
         return
     with vars(store)["_connections"].transaction() as cursor:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from usage_tracker.event import COLUMNS
-from usage_tracker.report.conditions import Condition, write_match, write_tag_match
+from usage_tracker.report.conditions import Condition, about_tags, write_match, write_tag_match
 from usage_tracker.report.dialects import DAY, HOUR, Statement, open_statement
 from usage_tracker.report.dimensions import DIMENSIONS
 from usage_tracker.report.groups import find_span
@@ -57,7 +57,7 @@ def read_window(store: Store, window: Span, where: Collection[Condition], limit:
         f"started_at {sign} {statement.bind_instant(at, 'started_at')}"
         for sign, at in zip((">=", "<"), window, strict=True)
     ]
-    for condition in where:
+    for condition in map(about_tags, where):
         if condition.dimension == "tag":
             tests.append(write_tag_match(statement, condition))
         else:

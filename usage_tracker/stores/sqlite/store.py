@@ -10,7 +10,7 @@ from usage_tracker.stores import migrations
 from usage_tracker.stores.awaited import any_late, settle
 from usage_tracker.stores.dimensions import Content, Dimension, Keys, WhoKeys, digest, stored_form
 from usage_tracker.stores.repricing import Repriced
-from usage_tracker.stores.rollups import DAY, HOUR, Rollups, by_day
+from usage_tracker.stores.rollups import Rollups, with_coarser
 from usage_tracker.stores.sqlite.awaited import SqliteLedger
 from usage_tracker.stores.sqlite.file import SqliteFile
 from usage_tracker.stores.sqlite.repricing import reprice
@@ -149,8 +149,7 @@ def move(connection: sqlite3.Connection, stretch: Stretch) -> bool:
 
 def add(connection: sqlite3.Connection, rows: Sequence[Row], rollups: Rollups) -> None:
     connection.executemany(insert("usage_event", EVENT_COLUMNS), rows)
-    grains = rollups.rows()
-    for grain, sums in (*grains.items(), (DAY, by_day(grains[HOUR]))):
+    for grain, sums in with_coarser(rollups.rows()).items():
         connection.executemany(upsert(grain), ((*key, *values) for key, values in sums.items()))
 
 

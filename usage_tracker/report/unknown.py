@@ -1,0 +1,23 @@
+"""Calls that should have said how many tokens they used, and didn't."""
+
+from dataclasses import replace
+
+from usage_tracker.report.groups import read_groups
+from usage_tracker.report.question import Query
+from usage_tracker.stores import Store
+
+WITHOUT_TOKENS = frozenset(
+    {"moderation", "speech", "transcription", "translation", "image", "video", "rerank", "ocr", "search"}
+)
+"""Operations that may be billed by something else: characters, seconds, images, searches, or nothing."""
+
+
+def count_unknown(store: Store, query: Query) -> int:
+    """Of the calls that the query counts, those whose tokens are unknown: without those that failed, and those of
+    operations that need not have any. Raises StoreError."""
+    groups = read_groups(store, replace(query, by=("operation", "status"), percentiles=False))
+    return sum(
+        max(0, sums.calls - sums.counted - sums.awaited)
+        for (operation, status), sums in groups.items()
+        if status != "error" and operation not in WITHOUT_TOKENS
+    )
