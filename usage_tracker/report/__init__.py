@@ -1,5 +1,10 @@
 """Questions answered from a store. Every face (command line, dashboard, exports) reads through here."""
 
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
 from usage_tracker.report.comparison import previous
 from usage_tracker.report.conditions import Condition, parse_condition
 from usage_tracker.report.dialects import has_schema
@@ -39,3 +44,16 @@ __all__ = [
     "previous",
     "run",
 ]
+
+
+class CallableModule(ModuleType):
+    """This package is also what users call: `usage_tracker.report(by="model")`.
+
+    The import system binds the package to that name, whoever imports it first, so the name has to answer for both.
+    """
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return import_module("usage_tracker.notebook").report(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = CallableModule
