@@ -103,7 +103,7 @@ def find_span(store: Store, since: datetime | None, until: datetime | None, *, c
     end = LAST if until is None else to_instant(until)
     if closed and (since is None or until is None):
         statement = open_statement(store.dialect)
-        ends = f"SELECT min(bucket_at), max(bucket_at) FROM {statement.table('by_day')}"  # noqa: S608  our own name
+        ends = f"SELECT min(bucket_at), max(bucket_at) FROM {statement.table('by_day_kind')}"  # noqa: S608  our own name
         [(first, last)] = store.select(ends)
         if first is None:
             return None

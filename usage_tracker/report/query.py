@@ -106,7 +106,7 @@ class Report:
     untold: int = 0
     """Of the total's `awaited`, those whose usage has not come yet."""
     unknown: int = 0
-    """Calls that should have tokens and have none."""
+    """Calls that should have tokens and have none, at least."""
     untimed: bool = False
     """Whether percentiles were asked for and are left out, because too many events would have to be read for them."""
 
