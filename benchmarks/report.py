@@ -2,24 +2,26 @@
 
     python benchmarks/report.py [--events N] [--rounds N] [--server DSN] [--write]
 
-Fills a throw-away Postgres (or databases on the server that DSN names) with N made-up events and with a tenth of them,
-SQLite with the same N, and LiteLLM's tables beside them. Prints how long `usage-tracker report` takes as a whole
-process, its statements in the database, and LiteLLM's tables by one SQL statement for each question: the quickest of
-several rounds, as what else the machine does only ever adds to that. `--write` puts the table into RESULTS.md.
+Fills a throw-away Postgres (or databases on the server that DSN names, on this machine) with N made-up events and with
+a tenth of them, SQLite with the same N, and LiteLLM's tables beside them. Prints the CPU time of `usage-tracker report`
+as a whole process, of its statements in the database, and of LiteLLM's tables by one SQL statement for each question:
+the quickest of several rounds. CPU time, as others use the machine too; no statement uses more than one core. `--write`
+puts the table into RESULTS.md. Linux only.
 """
 
 import argparse
 import os
 import platform
 import re
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -81,20 +83,26 @@ QUESTIONS = (
 )
 
 
-def quickest_ms(rounds: int, work: Callable[[], object]) -> float:
-    work()
-    found = []
-    for _ in range(rounds):
-        started = time.perf_counter()
-        work()
-        found.append((time.perf_counter() - started) * 1000)
-    return min(found)
-
-
 def process_ms(rounds: int, dsn: str, words: Sequence[str]) -> float:
+    """The client's part."""
     command = [sys.executable, "-m", "usage_tracker", "report", "--dsn", dsn, *RANGE, *words]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
-    return quickest_ms(rounds, lambda: subprocess.run(command, check=True, capture_output=True, env=environment))
+    found = []
+    for _ in range(rounds + 1):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, check=True, capture_output=True, env=environment)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found.append((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000)
+    return min(found[1:])
+
+
+def server_ms(pid: int) -> float:
+    """What a server's process has used so far. https://docs.kernel.org/scheduler/sched-stats.html"""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6
+
+
+def own_ms() -> float:
+    return time.process_time() * 1000
 
 
 class Timed:
@@ -104,11 +112,15 @@ class Timed:
         self.dialect = store.dialect
         self.spent = 0.0
         self._store = store
+        self._clock = own_ms
+        if store.dialect.name == "postgres":
+            [(pid,)] = store.select("SELECT pg_backend_pid()")
+            self._clock = lambda: server_ms(pid)
 
     def select(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
-        started = time.perf_counter()
+        started = self._clock()
         rows = list(self._store.select(sql, parameters))
-        self.spent += time.perf_counter() - started
+        self.spent += self._clock() - started
         return iter(rows)
 
 
@@ -118,16 +130,22 @@ def database_ms(rounds: int, dsn: str, query: Query) -> float:
         for _ in range(rounds + 1):
             timed = Timed(store)
             run(timed, query)  # type: ignore[arg-type]  # as much of a store as a report needs
-            found.append(timed.spent * 1000)
+            found.append(timed.spent)
     return min(found[1:])
 
 
-def sql_ms(rounds: int, cursor: object, sql: str | None) -> float | None:
-    def ask() -> None:
+def sql_ms(rounds: int, cursor: Any, sql: str | None) -> float | None:
+    if sql is None:
+        return None
+    cursor.execute("SET max_parallel_workers_per_gather = 0; SELECT pg_backend_pid()")
+    [(pid,)] = cursor.fetchall()
+    found = []
+    for _ in range(rounds + 1):
+        before = server_ms(pid)
         cursor.execute(sql)
         cursor.fetchall()
-
-    return None if sql is None else quickest_ms(min(rounds, 3), ask)
+        found.append(server_ms(pid) - before)
+    return min(found[1:])
 
 
 @contextmanager
@@ -162,14 +180,14 @@ def database(address: str) -> Iterator[str]:
 
 
 @contextmanager
-def cursor_of(dsn: str) -> Iterator[object]:
+def cursor_of(dsn: str) -> Iterator[Any]:
     with closing(psycopg2.connect(dsn)) as connection:
         connection.autocommit = True
         yield connection.cursor()
 
 
 def ratio(theirs: float | None, ours: float) -> str:
-    return "–" if theirs is None else f"{theirs:,.0f} ({theirs / ours:,.0f}×)"
+    return "–" if theirs is None else f"{theirs:,.0f} ({theirs / ours:.1f}×)"
 
 
 def measure(events: int, rounds: int, address: str) -> Iterator[str]:
@@ -216,7 +234,7 @@ def main() -> None:
     options = parser.parse_args()
     lines = [
         "",
-        f"{options.events:,} events, Python {platform.python_version()}, quickest of {options.rounds} rounds; ms.",
+        f"{options.events:,} events, Python {platform.python_version()}, ms of CPU, the quickest of {options.rounds} rounds.",
         "",
     ]
     print(lines[1], flush=True)
