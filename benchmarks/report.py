@@ -232,11 +232,8 @@ def main() -> None:
     parser.add_argument("--server", help="a DSN of keywords, with a dbname, whose role may create databases")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    lines = [
-        "",
-        f"{options.events:,} events, Python {platform.python_version()}, ms of CPU, the quickest of {options.rounds} rounds.",
-        "",
-    ]
+    python, rounds = platform.python_version(), options.rounds
+    lines = ["", f"{options.events:,} events, Python {python}; ms of CPU, the quickest of {rounds} rounds.", ""]
     print(lines[1], flush=True)
     with server(options.server) as address:
         for line in measure(options.events, options.rounds, address):
