@@ -255,7 +255,7 @@ def test_nothing_is_left_in_the_session(store: PostgresStore) -> None:
     store_events(store, random_events(1, 20))
     store.compact()
     list(store.select("SELECT 1"))
-    [connection] = vars(store)["_connections"]._idle
+    [(connection, _)] = vars(store)["_connections"]._idle
     with connection.cursor() as cursor:
         cursor.execute("SELECT name FROM pg_settings WHERE source = 'session' AND name <> 'transaction_read_only'")
         assert {name for (name,) in cursor.fetchall()} <= {"transaction_isolation", "transaction_deferrable"}
@@ -379,6 +379,24 @@ class TestAway:
         finally:
             os.kill(pid, signal.SIGCONT)
         store_events(fragile, [made_event()])
+
+    def test_a_connection_that_was_idle_for_long_is_not_used_again(
+        self, own_postgres: PostgresServer, fragile: PostgresStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As a program finds it that was frozen, behind a firewall that forgot it: nobody answers on it."""
+        store_events(fragile, random_events(1, 20))
+        [(connection, _)] = vars(fragile)["_connections"]._idle
+        os.kill(connection.get_backend_pid(), signal.SIGSTOP)
+        frozen = connection.get_backend_pid()
+        try:
+            with monkeypatch.context() as clock:
+                clock.setattr(time, "time", lambda now=time.time: now() + 61)
+                began = time.monotonic()
+                store_events(fragile, random_events(2, 20))
+            assert time.monotonic() - began < 20
+        finally:
+            os.kill(frozen, signal.SIGCONT)
+        assert rows_of(fragile, "events") == 40
 
     def test_a_statement_that_takes_too_long(self, postgres_dsn: str) -> None:
         connections = Connections(parse_dsn(postgres_dsn))

@@ -2,6 +2,7 @@
 
 from usage_tracker.attribution import attribute
 from usage_tracker.errors import ConfigError, StoreError, UsageTrackerError
+from usage_tracker.freezing import flush_after
 from usage_tracker.tracker import Stats, flush, install, record, stats, uninstall
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "UsageTrackerError",
     "attribute",
     "flush",
+    "flush_after",
     "install",
     "record",
     "stats",

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -151,17 +151,30 @@ class Pipeline:
 
     def flush(self, timeout: float) -> bool:
         """Whether everything captured so far was in the store before the timeout, in seconds."""
+        for _ in self.flushing(timeout):
+            time.sleep(0.005)
+        return self.journal.drained()
+
+    def flushing(self, timeout: float, *, patient: bool = True) -> Iterator[None]:
+        """Steps of a flush, between which its caller pauses as it can. It ends when all is stored, at the timeout or,
+        without patience, where waiting is of no use: the store is known to be away, or nobody ships."""
         deadline = time.monotonic() + timeout
-        while not self.journal.drained():
-            if time.monotonic() >= deadline:
-                return False
+        while not self.journal.drained() and time.monotonic() < deadline:
             if self.shipping:
                 self._start_unless_started()
                 self.shipping.wake()
             else:
                 self.journal.spool.ring()
-            time.sleep(0.005)
-        return True
+            if not patient and self._waits():
+                return
+            yield
+
+    def _waits(self) -> bool:
+        """Whether events wait for longer than a moment."""
+        if self.shipping and (self.shipping.resting() or self.journal.spool.leads()):
+            return self.shipping.resting()
+        leader = self.journal.spool.leader()
+        return self.shipping is None if leader is None else leader[1] != "leading"
 
     def end(self) -> None:
         """The process ends: so do its open calls."""

@@ -50,6 +50,10 @@ class Shipping:
         self._wake.set()
         self.shipper.spool.ring()
 
+    def resting(self) -> bool:
+        """Whether the store was away a moment ago, and is left alone for now."""
+        return time.monotonic() < self._retry_at
+
     def stop(self, deadline: float) -> bool:
         """Ship what is left until `deadline` (monotonic); whether the thread has ended."""
         if self._thread is None:
@@ -113,7 +117,7 @@ class Shipping:
 
     def _ship(self, *, leading: bool) -> bool:
         """Ship one batch, unless the store needs a rest; whether more is waiting."""
-        if time.monotonic() < self._retry_at:
+        if self.resting():
             return False
         try:
             more = self.shipper.step(leading=leading)

@@ -199,6 +199,10 @@ class Spool:
             self._clear_unready()
         return True
 
+    def leads(self) -> bool:
+        """Whether this process is the leader."""
+        return self._leading is not None
+
     @property
     def _lock_path(self) -> Path:
         return self.folder / "leader.lock"

@@ -55,8 +55,7 @@ class PostgresStore:
 
     def write(self, batch: Batch) -> bool:
         self._make_months(wait=False)
-        if self._keys_of != self._connections.lost:
-            self._keys, self._keys_of = Keys(PRICE, SHAPE), self._connections.lost
+        self._forget_other_servers()
         self._keys.trim()
         late, whos = any_late(batch.events), self._keys.whos(batch.events)
         if self._learn():
@@ -83,8 +82,7 @@ class PostgresStore:
             return fold(cursor)
 
     def reprice(self, repriced: Sequence[Repriced]) -> int:
-        if self._keys_of != self._connections.lost:
-            self._keys, self._keys_of = Keys(PRICE, SHAPE), self._connections.lost
+        self._forget_other_servers()
         while True:
             with self._connections.transaction(statement_seconds=SELECT_SECONDS, seconds=SELECT_SECONDS) as cursor:
                 stored = repricing.find(cursor, repriced)
@@ -126,6 +124,12 @@ class PostgresStore:
 
     def close(self) -> None:
         self._connections.close()
+
+    def _forget_other_servers(self) -> None:
+        """Keys that were learned through a connection that is lost may not hold any more."""
+        self._connections.drop_stale()
+        if self._keys_of != self._connections.lost:
+            self._keys, self._keys_of = Keys(PRICE, SHAPE), self._connections.lost
 
     def _learn(self) -> bool:
         """Look up, or add, what the keys lack, in a short transaction of its own; whether there was anything."""
