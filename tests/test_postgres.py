@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,6 +21,7 @@ from usage_tracker.config import parse_dsn
 from usage_tracker.errors import SchemaError, StoreUnavailable
 from usage_tracker.event import Batch, PricedEvent, Stretch
 from usage_tracker.stores import open_store
+from usage_tracker.stores.grants import grants
 from usage_tracker.stores.postgres import PostgresStore
 from usage_tracker.stores.postgres.connection import Connections
 from usage_tracker.stores.postgres.folding import FOLD_LOCK
@@ -32,6 +32,7 @@ from uuid import uuid4
 from usage_tracker.config import parse_dsn
 from usage_tracker.event import Batch, Stretch
 from usage_tracker.stores import open_store
+from usage_tracker.stores.grants import grants
 from made_events import random_events
 
 def work(number, dsn):
@@ -271,11 +272,10 @@ def test_nothing_is_left_in_the_session(store: PostgresStore) -> None:
 
 @contextmanager
 def writer_role(databases: Databases, database: str) -> Iterator[PostgresStore]:
-    """A store of a role that has what grant_writer.sql gives, and nothing else."""
+    """A store of a role that has what a writer needs, and nothing else."""
     role = f"writer_{uuid4().hex[:8]}"
     databases.run(f"CREATE ROLE {role} LOGIN")
-    grants = (files("usage_tracker.stores") / "sql" / "postgres" / "grant_writer.sql").read_text()
-    databases.run(grants.replace(':"role"', role), database)
+    databases.run(grants("writer", role), database)
     opened = PostgresStore(parse_dsn(databases.dsn(database, user=role)))
     yield opened
     opened.close()

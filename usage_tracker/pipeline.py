@@ -39,7 +39,7 @@ LOOK_SECONDS = 15.0
 def open_spool(settings: Settings) -> Spool:
     """The spool folder of these settings."""
     identity = bytes.fromhex(settings.dsn.identity) if settings.dsn else ANY_STORE
-    return Spool(settings.spool_dir, identity, settings.spool_max_bytes)
+    return Spool(settings.spool_dir, identity, settings.spool_max_bytes, settings.spool_group)
 
 
 class LazyPricer:

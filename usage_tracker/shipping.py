@@ -9,7 +9,7 @@ from contextlib import suppress
 from usage_tracker.errors import StoreError
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal
-from usage_tracker.journal.spool import SpoolUnusable
+from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.shipper import Shipper
 
 logger = logging.getLogger("usage_tracker")

@@ -4,6 +4,7 @@ import importlib
 import platform
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,11 +17,11 @@ from usage_tracker.cli.price_books import stored_book_in
 from usage_tracker.config import Dsn, Settings, data_folder, load_settings
 from usage_tracker.errors import ConfigError, StoreError
 from usage_tracker.journal import Spool
-from usage_tracker.journal.spool import SpoolUnusable
+from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.patching import Patches, version_of
 from usage_tracker.pipeline import Pipeline, open_spool
 from usage_tracker.pricing.book import load_book
-from usage_tracker.stores import open_store
+from usage_tracker.stores import Store, open_store
 from usage_tracker.tracker import choke_points
 
 
@@ -93,8 +94,19 @@ def examine_store(settings: Settings) -> Iterator[Finding]:
         yield Finding("store", settings.dsn.shown, str(error))
     else:
         yield Finding("store", f"{settings.dsn.shown} (schema {rows[0][1]})")
+        yield from examine_upkeep(store)
     finally:
         store.close()
+
+
+def examine_upkeep(store: Store) -> Iterator[Finding]:
+    """What nobody has done in a database whose programs may not do it themselves."""
+    if store.dialect.name == "postgres":
+        from usage_tracker.stores.postgres.upkeep import undone
+
+        with suppress(StoreError):  # a writer may not see it
+            for found, remedy in undone(store):
+                yield Finding("upkeep", found, remedy)
 
 
 def examine_prices(settings: Settings) -> Iterator[Finding]:

@@ -15,11 +15,12 @@ import msgspec
 
 from usage_tracker.event import Origin, UsageEvent
 from usage_tracker.journal.files import HandedOver, OwnFile, left
+from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.journal.frames import LARGEST_PAYLOAD, encode
 from usage_tracker.journal.header import HEADER_SIZE, Header
 from usage_tracker.journal.reader import SegmentReader
 from usage_tracker.journal.segment import Segment, counted
-from usage_tracker.journal.spool import FIRST_SEGMENT, LARGEST_SEGMENT, SUFFIX, Spool, SpoolFull, SpoolUnusable
+from usage_tracker.journal.spool import FIRST_SEGMENT, LARGEST_SEGMENT, SUFFIX, Spool, SpoolFull
 
 logger = logging.getLogger("usage_tracker")
 

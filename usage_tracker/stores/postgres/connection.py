@@ -171,7 +171,7 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
     if code == "42501":
         return SchemaError(
             f"this role may not do that at {dsn.shown} ({what}); run `usage-tracker migrate` as the schema's owner and "
-            "grant this role what a writer needs"
+            "grant this role what it needs: `usage-tracker migrate --print-grants` prints it"
         )
     if code.startswith(("42", "3F")):
         return SchemaError(
