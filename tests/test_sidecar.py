@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,14 +23,15 @@ SETPRIV = shutil.which("setpriv") if os.geteuid() == 0 else None
 GROUP = 30_000 if SETPRIV else os.getegid()
 
 
-def as_user(user: int, group: int) -> list[str]:
+def as_user(user: int, group: int, groups: Sequence[int] = ()) -> list[str]:
     """What goes before a command that another user runs, where we may choose one. It may read Python's own files, which
     are perhaps in our home, but writes what that user may."""
     if SETPRIV is None:
         return []
     kept = "-all,+dac_read_search"
     return [
-        SETPRIV, f"--reuid={user}", f"--regid={group}", "--clear-groups", f"--inh-caps={kept}",
+        SETPRIV, f"--reuid={user}", f"--regid={group}",
+        f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups", f"--inh-caps={kept}",
         f"--ambient-caps={kept}", "--",
     ]  # fmt: skip
 
