@@ -22,7 +22,7 @@ from usage_tracker.errors import SchemaError, StoreUnavailable
 from usage_tracker.event import Batch, PricedEvent, Stretch
 from usage_tracker.stores import open_store
 from usage_tracker.stores.grants import grants
-from usage_tracker.stores.postgres import PostgresStore
+from usage_tracker.stores.postgres import PostgresStore, pruning
 from usage_tracker.stores.postgres.connection import Connections
 from usage_tracker.stores.postgres.folding import FOLD_LOCK
 from usage_tracker.stores.postgres.partitions import MONTHS, PARTITION_LOCK, make_months, months
@@ -167,6 +167,63 @@ class TestPartitions:
         other.close()
         assert rows_of(store, "usage_event") == 2
         assert one(store, f"SELECT to_regclass('usage_tracker.{month.table}')") is None
+
+
+class TestPruning:
+    def test_months_that_are_over_are_dropped_and_rows_of_others_deleted(self, store: PostgresStore) -> None:
+        last, this = months(datetime.now(UTC).date())[:2]
+        middle = datetime(this.start.year, this.start.month, 15, tzinfo=UTC)
+        store_events(
+            store,
+            [
+                made_event(NOON - timedelta(days=4000)),
+                made_event(datetime(last.start.year, last.start.month, 15, tzinfo=UTC)),
+                made_event(middle - timedelta(days=1)),
+                made_event(middle),
+            ],
+        )
+        assert [(part.table, part.whole, part.events) for part in store.prunable(middle)] == [
+            (f"usage_tracker.{last.table}", True, 1),
+            (f"usage_tracker.{this.table}", False, 1),
+            ("usage_tracker.usage_event_default", False, 1),
+        ]
+        assert sorted(store.prune(middle)) == [1, 1, 1]
+        assert one(store, f"SELECT to_regclass('usage_tracker.{last.table}')") is None
+        assert rows_of(store, "usage_event") == 1
+
+    def test_what_comes_late_for_a_month_that_was_dropped_is_kept_until_the_next_time(
+        self, store: PostgresStore
+    ) -> None:
+        last, this = months(datetime.now(UTC).date())[:2]
+        begin = datetime(this.start.year, this.start.month, 1, tzinfo=UTC)
+        assert sum(store.prune(begin)) == 0
+        assert one(store, f"SELECT to_regclass('usage_tracker.{last.table}')") is None
+        store_events(store, [made_event(begin - timedelta(days=3))])
+        assert rows_of(store, "usage_event") == 1
+        assert sum(store.prune(begin)) == 1
+
+    def test_a_partition_in_use_is_waited_for_and_then_said(
+        self, store: PostgresStore, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pruning, "DROP_TRIES", 2)
+        monkeypatch.setattr(pruning, "DROP_WAIT", "50ms")
+        monkeypatch.setattr(pruning, "DROP_PAUSE", 0.0)
+        this = months(datetime.now(UTC).date())[1]
+        begin = datetime(this.start.year, this.start.month, 1, tzinfo=UTC)
+        reader = psycopg2.connect(postgres_dsn)
+        with reader.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM usage_tracker.usage_event")
+            with pytest.raises(StoreUnavailable, match="LockNotAvailable"):
+                list(store.prune(begin))
+        reader.close()
+        assert list(store.prune(begin)) == [0]
+
+    def test_who_is_not_the_owner_may_not(self, postgres_databases: Databases, postgres_dsn: str) -> None:
+        with (
+            writer_role(postgres_databases, database_of(postgres_dsn)) as writer,
+            pytest.raises(SchemaError, match="only the owner"),
+        ):
+            list(writer.prune(NOON))
 
 
 class TestFolding:

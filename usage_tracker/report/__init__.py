@@ -4,7 +4,15 @@ from usage_tracker.report.comparison import previous
 from usage_tracker.report.conditions import Condition, parse_condition
 from usage_tracker.report.dialects import has_schema
 from usage_tracker.report.dimensions import DIMENSIONS, UNITS
-from usage_tracker.report.listing import Event, Original, find_event, find_original, list_events
+from usage_tracker.report.following import Following
+from usage_tracker.report.listing import (
+    Event,
+    Original,
+    export_events,
+    find_event,
+    find_original,
+    list_events,
+)
 from usage_tracker.report.query import Query, Report, Row, no_calls, run
 from usage_tracker.report.ranges import Range, midnight, months_later, parse_period, parse_range, parse_zone
 from usage_tracker.report.ranking import OTHERS
@@ -15,11 +23,13 @@ __all__ = [
     "UNITS",
     "Condition",
     "Event",
+    "Following",
     "Original",
     "Query",
     "Range",
     "Report",
     "Row",
+    "export_events",
     "find_event",
     "find_original",
     "has_schema",

@@ -14,7 +14,7 @@ from usage_tracker.event import Batch, Stretch
 from usage_tracker.stores import migrations
 from usage_tracker.stores.awaited import any_late, settle
 from usage_tracker.stores.dimensions import Content, Dimension, Keys, digest, stored_form
-from usage_tracker.stores.postgres import repricing
+from usage_tracker.stores.postgres import pruning, repricing
 from usage_tracker.stores.postgres.awaited import PostgresLedger
 from usage_tracker.stores.postgres.connection import Connections, Cursor
 from usage_tracker.stores.postgres.copy_lines import CopyLines, Row, copy_command, delta_rows
@@ -22,6 +22,7 @@ from usage_tracker.stores.postgres.folding import fold
 from usage_tracker.stores.postgres.partitions import make_months
 from usage_tracker.stores.postgres.rows import EVENT_COLUMNS, PRICE, SHAPE, event_rows
 from usage_tracker.stores.postgres.schema import PostgresSchema
+from usage_tracker.stores.pruning import Prunable
 from usage_tracker.stores.repricing import Repriced, moves
 from usage_tracker.stores.rollups import Rollups
 from usage_tracker.stores.store import Dialect, Execute, Result
@@ -95,6 +96,18 @@ class PostgresStore:
                     return len(stored)
                 cursor.execute("ROLLBACK")
             self._learn()
+
+    def prunable(self, before: datetime) -> list[Prunable]:
+        return pruning.look(self._connections, before)
+
+    def prune(self, before: datetime) -> Iterator[int]:
+        return pruning.prune(self._connections, before)
+
+    def free_bytes(self) -> tuple[int, int]:
+        return 0, 0
+
+    def vacuum(self) -> None:
+        """Nothing to do: the server uses what is free again, and a dropped partition is given back at once."""
 
     def change(self, work: Callable[[Execute], Result]) -> Result:
         with self._connections.transaction() as cursor:
