@@ -8,11 +8,13 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from usage_tracker import guard
 from usage_tracker.choke_points import CHOKE_POINTS, ChokePoint
 from usage_tracker.config import Settings, load_settings
+from usage_tracker.config_file import with_config
 from usage_tracker.errors import ConfigError
 from usage_tracker.guard import guarded
 from usage_tracker.patching import Patches, version_of
@@ -110,24 +112,27 @@ def install(
 
     Idempotent: a second call with other settings replaces the first, and any call patches again what another
     instrumentation has put back in the meantime. Any setting of `config.Settings` may be given by
-    name; TRACKER_* environment variables fill in the rest. Raises ConfigError for a setting that can't be used.
+    name; TRACKER_* environment variables, and then the config file, fill in the rest. Raises ConfigError for a setting
+    that can't be used.
     """
     known = set(Settings._fields)
     for name in settings.keys() - known:
         raise ConfigError(f"install() has no setting {name!r}; settings are {', '.join(sorted(known))}")
     said = dict(dsn=dsn, app=app, project=project, team=team, user=user, session=session, tags=tags, **settings)
-    start(load_settings(os.environ, **said))
+    start(load_settings(with_config(), **said))
 
 
 def install_from_environment() -> None:
     """As `install()`, but a setting that can't be used is logged once, and events wait in the journal until it is
     mended."""
+    environ: Mapping[str, str] = os.environ
     try:
-        settings = load_settings()
+        environ = with_config()
+        settings = load_settings(environ)
         choke_points(settings)
     except ConfigError as error:
         logger.error("%s; until that is mended events wait in the journal", error)
-        kept = {name: value for name, value in os.environ.items() if name not in ("TRACKER_DSN", "TRACKER_SDKS")}
+        kept = {name: value for name, value in environ.items() if name not in ("TRACKER_DSN", "TRACKER_SDKS")}
         try:
             settings = load_settings(kept, ship=False)
         except ConfigError:

@@ -1,4 +1,5 @@
-"""What is set aside in the spool folder for a look: unreadable bytes, and events that the store refuses."""
+"""What is set aside in the spool folder for a look: unreadable bytes, events that the store refuses, and how many were
+dropped."""
 
 import os
 from contextlib import suppress
@@ -38,3 +39,27 @@ def refuse(spool: Spool, priced: PricedEvent, reason: str) -> None:
     with open(descriptor, "a", encoding="utf-8", errors="replace") as letters:
         share(descriptor, spool.group)
         letters.write(line + "\n")
+
+
+DROPS = "dropped"
+DROPS_MAX = 1 << 16
+
+
+def note_dropped(folder: Path, count: int) -> None:
+    """Note that many more dropped events, as far as the disk takes it."""
+    with suppress(OSError):
+        descriptor = os.open(folder / DROPS, os.O_WRONLY | os.O_APPEND | os.O_CREAT | OPEN_SAFELY, 0o600)
+        try:
+            if os.fstat(descriptor).st_size < DROPS_MAX:
+                os.write(descriptor, f"{count}\n".encode())
+        finally:
+            os.close(descriptor)
+
+
+def noted_dropped(folder: Path) -> int:
+    """How many events of this folder are known to have been dropped: at least those."""
+    try:
+        lines = (folder / DROPS).read_text("ascii", "replace").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line) for line in lines if line.isdecimal())

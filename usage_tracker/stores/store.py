@@ -11,6 +11,7 @@ from usage_tracker.errors import ConfigError
 from usage_tracker.event import Batch
 
 if TYPE_CHECKING:
+    from usage_tracker.stores.description import Description
     from usage_tracker.stores.pruning import Prunable
     from usage_tracker.stores.repricing import Repriced
 
@@ -57,6 +58,9 @@ class Store(Protocol):
     def reprice(self, repriced: "Sequence[Repriced]") -> int:
         """Give stored calls another cost, keep the original one, and move the rollups, in one transaction; how many of
         them are stored. Each call is among them once."""
+
+    def describe(self) -> "Description":
+        """What the store is like right now. Reads only, and nothing that takes long."""
 
     def prunable(self, before: datetime) -> "list[Prunable]":
         """The parts of the events that started before then. Reads only."""

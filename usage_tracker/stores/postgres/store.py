@@ -13,8 +13,9 @@ from usage_tracker.errors import SchemaError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch
 from usage_tracker.stores import migrations
 from usage_tracker.stores.awaited import any_late, settle
+from usage_tracker.stores.description import Description
 from usage_tracker.stores.dimensions import Content, Dimension, Keys, digest, stored_form
-from usage_tracker.stores.postgres import pruning, repricing
+from usage_tracker.stores.postgres import description, pruning, repricing
 from usage_tracker.stores.postgres.awaited import PostgresLedger
 from usage_tracker.stores.postgres.connection import Connections, Cursor
 from usage_tracker.stores.postgres.copy_lines import CopyLines, Row, copy_command, delta_rows
@@ -96,6 +97,9 @@ class PostgresStore:
                     return len(stored)
                 cursor.execute("ROLLBACK")
             self._learn()
+
+    def describe(self) -> Description:
+        return description.describe(self._connections)
 
     def prunable(self, before: datetime) -> list[Prunable]:
         return pruning.look(self._connections, before)

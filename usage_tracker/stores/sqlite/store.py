@@ -9,6 +9,7 @@ from usage_tracker.config import Dsn
 from usage_tracker.event import Batch, PricedEvent, Stretch
 from usage_tracker.stores import migrations
 from usage_tracker.stores.awaited import any_late, settle
+from usage_tracker.stores.description import Description
 from usage_tracker.stores.dimensions import Content, Dimension, Keys, WhoKeys, digest, stored_form
 from usage_tracker.stores.pruning import Prunable
 from usage_tracker.stores.repricing import Repriced
@@ -91,6 +92,9 @@ class SqliteStore:
                     return count
                 connection.execute("ROLLBACK")
             self._learn()
+
+    def describe(self) -> Description:
+        return Description(f"SQLite {sqlite3.sqlite_version}", datetime.now(UTC), sum(self.free_bytes()), 0, [])
 
     def prunable(self, before: datetime) -> list[Prunable]:
         return pruning.look(self._file, instant(before))
