@@ -55,6 +55,7 @@ HELP = """Records what every call to a language model used and cost, in your own
 \b
 Type first:
   usage-tracker demo                    a few calls to a local stand-in, and the report on them
+  usage-tracker init                    choose the store, in a minute; without it, an SQLite file of yours is one
   usage-tracker run -- python app.py    record the calls of your program as it is
   usage-tracker                         today, this month, the last 30 days
   usage-tracker report                  the month to date by model
@@ -73,10 +74,11 @@ Environment:
   TRACKER_PRICES     a price book, a TOML file; unset: that of the store, if it has one
   TRACKER_APP, TRACKER_PROJECT, TRACKER_TEAM, TRACKER_USER, TRACKER_TAGS
                      who the calls of a program are for
-  NO_COLOR           no colours in tables
+  TRACKER_CONFIG     a config file, as `usage-tracker init` writes it; unset: config.toml in your config folder
+  NO_COLOR           no colours in tables; FORCE_COLOR: also where they don't go to a terminal
 
-Data goes to stdout, all else to stderr. Exit codes: 0 done, 1 an error, 2 a wrong command line, 4 a store that can't be
-used, 5 doctor found a problem, 6 a provider's figures are apart from ours."""
+Data goes to stdout, all else to stderr. Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 over budget, 4 a
+store that can't be used, 5 doctor found a problem, 6 a provider's figures are apart from ours, 130 interrupted."""
 
 
 class Failure(click.ClickException):
@@ -146,7 +148,7 @@ class LazyGroup(click.Group):
         except OSError as error:
             if ctx.meta.get(DEBUG_KEY):
                 click.echo(traceback.format_exc(), err=True, nl=False)
-            raise Failure(f"{error.filename or 'the system'}: {error.strerror or error}") from error
+            raise Failure(f"{error.filename or 'a file or stream'} can't be used: {error.strerror or error}") from error
         except (KeyboardInterrupt, click.Abort):
             raise click.exceptions.Exit(130) from None
 

@@ -2,7 +2,9 @@
 
 import io
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,8 +61,15 @@ def write_pieces(path: Path, pieces: Iterable[str]) -> None:
 
 
 def say(text: str) -> None:
-    """A remark to stderr."""
+    """A remark to stderr, broken between words where that is a terminal."""
+    if sys.stderr.isatty():
+        width = max(MINIMAL_WIDTH, shutil.get_terminal_size().columns)
+        wrap = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False).fill
+        text = "\n".join(map(wrap, text.split("\n")))
     click.echo(text, err=True)
+
+
+MINIMAL_WIDTH = 20
 
 
 def is_terminal(stream: IO[str]) -> bool:
