@@ -42,6 +42,15 @@ def gathered(pieces: Iterable[str]) -> Iterator[str]:
         yield "".join(waiting)
 
 
+def emit_page(text: str) -> None:
+    """As `emit`; what is longer than the terminal goes through the user's pager."""
+    screen = shutil.get_terminal_size()
+    if is_terminal(sys.stdout) and can_ask() and text.count("\n") >= screen.lines:
+        click.echo_via_pager(text, color=True)
+    else:
+        emit([text])
+
+
 def write_file(path: Path, text: str) -> None:
     """Write a whole file or, where that fails, none. Raises click.FileError."""
     write_pieces(path, [text])

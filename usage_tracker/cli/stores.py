@@ -7,7 +7,7 @@ from pathlib import Path
 from usage_tracker.config import Dsn
 from usage_tracker.errors import SchemaError
 from usage_tracker.report import has_schema
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store, migrations, open_store
 
 
 class NothingYet(Exception):
@@ -27,6 +27,16 @@ def check_there(dsn: Dsn) -> None:
         raise NothingYet(dsn)
 
 
+def check_schema(store: Store) -> None:
+    """Raises SchemaError where a newer version has laid the schema: its figures might not mean what we take them for.
+    One that is missing or older, or whose migrations this role may not see, is left to the question itself."""
+    try:
+        rows = list(store.select(f"SELECT number FROM {store.dialect.prefix}schema_migration"))  # noqa: S608  our own name
+    except SchemaError:
+        return
+    migrations.missing({number for (number,) in rows if isinstance(number, int)}, store.dialect.name)
+
+
 @contextmanager
 def reading(dsn: Dsn) -> Iterator[Store]:
     """The store, closed at the end of the block. Reading creates nothing.
@@ -36,6 +46,7 @@ def reading(dsn: Dsn) -> Iterator[Store]:
     check_there(dsn)
     store = open_store(dsn)
     try:
+        check_schema(store)
         yield store
     except SchemaError:
         if has_schema(store):
