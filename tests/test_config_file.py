@@ -100,6 +100,19 @@ def test_commands_read_it(config: Path, tmp_path: Path) -> None:
     assert not [name for name in os.environ if name.startswith("TRACKER_")]
 
 
+def test_the_demo_does_not_read_it(config: Path, tmp_path: Path) -> None:
+    config.write_text('project = "mine"\nship = false\n')
+    shown = CliRunner().invoke(main, ["demo", "--folder", str(tmp_path)]).stdout
+    assert "gpt-5" in shown
+    assert "mine" not in shown
+
+
+def test_none_is_read_from_the_null_device(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text('project = "mine"\n')
+    monkeypatch.setenv("TRACKER_CONFIG", os.devnull)
+    assert with_config() is os.environ
+
+
 def test_a_broken_one_stops_commands_with_a_sentence_and_doctor_names_it(config: Path) -> None:
     config.write_text("nonsense")
     for words in (["report"], []):
