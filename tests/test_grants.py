@@ -200,14 +200,14 @@ def test_granting_again_changes_nothing(roles: Roles) -> None:
 
 def test_doctor_says_what_is_left_undone(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> None:
     roles.calls("writer", 5)
-    monkeypatch.setattr("usage_tracker.stores.postgres.upkeep.MOST_UNFOLDED", 1)
+    monkeypatch.setattr("usage_tracker.cli.doctor_store.MANY_UNFOLDED", 0)
     found = roles.command("reader", "doctor", code=5).output
-    assert "not folded" in found
-    assert "partition" not in found
+    assert "wait to be folded" in found
+    assert "none for today" not in found
     tables = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE relname ~ '_\\d\\d$'"
     for (table,) in roles.run("owner", tables):
         roles.run("owner", f"DROP TABLE usage_tracker.{table}")
-    assert "no partition" in roles.command("reader", "doctor", code=5).output
+    assert "none for today" in roles.command("reader", "doctor", code=5).output
 
 
 def test_without_names_all_three_kinds_are_printed_and_nothing_is_connected_to() -> None:

@@ -8,7 +8,7 @@ from usage_tracker.cli.findings import Findings
 from usage_tracker.config import Settings, data_folder
 from usage_tracker.journal import Spool
 from usage_tracker.journal.aside import DROPS, noted_dropped
-from usage_tracker.journal.spool import SpoolUnusable
+from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.pipeline import open_spool
 
 NEARLY_FULL = 0.8

@@ -80,7 +80,7 @@ def examine_server(seen: Description, skew: timedelta, findings: Findings, facts
         findings.add(
             "rollups",
             f"{show_count(seen.unfolded)} rows wait to be folded, which makes reports slow",
-            "run `usage-tracker ship --once` as the schema's owner, now and then: the role that ships may not fold",
+            "let `usage-tracker ship` run with a role that may fold: `usage-tracker migrate --print-grants`",
         )
 
 

@@ -3,6 +3,7 @@ dropped."""
 
 import os
 from contextlib import suppress
+from pathlib import Path
 
 from usage_tracker.event import PricedEvent, flatten
 from usage_tracker.journal.files import OPEN_SAFELY, share, write_new
@@ -45,11 +46,12 @@ DROPS = "dropped"
 DROPS_MAX = 1 << 16
 
 
-def note_dropped(folder: Path, count: int) -> None:
+def note_dropped(spool: Spool, count: int) -> None:
     """Note that many more dropped events, as far as the disk takes it."""
     with suppress(OSError):
-        descriptor = os.open(folder / DROPS, os.O_WRONLY | os.O_APPEND | os.O_CREAT | OPEN_SAFELY, 0o600)
+        descriptor = os.open(spool.folder / DROPS, os.O_WRONLY | os.O_APPEND | os.O_CREAT | OPEN_SAFELY, 0o600)
         try:
+            share(descriptor, spool.group)
             if os.fstat(descriptor).st_size < DROPS_MAX:
                 os.write(descriptor, f"{count}\n".encode())
         finally:

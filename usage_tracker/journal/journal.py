@@ -225,7 +225,7 @@ class Journal:
         """For `usage-tracker doctor`, and whoever else comes after this process."""
         if fresh := self.dropped - self._noted:
             self._noted = self.dropped
-            note_dropped(self.spool.folder, fresh)
+            note_dropped(self.spool, fresh)
 
     def captured(self) -> int:
         """Events that this process has appended."""
