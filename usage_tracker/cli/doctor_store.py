@@ -33,12 +33,10 @@ def examine_store(settings: Settings, findings: Findings) -> None:
     store = open_store(dsn)
     try:
         examine_schema(dsn, store, findings, facts)
-        before = datetime.now(UTC)
-        seen = store.describe()
-        skew = seen.now - before - (datetime.now(UTC) - before) / 2
-        examine_server(seen, skew, findings, facts)
-        examine_partitions(seen, findings, facts)
-        examine_kept(store, findings, facts)
+        try:
+            examine_content(store, findings, facts)
+        except SchemaError:
+            findings.add("server", "this role may not look further, which a writer need not")
     except StoreError as error:
         facts["problem"] = str(error)
         findings.add("store", dsn.shown, str(error))
@@ -64,6 +62,16 @@ def examine_schema(dsn: Dsn, store: Store, findings: Findings, facts: dict[str, 
         schema["missing"] = missing
         if missing:
             findings.add("schema", f"lacks {', '.join(missing)}", "run `usage-tracker migrate` as the schema's owner")
+
+
+def examine_content(store: Store, findings: Findings, facts: dict[str, object]) -> None:
+    """Raises SchemaError where this role may not read, and StoreError."""
+    before = datetime.now(UTC)
+    seen = store.describe()
+    skew = seen.now - before - (datetime.now(UTC) - before) / 2
+    examine_server(seen, skew, findings, facts)
+    examine_partitions(seen, findings, facts)
+    examine_kept(store, findings, facts)
 
 
 def examine_server(seen: Description, skew: timedelta, findings: Findings, facts: dict[str, object]) -> None:
