@@ -1,8 +1,8 @@
 """What do our LLM calls cost, and who spends it? See the README."""
 
-from usage_tracker.attribution import attribute
 from usage_tracker.errors import ConfigError, StoreError, UsageTrackerError
 from usage_tracker.freezing import flush_after
+from usage_tracker.scopes import attribute, wrap
 from usage_tracker.tracker import Stats, flush, install, record, stats, uninstall
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "record",
     "stats",
     "uninstall",
+    "wrap",
 ]

@@ -204,7 +204,7 @@ def record(
     number of US dollars. Raises TypeError for values that an event can't hold."""
     if installed is None:
         return
-    from usage_tracker.attribution import clean, current
+    from usage_tracker.attribution import clean, standing
     from usage_tracker.capture import Client
     from usage_tracker.event import Usage, UsageEvent
     from usage_tracker.journal.frames import check
@@ -223,7 +223,9 @@ def record(
     check(event)
     with guarded("record"):
         recorder = installed.pipeline().recorder
-        recorder.record(recorder.origin(Client("record"), clean(provider), current.get()), event)
+        stands = standing.get()
+        origin = recorder.origin(Client("record"), clean(provider), stands.attribution())
+        recorder.record(origin, event, stands.meters)
 
 
 def _at_exit() -> None:
