@@ -2,6 +2,7 @@
 
 from usage_tracker.errors import ConfigError, StoreError, UsageTrackerError
 from usage_tracker.freezing import flush_after
+from usage_tracker.measuring import measure
 from usage_tracker.scopes import attribute, wrap
 from usage_tracker.tracker import Stats, flush, install, record, stats, uninstall
 
@@ -14,6 +15,7 @@ __all__ = [
     "flush",
     "flush_after",
     "install",
+    "measure",
     "record",
     "stats",
     "uninstall",

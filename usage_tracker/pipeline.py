@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ from usage_tracker.shipper import Shipper
 from usage_tracker.shipping import Shipping
 
 if TYPE_CHECKING:
-    from usage_tracker.pricing import Pricer, Shelf
+    from usage_tracker.pricing import Pricer, Shelf, StoredBook
     from usage_tracker.stores import Store
 
 logger = logging.getLogger("usage_tracker")
@@ -40,6 +40,15 @@ def open_spool(settings: Settings) -> Spool:
     """The spool folder of these settings."""
     identity = bytes.fromhex(settings.dsn.identity) if settings.dsn else ANY_STORE
     return Spool(settings.spool_dir, identity, settings.spool_max_bytes, settings.spool_group)
+
+
+def read_book(store: "Store", known: int | None) -> "StoredBook | None":
+    """The newest price book of the store, unless that is the known version. Raises StoreError."""
+    from usage_tracker.pricing import StoredBook
+    from usage_tracker.stores.prices import newest_version, read_entries
+
+    newest = newest_version(store)
+    return None if newest is None or newest == known else StoredBook(newest, read_entries(store, newest))
 
 
 class LazyPricer:
@@ -55,16 +64,11 @@ class LazyPricer:
         """Every now and then, read the price books that have changed. Raises StoreError."""
         if time.monotonic() < self._look_at:
             return
-        from usage_tracker.pricing import Pricer, Shelf, StoredBook, newest_data
-        from usage_tracker.stores.prices import newest_version, read_entries
-
-        def read_stored(known: int | None) -> StoredBook | None:
-            newest = newest_version(store)
-            return None if newest is None or newest == known else StoredBook(newest, read_entries(store, newest))
+        from usage_tracker.pricing import Pricer, Shelf, newest_data
 
         if self._pricer is None or self._shelf is None:
             self._pricer, self._shelf = Pricer([newest_data()]), Shelf(self._path)
-        if self._shelf.look(read_stored):
+        if self._shelf.look(partial(read_book, store)):
             self._pricer.use(self._shelf.books)
         self._look_at = time.monotonic() + LOOK_SECONDS
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from functools import update_wrapper
 from typing import Any, Literal, NamedTuple, Optional, ParamSpec, Self, TypeVar
+from weakref import ref
 
 from usage_tracker.attribution import Attribution, Later, Standing, clean, clean_tags, standing
 from usage_tracker.scoped import scoped, suspends
@@ -20,7 +21,8 @@ R = TypeVar("R")
 class Entered(NamedTuple):
     """The innermost scope of a context, and what held before it."""
 
-    scope: "Scope"
+    scope: "ref[Scope]"
+    """Weak, because contexts live on in whatever was started in them."""
     before: Standing
     below: Optional["Entered"]
 
@@ -38,21 +40,22 @@ class Scope:
     def __enter__(self) -> Any:
         before = standing.get()
         standing.set(self.inside(before))
-        entered.set(Entered(self, before, entered.get()))
+        entered.set(Entered(ref(self), before, entered.get()))
         return self
 
     def __exit__(self, *error: object) -> Literal[False]:
         """A context in which it was not entered stays as it is."""
         above: list[Scope] = []
         found = entered.get()
-        while found is not None and found.scope is not self:
-            above.append(found.scope)
+        while found is not None and (scope := found.scope()) is not self:
+            if scope is not None:
+                above.append(scope)
             found = found.below
         if found is not None:
             standing.set(found.before)
             entered.set(found.below)
-            for scope in reversed(above):  # two generators took turns, and this one is not the last that was entered
-                Scope.__enter__(scope)
+            for other in reversed(above):  # generators took turns, and this one is not the last that was entered
+                Scope.__enter__(other)
         return False
 
 
