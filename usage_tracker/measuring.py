@@ -1,13 +1,16 @@
 """What a block of the app used: `with usage_tracker.measure() as m: …`."""
 
-from decimal import Decimal
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from weakref import ref
 
 from usage_tracker import tracker
 from usage_tracker.attribution import Meter, Standing
-from usage_tracker.event import Cost, Origin, UsageEvent
 from usage_tracker.scopes import Scope
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from usage_tracker.event import Cost, Origin, UsageEvent
 
 
 class measure(Scope, Meter):  # noqa: N801  it reads `with measure() as m:`
@@ -31,7 +34,7 @@ class measure(Scope, Meter):  # noqa: N801  it reads `with measure() as m:`
         super().__enter__()
         return self
 
-    def add(self, origin: Origin, event: UsageEvent) -> None:
+    def add(self, origin: "Origin", event: "UsageEvent") -> None:
         self._tracker = tracker.installed or self._tracker
         self._calls.append((origin, event))  # one atomic step, from whichever thread
 
@@ -61,12 +64,14 @@ class measure(Scope, Meter):  # noqa: N801  it reads `with measure() as m:`
         return sum(not event.usage.known() for _, event in self._calls)
 
     @property
-    def cost(self) -> Decimal | None:
+    def cost(self) -> "Decimal | None":
         """US dollars, at the prices that the store's costs come of. None: no call has a known cost.
 
         Computed when it is asked for. The first time that takes 100 ms, and every 15 seconds at most the store is asked
         for its price book: in a coroutine, ask in a thread.
         """
+        from decimal import Decimal
+
         costs = self._costs()
         known = [cost.amount for cost in costs if cost.amount is not None]
         return sum(known, Decimal(0)) if known or not costs else None
@@ -77,7 +82,7 @@ class measure(Scope, Meter):  # noqa: N801  it reads `with measure() as m:`
         if it has a price book."""
         return sum("unpriced" in cost.flags for cost in self._costs())
 
-    def _costs(self) -> list[Cost]:
+    def _costs(self) -> list["Cost"]:
         calls = self._calls[:]
         return self._tracker.costs().of(calls) if self._tracker else []
 

@@ -91,10 +91,10 @@ class attribute(Scope):  # noqa: N801  a verb, for it reads `with attribute(proj
         session: object = None,
         tags: Iterable[object] = (),
     ) -> None:
-        self._said = Attribution(clean(project), clean(team), clean(user), clean(session), clean_tags(tags))
+        self.said = Attribution(clean(project), clean(team), clean(user), clean(session), clean_tags(tags))
 
     def inside(self, before: Standing) -> Standing:
-        return before._replace(said=self._said.over(before.attribution()))
+        return before._replace(said=self.said.over(before.attribution()))
 
     def __enter__(self) -> Attribution:
         super().__enter__()
