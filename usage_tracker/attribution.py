@@ -94,7 +94,7 @@ class Standing(NamedTuple):
 
     def settled(self) -> "Standing":
         """As it can be carried elsewhere, where what is asked later may have no answer."""
-        return self._replace(said=self.attribution())
+        return Standing(self.attribution(), self.meters)
 
 
 standing: ContextVar[Standing] = ContextVar("usage_tracker_standing", default=Standing())  # noqa: B039  never changed

@@ -28,7 +28,7 @@ class measure(Scope, Meter):  # noqa: N801  it reads `with measure() as m:`
         """Which captured the last of them, and knows the prices."""
 
     def inside(self, before: Standing) -> Standing:
-        return before if self._ref in before.meters else before._replace(meters=(*before.meters, self._ref))
+        return before if self._ref in before.meters else Standing(before.said, (*before.meters, self._ref))
 
     def __enter__(self) -> Self:
         super().__enter__()

@@ -94,7 +94,7 @@ class attribute(Scope):  # noqa: N801  a verb, for it reads `with attribute(proj
         self.said = Attribution(clean(project), clean(team), clean(user), clean(session), clean_tags(tags))
 
     def inside(self, before: Standing) -> Standing:
-        return before._replace(said=self.said.over(before.attribution()))
+        return Standing(self.said.over(before.attribution()), before.meters)
 
     def __enter__(self) -> Attribution:
         super().__enter__()
@@ -122,7 +122,7 @@ class Asking(Carried):
     """For a request or a task: who it is for is asked when a call is made."""
 
     def __init__(self, ask: Callable[[], Attribution]) -> None:
-        super().__init__(standing.get()._replace(said=Later(ask)))
+        super().__init__(Standing(Later(ask), standing.get().meters))
 
 
 def settle() -> None:

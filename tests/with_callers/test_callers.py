@@ -96,7 +96,7 @@ class TestLangchainOpenai:
 
         seen = []
 
-        class Watching(BaseCallbackHandler):
+        class Watching(BaseCallbackHandler):  # type: ignore[misc]  # it is not installed where types are checked
             def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
                 seen.append(current.get().user)
 

@@ -82,7 +82,7 @@ class TestLlamaIndex:
 
         seen = []
 
-        class Watching(BaseCallbackHandler):
+        class Watching(BaseCallbackHandler):  # type: ignore[misc]  # it is not installed where types are checked
             def on_event_start(self, *args: Any, **kwargs: Any) -> str:
                 seen.append(current.get().user)
                 return ""

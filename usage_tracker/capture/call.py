@@ -164,9 +164,8 @@ class Call:
         self.request = request
         self.streamed = streamed
         self.answer = Answer()
-        stands = standing.get()
-        self.attribution = stands.attribution()
-        self.meters = stands.meters
+        said, self.meters = standing.get()
+        self.attribution: Attribution = said if said.__class__ is Attribution else said.get()  # type: ignore[union-attr]  # only Later is left
         self.attempts = 1
         self.requests = 0
         """HTTP requests that we have seen of it."""
