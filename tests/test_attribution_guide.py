@@ -1,14 +1,16 @@
 """What docs/attribution.md shows works as it stands there."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from capturing import ASK, Capturing
+from celery.signals import before_task_publish, task_postrun, task_prerun
 
 from usage_tracker.attribution import NOBODY, current
+from usage_tracker.frameworks.celery import HEADER
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "attribution.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
@@ -22,6 +24,15 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     return [repr(tuple(current.get())).encode()]
 
 
+@pytest.fixture
+def celery_as_before() -> Iterator[None]:
+    """What attribute_tasks() connects is for the whole process."""
+    yield
+    for each in (before_task_publish, task_prerun, task_postrun):
+        each.disconnect(dispatch_uid=HEADER)
+
+
+@pytest.mark.usefixtures("celery_as_before")
 def test_the_blocks_run_in_their_order(capturing: Capturing, capsys: pytest.CaptureFixture[str]) -> None:
     question = {"model": "gpt-4o-mini", "messages": ASK}
     names: dict[str, Any] = {"client": capturing.client, "question": question, "application": application}

@@ -140,6 +140,19 @@ def test_messages_of_others_do_no_harm(app: Any, header: object) -> None:
     assert (found[0].user, found[0].tags) == (("7", ("alone",)) if understood else (None, ()))
 
 
+def test_the_last_word_on_tags_counts(app: Any) -> None:
+    found = []
+
+    @app.task(name="ask")  # type: ignore[untyped-decorator]  # Celery has no types
+    def ask() -> None:
+        found.append(current.get().tags)
+
+    for tagged in (True, False, True):
+        attribute_tasks(tagged=tagged)
+        ask.apply()
+    assert found == [("task:ask",), (), ("task:ask",)]
+
+
 def test_a_task_that_fails_ends_its_scope(app: Any) -> None:
     @app.task  # type: ignore[untyped-decorator]  # Celery has no types
     def ask() -> None:

@@ -40,6 +40,7 @@ def attribute_tasks(*, tagged: bool = True) -> None:
                 scope.__exit__()
 
     for signal, receiver in ((before_task_publish, send), (task_prerun, begin), (task_postrun, end)):
+        signal.disconnect(dispatch_uid=HEADER)  # of an earlier call: the last one counts
         signal.connect(receiver, weak=False, dispatch_uid=HEADER)
 
 
