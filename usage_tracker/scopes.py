@@ -4,6 +4,7 @@ A scope keeps nothing of where it was entered: one may be entered by many thread
 another context than it was entered in, as happens to generators that others pull from.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from functools import update_wrapper
@@ -30,12 +31,12 @@ class Entered(NamedTuple):
 entered: ContextVar[Entered | None] = ContextVar("usage_tracker_entered", default=None)
 
 
-class Scope:
+class Scope(ABC):
     """Changes what holds in this context, from entering to leaving."""
 
+    @abstractmethod
     def inside(self, before: Standing) -> Standing:
         """What holds inside."""
-        raise NotImplementedError
 
     def __enter__(self) -> Any:
         before = standing.get()
