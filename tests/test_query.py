@@ -61,6 +61,14 @@ def test_a_row_holds_the_sums_of_its_group(store: Store) -> None:
     assert (row.mean_duration_ms, row.mean_ttft_ms) == (200, 10)
 
 
+@pytest.mark.parametrize("apart", [timedelta(0), timedelta(hours=1), timedelta(days=40)])
+def test_sums_beyond_what_an_integer_holds_are_no_error_and_right(store: Store, apart: timedelta) -> None:
+    for number in range(3):
+        store_events(store, [made_event(NOON + apart * number, cost="6000000.25", reported_cost="6000000.25")])
+    total = ask(store, "model").total
+    assert (total.cost, total.reported_cost, total.calls) == (Decimal("18000000.75"), Decimal("18000000.75"), 3)
+
+
 def test_what_no_call_of_a_group_said_is_unknown_and_not_zero(store: Store) -> None:
     store_events(store, [made_event(cost=None, input_tokens=None, output_tokens=None, status="error")])
     row = ask(store, "model").rows[0]

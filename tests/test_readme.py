@@ -33,6 +33,7 @@ def test_each_block_says_what_it_is() -> None:
     assert all(line.startswith("$ ") for kind, text in BLOCKS if kind == "console" for line in text.splitlines())
 
 
+@pytest.mark.timeout(360)
 def test_every_block_that_can_run_runs(tmp_path: Path, provider: StandIn, postgres_dsn: str) -> None:
     """In order, in one folder, with OPENAI_BASE_URL and the database's address as the only differences."""
     server = parse_dsn(postgres_dsn)

@@ -237,12 +237,16 @@ def test_notes_say_what_the_figures_do_not() -> None:
     assert explain(report(row("m"))) == []
     found = replace(report(calls=12, estimated=1, unpriced=1200, models=("x", None, "a\x1b")), unknown=2)
     assert explain(found) == [
-        r"1,200 calls are unpriced (models: x, unknown, a\x1b): their cost is not in the total.",
+        (
+            r"1,200 calls are unpriced (models: x, unknown, a\x1b): their cost is not in the total. "
+            "`usage-tracker prices unpriced` says why."
+        ),
         "1 call has estimated tokens: the provider sent no counts.",
         "2 calls have unknown tokens, which are not in the sums.",
     ]
     assert (
-        explain(report(unpriced=1, models=("x",)))[0] == "1 call is unpriced (model: x): its cost is not in the total."
+        explain(report(unpriced=1, models=("x",)))[0]
+        == "1 call is unpriced (model: x): its cost is not in the total. `usage-tracker prices unpriced` says why."
     )
 
 

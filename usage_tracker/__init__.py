@@ -3,8 +3,10 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from usage_tracker.attribution import attribute
 from usage_tracker.errors import ConfigError, StoreError, UsageTrackerError
+from usage_tracker.freezing import flush_after
+from usage_tracker.measuring import measure
+from usage_tracker.scopes import attribute, wrap
 from usage_tracker.tracker import Stats, flush, install, record, stats, uninstall
 
 if TYPE_CHECKING:
@@ -17,11 +19,14 @@ __all__ = [
     "UsageTrackerError",
     "attribute",
     "flush",
+    "flush_after",
     "install",
+    "measure",
     "record",
     "report",
     "stats",
     "uninstall",
+    "wrap",
 ]
 
 

@@ -14,12 +14,15 @@ def explain(report: Report) -> list[str]:
     notes = []
     if total.unpriced:
         their = "its" if total.unpriced == 1 else "their"
-        why = {
-            "recorded": f"{calls(total.unpriced, 'is', 'are')} unpriced",
-            "current": f"{calls(total.unpriced, 'has', 'have')} no price today",
-            "reported": f"{calls(total.unpriced, 'has', 'have')} no cost of {their} provider's",
+        why, more = {
+            "recorded": (
+                f"{calls(total.unpriced, 'is', 'are')} unpriced",
+                " `usage-tracker prices unpriced` says why.",
+            ),
+            "current": (f"{calls(total.unpriced, 'has', 'have')} no price today", ""),
+            "reported": (f"{calls(total.unpriced, 'has', 'have')} no cost of {their} provider's", ""),
         }[report.query.cost]
-        notes.append(f"{why} ({name_models(report.unpriced_models)}): {their} cost is not in the total.")
+        notes.append(f"{why} ({name_models(report.unpriced_models)}): {their} cost is not in the total.{more}")
     if total.estimated:
         notes.append(f"{calls(total.estimated, 'has', 'have')} estimated tokens: the provider sent no counts.")
     if report.unknown:

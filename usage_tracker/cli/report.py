@@ -15,6 +15,7 @@ from usage_tracker.cli.commands import COMMANDS
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.options import Conditions, resolve_range, selection_options
 from usage_tracker.cli.output import emit, say, write_file
+from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.render import FOR_PROGRAMS, HOLDS_NOTES, RENDERERS, as_chart, show_question
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import waiting_note
@@ -213,6 +214,8 @@ def show(
     elif output not in HOLDS_NOTES:
         for note in notes:
             say(note)
+    if gone := report_note(dsn, query):
+        say(gone)
     if waiting := waiting_note(dsn):
         say(waiting)
 

@@ -9,8 +9,16 @@ from usage_tracker.report.comparison import previous
 from usage_tracker.report.conditions import Condition, parse_condition
 from usage_tracker.report.dialects import has_schema
 from usage_tracker.report.dimensions import DIMENSIONS, UNITS
+from usage_tracker.report.following import Following
 from usage_tracker.report.latency import MOST_EVENTS
-from usage_tracker.report.listing import Event, Original, find_event, find_original, list_events
+from usage_tracker.report.listing import (
+    Event,
+    Original,
+    export_events,
+    find_event,
+    find_original,
+    list_events,
+)
 from usage_tracker.report.query import Query, Report, Row, no_calls, run
 from usage_tracker.report.question import CostBasis
 from usage_tracker.report.ranges import Range, both_ends, midnight, months_later, parse_period, parse_range, parse_zone
@@ -24,12 +32,14 @@ __all__ = [
     "Condition",
     "CostBasis",
     "Event",
+    "Following",
     "Original",
     "Query",
     "Range",
     "Report",
     "Row",
     "both_ends",
+    "export_events",
     "find_event",
     "find_original",
     "has_schema",

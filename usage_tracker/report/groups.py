@@ -131,7 +131,7 @@ def write_query(statement: Statement, query: Query, span: Span, *, holds_several
     for place, part in enumerate(tagged):
         branches += write_with_none(statement, query, part, f"tagged_{place}", holds_several=holds_several)
     named.append(f"part AS ({' UNION ALL '.join(branches)})")
-    sums = [f"coalesce(sum({name}), 0)" for name in COUNTED]
+    sums = [f"coalesce({statement.write_sum(name)}, 0)" for name in COUNTED]
     return write_groups(query, named, sums, statement)
 
 
@@ -163,10 +163,11 @@ CUTS = {"hour": ["cut", "shift"], "day": ["cut"], "week": ["cut"], "month": ["cu
 def measure(statement: Statement, source: Source) -> Measured:
     """The sums that every source counts."""
     if source.grain:
-        return Measured([f"sum({name}) AS {name}" for name in COUNTED])
+        return Measured([f"{statement.write_sum(name)} AS {name}" for name in COUNTED])
     unpriced = f"count(*) FILTER (WHERE {statement.write_contains('cost_flags', 'unpriced')})"
     special = {**EVENT_SUMS, "unpriced": unpriced}
-    return Measured([f"{special.get(name, f'coalesce(sum({name}), 0)')} AS {name}" for name in COUNTED])
+    sums = {name: f"coalesce({statement.write_sum(name)}, 0)" for name in COUNTED} | special
+    return Measured([f"{sums[name]} AS {name}" for name in COUNTED])
 
 
 def write_with_none(
