@@ -43,6 +43,7 @@ faults: $(VENV)/dev-installed  ## Every fault of tests/faults several times, and
 bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/pricing.py
+	$(BIN)/python benchmarks/report.py
 
 clean:
 	rm -rf $(VENV) $(VENV_LITELLM) $(VENV_CALLERS) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -16,7 +16,8 @@ from usage_tracker.event import Origin, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.adoption import adopt, take_over
 from usage_tracker.journal.aside import keep_aside
-from usage_tracker.journal.spool import SpoolFull, SpoolUnusable
+from usage_tracker.journal.folder import SpoolUnusable
+from usage_tracker.journal.spool import SpoolFull
 
 ORIGIN = Origin(sdk="openai")
 STORE, OTHER_STORE = b"store-01", b"store-02"
@@ -166,7 +167,7 @@ def test_what_a_killed_process_left_half_made_is_cleared_by_the_next_leader(tmp_
 
 def test_unreadable_bytes_are_kept_within_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("usage_tracker.journal.aside.KEPT_ASIDE_MAX", 10)
-    keep_aside(tmp_path, "segment", [(0, b"12345678"), (9, b"12345678")])
+    keep_aside(Spool(tmp_path), "segment", [(0, b"12345678"), (9, b"12345678")])
     assert [path.name for path in (tmp_path / "corrupt").iterdir()] == ["segment-0.bin"]
 
 

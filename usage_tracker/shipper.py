@@ -229,7 +229,7 @@ class Shipper:
                 logger.warning(
                     "%d stretches of journal were unreadable; %s keeps them", len(read.corrupt), self.spool.folder
                 )
-                keep_aside(self.spool.folder, str(file.reader.header.segment), read.corrupt)
+                keep_aside(self.spool, str(file.reader.header.segment), read.corrupt)
             file.confirm(file.reader.position, file.reader.events)
 
     def _split(self, taken: list[Taken], batch: Batch, refusal: EventsRefused) -> None:
@@ -238,7 +238,7 @@ class Shipper:
             self._limit = max(1, len(batch.events) // 2)
             return
         for priced in batch.events:
-            refuse(self.spool.folder, priced, str(refusal))
+            refuse(self.spool, priced, str(refusal))
             self.refused += 1
             logger.error(
                 "the store refuses an event (%s); it is kept in %s", refusal, self.spool.folder / "refused.jsonl"
@@ -247,6 +247,18 @@ class Shipper:
             self._confirm(taken)
         else:
             self._locate([file for file, _ in taken])
+
+    def connect(self) -> None:
+        """Connect, if that was not done yet, so that what others append is folded even where nothing is to be shipped.
+        Raises StoreError."""
+        with self.turn:
+            self._connected()
+
+    def fold(self) -> None:
+        """Fold all that was appended, by whomever, however long it takes. Raises StoreError."""
+        with self.turn:
+            while self._connected().compact():
+                continue
 
     def _connected(self) -> Store:
         if self._store is None:

@@ -2,13 +2,14 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from weakref import ref
 
-from usage_tracker.attribution import NOBODY, Attribution, clean_tags, current, inside
+from usage_tracker.attribution import NOBODY, Attribution, Meter, clean_tags, inside, standing
 from usage_tracker.event import Origin, Status, Usage, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.providers.answer import Answer, Request
@@ -98,12 +99,15 @@ class Recorder:
         self.origin = origin
         """Repeated callers share one Origin; a bounded cache, as users and sessions come and go."""
 
-    def record(self, origin: Origin, event: UsageEvent) -> None:
+    def record(self, origin: Origin, event: UsageEvent, meters: Iterable[ref[Meter]] = ()) -> None:
         if event.completes is not None and not self._completed.add((event.completes, event.response_id)):
             return
         self.keep(origin, event)
         for listener in self.listeners:
             listener(origin, event)
+        for meter in meters:
+            if (reading := meter()) is not None:
+                reading.add(origin, event)
 
 
 MOST_CAUSES = 8
@@ -134,6 +138,7 @@ class Call:
         "client",
         "http_status",
         "injected",
+        "meters",
         "provider",
         "pulling",
         "recorder",
@@ -159,7 +164,8 @@ class Call:
         self.request = request
         self.streamed = streamed
         self.answer = Answer()
-        self.attribution = current.get()
+        said, self.meters = standing.get()
+        self.attribution: Attribution = said if said.__class__ is Attribution else said.get()  # type: ignore[union-attr]  # only Later is left
         self.attempts = 1
         self.requests = 0
         """HTTP requests that we have seen of it."""
@@ -289,6 +295,7 @@ class Call:
                 completes=answer.completes if request.retrieves else None,
                 cached=answer.cached,
             ),
+            self.meters,
         )
 
 

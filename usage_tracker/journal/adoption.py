@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from usage_tracker.journal.files import Descriptor, lock, open_regular
+from usage_tracker.journal.files import Descriptor, lock, open_regular, share
 from usage_tracker.journal.header import HEADER_SIZE, STORED_AT, Header
 from usage_tracker.journal.spool import LARGEST_FILE, SUFFIX, Spool
 
@@ -39,6 +39,7 @@ def move(spool: Spool, other: Path, *, as_ours: bool) -> int:
             header = Header.unpack(os.pread(found, HEADER_SIZE, 0))
             if as_ours and header is not None:
                 os.pwrite(found, header._replace(store=spool.store).pack()[:STORED_AT], 0)
+            share(found, spool.group)
             move_file(spool, path, found)
             moved += 1
         finally:
