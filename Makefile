@@ -47,6 +47,7 @@ bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/pricing.py
 	$(BIN)/python benchmarks/budgets.py
+	$(BIN)/python benchmarks/report.py
 
 clean:
 	rm -rf $(VENV) $(VENV_LITELLM) $(VENV_CALLERS) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -166,6 +166,8 @@ class Settings(NamedTuple):
     """Seconds that a normal exit may wait for the store."""
     spool_max_bytes: int = 1 << 30
     """Bound of the spool folder; beyond it new events are dropped and counted."""
+    spool_group: int | None = None
+    """The id of the group whose members share the spool folder: programs of several users, beside one sidecar."""
     batch_size: int = 5000
     batch_seconds: float = 1.0
     """The longest that an event waits for its batch to fill."""
@@ -230,6 +232,17 @@ class Said:
             raise ConfigError(f"TRACKER_{name.upper()}={text!r} is none of {', '.join((default, *others))}")
         return text
 
+    def group(self, name: str) -> int | None:
+        text = self.text(name)
+        if text is None or text.isdecimal():
+            return int(text) if text else None
+        import grp
+
+        try:
+            return grp.getgrnam(text).gr_gid
+        except KeyError:
+            raise ConfigError(f"TRACKER_{name.upper()}={text!r} is no group of this machine, nor a number") from None
+
     def switch(self, name: str, default: bool) -> bool:
         text = self.text(name)
         if text is None:
@@ -262,6 +275,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
         sdks=said.words("sdks"),
         stream_usage=said.choice("stream_usage", "known", "always", "never"),
         exit_timeout=said.number("exit_timeout", 2.0, 0),
+        spool_group=said.group("spool_group"),
         spool_max_bytes=int(said.number("spool_max_bytes", 1 << 30, 1 << 20)),
         batch_size=int(said.number("batch_size", 5000, 1)),
         batch_seconds=said.number("batch_seconds", 1.0, 0.01),

@@ -8,9 +8,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ from usage_tracker.shipper import Chore, Shipper
 from usage_tracker.shipping import Shipping
 
 if TYPE_CHECKING:
-    from usage_tracker.pricing import Pricer, Shelf
+    from usage_tracker.pricing import Pricer, Shelf, StoredBook
     from usage_tracker.stores import Store
 
 logger = logging.getLogger("usage_tracker")
@@ -41,7 +41,16 @@ LOOK_SECONDS = 15.0
 def open_spool(settings: Settings) -> Spool:
     """The spool folder of these settings."""
     identity = bytes.fromhex(settings.dsn.identity) if settings.dsn else ANY_STORE
-    return Spool(settings.spool_dir, identity, settings.spool_max_bytes)
+    return Spool(settings.spool_dir, identity, settings.spool_max_bytes, settings.spool_group)
+
+
+def read_book(store: "Store", known: int | None) -> "StoredBook | None":
+    """The newest price book of the store, unless that is the known version. Raises StoreError."""
+    from usage_tracker.pricing import StoredBook
+    from usage_tracker.stores.prices import newest_version, read_entries
+
+    newest = newest_version(store)
+    return None if newest is None or newest == known else StoredBook(newest, read_entries(store, newest))
 
 
 class LazyPricer:
@@ -57,16 +66,11 @@ class LazyPricer:
         """Every now and then, read the price books that have changed. Raises StoreError."""
         if time.monotonic() < self._look_at:
             return
-        from usage_tracker.pricing import Pricer, Shelf, StoredBook, newest_data
-        from usage_tracker.stores.prices import newest_version, read_entries
-
-        def read_stored(known: int | None) -> StoredBook | None:
-            newest = newest_version(store)
-            return None if newest is None or newest == known else StoredBook(newest, read_entries(store, newest))
+        from usage_tracker.pricing import Pricer, Shelf, newest_data
 
         if self._pricer is None or self._shelf is None:
             self._pricer, self._shelf = Pricer([newest_data()]), Shelf(self._path)
-        if self._shelf.look(read_stored):
+        if self._shelf.look(partial(read_book, store)):
             self._pricer.use(self._shelf.books)
         self._look_at = time.monotonic() + LOOK_SECONDS
 
@@ -166,17 +170,30 @@ class Pipeline:
 
     def flush(self, timeout: float) -> bool:
         """Whether everything captured so far was in the store before the timeout, in seconds."""
+        for _ in self.flushing(timeout):
+            time.sleep(0.005)
+        return self.journal.drained()
+
+    def flushing(self, timeout: float, *, patient: bool = True) -> Iterator[None]:
+        """Steps of a flush, between which its caller pauses as it can. It ends when all is stored, at the timeout or,
+        without patience, where waiting is of no use: the store is known to be away, or nobody ships."""
         deadline = time.monotonic() + timeout
-        while not self.journal.drained():
-            if time.monotonic() >= deadline:
-                return False
+        while not self.journal.drained() and time.monotonic() < deadline:
             if self.shipping:
                 self._start_unless_started()
                 self.shipping.wake()
             else:
                 self.journal.spool.ring()
-            time.sleep(0.005)
-        return True
+            if not patient and self._waits():
+                return
+            yield
+
+    def _waits(self) -> bool:
+        """Whether events wait for longer than a moment."""
+        if self.shipping and (self.shipping.resting() or self.journal.spool.leads()):
+            return self.shipping.resting()
+        leader = self.journal.spool.leader()
+        return self.shipping is None if leader is None else leader[1] != "leading"
 
     def end(self) -> None:
         """The process ends: so do its open calls."""

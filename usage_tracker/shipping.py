@@ -10,7 +10,7 @@ from contextlib import suppress
 from usage_tracker.errors import StoreError
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal
-from usage_tracker.journal.spool import SpoolUnusable
+from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.shipper import Shipper
 
 logger = logging.getLogger("usage_tracker")
@@ -54,6 +54,10 @@ class Shipping:
         """Ship now: this process's thread, or the leader elsewhere."""
         self._wake.set()
         self.shipper.spool.ring()
+
+    def resting(self) -> bool:
+        """Whether the store was away a moment ago, and is left alone for now."""
+        return time.monotonic() < self._retry_at
 
     def stop(self, deadline: float) -> bool:
         """Ship what is left until `deadline` (monotonic); whether the thread has ended."""
@@ -119,7 +123,7 @@ class Shipping:
 
     def _ship(self, *, leading: bool) -> bool:
         """Ship one batch, unless the store needs a rest; whether more is waiting."""
-        if time.monotonic() < self._retry_at:
+        if self.resting():
             return False
         try:
             more = self.shipper.step(leading=leading)

@@ -2,13 +2,14 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from weakref import ref
 
-from usage_tracker.attribution import NOBODY, Attribution, clean_tags, current, inside
+from usage_tracker.attribution import NOBODY, Attribution, Meter, clean_tags, inside, standing
 from usage_tracker.capture.admission import Gate
 from usage_tracker.event import Origin, Status, Usage, UsageEvent
 from usage_tracker.guard import guarded
@@ -101,12 +102,15 @@ class Recorder:
         self.origin = origin
         """Repeated callers share one Origin; a bounded cache, as users and sessions come and go."""
 
-    def record(self, origin: Origin, event: UsageEvent) -> None:
+    def record(self, origin: Origin, event: UsageEvent, meters: Iterable[ref[Meter]] = ()) -> None:
         if event.completes is not None and not self._completed.add((event.completes, event.response_id)):
             return
         self.keep(origin, event)
         for listener in self.listeners:
             listener(origin, event)
+        for meter in meters:
+            if (reading := meter()) is not None:
+                reading.add(origin, event)
 
 
 MOST_CAUSES = 8
@@ -147,6 +151,7 @@ class Call:
         "client",
         "http_status",
         "injected",
+        "meters",
         "provider",
         "pulling",
         "recorder",
@@ -173,7 +178,8 @@ class Call:
         self.request = request
         self.streamed = streamed
         self.answer = Answer()
-        self.attribution = current.get()
+        said, self.meters = standing.get()
+        self.attribution: Attribution = said if said.__class__ is Attribution else said.get()  # type: ignore[union-attr]  # only Later is left
         self.attempts = 1
         self.requests = 0
         """HTTP requests that we have seen of it."""
@@ -327,7 +333,7 @@ class Call:
             completes=answer.completes if request.retrieves else None,
             cached=answer.cached,
         )
-        self.recorder.record(origin, event)
+        self.recorder.record(origin, event, self.meters)
         if self.reserved is not None:
             self.reserved.settle(origin, event)
 
