@@ -10,9 +10,9 @@ from collections.abc import Generator
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from usage_tracker.attribution import CO_COROUTINE, kind_of
 from usage_tracker.errors import BudgetExceeded
 from usage_tracker.guard import guarded
+from usage_tracker.scoped import CO_COROUTINE, kind_of
 
 if TYPE_CHECKING:
     from usage_tracker.capture.call import Call

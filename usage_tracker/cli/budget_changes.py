@@ -14,7 +14,7 @@ from usage_tracker.cli.output import say
 from usage_tracker.config import Dsn, load_settings
 from usage_tracker.enforcing import Leading
 from usage_tracker.errors import ConfigError
-from usage_tracker.journal.spool import SpoolUnusable
+from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.pipeline import open_spool
 from usage_tracker.stores import Store, open_store
 
