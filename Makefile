@@ -12,7 +12,7 @@ INSTALL := python -m pip install --quiet --disable-pip-version-check
 POSTGRES_IS_THERE := import sys, postgres_server; \
 	sys.exit(not any((place / "postgres").exists() for place in postgres_server.binary_places()))
 
-.PHONY: demo test lint check sdk-matrix sdk-own-tests faults bench clean
+.PHONY: demo test lint check sdk-matrix sdk-own-tests faults budget-crowd bench clean
 
 demo: $(VENV)/demo-installed  ## Real calls of the openai SDK to a local stand-in provider, and the report on them.
 	@$(BIN)/usage-tracker demo
@@ -21,7 +21,7 @@ demo: $(VENV)/demo-installed  ## Real calls of the openai SDK to a local stand-i
 test: $(VENV)/dev-installed $(VENV_LITELLM)/dev-installed $(VENV_CALLERS)/dev-installed
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --cov --cov-report= --cov-fail-under 0
 	$(BIN_CALLERS)/python -m pytest tests/with_callers --cov --cov-append --cov-report= --cov-fail-under 0
-	$(BIN_LITELLM)/python -m pytest -n auto --maxprocesses 4 tests/with_litellm --cov --cov-append --cov-report term
+	$(BIN_LITELLM)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup tests/with_litellm --cov --cov-append --cov-report term
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .
@@ -40,9 +40,14 @@ sdk-own-tests: $(VENV)/dev-installed  ## The tests of the openai SDK itself, wit
 faults: $(VENV)/dev-installed  ## Every fault of tests/faults several times, and a hundred mixed runs: about an hour.
 	cd tests && PYTHONPATH=. ../$(BIN)/python -m faults.long_run --write
 
+budget-crowd: $(VENV)/dev-installed  ## 50 seeded runs of 128 threads against a strict budget of $$1: about ten minutes.
+	cd tests && ../$(BIN)/python -m budget_crowd --runs 50
+
 bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/pricing.py
+	$(BIN)/python benchmarks/budgets.py
+	$(BIN)/python benchmarks/report.py
 
 clean:
 	rm -rf $(VENV) $(VENV_LITELLM) $(VENV_CALLERS) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

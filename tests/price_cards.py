@@ -13,8 +13,11 @@ ANTHROPIC = "https://platform.claude.com/docs/en/about-claude/pricing, as of Sep
 ANTHROPIC_5_5 = "https://platform.claude.com/docs/en/about-claude/models, as of 2026-10-24"
 GEMINI_2 = "https://ai.google.dev/gemini-api/docs/pricing, last updated 2025-10-31"
 GEMINI_3 = "https://ai.google.dev/gemini-api/docs/pricing, read 2026-10-07"
+GEMINI_TIERS = "https://ai.google.dev/gemini-api/docs/optimization, read in October 2026"
 PERPLEXITY = "https://docs.perplexity.ai/docs/getting-started/pricing, verified 2026-02-24"
 LITELLM_BLOG = "https://docs.litellm.ai/blog/gpt-6-1-terra, as of 2026-11-23"
+AUDIO_PREVIEW = "https://developers.openai.com/api/docs/models/gpt-4o-audio-preview, as of 2026-03-23"
+ZAI = "https://docs.z.ai/guides/overview/pricing, as of March 2026"
 BEDROCK = "https://aws.amazon.com/bedrock/pricing/, AWS Price List us-east-1 of 2026-09-11"
 
 MILLION = 1_000_000
@@ -102,6 +105,7 @@ gpt-3.5-turbo-0125      0.50   -      -      1.50    -      -     -      -
 gpt-3.5-turbo-1106      1.00   -      -      2.00    -      -     -      -
 gpt-3.5-turbo-instruct  1.50   -      -      2.00    -      -     -      -
 davinci-002             2.00   -      -      2.00    -      -     -      -
+davinci:2023-07-21-v2   2.00   -      -      2.00    -      -     -      -
 babbage-002             0.40   -      -      0.40    -      -     -      -
 gpt-5.3-codex           1.75   0.175  -      14.00   -      -     -      -
 gpt-5.6-cyber           12.50  1.25   15.625 75.00   -      -     -      -
@@ -266,6 +270,11 @@ def cards() -> Iterator[Card]:
     for model, *figures in rows(SPOKEN):
         names = "input cached output audio cached_audio output_audio image cached_image"
         yield Card(OPENAI, "openai", model, priced(names, figures), day("2026-09-15"))
+    heard = {"input": "2.50", "output": "10.00", "audio": "40.00", "output_audio": "80.00"}
+    for model in ("gpt-4o-audio-preview-2024-12-17", "gpt-4o-audio-preview-2025-06-03"):
+        yield Card(AUDIO_PREVIEW, "openai", model, heard, day("2026-03-23"))
+    yield Card(ZAI, "zai", "glm-4.7", {"input": "0.60", "cached": "0.11", "output": "2.20"}, day("2026-03-15"))
+    yield Card(ZAI, "zai", "glm-4.7-flash", {"input": "0", "output": "0"}, day("2026-03-15"))
     for model, *figures in rows(PICTURES):
         yield Card(
             OPENAI, "openai", model, priced("input cached image cached_image output_image", figures), day("2026-09-15")
@@ -326,6 +335,10 @@ def gemini_cards() -> Iterator[Card]:
     yield Card(GEMINI_3, "gemini", "gemini-3.5-flash", {"input": "1.50", "output": "9.00"}, autumn)
     yield Card(GEMINI_3, "gemini", "gemini-3.5-flash-lite", {"input": "0.30", "output": "2.50"}, autumn)
     yield Card(GEMINI_3, "gemini", "gemini-embedding-2", {"input": "0.20"}, autumn)
+    yield Card(GEMINI_TIERS, "gemini", "gemini-3-flash-preview", {"input": "0.50", "output": "3.00"}, autumn)
+    for provider in ("gemini", "vertex"):
+        half = {"input": "0.25", "output": "1.50"}
+        yield Card(GEMINI_TIERS, provider, "gemini-3-flash-preview", half, autumn, "flex")
     short, long = {"input": "2.00", "output": "12.00"}, {"input": "4.00", "output": "18.00"}
     yield Card(GEMINI_3, "gemini", "gemini-3.1-pro-preview", short, autumn, edge=200_000, above=long)
 

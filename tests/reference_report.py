@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from math import ceil
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from usage_tracker.report import Condition, Query, Report
 from usage_tracker.stores import Store
 
 Event = dict[str, Any]
+PERCENTILES = ("p50_duration_ms", "p95_duration_ms", "p50_ttft_ms", "p95_ttft_ms")
 NAMES = {"user": "user_id", "session": "session_id"}
 COLUMNS = (
     "started_at, status, estimated, duration_ms, ttft_ms, cost, reported_cost, cost_flags, tags, "
@@ -58,7 +60,11 @@ def values(event: Event, dimension: str, query: Query) -> list[Any]:
         case "month":
             return [day.replace(day=1)]
         case "tag":
-            return list(event["tags"]) or [None]
+            return list(dict.fromkeys(event["tags"])) or [None]
+        case _ if dimension.startswith("tag:"):
+            prefix = dimension.removeprefix("tag:") + ":"
+            own = [tag.removeprefix(prefix) for tag in event["tags"] if tag.startswith(prefix)]
+            return list(dict.fromkeys(own)) or [None]
         case "model":
             return [event["request_model"] if event["model"] is None else event["model"]]
         case _:
@@ -112,9 +118,21 @@ def expected_figures(events: list[Event]) -> dict[str, Any]:
         "reasoning_tokens": tokens("reasoning_tokens"),
         "cost": sum(known("cost"), Decimal(0)) if known("cost") or not events else None,
         "reported_cost": sum(known("reported_cost"), Decimal(0)) if known("reported_cost") else None,
+        **dict.fromkeys(PERCENTILES),
         "mean_duration_ms": approx(sum(durations) / len(calls)) if calls else None,
         "mean_ttft_ms": approx(sum(first_chunks) / len(first_chunks)) if first_chunks else None,
     }
+
+
+def expected_percentiles(events: list[Event]) -> dict[str, Any]:
+    """By the nearest rank. A sketch knows them to 2 %, three digits, and no better than a millisecond."""
+    found = {}
+    for name in ("duration_ms", "ttft_ms"):
+        known = sorted(event[name] for event in events if event["completes"] is None and event[name] is not None)
+        for percent in (50, 95):
+            exact = max(1, known[ceil(len(known) * percent / 100) - 1]) if known else None
+            found[f"p{percent}_{name}"] = exact and pytest.approx(exact, rel=0.025)
+    return found
 
 
 def approx(value: float) -> Any:
@@ -132,10 +150,15 @@ def check(report: Report, events: list[Event]) -> None:
         and (query.until is None or event["started_at"] < query.until)
         and all(meets(event, condition, query) for condition in query.where)
     ]
-    expected = {group: expected_figures(found) for group, found in expected_groups(chosen, query).items()}
-    found = {row.group: figures(row) for row in report.rows}
-    assert found == expected
-    assert figures(report.total) == expected_figures(chosen)
+    groups = expected_groups(chosen, query)
+    expected = {group: expected_figures(found) for group, found in groups.items()}
+    total = expected_figures(chosen)
+    if query.percentiles:
+        for group, found in groups.items():
+            expected[group] |= expected_percentiles(found)
+        total |= expected_percentiles(chosen)
+    assert {row.group: figures(row) for row in report.rows} == expected
+    assert figures(report.total) == total
 
 
 def figures(row: Any) -> dict[str, Any]:

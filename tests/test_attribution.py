@@ -1,10 +1,18 @@
 """Who a call is for: scopes nest, merge, and don't leak."""
 
 import asyncio
+import inspect
+import multiprocessing
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import copy_context
+from functools import partial
 
-from usage_tracker import attribute
+import pytest
+
+from usage_tracker import attribute, wrap
 from usage_tracker.attribution import MAX_LENGTH, MAX_TAGS, NOBODY, Attribution, clean_tags, current
 
 
@@ -69,32 +77,205 @@ def test_decorates_generators_and_between_steps_the_caller_has_its_own() -> None
     assert seen == [("alpha", None), ("alpha", None)]
 
 
-def test_decorates_async_generators() -> None:
+def test_a_decorated_generator_is_sent_to_thrown_at_and_returned_from_as_before() -> None:
     @attribute(project="alpha")
-    async def steps() -> AsyncIterator[str | None]:
+    def steps() -> Generator[str, str, str]:
+        said = yield "first"
+        try:
+            yield said
+        except KeyError:
+            yield f"caught for {current.get().project}"
+        return "done"
+
+    def consumer() -> Iterator[str]:
+        running = steps()
+        yield next(running)
+        yield running.send("second")
+        yield running.throw(KeyError())
+        with pytest.raises(StopIteration) as ended:
+            next(running)
+        yield ended.value.value
+
+    assert list(consumer()) == ["first", "second", "caught for alpha", "done"]
+
+
+class TestAsyncGenerators:
+    def test_between_steps_the_consumer_has_its_own(self) -> None:
+        @attribute(project="alpha")
+        async def steps() -> AsyncIterator[str | None]:
+            yield current.get().project
+            await asyncio.sleep(0)
+            yield current.get().project
+
+        async def main() -> list[tuple[str | None, str | None]]:
+            return [(inner, current.get().project) async for inner in steps()]
+
+        assert asyncio.run(main()) == [("alpha", None), ("alpha", None)]
+
+    def test_they_are_sent_to_and_thrown_at_as_before(self) -> None:
+        @attribute(project="alpha")
+        async def steps() -> AsyncGenerator[str, str]:
+            said = yield "first"
+            try:
+                yield said
+            except KeyError:
+                yield f"caught for {current.get().project}"
+
+        async def main() -> list[str]:
+            running = steps()
+            return [
+                await anext(running),
+                await running.asend("second"),
+                await running.athrow(KeyError()),
+                await anext(running, "done"),
+            ]
+
+        assert asyncio.run(main()) == ["first", "second", "caught for alpha", "done"]
+
+    def test_they_are_closed_there_and_then(self) -> None:
+        ended = []
+
+        @attribute(project="alpha")
+        async def steps() -> AsyncGenerator[int, None]:
+            try:
+                yield 1
+            finally:
+                await asyncio.sleep(0)
+                ended.append(current.get().project)
+
+        async def main() -> None:
+            running = steps()
+            await anext(running)
+            await running.aclose()
+            assert ended == ["alpha"]
+
+        asyncio.run(main())
+
+    def test_they_can_be_context_managers(self) -> None:
+        @asynccontextmanager
+        @attribute(project="alpha")
+        async def opened() -> AsyncIterator[str | None]:
+            yield current.get().project
+
+        async def main() -> None:
+            async with opened() as project:
+                assert project == "alpha"
+                assert current.get() == NOBODY
+            with pytest.raises(KeyError):
+                async with opened():
+                    raise KeyError
+
+        asyncio.run(main())
+
+
+def test_what_is_decorated_stays_what_it_was() -> None:
+    async def coroutine() -> None: ...
+    async def async_generator() -> AsyncIterator[int]:
+        yield 1
+
+    def generator() -> Iterator[int]:
+        yield 1
+
+    for decorate in (attribute(project="alpha"), wrap):
+        assert inspect.iscoroutinefunction(decorate(coroutine))
+        assert inspect.isasyncgenfunction(decorate(async_generator))
+        assert inspect.isgeneratorfunction(decorate(generator))
+
+
+def test_what_other_decorators_hide_is_told_by_its_result() -> None:
+    async def ask() -> str | None:
+        await asyncio.sleep(0)
+        return current.get().project
+
+    def steps() -> Iterator[str | None]:
         yield current.get().project
 
-    async def main() -> list[tuple[str | None, str | None]]:
-        return [(inner, current.get().project) async for inner in steps()]
+    def begin_asking() -> Coroutine[None, None, str | None]:
+        return ask()
 
-    assert asyncio.run(main()) == [("alpha", None)]
+    def begin_stepping() -> Iterator[str | None]:
+        return steps()
+
+    decorate = attribute(project="alpha")
+    assert asyncio.run(decorate(begin_asking)()) == "alpha"
+    assert list(decorate(begin_stepping)()) == ["alpha"]
 
 
-def test_a_generator_that_is_left_early_is_closed() -> None:
-    ended = []
+def test_decorates_methods() -> None:
+    class Bot:
+        name = "bot"
 
-    @attribute(project="alpha")
-    def steps() -> Iterator[int]:
-        try:
-            yield 1
-            yield 2
-        finally:
-            ended.append(current.get().project)
+        @attribute(project="alpha")
+        def ask(self) -> tuple[str, str | None]:
+            return self.name, current.get().project
 
-    for _ in steps():
-        break
-    assert len(ended) == 1
-    assert current.get() == NOBODY
+    assert Bot().ask() == ("bot", "alpha")
+
+
+class TestScopesThatAreLeftElsewhere:
+    def test_a_generators_own_block_may_end_in_another_context(self) -> None:
+        """As that of a body which a server pulls from its threads."""
+
+        def steps() -> Iterator[int]:
+            with attribute(project="alpha"):
+                yield 1
+
+        with attribute(project="outer"):
+            running = steps()
+            copy_context().run(next, running)
+            assert list(running) == []
+            assert current.get().project == "outer"
+
+    def test_generators_that_take_turns_leave_nothing_behind(self) -> None:
+        def steps(user: str) -> Iterator[int]:
+            with attribute(user=user):
+                yield 1
+
+        first, second = steps("u-1"), steps("u-2")
+        next(first)
+        next(second)
+        assert list(first) == []
+        assert current.get().user == "u-2"
+        assert list(second) == []
+        assert current.get() == NOBODY
+
+
+class TestConcurrency:
+    def test_one_scope_serves_many_threads_and_tasks_at_once(self) -> None:
+        scope = attribute(project="alpha")
+
+        async def ask(user: str) -> Attribution:
+            with attribute(user=user), scope:
+                await asyncio.sleep(0.001)
+                found = current.get()
+            assert current.get() == NOBODY
+            return found
+
+        async def main() -> set[Attribution]:
+            return set(await asyncio.gather(*(ask(f"u-{number}") for number in range(50))))
+
+        with ThreadPoolExecutor(4) as threads:
+            for found in threads.map(asyncio.run, [main() for _ in range(8)]):
+                assert found == {Attribution("alpha", None, f"u-{number}") for number in range(50)}
+        assert current.get() == NOBODY
+
+    def test_tasks_have_their_own_from_their_start(self) -> None:
+        async def ask(user: str) -> tuple[str | None, str | None]:
+            outer = current.get().user
+            with attribute(user=user):
+                await asyncio.sleep(0.001)
+                return outer, current.get().user
+
+        async def main() -> list[tuple[str | None, str | None]]:
+            async with asyncio.TaskGroup() as group:
+                tasks = []
+                for number in range(20):
+                    with attribute(user=f"outer-{number}"):
+                        tasks.append(group.create_task(ask(f"u-{number}")))
+            assert current.get() == NOBODY
+            return [task.result() for task in tasks]
+
+        assert asyncio.run(main()) == [(f"outer-{number}", f"u-{number}") for number in range(20)]
 
 
 def test_threads_start_with_nobody() -> None:
@@ -104,6 +285,86 @@ def test_threads_start_with_nobody() -> None:
         thread.start()
         thread.join()
     assert found == [NOBODY]
+
+
+def who(delay: float = 0.0) -> str | None:
+    """Who calls of this thread, or process, are for."""
+    threading.Event().wait(delay)
+    return current.get().user
+
+
+class TestWrap:
+    def test_carries_the_callers_into_a_thread(self) -> None:
+        found: list[str | None] = []
+
+        def find() -> None:
+            found.append(who())
+
+        with attribute(user="u-1"):
+            thread = threading.Thread(target=wrap(find))
+        thread.start()
+        thread.join()
+        assert found == ["u-1"]
+
+    def test_a_pools_threads_keep_nothing_of_it(self) -> None:
+        with ThreadPoolExecutor(4) as threads:
+            futures = []
+            for number in range(100):
+                with attribute(user=f"u-{number}"):
+                    futures.append(threads.submit(wrap(who), 0.0005))
+            assert [future.result() for future in futures] == [f"u-{number}" for number in range(100)]
+            assert set(threads.map(who, [0.001] * 8)) == {None}
+
+    def test_run_in_executor(self) -> None:
+        async def ask(user: str) -> str | None:
+            with attribute(user=user):
+                return await asyncio.get_running_loop().run_in_executor(None, wrap(who), 0.001)
+
+        async def main() -> list[str | None]:
+            return await asyncio.gather(*(ask(f"u-{number}") for number in range(20)))
+
+        assert asyncio.run(main()) == [f"u-{number}" for number in range(20)]
+
+    def test_asyncios_own_threads_need_none(self) -> None:
+        async def main() -> str | None:
+            with attribute(user="u-1"):
+                return await asyncio.to_thread(who)
+
+        assert asyncio.run(main()) == "u-1"
+
+    def test_coroutines_for_another_threads_loop(self) -> None:
+        async def ask() -> str | None:
+            await asyncio.sleep(0)
+            return who()
+
+        with attribute(user="u-1"), ThreadPoolExecutor(1) as threads:
+            wrapped = wrap(ask)
+            assert threads.submit(lambda: asyncio.run(wrapped())).result() == "u-1"
+
+    def test_a_process_pool_takes_it_as_it_takes_the_function(self) -> None:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            with attribute(user="u-1"):
+                wrapped = wrap(partial(who, 0.0))
+            assert pool.submit(wrapped).result() == "u-1"
+
+    def test_it_looks_like_the_function(self) -> None:
+        assert (getattr(wrap(who), "__name__", None), wrap(who).__doc__) == ("who", who.__doc__)
+        assert inspect.signature(wrap(who)) == inspect.signature(who)
+
+
+def test_a_context_manager_of_a_decorated_generator() -> None:
+    @contextmanager
+    @attribute(project="alpha")
+    def opened() -> Iterator[str | None]:
+        yield current.get().project
+
+    def use() -> None:
+        with opened() as project:
+            assert (project, current.get()) == ("alpha", NOBODY)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        use()
 
 
 def test_tags_are_short_distinct_strings() -> None:

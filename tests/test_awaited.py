@@ -352,14 +352,16 @@ def clear(store: Store) -> None:
     """Forget all events, but not the dimensions, which the store remembers."""
     tables = [
         "usage_event", "usage_awaited", "usage_completed", "usage_kept_aside", "rollup_hour", "rollup_day",
-        "rollup_day_user", "rollup_day_tag", "rollup_day_latency",
+        "rollup_day_user", "rollup_day_tag", "rollup_day_latency", "rollup_day_owner_latency",
+        "rollup_hour_kind", "rollup_day_kind", "rollup_hour_owner", "rollup_day_owner", "rollup_day_user_total",
+        "rollup_day_tag_total",
     ]  # fmt: skip
     if store.dialect.name == "sqlite":
         with vars(store)["_file"].transaction() as connection:
             for table in tables:
                 connection.execute(f"DELETE FROM {table}")
         return
-    tables += ["delta_hour", "delta_day_user", "delta_day_tag", "delta_day_latency"]
+    tables += ["delta_hour", "delta_day_user", "delta_day_tag", "delta_day_latency", "delta_day_owner_latency"]
     with vars(store)["_connections"].transaction() as cursor:
         cursor.execute("; ".join(f"DELETE FROM usage_tracker.{table}" for table in tables))
 

@@ -4,10 +4,13 @@ import csv
 import io
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -108,7 +111,7 @@ def test_a_report_is_a_table_by_model_with_a_total(store: Store) -> None:
 def test_the_table_tells_what_its_figures_leave_out(store: Store) -> None:
     store_events(store, [made_event(tags=("a", "b")), made_event(cost=None, flags=["unpriced"], model="new")])
     assert run("report", *AUGUST, "--by", "tag").stdout.splitlines()[-2:] == [
-        "1 call is unpriced (model: new): its cost is not in the total.",
+        "1 call is unpriced (model: new): its cost is not in the total. `usage-tracker prices unpriced` says why.",
         "A call with several tags counts under each of them, and once in the total.",
     ]
 
@@ -342,3 +345,71 @@ def test_the_version_is_told() -> None:
     result = run("--version")
     assert result.exit_code == 0
     assert result.stdout.startswith("usage-tracker ")
+
+
+def test_a_store_of_a_newer_schema_is_left_alone_with_a_sentence(store: Store) -> None:
+    store.change(
+        lambda execute: execute("INSERT INTO schema_migration (number, name) VALUES (9999, '9999_future')", ())
+    )
+    for command in (["report"], ["events"], ["export"], ["watch", "--once"], []):
+        result = run(*command)
+        assert (result.exit_code, result.stdout) == (4, "")
+        assert "upgrade usage_tracker" in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def on_terminal(*words: str, **environ: str) -> tuple[str, int]:
+    """What the command writes to a terminal of 80 columns and 24 lines, and its exit code."""
+    ours, theirs = pty.openpty()
+    size = {"COLUMNS": "80", "LINES": "24", "TERM": "xterm"}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "usage_tracker", *words],
+        stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, **size, **environ},
+    )  # fmt: skip
+    os.close(theirs)
+    seen = b""
+    with suppress(OSError):  # Linux tells of the end like this
+        while read := os.read(ours, 1 << 16):
+            seen += read
+    os.close(ours)
+    return seen.decode(), running.wait(60)
+
+
+COLOR = re.compile(r"\x1b\[[\d;]*3\dm")
+
+
+def test_colours_are_for_terminals_that_want_them(store: Store) -> None:
+    store_events(store, [made_event()])
+    words = ("report", *AUGUST)
+    assert COLOR.search(on_terminal(*words)[0])
+    for environ in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        shown, code = on_terminal(*words, **environ)
+        assert ("gpt-4o" in shown, code) == (True, 0)
+        assert not COLOR.search(shown)
+    assert "\x1b" not in run(*words).stdout
+    forced = subprocess.run(
+        [sys.executable, "-m", "usage_tracker", *words],
+        capture_output=True, text=True, check=True, env={**os.environ, "FORCE_COLOR": "1"},
+    )  # fmt: skip
+    assert COLOR.search(forced.stdout)
+
+
+def test_what_is_longer_than_the_terminal_goes_through_the_pager(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event() for _ in range(40)])
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\necho PAGED\ncat\n")
+    pager.chmod(0o755)
+    assert "PAGED" in on_terminal("events", "-n", "40", PAGER=str(pager))[0]
+    assert "PAGED" not in on_terminal("events", "-n", "3", PAGER=str(pager))[0]
+    assert "PAGED" not in on_terminal("events", "-n", "40", PAGER=str(pager), TERM="dumb")[0]
+
+
+def test_a_full_disk_is_a_sentence(store: Store) -> None:
+    store_events(store, [made_event()])
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "usage_tracker", "report", *AUGUST],
+            check=False, stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "Error: a file or stream can't be used: No space left on device\n"

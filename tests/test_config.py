@@ -112,3 +112,14 @@ def test_beside_a_sidecar_an_app_knows_no_store() -> None:
 def test_a_value_that_makes_no_sense_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name):
         load_settings({"HOME": "/home/me", name: value})
+
+
+def test_a_group_may_be_named_or_numbered() -> None:
+    import grp
+
+    known = grp.getgrgid(0)
+    assert load_settings({"TRACKER_SPOOL_GROUP": known.gr_name}).spool_group == 0
+    assert load_settings({"TRACKER_SPOOL_GROUP": "30000"}).spool_group == 30_000
+    assert load_settings({}).spool_group is None
+    with pytest.raises(ConfigError, match="TRACKER_SPOOL_GROUP"):
+        load_settings({"TRACKER_SPOOL_GROUP": "no such group"})

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from budgeted import budget, known
 from gemini_server import USAGE
 from google.genai import errors, types
 from google_clients import KEY, MODEL, QUIET, Google, google, has, since
 
 import usage_tracker
+from usage_tracker import tracker
 
 __all__ = ["google"]
 
@@ -358,3 +360,23 @@ def test_an_error_of_ours_is_not_the_apps(google: Google, monkeypatch: pytest.Mo
             broken.setattr(f"usage_tracker.providers.google_genai.{place}", fail)
             assert google.client.models.generate_content(**ASKED).text
             assert list(google.client.models.generate_content_stream(**ASKED))
+
+
+def test_a_budget_refuses_a_call_before_its_request(google: Google) -> None:
+    assert tracker.installed is not None
+    tracker.installed.pipeline().enforcing.use(known(budget(), spent="1"))
+    models, aio = google.client.models, google.client.aio.models
+
+    async def pull() -> None:
+        async for _ in await aio.generate_content_stream(model=MODEL, contents="Hi"):
+            pass
+
+    for ask in (
+        lambda: models.generate_content(model=MODEL, contents="Hi"),
+        lambda: list(models.generate_content_stream(model=MODEL, contents="Hi")),
+        lambda: asyncio.run(aio.generate_content(model=MODEL, contents="Hi")),
+        lambda: asyncio.run(pull()),
+    ):
+        with pytest.raises(usage_tracker.BudgetExceeded):
+            ask()
+    assert google.all() == []

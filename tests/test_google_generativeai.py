@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import pytest
+from budgeted import budget, known
 from capturing import Captured
 from generative_service import MODEL, OVERLOADED, GenerativeService, chunk, genai
 from google.ai.generativelanguage_v1beta import GenerativeServiceAsyncClient, GenerativeServiceClient
@@ -410,3 +411,19 @@ def test_an_error_of_ours_is_not_the_apps(
             broken.setattr(f"usage_tracker.providers.google_generativeai.{place}", fail)
             assert model.generate_content("Say hello.").text == "o"
             assert len(list(model.generate_content("Say hello.", stream=True))) == 3
+
+
+def test_a_budget_refuses_a_call_before_its_request(model: Any, service: GenerativeService) -> None:
+    assert tracker.installed is not None
+    tracker.installed.pipeline().enforcing.use(known(budget(), spent="1"))
+    for stream in (False, True):
+        with pytest.raises(usage_tracker.BudgetExceeded):
+            model.generate_content("Hi", stream=stream)
+
+    async def work(made: Any) -> None:
+        for stream in (False, True):
+            with pytest.raises(usage_tracker.BudgetExceeded):
+                await made.generate_content_async("Hi", stream=stream)
+
+    ask(service, work)
+    assert service.requests == []

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,6 +65,10 @@ GROWTH_MAX = 100_000
 """Bytes: 10 for each call, 100 for each stream; the smallest event takes more."""
 
 
+HOUR = 30_000
+"""Calls of a busy process in an hour."""
+
+
 @pytest.fixture
 def recorded(tmp_path: Path) -> Iterator[list[int]]:
     """How many events there were, in a list of one number that is counted up."""
@@ -99,3 +104,36 @@ def test_what_is_held_does_not_grow_with_what_was_called(recorded: list[int], ki
     assert grown < GROWTH_MAX
     assert recorded == [count + count // 10]
     assert open_calls == {}
+
+
+def test_what_is_held_does_not_grow_while_the_store_is_away_and_the_spool_keeps_its_bound(tmp_path: Path) -> None:
+    bound = 2 << 20
+    usage_tracker.install("postgresql://127.0.0.1:9/none", spool_dir=tmp_path / "spool", spool_max_bytes=bound)
+    tracemalloc.start(1)
+    try:
+        record(HOUR // 10)
+        wait_until(lambda: usage_tracker.stats().last_error)
+        before = held()
+        record(HOUR)
+        grown = held() - before
+        found = usage_tracker.stats()
+        assert sum(path.stat().st_size for path in (tmp_path / "spool").iterdir()) <= bound
+    finally:
+        tracemalloc.stop()
+        usage_tracker.uninstall()
+    assert grown < GROWTH_MAX
+    assert found.dropped > HOUR // 10
+    assert found.pending == found.captured == HOUR + HOUR // 10 - found.dropped
+    assert found.errors == 0
+
+
+def record(count: int) -> None:
+    for _ in range(count):
+        usage_tracker.record(provider="acme", model="acme-7b", response_id="r-1", input_tokens=1)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)

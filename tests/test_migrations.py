@@ -18,6 +18,7 @@ from usage_tracker.config import parse_dsn
 from usage_tracker.errors import SchemaError
 from usage_tracker.stores import Store, migrations, open_store
 from usage_tracker.stores.migrations import Migration
+from usage_tracker.stores.rollups import latency_bucket
 
 MIGRATE = """
 from usage_tracker.config import parse_dsn
@@ -36,6 +37,7 @@ import sys; sys.path[:0] = {path!r}
 from usage_tracker.config import parse_dsn
 from usage_tracker.stores import migrations, open_store
 from usage_tracker.stores.migrations import Migration
+from usage_tracker.stores.rollups import latency_bucket
 
 known = migrations.migrations
 migrations.migrations = lambda dialect: (*known(dialect), Migration(99, "0099_half", {sql!r}))
@@ -76,6 +78,13 @@ KNOWN = {dialect: migrations.migrations(dialect) for dialect in ("postgres", "sq
 
 def names(store: Store) -> list[str]:
     return [migration.name for migration in KNOWN[store.dialect.name]]
+
+
+def applied(store: Store) -> list[object]:
+    try:
+        return [name for (name,) in store.select(f"SELECT name FROM {store.dialect.prefix}schema_migration")]
+    except SchemaError:
+        return []
 
 
 def with_more(monkeypatch: pytest.MonkeyPatch, *more: Migration) -> None:
@@ -153,7 +162,8 @@ def test_a_migration_that_is_killed_is_completed_by_the_next_start(dsn: str, sto
     with subprocess.Popen([*program(60), "say"], stdout=subprocess.PIPE, text=True) as interrupted:
         assert interrupted.stdout is not None
         interrupted.stdout.readline()
-        time.sleep(1)
+        while len(applied(store)) < len(names(store)):
+            time.sleep(0.05)
         interrupted.send_signal(signal.SIGKILL)
     assert interrupted.returncode == -signal.SIGKILL
     completed = subprocess.run(program(0), capture_output=True, text=True, timeout=100, check=False)
@@ -224,3 +234,46 @@ def test_the_folder_of_a_new_file_is_its_users_own(tmp_path: Path) -> None:
     store.migrate()
     store.close()
     assert os.stat(tmp_path / "new").st_mode & 0o777 == 0o700
+
+
+BEFORE_0005 = """
+INSERT INTO {p}usage_kind (digest, sdk, operation, model, streamed)
+    VALUES ({digest}, 'openai', 'chat', 'gpt-4o', {true});
+INSERT INTO {p}usage_owner (digest, project) VALUES ({digest}, 'alpha');
+INSERT INTO {p}usage_event
+    (event_id, started_at, duration_ms, ttft_ms, kind_key, owner_key, user_key, tags_key, attempts, estimated, status,
+    cost)
+    VALUES ({digest}, {at}, 1000, 90, 1, 1, 0, 0, 1, {false}, 'ok', 1),
+        ({digest}, {at}, 1000, null, 1, 1, 0, 0, 1, {false}, 'ok', 1);
+INSERT INTO {p}usage_event
+    (event_id, started_at, duration_ms, kind_key, owner_key, user_key, tags_key, attempts, estimated, status, completes)
+    VALUES ({digest}, {at}, 5000, 1, 1, 0, 0, 1, {false}, 'ok', 'batch-1');
+INSERT INTO {p}rollup_day_latency (bucket_at, kind_key, bucket, calls) VALUES ({day}, 1, 177, 2);
+"""
+FORMS = {
+    "postgres": {
+        "p": "usage_tracker.", "digest": "gen_random_uuid()", "true": "true", "false": "false",
+        "at": "'2026-08-15 12:00+00'", "day": "'2026-08-15 00:00+00'",
+    },
+    "sqlite": {
+        "p": "", "digest": "randomblob(16)", "true": "1", "false": "0",
+        "at": "1786795200000000", "day": "1786752000",
+    },
+}  # fmt: skip
+
+
+def test_an_older_store_keeps_its_events_and_gets_sketches_of_their_latency(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix, known = store.dialect.prefix, KNOWN[store.dialect.name]
+    monkeypatch.setattr(migrations, "migrations", lambda dialect: known[:4])
+    store.migrate()
+    for statement in BEFORE_0005.format(**FORMS[store.dialect.name]).split(";")[:-1]:
+        run(store, statement)
+    monkeypatch.undo()
+    assert store.migrate()[0] == "0005_totals_and_latency"
+    assert list(store.select(f"SELECT count(*) FROM {prefix}usage_event")) == [(3,)]
+    columns = "bucket, calls, ttft_calls"
+    for view in ("by_day_latency", "by_day_owner_latency"):
+        found = sorted(store.select(f"SELECT {columns} FROM {prefix}{view}"))
+        assert found == [(latency_bucket(90), 0, 1), (latency_bucket(1000), 2, 0)]

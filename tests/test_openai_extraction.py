@@ -256,6 +256,14 @@ def test_reasoning_that_a_total_leaves_out_is_added_where_the_arithmetic_shows_i
     assert used("chat", chat(outside))["output_tokens"] == 2
 
 
+def test_an_empty_completion_has_no_output_where_the_total_says_so() -> None:
+    def output(operation: str, total: int) -> int | None:
+        answer = answered(chat({"prompt_tokens": 11, "total_tokens": total}))
+        return usage_of(operation, answer, read_request(operation, None, None)).output_tokens
+
+    assert (output("completion", 11), output("completion", 12), output("embeddings", 11)) == (0, None, None)
+
+
 def test_hosted_tools_are_counted_beside_the_totals() -> None:
     image_gen = {"input_tokens": 20, "output_tokens": 300, "total_tokens": 320}
     response = {

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from usage_tracker.report.dialects import to_instant, to_moment
-from usage_tracker.report.plan import plan
+from usage_tracker.report.plan import plan, rollups_by
 
 BERLIN, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")
 
@@ -23,7 +23,7 @@ def planned(since: str, until: str, unit: str | None = None, zone: tzinfo = UTC,
                 *([] if part.skipped_hour is None else [f"without {part.skipped_hour}h"]),
             ]
         )
-        for part in plan(keys or ["kind_key"], unit, zone, span)
+        for part in plan(rollups_by(keys or ["kind_key", "owner_key"]), unit, zone, span)
     )
 
 
@@ -91,3 +91,19 @@ def test_what_no_rollup_is_cut_by_is_read_from_events(keys: tuple[str, ...]) -> 
     assert planned("2026-08-01T00:00Z", "2026-08-03T00:00Z", None, UTC, *keys) == [
         "usage_event 08-01T00:00/08-03T00:00"
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "table"),
+    [("kind_key", "by_day_kind"), ("owner_key", "by_day_owner"), ("user_key", "by_day_user_total"),
+     ("tag_key", "by_day_tag_total")],
+)  # fmt: skip
+def test_totals_by_one_key_are_read_from_the_rollup_that_has_nothing_else(key: str, table: str) -> None:
+    assert planned("2026-08-01T00:00Z", "2026-08-03T00:00Z", "day", UTC, key) == [f"{table} 08-01T00:00/08-03T00:00"]
+
+
+def test_totals_by_kind_and_owner_are_kept_for_hours_too() -> None:
+    for key, table in (("kind_key", "by_hour_kind"), ("owner_key", "by_hour_owner")):
+        assert planned("2026-08-01T22:00Z", "2026-08-15T22:00Z", "day", BERLIN, key) == [
+            f"{table} 08-01T22:00/08-15T22:00 +7200",
+        ]

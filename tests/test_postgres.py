@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,7 +21,8 @@ from usage_tracker.config import parse_dsn
 from usage_tracker.errors import SchemaError, StoreUnavailable
 from usage_tracker.event import Batch, PricedEvent, Stretch
 from usage_tracker.stores import open_store
-from usage_tracker.stores.postgres import PostgresStore
+from usage_tracker.stores.grants import grants
+from usage_tracker.stores.postgres import PostgresStore, pruning
 from usage_tracker.stores.postgres.connection import Connections
 from usage_tracker.stores.postgres.folding import FOLD_LOCK
 from usage_tracker.stores.postgres.partitions import MONTHS, PARTITION_LOCK, make_months, months
@@ -32,6 +32,7 @@ from uuid import uuid4
 from usage_tracker.config import parse_dsn
 from usage_tracker.event import Batch, Stretch
 from usage_tracker.stores import open_store
+from usage_tracker.stores.grants import grants
 from made_events import random_events
 
 def work(number, dsn):
@@ -168,13 +169,73 @@ class TestPartitions:
         assert one(store, f"SELECT to_regclass('usage_tracker.{month.table}')") is None
 
 
+DELTAS = ("hour", "day_user", "day_tag", "day_latency", "day_owner_latency")
+
+
+class TestPruning:
+    def test_months_that_are_over_are_dropped_and_rows_of_others_deleted(self, store: PostgresStore) -> None:
+        last, this = months(datetime.now(UTC).date())[:2]
+        middle = datetime(this.start.year, this.start.month, 15, tzinfo=UTC)
+        store_events(
+            store,
+            [
+                made_event(NOON - timedelta(days=4000)),
+                made_event(datetime(last.start.year, last.start.month, 15, tzinfo=UTC)),
+                made_event(middle - timedelta(days=1)),
+                made_event(middle),
+            ],
+        )
+        assert [(part.table, part.whole, part.events) for part in store.prunable(middle)] == [
+            (f"usage_tracker.{last.table}", True, 1),
+            (f"usage_tracker.{this.table}", False, 1),
+            ("usage_tracker.usage_event_default", False, 1),
+        ]
+        assert sorted(store.prune(middle)) == [1, 1, 1]
+        assert one(store, f"SELECT to_regclass('usage_tracker.{last.table}')") is None
+        assert rows_of(store, "usage_event") == 1
+
+    def test_what_comes_late_for_a_month_that_was_dropped_is_kept_until_the_next_time(
+        self, store: PostgresStore
+    ) -> None:
+        last, this = months(datetime.now(UTC).date())[:2]
+        begin = datetime(this.start.year, this.start.month, 1, tzinfo=UTC)
+        assert sum(store.prune(begin)) == 0
+        assert one(store, f"SELECT to_regclass('usage_tracker.{last.table}')") is None
+        store_events(store, [made_event(begin - timedelta(days=3))])
+        assert rows_of(store, "usage_event") == 1
+        assert sum(store.prune(begin)) == 1
+
+    def test_a_partition_in_use_is_waited_for_and_then_said(
+        self, store: PostgresStore, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pruning, "DROP_TRIES", 2)
+        monkeypatch.setattr(pruning, "DROP_WAIT", "50ms")
+        monkeypatch.setattr(pruning, "DROP_PAUSE", 0.0)
+        this = months(datetime.now(UTC).date())[1]
+        begin = datetime(this.start.year, this.start.month, 1, tzinfo=UTC)
+        reader = psycopg2.connect(postgres_dsn)
+        with reader.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM usage_tracker.usage_event")
+            with pytest.raises(StoreUnavailable, match="LockNotAvailable"):
+                list(store.prune(begin))
+        reader.close()
+        assert list(store.prune(begin)) == [0]
+
+    def test_who_is_not_the_owner_may_not(self, postgres_databases: Databases, postgres_dsn: str) -> None:
+        with (
+            writer_role(postgres_databases, database_of(postgres_dsn)) as writer,
+            pytest.raises(SchemaError, match="only the owner"),
+        ):
+            list(writer.prune(NOON))
+
+
 class TestFolding:
     def test_it_empties_the_deltas_into_the_rollups(self, store: PostgresStore) -> None:
         store_events(store, random_events(1, 100))
-        before = sum(rows_of(store, f"delta_{name}") for name in ("hour", "day_user", "day_tag", "day_latency"))
+        before = sum(rows_of(store, f"delta_{name}") for name in DELTAS)
         assert store.compact() == before > 100
         assert store.compact() == 0
-        assert [rows_of(store, f"delta_{name}") for name in ("hour", "day_user", "day_tag", "day_latency")] == [0] * 4
+        assert [rows_of(store, f"delta_{name}") for name in DELTAS] == [0] * len(DELTAS)
         for name in ("hour", "day", "day_user"):
             assert one(store, f"SELECT sum(calls) FROM usage_tracker.rollup_{name}") == 100
             assert one(store, f"SELECT sum(calls) FROM usage_tracker.by_{name}") == 100
@@ -255,7 +316,7 @@ def test_nothing_is_left_in_the_session(store: PostgresStore) -> None:
     store_events(store, random_events(1, 20))
     store.compact()
     list(store.select("SELECT 1"))
-    [connection] = vars(store)["_connections"]._idle
+    [(connection, _)] = vars(store)["_connections"]._idle
     with connection.cursor() as cursor:
         cursor.execute("SELECT name FROM pg_settings WHERE source = 'session' AND name <> 'transaction_read_only'")
         assert {name for (name,) in cursor.fetchall()} <= {"transaction_isolation", "transaction_deferrable"}
@@ -271,11 +332,10 @@ def test_nothing_is_left_in_the_session(store: PostgresStore) -> None:
 
 @contextmanager
 def writer_role(databases: Databases, database: str) -> Iterator[PostgresStore]:
-    """A store of a role that has what grant_writer.sql gives, and nothing else."""
+    """A store of a role that has what a writer needs, and nothing else."""
     role = f"writer_{uuid4().hex[:8]}"
     databases.run(f"CREATE ROLE {role} LOGIN")
-    grants = (files("usage_tracker.stores") / "sql" / "postgres" / "grant_writer.sql").read_text()
-    databases.run(grants.replace(':"role"', role), database)
+    databases.run(grants("writer", role), database)
     opened = PostgresStore(parse_dsn(databases.dsn(database, user=role)))
     yield opened
     opened.close()
@@ -379,6 +439,24 @@ class TestAway:
         finally:
             os.kill(pid, signal.SIGCONT)
         store_events(fragile, [made_event()])
+
+    def test_a_connection_that_was_idle_for_long_is_not_used_again(
+        self, own_postgres: PostgresServer, fragile: PostgresStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As a program finds it that was frozen, behind a firewall that forgot it: nobody answers on it."""
+        store_events(fragile, random_events(1, 20))
+        [(connection, _)] = vars(fragile)["_connections"]._idle
+        os.kill(connection.get_backend_pid(), signal.SIGSTOP)
+        frozen = connection.get_backend_pid()
+        try:
+            with monkeypatch.context() as clock:
+                clock.setattr(time, "time", lambda now=time.time: now() + 61)
+                began = time.monotonic()
+                store_events(fragile, random_events(2, 20))
+            assert time.monotonic() - began < 20
+        finally:
+            os.kill(frozen, signal.SIGCONT)
+        assert rows_of(fragile, "events") == 40
 
     def test_a_statement_that_takes_too_long(self, postgres_dsn: str) -> None:
         connections = Connections(parse_dsn(postgres_dsn))

@@ -301,6 +301,7 @@ MISTAKES = {
         4,
         "no price below",
     ),
+    "the fee of a tool in the place of a price": ('[[price]]\nmatch = "a"\nsearch = 1\n', 3, "write add ="),
     "a tier that is no table": ('[[price]]\nmatch = "a"\ninput = 1\ntier.flex = 0.5\n', 4, "a tier is a table"),
     "a tier with both": (
         '[[price]]\nmatch = "a"\ninput = 1\n[price.tier.flex]\ninput = 1\nmultiplier = 2\n',

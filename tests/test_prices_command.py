@@ -411,6 +411,65 @@ def test_calls_without_a_cost_are_listed_with_the_command_that_prices_them(store
     assert len(document("unpriced", *AUGUST, "--where", "provider=acme")["models"]) == 1
 
 
+def reasons(*words: str) -> dict[str, tuple[str, str]]:
+    """By model: why its newest call has no cost, and what is said to help."""
+    return {row["model"]: (row["why"], row["remedy"]) for row in document("unpriced", *AUGUST, *words)["models"]}
+
+
+def test_it_says_why_a_call_has_no_cost_and_what_helps(any_dsn: str, any_store: Store, book: Path) -> None:
+    def gap(model: str | None, *flags: str, **fields: Any) -> Any:
+        return made_event(cost=None, flags=["unpriced", *flags], model=model, **fields)
+
+    nothing: dict[str, Any] = {"input_tokens": None, "output_tokens": None}
+    store_events(
+        any_store,
+        [
+            gap("acme-2", provider="acme"),
+            gap("gpt-5", "tier_unpriced", service_tier="scale"),
+            gap("mistral-large-2512", "tool_unpriced", provider="mistral", units={"searches": 2.0}),
+            gap("gpt-4.1", status="abandoned", **nothing),
+            gap("gpt-4o-realtime", streamed=True, **nothing),
+            gap("gpt-4o-audio-preview-2024-10-01", input_audio_tokens=90),
+            gap("acme-paint-1*", provider="acme", operation="image", units={"images": 1.0}, **nothing),
+            gap("gpt-4o", cache_read_tokens=200),
+            gap(None, provider=None),
+            gap("acme-3", provider="acme"),
+            made_event(model="acme-3", provider="acme"),
+        ],
+    )
+    found = reasons("--dsn", any_dsn)
+    assert found["acme-2"] == (
+        "no price is known",
+        "usage-tracker prices set 'acme-2' --provider acme --input USD --output USD    for a million tokens",
+    )
+    assert found["gpt-5"][0] == "no price for the tier scale"
+    assert "tier.scale.multiplier" in found["gpt-5"][1]
+    assert found["mistral-large-2512"] == (
+        "no price for searches",
+        "usage-tracker prices set 'mistral-large-2512' --provider mistral --search USD    for one",
+    )
+    assert found["gpt-4.1"][0] == found["gpt-4o-realtime"][0] == "no usage is known"
+    assert "left" in found["gpt-4.1"][1]
+    assert "TRACKER_STREAM_USAGE" in found["gpt-4o-realtime"][1]
+    assert found["gpt-4o-audio-preview-2024-10-01"][0] == "its list lacks a price for some of it"
+    assert found["acme-paint-1*"][1].endswith("--image USD    for one")
+    assert found["gpt-4o"][0] == "its counts contradict each other"
+    assert found[None][0] == "no model is named"  # type: ignore[index]
+    assert found["acme-3"][0] == "no price is known"
+    assert "usage-tracker reprice" in reasons("--dsn", any_dsn, "--prices", str(book))["acme-2"][1]
+    shown = prices("unpriced", *AUGUST, "--dsn", any_dsn).stdout
+    assert "no price for the tier scale" in shown
+
+
+def test_the_fee_of_a_tool_leaves_tokens_at_their_price() -> None:
+    prices("set", "mistral-*", "--multiplier", "0.5")
+    prices("set", "mistral-*", "--search", "0.03")
+    rates = document("show", "mistral-large-latest", "--provider", "mistral")["lists"][0]["prices"]
+    assert rates["web_searches"][0]["price"] == "0.03"
+    assert "input_tokens" in rates
+    assert len(document("list")["entries"]) == 2
+
+
 def test_where_every_call_has_a_cost_that_is_said(store: Store) -> None:
     store_events(store, [made_event()])
     assert "Every call that should have a cost has one" in prices("unpriced", *AUGUST).stderr
@@ -556,6 +615,21 @@ def test_a_call_without_a_cost_says_why(store: Store) -> None:
     shown = run("events", "show", str(priced.event_id)).stdout
     assert "no price is known for its service tier" in shown
     assert "contradict each other" in shown
+    assert "input 100, output 10" in shown
+
+
+def test_a_call_whose_usage_nobody_knows_says_that(store: Store) -> None:
+    left = made_event(cost=None, flags=["unpriced"], input_tokens=None, output_tokens=None, status="abandoned")
+    store_events(store, [left])
+    assert "what it used is not known" in run("events", "show", str(left.event_id)).stdout
+
+
+def test_what_a_price_depends_on_beside_the_tier_is_shown(store: Store) -> None:
+    fast = made_event(raw={"speed": "fast"}, units={"searches": 2.0})
+    store_events(store, [fast])
+    lines = [line.split() for line in run("events", "show", str(fast.event_id)).stdout.splitlines()]
+    assert ["Speed", "fast"] in lines
+    assert ["Units", "searches", "2"] in lines
 
 
 def test_a_call_that_is_not_there_exits_with_1(store: Store) -> None:

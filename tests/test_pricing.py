@@ -288,7 +288,7 @@ UNKNOWN = {
     "a price by the second for counted tokens": (call("whisper-1", operation="transcription"), "openai"),
     "output of a model that only has an input price": (call("text-embedding-3-small"), "openai"),
     "audio at the price of text": (
-        call("gpt-4o-audio-preview", Usage(input_tokens=100, input_audio_tokens=90, output_tokens=9)),
+        call("gpt-4o-audio-preview-2024-10-01", Usage(input_tokens=100, input_audio_tokens=90, output_tokens=9)),
         "openai",
     ),
     "an image without its tokens": (call("dall-e-3", Usage(units={"images": 1}), operation="image"), "openai"),
@@ -363,6 +363,27 @@ def test_counts_that_contradict_each_other_are_flagged_whatever_they_cost(name: 
         event = call(model, usage)
         event.raw = raw
         assert ("sum_mismatch" in price(event).flags) is (name in DISAGREEING)
+
+
+def spoken_to_gemini(total: int, reasoning: int | None, host: str, provider: str = "gemini") -> Cost:
+    event = call("gemini-2.5-flash", Usage(input_tokens=9, output_tokens=2, reasoning_tokens=reasoning))
+    event.raw = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": total}
+    return PRICER.price(Origin(provider=provider, sdk="openai", base_host=host), event)
+
+
+def test_thoughts_that_geminis_output_leaves_out_are_billed_where_the_counts_show_it() -> None:
+    gateway, door = "gateway.example", "generativelanguage.googleapis.com"
+    said = spoken_to_gemini(11, 2, gateway)
+    assert (said.amount, said.flags) == (Decimal("0.0000077"), ())
+    for thought in (spoken_to_gemini(11, 25, gateway), spoken_to_gemini(36, None, door)):
+        assert thought.lines[-1] == CostLine("output_tokens", Decimal(27), Decimal("0.0000025"))
+        assert (thought.amount, thought.flags) == (Decimal("0.0000702"), ("sum_mismatch",))
+
+
+def test_a_total_that_says_more_is_billed_at_no_host_but_geminis() -> None:
+    for provider, host in (("gemini", "gateway.example"), ("gemini", None), ("vertex", None)):
+        cost = spoken_to_gemini(36, None, str(host), provider)
+        assert (cost.amount, cost.flags) == (Decimal("0.0000077"), ("sum_mismatch",))
 
 
 def test_what_was_asked_for_free_of_charge_and_answered_by_another_model_is_not_free() -> None:

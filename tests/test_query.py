@@ -61,6 +61,14 @@ def test_a_row_holds_the_sums_of_its_group(store: Store) -> None:
     assert (row.mean_duration_ms, row.mean_ttft_ms) == (200, 10)
 
 
+@pytest.mark.parametrize("apart", [timedelta(0), timedelta(hours=1), timedelta(days=40)])
+def test_sums_beyond_what_an_integer_holds_are_no_error_and_right(store: Store, apart: timedelta) -> None:
+    for number in range(3):
+        store_events(store, [made_event(NOON + apart * number, cost="6000000.25", reported_cost="6000000.25")])
+    total = ask(store, "model").total
+    assert (total.cost, total.reported_cost, total.calls) == (Decimal("18000000.75"), Decimal("18000000.75"), 3)
+
+
 def test_what_no_call_of_a_group_said_is_unknown_and_not_zero(store: Store) -> None:
     store_events(store, [made_event(cost=None, input_tokens=None, output_tokens=None, status="error")])
     row = ask(store, "model").rows[0]
@@ -126,6 +134,42 @@ def test_conditions_on_tags_are_about_all_tags_of_a_call(store: Store) -> None:
         "tag=eu tag=x": 0,
     }
     assert calls(ask(store, "tag", where="tag=eu")) == {"eu": 1, "tier:pro": 1}
+
+
+def test_the_values_of_one_kind_of_tag_are_a_dimension(store: Store) -> None:
+    store_events(
+        store,
+        [
+            made_event(tags=("eu", "tier:pro")),
+            made_event(tags=("tier:pro", "tier:free", "tier:pro")),
+            made_event(tags=("eu",)),
+            made_event(tags=("tier",)),
+            made_event(),
+        ],
+    )
+    report = ask(store, "tag:tier")
+    assert calls(report) == {"pro": 2, "free": 1, None: 3}
+    assert (report.total.calls, report.total.cost) == (5, Decimal("0.05"))
+    assert sum(row.cost or 0 for row in report.rows) == Decimal("0.06"), "what has two of them is in both"
+    assert calls(ask(store, "tag:none")) == {None: 5}
+    assert calls(ask(store, "day", "tag:tier", where="tag:tier=none")) == {(date(2026, 8, 15), None): 3}
+    assert calls(ask(store, "tag:tier", where="tag=eu")) == {"pro": 1, None: 1}
+
+
+def test_conditions_may_be_about_one_kind_of_tag(store: Store) -> None:
+    store_events(store, [made_event(tags=("eu", "tier:pro")), made_event(tags=("tier:free", "ti*er:x")), made_event()])
+    totals = {
+        where: ask(store, where=where).total.calls
+        for where in ("tag:tier=pro", "tag:tier!=pro", "tag:tier=*", "tag:tier=none", "tag:tier!=none", "tag:ti*er=x")
+    }
+    assert totals == {
+        "tag:tier=pro": 1,
+        "tag:tier!=pro": 2,
+        "tag:tier=*": 2,
+        "tag:tier=none": 1,
+        "tag:tier!=none": 2,
+        "tag:ti*er=x": 1,
+    }
 
 
 def test_unequal_is_the_exact_opposite_of_equal(store: Store) -> None:
@@ -225,6 +269,8 @@ def test_figures_are_the_same_before_and_after_rollups_are_folded(store: Store) 
         ({"by": ("model", "model")}, "each dimension once"),
         ({"by": ("day", "hour")}, "one unit of time"),
         ({"by": ("model", "app", "team", "user")}, "at most 3"),
+        ({"by": ("tag", "tag:tier")}, "one of tag and tag:KEY at once"),
+        ({"by": ("tag:",)}, "lacks its KEY"),
         ({"since": NOON, "until": NOON - DAY}, "since is after until"),
         ({"since": datetime(2026, 8, 1)}, "need a time zone"),  # noqa: DTZ001  that is the fault
     ],
@@ -240,7 +286,7 @@ ZONES = (
 )  # fmt: skip
 PATTERNS = (
     "gpt-4o", "gpt*", "*", "u-?", "none", "tier:*", "tier:pro", "eu", r"be\\ta", "[g]*", r"a\*b", "a*b", "A_b", "a?b",
-    "50%", "ok", "error", "openai", "gr*e", "*ö*", "box-1",
+    "50%", "pro", "p*", "ok", "error", "openai", "gr*e", "*ö*", "box-1",
 )  # fmt: skip
 
 
@@ -257,13 +303,14 @@ def moments(draw: st.DrawFn) -> datetime:
 def queries(draw: st.DrawFn) -> Query:
     unit = draw(st.sampled_from([None, *UNITS]))
     most = MOST_DIMENSIONS - (unit is not None)
-    by = draw(st.lists(st.sampled_from([*DIMENSIONS]), unique=True, max_size=most))
+    one_of_tags = [name for name in DIMENSIONS if name != "tag"] + [draw(st.sampled_from(["tag", "tag:tier", "tag:e"]))]
+    by = draw(st.lists(st.sampled_from(one_of_tags), unique=True, max_size=most))
     since, until = draw(st.none() | moments()), draw(st.none() | moments())
     if since is not None and until is not None and since > until:
         since, until = until, since
     conditions = st.builds(
         Condition,
-        st.sampled_from([*DIMENSIONS, "tag"]),
+        st.sampled_from([*DIMENSIONS, "tag", "tag:tier"]),
         st.booleans(),
         st.none() | st.sampled_from([*PATTERNS, r"\none"]),
     )
@@ -273,6 +320,7 @@ def queries(draw: st.DrawFn) -> Query:
         tuple(by) if unit is None else tuple(draw(st.permutations([*by, unit]))),
         tuple(draw(st.lists(conditions, max_size=2))),
         ZoneInfo(draw(st.sampled_from(ZONES))),
+        percentiles=draw(st.booleans()),
     )
 
 

@@ -105,7 +105,7 @@ def test_what_agrees_with_openai_to_the_cent_agrees(store: Store, admin: Admin) 
     assert (row["day"], row["model"], row["difference"], row["unpriced"]) == ("2026-08-15", "gpt-4o", "0", 0)
     same = {"calls": 2, "input_tokens": 300, "cache_read_tokens": 0, "output_tokens": 30, "cost": "0.5"}
     assert row["ours"] == row["theirs"] == same
-    assert "All 1 rows agree with openai." in command("openai", *DAYS, "--base-url", admin.address).stderr
+    assert "The only row agrees with openai." in command("openai", *DAYS, "--base-url", admin.address).stderr
 
 
 def test_every_page_of_every_address_is_read(here: None, admin: Admin) -> None:
@@ -169,7 +169,7 @@ def test_what_is_apart_ends_with_an_exit_code_and_is_marked(store: Store, admin:
     costs(admin, "gpt-4o, input", 0.9)
     costs(admin, "gpt-5, output", 2.5)
     result = command("openai", *DAYS, "--base-url", admin.address, code=APART)
-    assert "1 of 2 rows are apart from openai's figures" in result.stderr
+    assert "1 of 2 rows is apart from openai's figures" in result.stderr
     lines = [line.split() for line in result.stdout.splitlines() if line.startswith("2026-08-15")]
     assert [line[1] for line in lines] == ["gpt-5", "gpt-4o"]
     assert lines[0][-6:] == ["$2.0000", "$2.5000", "-$0.5000", "-20", "%", "≠"]

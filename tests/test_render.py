@@ -36,6 +36,10 @@ def row(*group: Any, **figures: Any) -> Row:
         "reported_cost": None,
         "mean_duration_ms": 1234.0,
         "mean_ttft_ms": None,
+        "p50_duration_ms": None,
+        "p95_duration_ms": None,
+        "p50_ttft_ms": None,
+        "p95_ttft_ms": None,
         "awaited": 0,
     }
     return Row(group=group, **{**known, **figures})
@@ -127,6 +131,7 @@ def test_json_is_a_contract() -> None:
         "range": {"since": "2026-08-01T00:00:00Z", "until": "2026-08-16T00:00:00Z", "tz": "UTC"},
         "where": [],
         "by": ["model"],
+        "cost_basis": "recorded",
         "currency": "USD",
         "rows": [
             {
@@ -145,6 +150,10 @@ def test_json_is_a_contract() -> None:
                 "reported_cost": "0.5",
                 "mean_duration_ms": 1234.0,
                 "mean_ttft_ms": None,
+                "p50_duration_ms": None,
+                "p95_duration_ms": None,
+                "p50_ttft_ms": None,
+                "p95_ttft_ms": None,
                 "awaited": 0,
             }
         ],
@@ -163,6 +172,10 @@ def test_json_is_a_contract() -> None:
             "reported_cost": None,
             "mean_duration_ms": 1234.0,
             "mean_ttft_ms": None,
+            "p50_duration_ms": None,
+            "p95_duration_ms": None,
+            "p50_ttft_ms": None,
+            "p95_ttft_ms": None,
             "awaited": 0,
         },
         "unpriced_models": [],
@@ -189,9 +202,10 @@ def test_csv_has_names_exact_figures_and_no_total() -> None:
     found = report(row("gpt-4o", cost=Decimal("0.000000000001")), row(None, **UNKNOWN))
     assert as_csv(found, []) == (
         "model,calls,errors,counted,estimated,unpriced,input_tokens,cache_read_tokens,cache_write_tokens,output_tokens,"
-        "reasoning_tokens,cost,reported_cost,mean_duration_ms,mean_ttft_ms,awaited\n"
-        "gpt-4o,10,0,10,0,0,12345,0,0,678,0,0.000000000001,,1234.0,,0\n"
-        ",10,0,0,0,0,,,,,,,,1234.0,,0\n"
+        "reasoning_tokens,cost,reported_cost,mean_duration_ms,mean_ttft_ms,p50_duration_ms,p95_duration_ms,p50_ttft_ms,"
+        "p95_ttft_ms,awaited\n"
+        "gpt-4o,10,0,10,0,0,12345,0,0,678,0,0.000000000001,,1234.0,,,,,,0\n"
+        ",10,0,0,0,0,,,,,,,,1234.0,,,,,,0\n"
     )
 
 
@@ -221,20 +235,23 @@ def test_markdown_is_a_table_with_a_total() -> None:
 
 def test_notes_say_what_the_figures_do_not() -> None:
     assert explain(report(row("m"))) == []
-    found = report(calls=12, counted=10, estimated=1, unpriced=1200, models=("x", None, "a\x1b"))
+    found = replace(report(calls=12, estimated=1, unpriced=1200, models=("x", None, "a\x1b")), unknown=2)
     assert explain(found) == [
-        r"1,200 calls are unpriced (models: x, unknown, a\x1b): their cost is not in the total.",
+        (
+            r"1,200 calls are unpriced (models: x, unknown, a\x1b): their cost is not in the total. "
+            "`usage-tracker prices unpriced` says why."
+        ),
         "1 call has estimated tokens: the provider sent no counts.",
         "2 calls have unknown tokens, which are not in the sums.",
     ]
     assert (
-        explain(report(unpriced=1, models=("x",)))[0] == "1 call is unpriced (model: x): its cost is not in the total."
+        explain(report(unpriced=1, models=("x",)))[0]
+        == "1 call is unpriced (model: x): its cost is not in the total. `usage-tracker prices unpriced` says why."
     )
 
 
 def test_calls_whose_usage_comes_later_are_not_unknown() -> None:
     assert explain(report(calls=3, counted=1, awaited=2)) == []
-    assert explain(report(calls=1, counted=0, awaited=0))[0].startswith("1 call has unknown tokens")
     started = replace(report(calls=3, counted=1, awaited=2), untold=2)
     assert explain(started) == [
         "2 calls have not said yet what they used: what they started is still at work, or nobody has asked for it."
@@ -250,6 +267,13 @@ def test_a_note_on_tags_is_made_only_where_calls_count_twice() -> None:
     once, twice = report(row("eu"), by=("tag",)), report(row("eu"), row("pro"), by=("tag",))
     assert explain(once) == []
     assert explain(twice) == ["A call with several tags counts under each of them, and once in the total."]
+    of_tier = report(row("pro"), row("free"), by=("tag:tier",))
+    assert explain(of_tier) == ["A call with several tags of tier counts under each of them, and once in the total."]
+
+
+def test_notes_say_why_percentiles_are_left_out() -> None:
+    [note] = explain(replace(report(row("m")), untimed=True))
+    assert note.startswith("p50 and p95 are left out: there is no sketch of them by these dimensions")
 
 
 def test_the_range_in_json_is_in_the_zone_that_was_asked() -> None:

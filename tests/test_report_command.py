@@ -1,5 +1,7 @@
 """What `usage-tracker report` and its short forms make of their options."""
 
+import csv
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -142,3 +144,134 @@ def test_the_short_forms_are_reports_by_time(store: Store) -> None:
         since = datetime.fromisoformat(document["range"]["since"])
         assert unit != "month" or since.day == 1
         assert unit != "week" or since.weekday() == 0
+
+
+def test_during_is_all_of_a_period_and_what_counts_back_goes_on_until_now() -> None:
+    def range_of(*words: str) -> dict[str, str]:
+        found: dict[str, str] = json.loads(run("report", *words, "-o", "json").stdout)["range"]
+        return found
+
+    assert range_of("--during", "2026-08") == range_of(*AUGUST)
+    assert range_of("--during", "last-month") == range_of("--since", "last-month", "--until", "last-month")
+    assert range_of("--during", "7d") == range_of("--since", "7d")
+    assert range_of("--during", "all")["since"] is None
+    result = run("report", "--during", "2026-08", "--since", "7d")
+    assert result.exit_code == 2
+    assert "--during says both ends" in result.stderr
+
+
+def test_the_values_of_one_kind_of_tag_are_grouped_and_chosen(store: Store) -> None:
+    calls = [(("tier:pro", "eu"), "7"), (("tier:a,b",), "0.01")]
+    store_events(store, [made_event(at=NOON, tags=tags, cost=cost) for tags, cost in calls])
+    rows = report("--by", "tag:tier", "--fields", "calls")["rows"]
+    assert [(row["tag:tier"], row["calls"]) for row in rows] == [(None, 3), ("pro", 1), ("a,b", 1)]
+    assert report("--where", "tag:tier=pro", "--by", "tag:tier")["total"]["cost"] == "7"
+    result = run("report", "--by", "tag:")
+    assert result.exit_code == 2
+    assert "lacks its KEY" in result.stderr
+
+
+def test_percentiles_are_shown_where_they_are_asked_for_and_given_to_programs(store: Store) -> None:
+    store_events(store, [made_event(at=NOON, model="slow", duration_ms=ms, ttft_ms=20.0) for ms in (100.0, 9000.0)])
+    row = next(row for row in report()["rows"] if row["model"] == "slow")
+    assert (row["p50_duration_ms"], row["p95_duration_ms"]) == (
+        pytest.approx(100, rel=0.03),
+        pytest.approx(9000, rel=0.03),
+    )
+    assert row["p95_ttft_ms"] == pytest.approx(20, rel=0.03)
+    header = run("report", *AUGUST, "--fields", "calls,p50_duration_ms,p95_duration_ms").stdout.splitlines()[2]
+    assert header.split() == ["Model", "Calls", "p50", "p95"]
+    assert "p95" not in run("report", *AUGUST).stdout
+
+
+def test_percentiles_that_would_take_too_many_events_are_left_out_and_the_reader_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("usage_tracker.report.latency.MOST_EVENTS", 2)
+    assert report("--by", "project")["rows"][0]["p50_duration_ms"] is not None
+    document = report("--by", "project,model")
+    assert document["rows"][0]["p50_duration_ms"] is None
+    assert document["rows"][0]["calls"] == 1
+    assert document["notes"][0].startswith("p50 and p95 are left out")
+
+
+def test_costs_may_be_what_providers_reported(store: Store) -> None:
+    store_events(store, [made_event(at=NOON, model="a", reported_cost="6.5", cost="6"), made_event(at=NOON, model="b")])
+    document = report("--cost", "reported")
+    assert document["cost_basis"] == "reported"
+    assert [(row["model"], row["cost"]) for row in document["rows"]] == [("a", "6.5"), ("b", None), ("c", None)]
+    assert document["notes"][0].startswith("4 calls have no cost of their provider's")
+    assert "costs as providers reported them" in run("report", *AUGUST, "--cost", "reported").stdout.splitlines()[0]
+
+
+def test_costs_may_be_those_of_today(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = tmp_path / "book.toml"
+    book.write_text('[[price]]\nmatch = "a"\ninput = 1\noutput = 10\nuntil = 2026-08-20\n\n'
+                    '[[price]]\nmatch = "a"\ninput = 3\noutput = 30\nfrom = 2026-08-20\n')  # fmt: skip
+    monkeypatch.setenv("TRACKER_PRICES", str(book))
+    document = report("--cost", "current", "--by", "day,model")
+    costs = {row["model"]: (row["cost"], row["unpriced"]) for row in document["rows"]}
+    assert costs == {"a": ("0.0006", 0), "b": (None, 1), "c": (None, 1)}
+    assert document["total"]["cost"] == "0.0006"
+    assert document["unpriced_models"] == ["b", "c"]
+    assert document["notes"][0].startswith("2 calls have no price today (models: b, c)")
+
+
+def test_costs_of_today_are_looked_up_for_a_bounded_number_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usage_tracker.report.costs.MOST_PRICED", 2)
+    result = run("report", *AUGUST, "--cost", "current")
+    assert result.exit_code == 2
+    assert "for at most 2 calls; these are 3: narrow them" in result.stderr
+
+
+def test_only_calls_that_should_have_tokens_are_said_to_lack_them(store: Store) -> None:
+    without: dict[str, Any] = {"input_tokens": None, "output_tokens": None, "at": NOON}
+    store_events(
+        store,
+        [
+            made_event(operation="moderation", **without),
+            made_event(operation="speech", **without),
+            made_event(status="error", **without),
+        ],
+    )
+    assert report()["notes"] == []
+    store_events(store, [made_event(**without), made_event(status="abandoned", **without)])
+    assert report()["notes"] == ["2 calls have unknown tokens, which are not in the sums."]
+
+
+def test_a_store_of_another_version_is_an_error_in_a_sentence(store: Store) -> None:
+    store.change(lambda execute: execute("INSERT INTO schema_migration (number, name) VALUES (999, 'later')", []))
+    result = run("report")
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert "newer (migration 999) than this version" in result.stderr
+    store.change(lambda execute: execute("DELETE FROM schema_migration WHERE number > 4", []))
+    assert "is older than this version; run `usage-tracker migrate`" in run("report").stderr
+
+
+NASTY = 'a,"b"\n=1+1\t\x1b[31m\u202eevil\x00' + "x" * 200
+SHOWN = r'a,"b"\n=1+1\t\x1b[31m\u202eevil' + "x" * 200
+
+
+def test_any_name_comes_out_right_in_each_format(store: Store) -> None:
+    store_events(store, [made_event(at=NOON, model=NASTY, cost="9"), made_event(at=NOON, model="=cmd()", cost="8")])
+    name = NASTY.replace("\0", "")
+    words = ("report", *AUGUST, "--top", "2", "--fields", "cost")
+
+    def output(form: str) -> str:
+        return run(*words, "-o", form).stdout
+
+    assert json.loads(output("json"))["rows"][0]["model"] == name
+    assert json.loads(output("jsonl").splitlines()[0])["model"] == name
+    rows = list(csv.reader(io.StringIO(output("csv"), newline="")))
+    assert [row[0] for row in rows[1:3]] == [name, "'=cmd()"]
+    cells = [line.split("\t")[0] for line in output("tsv").split("\n")]
+    assert cells[1].replace(r"\n", "\n").replace(r"\t", "\t") == name
+    assert cells[2] == "'=cmd()"
+    for form in ("table", "plain", "markdown"):
+        assert "\x1b" not in output(form)
+        assert "\u202e" not in output(form)
+    assert SHOWN in output("plain")
+    assert SHOWN in output("table")
+    chart = run(*words, "--chart").stdout
+    assert "\x1b" not in chart
+    assert r'a,"b"\n=1+1\t\x1b' in chart

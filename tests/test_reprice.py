@@ -74,7 +74,8 @@ def test_without_apply_only_the_difference_is_shown(store: Store) -> None:
         "calls": 2,
         "changed": 2,
         "refused": 0,
-        "before": "0",
+        "unpriced": 0,
+        "before": None,
         "after": "2",
         "difference": "2",
     }
@@ -83,7 +84,7 @@ def test_without_apply_only_the_difference_is_shown(store: Store) -> None:
     result = command("reprice", *AUGUST)
     assert "2 of 3 calls would cost something else; add --apply" in result.stderr
     assert [line.split() for line in result.stdout.splitlines()][4] == [
-        "acme", "acme-1", "2", "2", "0", "$0.0000", "$2.0000", "$2.0000"
+        "acme", "acme-1", "2", "2", "0", "0", "—", "$2.0000", "$2.0000"
     ]  # fmt: skip
     [first, *_] = csv.DictReader(io.StringIO(command("reprice", *AUGUST, "-o", "csv").stdout))
     assert (first["model"], first["difference"]) == ("acme-1", "2")

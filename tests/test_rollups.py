@@ -20,8 +20,10 @@ from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.rollups import MEASURES, latency_bucket
 
 TABLES = (
-    "usage_event", "rollup_hour", "rollup_day", "rollup_day_user", "rollup_day_tag", "rollup_day_latency", "delta_hour",
-    "delta_day_user", "delta_day_tag", "delta_day_latency",
+    "usage_event", "rollup_hour", "rollup_day", "rollup_day_user", "rollup_day_tag", "rollup_day_latency",
+    "rollup_day_owner_latency", "rollup_hour_kind", "rollup_day_kind", "rollup_hour_owner", "rollup_day_owner",
+    "rollup_day_user_total", "rollup_day_tag_total", "delta_hour", "delta_day_user", "delta_day_tag",
+    "delta_day_latency", "delta_day_owner_latency",
 )  # fmt: skip
 
 KIND = ("provider", "sdk", "operation", "request_model", "model", "service_tier", "streamed", "base_host")
@@ -134,18 +136,56 @@ def assert_rollups_equal_events(store: Store, events: list[PricedEvent]) -> None
         stored(store, "by_day_tag", "tag", "JOIN {prefix}usage_tag USING (tag_key)"),
         expected(events, lambda one: [(day(one), *group_of(one), tag) for tag in tags(one)]),
     )
-    buckets: dict[int, int] = defaultdict(int)
+    for view, finer, key in (
+        ("by_hour_kind", "by_hour", "kind_key"), ("by_day_kind", "by_day", "kind_key"),
+        ("by_hour_owner", "by_hour", "owner_key"), ("by_day_owner", "by_day", "owner_key"),
+        ("by_day_user_total", "by_day_user", "user_key"), ("by_day_tag_total", "by_day_tag", "tag_key"),
+    ):  # fmt: skip
+        assert_equal(totals(store, view, key), totals(store, finer, key))
+    for view, columns in (("by_day_latency", KIND), ("by_day_owner_latency", OWNER)):
+        assert sketch(store, view, columns) == expected_sketch(events, columns)
+
+
+def totals(store: Store, view: str, key: str) -> dict[Row, dict[str, Any]]:
+    """The sums of a view by time and that key."""
+    sums = ", ".join(f"sum({name})" for name in MEASURES)
+    rows = store.select(f"SELECT bucket_at, {key}, {sums} FROM {store.dialect.prefix}{view} GROUP BY bucket_at, {key}")
+    return {row[:2]: dict(zip(MEASURES, row[2:], strict=True)) for row in rows}
+
+
+def sketch(store: Store, view: str, columns: tuple[str, ...]) -> dict[Row, tuple[int, int]]:
+    """The calls in each bucket of each group, by their duration and by their first chunk."""
+    prefix = store.dialect.prefix
+    table, key = ("usage_kind", "kind_key") if columns == KIND else ("usage_owner", "owner_key")
+    names = ", ".join(["bucket_at", *columns, "bucket"])
+    rows = store.select(
+        f"SELECT {names}, sum(calls), sum(ttft_calls) FROM {prefix}{view} JOIN {prefix}{table} USING ({key}) "
+        f"GROUP BY {names}"
+    )
+    found = {}
+    for first, *group, calls, first_chunks in rows:
+        at = EPOCH + timedelta(seconds=first) if isinstance(first, int) else first
+        found[at, *(bool(value) if name == "streamed" else value for name, value in zip(columns, group, strict=False)),
+              group[-1]] = (int(str(calls)), int(str(first_chunks)))  # fmt: skip
+    return found
+
+
+def expected_sketch(events: list[PricedEvent], columns: tuple[str, ...]) -> dict[Row, tuple[int, int]]:
+    counts: dict[Row, list[int]] = defaultdict(lambda: [0, 0])
     for one in events:
-        buckets[max(0, ceil(log(one.event.duration_ms) / log(1.04))) if one.event.duration_ms > 0 else 0] += 1
-    latency = f"SELECT bucket, sum(calls) FROM {store.dialect.prefix}by_day_latency GROUP BY bucket"
-    assert dict(store.select(latency)) == buckets  # type: ignore[arg-type]  # two columns
+        both = {name: getattr(part, name) for part in (one.event, one.origin) for name in part.__struct_fields__}
+        for place, milliseconds in enumerate((one.event.duration_ms, one.event.ttft_ms)):
+            if milliseconds is not None:
+                bucket = max(0, ceil(log(milliseconds) / log(1.04))) if milliseconds > 0 else 0
+                counts[day(one), *(both[name] for name in columns), bucket][place] += 1
+    return {group: (calls, first_chunks) for group, (calls, first_chunks) in counts.items()}
 
 
 def clear(store: Store) -> None:
     """Forget all events, but not the dimensions, which the store remembers."""
     if store.dialect.name == "sqlite":
         with vars(store)["_file"].transaction() as connection:
-            for table in TABLES[:6]:
+            for table in TABLES[:13]:
                 connection.execute(f"DELETE FROM {table}")
         return
     with vars(store)["_connections"].transaction() as cursor:

@@ -284,6 +284,60 @@ def test_a_copy_of_a_segment_is_not_shipped_twice(place: Place) -> None:
     assert place.spool().segments() == []
 
 
+def test_a_copy_that_was_made_while_its_original_was_written_to_takes_nothing_from_that(place: Place) -> None:
+    append(place.journal, 10)
+    (original,) = place.spool().segments()
+    copied = original.with_name("copy.seg")
+    shutil.copy(original, copied)
+    os.truncate(copied, HEADER_SIZE + place.journal._current.segment.position - 5)  # type: ignore[union-attr]
+    original.touch()  # so that it is not the first to be looked at
+    drain(place.shipper())
+    append(place.journal, 5, first=10)
+    place.journal.close()
+    shipper = place.shipper()
+    drain(shipper)
+    assert place.stored() == ids(15)
+    assert shipper.corrupt == 0
+    assert place.spool().segments() == []
+
+
+def test_what_goes_from_memory_to_disk_at_this_moment_is_in_a_batch_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Spool, size: int) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Spool, "create", full)
+        append(place.journal, 10)
+    (kept,) = place.journal.memory
+    place.journal.spool.restore(f"{kept.segment.id}.seg", kept.content())
+    shipper = place.shipper(journal=place.journal)
+    assert shipper.spool.lead()
+    assert len(shipper._take(leading=True)) == 1
+    shipper.step()
+    assert place.stored() == ids(10)
+    place.journal.close()
+    drain(shipper)
+    assert place.stored() == ids(10)
+
+
+def test_a_segment_is_shipped_that_comes_under_the_name_of_what_was_left_alone(place: Place) -> None:
+    append(place.journal, 3)
+    place.journal.close()
+    (path,) = place.spool().segments()
+    content = path.read_bytes()
+    path.write_text("a shopping list")
+    shipper = place.shipper()
+    assert shipper.spool.lead()
+    assert not shipper.step()
+    path.unlink()
+    assert not shipper.step()
+    path.write_bytes(content)
+    drain(shipper)
+    assert place.stored() == ids(3)
+
+
 def test_what_is_taken_away_while_the_leader_reads_it_is_shipped(place: Place) -> None:
     append(place.journal, 10)
     shipper = place.shipper(batch_size=5)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from usage_tracker.event import Origin, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.adoption import adopt, take_over
 from usage_tracker.journal.aside import keep_aside
-from usage_tracker.journal.spool import SpoolFull, SpoolUnusable
+from usage_tracker.journal.folder import SpoolUnusable
+from usage_tracker.journal.spool import SpoolFull
 
 ORIGIN = Origin(sdk="openai")
 STORE, OTHER_STORE = b"store-01", b"store-02"
@@ -126,6 +128,25 @@ def test_events_that_waited_elsewhere_are_taken_over_once_their_writer_has_ended
     assert not (tmp_path / "unassigned").exists()
 
 
+def test_a_copy_that_comes_from_elsewhere_takes_no_segments_place(tmp_path: Path) -> None:
+    spool, elsewhere = Spool(tmp_path / "spool", STORE), tmp_path / "elsewhere"
+    journal = journal_with(spool.folder, 2)
+    (original,) = spool.segments()
+    elsewhere.mkdir()
+    shutil.copy(original, elsewhere)
+    journal.append(ORIGIN, UsageEvent(started_at=2, duration_ms=1.0, operation="chat"))
+    journal.close()
+    assert adopt(spool, elsewhere) == 1
+    first, copied = spool.segments()
+    assert first == original
+    for path, events, is_copy in ((original, 3, False), (copied, 2, True)):
+        file = spool.open(path)
+        assert file is not None
+        assert len(file.reader.read(10, ended=True).events) == events
+        assert spool.is_copy(file) == is_copy
+        file.close()
+
+
 def test_another_stores_events_are_only_adopted_when_asked_for(tmp_path: Path) -> None:
     journal_with(tmp_path / "wrong", 2, OTHER_STORE).close()
     spool = Spool(tmp_path / "spool", STORE)
@@ -146,7 +167,7 @@ def test_what_a_killed_process_left_half_made_is_cleared_by_the_next_leader(tmp_
 
 def test_unreadable_bytes_are_kept_within_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("usage_tracker.journal.aside.KEPT_ASIDE_MAX", 10)
-    keep_aside(tmp_path, "segment", [(0, b"12345678"), (9, b"12345678")])
+    keep_aside(Spool(tmp_path), "segment", [(0, b"12345678"), (9, b"12345678")])
     assert [path.name for path in (tmp_path / "corrupt").iterdir()] == ["segment-0.bin"]
 
 

@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,6 +17,7 @@ from usage_tracker.config import parse_dsn
 from usage_tracker.errors import EventsRefused
 from usage_tracker.event import COLUMNS, Batch, Cost, CostLine, PricedEvent, Stretch
 from usage_tracker.stores import Store, open_store
+from usage_tracker.stores.repricing import Repriced
 
 
 @pytest.fixture(params=["postgres", "sqlite", "sqlite in memory"])
@@ -433,6 +434,78 @@ class TestSelect:
         read += rows
         assert len(read) >= 4500
         assert count(store, "usage_event") == 4505
+
+
+class TestPruning:
+    def test_what_started_before_goes_and_the_rest_stays(self, store: Store) -> None:
+        at_noon = made_event(NOON)
+        old = [made_event(NOON - timedelta(days=days)) for days in (400, 35, 1)]
+        store.write(segment_batch(uuid4(), 0, 1, *old, at_noon, made_event(NOON + timedelta(days=1))))
+        assert sum(part.events for part in store.prunable(NOON)) == 3
+        assert sum(store.prune(NOON)) == 3
+        assert count(store, "usage_event") == 2
+        assert str(at_noon.event_id) in {row["event_id"] for row in read_events(store)}
+        assert store.prunable(NOON) == []
+        assert sum(store.prune(NOON)) == 0
+
+    def test_looking_takes_nothing_away(self, store: Store) -> None:
+        store.write(segment_batch(uuid4(), 0, 1, *random_events(1, 50)))
+        parts = store.prunable(datetime(2030, 1, 1, tzinfo=UTC))
+        assert sum(part.events for part in parts) == 50
+        assert all(part.bytes > 0 for part in parts)
+        assert count(store) == 50
+
+    def test_the_rollups_stay(self, store: Store) -> None:
+        store.write(segment_batch(uuid4(), 0, 1, *random_events(1, 200)))
+        views = ("by_hour", "by_day", "by_day_user", "by_day_tag")
+        before = {view: rollup_sums(store, view) for view in views}
+        assert sum(store.prune(datetime(2030, 1, 1, tzinfo=UTC))) == 200
+        assert {view: rollup_sums(store, view) for view in views} == before
+
+    def test_it_goes_batch_by_batch(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        for dialect in ("sqlite", "postgres"):
+            monkeypatch.setattr(f"usage_tracker.stores.{dialect}.pruning.EVENTS_AT_ONCE", 20)
+        hours = [NOON - timedelta(days=400, hours=place // 7) for place in range(100)]
+        store.write(segment_batch(uuid4(), 0, 1, *map(made_event, hours)))
+        deleted = list(store.prune(NOON))
+        assert sum(deleted) == 100
+        assert len(deleted) >= 5
+        assert max(deleted) <= 21
+
+    def test_what_is_stored_already_is_not_stored_again_afterwards(self, store: Store) -> None:
+        segment = uuid4()
+        batch = segment_batch(segment, 0, 300, *random_events(1, 30))
+        store.write(batch)
+        assert sum(store.prune(datetime(2030, 1, 1, tzinfo=UTC))) == 30
+        assert store.positions([segment]) == {segment: 300}
+        assert store.write(batch) is False
+        assert count(store) == 0
+        assert store.write(segment_batch(segment, 300, 400, made_event()))
+        assert count(store) == 1
+        assert rollup_sums(store, "by_day")["calls"] == 31
+
+    def test_a_call_that_has_gone_still_knows_whose_its_usage_is(self, store: Store) -> None:
+        store.write(segment_batch(uuid4(), 0, 1, made_event(NOON - timedelta(days=2), awaits="b-1", project="alpha")))
+        assert sum(store.prune(NOON)) == 1
+        row = store_one(store, made_event(NOON, completes="b-1", response_id="b-1", project="ops"))
+        assert row["project"] == "alpha"
+
+    def test_the_original_costs_of_what_has_gone_go_too(self, store: Store) -> None:
+        old, new = made_event(NOON - timedelta(days=2)), made_event(NOON)
+        store.write(segment_batch(uuid4(), 0, 1, old, new))
+        store.reprice([Repriced(each.event_id, each.event.started_at // 1000, Cost(Decimal(1))) for each in (old, new)])
+        assert count(store, "repriced") == 2
+        assert sum(store.prune(NOON)) == 1
+        assert count(store, "repriced") == 1
+
+    def test_what_is_free_can_be_given_back(self, store: Store) -> None:
+        store.write(segment_batch(uuid4(), 0, 1, *random_events(1, 2000)))
+        assert sum(store.prune(datetime(2030, 1, 1, tzinfo=UTC))) == 2000
+        free, _ = store.free_bytes()
+        assert (free > 0) == (store.dialect.name == "sqlite")
+        store.vacuum()
+        assert store.free_bytes()[0] == 0
+        assert rollup_sums(store, "by_day")["calls"] > 0
 
 
 def test_the_store_can_be_used_again_after_close(store: Store) -> None:

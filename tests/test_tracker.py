@@ -136,7 +136,7 @@ def test_a_bad_dsn_fails_an_explicit_install_with_the_valid_forms(machine: Machi
 def test_an_unknown_setting_is_named(machine: Machine) -> None:
     with machine.start("import usage_tracker; usage_tracker.install(projekt='alpha')") as program:
         _, err = program.communicate(timeout=60)
-    assert "ConfigError: install() has no setting 'projekt'; settings are app, " in err
+    assert "ConfigError: install() has no setting 'projekt'; settings are alert_email, " in err
 
 
 def test_a_bad_dsn_is_logged_by_auto_and_its_events_wait_until_it_is_mended(machine: Machine) -> None:

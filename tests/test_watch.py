@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from made_events import made_event, store_events
 
 from usage_tracker.cli import main
-from usage_tracker.cli.watch import CLEAR, screen
+from usage_tracker.cli.watch import CLOSE, HOME, OPEN, screen
 from usage_tracker.config import parse_dsn
 from usage_tracker.report import parse_condition
 from usage_tracker.stores import open_store
@@ -63,7 +63,7 @@ def test_where_it_is_no_terminal_it_prints_one_screen(address: str) -> None:
     result = CliRunner().invoke(main, ["watch", "--dsn", address], prog_name="usage-tracker")
     assert result.exit_code == 0
     assert result.stdout.count("Last minute") == 1
-    assert CLEAR not in result.stdout
+    assert HOME not in result.stdout
 
 
 def test_without_a_store_it_says_how_to_get_one(tmp_path: Path) -> None:
@@ -78,10 +78,31 @@ def test_on_a_terminal_the_screen_is_drawn_anew_until_it_is_interrupted(address:
     watching = subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE)
     os.close(theirs)
     seen = b""
-    while seen.count(CLEAR.encode()) < 2:
+    while seen.count(HOME.encode()) < 2:
         seen += os.read(ours, 4096)
     watching.send_signal(signal.SIGINT)
-    _, said = watching.communicate(timeout=20)
+    _, said = watching.communicate(timeout=60)
+    seen += os.read(ours, 1 << 16)
     os.close(ours)
     assert (watching.returncode, said) == (130, b"")
-    assert "Ctrl-C ends it" in seen.decode()
+    shown = seen.decode()
+    assert "Ctrl-C ends it" in shown
+    assert shown.startswith(OPEN)
+    assert shown.endswith(CLOSE)
+
+
+def test_a_minute_without_calls_is_said(address: str) -> None:
+    shown = "".join(screen(parse_dsn(address), (), UTC, NOW + timedelta(hours=3)))
+    assert "No calls in the last 10 minutes." in shown
+
+
+def test_a_terminal_that_can_only_print_gets_one_screen(address: str) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "usage_tracker", "watch", "--dsn", address]
+    watching = subprocess.Popen(command, stdout=theirs, env={**os.environ, "TERM": "dumb"})
+    os.close(theirs)
+    assert watching.wait(60) == 0
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "Last minute" in shown
+    assert "\x1b[H" not in shown

@@ -5,11 +5,12 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from usage_tracker.addresses import Address, Secret, parse_mail_server, parse_mailboxes, parse_receiver
 from usage_tracker.errors import ConfigError
 
 VALID_FORMS = (
@@ -165,11 +166,31 @@ class Settings(NamedTuple):
     """Seconds that a normal exit may wait for the store."""
     spool_max_bytes: int = 1 << 30
     """Bound of the spool folder; beyond it new events are dropped and counted."""
+    spool_group: int | None = None
+    """The id of the group whose members share the spool folder: programs of several users, beside one sidecar."""
     batch_size: int = 5000
     batch_seconds: float = 1.0
     """The longest that an event waits for its batch to fill."""
     prices: Path | None = None
     """The price book, a TOML file. It goes before the book in the store."""
+    store_name: str | None = None
+    """What apps and a LiteLLM proxy that write into one store call it, where they reach it by different addresses."""
+    alert_webhook: tuple[Address, ...] = ()
+    """Where alerts are posted to, as JSON."""
+    alert_secret: Secret | None = None
+    """Signs them."""
+    alert_slack: tuple[Address, ...] = ()
+    """Incoming webhooks of Slack."""
+    alert_smtp: Address | None = None
+    """What sends alerts by e-mail."""
+    alert_email: tuple[str, ...] = ()
+    """To whom."""
+    alert_from: str = "usage-tracker@localhost"
+    on_alert: Callable[[dict[str, Any]], object] | None = None
+    """A function that gets each alert, where this process is the one that sends it. An argument only."""
+    budgets: str = "on"
+    """Whether calls are held to budgets: `on`, as soon as this host knows any; `wait`, where the first call waits until
+    it is known whether there are; or `off`."""
     fingerprint_key: str = "usage_tracker"
     """Keys the fingerprint of API keys; set the same one on all hosts to make it unguessable and comparable."""
 
@@ -213,6 +234,17 @@ class Said:
             raise ConfigError(f"TRACKER_{name.upper()}={text!r} is none of {', '.join((default, *others))}")
         return text
 
+    def group(self, name: str) -> int | None:
+        text = self.text(name)
+        if text is None or text.isdecimal():
+            return int(text) if text else None
+        import grp
+
+        try:
+            return grp.getgrnam(text).gr_gid
+        except KeyError:
+            raise ConfigError(f"TRACKER_{name.upper()}={text!r} is no group of this machine, nor a number") from None
+
     def switch(self, name: str, default: bool) -> bool:
         text = self.text(name)
         if text is None:
@@ -245,13 +277,40 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
         sdks=said.words("sdks"),
         stream_usage=said.choice("stream_usage", "known", "always", "never"),
         exit_timeout=said.number("exit_timeout", 2.0, 0),
+        spool_group=said.group("spool_group"),
         spool_max_bytes=int(said.number("spool_max_bytes", 1 << 30, 1 << 20)),
         batch_size=int(said.number("batch_size", 5000, 1)),
         batch_seconds=said.number("batch_seconds", 1.0, 0.01),
         prices=Path(os.path.abspath(os.path.expanduser(prices))) if prices else None,
+        **load_alerting(said, arguments),
+        budgets=said.choice("budgets", "on", "wait", "off"),
         host=said.text("host") or os.uname().nodename,
+        store_name=said.text("store_name"),
         fingerprint_key=said.text("fingerprint_key") or "usage_tracker",
     )
+
+
+def load_alerting(said: Said, arguments: Mapping[str, object]) -> dict[str, Any]:
+    """Where alerts go. Raises ConfigError, which repeats no address."""
+    secret, server = said.text("alert_secret"), said.text("alert_smtp")
+    boxes = parse_mailboxes("TRACKER_ALERT_EMAIL", said.words("alert_email") or ())
+    if bool(server) != bool(boxes):
+        raise ConfigError("alerts by e-mail need TRACKER_ALERT_SMTP, the server, and TRACKER_ALERT_EMAIL, to whom")
+    on_alert = arguments.get("on_alert")
+    if on_alert is not None and not callable(on_alert):
+        raise ConfigError("on_alert is no function")
+    [sender] = parse_mailboxes("TRACKER_ALERT_FROM", (said.text("alert_from") or "usage-tracker@localhost",))
+    return {
+        "alert_webhook": tuple(
+            parse_receiver("TRACKER_ALERT_WEBHOOK", text) for text in said.words("alert_webhook") or ()
+        ),
+        "alert_secret": Secret(secret) if secret else None,
+        "alert_slack": tuple(parse_receiver("TRACKER_ALERT_SLACK", text) for text in said.words("alert_slack") or ()),
+        "alert_smtp": parse_mail_server("TRACKER_ALERT_SMTP", server) if server else None,
+        "alert_email": boxes,
+        "alert_from": sender,
+        "on_alert": on_alert,
+    }
 
 
 def default_dsn(environ: Mapping[str, str] = os.environ) -> Dsn:

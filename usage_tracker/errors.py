@@ -1,5 +1,8 @@
 """The errors that usage_tracker raises on purpose. Each message is one sentence and a remedy; none carries a secret."""
 
+from datetime import datetime
+from decimal import Decimal
+
 
 class UsageTrackerError(Exception):
     """Root of every error that usage_tracker raises."""
@@ -28,3 +31,45 @@ class QueryError(UsageTrackerError):
 
 class SchemaError(StoreError):
     """The store's schema is missing, older or newer than this version needs, and may not be changed from here."""
+
+
+class BudgetExceeded(UsageTrackerError):
+    """A budget whose owner chose to refuse calls has no room for this one: no request was made.
+
+    The one error of ours that a model call may raise. It is no error of any SDK, so that what retries those doesn't
+    retry this one.
+    """
+
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        budget: str,
+        part: str | None = None,
+        measure: str = "cost",
+        spent: Decimal | None = None,
+        limit: Decimal | None = None,
+        resets_at: datetime | None = None,
+    ) -> None:
+        super().__init__(sentence)
+        self.budget = budget
+        """The budget's name."""
+        self.part = part
+        """Whose share it is, of a budget that gives one to each user, team, …; None: it has only one."""
+        self.measure = measure
+        """What is limited: `cost` (US dollars), `tokens` or `calls`."""
+        self.spent = spent
+        """As far as it is known, what was used of it; None: that could not be known."""
+        self.limit = limit
+        self.resets_at = resets_at
+        """When there is room again; None: with time, as calls of a rolling window grow old."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return restored, (str(self), vars(self))
+
+
+def restored(sentence: str, said: dict[str, object]) -> BudgetExceeded:
+    """What was pickled, as by a pool of processes."""
+    error = BudgetExceeded(sentence, budget="")
+    error.__dict__.update(said)
+    return error

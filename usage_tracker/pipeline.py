@@ -8,26 +8,29 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from usage_tracker.attribution import Attribution, clean_tags
 from usage_tracker.capture import Recorder, Wrapper, finish_open_calls, open_calls
+from usage_tracker.capture.tracked_proxy import mark_of
 from usage_tracker.choke_points import ChokePoint
 from usage_tracker.config import Dsn, Settings, default_spool
+from usage_tracker.enforcing import Enforcing, Leading
 from usage_tracker.event import Cost, Origin, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.adoption import take_over
 from usage_tracker.journal.header import ANY_STORE
-from usage_tracker.shipper import Shipper
+from usage_tracker.shipper import Chore, Shipper
 from usage_tracker.shipping import Shipping
 
 if TYPE_CHECKING:
-    from usage_tracker.pricing import Pricer, Shelf
+    from usage_tracker.pricing import Pricer, Shelf, StoredBook
     from usage_tracker.stores import Store
 
 logger = logging.getLogger("usage_tracker")
@@ -39,7 +42,16 @@ LOOK_SECONDS = 15.0
 def open_spool(settings: Settings) -> Spool:
     """The spool folder of these settings."""
     identity = bytes.fromhex(settings.dsn.identity) if settings.dsn else ANY_STORE
-    return Spool(settings.spool_dir, identity, settings.spool_max_bytes)
+    return Spool(settings.spool_dir, identity, settings.spool_max_bytes, settings.spool_group)
+
+
+def read_book(store: "Store", known: int | None) -> "StoredBook | None":
+    """The newest price book of the store, unless that is the known version. Raises StoreError."""
+    from usage_tracker.pricing import StoredBook
+    from usage_tracker.stores.prices import newest_version, read_entries
+
+    newest = newest_version(store)
+    return None if newest is None or newest == known else StoredBook(newest, read_entries(store, newest))
 
 
 class LazyPricer:
@@ -55,16 +67,11 @@ class LazyPricer:
         """Every now and then, read the price books that have changed. Raises StoreError."""
         if time.monotonic() < self._look_at:
             return
-        from usage_tracker.pricing import Pricer, Shelf, StoredBook, newest_data
-        from usage_tracker.stores.prices import newest_version, read_entries
-
-        def read_stored(known: int | None) -> StoredBook | None:
-            newest = newest_version(store)
-            return None if newest is None or newest == known else StoredBook(newest, read_entries(store, newest))
+        from usage_tracker.pricing import Pricer, Shelf, newest_data
 
         if self._pricer is None or self._shelf is None:
             self._pricer, self._shelf = Pricer([newest_data()]), Shelf(self._path)
-        if self._shelf.look(read_stored):
+        if self._shelf.look(partial(read_book, store)):
             self._pricer.use(self._shelf.books)
         self._look_at = time.monotonic() + LOOK_SECONDS
 
@@ -73,7 +80,7 @@ class LazyPricer:
         return self._pricer.price(origin, event)
 
 
-def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None) -> Shipper:
+def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None, chore: Chore | None = None) -> Shipper:
     """What ships this spool; driver and price data are imported when the first event is."""
 
     def open_settings_store() -> "Store":
@@ -83,7 +90,15 @@ def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None) -
 
     spool = journal.spool if journal else open_spool(settings)
     prices = LazyPricer(settings.prices)
-    return Shipper(spool, open_settings_store, prices, settings.batch_size, journal, dsn.scheme == "sqlite")
+    return Shipper(
+        spool,
+        open_settings_store,
+        prices,
+        settings.batch_size,
+        journal,
+        dsn.scheme == "sqlite",
+        chore or Leading(settings),
+    )
 
 
 class Pipeline:
@@ -95,15 +110,17 @@ class Pipeline:
             settings.project, settings.team, settings.user, settings.session, clean_tags(settings.tags)
         )
         self.journal = Journal(open_spool(settings))
-        self.shipping: Shipping | None = None
-        if settings.ship and settings.dsn:
-            shipper = make_shipper(settings, settings.dsn, self.journal)
-            self.shipping = Shipping(shipper, self.journal, settings.batch_seconds)
         self._start_lock = threading.Lock()
         self._started = False
         self._start_at = 0.0
         self._default = default
         self.recorder = self._recorder()
+        self.enforcing = Enforcing(settings, self.journal, self.recorder, self._start_unless_started)
+        self.shipping: Shipping | None = None
+        if settings.ship and settings.dsn:
+            leading = Leading(settings, self.enforcing.use, lambda: self.journal.dropped)
+            shipper = make_shipper(settings, settings.dsn, self.journal, leading)
+            self.shipping = Shipping(shipper, self.journal, settings.batch_seconds, self.enforcing.look)
         self._wrappers = cache(self._make_wrappers)
 
     def wrapper(self, point: ChokePoint) -> Wrapper:
@@ -117,7 +134,14 @@ class Pipeline:
 
     def _recorder(self) -> Recorder:
         settings = self.settings
-        return Recorder(self.keep, app=settings.app, host=settings.host, pid=os.getpid(), default=self._default)
+        return Recorder(
+            self.keep,
+            app=settings.app,
+            host=settings.host,
+            pid=os.getpid(),
+            default=self._default,
+            store_mark=mark_of(settings),
+        )
 
     def keep(self, origin: Origin, event: UsageEvent) -> None:
         """Into the journal; the first event of a process starts its thread."""
@@ -142,6 +166,9 @@ class Pipeline:
                     self._started = False
                     self._start_at = time.monotonic() + 1.0
                     return
+            else:
+                with suppress(RuntimeError):
+                    self.enforcing.start()
             stop_with_multiprocessing(self.end)
 
     def _take_over_unassigned(self) -> None:
@@ -151,17 +178,30 @@ class Pipeline:
 
     def flush(self, timeout: float) -> bool:
         """Whether everything captured so far was in the store before the timeout, in seconds."""
+        for _ in self.flushing(timeout):
+            time.sleep(0.005)
+        return self.journal.drained()
+
+    def flushing(self, timeout: float, *, patient: bool = True) -> Iterator[None]:
+        """Steps of a flush, between which its caller pauses as it can. It ends when all is stored, at the timeout or,
+        without patience, where waiting is of no use: the store is known to be away, or nobody ships."""
         deadline = time.monotonic() + timeout
-        while not self.journal.drained():
-            if time.monotonic() >= deadline:
-                return False
+        while not self.journal.drained() and time.monotonic() < deadline:
             if self.shipping:
                 self._start_unless_started()
                 self.shipping.wake()
             else:
                 self.journal.spool.ring()
-            time.sleep(0.005)
-        return True
+            if not patient and self._waits():
+                return
+            yield
+
+    def _waits(self) -> bool:
+        """Whether events wait for longer than a moment."""
+        if self.shipping and (self.shipping.resting() or self.journal.spool.leads()):
+            return self.shipping.resting()
+        leader = self.journal.spool.leader()
+        return self.shipping is None if leader is None else leader[1] != "leading"
 
     def end(self) -> None:
         """The process ends: so do its open calls."""
@@ -174,6 +214,7 @@ class Pipeline:
         deadline = time.monotonic() + self.settings.exit_timeout
         with guarded("stop"):
             self.journal.close()
+            self.enforcing.drain(deadline)
             if self._started and self.shipping:
                 self.shipping.stop(deadline)
             lost = self.journal.only_in_memory()
@@ -214,6 +255,8 @@ class Pipeline:
                 self.shipping.forget()
         with guarded("fork: journal"):
             self.journal.forget()
+        with guarded("fork: budgets"):
+            self.enforcing.after_fork()
         with guarded("fork: recorder"):
             self.recorder.origin = self._recorder().origin
 

@@ -6,6 +6,7 @@ we noted elsewhere (the counters in a segment's header) is only a hint for `flus
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ OPEN_AT_MOST = 128
 """Segments that are open at a time."""
 LONGEST_FORK_WAIT = 2.0
 COMPACT_SECONDS = 10.0
+QUIET_SECONDS = 60.0
 COMPACTING_SECONDS = 1.0
 """The longest that compacting holds up shipping."""
 
@@ -40,6 +42,13 @@ class Prices(Protocol):
         """Before a batch: take what the store's own price book says by now. Raises StoreError."""
 
     def price(self, origin: Origin, event: UsageEvent) -> Cost: ...
+
+
+class Chore(Protocol):
+    """What else the leader does with the store, such as looking after budgets."""
+
+    def __call__(self, store: Store, *, last: bool = False) -> None:
+        """Do what is due. `last`: nothing more is shipped from here. Raises StoreError."""
 
 
 class Taken(NamedTuple):
@@ -61,6 +70,7 @@ class Shipper:
         batch_size: int,
         journal: Journal | None = None,
         closes_for_fork: bool = False,
+        chore: Chore | None = None,
     ) -> None:
         self.spool = spool
         self.stored = 0
@@ -84,6 +94,8 @@ class Shipper:
         """Whether the last step deleted a segment, so that the next may open another."""
         self._memory: set[MemoryFile] = set()
         self._compact_at = 0.0
+        self._chore = chore
+        self._quiet_until = 0.0
         self.turn = threading.Lock()
         """Held while a batch is on its way. A fork waits for it where the store can't be carried across one."""
         self._closes_for_fork = closes_for_fork
@@ -95,7 +107,10 @@ class Shipper:
         Who doesn't lead ships only what this process keeps in memory, which nobody else can.
         """
         with self.turn:
-            return self._step(leading)
+            more = self._step(leading)
+            if leading:
+                self._do_chore()
+            return more
 
     def _step(self, leading: bool) -> bool:
         if leading:
@@ -157,8 +172,9 @@ class Shipper:
 
     def _known(self, leading: bool) -> list[SharedFile | MemoryFile]:
         """The segments to read from, oldest first, then those in memory."""
-        fresh: list[SharedFile | MemoryFile] = [*self._open()] if leading else []
+        # in this order: what goes to disk meanwhile is known as one of the two, and never as both
         memory = list(self._journal.memory) if self._journal else []
+        fresh: list[SharedFile | MemoryFile] = [*self._open(memory)] if leading else []
         fresh.extend(file for file in memory if file not in self._memory)
         if fresh:
             try:
@@ -171,10 +187,11 @@ class Shipper:
             self._memory = set(memory)
         return [*self._files.values(), *memory] if leading else [*memory]
 
-    def _open(self) -> list[SharedFile]:
+    def _open(self, memory: list[MemoryFile]) -> list[SharedFile]:
         """Open what is new, the oldest first and never more than OPEN_AT_MOST: they are descriptors of the app. Where
         more segments are in use, they take turns. What somebody has taken away is kept until it is stored."""
         found = self.spool.segments()
+        self._left_alone.intersection_update(found)  # another file may come under that name
         unknown = [path for path in found if path not in self._files and path not in self._left_alone]
         lacking = len(self._files) + len(unknown) - OPEN_AT_MOST
         if lacking > 0:
@@ -184,13 +201,15 @@ class Shipper:
                 self._drop(file.path)
         fresh = []
         segments = {file.reader.header.segment for file in self._files.values()}
+        segments.update(kept.reader.header.segment for kept in memory)
         for path in unknown[: max(0, OPEN_AT_MOST - len(self._files))]:
             with self.spool.undivided:
                 opened = self.spool.open(path)
                 if opened is None:
-                    self._left_alone.add(path)
-                elif opened.reader.header.segment in segments:
-                    opened.close()  # a copy: it is looked at again when the other is done
+                    if os.path.lexists(path):
+                        self._left_alone.add(path)
+                elif opened.reader.header.segment in segments or self.spool.is_copy(opened):
+                    opened.close()  # it is looked at again when the other is done
                 else:
                     segments.add(opened.reader.header.segment)
                     self._files[path] = opened
@@ -224,7 +243,7 @@ class Shipper:
                 logger.warning(
                     "%d stretches of journal were unreadable; %s keeps them", len(read.corrupt), self.spool.folder
                 )
-                keep_aside(self.spool.folder, str(file.reader.header.segment), read.corrupt)
+                keep_aside(self.spool, str(file.reader.header.segment), read.corrupt)
             file.confirm(file.reader.position, file.reader.events)
 
     def _split(self, taken: list[Taken], batch: Batch, refusal: EventsRefused) -> None:
@@ -233,7 +252,7 @@ class Shipper:
             self._limit = max(1, len(batch.events) // 2)
             return
         for priced in batch.events:
-            refuse(self.spool.folder, priced, str(refusal))
+            refuse(self.spool, priced, str(refusal))
             self.refused += 1
             logger.error(
                 "the store refuses an event (%s); it is kept in %s", refusal, self.spool.folder / "refused.jsonl"
@@ -242,6 +261,18 @@ class Shipper:
             self._confirm(taken)
         else:
             self._locate([file for file, _ in taken])
+
+    def connect(self) -> None:
+        """Connect, if that was not done yet, so that what others append is folded even where nothing is to be shipped.
+        Raises StoreError."""
+        with self.turn:
+            self._connected()
+
+    def fold(self) -> None:
+        """Fold all that was appended, by whomever, however long it takes. Raises StoreError."""
+        with self.turn:
+            while self._connected().compact():
+                continue
 
     def _connected(self) -> Store:
         if self._store is None:
@@ -263,6 +294,16 @@ class Shipper:
                 logger.debug("folding into rollups is left for later: %s", error)
             self._compact_at = time.monotonic() + COMPACT_SECONDS
 
+    def _do_chore(self, *, last: bool = False) -> None:
+        """Where that fails, events are shipped all the same."""
+        if self._chore is not None:
+            try:
+                self._chore(self._connected(), last=last)
+            except StoreError as error:
+                if time.monotonic() >= self._quiet_until:
+                    self._quiet_until = time.monotonic() + QUIET_SECONDS
+                    logger.warning("budgets can't be looked after: %s", error)
+
     def close(self) -> None:
         """Let go of files and store; the positions are in the ledger."""
         with self.turn:
@@ -272,6 +313,7 @@ class Shipper:
             if self._store is not None:
                 self._compact_at = 0.0
                 self._compact()
+                self._do_chore(last=True)
                 with suppress(StoreError):
                     self._store.close()
                 self._store = None

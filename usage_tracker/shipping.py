@@ -4,12 +4,13 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from usage_tracker.errors import StoreError
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal
-from usage_tracker.journal.spool import SpoolUnusable
+from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.shipper import Shipper
 
 logger = logging.getLogger("usage_tracker")
@@ -25,10 +26,14 @@ QUIET_SECONDS = 60.0
 class Shipping:
     """The background thread of a process: leads and ships, or follows and stands by."""
 
-    def __init__(self, shipper: Shipper, journal: Journal, batch_seconds: float) -> None:
+    def __init__(
+        self, shipper: Shipper, journal: Journal, batch_seconds: float, look: Callable[[], None] = lambda: None
+    ) -> None:
         self.shipper = shipper
         self._journal = journal
         self._batch_seconds = batch_seconds
+        self._look = look
+        """What else is looked at with each round."""
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -49,6 +54,10 @@ class Shipping:
         """Ship now: this process's thread, or the leader elsewhere."""
         self._wake.set()
         self.shipper.spool.ring()
+
+    def resting(self) -> bool:
+        """Whether the store was away a moment ago, and is left alone for now."""
+        return time.monotonic() < self._retry_at
 
     def stop(self, deadline: float) -> bool:
         """Ship what is left until `deadline` (monotonic); whether the thread has ended."""
@@ -84,6 +93,7 @@ class Shipping:
     def _round(self) -> None:
         pause = YOUNG_PAUSE if time.monotonic() < self._young_until else self._batch_seconds
         self._journal.put_on_disk()
+        self._look()
         if self._leads():
             if self._ship(leading=True):
                 return
@@ -113,7 +123,7 @@ class Shipping:
 
     def _ship(self, *, leading: bool) -> bool:
         """Ship one batch, unless the store needs a rest; whether more is waiting."""
-        if time.monotonic() < self._retry_at:
+        if self.resting():
             return False
         try:
             more = self.shipper.step(leading=leading)
@@ -141,4 +151,4 @@ class Shipping:
 
     def forget(self) -> None:
         """In a forked child: there is no thread here, and nothing of the parent's is ours."""
-        self.__dict__.update(Shipping(self.shipper, self._journal, self._batch_seconds).__dict__)
+        self.__dict__.update(Shipping(self.shipper, self._journal, self._batch_seconds, self._look).__dict__)

@@ -8,16 +8,20 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from usage_tracker import guard
 from usage_tracker.choke_points import CHOKE_POINTS, ChokePoint
 from usage_tracker.config import Settings, load_settings
-from usage_tracker.errors import ConfigError
+from usage_tracker.config_file import with_config
+from usage_tracker.errors import ConfigError, UsageTrackerError
 from usage_tracker.guard import guarded
 from usage_tracker.patching import Patches, version_of
 
 if TYPE_CHECKING:
+    from usage_tracker.app_costs import AppCosts
     from usage_tracker.capture import Wrapper
     from usage_tracker.event import Status
     from usage_tracker.pipeline import Pipeline
@@ -59,6 +63,7 @@ class Tracker:
         self.settings = settings
         self.patches = Patches(choke_points(settings), self._wrapper)
         self._pipeline: Pipeline | None = None
+        self._costs: AppCosts | None = None
         self._lock = threading.Lock()
 
     def pipeline(self) -> "Pipeline":
@@ -74,6 +79,15 @@ class Tracker:
         """The pipeline, where it was ever used."""
         return self._pipeline
 
+    def costs(self) -> "AppCosts":
+        """What tells the app itself what its calls cost, from its first question on."""
+        with self._lock:
+            if self._costs is None:
+                from usage_tracker.app_costs import AppCosts
+
+                self._costs = AppCosts(self.settings)
+            return self._costs
+
     def _wrapper(self, point: ChokePoint) -> "Wrapper":
         return self.pipeline().wrapper(point)
 
@@ -87,11 +101,14 @@ class Tracker:
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
+        self._costs = None
         if self._pipeline:
             self._pipeline.after_fork()
 
 
 installed: Tracker | None = None
+_asked_meanwhile: list[Settings | None] | None = None
+"""While another tracker stands in: what was to be installed; None for uninstalled."""
 _install_lock = threading.Lock()
 
 
@@ -110,24 +127,27 @@ def install(
 
     Idempotent: a second call with other settings replaces the first, and any call patches again what another
     instrumentation has put back in the meantime. Any setting of `config.Settings` may be given by
-    name; TRACKER_* environment variables fill in the rest. Raises ConfigError for a setting that can't be used.
+    name; TRACKER_* environment variables, and then the config file, fill in the rest. Raises ConfigError for a setting
+    that can't be used.
     """
     known = set(Settings._fields)
     for name in settings.keys() - known:
         raise ConfigError(f"install() has no setting {name!r}; settings are {', '.join(sorted(known))}")
     said = dict(dsn=dsn, app=app, project=project, team=team, user=user, session=session, tags=tags, **settings)
-    start(load_settings(os.environ, **said))
+    start(load_settings(with_config(), **said))
 
 
 def install_from_environment() -> None:
     """As `install()`, but a setting that can't be used is logged once, and events wait in the journal until it is
     mended."""
+    environ: Mapping[str, str] = os.environ
     try:
-        settings = load_settings()
+        environ = with_config()
+        settings = load_settings(environ)
         choke_points(settings)
     except ConfigError as error:
         logger.error("%s; until that is mended events wait in the journal", error)
-        kept = {name: value for name, value in os.environ.items() if name not in ("TRACKER_DSN", "TRACKER_SDKS")}
+        kept = {name: value for name, value in environ.items() if name not in ("TRACKER_DSN", "TRACKER_SDKS")}
         try:
             settings = load_settings(kept, ship=False)
         except ConfigError:
@@ -141,6 +161,9 @@ def start(settings: Settings) -> None:
     """Set up a tracker for these settings, unless that is what runs already."""
     global installed
     with _install_lock:
+        if _asked_meanwhile is not None:
+            _asked_meanwhile.append(settings)
+            return
         if installed is not None:
             if installed.settings == settings:
                 installed.patches.apply()
@@ -160,9 +183,37 @@ def uninstall() -> None:
     """Put back the identical original objects and ship what is left, within the exit timeout."""
     global installed
     with _install_lock:
+        if _asked_meanwhile is not None:
+            _asked_meanwhile.append(None)
+            return
         if installed is not None:
             end(installed)
             installed = None
+
+
+@contextmanager
+def stand_in(settings: Settings) -> Iterator[Tracker]:
+    """A tracker in the installed one's place. That goes on at the end, with what it had captured and where it ships it;
+    what the app installs meanwhile is installed then, too."""
+    global installed, _asked_meanwhile
+    tracker = Tracker(settings)
+    with _install_lock:
+        if _asked_meanwhile is not None:
+            raise UsageTrackerError("another tracker stands in already; end that first")
+        before, installed, _asked_meanwhile = installed, tracker, []
+        if before is not None:
+            before.patches.revert()
+        tracker.patches.apply()
+    try:
+        yield tracker
+    finally:
+        with _install_lock:
+            end(tracker)
+            installed, asked, _asked_meanwhile = before, _asked_meanwhile, None
+            if before is not None:
+                before.patches.apply()
+        if asked:
+            uninstall() if asked[-1] is None else start(asked[-1])
 
 
 def flush(timeout: float = 5.0) -> bool:
@@ -199,7 +250,7 @@ def record(
     number of US dollars. Raises TypeError for values that an event can't hold."""
     if installed is None:
         return
-    from usage_tracker.attribution import clean, current
+    from usage_tracker.attribution import clean, standing
     from usage_tracker.capture import Client
     from usage_tracker.event import Usage, UsageEvent
     from usage_tracker.journal.frames import check
@@ -218,7 +269,9 @@ def record(
     check(event)
     with guarded("record"):
         recorder = installed.pipeline().recorder
-        recorder.record(recorder.origin(Client("record"), clean(provider), current.get()), event)
+        stands = standing.get()
+        origin = recorder.origin(Client("record"), clean(provider), stands.attribution())
+        recorder.record(origin, event, stands.meters)
 
 
 def _at_exit() -> None:

@@ -62,7 +62,7 @@ class BaselineBench(Bench):
         command: tuple[str, ...] = (),
     ) -> Process:
         ours = any(isinstance(trap, Trap) for trap in traps) and not self.spares
-        if ours or "usage_tracker" in source or settings or command:
+        if ours or "usage_tracker" in source or settings or command or preamble is not PREAMBLE:
             raise NotComparable
         return super().start(source, settings=settings, fresh=fresh, preamble=PREAMBLE)
 

@@ -7,13 +7,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGCONT, SIGKILL
+from statistics import median
 from typing import NamedTuple
 
-from faults.nursery import ROOT, Nursery, Process
+from faults.nursery import PATIENCE, ROOT, Nursery, Process
 from faults.program import KEY
 from faults.provider import Provider
 from faults.targets import PASSWORD, Target
@@ -22,9 +24,10 @@ from usage_tracker.journal import Spool
 
 PREAMBLE = """\
 import atexit, os, sys, threading, time
-import usage_tracker.auto
 from faults.program import *
 from faults.traps import set_traps
+watch_stalls()
+import usage_tracker.auto
 note_our_end()
 set_traps()
 """
@@ -34,8 +37,8 @@ from usage_tracker.cli import main
 sys.argv[1:] = ["ship", "--once"]
 main()
 """
-PATIENCE = 15.0
-"""The longest that any step may take before the bench gives up."""
+STARVED_AT_MOST = 0.5
+"""Seconds without a core, beyond which an exit is not measured."""
 
 
 class Outcome(NamedTuple):
@@ -58,11 +61,14 @@ class Outcome(NamedTuple):
     rolled_up: int
     """Calls, by the rollups."""
     longest_call: float
-    """Seconds."""
+    """Seconds, for the provider and us together."""
+    longest_stall: float
+    """Seconds that a call was held up by us, without those in which the machine had no core for its thread."""
     recovery: float
     """Seconds from the end of the fault until all events up to then were stored."""
     longest_exit: float
-    """Seconds from the beginning of an app's normal end to its last moment."""
+    """Seconds from the beginning of an app's normal end to its last moment, without those in which it could have run
+    and the machine had no core for it."""
     swallowed: dict[str, int]
     """Errors of ours by place, over all apps that ended by themselves."""
     left: list[str]
@@ -87,6 +93,8 @@ class Bench:
         self.pause = 0.003
         """Seconds between two calls of an app's thread."""
         self.recovery = 0.0
+        self.exit_timeout = 2.0
+        """Seconds that an app's normal end may wait for the store."""
         self.unclaimed = 0
         """How many events may be in the store without anybody having written them down."""
         self.destroyed: set[str] = set()
@@ -124,9 +132,7 @@ class Bench:
                     words, env=environ, stdout=said, stderr=said, cwd=self.folder, start_new_session=True
                 )
             app = Process(program.pid)
-            threading.Thread(
-                target=lambda: app.end(program.wait(), time.monotonic()), name="waits for an app", daemon=True
-            ).start()
+            threading.Thread(target=app.wait_for, args=(program,), name="waits for an app", daemon=True).start()
         else:
             app = self._nursery.start(script, environ, output)
         self.apps.append(app)
@@ -136,6 +142,7 @@ class Bench:
         return {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+            "PYTHONDONTWRITEBYTECODE": "1",  # a full disk would leave half of it
             "HOME": str(self.folder / "home"),
             "BASE_URL": self.provider.base_url,
             "MADE": str(self._made),
@@ -145,6 +152,7 @@ class Bench:
             "TRACKER_DSN": self.target.dsn,
             "TRACKER_SPOOL_DIR": str(self.spool),
             "TRACKER_BATCH_SECONDS": "0.2",
+            "TRACKER_EXIT_TIMEOUT": str(self.exit_timeout),
             **self.settings,
         }
 
@@ -181,14 +189,34 @@ class Bench:
 
     def wait_for(self, condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
         deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s\n{self.said()}"
-            time.sleep(0.005)
+        while True:
+            looked = time.monotonic()
+            if condition():
+                return
+            now = time.monotonic()
+            assert now < deadline, f"{what}: not within {seconds:g} s\n{self.said()}"
+            time.sleep(max(0.005, 3 * (now - looked)))  # looking takes cores from the apps
 
     def made(self) -> dict[str, float]:
         """The ids that were written down, with how long their calls took."""
-        lines = (line.split() for file in self._made.glob("*.ids") for line in file.read_text().splitlines())
-        return {line[0]: float(line[1]) for line in lines if len(line) == 2}
+        return {name: float(took) for name, took, _ in self._noted()}
+
+    def _noted(self) -> Iterator[list[str]]:
+        for file in self._made.glob("*.ids"):
+            lines = (line.split() for line in file.read_text().splitlines())
+            yield from (line for line in lines if len(line) == 3)
+
+    @contextmanager
+    def calls_cost_the_same(self) -> Iterator[None]:
+        """Hold the calls of the block to those before it, so generously that only waiting for a store is too long."""
+        before = self.made()
+        self.more_calls(200)
+        otherwise = [took for name, took in self.made().items() if name not in before]
+        before = self.made()
+        yield
+        self.more_calls(200)
+        now = [took for name, took in self.made().items() if name not in before]
+        assert median(now) < 5 * median(otherwise) + 0.1, f"{median(now)} s instead of {median(otherwise)} s"
 
     def recover(self, seconds: float = PATIENCE) -> float:
         """Wait until everything that was made up to now is stored, by the apps that run or, where none does, by the
@@ -214,13 +242,13 @@ class Bench:
 
     def ship(self) -> None:
         """What the next start would do, whatever starts."""
-        self.start(SHIP, preamble="").wait(PATIENCE)
+        self.start(SHIP, preamble="").wait()
 
-    def finish(self) -> None:
+    def finish(self, seconds: float = PATIENCE) -> None:
         """Let the apps end as they end of themselves."""
         self._stop.touch()
         for app in self.apps:
-            app.wait(PATIENCE)
+            app.wait(seconds)
         self.wait_for(lambda: not any(app.has_descendants() for app in self.apps), "all that was forked ends")
 
     def settle(self) -> Outcome:
@@ -248,9 +276,10 @@ class Bench:
             rolled_up=rolled_up,
             longest_call=max(made.values(), default=0.0),
             recovery=self.recovery,
-            longest_exit=max((app.ended_at - ends[app.pid]["at"] for app in self.apps if app.pid in ends), default=0.0),
+            longest_exit=max((exit_of(app, ends[app.pid]) for app in self.apps if app.pid in ends), default=0.0),
             swallowed=swallowed,
             left=self.left(),
+            longest_stall=max((float(stall) for _, _, stall in self._noted()), default=0.0),
         )
 
     def left(self) -> list[str]:
@@ -282,3 +311,10 @@ class Bench:
             app.send_all(SIGKILL)
         for put_back in self.afterwards:
             put_back()
+
+
+def exit_of(app: Process, noted: Mapping[str, float]) -> float:
+    """As `Outcome.longest_exit`. Where the machine had hardly a core for it, it says nothing about us and is left out:
+    its other threads, which we can't ask any more, lacked one as well."""
+    starved = max(0.0, app.starved - noted["starved"])
+    return 0.0 if starved > STARVED_AT_MOST else app.ended_at - noted["at"] - starved

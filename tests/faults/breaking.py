@@ -180,9 +180,13 @@ def disk_full(bench: Bench) -> Iterator[None]:
 
 def limit_files(postgres: PostgresServer, size: str) -> None:
     """As a full disk: a process of the server that writes beyond that size gets an error. Works as root and not."""
-    for pid in postgres.processes():
-        with suppress(ProcessLookupError):
-            postgres.run_as_server("prlimit", f"--pid={pid}", f"--fsize={size}:")
+    limited: set[int] = set()
+    # some may begin before the first one has that limit
+    while fresh := [pid for pid in postgres.processes() if pid not in limited]:
+        for pid in fresh:
+            with suppress(ProcessLookupError):
+                postgres.run_as_server("prlimit", f"--pid={pid}", f"--fsize={size}:")
+        limited.update(fresh)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def containers(bench: Bench) -> None:
         bench.more_calls(50)
     bench.more_calls(100)
     bench.apps[0].send(SIGKILL)
-    bench.apps[0].wait(10)
+    bench.apps[0].wait()
     bench.unclaimed = 1
     bench.more_calls(100)
     bench.recover()

@@ -20,8 +20,8 @@ def one_host(bench: Bench) -> None:
 def many_hosts(bench: Bench) -> None:
     for number in range(CROWD):
         spool = bench.folder / "hosts" / str(number)
-        bench.start("wait_for_start()\nwork(5)\nusage_tracker.flush(60)", settings={"TRACKER_SPOOL_DIR": str(spool)})
+        bench.start("wait_for_start()\nwork(5)\nusage_tracker.flush(200)", settings={"TRACKER_SPOOL_DIR": str(spool)})
     bench.go()
-    bench.finish()
+    bench.finish(seconds=200)
     assert len(bench.made()) == CROWD * 5
     assert bench.stored_by_itself()

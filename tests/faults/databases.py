@@ -1,6 +1,6 @@
 """Postgres goes away, comes back, refuses, stands still or is full, while apps call."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 
 from postgres_server import LOCKED_ROLE
 
@@ -70,6 +70,16 @@ def frozen(bench: Bench) -> None:
     strike(bench, breaking.frozen(bench), noticed="")
 
 
+@case("Postgres frozen: what a call costs meanwhile")
+def unhurt(bench: Bench) -> None:
+    bench.start()
+    bench.leader()
+    bench.start()
+    with ExitStack() as broken, bench.calls_cost_the_same():
+        broken.enter_context(breaking.frozen(bench))
+    bench.recover()
+
+
 @case("Postgres frozen for longer than every timeout")
 def frozen_for_long(bench: Bench) -> None:
     strike(bench, breaking.frozen(bench), IMPATIENT)
@@ -103,7 +113,7 @@ def rollups_locked(bench: Bench) -> None:
     bench.more_calls(50)
     with breaking.rollups_locked(bench):
         bench.more_calls(300)
-        bench.recover(seconds=5)
+        bench.recover(seconds=20)
     bench.more_calls(20)
 
 

@@ -9,7 +9,7 @@ from faults.cases import case
 
 @case("normal exit")
 def returns(bench: Bench) -> None:
-    bench.start("work(50)").wait(30)
+    bench.start("work(50)").wait()
     assert bench.stored_by_itself()
 
 
@@ -18,13 +18,13 @@ def sys_exit(bench: Bench) -> None:
     bench.start(
         "def end():\n    work(25)\n    sys.exit(3)\n"
         "thread = threading.Thread(target=end)\nthread.start()\nwork(25)\nthread.join()\nsys.exit(4)"
-    ).wait(30)
+    ).wait()
     assert bench.stored_by_itself()
 
 
 @case("an exception that nobody catches")
 def uncaught(bench: Bench) -> None:
-    bench.start("work(25)\nraise ZeroDivisionError").wait(30)
+    bench.start("work(25)\nraise ZeroDivisionError").wait()
     assert bench.stored_by_itself()
     assert "ZeroDivisionError" in bench.said()
 
@@ -36,7 +36,7 @@ def terminated(bench: Bench) -> None:
     bench.more_calls(100)
     for app in bench.apps[:]:
         app.send(SIGTERM)
-        assert app.wait(10) == -SIGTERM
+        assert app.wait() == -SIGTERM
     bench.unclaimed = 2
     bench.recover()
     assert other.status == -SIGTERM
@@ -47,7 +47,7 @@ def terminated_softly(bench: Bench) -> None:
     app = bench.start("import signal\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\nwork()")
     bench.more_calls(100)
     app.send(SIGTERM)
-    assert app.wait(10) == 0
+    assert app.wait() == 0
     bench.unclaimed = 1
     assert bench.stored_by_itself()
 
@@ -65,13 +65,13 @@ def interrupted(bench: Bench) -> None:
 
 @case("os._exit")
 def left_at_once(bench: Bench) -> None:
-    bench.start("work(50)\nos._exit(0)").wait(30)
+    bench.start("work(50)\nos._exit(0)").wait()
     bench.recover()
 
 
 @case("abort")
 def aborted(bench: Bench) -> None:
-    bench.start("import resource\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\nwork(50)\nos.abort()").wait(30)
+    bench.start("import resource\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\nwork(50)\nos.abort()").wait()
     bench.recover()
 
 
@@ -89,6 +89,12 @@ def exit_while_frozen(bench: Bench) -> None:
     bench.recover()
 
 
+@case("exit while Postgres hangs, with a timeout of 0 s")
+def exit_at_once(bench: Bench) -> None:
+    bench.exit_timeout = 0.0
+    exit_while_frozen(bench)
+
+
 @case("exit while Postgres is away")
 def exit_while_away(bench: Bench) -> None:
     bench.start()
@@ -103,7 +109,7 @@ def exit_while_away(bench: Bench) -> None:
 def daemon_threads(bench: Bench) -> None:
     bench.start(
         "for _ in range(4):\n    threading.Thread(target=work, daemon=True).start()\nwork(50)\n",
-    ).wait(30)
+    ).wait()
     bench.unclaimed = bench.in_flight = 4
     bench.recover()
 
@@ -113,7 +119,7 @@ def exit_handlers(bench: Bench) -> None:
     bench.start(
         "work(5)\natexit.register(work, 20)",
         preamble="import atexit\nfrom faults.program import *\natexit.register(work, 20)\nimport usage_tracker.auto\n",
-    ).wait(30)
+    ).wait()
     bench.recover()
     assert len(bench.made()) == 45
 
@@ -135,7 +141,7 @@ async def main():
     await asyncio.sleep(0.01)
 asyncio.run(main())
 """
-    ).wait(30)
+    ).wait()
     # cancelled in the middle: the provider may have answered, and the event says so
     bench.unclaimed = 20
     bench.recover()
@@ -146,5 +152,5 @@ def killed_in_exit(bench: Bench) -> None:
     app = bench.start("atexit.register(time.sleep, 5)\nwork(50)\nprint('done', flush=True)\ntime.sleep(30)")
     bench.wait_for(lambda: "done" in bench.said(), "it is done")
     app.send(SIGKILL)
-    app.wait(10)
+    app.wait()
     bench.recover()

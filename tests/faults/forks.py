@@ -32,7 +32,7 @@ else:
     work(20)
     [os.waitpid(child, 0) for child in children]
 """
-    ).wait(30)
+    ).wait()
     bench.recover()
     assert len(bench.made()) == 10 + 4 * 30 + 20
 
@@ -51,7 +51,7 @@ work(10)
 os.wait()
 os.execv(sys.executable, [sys.executable, {str(second)!r}])
 """
-    ).wait(30)
+    ).wait()
     bench.recover()
     assert len(bench.made()) == 50
 
@@ -78,13 +78,13 @@ children = [os.fork()]
 if children[0] == 0:
     work(20)
     sys.exit(0)
-assert time.monotonic() - started < 2.5, "the fork waits"
+assert time.monotonic() - started < 10, "the fork waits"
 done.set()
 [thread.join() for thread in threads]
 work(20)
 assert os.waitpid(children[0], 0)[1] == 0
 """
-    ).wait(30)
+    ).wait()
     bench.recover()
     assert len(bench.made()) == 50, bench.said()
 
@@ -107,7 +107,7 @@ for _ in range(12):
 [thread.join() for thread in calling]
 [os.waitpid(child, 0) for child in children]
 """
-    ).wait(30)
+    ).wait()
     bench.recover()
     assert len(bench.made()) == 3 + 4 * 60 + 12 * 5, bench.said()
 
@@ -129,7 +129,7 @@ if __name__ == "__main__":
 """,
         fresh=True,
     )
-    assert app.wait(60) == 0, bench.said()
+    assert app.wait() == 0, bench.said()
     bench.recover()
     assert len(bench.made()) == 5 + 3 * 20 + 20
 
@@ -165,7 +165,7 @@ def app(environ, start_response):
     os.kill(max(workers), SIGKILL)
     bench.wait_for(lambda: asked() not in workers | {0}, "a new worker")
     app.send(SIGTERM)
-    assert app.wait(30) == 0, bench.said()
+    assert app.wait() == 0, bench.said()
     bench.unclaimed = 3
     bench.recover()
     assert len(bench.made()) >= 3 + 11 * 3
@@ -198,6 +198,6 @@ def ask(calls):
     bench.unclaimed = 1
     bench.wait_for(lambda: len(bench.made()) >= 50, "the other tasks")
     os.killpg(app.pid, SIGKILL)
-    app.wait(30)
+    app.wait()
     bench.unclaimed = 3
     bench.recover()

@@ -77,7 +77,7 @@ class Mixed:
                 self._start_app()
             self._round(max(40, min(calls // 5, 400)))
         self.bench.finish()
-        self.bench.recover(60)
+        self.bench.recover(120)
         # who was killed had an answer that it has not written down, but nothing is stored that was never answered
         self.bench.unclaimed = self.bench.provider.answered - before - len(self.bench.made())
 
@@ -143,11 +143,9 @@ class Mixed:
         if self._random.random() < 0.5:
             apps = self._alive()
             self._note("spool disk full")
-            with suppress(ProcessLookupError):
-                spools.full(apps)
+            spools.full(apps)
             yield
-            with suppress(ProcessLookupError):
-                spools.roomy([app for app in apps if app.runs()])
+            spools.roomy(apps)
         else:
             yield
 

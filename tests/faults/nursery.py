@@ -22,8 +22,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
+from faults.program import seconds_starved
+
 ROOT = Path(__file__).parent.parent.parent
 """The project: where the package and the tests are imported from."""
+PATIENCE = 60.0
+"""The longest that any step may take before the bench gives up: machines are busy."""
 
 
 class Process:
@@ -35,11 +39,19 @@ class Process:
         """As of `subprocess`: minus the signal that killed it."""
         self.ended_at = 0.0
         """By the monotonic clock."""
+        self.starved = 0.0
+        """Seconds of its life, as of `seconds_starved`."""
         self._ended = threading.Event()
 
-    def end(self, status: int, at: float) -> None:
-        self.status, self.ended_at = status, at
+    def end(self, status: int, at: float, starved: float) -> None:
+        self.status, self.ended_at, self.starved = status, at, starved
         self._ended.set()
+
+    def wait_for(self, program: "subprocess.Popen[bytes]") -> None:
+        """In a thread: notice its end."""
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        at, starved = time.monotonic(), seconds_starved(self.pid)
+        self.end(program.wait(), at, starved)
 
     def runs(self) -> bool:
         return not self._ended.is_set()
@@ -53,6 +65,15 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
+    def all_pids(self) -> list[int]:
+        """Its own and those of what it has forked."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(ProcessLookupError, ValueError):
+                if os.getpgid(int(entry.name)) == self.pid:
+                    found.append(int(entry.name))
+        return found
+
     def has_descendants(self) -> bool:
         """Whether it or something that it has forked still runs."""
         try:
@@ -61,7 +82,7 @@ class Process:
             return False
         return True
 
-    def wait(self, seconds: float) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         """Its status. Fails where it goes on for longer than that."""
         assert self._ended.wait(seconds), f"process {self.pid} still runs after {seconds} s"
         assert self.status is not None
@@ -110,7 +131,7 @@ class Nursery:
                     self._started[news["output"]] = self._known[news["pid"]] = Process(news["pid"])
                     self._news.notify_all()
                 elif app := self._known.pop(news["pid"], None):  # else it was an orphan
-                    app.end(news["status"], news["at"])
+                    app.end(news["status"], news["at"], news["starved"])
 
 
 def main() -> None:
@@ -174,12 +195,14 @@ def tell(news: dict[str, Any]) -> None:
 def tell_ended() -> None:
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return
-        if pid == 0:
+        if ended is None:
             return
-        tell({"pid": pid, "status": os.waitstatus_to_exitcode(status), "at": time.monotonic()})
+        at, starved = time.monotonic(), seconds_starved(ended.si_pid)
+        _, status = os.waitpid(ended.si_pid, 0)
+        tell({"pid": ended.si_pid, "status": os.waitstatus_to_exitcode(status), "at": at, "starved": starved})
 
 
 def grow_up(request: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from faults.bench import Bench
 from faults.breaking import server
 from faults.cases import case
 from faults.databases import strike
+from faults.nursery import PATIENCE
 from faults.targets import PASSWORD, PostgresTarget
 
 SETTINGS = """\
@@ -70,7 +71,7 @@ class PgBouncer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -83,7 +84,7 @@ class PgBouncer:
     def end(self, how: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def close(self) -> None:

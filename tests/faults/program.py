@@ -19,6 +19,8 @@ from uuid import uuid4
 if TYPE_CHECKING:
     import openai
 
+    from usage_tracker.event import Origin, UsageEvent
+
 KEY = "sk-secret-of-the-bench-0123456789"
 
 IDS_IN_A_FILE = 100
@@ -57,7 +59,7 @@ def work(calls: int | None = None) -> None:
         started = time.perf_counter()
         answer = ask(model="gpt-4o-mini", max_tokens=1, messages=[{"role": "user", "content": f"{name} {number}"}])
         took = time.perf_counter() - started
-        os.write(written, f"{answer.id} {took:.6f}\n".encode())
+        os.write(written, f"{answer.id} {took:.6f} {stalled():.6f}\n".encode())
         if pause:
             time.sleep(pause)
     if written >= 0:
@@ -67,7 +69,7 @@ def work(calls: int | None = None) -> None:
 def note(name: str) -> None:
     """Write down one id."""
     with open(Path(os.environ["MADE"]) / f"{os.getpid()}-{uuid4().hex[:8]}.ids", "a") as written:
-        written.write(f"{name} 0\n")
+        written.write(f"{name} 0 0\n")
 
 
 def wait_for_start() -> None:
@@ -110,8 +112,52 @@ def note_end() -> None:
     """When the interpreter began to end, and what the guard has swallowed until then."""
     from usage_tracker import guard
 
-    noted = {"at": time.monotonic(), "errors": dict(guard.errors), "last": guard.last_error}
+    noted = {
+        "at": time.monotonic(),
+        "starved": seconds_starved(os.getpid()),
+        "errors": dict(guard.errors),
+        "last": guard.last_error,
+    }
     (Path(os.environ["MADE"]) / f"{os.getpid()}.end").write_text(json.dumps(noted))
+
+
+def watch_stalls() -> None:
+    """Let `stalled` know what calls wait for us. Before the tracker is installed."""
+    from usage_tracker.pipeline import Pipeline
+
+    keep = Pipeline.keep
+
+    def watched(pipeline: Pipeline, origin: "Origin", event: "UsageEvent") -> None:
+        started, starved = time.perf_counter(), seconds_starved("thread-self")
+        keep(pipeline, origin, event)
+        stalls.last = time.perf_counter() - started - seconds_starved("thread-self") + starved
+
+    Pipeline.keep = watched  # type: ignore[assignment, method-assign]
+
+
+class Stalls(threading.local):
+    """Of one thread."""
+
+    last = 0.0
+
+
+stalls = Stalls()
+
+
+def stalled() -> float:
+    """Seconds for which this thread's last call was held up by us, without those in which the machine had no core."""
+    return stalls.last
+
+
+def seconds_starved(process: int | str) -> float:
+    """How long the main thread of a process, which may have ended, or this thread (`thread-self`) could have run and
+    the machine had no core for it. 0 where the system doesn't count that
+    (https://docs.kernel.org/scheduler/sched-stats.html)."""
+    try:
+        _, waited, _ = Path(f"/proc/{process}/schedstat").read_text().split()
+    except (FileNotFoundError, ValueError):
+        return 0.0
+    return int(waited) / 1e9
 
 
 def note_our_end() -> None:

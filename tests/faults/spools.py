@@ -25,15 +25,29 @@ IN_MEMORY = "events are kept in memory"
 
 def full(apps: list[Process]) -> None:
     """As a full disk: no file of theirs grows beyond half of a small segment."""
-    for app in apps:
-        _, hard = resource.prlimit(app.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(app.pid, resource.RLIMIT_FSIZE, (1 << 13, hard))
+    for pid in pids(apps):
+        bound_files(pid, 1 << 13)
 
 
 def roomy(apps: list[Process]) -> None:
-    for app in apps:
-        _, hard = resource.prlimit(app.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(app.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    """Also for what was forked meanwhile, with its parent's bound."""
+    while sum(bound_files(pid, None) for pid in pids(apps)):
+        continue
+
+
+def pids(apps: list[Process]) -> list[int]:
+    return [pid for app in apps for pid in app.all_pids()]
+
+
+def bound_files(pid: int, size: int | None) -> bool:
+    """Whether that changed anything."""
+    try:
+        before, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        soft = hard if size is None else size
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+    except ProcessLookupError:
+        return False
+    return soft != before
 
 
 @case("spool disk full")

@@ -4,7 +4,7 @@ import os
 import resource
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from signal import SIGKILL
 
 from faults.bench import Bench
@@ -68,8 +68,9 @@ def locked_for_long(bench: Bench) -> None:
     bench.start("work()", HURRIED)
     bench.start("work()", HURRIED)
     bench.more_calls(100)
-    with locked(bench):
-        bench.more_calls(200)
+    with ExitStack() as broken:
+        with bench.calls_cost_the_same():
+            broken.enter_context(locked(bench))
         bench.wait_until_said(GIVEN_UP)
     bench.recover()
 
@@ -88,14 +89,14 @@ child = os.fork()
 if child == 0:
     work(10)
     sys.exit(0)
-assert time.monotonic() - started < 1, f"the fork took {time.monotonic() - started} s"
+assert time.monotonic() - started < 1.9, f"the fork took {time.monotonic() - started} s"
 os.waitpid(child, 0)
 """
     )
     bench.wait_for((bench.folder / "made" / "ready").exists, "it is ready")
     with locked(bench):
         (bench.folder / "made" / "locked").touch()
-        assert app.wait(30) == 0, bench.said()
+        assert app.wait() == 0, bench.said()
     bench.recover()
 
 

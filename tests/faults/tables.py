@@ -1,16 +1,56 @@
-"""The tables of the long run, for README.md and benchmarks/RESULTS.md."""
+"""The tables of the long run, for README.md and benchmarks/RESULTS.md, and the file that its runs are kept in."""
 
+import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from faults.bench import Outcome
 from faults.nursery import ROOT
 
 BEGIN, END = "<!-- faults: written by make faults -->", "<!-- /faults -->"
 COLUMNS = (
-    "runs", "events made", "stored", "lost", "doubled", "longest call", "longest exit", "OpenTelemetry’s queue loses"
+    "runs", "events made", "stored", "lost", "doubled", "longest stall", "longest exit", "OpenTelemetry’s queue loses"
 )  # fmt: skip
+
+
+class Kept:
+    """What became of each run, one line of JSON for each as it ends: several processes may write at once, and who is
+    interrupted goes on where it was."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def add(self, run: str, name: str, group: str, outcome: Outcome) -> None:
+        self._write(run, name, group, outcome=outcome._asdict())
+
+    def add_baseline(self, run: str, name: str, group: str, made_and_lost: tuple[int, int] | None) -> None:
+        self._write(run, name, group, baseline=made_and_lost)
+
+    def _write(self, run: str, name: str, group: str, **found: object) -> None:
+        with self._file.open("a") as lines:
+            lines.write(json.dumps({"run": run, "name": name, "group": group, **found}) + "\n")
+
+    def _lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._file.read_text().splitlines()] if self._file.exists() else []
+
+    def runs(self) -> set[str]:
+        """Those that need not be run again."""
+        return {line["run"] for line in self._lines()}
+
+    def rows(self, names: Iterable[str] = ()) -> dict[str, "Row"]:
+        """In the order of these names."""
+        rows: dict[str, Row] = defaultdict(Row, {name: Row() for name in names})
+        for line in self._lines():
+            row = rows[line["name"]]
+            row.group = line["group"]
+            if "outcome" in line:
+                row.add(Outcome(**line["outcome"]))
+            else:
+                row.add_baseline(line["baseline"])
+        return {name: row for name, row in rows.items() if row.runs}
 
 
 @dataclass
@@ -24,20 +64,19 @@ class Row:
     lost: int = 0
     destroyed: int = 0
     twice: int = 0
-    longest_call: float = 0.0
+    longest_stall: float = 0.0
     longest_exit: float = 0.0
     baseline_made: int = 0
     baseline_lost: int = 0
 
-    def add(self, group: str, outcome: Outcome) -> None:
-        self.group = group
+    def add(self, outcome: Outcome) -> None:
         self.runs += 1
         self.made += outcome.made
         self.stored += outcome.made - outcome.lost - outcome.destroyed
         self.lost += outcome.lost
         self.destroyed += outcome.destroyed
         self.twice += outcome.twice
-        self.longest_call = max(self.longest_call, outcome.longest_call)
+        self.longest_stall = max(self.longest_stall, outcome.longest_stall)
         self.longest_exit = max(self.longest_exit, outcome.longest_exit)
 
     def add_baseline(self, made_and_lost: tuple[int, int] | None) -> None:
@@ -52,16 +91,17 @@ class Row:
         self.lost += row.lost
         self.destroyed += row.destroyed
         self.twice += row.twice
-        self.longest_call = max(self.longest_call, row.longest_call)
+        self.longest_stall = max(self.longest_stall, row.longest_stall)
         self.longest_exit = max(self.longest_exit, row.longest_exit)
         self.add_baseline((row.baseline_made, row.baseline_lost))
 
     def line(self, name: str) -> str:
         destroyed = f" ({self.destroyed:,} overwritten by the fault)" if self.destroyed else ""
         baseline = f"{self.baseline_lost:,} of {self.baseline_made:,}" if self.baseline_made else "–"
+        longest_exit = f"{self.longest_exit:.1f} s" if self.longest_exit else "–"
         return (
             f"| {name} | {self.runs} | {self.made:,} | {self.stored:,}{destroyed} | {self.lost} | {self.twice} "
-            f"| {self.longest_call * 1000:,.0f} ms | {self.longest_exit:.1f} s | {baseline} |\n"
+            f"| {self.longest_stall * 1000:,.1f} ms | {longest_exit} | {baseline} |\n"
         )
 
 

@@ -9,6 +9,8 @@ from anthropic_server import AnthropicServer
 from capturing import KEY, Captured
 from gemini_server import GeminiServer
 
+from usage_tracker import attribute, measure
+from usage_tracker.attribution import current
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.event import UsageEvent
 
@@ -65,6 +67,51 @@ class TestLangchainOpenai:
         told = model.invoke("Say hello.").usage_metadata
         event = captured.one()
         assert (event.operation, *used(event)) == ("responses", told["input_tokens"], told["output_tokens"])
+
+    def test_batches_and_branches_in_threads_are_for_whom_their_caller_runs(
+        self, captured: Captured, model: Any
+    ) -> None:
+        from langchain_core.runnables import RunnableParallel
+
+        for user in ("u-1", "u-2"):
+            with attribute(user=user), measure() as used:
+                model.batch(["Say hello.", "Say goodbye.", "Say nothing."])
+                RunnableParallel(first=model, second=model).invoke("Say hello.")
+            assert used.calls == 5
+        assert [origin.user_id for origin, _ in captured.all()] == ["u-1"] * 5 + ["u-2"] * 5
+
+    def test_concurrent_async_batches_know_only_themselves(self, captured: Captured, model: Any) -> None:
+        async def ask(user: str) -> None:
+            with attribute(user=user):
+                await model.abatch(["Say hello.", "Say goodbye."])
+
+        async def main() -> None:
+            await asyncio.gather(ask("u-1"), ask("u-2"))
+
+        asyncio.run(main())
+        assert sorted(str(origin.user_id) for origin, _ in captured.all()) == ["u-1", "u-1", "u-2", "u-2"]
+
+    def test_callbacks_and_a_stream_that_is_read_later(self, captured: Captured, model: Any) -> None:
+        from langchain_core.callbacks import BaseCallbackHandler
+
+        seen = []
+
+        class Watching(BaseCallbackHandler):  # type: ignore[misc]  # it is not installed where types are checked
+            def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+                seen.append(current.get().user)
+
+            def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
+                seen.append(current.get().user)
+
+        settings: Any = {"callbacks": [Watching()]}
+        with attribute(user="u-1"):
+            model.invoke("Say hello.", settings)
+            asyncio.run(model.ainvoke("Say hello.", settings))
+            stream = model.stream("Say hello.")
+            first = next(stream)
+        assert [first, *stream]
+        assert seen == ["u-1"] * 4
+        assert [origin.user_id for origin, _ in captured.all()] == ["u-1"] * 3
 
 
 def test_langchain_anthropic(captured: Captured, anthropic: AnthropicServer) -> None:

@@ -1,10 +1,14 @@
 """Frameworks above the SDKs that want LiteLLM or an older openai: each model call is one event."""
 
+import asyncio
 from typing import Any
 
+import pytest
 from capturing import KEY, Captured
 from pydantic import BaseModel
 
+from usage_tracker import attribute, measure
+from usage_tracker.attribution import current
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.event import UsageEvent
 
@@ -48,6 +52,65 @@ def test_llama_index(captured: Captured, provider: StandIn) -> None:
     list(model.stream_complete("Say hello."))
     event = captured.one()
     assert (event.streamed, event.status) == (True, "ok")
+
+
+class TestLlamaIndex:
+    """Who calls are for, through its threads, tasks and callbacks."""
+
+    @pytest.fixture
+    def model(self, provider: StandIn) -> Any:
+        from llama_index.llms.openai import OpenAI
+
+        return OpenAI(model="gpt-4o-mini", api_key=KEY, api_base=provider.base_url)
+
+    def test_tasks_that_run_at_once(self, captured: Captured, model: Any) -> None:
+        from llama_index.core.async_utils import run_jobs
+
+        async def ask(user: str) -> None:
+            with attribute(user=user):
+                await run_jobs([model.acomplete("Say hello.") for _ in range(2)])
+
+        async def main() -> None:
+            await asyncio.gather(ask("u-1"), ask("u-2"))
+
+        asyncio.run(main())
+        assert sorted(str(origin.user_id) for origin, _ in captured.all()) == ["u-1", "u-1", "u-2", "u-2"]
+
+    def test_callbacks(self, captured: Captured, model: Any) -> None:
+        from llama_index.core.callbacks import CallbackManager
+        from llama_index.core.callbacks.base_handler import BaseCallbackHandler
+
+        seen = []
+
+        class Watching(BaseCallbackHandler):  # type: ignore[misc]  # it is not installed where types are checked
+            def on_event_start(self, *args: Any, **kwargs: Any) -> str:
+                seen.append(current.get().user)
+                return ""
+
+            def on_event_end(self, *args: Any, **kwargs: Any) -> None:
+                seen.append(current.get().user)
+
+            def start_trace(self, trace_id: str | None = None) -> None: ...
+            def end_trace(self, *args: Any, **kwargs: Any) -> None: ...
+
+        model.callback_manager = CallbackManager([Watching([], [])])
+        with attribute(user="u-1"):
+            model.complete("Say hello.")
+        assert seen
+        assert set(seen) == {"u-1"}
+        assert captured.one_call()[0].user_id == "u-1"
+
+    def test_a_chat_whose_answer_a_thread_of_its_own_reads(self, captured: Captured, model: Any) -> None:
+        from llama_index.core.chat_engine import SimpleChatEngine
+        from llama_index.core.memory import ChatMemoryBuffer
+
+        memory = ChatMemoryBuffer.from_defaults()  # the default one leaves a database open
+        engine = SimpleChatEngine.from_defaults(llm=model, memory=memory)
+        with attribute(user="u-1"), measure() as used:
+            answer = engine.stream_chat("Say hello.")
+        assert list(answer.response_gen)
+        origin, event = captured.one_call()
+        assert (origin.user_id, event.streamed, event.status, used.calls) == ("u-1", True, "ok", 1)
 
 
 class Person(BaseModel):

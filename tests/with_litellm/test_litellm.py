@@ -12,6 +12,7 @@ from typing import Any
 import litellm
 import pytest
 from anthropic_server import AnthropicServer
+from budgeted import budget, known
 from capturing import Captured
 from gemini_server import GeminiServer
 from with_litellm.asking import (
@@ -29,6 +30,8 @@ from with_litellm.asking import (
 )
 
 import usage_tracker
+from usage_tracker import tracker
+from usage_tracker.budgets.budget import Criterion
 from usage_tracker.demo.exchange import Asked, Reply
 from usage_tracker.demo.standin import StandIn
 
@@ -443,3 +446,15 @@ def test_what_a_call_of_litellm_left_behind_makes_calls_of_its_own(captured: Cap
     assert left_behind
     left_behind[0].run(lambda: chat(provider, metadata={"tags": ["callback"]}))
     assert captured.one_call()[0].tags == ("callback",)
+
+
+def test_a_budget_refuses_a_call_before_its_request(captured: Captured, provider: StandIn) -> None:
+    assert tracker.installed is not None
+    where = (Criterion("model", True, "gpt-4o-mini"), Criterion("provider", True, "openai"))
+    tracker.installed.pipeline().enforcing.use(known(budget(where=where), spent="1"))
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        chat(provider)
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        run(achat(provider))
+    assert provider.requests == []
+    assert captured.all() == []

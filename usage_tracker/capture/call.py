@@ -1,14 +1,18 @@
 """One invocation of a choke point, from its start to its one event."""
 
+import copy
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from weakref import ref
 
-from usage_tracker.attribution import NOBODY, Attribution, clean_tags, current, inside
+from usage_tracker.attribution import NOBODY, Attribution, Meter, clean_tags, inside, standing
+from usage_tracker.capture.admission import Gate
+from usage_tracker.capture.tracked_proxy import RECORDED_IN
 from usage_tracker.event import Origin, Status, Usage, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.providers.answer import Answer, Request
@@ -71,10 +75,15 @@ class Recorder:
         host: str | None = None,
         pid: int | None = None,
         default: Attribution = NOBODY,
+        store_mark: str | None = None,
     ) -> None:
         self.keep = keep
         self.default = default
+        self.store_mark = store_mark
+        """What a proxy says whose events are in the same store as ours."""
         self.listeners: list[Callable[[Origin, UsageEvent], None]] = []
+        self.gate: Gate | None = None
+        """What holds calls back or refuses them; None where no budget does."""
         self._completed = RecentlySeen()
 
         @lru_cache(maxsize=4096)
@@ -98,12 +107,22 @@ class Recorder:
         self.origin = origin
         """Repeated callers share one Origin; a bounded cache, as users and sessions come and go."""
 
-    def record(self, origin: Origin, event: UsageEvent) -> None:
+    @cached_property
+    def watching(self) -> "Recorder":
+        """As this one, for calls that somebody else records: whoever listens hears of them, and nothing is kept."""
+        watching = copy.copy(self)
+        watching.keep = lambda origin, event: None
+        return watching
+
+    def record(self, origin: Origin, event: UsageEvent, meters: Iterable[ref[Meter]] = ()) -> None:
         if event.completes is not None and not self._completed.add((event.completes, event.response_id)):
             return
         self.keep(origin, event)
         for listener in self.listeners:
             listener(origin, event)
+        for meter in meters:
+            if (reading := meter()) is not None:
+                reading.add(origin, event)
 
 
 MOST_CAUSES = 8
@@ -122,6 +141,16 @@ def nested() -> bool:
     return call is not None and id(call) in open_calls
 
 
+class Reserved(Protocol):
+    """What a call has taken of budgets before it was made."""
+
+    def settle(self, origin: Origin, event: UsageEvent) -> None:
+        """What it used is known."""
+
+    def release(self) -> None:
+        """It has ended. What was not settled is given back."""
+
+
 class Call:
     """A call under way. As a context manager it goes around the host's own code: it notes how that ended and swallows
     nothing but the refusal of an option that we added ourselves."""
@@ -134,12 +163,14 @@ class Call:
         "client",
         "http_status",
         "injected",
+        "meters",
         "provider",
         "pulling",
         "recorder",
         "refused",
         "request",
         "requests",
+        "reserved",
         "response",
         "started",
         "started_at",
@@ -159,7 +190,8 @@ class Call:
         self.request = request
         self.streamed = streamed
         self.answer = Answer()
-        self.attribution = current.get()
+        said, self.meters = standing.get()
+        self.attribution: Attribution = said if said.__class__ is Attribution else said.get()  # type: ignore[union-attr]  # only Later is left
         self.attempts = 1
         self.requests = 0
         """HTTP requests that we have seen of it."""
@@ -176,6 +208,8 @@ class Call:
         self.response: Any = None
         """The last response, where the client has a middleware that may ask once more."""
         self.token: Any = None
+        self.reserved: Reserved | None = None
+        """What it has taken of budgets before it was made."""
         open_calls[id(self)] = self
         self.started_at = time.time_ns()
         self.started = time.perf_counter_ns()
@@ -211,9 +245,17 @@ class Call:
         if isinstance(retries, int):
             self.attempts = retries + 1
         if provider_of(self.client.host, None) is None:  # a proxy's own host; known ones need not be searched
-            stated = getattr(response, "headers", {}).get(LITELLM_COST)
+            headers = getattr(response, "headers", {})
+            stated = headers.get(LITELLM_COST)
             if stated is not None:
                 self.answer.reported_cost = dollars(stated, Decimal(1))
+            self.leave_to(headers)
+
+    def leave_to(self, headers: object) -> None:
+        """Leave the event to a proxy that says that it has recorded the call where ours would go."""
+        mark = headers.get(RECORDED_IN) if isinstance(headers, Mapping) else None
+        if mark is not None and mark == self.recorder.store_mark:
+            self.recorder = self.recorder.watching
 
     def observe(self, fields: Mapping[str, object]) -> bool:
         """Take what an answer, or one piece of a stream, says; whether the app would have seen it without us."""
@@ -227,6 +269,8 @@ class Call:
         with guarded("error"):
             self.http_status = self.status_told_by(error) or self.http_status
             self.attempts = max(self.attempts, 1 + retries_before(error))
+            for cause in causes(error):
+                self.leave_to(getattr(vars(cause).get("response"), "headers", {}))
             if self.tail is not None:
                 self.tail.observe_failure()
         # what isn't an Exception is no failure of the call: a cancelled task, an interrupt, an exit
@@ -243,6 +287,33 @@ class Call:
         with guarded("finish"):
             if not self.request.retrieves or self.answer.completes is not None:
                 self._record(self.answer, status, error_type)
+        if self.reserved is not None:
+            with guarded("settle"):
+                self.reserved.release()
+
+    def drop(self) -> None:
+        """It was not made: no event tells of it."""
+        if open_calls.pop(id(self), None) is not None and self.reserved is not None:
+            with guarded("settle"):
+                self.reserved.release()
+
+    def begin_now(self) -> None:
+        """It was held back until now; that is no part of how long it took."""
+        self.started_at = time.time_ns()
+        self.started = time.perf_counter_ns()
+
+    def described(self) -> tuple[Origin, str | None, str]:
+        """Who it is for, as far as that is known before it is made; the model asked for; the operation."""
+        request, client = self.request, self.client
+        served_by = client.provider or provider_of(client.host, request.model, client.azure)
+        return self.recorder.origin(client, served_by, self._said()), request.model, request.operation
+
+    def _said(self) -> Attribution:
+        request = self.request
+        if request.user or request.tags or request.session or request.project or request.team:
+            asked = Attribution(request.project, request.team, request.user, request.session, clean_tags(request.tags))
+            return self.attribution.over(asked)
+        return self.attribution
 
     def complete(self, part: Answer) -> None:
         """Make an event of a part that counts by itself: one message of a batch that this call retrieves
@@ -259,37 +330,34 @@ class Call:
             status, error_type = "error", answer.error_type
         if status in ("error", "cancelled"):
             answer.error_type = error_type  # what was asked for was not delivered, and so is not counted
-        said = self.attribution
-        if request.user or request.tags or request.session or request.project or request.team:
-            asked = Attribution(request.project, request.team, request.user, request.session, clean_tags(request.tags))
-            said = said.over(asked)
         served_by = answer.provider or client.provider
         if served_by is None:
             served_by = provider_of(client.host, answer.model or request.model, client.azure)
-        self.recorder.record(
-            self.recorder.origin(client, served_by, said),
-            UsageEvent(
-                started_at=self.started_at,
-                duration_ms=(ended - self.started) / 1e6,
-                ttft_ms=self.ttft,
-                operation=request.operation,
-                request_model=request.model,
-                model=answer.model,
-                service_tier=answer.service_tier,
-                streamed=self.streamed,
-                response_id=answer.response_id,
-                status=status,
-                error_type=error_type,
-                http_status=self.http_status,
-                attempts=self.attempts,
-                usage=NOTHING if answer.cached else self.provider.usage_of(request.operation, answer, request),
-                raw=answer.raw,
-                reported_cost=answer.reported_cost,
-                awaits=None if request.retrieves else answer.awaits,
-                completes=answer.completes if request.retrieves else None,
-                cached=answer.cached,
-            ),
+        origin = self.recorder.origin(client, served_by, self._said())
+        event = UsageEvent(
+            started_at=self.started_at,
+            duration_ms=(ended - self.started) / 1e6,
+            ttft_ms=self.ttft,
+            operation=request.operation,
+            request_model=request.model,
+            model=answer.model,
+            service_tier=answer.service_tier,
+            streamed=self.streamed,
+            response_id=answer.response_id,
+            status=status,
+            error_type=error_type,
+            http_status=self.http_status,
+            attempts=self.attempts,
+            usage=NOTHING if answer.cached else self.provider.usage_of(request.operation, answer, request),
+            raw=answer.raw,
+            reported_cost=answer.reported_cost,
+            awaits=None if request.retrieves else answer.awaits,
+            completes=answer.completes if request.retrieves else None,
+            cached=answer.cached,
         )
+        self.recorder.record(origin, event, self.meters)
+        if self.reserved is not None:
+            self.reserved.settle(origin, event)
 
 
 def http_status_of(error: BaseException) -> int | None:

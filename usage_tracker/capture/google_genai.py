@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from usage_tracker.attribution import inside
+from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
 from usage_tracker.capture.bodies import skim
 from usage_tracker.capture.call import Call, Client, Recorder, Wrapper, nested
 from usage_tracker.capture.fingerprint import fingerprint
@@ -134,16 +135,21 @@ class AroundRequests:
         call = self._begin(instance, args, kwargs, streamed=False)
         if call is None:
             return wrapped(*args, **kwargs)
+        hold = hold_of(call, body_of(*args, **kwargs)) if self._recorder.gate is not None else None
+        if hold is not None and not is_async(wrapped):
+            pass_hold(hold, call)
         result = None
         with call:
             result = wrapped(*args, **kwargs)
         if hasattr(result, "__await__"):
-            return self._awaited(call, result)
+            return self._awaited(call, result, hold)
         with guard_answer:
             self._answered(call, result)
         return result
 
-    async def _awaited(self, call: Call, result: Any) -> Any:
+    async def _awaited(self, call: Call, result: Any, hold: Hold | None) -> Any:
+        if hold is not None:
+            await await_hold(hold, call, result)
         with call:
             result = await result
         with guard_answer:
@@ -198,6 +204,8 @@ class AroundRequests:
         if call is None:
             yield from source
             return
+        if self._recorder.gate is not None and (hold := hold_of(call, body_of(*args, **kwargs))) is not None:
+            pass_hold(hold, call)
         chunk = END
         with call:
             chunk = next(source, END)
@@ -213,6 +221,8 @@ class AroundRequests:
         call = None if nested() else self._begin(instance, args, kwargs, streamed=True)
         if call is None:
             return await opening
+        if self._recorder.gate is not None and (hold := hold_of(call, body_of(*args, **kwargs))) is not None:
+            await await_hold(hold, call, opening)
         source: Any = None
         with call:
             source = await opening
@@ -238,6 +248,13 @@ class AroundRequests:
 def asked(http_method: Any, path: Any, request_dict: Any = None, http_options: Any = None) -> tuple[Any, ...]:
     """The arguments of a request, whichever way they are given."""
     return http_method, path, request_dict, http_options
+
+
+def body_of(*args: Any, **kwargs: Any) -> Any:
+    """What is asked."""
+    with guard_begin:
+        return asked(*args, **kwargs)[2]
+    return None
 
 
 def around_attempt(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from usage_tracker.capture.admission import Hold, await_hold, hold_of, pass_hold
 from usage_tracker.capture.call import Call, Client, Recorder, Wrapper, nested
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.pulling import Pulling
@@ -70,6 +71,12 @@ class AroundRequest:
             call = Call(provider, self._recorder, self._client_of(instance), request, streamed)
         if call is None:
             return wrapped(*args, **kwargs)
+        if self._recorder.gate is not None:
+            hold = hold_of(call, args[0] if args else kwargs.get("request"))
+            if hold is not None and "Async" in type(instance).__name__:
+                return self._held(call, hold, wrapped, args, kwargs)
+            if hold is not None:
+                pass_hold(hold, call)
         with call:
             result = wrapped(*args, **kwargs)
         if hasattr(result, "__await__"):
@@ -77,6 +84,13 @@ class AroundRequest:
         with guard_answer:
             self._answered(call, result)
         return result
+
+    async def _held(self, call: Call, hold: Hold, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """An async stream's request goes out when the method is called, not when its answer is awaited."""
+        await await_hold(hold, call)
+        with call:
+            result = wrapped(*args, **kwargs)
+        return await self._awaited(call, result)
 
     async def _awaited(self, call: Call, result: Any) -> Any:
         with call:

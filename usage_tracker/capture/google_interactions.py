@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from usage_tracker.attribution import inside
+from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
 from usage_tracker.capture.bodies import skim
 from usage_tracker.capture.call import Call, Client, Recorder, Wrapper, nested
 from usage_tracker.capture.fingerprint import fingerprint
@@ -56,21 +57,28 @@ class AroundRequest:
     def __call__(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if nested():
             return wrapped(*args, **kwargs)
-        call = None
+        call, hold = None, None
         with guard_begin:
-            call = self._begin(instance, kwargs["request"] if "request" in kwargs else args[1])
+            request = kwargs["request"] if "request" in kwargs else args[1]
+            call = self._begin(instance, request)
         if call is None:
             return wrapped(*args, **kwargs)
+        if self._recorder.gate is not None:
+            hold = hold_of(call, request.content)
+            if hold is not None and not is_async(wrapped):
+                pass_hold(hold, call)
         response = None
         with call:
             response = wrapped(*args, **kwargs)
         if hasattr(response, "__await__"):
-            return self._awaited(call, response)
+            return self._awaited(call, response, hold)
         with guard_answer:
             answered(call, response)
         return response
 
-    async def _awaited(self, call: Call, response: Any) -> Any:
+    async def _awaited(self, call: Call, response: Any, hold: Hold | None) -> Any:
+        if hold is not None:
+            await await_hold(hold, call, response)
         with call:
             response = await response
         with guard_answer:

@@ -16,14 +16,16 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from usage_tracker.attribution import CO_COROUTINE, current, inside, kind_of
+from usage_tracker.attribution import Standing, inside, standing
+from usage_tracker.capture.admission import await_hold, hold_of, pass_hold
 from usage_tracker.capture.call import Client, Recorder, Wrapper, nested
 from usage_tracker.capture.fingerprint import fingerprint
-from usage_tracker.capture.litellm_call import LiteLLMCall
+from usage_tracker.capture.litellm_call import LiteLLMCall, requests
 from usage_tracker.capture.litellm_streams import around_chat_stream, is_stream, named_as, release, watch_stream
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
 from usage_tracker.providers import litellm, litellm_asked
+from usage_tracker.scoped import CO_COROUTINE, kind_of
 
 __all__ = ["release", "wrappers"]
 
@@ -95,6 +97,8 @@ class AroundFunctions:
         call = self._begin(called)
         if call is None:
             return wrapped(*args, **kwargs)
+        if self._recorder.gate is not None and (hold := hold_of(call, call.asked)) is not None:
+            pass_hold(hold, call)
         with call:
             result = wrapped(*args, **kwargs)
         return awaited(call, result) if hasattr(result, "__await__") else answered(call, result)
@@ -103,17 +107,22 @@ class AroundFunctions:
         call = self._begin(called)
         if call is None:
             return await wrapped(*args, **kwargs)
+        if self._recorder.gate is not None and (hold := hold_of(call, call.asked)) is not None:
+            await await_hold(hold, call)
         return await awaited(call, wrapped(*args, **kwargs))
 
     def _begin(self, called: Called) -> LiteLLMCall | None:
         with guard_begin:
             asked = called.asked()
+            if requests and (request := requests.get(asked.get("litellm_call_id"))) is not None:
+                request.begin_attempt(asked)
+                return request
             retrieved = None if called.operation else litellm_asked.retrieval_of(called.name)
             operation = called.operation or retrieved
             if operation is None or litellm_asked.delegates(asked):
                 return None
-            request = litellm_asked.read_request(operation, asked, retrieves=retrieved is not None)
-            return LiteLLMCall(self._recorder, self._client_of, asked, request)
+            said = litellm_asked.read_request(operation, asked, retrieves=retrieved is not None)
+            return LiteLLMCall(self._recorder, self._client_of, asked, said)
         return None
 
     def _client_of(self, base: object, key: object) -> Client:
@@ -212,7 +221,7 @@ def around_threads(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: d
     """The wrapper of the class of `batch_completion`'s threads, whose calls would not know who they are for."""
     executor = wrapped(*args, **kwargs)
     with guard_within:
-        executor.submit = partial(executor.submit, partial(run_for, current.get(), inside.get()))
+        executor.submit = partial(executor.submit, partial(run_for, standing.get().settled(), inside.get()))
     return executor
 
 
@@ -221,16 +230,16 @@ def around_own_loop(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: 
     own, where nobody knew which call it belongs to."""
     with guard_within:
         if args:
-            args = (partial(run_for, current.get(), inside.get(), args[0]), *args[1:])
+            args = (partial(run_for, standing.get().settled(), inside.get(), args[0]), *args[1:])
         else:
             function = kwargs["async_function"]
-            kwargs = {**kwargs, "async_function": partial(run_for, current.get(), inside.get(), function)}
+            kwargs = {**kwargs, "async_function": partial(run_for, standing.get().settled(), inside.get(), function)}
     return wrapped(*args, **kwargs)
 
 
-def run_for(attribution: Any, call: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def run_for(caller: Standing, call: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Run a function, or begin a coroutine, for whom and within what it was handed to another thread."""
-    current.set(attribution)
+    standing.set(caller)
     inside.set(call)
     return function(*args, **kwargs)
 

@@ -2,21 +2,28 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from usage_tracker.capture.bodies import decode_object, said_by
 from usage_tracker.capture.call import Call, Client, Recorder, causes, open_calls
-from usage_tracker.event import Figures, Status
+from usage_tracker.event import Figures, Origin, Status
 from usage_tracker.guard import guarded
 from usage_tracker.providers import litellm
 from usage_tracker.providers.answer import Answer, Request, fields_of, figures
+from usage_tracker.providers.hosts import provider_of
 from usage_tracker.providers.usage_fields import read_cost
+
+if TYPE_CHECKING:
+    from usage_tracker.capture.litellm_requests import ProxyRequest
 
 Clients = Callable[[object, object], Client]
 """Makes a Client of a base URL and an API key, both as anything that an app may write."""
 
 MOST_LAST = 3
 """Chunks that say that a stream has ended: of its end, of usage, and what LiteLLM adds to them."""
+
+requests: dict[object, "ProxyRequest"] = {}
+"""Requests to LiteLLM's proxy that are under way in this process, by its id of each."""
 
 guard_stock = guarded("take stock")
 
@@ -29,12 +36,26 @@ class LiteLLMCall(Call):
     """A call under way. LiteLLM counts tokens itself where a provider doesn't say what it used; what tells is whether
     the provider's own answer, or a chunk of its stream, holds counts."""
 
-    __slots__ = ("cached", "chunks", "clients", "earlier", "key", "last", "line", "received", "sent", "served_by")
+    __slots__ = (
+        "asked",
+        "cached",
+        "chunks",
+        "clients",
+        "earlier",
+        "key",
+        "last",
+        "line",
+        "received",
+        "sent",
+        "served_by",
+    )
 
     def __init__(self, recorder: Recorder, clients: Clients, asked: Mapping[str, Any], request: Request) -> None:
         base, key = asked.get("api_base") or asked.get("base_url"), asked.get("api_key")
         super().__init__(litellm, recorder, clients(base, key), request, asked.get("stream") is True)
         self.clients = clients
+        self.asked = asked
+        """All that the function was called with, by name."""
         self.key = key
         self.served_by = said(asked.get("custom_llm_provider"))
         """LiteLLM's name of the provider."""
@@ -52,6 +73,11 @@ class LiteLLMCall(Call):
         """The last chunk of a chat stream that the app got."""
         self.line: object = None
         """The event of the provider's stream that LiteLLM reads."""
+
+    def described(self) -> tuple[Origin, str | None, str]:
+        host, model = self.client.host, litellm.bare_model(self.request.model, self.served_by)
+        provider = litellm.provider_named(self.served_by, self.request.model, host) or provider_of(host, model)
+        return self.recorder.origin(self.client, provider, self._said()), model, self.request.operation
 
     def sending(self, provider: object, base: object, key: object) -> None:
         """A request goes out."""

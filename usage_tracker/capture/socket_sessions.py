@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from usage_tracker.attribution import current
+from usage_tracker.attribution import standing
 from usage_tracker.capture.bodies import decode_object
 from usage_tracker.capture.call import Call, Client, Recorder, open_calls
 from usage_tracker.event import Status
@@ -32,7 +32,8 @@ class SocketSession:
     closed ends them; a receiver that was cancelled or timed out ends nothing."""
 
     def __init__(self, recorder: Recorder, client: Client, operation: str, path: str) -> None:
-        self.attribution = current.get()
+        stands = standing.get()
+        self.attribution, self.meters = stands.attribution(), stands.meters
         self.closed = False
         """Whether the app has closed the connection: what it still reads changes nothing."""
         self.recorder = recorder
@@ -65,7 +66,9 @@ class SocketSession:
     def ask(self, event: Mapping[str, object]) -> Call:
         """The client asks for a response."""
         call = self._begin(read_request(self._operation, event, self._asked_model))
-        call.attribution = current.get().over(self.attribution)
+        stands = standing.get()
+        call.attribution = stands.attribution().over(self.attribution)
+        call.meters = tuple(dict.fromkeys((*self.meters, *stands.meters)))
         waiting = self._waiting.setdefault(word(event.get("stream_id")), deque())
         waiting.append((word(event.get("event_id")), call))
         if len(waiting) > MOST_WAITING:
@@ -95,7 +98,7 @@ class SocketSession:
 
     def _begin(self, request: Request) -> Call:
         call = Call(openai_events, self.recorder, self._client, request, streamed=True)
-        call.attribution = self.attribution
+        call.attribution, call.meters = self.attribution, self.meters
         return call
 
     def _finish(self, call: Call, status: Status, error_type: str | None = None) -> None:
@@ -206,7 +209,7 @@ class SocketSession:
         if step in (SocketSession.create, SocketSession.end_response):
             if self._delegates is None:
                 self._delegates = SocketSession(self.recorder, self._client, "responses", "")
-                self._delegates.attribution = self.attribution
+                self._delegates.attribution, self._delegates.meters = self.attribution, self.meters
             step(self._delegates, {**inner, "stream_id": fields.get("delegation_id")})
 
     def decide(self, fields: Mapping[str, object]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from usage_tracker.attribution import inside
+from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
 from usage_tracker.capture.bodies import decode_object, observe_json
 from usage_tracker.capture.call import Call, Client, Recorder, Wrapper, nested
 from usage_tracker.capture.fingerprint import fingerprint
@@ -58,7 +59,7 @@ class AroundRequest:
     def __call__(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if nested():
             return wrapped(*args, **kwargs)
-        call, sent_args, sent_kwargs = None, args, kwargs
+        call, hold, sent_args, sent_kwargs = None, None, args, kwargs
         with guard_begin:
             options = kwargs["options"] if "options" in kwargs else args[1]
             call = self._begin(instance, options, bool(kwargs.get("stream")))
@@ -71,6 +72,10 @@ class AroundRequest:
                     sent_args = (args[0], asked, *args[2:])
         if call is None:
             return wrapped(*args, **kwargs)
+        if self._recorder.gate is not None:
+            hold = hold_of(call, getattr(options, "json_data", None))
+            if hold is not None and not is_async(wrapped):
+                pass_hold(hold, call)
         result = None
         with call:
             result = wrapped(*sent_args, **sent_kwargs)
@@ -79,14 +84,23 @@ class AroundRequest:
                 result = wrapped(*args, **kwargs)
             self._refusing.add(call.client.host)
         elif hasattr(result, "__await__"):
-            return self._awaited(call, instance, result, wrapped, args, kwargs)
+            return self._awaited(call, instance, result, wrapped, args, kwargs, hold)
         with guard_answer:
             answered(call, instance, result)
         return result
 
     async def _awaited(
-        self, call: Call, instance: Any, result: Any, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        call: Call,
+        instance: Any,
+        result: Any,
+        wrapped: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        hold: Hold | None,
     ) -> Any:
+        if hold is not None:
+            await await_hold(hold, call, result)
         with call:
             result = await result
         if call.refused:

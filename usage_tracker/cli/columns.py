@@ -1,5 +1,6 @@
 """The columns of a report for people, as text: which ones there are depends on what there is to say."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
@@ -63,12 +64,18 @@ MEASURES = (
     Measure("output_tokens", "Output", show_count),
     Measure("reasoning_tokens", "Reasoning", show_count, 4, lambda total: total.reasoning_tokens),
     Measure("mean_duration_ms", "Mean time", show_duration, 2, lambda total: total.mean_duration_ms),
+    Measure("p50_duration_ms", "p50", show_duration, 2, asked),
+    Measure("p95_duration_ms", "p95", show_duration, 2, asked),
     Measure("mean_ttft_ms", "First chunk", show_duration, 7, asked),
+    Measure("p50_ttft_ms", "First chunk p50", show_duration, 7, asked),
+    Measure("p95_ttft_ms", "First chunk p95", show_duration, 7, asked),
 )
 MONEY = {"cost": "Cost", "reported_cost": "Reported"}
 """Of fields that are amounts, the headers; the first is shown unless others are asked for."""
 FIELDS = tuple(field.name for field in fields(Row) if field.name != "group")
 """All figures of a row by name."""
+PERCENTILES = frozenset(name for name in FIELDS if re.match(r"p\d", name))
+"""Those that take a question of their own."""
 
 
 def report_columns(report: Report, names: Sequence[str] = ()) -> list[Column]:

@@ -5,12 +5,14 @@ problem, 6 a provider's figures are apart from ours, 130 interrupted.
 """
 
 import difflib
+import os
 import traceback
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from usage_tracker.errors import StoreError, UsageTrackerError
 
@@ -35,14 +37,20 @@ COMMANDS: dict[str, Place] = {
     "top": Place("usage_tracker.cli.report", "top", "Who spends most today."),
     "watch": Place("usage_tracker.cli.watch", "watch", "What is being spent now, until interrupted."),
     "events": Place("usage_tracker.cli.events", "events", "The calls one by one, the newest first."),
+    "export": Place("usage_tracker.cli.export", "export", "Every call with every column, as JSON lines or CSV."),
     "query": Place("usage_tracker.cli.query", "query", "Ask the store in SQL."),
     "serve": Place("usage_tracker.web.command", "serve", "The dashboard, and the same figures for programs."),
     "prices": Place("usage_tracker.cli.prices", "prices", "What models cost, and prices of your own."),
     "reprice": Place("usage_tracker.cli.reprice", "reprice", "Price stored calls again, at prices of their own time."),
+    "budget": Place("usage_tracker.cli.budgets", "budget", "What may be spent, by whom, and what happens then."),
     "reconcile": Place("usage_tracker.cli.reconcile", "reconcile", "A provider's own figures beside ours."),
+    "import": Place("usage_tracker.cli.importing", "group", "Bring in what LiteLLM and others have recorded."),
+    "prune": Place("usage_tracker.cli.prune", "prune", "Take old events out of the store; their sums stay."),
+    "init": Place("usage_tracker.cli.init", "init", "Set up the store and your names, and write them down."),
     "doctor": Place("usage_tracker.cli.doctor", "doctor", "Find what is wrong, and how to mend it."),
     "ship": Place("usage_tracker.cli.ship", "ship", "Move events from the journal to the store."),
     "migrate": Place("usage_tracker.cli.migrate", "migrate", "Bring the store's schema up to date."),
+    "completion": Place("usage_tracker.cli.completion", "completion", "What a shell needs to complete all this."),
 }
 
 HELP = """Records what every call to a language model used and cost, in your own database.
@@ -50,6 +58,7 @@ HELP = """Records what every call to a language model used and cost, in your own
 \b
 Type first:
   usage-tracker demo                    a few calls to a local stand-in, and the report on them
+  usage-tracker init                    choose the store, in a minute; without it, an SQLite file of yours is one
   usage-tracker run -- python app.py    record the calls of your program as it is
   usage-tracker                         today, this month, the last 30 days
   usage-tracker report                  the month to date by model
@@ -68,10 +77,11 @@ Environment:
   TRACKER_PRICES     a price book, a TOML file; unset: that of the store, if it has one
   TRACKER_APP, TRACKER_PROJECT, TRACKER_TEAM, TRACKER_USER, TRACKER_TAGS
                      who the calls of a program are for
-  NO_COLOR           no colours in tables
+  TRACKER_CONFIG     a config file, as `usage-tracker init` writes it; unset: config.toml in your config folder
+  NO_COLOR           no colours in tables; FORCE_COLOR: also where they don't go to a terminal
 
-Data goes to stdout, all else to stderr. Exit codes: 0 done, 1 an error, 2 a wrong command line, 4 a store that can't be
-used, 5 doctor found a problem, 6 a provider's figures are apart from ours."""
+Data goes to stdout, all else to stderr. Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 over budget, 4 a
+store that can't be used, 5 doctor found a problem, 6 a provider's figures are apart from ours, 130 interrupted."""
 
 
 class Failure(click.ClickException):
@@ -103,7 +113,20 @@ class LazyGroup(click.Group):
         command = cast(click.Command, getattr(import_module(place.module), place.attribute))
         if not any(option.name == DEBUG.name for option in command.params):
             command.params.append(DEBUG)
+        if ctx.resilient_parsing:  # a shell asks what can be typed next
+            from usage_tracker.cli.completion import complete_values
+
+            complete_values(command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """As click does it, without importing each command."""
+        found = [
+            CompletionItem(name, help=place.summary)
+            for name, place in self.places.items()
+            if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -112,7 +135,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.places and not args[0].startswith("-"):
+        if args[0] not in self.places and not args[0].startswith("-") and not ctx.resilient_parsing:
             near = difflib.get_close_matches(args[0], self.places, 1)
             meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(self.places)}."
             raise click.UsageError(f"{args[0]!r} is not a command; {meant}", ctx)
@@ -125,7 +148,11 @@ class LazyGroup(click.Group):
             if ctx.meta.get(DEBUG_KEY):
                 click.echo(traceback.format_exc(), err=True, nl=False)
             raise (StoreFailure if isinstance(error, StoreError) else Failure)(str(error)) from error
-        except KeyboardInterrupt:
+        except OSError as error:
+            if ctx.meta.get(DEBUG_KEY):
+                click.echo(traceback.format_exc(), err=True, nl=False)
+            raise Failure(f"{error.filename or 'a file or stream'} can't be used: {error.strerror or error}") from error
+        except (KeyboardInterrupt, click.Abort):
             raise click.exceptions.Exit(130) from None
 
 
@@ -156,8 +183,36 @@ def show_version(ctx: click.Context, _: click.Parameter, chosen: bool) -> None:
     ctx.exit()
 
 
-def show_overview(ctx: click.Context) -> None:
-    """Without a command: where things stand or, where nothing was recorded yet, the help."""
+WITHOUT_CONFIG = frozenset({"completion", "demo", "init"})
+"""Commands that the config file has no say in."""
+
+
+def use_config(ctx: click.Context) -> None:
+    """Let the config file speak as if its settings were variables, until the command has ended. Raises ConfigError."""
+    from usage_tracker.config_file import with_config
+
+    if ctx.invoked_subcommand in WITHOUT_CONFIG:
+        return
+    try:
+        said = with_config()
+    except UsageTrackerError:
+        if ctx.invoked_subcommand == "doctor":
+            return  # it says what is wrong
+        raise
+    if said is not os.environ:
+        before = dict(os.environ)
+
+        def restore() -> None:
+            os.environ.clear()
+            os.environ.update(before)
+
+        ctx.call_on_close(restore)
+        os.environ.update(said)
+
+
+def begin(ctx: click.Context) -> None:
+    """Before each command; without one: where things stand or, where nothing was recorded yet, the help."""
+    use_config(ctx)
     if ctx.invoked_subcommand is None:
         from usage_tracker.cli.overview import overview
 
@@ -169,7 +224,7 @@ main = LazyGroup(
     "usage-tracker",
     places=COMMANDS,
     help=HELP,
-    callback=click.pass_context(show_overview),
+    callback=click.pass_context(begin),
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     params=[

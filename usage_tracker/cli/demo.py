@@ -98,6 +98,7 @@ def own_environment() -> Iterator[None]:
     for name in before:
         if name.startswith(("TRACKER_", "OPENAI_", "AZURE_OPENAI_", "OTEL_")):
             del os.environ[name]
+    os.environ["TRACKER_CONFIG"] = os.devnull
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
     try:
         yield

@@ -1,177 +1,110 @@
 """`usage-tracker doctor`: what is set up, what is wrong, and how to mend it."""
 
-import importlib
+import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 
-from usage_tracker.choke_points import ChokePoint
+from usage_tracker.cli.doctor_prices import examine_books, examine_data
+from usage_tracker.cli.doctor_sdks import examine_sdks
+from usage_tracker.cli.doctor_spool import examine_spool
+from usage_tracker.cli.doctor_store import examine_store
+from usage_tracker.cli.figures import printable
+from usage_tracker.cli.findings import Finding, Findings
 from usage_tracker.cli.output import emit
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
-from usage_tracker.cli.price_books import stored_book_in
-from usage_tracker.config import Dsn, Settings, data_folder, load_settings
-from usage_tracker.errors import ConfigError, StoreError
-from usage_tracker.journal import Spool
-from usage_tracker.journal.spool import SpoolUnusable
-from usage_tracker.patching import Patches, version_of
-from usage_tracker.pipeline import Pipeline, open_spool
-from usage_tracker.pricing.book import load_book
-from usage_tracker.stores import open_store
-from usage_tracker.tracker import choke_points
-
-
-class Finding(NamedTuple):
-    """One line of the examination."""
-
-    what: str
-    found: str
-    remedy: str | None = None
-    """What to do, where something is wrong."""
+from usage_tracker.config import Settings, load_settings
+from usage_tracker.config_file import config_path, is_open_to_others, read_config
+from usage_tracker.errors import ConfigError
+from usage_tracker.patching import version_of
 
 
 @click.command(
-    help="""Examine settings, store, journal and SDKs; each problem comes with what to do.
+    help="""Examine settings, store, journal, prices and SDKs; each problem comes with what to do.
 
     Exit code 5 where there is one.
 
-    Nothing is changed: no migration is applied and no event is moved.
+    Nothing is changed: no migration is applied and no event is moved. With --json, the same for programs: `healthy`,
+    the findings one by one, and the facts behind them by section; docs/doctor.md tells what each field means.
     """
 )
 @click.option(
     "--dsn", metavar="DSN", help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder."
 )
-@click.option("--json", "as_json", is_flag=True, help="For programs: a list of findings, each with its remedy.")
-def doctor(dsn: str | None, as_json: bool) -> None:
-    findings = list(examine(dsn))
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("-v", "--verbose", is_flag=True, help="List each place where the installed SDKs are watched.")
+def doctor(dsn: str | None, as_json: bool, verbose: bool) -> None:
+    findings = examine(dsn, verbose or as_json)
     if as_json:
-        emit([json_text({"schema_version": SCHEMA_VERSION, "findings": [found._asdict() for found in findings]})])
+        head = {"schema_version": SCHEMA_VERSION, "healthy": findings.healthy}
+        lines = [line._asdict() for line in findings.lines]
+        emit([json_text({**head, "findings": lines, **findings.facts})])
     else:
-        emit(as_lines(findings))
-    if any(finding.remedy for finding in findings):
+        emit(as_lines(findings.lines))
+    if not findings.healthy:
         raise click.exceptions.Exit(5)
 
 
-def as_lines(findings: list[Finding]) -> Iterator[str]:
+def as_lines(findings: Sequence[Finding]) -> Iterator[str]:
     width = max(len(finding.what) for finding in findings)
     for finding in findings:
         mark = "!" if finding.remedy else " "
-        yield f"{mark} {finding.what:{width}}  {finding.found}\n"
+        yield f"{mark} {finding.what:{width}}  {printable(finding.found)}\n"
         if finding.remedy:
-            yield f"  {'':{width}}  → {finding.remedy}\n"
+            yield f"  {'':{width}}  → {printable(finding.remedy)}\n"
+    problems = sum(finding.remedy is not None for finding in findings)
+    yield f"\n{'No problem' if not problems else '1 problem' if problems == 1 else f'{problems} problems'} found.\n"
 
 
-def examine(dsn: str | None) -> Iterator[Finding]:
-    yield Finding("python", f"{platform.python_version()} ({sys.executable})")
-    yield Finding("usage_tracker", version_of("usage-tracker-llm") or "run from its source")
-    try:
-        settings = load_settings(dsn=dsn)
-    except ConfigError as error:
-        yield Finding("settings", "can't be used", str(error))
+def examine(dsn: str | None, each_place: bool) -> Findings:
+    findings = Findings()
+    findings.facts["python"] = {"version": platform.python_version(), "executable": sys.executable}
+    findings.facts["usage_tracker"] = {"version": version_of("usage-tracker-llm")}
+    findings.add("python", f"{platform.python_version()} ({sys.executable})")
+    findings.add("usage_tracker", version_of("usage-tracker-llm") or "run from its source")
+    usable = examine_config(findings)
+    settings = examine_settings(dsn, findings)
+    if usable and settings is not None:
+        examine_store(settings, findings)
+        examine_books(settings, findings)
+    else:
+        findings.facts |= {"store": None, "price_books": []}
         settings = load_settings({"HOME": str(Path.home())})
-    else:
-        yield from examine_store(settings)
-        yield from examine_prices(settings)
-    yield from examine_spool(settings)
-    yield from examine_sdks(settings)
+    examine_data(findings)
+    examine_spool(settings, findings)
+    examine_sdks(settings, findings, each_place=each_place)
+    return findings
 
 
-def examine_store(settings: Settings) -> Iterator[Finding]:
-    if settings.dsn is None:
-        yield Finding("store", "none: TRACKER_SHIP is off, so another process ships")
-        return
-    if settings.dsn.scheme == "sqlite" and not Path(settings.dsn.text).exists():
-        yield Finding("store", f"{settings.dsn.shown} (not there yet; the first event makes it)")
-        return
-    store = open_store(settings.dsn)
+def examine_config(findings: Findings) -> bool:
+    """Whether the config file can be used, or there is none."""
+    path = config_path()
+    facts: dict[str, object] = {"path": str(path), "there": path.exists(), "problem": None}
+    findings.facts["config"] = facts
     try:
-        rows = list(store.select(f"SELECT count(*), max(name) FROM {store.dialect.prefix}schema_migration"))  # noqa: S608
-    except StoreError as error:
-        yield Finding("store", settings.dsn.shown, str(error))
-    else:
-        yield Finding("store", f"{settings.dsn.shown} (schema {rows[0][1]})")
-    finally:
-        store.close()
+        said = read_config()
+    except ConfigError as error:
+        facts["problem"] = str(error)
+        findings.add("config", "can't be used", str(error))
+        return False
+    if said:
+        readable = "TRACKER_DSN" in said and is_open_to_others(path)
+        remedy = f"chmod 600 {path}: others on this machine can read it" if readable else None
+        findings.add("config", f"{path} ({', '.join(name.removeprefix('TRACKER_').lower() for name in said)})", remedy)
+    return True
 
 
-def examine_prices(settings: Settings) -> Iterator[Finding]:
-    """The price books; while one has a mistake, calls may be stored without a cost."""
-    for place in (settings.prices, settings.dsn):
-        if place is None:
-            continue
-        where = place.shown if isinstance(place, Dsn) else str(place)
-        try:
-            book = stored_book_in(place) if isinstance(place, Dsn) else load_book(place)
-        except ConfigError as error:
-            yield Finding("prices", f"the price book in {where}", str(error))
-        except StoreError:
-            continue  # said of the store already
-        else:
-            if book is not None:
-                count = len(book.entries)
-                yield Finding("prices", f"{count} of your own in {where} (version {book.version})")
-
-
-def examine_spool(settings: Settings) -> Iterator[Finding]:
-    spool = open_spool(settings)
-    leader = spool.leader()
-    yield Finding("spool", str(settings.spool_dir))
-    if leader:
-        away = leader[1] != "leading"
-        yield Finding(
-            "leader",
-            f"process {leader[0]}, {leader[1]}",
-            "its store is away: see its log, or the line above" if away else None,
-        )
-    else:
-        yield Finding("leader", "none: nobody ships this folder now")
-    folders = {settings.spool_dir, *(path for path in (data_folder() / "spool").glob("*") if path.is_dir())}
-    for folder in sorted(folders):
-        try:
-            waiting = Spool(folder).waiting()
-        except (OSError, SpoolUnusable) as error:
-            yield Finding("waiting", f"{folder} can't be read", str(error))
-            continue
-        own = folder == settings.spool_dir
-        if waiting and not (own and leader):
-            command = "usage-tracker ship --once" + ("" if own else f" --from '{folder}'")
-            yield Finding("waiting", f"{waiting} events in {folder}", f"`{command}` ships them to this store")
-        elif own:
-            yield Finding("waiting", f"{waiting} events")
-        for name, meaning in (
-            ("refused.jsonl", "events that the store refused"),
-            ("corrupt", "unreadable journal bytes"),
-        ):
-            if (folder / name).exists():
-                yield Finding("set aside", f"{meaning}: {folder / name}", "look at them, then delete them")
-
-
-def examine_sdks(settings: Settings) -> Iterator[Finding]:
-    """Imports the installed SDKs, to see whether their choke points are where we expect them."""
-    pipeline = Pipeline(settings)
-    patches = Patches(choke_points(settings), pipeline.wrapper)
-    patches.apply()
-    for sdk in dict.fromkeys(point.sdk for point in patches.points):
-        if version_of(sdk) is None:
-            yield Finding(sdk, "not installed")
-            continue
-        for point in patches.points:
-            if point.sdk == sdk:
-                yield examine_choke_point(patches, point)
-    patches.revert()
-
-
-def examine_choke_point(patches: Patches, point: ChokePoint) -> Finding:
-    what, remedy = f"{point.sdk} {version_of(point.sdk)}", None
+def examine_settings(dsn: str | None, findings: Findings) -> Settings | None:
+    """None where they can't be used."""
+    named = sorted(name for name in os.environ if name.startswith("TRACKER_"))
+    facts: dict[str, object] = {"variables": named, "problem": None}
+    findings.facts["settings"] = facts
     try:
-        importlib.import_module(point.module)
-    except ImportError as error:
-        state, remedy = "not in this version", None if point.optional else f"can't be imported: {error}"
-    else:
-        state = patches.states()[point]
-        if state == "shape unknown":
-            remedy = "this version is not known yet: its calls are not counted"
-    return Finding(what, f"{point.attribute}: {state}", remedy)
+        return load_settings(dsn=dsn)
+    except ConfigError as error:
+        facts["problem"] = str(error)
+        findings.add("settings", "can't be used", str(error))
+        return None

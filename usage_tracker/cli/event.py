@@ -17,17 +17,20 @@ from usage_tracker.report import Event, Original, find_event, find_original
 
 SMALLEST = Decimal("1e-12")
 
+NO_USAGE = "it should have a cost, and what it used is not known"
 FLAGS = {
-    "unpriced": "it should have a cost and has none: `usage-tracker prices unpriced` says how to price it",
+    "unpriced": "it should have a cost and has none: `usage-tracker prices unpriced` says why, and what helps",
     "tier_unpriced": "no price is known for its service tier",
     "tool_unpriced": "no price is known for a hosted tool that it used",
     "estimated_tokens": "its tokens are an estimate, the provider sent no counts",
-    "sum_mismatch": "the provider's counts contradict each other",
+    "sum_mismatch": "the provider's counts contradict each other: parts exceed totals, or don't add up to its total",
     "awaited": "what it used is told later",
     "cached": "a cache of the app's own answered, which costs nothing",
 }
 """What the flags of a cost mean."""
 
+TOKENS = ("input", "cache_read", "cache_write", "cache_write_1h", "input_audio", "input_image", "tool",
+          "output", "reasoning", "output_audio", "output_image")  # fmt: skip
 WHAT = ("provider", "model", "request_model", "operation", "service_tier", "base_host", "response_id")
 WHO = ("app", "project", "team", "user_id", "session_id", "tags")
 
@@ -64,6 +67,8 @@ def as_table(event: Event, original: Original | None, zone: tzinfo) -> list[str]
         *((name.replace("_", " ").capitalize(), event[name]) for name in (*WHAT, *WHO) if event[name]),
         ("Status", " ".join(str(event[name]) for name in ("status", "error_type", "http_status") if event[name])),
         ("Took", show_duration(event["duration_ms"])),
+        *(("Speed", speed) for speed in [(event["usage"] or {}).get("speed")] if isinstance(speed, str)),
+        *((name, value) for name, value in (("Tokens", tokens_of(event)), ("Units", units_of(event))) if value),
     ]
     width = max(len(name) for name, _ in facts)
     head = "".join(f"{name:{width}}  {printable(shown(value))}\n" for name, value in facts)
@@ -78,6 +83,16 @@ def as_table(event: Event, original: Original | None, zone: tzinfo) -> list[str]
         Column("Cost", [f"${exact(line.cost)}" for line in lines], total=total, number=True, money=True),
     ]
     return [head, "\n", render_table(f"Call {event['event_id']}", columns, notes_on(event, original))]
+
+
+def tokens_of(event: Event) -> str:
+    """The counts as columns have them: parts are within `input` and `output`."""
+    counts = [(name, event[f"{name}_tokens"]) for name in TOKENS]
+    return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts if count is not None)
+
+
+def units_of(event: Event) -> str:
+    return ", ".join(f"{kind.replace('_', ' ')} {count:,g}" for kind, count in (event["units"] or {}).items())
 
 
 def shown(value: Any) -> str:
@@ -102,7 +117,8 @@ def notes_on(event: Event, original: Original | None) -> list[str]:
         notes.append(f"It {cost}{by}, before it was priced again.")
     if event["reported_cost"] is not None:
         notes.append(f"The provider stated ${exact(event['reported_cost'])}.")
-    return notes + [f"{flag}: {FLAGS.get(flag, 'see the documentation')}." for flag in event["cost_flags"]]
+    meanings = FLAGS if tokens_of(event) or event["units"] else {**FLAGS, "unpriced": NO_USAGE}
+    return notes + [f"{flag}: {meanings.get(flag, 'see the documentation')}." for flag in event["cost_flags"]]
 
 
 def as_json(event: Event, original: Original | None) -> list[str]:

@@ -11,11 +11,14 @@ import click
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.commands import LazyGroup, Place
 from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_duration, show_money
+from usage_tracker.cli.follow import Form, as_lines, follow
 from usage_tracker.cli.options import Conditions, resolve_range, selection_options
-from usage_tracker.cli.output import emit, say
+from usage_tracker.cli.output import emit, emit_page, say
 from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain
+from usage_tracker.cli.pruned import listing_note
 from usage_tracker.cli.render import show_question
 from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.config import Dsn
 from usage_tracker.event import COLUMNS
 from usage_tracker.report import Event, Query, list_events
@@ -96,6 +99,7 @@ FORMATS: dict[str, Callable[[Query, Iterable[Event]], Iterable[str]]] = {
       usage-tracker events --where status=error
       usage-tracker events --since 24h --where 'user=u-*' --limit 100
       usage-tracker events show 0199f0c2-7a3e-7c55-8d2e-5a1b2c3d4e5f
+      usage-tracker events --follow --where project=alpha
       usage-tracker events --since 2026-08 --until 2026-08 --limit 0 -o csv > august.csv
     """,
 )
@@ -106,6 +110,15 @@ FORMATS: dict[str, Callable[[Query, Iterable[Event]], Iterable[str]]] = {
 @click.option(
     "-o", "--output", type=click.Choice(list(FORMATS)), default="table", show_default=True, help="The format."
 )
+@click.option("-f", "--follow", "following", is_flag=True, help="Go on with each call that comes, until Ctrl-C.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.1),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often --follow looks.",
+)
 def events(
     since: str | None,
     until: str | None,
@@ -114,10 +127,17 @@ def events(
     dsn: Dsn,
     limit: int,
     output: str,
+    following: bool,
+    every: float,
 ) -> None:
     if click.get_current_context().invoked_subcommand:
         return
+    if following:
+        if since or until:
+            raise click.UsageError("--follow begins now; list an earlier time without it")
+        follow(dsn, where, every, limit, follow_form(output, zone))
     query = Query(*resolve_range(since or "all", until, zone), (), where, zone)
+    gone = None
     first: list[Event] = []
     remark = f"No calls{show_question(query)}. Try --since all, or fewer conditions."
     try:
@@ -127,10 +147,27 @@ def events(
         ):
             first = list(islice(found, 1))
             if first:
-                emit(FORMATS[output](query, chain(first, found)))
+                written = FORMATS[output](query, chain(first, found))
+                emit_page("".join(written)) if output == "table" else emit(written)
+            if not limit or since:
+                gone = listing_note(store, query)
     except NothingYet as nothing:
         remark = str(nothing)
     if not first:
         if output != "table":
             emit(FORMATS[output](query, ()))
         say(remark)
+    for note in (gone, waiting_note(dsn)):
+        if note:
+            say(note)
+
+
+def follow_form(output: str, zone: tzinfo) -> Form:
+    if output == "table":
+        return as_lines(zone)
+    if output == "csv":
+        header, *_ = csv_lines(COLUMNS, ())
+        return Form(header, lambda events: islice(csv_lines(COLUMNS, events), 1, None))
+    if output == "jsonl":
+        return Form("", lambda events: as_jsonl(Query(), events))
+    raise click.UsageError("--follow has no end, and a JSON document has one; use -o jsonl")

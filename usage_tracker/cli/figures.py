@@ -27,6 +27,15 @@ def show_duration(milliseconds: float | None) -> str:
     return f"{milliseconds / 60_000:,.1f} min"
 
 
+def show_bytes(count: int) -> str:
+    size, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:,.0f} {unit}" if unit == "bytes" or size >= 9.95 else f"{size:.1f} {unit}"
+
+
 def show_money(amounts: Iterable[Decimal | None], beside: Iterable[Decimal | None] = ()) -> list[str]:
     """US dollars of one column: cents where amounts are large, more digits where they are small or would look like
     nothing. Amounts that stand beside it count as large or small too, so that columns can be compared."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from usage_tracker.cli.figures import printable
-from usage_tracker.report import Report
+from usage_tracker.report import MOST_EVENTS, Report
 
 MODELS_NAMED = 5
 
@@ -13,22 +13,35 @@ def explain(report: Report) -> list[str]:
     total = report.total
     notes = []
     if total.unpriced:
-        notes.append(
-            f"{calls(total.unpriced, 'is', 'are')} unpriced ({name_models(report.unpriced_models)}): "
-            f"{'its' if total.unpriced == 1 else 'their'} cost is not in the total."
-        )
+        their = "its" if total.unpriced == 1 else "their"
+        why, more = {
+            "recorded": (
+                f"{calls(total.unpriced, 'is', 'are')} unpriced",
+                " `usage-tracker prices unpriced` says why.",
+            ),
+            "current": (f"{calls(total.unpriced, 'has', 'have')} no price today", ""),
+            "reported": (f"{calls(total.unpriced, 'has', 'have')} no cost of {their} provider's", ""),
+        }[report.query.cost]
+        notes.append(f"{why} ({name_models(report.unpriced_models)}): {their} cost is not in the total.{more}")
     if total.estimated:
         notes.append(f"{calls(total.estimated, 'has', 'have')} estimated tokens: the provider sent no counts.")
-    if (uncounted := total.calls - total.counted - total.awaited) > 0:
-        notes.append(f"{calls(uncounted, 'has', 'have')} unknown tokens, which are not in the sums.")
+    if report.unknown:
+        notes.append(f"{calls(report.unknown, 'has', 'have')} unknown tokens, which are not in the sums.")
     if report.untold:
         they = "it" if report.untold == 1 else "they"
         notes.append(
             f"{calls(report.untold, 'has', 'have')} not said yet what {they} used: "
             f"what {they} started is still at work, or nobody has asked for it."
         )
-    if "tag" in report.query.by and total.calls < sum(row.calls for row in report.rows):
-        notes.append("A call with several tags counts under each of them, and once in the total.")
+    if report.query.tags and total.calls < sum(row.calls for row in report.rows):
+        of_key = "" if report.query.tag_key is None else f" of {printable(report.query.tag_key)}"
+        notes.append(f"A call with several tags{of_key} counts under each of them, and once in the total.")
+    if report.untimed:
+        notes.append(
+            f"p50 and p95 are left out: there is no sketch of them by these dimensions and conditions, and more than "
+            f"{MOST_EVENTS:,} events would have to be read. Ask for less at once, or for whole days of UTC by model or "
+            "by project."
+        )
     return notes
 
 

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any
 
 import click
 
 from usage_tracker.config import Dsn, default_dsn, parse_dsn
-from usage_tracker.report import Condition, Range, parse_condition, parse_range, parse_zone
-
-AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
-
+from usage_tracker.report import Condition, Range, both_ends, parse_condition, parse_range, parse_zone
 
 Given = str | tuple[str, ...]
 
@@ -45,6 +43,9 @@ since_option = click.option(
     help="2026-08-31, 2026-08, 2026-08-31T14:30, today, yesterday, this-week, last-week, mtd, "
     "last-month, ytd, 90m, 24h, 7d, 4w or all.",
 )
+during_option = click.option(
+    "--during", metavar="WHEN", help="All of it: --during last-month is --since last-month --until last-month."
+)
 until_option = click.option(
     "--until", metavar="WHEN", help="The same; the day, month or hour that it names is included. Unset: until now."
 )
@@ -69,11 +70,20 @@ where_option = click.option(
 )
 
 
-def selection_options(command: AnyFunction) -> AnyFunction:
-    """--since, --until, --where, --tz and --dsn."""
-    for option in (dsn_option, tz_option, where_option, until_option, since_option):
-        command = option(command)
-    return command
+def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--since, --until, --during, --where, --tz and --dsn. The command is given --during as the other two."""
+
+    @wraps(command)
+    def selecting(*, since: str | None, until: str | None, during: str | None, **options: Any) -> Any:
+        if during is not None:
+            if since is not None or until is not None:
+                raise click.UsageError("--during says both ends; leave out --since and --until")
+            since, until = both_ends(during)
+        return command(since=since, until=until, **options)
+
+    for option in (dsn_option, tz_option, where_option, during_option, until_option, since_option):
+        selecting = option(selecting)
+    return selecting
 
 
 def resolve_range(since: str | None, until: str | None, zone: tzinfo) -> Range:

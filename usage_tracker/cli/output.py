@@ -2,9 +2,13 @@
 
 import io
 import os
+import shutil
 import sys
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -14,25 +18,84 @@ def emit(pieces: Iterable[str]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        for piece in pieces:
-            click.echo(piece, nl=False, color=True)
+        for chunk in gathered(pieces):
+            click.echo(chunk, nl=False, color=True)
     except BrokenPipeError:
         # what is still in the buffer must not be written again when the interpreter ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise click.exceptions.Exit(0) from None
 
 
+CHUNK = 1 << 15
+
+
+def gathered(pieces: Iterable[str]) -> Iterator[str]:
+    """The same text in fewer pieces: each that is written costs a system call."""
+    waiting, size = list[str](), 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= CHUNK:
+            yield "".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield "".join(waiting)
+
+
+def emit_page(text: str) -> None:
+    """As `emit`; what is longer than the terminal goes through the user's pager."""
+    screen = shutil.get_terminal_size()
+    if is_terminal(sys.stdout) and can_ask() and text.count("\n") >= screen.lines:
+        click.echo_via_pager(text, color=True)
+    else:
+        emit([text])
+
+
 def write_file(path: Path, text: str) -> None:
     """Write a whole file or, where that fails, none. Raises click.FileError."""
+    write_pieces(path, [text])
+
+
+def write_pieces(path: Path, pieces: Iterable[str]) -> None:
+    """As `write_file`, piece by piece as they come. What is there already stays until all is written."""
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(text, encoding="utf-8", newline="")
+        with part.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(pieces)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise click.FileError(str(path), error.strerror) from None
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def say(text: str) -> None:
-    """A remark to stderr."""
+    """A remark to stderr, broken between words where that is a terminal."""
+    if sys.stderr.isatty():
+        width = max(MINIMAL_WIDTH, shutil.get_terminal_size().columns)
+        wrap = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False).fill
+        text = "\n".join(map(wrap, text.split("\n")))
     click.echo(text, err=True)
+
+
+MINIMAL_WIDTH = 20
+
+
+def is_terminal(stream: IO[str]) -> bool:
+    """Whether it is a screen on which something can be drawn anew."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def can_ask() -> bool:
+    """Whether somebody is there to answer."""
+    return sys.stdin.isatty()
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, if that is a terminal; what it is given is called with how many more are done."""
+    if not is_terminal(sys.stderr):
+        yield lambda _: None
+        return
+    with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
+        yield bar.update

@@ -8,14 +8,16 @@ from typing import NamedTuple
 
 import click
 
+from usage_tracker.cli.budget_figures import budget_lines
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, show_changes, show_count, show_groups, show_money, show_share
 from usage_tracker.cli.notes import calls, name_models
 from usage_tracker.cli.options import choose_dsn
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.cli.waiting import waiting_note
+from usage_tracker.cli.waiting import spool_of, waiting_note
 from usage_tracker.config import Dsn
+from usage_tracker.journal.aside import noted_dropped
 from usage_tracker.report import Query, Range, Report, Row, parse_range, parse_zone, previous, run
 from usage_tracker.stores import Store
 
@@ -47,11 +49,13 @@ def overview() -> bool:
         seen = look(dsn, zone)
     except NothingYet:
         return False
-    emit([*show(seen), NEXT])
-    for warning in warn(seen):
-        say(warning)
-    if waiting := waiting_note(dsn):
-        say(waiting)
+    emit([*show(seen), *budget_lines(dsn)])
+    warnings = [*warn(seen), *warn_of_journal(dsn)]
+    if warnings:
+        say("")
+    for warning in warnings:
+        say(f"! {warning}")
+    emit([NEXT])
     return True
 
 
@@ -111,10 +115,10 @@ def show(seen: Overview) -> list[str]:
     ]
     local = seen.now.astimezone(seen.zone)
     [projected] = show_money([project(month, local.date())], [month.cost])
-    days = f"{DAYS} days  {sparkline(seen.days, local.date())}  {total_cost(seen.days)}"
     return [
         render_table(f"{local:%Y-%m-%d %H:%M} · {seen.zone}", columns, ()),
-        f"\n{days} · at this pace {projected} by the end of the month\n\n",
+        f"\n{DAYS} days  {sparkline(seen.days, local.date())}  {total_cost(seen.days)}\n",
+        f"At this pace {projected} by the end of the month\n\n",
         top("Model", seen.month),
         "\n",
         top("Project", seen.projects),
@@ -171,6 +175,16 @@ def warn(seen: Overview) -> list[str]:
         )
     if month.estimated:
         warnings.append(f"{calls(month.estimated, 'has', 'have')} estimated tokens this month.")
+    return warnings
+
+
+def warn_of_journal(dsn: Dsn) -> list[str]:
+    """What is not in the store: events that wait, and events that were lost."""
+    warnings = []
+    if waiting := waiting_note(dsn):
+        warnings.append(waiting)
+    if dropped := noted_dropped(spool_of(dsn)):
+        warnings.append(f"{dropped:,} events were dropped, and are in no figure; `usage-tracker doctor` says why.")
     return warnings
 
 

@@ -16,7 +16,7 @@ from usage_tracker.cli.price_books import read_stored, stored_in
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import Dsn
 from usage_tracker.errors import ConfigError
-from usage_tracker.pricing.book import PRICE_KEYS, TOKEN_KEYS, Table, load_book, read_book
+from usage_tracker.pricing.book import PRICE_KEYS, TOKEN_KEYS, TOOL_KEYS, Table, load_book, read_book
 from usage_tracker.pricing.book_text import Difference, differ, identity, name_of, write_book
 from usage_tracker.stores import open_store
 from usage_tracker.stores.prices import add_version, read_entries, read_versions
@@ -60,7 +60,10 @@ note_option = click.option("--note", default="", metavar="TEXT", help="Kept with
       usage-tracker prices set 'arn:aws:bedrock:*:application-inference-profile/a1b2' \\
           --model global.anthropic.claude-sonnet-4-5-20250929-v1:0
       usage-tracker prices set '*' --provider openai --multiplier 0.85
-      usage-tracker prices set dall-e-3 --provider openai --image 0.04
+      usage-tracker prices set acme-paint-1 --provider acme --image 0.04
+      usage-tracker prices set 'mistral-*' --search 0.03
+
+    Fees of hosted tools alone are for what a list lacks: tokens keep their price.
 
     Prices of tiers, steps by the length of the prompt, conditions: `usage-tracker prices import` takes a file.
     """,
@@ -81,8 +84,11 @@ note_option = click.option("--note", default="", metavar="TEXT", help="Kept with
 def set_price(match: str, since: Any, until: Any, note: str, dry_run: bool, dsn: Dsn, **said: Any) -> None:
     days = {"from": since and since.date(), "until": until and until.date()}
     entry = {key: value for key, value in {"match": match, **days, **said}.items() if value is not None}
-    if not entry.keys() - {"match", "provider", "from", "until"}:
+    own = entry.keys() - {"match", "provider", "from", "until"}
+    if not own:
         raise click.UsageError("give it a price, such as --input 2.5 --output 10, another --model, or a --multiplier")
+    if own <= set(TOOL_KEYS):
+        entry["add"] = {key: entry.pop(key) for key in PRICE_KEYS if key in own}
     check([entry])
     change(dsn, lambda entries: placed(entry, entries), note or f"set {name_of(entry)}", dry_run)
 

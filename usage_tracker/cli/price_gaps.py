@@ -1,25 +1,35 @@
 """`usage-tracker prices unpriced`: the calls without a cost, and how to price them."""
 
 from datetime import tzinfo
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
 from usage_tracker.cli.columns import Column
-from usage_tracker.cli.figures import printable, show_count, show_groups
+from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups
 from usage_tracker.cli.options import Conditions, resolve_range, selection_options
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_head, json_text
+from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
+from usage_tracker.cli.price_reasons import Reason, newest_unpriced, reason_of, same_as
 from usage_tracker.cli.render import show_question
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import Dsn
-from usage_tracker.pricing.occasion import STANDARD, TIERS
+from usage_tracker.pricing import Pricer
 from usage_tracker.report import Query, Row, run
+from usage_tracker.stores import Store
 
 BY = ("provider", "model", "service_tier")
+FIGURES = ("unpriced", "calls", "input_tokens", "output_tokens", "why", "remedy", "newest")
+MOST_REASONS = 50
+"""Models that are looked into, of those with most calls."""
+REMEDIES = 5
+"""Models whose remedy is said below the table."""
 
 
 @click.command(
-    help="""The models whose calls should have a cost and have none, those with most calls first, and how to price them.
+    help="""The models whose calls should have a cost and have none, those with most calls first: why, and what helps.
 
     \b
     Examples:
@@ -29,6 +39,7 @@ BY = ("provider", "model", "service_tier")
     """
 )
 @selection_options
+@prices_option
 @click.option(
     "-o",
     "--output",
@@ -37,34 +48,68 @@ BY = ("provider", "model", "service_tier")
     show_default=True,
     help="The format.",
 )
-def unpriced(since: str | None, until: str | None, where: Conditions, zone: tzinfo, dsn: Dsn, output: str) -> None:
+def unpriced(
+    since: str | None, until: str | None, where: Conditions, zone: tzinfo, dsn: Dsn, path: Path | None, output: str
+) -> None:
     query = Query(*resolve_range(since, until, zone), BY, where, zone)
-    rows: list[Row] = []
+    gaps: list[Gap] = []
     remark = None
     try:
         with reading(dsn) as store:
             rows = [row for row in run(store, query).rows if row.unpriced]
+            rows.sort(key=lambda row: (-row.unpriced, str(row.group)))
+            pricer = open_pricer(open_books(dsn, path)) if rows else None
+            gaps = [look_into(store, pricer if place < MOST_REASONS else None, query, row)
+                    for place, row in enumerate(rows)]  # fmt: skip
     except NothingYet as nothing:
         remark = str(nothing)
-    rows.sort(key=lambda row: (-row.unpriced, str(row.group)))
-    found = [
-        {**dict(zip(BY, row.group, strict=True)), "unpriced": row.unpriced, "calls": row.calls,
-         "input_tokens": row.input_tokens, "output_tokens": row.output_tokens, "remedy": remedy(row)}
-        for row in rows
-    ]  # fmt: skip
     if output == "json":
+        found = [as_figures(gap) for gap in gaps]
         emit([json_text({"schema_version": SCHEMA_VERSION, **json_head(query), "models": found})])
     elif output == "csv":
-        emit(csv_lines([*BY, "unpriced", "calls", "input_tokens", "output_tokens", "remedy"], found))
-    elif rows:
-        emit([as_table(query, rows)])
-    if not rows:
+        emit(csv_lines([*BY, *FIGURES], [as_figures(gap) for gap in gaps]))
+    elif gaps:
+        emit([as_table(query, gaps)])
+    if not gaps:
         say(remark or f"Every call that should have a cost has one{show_question(query)}.")
 
 
-def as_table(query: Query, rows: list[Row]) -> str:
+class Gap(NamedTuple):
+    """The calls of one model that have no cost, and the newest of them."""
+
+    row: Row
+    newest: str | None
+    """Its id."""
+    reason: Reason | None
+    """Why that one has none."""
+
+
+def look_into(store: Store, pricer: Pricer | None, query: Query, row: Row) -> Gap:
+    if pricer is None:
+        return Gap(row, None, None)
+    group = [same_as(name, value) for name, value in zip(BY, row.group, strict=True)]
+    event = newest_unpriced(store, query, group)
+    return Gap(row, None, None) if event is None else Gap(row, event["event_id"], reason_of(pricer, event))
+
+
+def as_figures(gap: Gap) -> dict[str, Any]:
+    row, reason = gap.row, gap.reason
+    return {
+        **dict(zip(BY, row.group, strict=True)),
+        "unpriced": row.unpriced,
+        "calls": row.calls,
+        "input_tokens": row.input_tokens,
+        "output_tokens": row.output_tokens,
+        "why": reason and reason.why,
+        "remedy": reason and reason.remedy,
+        "newest": gap.newest,
+    }
+
+
+def as_table(query: Query, gaps: list[Gap]) -> str:
     from usage_tracker.cli.table import render_table
 
+    rows = [gap.row for gap in gaps]
     columns = [
         *(
             Column(name.replace("_", " ").capitalize(), show_groups(name, [row.group[place] for row in rows]))
@@ -74,19 +119,12 @@ def as_table(query: Query, rows: list[Row]) -> str:
         Column("Of calls", [show_count(row.calls) for row in rows], number=True, rank=2),
         Column("Input", [show_count(row.input_tokens) for row in rows], number=True, rank=3),
         Column("Output", [show_count(row.output_tokens) for row in rows], number=True, rank=3),
+        Column("Why", [gap.reason.why if gap.reason else UNKNOWN for gap in gaps]),
     ]
-    notes = ["Why a call has no cost: `usage-tracker events --where model=NAME`, then `usage-tracker events show ID`."]
-    notes += dict.fromkeys(remedy(row) for row in rows[:3])
+    notes = []
+    if gaps[0].newest:
+        notes = [
+            f"Why is that of each model's newest call; the first one's: `usage-tracker events show {gaps[0].newest}`."
+        ]
+    notes += dict.fromkeys(gap.reason.remedy for gap in gaps[:REMEDIES] if gap.reason)
     return render_table(f"Calls without a cost{show_question(query)}", columns, notes)
-
-
-def remedy(row: Row) -> str:
-    """The command that prices such calls from now on."""
-    provider, model, tier = row.group
-    if model is None:
-        return "The model is not known: neither the request nor the answer names it."
-    whose = f" --provider {provider}" if provider else ""
-    name = f"'{printable(str(model))}'"
-    if tier and TIERS.get(str(tier).lower(), str(tier).lower()) != STANDARD:
-        return f"Give {name} a price for the tier {printable(str(tier))} in a file for `usage-tracker prices import`."
-    return f"usage-tracker prices set {name}{whose} --input USD --output USD    for a million tokens"

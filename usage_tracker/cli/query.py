@@ -12,7 +12,7 @@ import click
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.cli.options import dsn_option
-from usage_tracker.cli.output import emit, say
+from usage_tracker.cli.output import emit, emit_page, say
 from usage_tracker.cli.plain import csv_lines, json_text, plain, tsv_lines
 from usage_tracker.cli.stores import NothingYet, check_there
 from usage_tracker.config import Dsn
@@ -108,7 +108,8 @@ def query(sql: str, dsn: Dsn, output: str) -> None:
         return
     with closing(read_sql(dsn, text)) as found:
         names = unique(cast(Sequence[str], next(found)))
-        emit(FORMATS[output](names, found))
+        written = FORMATS[output](names, found)
+        emit_page("".join(written)) if output == "table" else emit(written)
 
 
 def unique(names: Sequence[str]) -> list[str]:

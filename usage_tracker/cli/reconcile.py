@@ -331,7 +331,8 @@ def summary(found: Reconciliation, provider: str) -> str:
         return f"No calls and no costs of {provider} in these days."
     apart = sum(row.apart for row in found.rows)
     if not found.apart:
-        return f"All {len(found.rows):,} rows agree with {provider}."
+        all_of_them = "The only row agrees" if len(found.rows) == 1 else f"All {len(found.rows):,} rows agree"
+        return f"{all_of_them} with {provider}."
     if not apart:
         return f"Each row agrees with {provider}; their sums don't."
-    return f"{apart:,} of {len(found.rows):,} rows are apart from {provider}'s figures (≠)."
+    return f"{apart:,} of {len(found.rows):,} rows {'is' if apart == 1 else 'are'} apart from {provider}'s figures (≠)."

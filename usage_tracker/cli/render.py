@@ -36,11 +36,14 @@ def pad(text: str, width: int, column: Column) -> str:
     return text.rjust(width) if column.number else text.ljust(width)
 
 
+COSTS = {"recorded": "", "current": " · at prices of today", "reported": " · costs as providers reported them"}
+
+
 def title(report: Report) -> str:
     query = report.query
-    against = ""
+    against = COSTS[query.cost]
     if query.before is not None:
-        against = f" · compared with {show_range(*query.before, query.tz)}"
+        against += f" · compared with {show_range(*query.before, query.tz)}"
     return f"Usage by {', '.join(query.by)}{show_question(query)}{against}"
 
 
@@ -58,6 +61,7 @@ def as_json(report: Report, notes: Sequence[str], fields: Sequence[str] = ()) ->
     document = {
         **json_head(query),
         "by": list(query.by),
+        "cost_basis": query.cost,
         "currency": "USD",
         "rows": [plain_row(report, row, fields) for row in report.rows],
         "total": total,
@@ -152,5 +156,7 @@ RENDERERS: dict[str, Renderer] = {
     "markdown": as_markdown,
     "plain": as_plain,
 }
+FOR_PROGRAMS = frozenset({"json", "jsonl", "csv", "tsv"})
+"""The formats that hold all figures, unless some are asked for."""
 HOLDS_NOTES = frozenset({"table", "json"})
 """The formats that have room for notes; with the others they go to stderr."""

@@ -1,6 +1,7 @@
 """`usage-tracker report`: who used what, and what it cost; and its short forms `daily`, `weekly`, `monthly`."""
 
 import difflib
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -9,18 +10,21 @@ from typing import Any
 
 import click
 
-from usage_tracker.cli.columns import FIELDS
+from usage_tracker.cli.budget_figures import budget_lines
+from usage_tracker.cli.columns import FIELDS, PERCENTILES
 from usage_tracker.cli.commands import COMMANDS
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.options import Conditions, resolve_range, selection_options
 from usage_tracker.cli.output import emit, say, write_file
-from usage_tracker.cli.render import HOLDS_NOTES, RENDERERS, as_chart, show_question
+from usage_tracker.cli.pruned import report_note
+from usage_tracker.cli.render import FOR_PROGRAMS, HOLDS_NOTES, RENDERERS, as_chart, show_question
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.config import Dsn
 from usage_tracker.report import (
     DIMENSIONS,
     UNITS,
+    CostBasis,
     Query,
     Range,
     Report,
@@ -60,6 +64,13 @@ SHARED = (
         metavar="WHEN",
         help="Hold each row against an earlier time: `previous`, or any of --since such as last-month.",
     ),
+    click.option(
+        "--cost",
+        type=click.Choice(["recorded", "current", "reported"]),
+        default="recorded",
+        show_default=True,
+        help="Which cost: as it was priced when calls were stored, at prices of today, or as providers reported it.",
+    ),
     click.option("--chart", is_flag=True, help="Bars instead of a table."),
     click.option(
         "--fields",
@@ -94,12 +105,13 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     Dimensions of --by, up to three:
       {", ".join(UNITS)} (in the time zone; weeks start on Monday)
       {", ".join(list(DIMENSIONS)[:8])},
-      {", ".join(list(DIMENSIONS)[8:])}
+      {", ".join(list(DIMENSIONS)[8:])},
+      tag:KEY (of tags such as tier:pro, tag:tier is pro)
 
     \b
     Ranges go from the start of --since to the end of --until; the range is printed.
       --since 7d                                   from midnight seven days ago until now
-      --since last-month --until last-month        last month
+      --during last-month                          last month
       --since 2026-08-01 --until 2026-08-15        both days included
 
     \b
@@ -112,6 +124,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     Examples:
       usage-tracker report --by project --compare previous
       usage-tracker report --by day,model --since 7d --top 5 -z Europe/Berlin
+      usage-tracker report --by model --fields calls,p50_duration_ms,p95_duration_ms
       usage-tracker report --by day --chart
       usage-tracker report --by user --where project=alpha -o csv --out users.csv
     """
@@ -173,6 +186,7 @@ def show(
     dsn: Dsn,
     top: int | None,
     compare: str | None,
+    cost: CostBasis,
     chart: bool,
     fields: tuple[str, ...],
     output: str,
@@ -181,7 +195,7 @@ def show(
     """Ask, and print the answer with what has to be known of it."""
     asked = resolve_range(since, until, zone)
     try:
-        query = Query(*asked, by, where, zone, top)
+        query = Query(*asked, by, where, zone, top, percentiles=wants_percentiles(fields, output), cost=cost)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--by") from None
     if compare is not None:
@@ -192,7 +206,7 @@ def show(
     if output != "table" or answer.rows:
         text = render(answer, notes, fields)
         if out is None:
-            emit([text])
+            emit([text, *(budget_lines(dsn) if output == "table" and not chart else ())])
         else:
             write_file(out, text)
             say(f"Written to {out}.")
@@ -201,6 +215,8 @@ def show(
     elif output not in HOLDS_NOTES:
         for note in notes:
             say(note)
+    if gone := report_note(dsn, query):
+        say(gone)
     if waiting := waiting_note(dsn):
         say(waiting)
 
@@ -218,10 +234,23 @@ def resolve_earlier(compare: str, asked: Range, zone: tzinfo) -> Range:
         raise click.BadParameter(str(error), param_hint="--compare") from None
 
 
+def wants_percentiles(fields: tuple[str, ...], output: str) -> bool:
+    """Programs are given all figures; people those that they ask for."""
+    return bool(PERCENTILES.intersection(fields)) if fields else output in FOR_PROGRAMS
+
+
 def ask(dsn: Dsn, query: Query) -> tuple[Report, str | None]:
     """The answer, and a sentence where there is no store yet."""
+    prices = None
+    if query.cost == "current":
+        from usage_tracker.cli.price_books import open_books, open_pricer
+
+        path = os.environ.get("TRACKER_PRICES")
+        prices = open_pricer(open_books(dsn, Path(path) if path else None))
     try:
         with reading(dsn) as store:
-            return run(store, query), None
+            return run(store, query, prices), None
+    except ValueError as error:
+        raise click.UsageError(f"--cost {query.cost}: {error}") from None
     except NothingYet as nothing:
         return no_calls(query), str(nothing)

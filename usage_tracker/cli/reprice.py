@@ -24,7 +24,7 @@ from usage_tracker.stores import Store
 
 AT_ONCE = 5000
 """Calls that are changed in one transaction, with the rollups that they count in."""
-COLUMNS = ("provider", "model", "calls", "changed", "refused", "before", "after", "difference")
+COLUMNS = ("provider", "model", "calls", "changed", "refused", "unpriced", "before", "after", "difference")
 
 
 @dataclass
@@ -34,16 +34,29 @@ class Sums:
     calls: int = 0
     changed: int = 0
     refused: int = 0
-    before: Decimal = Decimal(0)
-    after: Decimal = Decimal(0)
+    unpriced: int = 0
+    """Calls without a cost, before and after."""
+    before: Decimal | None = None
+    """None: none of them has a cost."""
+    after: Decimal | None = None
 
     def add(self, each: Comparison) -> None:
-        before: Decimal = each.event["cost"] or Decimal(0)
+        before: Decimal | None = each.event["cost"]
+        after = each.now.amount if each.outcome == "changed" else before
         self.calls += 1
         self.changed += each.outcome == "changed"
         self.refused += each.outcome == "refused"
-        self.before += before
-        self.after += (each.now.amount or Decimal(0)) if each.outcome == "changed" else before
+        self.unpriced += after is None and "unpriced" in each.event["cost_flags"]
+        self.before, self.after = plus(self.before, before), plus(self.after, after)
+
+    @property
+    def difference(self) -> Decimal | None:
+        """What the sum of costs moves by."""
+        return None if self.after is None else self.after - (self.before or Decimal(0))
+
+
+def plus(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    return one if other is None else other if one is None else one + other
 
 
 @click.command(
@@ -97,7 +110,7 @@ def reprice(
                     change(store, [each for each in hour if each.outcome == "changed"])
     except NothingYet as nothing:
         remark = str(nothing)
-    rows = sorted(sums.items(), key=lambda item: (-abs(item[1].after - item[1].before), str(item[0])))
+    rows = sorted(sums.items(), key=lambda item: (-abs(item[1].difference or Decimal(0)), str(item[0])))
     show(query, rows, output)
     say(remark or summary(query, [found for _, found in rows], apply))
 
@@ -112,7 +125,7 @@ Rows = Sequence[tuple[tuple[str | None, str | None], Sums]]
 
 def show(query: Query, rows: Rows, output: str) -> None:
     found = [
-        {"provider": provider, "model": model, **vars(each), "difference": each.after - each.before}
+        {"provider": provider, "model": model, **vars(each), "difference": each.difference}
         for (provider, model), each in rows
     ]
     if output == "json":
@@ -125,7 +138,7 @@ def show(query: Query, rows: Rows, output: str) -> None:
 
         was = [*(each.before for _, each in rows), sum_of(rows, "before")]
         is_now = [*(each.after for _, each in rows), sum_of(rows, "after")]
-        moved = [after - before for before, after in zip(was, is_now, strict=True)]
+        moved = [*(each.difference for _, each in rows), sum_of(rows, "difference")]
         *before, total_before = show_money(was, is_now)
         *after, total_after = show_money(is_now, was)
         *differences, difference = show_money(moved, is_now)
@@ -135,6 +148,7 @@ def show(query: Query, rows: Rows, output: str) -> None:
             Column("Calls", [show_count(each.calls) for _, each in rows], number=True),
             Column("Changed", [show_count(each.changed) for _, each in rows], number=True),
             Column("Refused", [show_count(each.refused) for _, each in rows], number=True),
+            Column("No cost", [show_count(each.unpriced) for _, each in rows], number=True),
             Column("Before", before, total_before, number=True, money=True),
             Column("After", after, total_after, number=True, money=True),
             Column("Difference", differences, difference, number=True, money=True),
@@ -142,19 +156,26 @@ def show(query: Query, rows: Rows, output: str) -> None:
         emit([render_table(f"Priced again{show_question(query)}", columns, ())])
 
 
-def sum_of(rows: Rows, name: str) -> Decimal:
-    return sum((getattr(each, name) for _, each in rows), Decimal(0))
+def sum_of(rows: Rows, name: str) -> Decimal | None:
+    total: Decimal | None = None
+    for _, each in rows:
+        total = plus(total, getattr(each, name))
+    return total
 
 
 def summary(query: Query, found: Sequence[Sums], applied: bool) -> str:
     if not found:
         return f"No calls{show_question(query)}."
     changed, refused = sum(each.changed for each in found), sum(each.refused for each in found)
+    unpriced = sum(each.unpriced for each in found)
     kept = (
         f" {refused:,} keep their cost: no price of their time is known, which `usage-tracker prices set --from` gives."
         if refused
         else ""
     )
+    if unpriced:
+        them = "1 call still has" if unpriced == 1 else f"{unpriced:,} calls still have"
+        kept += f" {them} no cost: `usage-tracker prices unpriced` says why."
     if applied:
         return f"{changed:,} calls have another cost now.{kept}"
     again = "; add --apply to change them" if changed else ""

@@ -11,7 +11,7 @@ from usage_tracker.cli.output import say
 from usage_tracker.config import Settings, load_settings
 from usage_tracker.errors import StoreError, UsageTrackerError
 from usage_tracker.journal.adoption import adopt
-from usage_tracker.journal.spool import SpoolUnusable
+from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.pipeline import make_shipper
 from usage_tracker.shipper import Shipper
 from usage_tracker.shipping import LONGEST_BACK_OFF
@@ -25,6 +25,8 @@ from usage_tracker.shipping import LONGEST_BACK_OFF
     TRACKER_SPOOL_DIR=/spool usage-tracker ship
                                           as a sidecar: apps share the folder and set TRACKER_SHIP=off, so that only
                                           this process needs the database's credentials
+
+    It also folds what programs have appended whose role may not: with --once, all of it.
 
     With --from, events of another spool folder go to this store, such as those that waited under a wrong TRACKER_DSN.
     `usage-tracker doctor` lists folders with waiting events.
@@ -64,6 +66,7 @@ def ship_once(shipper: Shipper) -> None:
         )
     while shipper.step():
         pass
+    shipper.fold()
 
 
 def ship_until_told(shipper: Shipper, settings: Settings) -> None:
@@ -85,7 +88,7 @@ def ship_until(shipper: Shipper, stopping: threading.Event, pause: float) -> Non
     failures = 0
     while not stopping.is_set():
         try:
-            if not shipper.spool.lead() or (not shipper.step() and not shipper.spool.listen(pause)):
+            if not shipper.spool.lead() or (not shipped(shipper) and not shipper.spool.listen(pause)):
                 stopping.wait(pause)
             failures = 0
         except (StoreError, SpoolUnusable, OSError) as error:
@@ -99,3 +102,9 @@ def ship_until(shipper: Shipper, stopping: threading.Event, pause: float) -> Non
     with suppress(StoreError, OSError):
         shipper.step()
     shipper.close()
+
+
+def shipped(shipper: Shipper) -> bool:
+    """Ship a batch; whether more is waiting. It folds what others append, also while there is nothing to ship."""
+    shipper.connect()
+    return shipper.step()

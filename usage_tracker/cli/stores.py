@@ -8,6 +8,7 @@ from usage_tracker.config import Dsn
 from usage_tracker.errors import SchemaError
 from usage_tracker.report import has_schema
 from usage_tracker.stores import Store, open_store
+from usage_tracker.stores.migrations import missing
 
 
 class NothingYet(Exception):
@@ -27,6 +28,18 @@ def check_there(dsn: Dsn) -> None:
         raise NothingYet(dsn)
 
 
+def check_version(store: Store, dsn: Dsn) -> None:
+    """Raises SchemaError for a schema that is older or newer than this version. Who may not look is told by what they
+    ask for."""
+    numbers = f"SELECT number FROM {store.dialect.prefix}schema_migration"  # noqa: S608  our own name
+    try:
+        applied = {int(str(number)) for (number,) in store.select(numbers)}
+    except SchemaError:
+        return
+    if missing(applied, store.dialect.name):
+        raise SchemaError(f"the schema of {dsn.shown} is older than this version; run `usage-tracker migrate`")
+
+
 @contextmanager
 def reading(dsn: Dsn) -> Iterator[Store]:
     """The store, closed at the end of the block. Reading creates nothing.
@@ -36,6 +49,7 @@ def reading(dsn: Dsn) -> Iterator[Store]:
     check_there(dsn)
     store = open_store(dsn)
     try:
+        check_version(store, dsn)
         yield store
     except SchemaError:
         if has_schema(store):

@@ -9,10 +9,15 @@ MOST_COUNTED = 100_000
 """Counting reads the events, so it ends here."""
 
 
+def spool_of(dsn: Dsn) -> Path:
+    """The spool folder of programs that ship to that store."""
+    named = os.environ.get("TRACKER_SPOOL_DIR")
+    return Path(named).expanduser() if named else default_spool(dsn, default_app())
+
+
 def waiting_note(dsn: Dsn) -> str | None:
     """A sentence where events wait for this store and nobody ships them now."""
-    named = os.environ.get("TRACKER_SPOOL_DIR")
-    folder = Path(named).expanduser() if named else default_spool(dsn, default_app())
+    folder = spool_of(dsn)
     if not any(folder.glob("*.seg")):
         return None
     from usage_tracker.journal import Spool

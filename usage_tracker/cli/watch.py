@@ -1,5 +1,6 @@
 """`usage-tracker watch`: what is being spent now, until it is interrupted."""
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -11,17 +12,20 @@ import click
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups, show_money
 from usage_tracker.cli.options import Conditions, dsn_option, tz_option, where_option
-from usage_tracker.cli.output import emit, say
+from usage_tracker.cli.output import emit, is_terminal, say
 from usage_tracker.cli.overview import project
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.config import Dsn
+from usage_tracker.errors import StoreUnavailable
 from usage_tracker.report import Query, Report, Row, midnight, parse_range, run
 from usage_tracker.stores import Store
 
 SPANS = (("Last minute", timedelta(minutes=1)), ("Last 10 minutes", timedelta(minutes=10)))
 TOP = 8
-CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+OPEN, CLOSE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+"""A screen of its own without a cursor, and back to what was there before."""
+HOME, TO_LINE_END, TO_SCREEN_END = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 @click.command(
@@ -38,22 +42,34 @@ CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 @where_option
 @tz_option
 @dsn_option
-@click.option("--every", type=click.FloatRange(min=0.5), default=2.0, show_default=True, metavar="SECONDS")
+@click.option(
+    "--every", type=click.FloatRange(min=0.5), default=2.0, show_default=True, metavar="SECONDS", help="How often."
+)
 @click.option("--once", is_flag=True, help="Print one screen, also on a terminal.")
 def watch(where: Conditions, zone: tzinfo, dsn: Dsn, every: float, once: bool) -> None:
-    if once or not sys.stdout.isatty():
+    if once or not is_terminal(sys.stdout):
         try:
             emit(screen(dsn, where, zone))
         except NothingYet as nothing:
             say(str(nothing))
         return
-    while True:
-        try:
-            shown = "".join(screen(dsn, where, zone))
-        except NothingYet as nothing:
-            shown = f"{nothing}\n"
-        emit([CLEAR, shown, f"\nEvery {every:g} s; Ctrl-C ends it.\n"])
-        time.sleep(every)
+    try:
+        emit([OPEN])
+        while True:
+            try:
+                shown = "".join(screen(dsn, where, zone))
+            except (NothingYet, StoreUnavailable) as reason:
+                shown = f"{reason}\n"
+            emit([drawn(f"{shown}\nEvery {every:g} s; Ctrl-C ends it.")])
+            time.sleep(every)
+    finally:
+        emit([CLOSE])
+
+
+def drawn(text: str) -> str:
+    """The text over what was on the screen, line by line, so that nothing flickers; no more than fits."""
+    lines = text.splitlines()[: shutil.get_terminal_size().lines]
+    return HOME + "\n".join(line + TO_LINE_END for line in lines) + TO_SCREEN_END
 
 
 def screen(dsn: Dsn, where: Conditions, zone: tzinfo, now: datetime | None = None) -> Iterator[str]:
@@ -72,7 +88,11 @@ def screen(dsn: Dsn, where: Conditions, zone: tzinfo, now: datetime | None = Non
     yield render_table(f"{local:%Y-%m-%d %H:%M:%S} · {zone}{conditions}", rate_columns(rates), ())
     spent, end = show_money([month.cost, project(month, local.date())])
     yield f"\nThis month so far {spent} · at this pace {end} by its end\n\n"
-    yield render_table(f"{SPANS[-1][0]} by model", model_columns(spans[-1][2]), ())
+    name, _, last = spans[-1]
+    if last.rows:
+        yield render_table(f"{name} by model", model_columns(last), ())
+    else:
+        yield f"No calls in the {name.lower()}.\n"
     if waiting := waiting_note(dsn):
         yield f"\n{waiting}\n"
 

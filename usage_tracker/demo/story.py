@@ -12,8 +12,8 @@ from typing import NamedTuple
 import openai
 from openai.types.chat import ChatCompletionUserMessageParam
 
-from usage_tracker.attribution import attribute
 from usage_tracker.demo.standin import StandIn
+from usage_tracker.scopes import attribute
 
 POLICY = "Goods may be returned within thirty days if they are unused and in the packaging that they came in. " * 60
 QUESTIONS = (

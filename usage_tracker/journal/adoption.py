@@ -4,10 +4,11 @@ import errno
 import os
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
-from usage_tracker.journal.files import Descriptor, lock, open_regular
+from usage_tracker.journal.files import Descriptor, lock, open_regular, share
 from usage_tracker.journal.header import HEADER_SIZE, STORED_AT, Header
-from usage_tracker.journal.spool import LARGEST_FILE, Spool
+from usage_tracker.journal.spool import LARGEST_FILE, SUFFIX, Spool
 
 
 def take_over(spool: Spool, other: Path) -> int:
@@ -38,6 +39,7 @@ def move(spool: Spool, other: Path, *, as_ours: bool) -> int:
             header = Header.unpack(os.pread(found, HEADER_SIZE, 0))
             if as_ours and header is not None:
                 os.pwrite(found, header._replace(store=spool.store).pack()[:STORED_AT], 0)
+            share(found, spool.group)
             move_file(spool, path, found)
             moved += 1
         finally:
@@ -48,11 +50,14 @@ def move(spool: Spool, other: Path, *, as_ours: bool) -> int:
 
 
 def move_file(spool: Spool, path: Path, descriptor: int) -> None:
-    """Killed in between, it leaves two of the same segment: the ledger knows that they are one."""
+    """Killed in between, it leaves two of the same segment: the ledger knows that they are one. Where this folder has
+    the segment, what comes is a copy, which may lack the end."""
+    known = (spool.folder / path.name).exists()
+    name = f"{uuid4()}{SUFFIX}" if known else path.name
     try:
-        os.rename(path, spool.folder / path.name)
+        os.rename(path, spool.folder / name)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        spool.restore(path.name, os.pread(descriptor, LARGEST_FILE, 0))
+        spool.restore(name, os.pread(descriptor, LARGEST_FILE, 0))
         path.unlink()

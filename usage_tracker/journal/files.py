@@ -232,3 +232,18 @@ def opened(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def share(descriptor: int, group: int | None) -> None:
+    """Let a group read and write a file that this user has made. Raises OSError."""
+    if group is not None and os.fstat(descriptor).st_uid == os.geteuid():
+        os.fchown(descriptor, -1, group)
+        os.fchmod(descriptor, 0o660)
+
+
+def write_new(path: Path, content: bytes, group: int | None) -> None:
+    """Write a file that is not there yet, for this user and the group. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN_SAFELY, 0o600)
+    with open(descriptor, "wb") as file:
+        share(descriptor, group)
+        file.write(content)

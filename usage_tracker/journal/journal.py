@@ -14,12 +14,14 @@ import time
 import msgspec
 
 from usage_tracker.event import Origin, UsageEvent
+from usage_tracker.journal.aside import note_dropped
 from usage_tracker.journal.files import HandedOver, OwnFile, left
+from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.journal.frames import LARGEST_PAYLOAD, encode
 from usage_tracker.journal.header import HEADER_SIZE, Header
 from usage_tracker.journal.reader import SegmentReader
 from usage_tracker.journal.segment import Segment, counted
-from usage_tracker.journal.spool import FIRST_SEGMENT, LARGEST_SEGMENT, SUFFIX, Spool, SpoolFull, SpoolUnusable
+from usage_tracker.journal.spool import FIRST_SEGMENT, LARGEST_SEGMENT, SUFFIX, Spool, SpoolFull
 
 logger = logging.getLogger("usage_tracker")
 
@@ -77,6 +79,8 @@ class Journal:
         """Also in a forked child, where the lock may be held by a thread that is not there."""
         self.dropped = 0
         """Events that could not be kept anywhere."""
+        self._noted = 0
+        """How many of them are noted in the spool folder."""
         self.memory: list[MemoryFile] = []
         """Segments that only this process can ship."""
         self._lock = threading.RLock()
@@ -215,6 +219,18 @@ class Journal:
         if now >= self._quiet_until:
             self._quiet_until = now + QUIET_SECONDS
             logger.warning(message, detail)
+            self._note_dropped()
+
+    def _note_dropped(self) -> None:
+        """For `usage-tracker doctor`, and whoever else comes after this process."""
+        if fresh := self.dropped - self._noted:
+            self._noted = self.dropped
+            note_dropped(self.spool, fresh)
+
+    def place(self) -> tuple[str, int]:
+        """The segment that is appended to, and the position that is stored once all that was appended is."""
+        current = self._current
+        return (current.segment.name, current.segment.position) if current is not None else ("", 0)
 
     def captured(self) -> int:
         """Events that this process has appended."""
@@ -242,6 +258,7 @@ class Journal:
                 self._retire(own)
             self._retry_at = 0.0
             self.put_on_disk()
+            self._note_dropped()
 
     def forget(self) -> None:
         """In a forked child: the parent's segments and their events are the parent's."""

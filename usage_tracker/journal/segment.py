@@ -26,6 +26,7 @@ class Segment:
 
     def __init__(self, buffer: mmap.mmap, store: bytes, pid: int, segment: UUID | None = None) -> None:
         self.id = segment or uuid4()
+        self.name = str(self.id)
         self._buffer = buffer
         self._write = buffer.write
         self._numbers: dict[Origin, int] = {}

@@ -10,7 +10,6 @@ import logging
 import mmap
 import os
 import select
-import stat
 import threading
 import time
 from contextlib import suppress
@@ -30,8 +29,11 @@ from usage_tracker.journal.files import (
     noted,
     open_regular,
     opened,
+    share,
     unlock,
+    write_new,
 )  # fmt: skip
+from usage_tracker.journal.folder import prepare
 from usage_tracker.journal.frames import LARGEST_RECORD
 from usage_tracker.journal.header import ANY_STORE, HEADER_SIZE, Header
 from usage_tracker.journal.reader import SegmentReader
@@ -56,15 +58,15 @@ class SpoolFull(UsageTrackerError):
     """The folder has reached its bound."""
 
 
-class SpoolUnusable(UsageTrackerError):
-    """The folder can't be used safely: it is a symbolic link, belongs to somebody else or can be written by others."""
-
-
 class Spool:
     """The folder and what is done with it. Raises OSError where the file system refuses."""
 
-    def __init__(self, folder: Path, store: bytes = ANY_STORE, max_bytes: int = 1 << 30) -> None:
+    def __init__(
+        self, folder: Path, store: bytes = ANY_STORE, max_bytes: int = 1 << 30, group: int | None = None
+    ) -> None:
         self.folder = folder
+        self.group = group
+        """The id of the group whose members share the folder; None: it is one user's."""
         self.store = store
         """The identity of the store that this folder's events are for."""
         self.max_bytes = max_bytes
@@ -76,15 +78,18 @@ class Spool:
         self._told: set[Path] = set()
 
     def prepare(self) -> None:
-        """Make the folder, private to this user. Raises SpoolUnusable for a folder that others could tamper with."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = os.lstat(self.folder)
-        if not stat.S_ISDIR(found.st_mode):
-            raise SpoolUnusable(f"{self.folder} is not a folder; set TRACKER_SPOOL_DIR to one of your own")
-        if found.st_uid != os.geteuid():
-            raise SpoolUnusable(f"{self.folder} belongs to another user; set TRACKER_SPOOL_DIR to a folder of your own")
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise SpoolUnusable(f"{self.folder} can be written by others; `chmod 700` it, or set TRACKER_SPOOL_DIR")
+        """Make the folder. Raises SpoolUnusable for one that others could tamper with."""
+        prepare(self.folder, self.group)
+
+    def _open_own(self, path: Path, flags: int) -> Descriptor:
+        """A file that this user, and the group that shares the folder, may read and write."""
+        descriptor = Descriptor(os.open(path, os.O_RDWR | os.O_CREAT | OPEN_SAFELY | flags, 0o600))
+        try:
+            share(descriptor.number, self.group)
+        except OSError:
+            descriptor.close()
+            raise
+        return descriptor
 
     def create(self, size: int) -> OwnFile:
         """A new, locked segment. Its blocks are allocated now: in a sparse file a full disk would kill the app by
@@ -101,7 +106,7 @@ class Spool:
         path = self.folder / f"{identity}{SUFFIX}"
         unready = path.with_suffix(UNREADY)
         with self.undivided:
-            descriptor = Descriptor(os.open(unready, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            descriptor = self._open_own(unready, os.O_EXCL)
             try:
                 fcntl.flock(descriptor.number, fcntl.LOCK_EX)
                 allocate(descriptor.number, size)
@@ -121,8 +126,8 @@ class Spool:
         path = self.folder / name
         unready = path.with_suffix(UNREADY)
         try:
-            unready.write_bytes(content)
-            unready.chmod(0o600)
+            unready.unlink(missing_ok=True)
+            write_new(unready, content, self.group)
             os.rename(unready, path)
         except OSError:
             with suppress(OSError):
@@ -135,9 +140,17 @@ class Spool:
         return sum(found.st_size for _, found in self._entries((SUFFIX, UNREADY)))
 
     def segments(self) -> list[Path]:
-        """The segments' files, oldest first as far as the file system tells."""
-        entries = sorted(self._entries((SUFFIX,)), key=lambda entry: entry[1].st_ctime_ns)
-        return [Path(path) for path, _ in entries]
+        """The segments' files, oldest first as far as the file system tells; what has another name than ours comes
+        last."""
+        entries = [(Path(path), found.st_ctime_ns) for path, found in self._entries((SUFFIX,))]
+        entries.sort(key=lambda entry: (identity_in_name(entry[0]) is None, entry[1]))
+        return [path for path, _ in entries]
+
+    def is_copy(self, file: SharedFile) -> bool:
+        """Whether the segment's own file is in the folder as well. A copy that was made while that was written to may
+        lack what the segment has, so its end says nothing."""
+        original = self.folder / f"{file.reader.header.segment}{SUFFIX}"
+        return file.path != original and original.exists()
 
     def _entries(self, suffixes: tuple[str, ...]) -> list[tuple[str, os.stat_result]]:
         """Paths and what the file system says of them; a leader elsewhere may delete one while we look."""
@@ -189,7 +202,7 @@ class Spool:
         if self._leading is None:
             self.prepare()
             with self.undivided:
-                descriptor = Descriptor(os.open(self._lock_path, os.O_RDWR | os.O_CREAT | OPEN_SAFELY, 0o600))
+                descriptor = self._open_own(self._lock_path, 0)
                 if not lock(descriptor.number):
                     descriptor.close()
                     return False
@@ -198,6 +211,10 @@ class Spool:
             self.open_bell()
             self._clear_unready()
         return True
+
+    def leads(self) -> bool:
+        """Whether this process is the leader."""
+        return self._leading is not None
 
     @property
     def _lock_path(self) -> Path:
@@ -237,6 +254,7 @@ class Spool:
             if not path.exists():
                 os.mkfifo(path, 0o600)
             self._bell = Descriptor(os.open(path, os.O_RDWR | OPEN_SAFELY))
+            share(self._bell.number, self.group)
 
     def ring(self) -> None:
         """Wake the leader, if there is one."""

@@ -7,6 +7,8 @@ apart is billed as what it is a part of: reasoning as output, cached tokens as i
 from decimal import Decimal
 from math import isfinite
 
+from msgspec.structs import replace
+
 from usage_tracker.event import Cost, CostLine, Figures, Usage, UsageEvent
 from usage_tracker.pricing.details import Details, read_details
 from usage_tracker.pricing.money import total
@@ -55,10 +57,12 @@ class NoPrice(Exception):
         self.cost = cost
 
 
-def bill(rates: Rates, event: UsageEvent) -> Cost:
+def bill(rates: Rates, event: UsageEvent, left_out: int = 0) -> Cost:
     """What the call cost by that list; without an amount, and with the flag that says why, where the list doesn't cover
-    its usage. Raises Contradiction."""
+    its usage. `left_out` are tokens that it generated beside its output's count. Raises Contradiction."""
     usage, raw = event.usage, event.raw
+    if left_out:
+        usage = replace(usage, output_tokens=(usage.output_tokens or 0) + left_out)
     if raw and (("tool_usage" in raw or "svg_usage" in raw) and made_pictures(raw)):
         return TOOL_UNPRICED
     try:

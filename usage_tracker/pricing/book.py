@@ -78,6 +78,8 @@ UNIT_KEYS: dict[str, tuple[str, ...]] = {
 }
 """The same, in US dollars for one."""
 PRICE_KEYS = {**TOKEN_KEYS, **UNIT_KEYS}
+TOOL_KEYS = ("search", "map_search", "x_search", "file_search", "code_execution")
+"""Prices of hosted tools, which are billed beside tokens and are no price of a model by themselves."""
 OTHER_KEYS = (
     "match", "regex", "provider", "from", "until", "when", "above", "tier", "model", "as_provider", "multiplier",
     "token_multiplier", "add", "replace", "label", "note", "source", "as_of",
@@ -103,9 +105,9 @@ class Tier:
     multiplier: Decimal = Decimal(1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
-    """One entry of a book."""
+    """One entry of a book; it equals itself only."""
 
     table: Table
     pattern: re.Pattern[str]
@@ -127,13 +129,14 @@ class Entry:
 
     def matches(self, occasion: Occasion, names: Sequence[str]) -> bool:
         """Whether it is about that occasion of its provider, under one of those names."""
-        return (
-            self.first_day <= occasion.day < self.last_day
-            and any(self.pattern.search(name) for name in names)
-            and all(
-                (told := occasion.field(name)) is not None and pattern.fullmatch(told)
-                for name, pattern in self.when.items()
-            )
+        for name in names:
+            if self.pattern.search(name):
+                break
+        else:
+            return False
+        return self.first_day <= occasion.day < self.last_day and all(
+            (told := occasion.field(name)) is not None and pattern.fullmatch(told)
+            for name, pattern in self.when.items()
         )
 
     @property
@@ -281,6 +284,12 @@ def refuse_mixtures(entry: Entry) -> None:
         raise Mistake(("as_provider",), "'as_provider' says whose 'model' it is priced as, which is missing")
     if entry.prices and changes:
         raise Mistake((changes[0],), f"{changes[0]!r} changes the prices of other lists; this entry has its own")
+    fees = [key for key in TOOL_KEYS if key in table]
+    if fees and not table.keys() & (PRICE_KEYS.keys() - set(TOOL_KEYS)):
+        raise Mistake(
+            (fees[0],),
+            f"{fees[0]!r} is billed beside tokens, which have no price here: write add = {{ {fees[0]} = … }}",
+        )
     if not (entry.prices or entry.model or entry.tiers or changes):
         raise Mistake((), "the entry has no price; add some, such as input = 2.5 and output = 10 for a million tokens")
 

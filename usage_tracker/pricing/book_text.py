@@ -28,6 +28,8 @@ def write(value: Any) -> str:
         return "[" + ", ".join(map(write, value)) + "]"
     if isinstance(value, Decimal):
         return f"{value:f}"
+    if isinstance(value, bool):
+        return str(value).lower()
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
@@ -78,7 +80,9 @@ def differ(old: Sequence[Table], new: Sequence[Table]) -> list[Difference]:
 
 
 def identity(table: Table) -> str:
-    return write({key: normal(table[key]) for key in IDENTITY if table.get(key)})
+    """The same for entries that are about the same: what adds to a price is about something else than a price."""
+    about = {key: normal(table[key]) for key in IDENTITY if table.get(key)}
+    return write({**about, "add": "add" in table})
 
 
 def normal(value: Any) -> Any:

@@ -36,6 +36,8 @@ GROUNDED_ONCE = ("gemini-1", "gemini-2", "gemini-live-2")
 """Gemini models whose Google searches are billed by the prompt that was grounded, not by the query:
 https://ai.google.dev/gemini-api/docs/google-search#pricing"""
 FREE = Cost(Decimal(0), source="free")
+REMEMBERED = 4096
+"""Lists that are kept: many names stand for one model."""
 
 
 class GenaiPrices:
@@ -45,12 +47,21 @@ class GenaiPrices:
         self._given = providers
         self._given_version = version
         self._model_of = lru_cache(4096)(self._find_model)
+        self._lists: dict[tuple[object, ...], Rates | Cost] = {}
 
     def find(self, occasion: Occasion) -> Found:
-        provider_id = PROVIDERS.get(occasion.provider, occasion.provider)
         provider, model = self._provider_and_model(occasion)
         if provider is None or model is None:
             return None
+        key = (provider.id, id(model), occasion.tier, occasion.fast, occasion.minute)
+        found = self._lists.get(key)
+        if found is None:
+            if len(self._lists) >= REMEMBERED:
+                self._lists.clear()
+            found = self._lists[key] = self._make_rates(provider, model, occasion)
+        return found
+
+    def _make_rates(self, provider: "Provider", model: "ModelInfo", occasion: Occasion) -> Rates | Cost:
         at = datetime.fromtimestamp(occasion.minute * 60, UTC)
         terms = terms_of(occasion)
         if not terms:
@@ -69,8 +80,8 @@ class GenaiPrices:
             prices,
             "genai-prices",
             self.version,
-            least_seconds=10 if provider_id == "groq" and model.id in GROQ_WHISPER else 0,
-            audio_apart=provider_id in AUDIO_APART,
+            least_seconds=10 if provider.id == "groq" and model.id in GROQ_WHISPER else 0,
+            audio_apart=provider.id in AUDIO_APART,
             once=frozenset({"web_searches", "map_searches"}) if model.id.startswith(GROUNDED_ONCE) else frozenset(),
         )
 

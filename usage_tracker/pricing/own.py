@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from usage_tracker.pricing.book import Book, read_book
 
-AS_OF = "2026-11-24"
+AS_OF = "2026-11-28"
 
 
 @cache

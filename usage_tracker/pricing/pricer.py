@@ -15,7 +15,7 @@ from usage_tracker.pricing.money import SMALLEST
 from usage_tracker.pricing.occasion import DAY, MINUTE, STANDARD, Occasion, at_minute, moved, occasion_of
 from usage_tracker.pricing.own import own_prices
 from usage_tracker.pricing.rates import TIER_UNPRICED, UNPRICED, Found, Rates
-from usage_tracker.pricing.sums import contradicts
+from usage_tracker.pricing.sums import contradicts, left_out
 
 FREE = {("openai", "moderation")}
 """Free of charge: https://developers.openai.com/api/docs/pricing"""
@@ -91,15 +91,16 @@ class Pricer:
             return CACHED
         if (origin.provider, event.operation) in FREE:
             return Cost(amount=Decimal(0), source="free")
+        mismatch = contradicts(usage, event.raw)
         if usage.input_tokens is None and usage.output_tokens is None and not usage.units:
             cost = AWAITED if event.awaits is not None else Cost() if event.status == "error" else UNPRICED
         else:
-            cost = self._price(origin, event)
+            cost = self._price(origin, event, mismatch)
         if cost.amount is None and event.reported_cost is not None and self._books is not None:
             cost = stated(event) or cost
         if usage.estimated:
             cost = cost._replace(flags=(*cost.flags, "estimated_tokens"))
-        if contradicts(usage, event.raw):
+        if mismatch:
             cost = cost._replace(flags=(*cost.flags, "sum_mismatch"))
         return cost
 
@@ -113,7 +114,8 @@ class Pricer:
             return changed(with_own(self._litellm.find(now), now), decided)
         return found
 
-    def _price(self, origin: Origin, event: UsageEvent) -> Cost:
+    def list_of(self, origin: Origin, event: UsageEvent) -> Found:
+        """The price list that the call is billed by, or why there is none."""
         days = self._change_days
         if days is None:
             days = self._change_days = self._find_change_days()
@@ -123,11 +125,15 @@ class Pricer:
             return UNPRICED
         if self._within_day(occasion):
             occasion = at_minute(occasion, event)
-        found = self.find(occasion, event.started_at // MINUTE)
+        return self.find(occasion, event.started_at // MINUTE)
+
+    def _price(self, origin: Origin, event: UsageEvent, mismatch: bool) -> Cost:
+        found = self.list_of(origin, event)
         if not isinstance(found, Rates):
             return UNPRICED if found is None else found
+        beside = left_out(origin.provider, origin.base_host, event.usage, event.raw) if mismatch else 0
         try:
-            return bill(found, event)
+            return bill(found, event, beside)
         except Contradiction:
             return UNPRICED
 
@@ -194,7 +200,8 @@ class Pricer:
             if found is not None:
                 break
         own = own_prices()
-        for entry in own.matching(occasion, priced_names(occasion)):
+        entries = own_entries(occasion)
+        for entry in entries:
             if entry.prices and (found is None or found is UNPRICED):
                 found = listed(entry, occasion.tier, "usage_tracker", own.version)
             elif found is TIER_UNPRICED and occasion.tier in entry.tiers and not entry.prices:
@@ -202,14 +209,24 @@ class Pricer:
                 if isinstance(standard, Rates):
                     by = entry.tiers[occasion.tier].multiplier
                     return standard.changed(tokens_times=by, note=f"{occasion.tier} × {by} ({own.name})")
-        return with_own(found, occasion)
+        return with_entries(found, entries) if isinstance(found, Rates) else found
 
 
 def with_own(found: Found, occasion: Occasion) -> Found:
     """A list with what our own table has beside it: fees of tools, and what a place costs."""
+    return with_entries(found, own_entries(occasion)) if isinstance(found, Rates) else found
+
+
+def own_entries(occasion: Occasion) -> tuple[Entry, ...]:
+    name = priced_name(occasion)
+    return tuple(own_prices().matching(occasion, [name])) if name else ()
+
+
+@lru_cache(REMEMBERED)
+def with_entries(found: Rates, entries: tuple[Entry, ...]) -> Rates:
     own = own_prices()
-    for entry in own.matching(occasion, priced_names(occasion)):
-        if isinstance(found, Rates) and not entry.prices:
+    for entry in entries:
+        if not entry.prices:
             found = found.changed(
                 tokens_times=entry.token_multiplier,
                 lacking=entry.add,
@@ -217,11 +234,6 @@ def with_own(found: Found, occasion: Occasion) -> Found:
                 note=f"+ {entry.label} ({own.name})",
             )
     return found
-
-
-def priced_names(occasion: Occasion) -> list[str]:
-    name = priced_name(occasion)
-    return [name] if name else []
 
 
 def listed(entry: Entry, tier: str, source: str, version: str | None) -> Found:

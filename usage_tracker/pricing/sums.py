@@ -1,4 +1,4 @@
-"""Whether the counts of a usage object agree with each other."""
+"""Whether the counts of a usage object agree with each other, and what they leave out where they don't."""
 
 from usage_tracker.event import Figures, Usage
 
@@ -45,3 +45,24 @@ def contradicts(usage: Usage, raw: Figures | None) -> bool:
             if type(total) is int:
                 return total != into + out
     return False
+
+
+GEMINI_HOST = "generativelanguage.googleapis.com"
+
+
+def left_out(provider: str | None, host: str | None, usage: Usage, raw: Figures | None) -> int:
+    """Tokens that a call generated and that its `output_tokens`, which are the provider's word, leave out: Gemini's
+    thoughts, where Gemini is asked in OpenAI's words. Only of counts that contradict each other.
+
+    Gemini's own door to OpenAI's API counts them in the total alone, and Vercel's gateway as reasoning that is more
+    than all of the output: https://ai.google.dev/gemini-api/docs/openai#thinking,
+    https://vercel.com/docs/ai-gateway/sdks-and-apis/openai-chat-completions. Both bill them as output. Of other
+    providers, more reasoning than output is an inexact count.
+    """
+    if provider != "gemini" or raw is None or "completion_tokens" not in raw:
+        return 0
+    into, out, total = usage.input_tokens or 0, usage.output_tokens or 0, raw.get("total_tokens")
+    if host == GEMINI_HOST and type(total) is int and total > into + out:
+        return total - into - out
+    reasoning = usage.reasoning_tokens or 0
+    return reasoning if reasoning > out else 0

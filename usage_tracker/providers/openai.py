@@ -291,6 +291,10 @@ def calls_of(output: object, kind: str) -> list[Mapping[str, object]]:
     return [item for item in map(fields_of, output) if item.get("type") == kind] if isinstance(output, list) else []
 
 
+WRITES = frozenset({"chat", "completion"})
+"""Operations that generate text, so that their answers are to say how much of it."""
+
+
 def usage_of(operation: str, answer: Answer, request: Request) -> Usage:
     """The counts of a call that has ended. Where it failed (`answer.error_type`), what was asked for is not counted, as
     it was not delivered."""
@@ -301,6 +305,9 @@ def usage_of(operation: str, answer: Answer, request: Request) -> Usage:
         outside = usage.output_tokens + reasoning
         if total == usage.input_tokens + outside:
             usage.output_tokens = outside
+    if operation in WRITES and usage.output_tokens is None and usage.input_tokens is not None:
+        # an empty completion has no completion_tokens, and a total that is all prompt
+        usage.output_tokens = 0 if total == usage.input_tokens else None
     told = {**(answer.units or {}), **(read_units(answer.raw) if answer.raw else {})}
     asked = request.units if request.units and answer.error_type is None else {}
     # A video's answer states the length of all of it, which for an extension is more than was asked for and billed.

@@ -1,25 +1,45 @@
 """Questions answered from a store. Every face (command line, dashboard, exports) reads through here."""
 
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
 from usage_tracker.report.comparison import previous
 from usage_tracker.report.conditions import Condition, parse_condition
 from usage_tracker.report.dialects import has_schema
 from usage_tracker.report.dimensions import DIMENSIONS, UNITS
-from usage_tracker.report.listing import Event, Original, find_event, find_original, list_events
+from usage_tracker.report.following import Following
+from usage_tracker.report.latency import MOST_EVENTS
+from usage_tracker.report.listing import (
+    Event,
+    Original,
+    export_events,
+    find_event,
+    find_original,
+    list_events,
+)
 from usage_tracker.report.query import Query, Report, Row, no_calls, run
-from usage_tracker.report.ranges import Range, midnight, months_later, parse_period, parse_range, parse_zone
+from usage_tracker.report.question import CostBasis
+from usage_tracker.report.ranges import Range, both_ends, midnight, months_later, parse_period, parse_range, parse_zone
 from usage_tracker.report.ranking import OTHERS
 
 __all__ = [
     "DIMENSIONS",
+    "MOST_EVENTS",
     "OTHERS",
     "UNITS",
     "Condition",
+    "CostBasis",
     "Event",
+    "Following",
     "Original",
     "Query",
     "Range",
     "Report",
     "Row",
+    "both_ends",
+    "export_events",
     "find_event",
     "find_original",
     "has_schema",
@@ -34,3 +54,16 @@ __all__ = [
     "previous",
     "run",
 ]
+
+
+class CallableModule(ModuleType):
+    """This package is also what users call: `usage_tracker.report(by="model")`.
+
+    The import system binds the package to that name, whoever imports it first, so the name has to answer for both.
+    """
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return import_module("usage_tracker.notebook").report(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = CallableModule

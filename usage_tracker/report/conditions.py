@@ -4,6 +4,7 @@ r"""Filters as people write them, `model=gpt-*` or `project!=none`, and as SQL.
 * `none` stands for calls that have no such value; `\none` for the word
 * `!=` is the exact opposite of `=`, so it also keeps calls that have no such value
 * a call meets `tag=x` when one of its tags is x, and `tag=none` when it has no tag
+* `tag:KEY=x` is about the tags that are written `KEY:value`: `tag:tier=pro` is `tag=tier:pro`
 
 Upper and lower case differ. Several conditions hold together.
 """
@@ -13,7 +14,15 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from usage_tracker.report.dialects import Statement
-from usage_tracker.report.dimensions import DIMENSIONS, NULLABLE_KEYS, UNITS, unknown
+from usage_tracker.report.dimensions import (
+    DIMENSIONS,
+    NULLABLE_KEYS,
+    UNITS,
+    is_dimension,
+    key_of_tags,
+    of_tags,
+    unknown,
+)
 
 
 class Condition(NamedTuple):
@@ -46,13 +55,24 @@ def parse_condition(text: str) -> Condition:
     name, operator, pattern = match.groups()
     if name in UNITS:
         raise ValueError(f"{name!r} can't be a condition; use --since and --until to choose a time")
-    if name not in DIMENSIONS:
+    if not is_dimension(name):
         raise ValueError(unknown(name, tuple(DIMENSIONS)))
     if pattern == "":
         raise ValueError(f"{text!r} has no value; {name}=none finds calls without a {name}")
     if "\0" in pattern or any("\ud800" <= char <= "\udfff" for char in pattern):
         raise ValueError(f"{name} can't be compared with what is no text (a NUL character or broken UTF-8)")
     return Condition(name, operator == "=", None if pattern == "none" else pattern)
+
+
+def about_tags(condition: Condition) -> Condition:
+    """A condition on `tag:KEY` as one on `tag`; others as they are."""
+    key = key_of_tags(condition.dimension)
+    if key is None:
+        return condition
+    prefix = re.sub(r"([*?\\])", r"\\\1", key) + ":"
+    if condition.pattern is None:
+        return Condition("tag", not condition.equal, f"{prefix}*")
+    return Condition("tag", condition.equal, prefix + condition.pattern)
 
 
 def split_pattern(pattern: str) -> list[tuple[str, bool]]:
@@ -66,16 +86,17 @@ def needed_keys(by: Collection[str], where: Collection[Condition]) -> set[str]:
     A rollup by tag holds an event once for each of its tags. So it can answer for one tag and for no tag; more is asked
     of the events, whose key is `tags_key`.
     """
+    where = [about_tags(condition) for condition in where]
     keys = {DIMENSIONS[condition.dimension].key for condition in where}
     tagged = [condition for condition in where if condition.dimension == "tag"]
     one_tag = len(tagged) == 1 and tagged[0].equal and (tagged[0].pattern is None or tagged[0].literal is not None)
-    return keys | {"tags_key"} if tagged and (not one_tag or "tag" in by) else keys
+    return keys | {"tags_key"} if tagged and (not one_tag or of_tags(by)) else keys
 
 
 def write_filter(statement: Statement, where: Collection[Condition], *, rollup: bool) -> list[str]:
     """SQL tests that rows of a rollup, or of `usage_event`, pass when they meet the conditions."""
     by_key: dict[str, list[Condition]] = {}
-    for condition in where:
+    for condition in map(about_tags, where):
         by_key.setdefault(DIMENSIONS[condition.dimension].key, []).append(condition)
     tests = []
     for key, conditions in by_key.items():

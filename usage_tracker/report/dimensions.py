@@ -1,6 +1,7 @@
 """What a report can be grouped and filtered by, and where each of these words lives in the tables."""
 
 import difflib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -45,21 +46,53 @@ NULLABLE_KEYS = frozenset({"session_id", "host_key"})
 MOST_DIMENSIONS = 3
 
 
+TAGGED = "tag:"
+"""`tag:KEY` are the values of the tags that are written `KEY:value`."""
+
+
+def find_dimension(name: str) -> Dimension:
+    """The dimension of that name, which is known or `tag:KEY`."""
+    key = key_of_tags(name)
+    if key is None:
+        return DIMENSIONS[name]
+    return DIMENSIONS["tag"]._replace(value=f"substr(tag, {len(key) + 2})")
+
+
+def key_of_tags(name: str) -> str | None:
+    """The KEY of `tag:KEY`; None for another dimension."""
+    return name.removeprefix(TAGGED) if name.startswith(TAGGED) else None
+
+
+def of_tags(names: Iterable[str]) -> str | None:
+    """The dimension, `tag` or `tag:KEY`, by which a call may be in several groups at once; None: there is none."""
+    return next((name for name in names if name == "tag" or name.startswith(TAGGED)), None)
+
+
+def is_dimension(name: str) -> bool:
+    return name in DIMENSIONS or bool(key_of_tags(name))
+
+
 def check_dimensions(names: tuple[str, ...]) -> None:
     """Raise ValueError, with a sentence for people, where a report can't be grouped by these."""
     if len(names) > MOST_DIMENSIONS:
         raise ValueError(f"group by at most {MOST_DIMENSIONS} dimensions, not {len(names)}")
     for name in names:
-        if name not in DIMENSIONS and name not in UNITS:
+        if not is_dimension(name) and name not in UNITS:
             raise ValueError(unknown(name, (*UNITS, *DIMENSIONS)))
     if len(set(names)) < len(names):
         raise ValueError(f"group by each dimension once: {', '.join(dict.fromkeys(names))}")
     if sum(name in UNITS for name in names) > 1:
         raise ValueError(f"group by one unit of time at once ({', '.join(UNITS)})")
+    if sum(of_tags([name]) is not None for name in names) > 1:
+        raise ValueError(
+            "group by one of tag and tag:KEY at once; others can be conditions, such as --where tag:tier=pro"
+        )
 
 
 def unknown(name: str, valid: tuple[str, ...]) -> str:
     """The sentence about a word that is no dimension, with the one that was probably meant."""
+    if name == TAGGED:
+        return "tag: lacks its KEY; tag:tier are the values of tags such as tier:pro"
     near = difflib.get_close_matches(name, valid, 1)
     meant = f"did you mean {near[0]}? " if near else ""
-    return f"{name!r} is not a dimension; {meant}There are: {', '.join(valid)}"
+    return f"{name!r} is not a dimension; {meant}There are: {', '.join(valid)}, {TAGGED}KEY"

@@ -3,7 +3,7 @@
 Names in the SQL are this package's own; every value is bound.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from operator import add
@@ -11,9 +11,11 @@ from typing import Any, NamedTuple, cast
 
 from usage_tracker.report.conditions import needed_keys, write_filter
 from usage_tracker.report.dialects import DAY, Statement, open_statement, to_instant
-from usage_tracker.report.dimensions import DIMENSIONS, UNITS
-from usage_tracker.report.plan import FIRST, LAST, Part, Span, plan
+from usage_tracker.report.dimensions import UNITS, find_dimension
+from usage_tracker.report.plan import EVENTS, FIRST, LAST, Part, Source, Span, plan, rollups_by
 from usage_tracker.report.question import Query
+from usage_tracker.report.sketch import Sketch
+from usage_tracker.report.tag_pairs import sets_with_several, write_none_again, write_own_tags, write_tag_pairs
 from usage_tracker.stores import Store
 
 GroupValue = str | date | datetime | None
@@ -44,11 +46,20 @@ class Sums(NamedTuple):
     ttft_ms: float
     awaited: int
     completed: int
+    durations: Sketch = Sketch()
+    """Where it was asked for."""
+    first_chunks: Sketch = Sketch()
 
     def plus(self, other: "Sums") -> "Sums":
         return Sums._make(map(add, self, other))
 
+    def any(self) -> bool:
+        """Whether anything was counted. A sum of durations may be next to nothing where others were taken from it."""
+        return any(value for value in self if not isinstance(value, float))
 
+
+COUNTED = Sums._fields[:-2]
+"""What rollups hold. Sketches are tables of their own."""
 NOTHING = Sums(*(0,) * 11, Decimal(0), 0, Decimal(0), 0.0, 0, 0.0, 0, 0)
 
 KNOWN = "(input_tokens IS NOT NULL OR output_tokens IS NOT NULL)"
@@ -77,11 +88,11 @@ def read_groups(store: Store, query: Query) -> dict[Group, Sums]:
     if span is None:
         return {}
     statement = open_statement(store.dialect)
-    text = write_query(statement, query, span)
+    text = write_query(statement, query, span, holds_several=sets_with_several(store, query.tag_key))
     groups = {}
     for values in store.select(text, statement.parameters):
-        sums = read_sums(statement, values[-len(Sums._fields) :])
-        if any(sums):
+        sums = read_sums(statement, values[-len(COUNTED) :])
+        if sums.any():
             groups[tuple(read_group(statement, query.by, iter(values)))] = sums
     return groups
 
@@ -92,7 +103,7 @@ def find_span(store: Store, since: datetime | None, until: datetime | None, *, c
     end = LAST if until is None else to_instant(until)
     if closed and (since is None or until is None):
         statement = open_statement(store.dialect)
-        ends = f"SELECT min(bucket_at), max(bucket_at) FROM {statement.table('by_day')}"  # noqa: S608  our own name
+        ends = f"SELECT min(bucket_at), max(bucket_at) FROM {statement.table('by_day_kind')}"  # noqa: S608  our own name
         [(first, last)] = store.select(ends)
         if first is None:
             return None
@@ -101,19 +112,46 @@ def find_span(store: Store, since: datetime | None, until: datetime | None, *, c
     return (start, end) if start < end else None
 
 
-def write_query(statement: Statement, query: Query, span: Span) -> str:
-    """One SELECT: the sources of the plan, each summed by keys, then put together and given what the keys stand for."""
-    by = [DIMENSIONS[name] for name in query.by if name not in UNITS]
-    keys = list(dict.fromkeys(dimension.key for dimension in by))
-    parts = plan({*keys, *needed_keys(query.by, query.where)}, query.unit, query.tz, span)
-    branches = " UNION ALL ".join([write_part(statement, query, part, keys) for part in parts])
-    columns = [column for name in query.by for column in CUTS.get(name) or [DIMENSIONS[name].value]]
-    sums = [f"coalesce(sum({name}), 0)" for name in Sums._fields]
+class Measured(NamedTuple):
+    """What is read of a source for each group: further columns to group by, sums, and which rows count at all."""
+
+    sums: list[str]
+    groups: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+
+
+def write_query(statement: Statement, query: Query, span: Span, *, holds_several: bool = False) -> str:
+    """One SELECT: the sources of the plan, each summed by keys, then put together and given what the keys stand for.
+    `holds_several`: whether calls may have more than one tag of the query's `tag:KEY`."""
+    keys = keys_of(query)
+    parts = plan(rollups_by({*keys, *needed_keys(query.by, query.where)}), query.unit, query.tz, span)
+    tagged = [part for part in parts if "tag_key" in part.source.keys and query.tag_key is not None]
+    named = [f"tagged_{place} AS ({write_part(statement, query, part)})" for place, part in enumerate(tagged)]
+    branches = [write_part(statement, query, part) for part in parts if part not in tagged]
+    for place, part in enumerate(tagged):
+        branches += write_with_none(statement, query, part, f"tagged_{place}", holds_several=holds_several)
+    named.append(f"part AS ({' UNION ALL '.join(branches)})")
+    sums = [f"coalesce({statement.write_sum(name)}, 0)" for name in COUNTED]
+    return write_groups(query, named, sums, statement)
+
+
+def keys_of(query: Query) -> list[str]:
+    """The keys that lead to the values of the query's groups."""
+    return list(dict.fromkeys(find_dimension(name).key for name in query.by if name not in UNITS))
+
+
+def write_groups(
+    query: Query, named: Iterable[str], sums: Iterable[str], statement: Statement, more: Iterable[str] = ()
+) -> str:
+    """The SELECT over `part`, one of the named queries, that gives keys their values."""
+    by = [find_dimension(name) for name in query.by if name not in UNITS]
+    columns = [column for name in query.by for column in CUTS.get(name) or [find_dimension(name).value]]
+    columns += more
     joins = dict.fromkeys(
         f" LEFT JOIN {statement.table(dimension.table)} USING ({dimension.key})" for dimension in by if dimension.table
     )
     return (
-        f"WITH part AS ({branches}) SELECT {', '.join([*columns, *sums])} FROM part{''.join(joins)}"  # noqa: S608  our names
+        f"WITH {', '.join(named)} SELECT {', '.join([*columns, *sums])} FROM part{''.join(joins)}"  # noqa: S608  our names
         + write_grouping(columns)
     )
 
@@ -122,46 +160,74 @@ CUTS = {"hour": ["cut", "shift"], "day": ["cut"], "week": ["cut"], "month": ["cu
 """The columns of the dimensions of time."""
 
 
-def write_part(statement: Statement, query: Query, part: Part, keys: list[str]) -> str:
-    """The sums of one source by time and keys."""
+def measure(statement: Statement, source: Source) -> Measured:
+    """The sums that every source counts."""
+    if source.grain:
+        return Measured([f"{statement.write_sum(name)} AS {name}" for name in COUNTED])
+    unpriced = f"count(*) FILTER (WHERE {statement.write_contains('cost_flags', 'unpriced')})"
+    special = {**EVENT_SUMS, "unpriced": unpriced}
+    sums = {name: f"coalesce({statement.write_sum(name)}, 0)" for name in COUNTED} | special
+    return Measured([f"{sums[name]} AS {name}" for name in COUNTED])
+
+
+def write_with_none(
+    statement: Statement, query: Query, part: Part, tagged: str, *, holds_several: bool
+) -> Iterator[str]:
+    """The branches of `tag:KEY` over whole days: the tags of that key, and under none all calls less those that have
+    one. A call with two of them was taken away twice, so it is added once more, out of the events."""
+    columns = [*(["cut"] if query.unit else []), *keys_of(query)]
+    yield f"SELECT {', '.join([*columns, *COUNTED])} FROM {tagged}"  # noqa: S608  our own names
+    taken = ["0 AS tag_key" if column == "tag_key" else column for column in columns]
+    taken += [f"-{name} AS {name}" for name in COUNTED]
+    yield f"SELECT {', '.join(taken)} FROM {tagged}"  # noqa: S608  our own names
+    keys = {*keys_of(query), *needed_keys(query.by, query.where)} - {"tag_key"}
+    [all_calls] = [rollup for rollup in rollups_by(keys) if rollup.grain == part.source.grain]
+    yield write_part(statement, query, part._replace(source=all_calls))
+    if holds_several:
+        yield write_part(statement, query, part._replace(source=EVENTS), tag_keys=write_none_again)
+
+
+Measure = Callable[[Statement, Source], Measured]
+
+
+def write_part(
+    statement: Statement,
+    query: Query,
+    part: Part,
+    measure: Measure = measure,
+    tag_keys: Callable[[Statement, str | None], str] = write_tag_pairs,
+) -> str:
+    """The sums of one source by time and keys. `tag_keys`: the query of the tags that each set of tags counts under."""
     source, at = part.source, part.source.at
-    groups = list(keys)
+    keys = keys_of(query)
+    groups = ["0 AS tag_key" if key == "tag_key" and source.grain and key not in source.keys else key for key in keys]
     if query.unit is not None:
         cut = [f"{statement.write_cut(at, query.unit, part.offset)} AS cut"]
         groups[:0] = [*cut, f"{statement.bind(part.offset)} AS shift"] if query.unit == "hour" else cut
-    if source.grain:
-        sums = [f"sum({name}) AS {name}" for name in Sums._fields]
-    else:
-        special = {
-            **EVENT_SUMS,
-            "unpriced": f"count(*) FILTER (WHERE {statement.write_contains('cost_flags', 'unpriced')})",
-        }
-        sums = [f"{special.get(name, f'coalesce(sum({name}), 0)')} AS {name}" for name in Sums._fields]
-    tables, tests = statement.table(source.table), list[str]()
-    if len(part.spans) > 1:
-        tables = statement.write_within(source.table, at, part.spans)
-    else:
-        start, end = part.spans[0]
-        tests = [f"{at} >= {statement.bind_instant(start, at)}", f"{at} < {statement.bind_instant(end, at)}"]
+    measured = measure(statement, source)
+    groups += measured.groups
+    several = len(part.spans) > 1
+    tables = statement.write_within(source.table, at, part.spans) if several else statement.table(source.table)
     if "tag_key" in keys and not source.grain:
-        tables += f" JOIN ({write_tag_pairs(statement)}) AS pair USING (tags_key)"
+        tables += f" JOIN ({tag_keys(statement, query.tag_key)}) AS pair USING (tags_key)"
+    tests = list(measured.tests)
+    if not several:
+        tests += write_span(statement, at, part.spans[0])
+    if "tag_key" in source.keys and query.tag_key is not None:
+        tests.append(write_own_tags(statement, query.tag_key))
     if part.skipped_hour is not None:
         tests.append(statement.write_outside_hour(at, part.skipped_hour))
     tests += write_filter(statement, query.where, rollup=source.grain > 0)
     return (
-        f"SELECT {', '.join([*groups, *sums])} FROM {tables}"  # noqa: S608  our own names
+        f"SELECT {', '.join([*groups, *measured.sums])} FROM {tables}"  # noqa: S608  our own names
         + (f" WHERE {' AND '.join(tests)}" if tests else "")
         + write_grouping(groups)
     )
 
 
-def write_tag_pairs(statement: Statement) -> str:
-    """Each set of tags with each of its tags; the empty set with none."""
-    each = statement.write_each("tags", "one")
-    return (
-        f"SELECT tags_key, tag_key FROM {statement.table('usage_tags')} "  # noqa: S608  our own names
-        f"LEFT JOIN {each} ON TRUE LEFT JOIN {statement.table('usage_tag')} ON tag = one.value"
-    )
+def write_span(statement: Statement, at: str, span: Span) -> list[str]:
+    start, end = span
+    return [f"{at} >= {statement.bind_instant(start, at)}", f"{at} < {statement.bind_instant(end, at)}"]
 
 
 def write_grouping(columns: list[str]) -> str:
@@ -185,5 +251,5 @@ def read_group(statement: Statement, by: tuple[str, ...], values: Iterator[objec
 def read_sums(statement: Statement, values: tuple[Any, ...]) -> Sums:
     """Drivers give sums as integers, floats or Decimals, as their server likes."""
     readers: dict[type, Callable[[Any], Any]] = {float: float, int: int, Decimal: statement.read_money}
-    kinds = Sums.__annotations__.values()
-    return Sums._make([readers[kind](value) for kind, value in zip(kinds, values, strict=True)])
+    kinds = [Sums.__annotations__[name] for name in COUNTED]
+    return Sums(*(readers[kind](value) for kind, value in zip(kinds, values, strict=True)))

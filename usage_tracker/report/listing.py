@@ -1,4 +1,4 @@
-"""Events one by one, the newest first."""
+"""Events one by one: the newest first, or all from the oldest on."""
 
 from collections.abc import Callable, Collection, Generator, Iterator
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from usage_tracker.event import COLUMNS
-from usage_tracker.report.conditions import Condition, write_match, write_tag_match
+from usage_tracker.report.conditions import Condition, about_tags, write_match, write_tag_match
 from usage_tracker.report.dialects import DAY, HOUR, Statement, open_statement
 from usage_tracker.report.dimensions import DIMENSIONS
 from usage_tracker.report.groups import find_span
@@ -40,6 +40,24 @@ def list_events(
             return
 
 
+def export_events(
+    store: Store, since: datetime | None = None, until: datetime | None = None, where: Collection[Condition] = ()
+) -> Generator[Event, None, None]:
+    """The events of the range that meet the conditions, the oldest first. Raises StoreError.
+
+    They are read day by day, so that neither this process nor the store ever holds, or sorts, more than a day. Where it
+    isn't read to its end, close it before the store.
+    """
+    span = find_span(store, since, until, closed=True)
+    if span is None:
+        return
+    start, end = span
+    while start < end:
+        stop = min(end, start - start % DAY + DAY)
+        yield from read_window(store, (start, stop), where, None, newest_first=False)
+        start = stop
+
+
 def widening(span: Span, *, whole: bool) -> Iterator[Span]:
     """The span from its end backwards, in windows each eight times as long as the one before. Postgres has no index
     that yields events in order, so it sorts all of a window to find the newest."""
@@ -50,24 +68,33 @@ def widening(span: Span, *, whole: bool) -> Iterator[Span]:
         end, width = end - width, width * 8
 
 
-def read_window(store: Store, window: Span, where: Collection[Condition], limit: int | None) -> Iterator[Event]:
+def read_window(
+    store: Store, window: Span, where: Collection[Condition], limit: int | None, *, newest_first: bool = True
+) -> Iterator[Event]:
     statement = open_statement(store.dialect)
     columns = ", ".join([statement.event_columns.get(name, name) for name in COLUMNS])
+    order = "started_at DESC, event_id DESC" if newest_first else "started_at, event_id"
+    text = (
+        f"SELECT {columns} FROM {statement.events} "  # noqa: S608  our own names
+        f"WHERE {' AND '.join(write_tests(statement, window, where))} ORDER BY {order}"
+        + ("" if limit is None else f" LIMIT {statement.bind(limit)}")
+    )
+    for values in store.select(text, statement.parameters):
+        yield {name: statement.read_column(name, value) for name, value in zip(COLUMNS, values, strict=True)}
+
+
+def write_tests(statement: Statement, window: Span, where: Collection[Condition]) -> list[str]:
+    """What an event of the window passes if it meets the conditions."""
     tests = [
         f"started_at {sign} {statement.bind_instant(at, 'started_at')}"
         for sign, at in zip((">=", "<"), window, strict=True)
     ]
-    for condition in where:
+    for condition in map(about_tags, where):
         if condition.dimension == "tag":
             tests.append(write_tag_match(statement, condition))
         else:
             tests.append(write_match(statement, DIMENSIONS[condition.dimension].value, condition))
-    text = (
-        f"SELECT {columns} FROM {statement.events} WHERE {' AND '.join(tests)} "  # noqa: S608  our own names
-        "ORDER BY started_at DESC, event_id DESC" + ("" if limit is None else f" LIMIT {statement.bind(limit)}")
-    )
-    for values in store.select(text, statement.parameters):
-        yield {name: statement.read_column(name, value) for name, value in zip(COLUMNS, values, strict=True)}
+    return tests
 
 
 def find_event(store: Store, name: str) -> Event | None:

@@ -40,21 +40,42 @@ class Part(NamedTuple):
 
 KEYS = frozenset({"kind_key", "owner_key", "status"})
 ROLLUPS = (
+    Source("by_day_kind", DAY, frozenset({"kind_key"})),
+    Source("by_hour_kind", HOUR, frozenset({"kind_key"})),
+    Source("by_day_owner", DAY, frozenset({"owner_key"})),
+    Source("by_hour_owner", HOUR, frozenset({"owner_key"})),
+    Source("by_day_user_total", DAY, frozenset({"user_key"})),
+    Source("by_day_tag_total", DAY, frozenset({"tag_key"})),
     Source("by_day", DAY, KEYS),
     Source("by_hour", HOUR, KEYS),
     Source("by_day_user", DAY, KEYS | {"user_key"}),
     Source("by_day_tag", DAY, KEYS | {"tag_key"}),
 )
 """Smallest first."""
+SKETCHES = (
+    Source("by_day_latency", DAY, frozenset({"kind_key"})),
+    Source("by_day_owner_latency", DAY, frozenset({"owner_key"})),
+)
+"""Of how long calls took."""
 EVENTS = Source("usage_event", 0, frozenset())
 FIRST, LAST = to_instant(datetime(1, 1, 1, tzinfo=UTC)), to_instant(datetime(9999, 12, 31, tzinfo=UTC))
 """No event is before or after."""
 
 
-def plan(keys: Collection[str], unit: str | None, zone: tzinfo, span: Span) -> list[Part]:
+def rollups_by(keys: Collection[str]) -> list[Source]:
+    """The rollups that are cut by these keys, and no finer than they have to be."""
+    finer = [rollup.keys for rollup in ROLLUPS if rollup.keys.issuperset(keys)]
+    return [rollup for rollup in ROLLUPS if rollup.keys == finer[0]] if finer else []
+
+
+def sketches_by(keys: Collection[str]) -> list[Source]:
+    """The sketch that is cut by these keys, where there is one."""
+    return [sketch for sketch in SKETCHES if sketch.keys.issuperset(keys)][:1]
+
+
+def plan(rollups: list[Source], unit: str | None, zone: tzinfo, span: Span) -> list[Part]:
     """The parts that together hold every event of the span once, and no bucket of which crosses a start of `unit` in
     the zone. (`by_day_tag` holds an event once for each tag.)"""
-    rollups = [rollup for rollup in ROLLUPS if rollup.keys == KEYS.union(keys)]
     parts: list[Part] = []
     for start, end, offset in [(*span, 0)] if unit is None else clock_settings(zone, span):
         shift = offset * SECOND

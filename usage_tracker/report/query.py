@@ -4,16 +4,20 @@ Rollups answer as far as they can, so the time depends on the number of hours or
 not on the number of calls.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import cast
 
 from usage_tracker.report.awaited import count_untold
 from usage_tracker.report.comparison import beside
+from usage_tracker.report.costs import as_reported, price_anew, with_costs
 from usage_tracker.report.groups import NOTHING, Group, Sums, read_groups
+from usage_tracker.report.latency import too_many_events, with_sketches
 from usage_tracker.report.question import Query
 from usage_tracker.report.ranking import arrange, find_top, keep
+from usage_tracker.report.repricing import Prices
+from usage_tracker.report.unknown import count_unknown
 from usage_tracker.stores import Store
 
 __all__ = ["Query", "Report", "Row", "run"]
@@ -47,12 +51,17 @@ class Row:
     mean_duration_ms: float | None
     mean_ttft_ms: float | None
     """Until the first chunk, of calls that streamed."""
+    p50_duration_ms: float | None
+    """What half of the calls took at most, within 2 %. None, like the next ones, where it wasn't asked for."""
+    p95_duration_ms: float | None
+    p50_ttft_ms: float | None
+    p95_ttft_ms: float | None
     awaited: int
     """Calls whose tokens come later, of what they started; they are in the sums once they have come."""
 
     @classmethod
     def of(cls, group: Group, sums: Sums) -> "Row":
-        nothing = not any(sums)
+        nothing = not sums.any()
 
         def known(value: int) -> int | None:
             return value if sums.counted or sums.completed or nothing else None
@@ -73,6 +82,10 @@ class Row:
             reported_cost=sums.reported_cost if sums.reported else None,
             mean_duration_ms=sums.duration_ms / sums.calls if sums.calls else None,
             mean_ttft_ms=sums.ttft_ms / sums.ttft_calls if sums.ttft_calls else None,
+            p50_duration_ms=sums.durations.percentile(50),
+            p95_duration_ms=sums.durations.percentile(95),
+            p50_ttft_ms=sums.first_chunks.percentile(50),
+            p95_ttft_ms=sums.first_chunks.percentile(95),
             awaited=sums.awaited,
         )
 
@@ -92,49 +105,82 @@ class Report:
     total_before: Row | None = None
     untold: int = 0
     """Of the total's `awaited`, those whose usage has not come yet."""
+    unknown: int = 0
+    """Calls that should have tokens and have none, at least."""
+    untimed: bool = False
+    """Whether percentiles were asked for and are left out, because too many events would have to be read for them."""
 
 
-def run(store: Store, query: Query) -> Report:
-    """Answer the query from the store. Raises StoreError."""
-    groups = read_groups(store, query)
-    earlier = read_earlier(store, query)
+def run(store: Store, query: Query, prices: Prices | None = None) -> Report:
+    """Answer the query from the store. `prices`: what calls cost today, where the query asks for that. Raises
+    StoreError, and ValueError where it can't be answered."""
+    untimed = query.percentiles and any(too_many_events(store, each) for each in (query, *earlier_of(query)))
+    if untimed:
+        query = replace(query, percentiles=False)
+    read = reader(store, query, prices)
+    groups = read(query)
+    earlier: dict[Group, Sums] = {}
+    for each in earlier_of(query):
+        earlier = by_place(query, reader(store, each, prices)(each))
     groups |= {group: NOTHING for group in earlier if group not in groups}
     if query.top is not None:
         top = find_top(query.by, groups, query.top)
         groups, earlier = keep(query.by, groups, top), keep(query.by, earlier, top)
-    total = read_total(store, query, groups)
+    total = read_total(read, query, groups)
     return Report(
         query,
         tuple(Row.of(group, groups[group]) for group in arrange(query.by, groups)),
-        total,
-        find_unpriced(store, query) if total.unpriced else (),
+        Row.of((), total),
+        find_unpriced(read, query) if total.unpriced else (),
         {} if query.before is None else {group: Row.of(group, earlier.get(group, NOTHING)) for group in groups},
-        None if query.before is None else read_total(store, at_earlier(query), earlier),
+        next((Row.of((), read_total(reader(store, each, prices), each, earlier)) for each in earlier_of(query)), None),
         count_untold(store, query) if total.awaited else 0,
+        count_unknown(store, query) if total.calls > total.counted + total.awaited else 0,
+        untimed,
     )
 
 
-def at_earlier(query: Query) -> Query:
-    """The same question about the range before."""
-    assert query.before is not None
-    return replace(query, since=query.before.since, until=query.before.until, before=None)
+Reader = Callable[[Query], dict[Group, Sums]]
+"""Reads the groups of a query."""
 
 
-def read_earlier(store: Store, query: Query) -> dict[Group, Sums]:
-    """The range before, by the groups that it stands beside."""
+def reader(store: Store, query: Query, prices: Prices | None) -> Reader:
+    """How groups of the query, and of the same with another `by`, are read, with the costs that it asks for."""
+    costs = None
+    if query.cost == "current":
+        assert prices is not None, "prices of today are needed"
+        costs = price_anew(store, query, prices)
+
+    def read(asked: Query) -> dict[Group, Sums]:
+        groups = read_groups(store, asked)
+        if asked.percentiles:
+            groups = with_sketches(store, asked, groups)
+        if query.cost == "reported":
+            return {group: as_reported(sums) for group, sums in groups.items()}
+        return groups if costs is None else with_costs(groups, costs(asked))
+
+    return read
+
+
+def earlier_of(query: Query) -> tuple[Query, ...]:
+    """The same question about the range before, if there is one."""
     if query.before is None:
-        return {}
+        return ()
+    return (replace(query, since=query.before.since, until=query.before.until, before=None),)
+
+
+def by_place(query: Query, groups: dict[Group, Sums]) -> dict[Group, Sums]:
+    """The range before, by the groups that it stands beside."""
     earlier: dict[Group, Sums] = {}
-    for group, sums in read_groups(store, at_earlier(query)).items():
+    for group, sums in groups.items():
         place = beside(query, group)
         earlier[place] = earlier.get(place, NOTHING).plus(sums)
     return earlier
 
 
-def read_total(store: Store, query: Query, groups: dict[Group, Sums]) -> Row:
+def read_total(read: Reader, query: Query, groups: dict[Group, Sums]) -> Sums:
     """Of all calls, each counted once, also where it is in several groups because it has several tags."""
-    sums = read_groups(store, replace(query, by=())) if "tag" in query.by else groups
-    return Row.of((), sum_up(sums.values()))
+    return sum_up((read(replace(query, by=())) if query.tags else groups).values())
 
 
 def no_calls(query: Query) -> Report:
@@ -143,8 +189,8 @@ def no_calls(query: Query) -> Report:
     return Report(query, (), nothing, (), total_before=None if query.before is None else nothing)
 
 
-def find_unpriced(store: Store, query: Query) -> tuple[str | None, ...]:
-    models = read_groups(store, replace(query, by=("model",)))
+def find_unpriced(read: Reader, query: Query) -> tuple[str | None, ...]:
+    models = read(replace(query, by=("model",), percentiles=False))
     found = [(-sums.unpriced, cast(str | None, model)) for (model,), sums in models.items() if sums.unpriced]
     return tuple(model for _, model in sorted(found, key=lambda pair: (pair[0], pair[1] or "")))
 

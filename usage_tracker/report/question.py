@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from typing import Literal
 
 from usage_tracker.report.conditions import Condition
-from usage_tracker.report.dimensions import UNITS, check_dimensions
+from usage_tracker.report.dimensions import UNITS, check_dimensions, key_of_tags, of_tags
 from usage_tracker.report.ranges import Range
+
+CostBasis = Literal["recorded", "current", "reported"]
+"""Which cost of calls counts."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,11 @@ class Query:
 
     before: Range | None = None
     """An earlier range that each group is held against."""
+    percentiles: bool = False
+    """Whether to find out, too, how long half and 95 % of the calls took at most."""
+    cost: CostBasis = "recorded"
+    """`recorded`: priced when they were stored, at prices of their time; `current`: at prices of today; `reported`:
+    what providers and gateways said."""
 
     def __post_init__(self) -> None:
         check_dimensions(self.by)
@@ -43,3 +52,13 @@ class Query:
     def unit(self) -> str | None:
         """The unit of time among `by`."""
         return next((name for name in self.by if name in UNITS), None)
+
+    @property
+    def tags(self) -> str | None:
+        """The dimension of tags among `by`, by which a call may be in several groups: `tag` or `tag:KEY`."""
+        return of_tags(self.by)
+
+    @property
+    def tag_key(self) -> str | None:
+        """The KEY of a `tag:KEY` among `by`."""
+        return key_of_tags(self.tags or "")

@@ -62,6 +62,7 @@ PERIODS: dict[str, Callable[[date], Days]] = {
 }
 """Words for periods; those that have not ended yet end with today."""
 
+DURATION = re.compile(r"(\d{1,6})([mhdw])")
 FORMS = "a date (2026-08-31, 2026-08, 2026), a time (2026-08-31T14:30), 90m, 24h, 7d, 4w, " + ", ".join(
     [*PERIODS, "all"]
 )
@@ -94,7 +95,7 @@ def parse_period(text: str, zone: tzinfo, now: datetime) -> Range:
     today = now.astimezone(zone).date()
     if period := PERIODS.get(text):
         return whole_days(period(today), zone)
-    if duration := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+    if duration := DURATION.fullmatch(text):
         return parse_duration(int(duration[1]), duration[2], zone, now)
     try:
         if months := re.fullmatch(r"(\d{4})-(\d{2})", text):
@@ -116,6 +117,11 @@ def parse_period(text: str, zone: tzinfo, now: datetime) -> Range:
     near = difflib.get_close_matches(text, [*PERIODS, "all"], 1)
     meant = f"did you mean {near[0]}? " if near else ""
     raise ValueError(f"{text!r} names no time; {meant}Use one of: {FORMS}")
+
+
+def both_ends(text: str) -> tuple[str, str | None]:
+    """A period as the `since` and the `until` of its range. What counts back from now goes on until now."""
+    return text, None if text == "all" or DURATION.fullmatch(text) else text
 
 
 def parse_duration(count: int, unit: str, zone: tzinfo, now: datetime) -> Range:

@@ -1,4 +1,4 @@
-"""Sums of a batch: the rows that it adds to the rollups by hour, day and user, day and tag, day and latency.
+"""Sums of a batch: the rows that it adds to the rollups by hour, day and user, day and tag, and to sketches of latency.
 
 Sums are over what is known. `counted` counts the calls with known tokens, `priced` those with a known cost, `unpriced`
 those that should have a cost and have none, `reported` those whose provider stated a cost, `awaited` those whose usage
@@ -36,12 +36,31 @@ class Grain(NamedTuple):
     keys: tuple[str, ...]
     measures: tuple[str, ...] = MEASURES
 
+    @property
+    def daily(self) -> bool:
+        return self.name.startswith("day")
+
 
 HOUR = Grain("hour", ("bucket_at", "kind_key", "owner_key", "status"))
 DAY = Grain("day", HOUR.keys)
 DAY_USER = Grain("day_user", (*HOUR.keys, "user_key"))
 DAY_TAG = Grain("day_tag", (*HOUR.keys, "tag_key"))
-DAY_LATENCY = Grain("day_latency", ("bucket_at", "kind_key", "bucket"), ("calls",))
+TIMED = ("calls", "ttft_calls")
+"""Of a sketch, for each bucket of latency: the calls that took so long, and those whose first chunk did."""
+HOUR_KIND = Grain("hour_kind", ("bucket_at", "kind_key"))
+DAY_KIND = Grain("day_kind", HOUR_KIND.keys)
+HOUR_OWNER = Grain("hour_owner", ("bucket_at", "owner_key"))
+DAY_OWNER = Grain("day_owner", HOUR_OWNER.keys)
+DAY_USER_TOTAL = Grain("day_user_total", ("bucket_at", "user_key"))
+DAY_TAG_TOTAL = Grain("day_tag_total", ("bucket_at", "tag_key"))
+COARSER: Mapping[Grain, tuple[Grain, ...]] = {
+    HOUR: (DAY, HOUR_KIND, DAY_KIND, HOUR_OWNER, DAY_OWNER),
+    DAY_USER: (DAY_USER_TOTAL,),
+    DAY_TAG: (DAY_TAG_TOTAL,),
+}
+"""What is summed from the rows of another grain, so that most reports read few rows."""
+DAY_LATENCY = Grain("day_latency", ("bucket_at", "kind_key", "bucket"), TIMED)
+DAY_OWNER_LATENCY = Grain("day_owner_latency", ("bucket_at", "owner_key", "bucket"), TIMED)
 
 
 class Rollups:
@@ -51,7 +70,8 @@ class Rollups:
         self._hour: Summands = defaultdict(list)
         self._day_user: Summands = defaultdict(list)
         self._day_tag: Summands = defaultdict(list)
-        self._day_latency: defaultdict[Key, int] = defaultdict(int)
+        self._day_latency: defaultdict[Key, list[int]] = defaultdict(lambda: [0, 0])
+        self._day_owner_latency: defaultdict[Key, list[int]] = defaultdict(lambda: [0, 0])
 
     def add(self, priced: PricedEvent, facts: Facts, kind_key: int, who: WhoKeys) -> None:
         """Count the event in each grain. Raises EventsRefused for counts that no sum can hold."""
@@ -63,26 +83,41 @@ class Rollups:
         self._day_user[day, kind_key, owner_key, status, who.user].append(sums)
         for tag_key in who.each_tag:
             self._day_tag[day, kind_key, owner_key, status, tag_key].append(sums)
-        if facts.duration_ms is not None and priced.event.completes is None:
-            self._day_latency[day, kind_key, latency_bucket(facts.duration_ms)] += 1
+        if priced.event.completes is None:
+            for place, milliseconds in enumerate((facts.duration_ms, facts.ttft_ms)):
+                if milliseconds is not None:
+                    bucket = latency_bucket(milliseconds)
+                    self._day_latency[day, kind_key, bucket][place] += 1
+                    self._day_owner_latency[day, owner_key, bucket][place] += 1
 
     def rows(self) -> dict[Grain, dict[Key, Sums]]:
-        """The rows of each grain but DAY."""
+        """The rows of each grain that isn't summed from another one's."""
         return {
             HOUR: summed(self._hour),
             DAY_USER: summed(self._day_user),
             DAY_TAG: summed(self._day_tag),
-            DAY_LATENCY: {key: (calls,) for key, calls in self._day_latency.items()},
+            DAY_LATENCY: {key: tuple(counts) for key, counts in self._day_latency.items()},
+            DAY_OWNER_LATENCY: {key: tuple(counts) for key, counts in self._day_owner_latency.items()},
         }
 
 
-def by_day(hours: Mapping[Key, Sums]) -> dict[Key, Sums]:
-    """The rows of DAY, for stores that have no deltas to fold later."""
-    days: Summands = defaultdict(list)
-    for (hour, *rest), sums in hours.items():
-        assert isinstance(hour, int)
-        days[hour - hour % DAY_SECONDS, *rest].append(sums)
-    return summed(days)
+def with_coarser(rows: Mapping[Grain, Mapping[Key, Sums]]) -> dict[Grain, Mapping[Key, Sums]]:
+    """The rows and what is summed from them, for stores that have no deltas to fold later."""
+    found = dict(rows)
+    for source in rows:
+        for target in COARSER.get(source, ()):
+            found[target] = coarser(rows[source], source, target)
+    return found
+
+
+def coarser(rows: Mapping[Key, Sums], source: Grain, target: Grain) -> dict[Key, Sums]:
+    places = [source.keys.index(name) for name in target.keys]
+    summands: Summands = defaultdict(list)
+    for key, sums in rows.items():
+        at, *rest = (key[place] for place in places)
+        assert isinstance(at, int)
+        summands[at - at % DAY_SECONDS if target.daily else at, *rest].append(sums)
+    return summed(summands)
 
 
 def summed(summands: Summands) -> dict[Key, Sums]:

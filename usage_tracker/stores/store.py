@@ -1,6 +1,7 @@
 """What a store can do, and which kinds there are."""
 
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 from uuid import UUID
@@ -10,6 +11,8 @@ from usage_tracker.errors import ConfigError
 from usage_tracker.event import Batch
 
 if TYPE_CHECKING:
+    from usage_tracker.stores.description import Description
+    from usage_tracker.stores.pruning import Prunable
     from usage_tracker.stores.repricing import Repriced
 
 Execute = Callable[[str, Sequence[object]], Sequence[object] | None]
@@ -55,6 +58,23 @@ class Store(Protocol):
     def reprice(self, repriced: "Sequence[Repriced]") -> int:
         """Give stored calls another cost, keep the original one, and move the rollups, in one transaction; how many of
         them are stored. Each call is among them once."""
+
+    def describe(self) -> "Description":
+        """What the store is like right now. Reads only, and nothing that takes long."""
+
+    def prunable(self, before: datetime) -> "list[Prunable]":
+        """The parts of the events that started before then. Reads only."""
+
+    def prune(self, before: datetime) -> Iterator[int]:
+        """Take out the events that started before then, part by part in transactions of their own, while others go on
+        writing; how many went at each. Rollups, positions and awaited calls stay. Read it to its end."""
+
+    def free_bytes(self) -> tuple[int, int]:
+        """What the store has on disk for new events and could give back with `vacuum`, and what is in use. (0, 0)
+        where its server sees to that."""
+
+    def vacuum(self) -> None:
+        """Give back what is free. Nobody else can write until it is done."""
 
     def change(self, work: Callable[[Execute], Result]) -> Result:
         """Do the work in one writing transaction, which is rolled back where it raises; what it returns."""

@@ -1,13 +1,15 @@
 """What is known of the way from the calls to the store: settings, journal, leader, and who has reported lately."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import quote
 
-from usage_tracker.cli.doctor import Finding, examine_prices, examine_spool, examine_store
+from usage_tracker.cli.doctor_prices import examine_books, examine_data
+from usage_tracker.cli.doctor_spool import examine_spool
+from usage_tracker.cli.doctor_store import examine_store
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups
-from usage_tracker.config import Dsn, Settings, load_settings
+from usage_tracker.cli.findings import Finding, Findings
+from usage_tracker.config import Dsn, load_settings
 from usage_tracker.errors import ConfigError
 from usage_tracker.report import Query, Report, list_events, run
 from usage_tracker.stores import Store
@@ -45,18 +47,17 @@ def examine(dsn: Dsn) -> list[Finding]:
         settings = load_settings(dsn=given_form(dsn))
     except ConfigError as error:
         return [Finding("settings", "can't be used", str(error))]
-    return list(findings(settings))
+    findings = Findings()
+    examine_store(settings, findings)
+    examine_books(settings, findings)
+    examine_data(findings)
+    examine_spool(settings, findings)
+    return findings.lines
 
 
 def given_form(dsn: Dsn) -> str:
     """The address as settings take it."""
     return f"sqlite:///{quote(dsn.text)}" if dsn.scheme == "sqlite" else dsn.text
-
-
-def findings(settings: Settings) -> Iterator[Finding]:
-    yield from examine_store(settings)
-    yield from examine_prices(settings)
-    yield from examine_spool(settings)
 
 
 def read_newest(store: Store, now: datetime) -> Newest | None:

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -22,6 +23,9 @@ CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
 TRANSACTION_SECONDS = 60
 """The longest that a server may leave us without an answer, whether it is dead, frozen or slow."""
+IDLE_SECONDS = 60
+"""A connection that was idle for longer is not used again: a program that was frozen, as in AWS Lambda, finds that
+firewalls and servers have forgotten it, some of them without a word. A shipper at work is never idle for so long."""
 
 DEFAULTS = {
     "application_name": "usage_tracker",
@@ -44,7 +48,8 @@ class Connections:
 
     def __init__(self, dsn: Dsn) -> None:
         self._dsn = dsn
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[Connection, float]] = []
+        """Each with when it became idle, by a clock that goes on while the process is frozen."""
         self._pid = os.getpid()
         self.lost = 0
         """How many connections were dropped. What was learned through one may not hold in the next: the server may have
@@ -77,7 +82,7 @@ class Connections:
                 yield cursor
                 if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
                     cursor.execute("COMMIT")
-            self._idle.append(connection)
+            self._idle.append((connection, time.time()))
             connection = None
         except psycopg2.Error as error:
             raise translated(error, self._dsn) from None
@@ -93,12 +98,22 @@ class Connections:
         self._forget_parent()
         while self._idle:
             self.lost += 1
-            self._idle.pop().close()
+            self._idle.pop()[0].close()
+
+    def drop_stale(self) -> None:
+        """Close what was idle for so long that it may be dead."""
+        self._forget_parent()
+        idle, now = self._idle, time.time()
+        self._idle = [(connection, since) for connection, since in idle if 0 <= now - since < IDLE_SECONDS]
+        for connection, since in idle:
+            if not 0 <= now - since < IDLE_SECONDS:
+                self.lost += 1
+                connection.close()
 
     def _take(self) -> Connection:
-        self._forget_parent()
+        self.drop_stale()
         if self._idle:
-            return self._idle.pop()
+            return self._idle.pop()[0]
         try:
             options = {**DEFAULTS, **parse_dsn(self._dsn.text)}
         except psycopg2.ProgrammingError:
@@ -156,7 +171,7 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
     if code == "42501":
         return SchemaError(
             f"this role may not do that at {dsn.shown} ({what}); run `usage-tracker migrate` as the schema's owner and "
-            "grant this role what a writer needs"
+            "grant this role what it needs: `usage-tracker migrate --print-grants` prints it"
         )
     if code.startswith(("42", "3F")):
         return SchemaError(

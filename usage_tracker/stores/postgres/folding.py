@@ -2,13 +2,15 @@
 # ruff: noqa: S608  names of tables and columns are our own
 
 from usage_tracker.stores.postgres.connection import Cursor
-from usage_tracker.stores.rollups import DAY, DAY_LATENCY, DAY_TAG, DAY_USER, HOUR, Grain
+from usage_tracker.stores.rollups import COARSER, DAY_LATENCY, DAY_OWNER_LATENCY, DAY_TAG, DAY_USER, HOUR, Grain
 
 FOLD_LOCK = 0x7573616765_03
 ROWS_AT_ONCE = 100_000
 """How many rows of each delta one transaction folds, so that it ends in about a second."""
 
-TARGETS = {HOUR: (HOUR, DAY), DAY_USER: (DAY_USER,), DAY_TAG: (DAY_TAG,), DAY_LATENCY: (DAY_LATENCY,)}
+TARGETS = {
+    delta: (delta, *COARSER.get(delta, ())) for delta in (HOUR, DAY_USER, DAY_TAG, DAY_LATENCY, DAY_OWNER_LATENCY)
+}
 """The rollups that each delta is folded into."""
 
 MAY_FOLD = """
@@ -46,7 +48,7 @@ def fold_delta(cursor: Cursor, delta: Grain, targets: tuple[Grain, ...]) -> int:
 
 def upsert(target: Grain) -> str:
     keys = ", ".join(target.keys)
-    selected = keys.replace("bucket_at", "date_trunc('day', bucket_at, 'UTC')") if target is DAY else keys
+    selected = keys.replace("bucket_at", "date_trunc('day', bucket_at, 'UTC')") if target.daily else keys
     added = ", ".join(f"{name} = known.{name} + EXCLUDED.{name}" for name in target.measures)
     return (
         f"INSERT INTO usage_tracker.rollup_{target.name} AS known ({keys}, {', '.join(target.measures)}) "

@@ -13,8 +13,9 @@ from usage_tracker.errors import SchemaError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch
 from usage_tracker.stores import migrations
 from usage_tracker.stores.awaited import any_late, settle
+from usage_tracker.stores.description import Description
 from usage_tracker.stores.dimensions import Content, Dimension, Keys, digest, stored_form
-from usage_tracker.stores.postgres import repricing
+from usage_tracker.stores.postgres import description, pruning, repricing
 from usage_tracker.stores.postgres.awaited import PostgresLedger
 from usage_tracker.stores.postgres.connection import Connections, Cursor
 from usage_tracker.stores.postgres.copy_lines import CopyLines, Row, copy_command, delta_rows
@@ -22,6 +23,7 @@ from usage_tracker.stores.postgres.folding import fold
 from usage_tracker.stores.postgres.partitions import make_months
 from usage_tracker.stores.postgres.rows import EVENT_COLUMNS, PRICE, SHAPE, event_rows
 from usage_tracker.stores.postgres.schema import PostgresSchema
+from usage_tracker.stores.pruning import Prunable
 from usage_tracker.stores.repricing import Repriced, moves
 from usage_tracker.stores.rollups import Rollups
 from usage_tracker.stores.store import Dialect, Execute, Result
@@ -55,8 +57,7 @@ class PostgresStore:
 
     def write(self, batch: Batch) -> bool:
         self._make_months(wait=False)
-        if self._keys_of != self._connections.lost:
-            self._keys, self._keys_of = Keys(PRICE, SHAPE), self._connections.lost
+        self._forget_other_servers()
         self._keys.trim()
         late, whos = any_late(batch.events), self._keys.whos(batch.events)
         if self._learn():
@@ -83,8 +84,7 @@ class PostgresStore:
             return fold(cursor)
 
     def reprice(self, repriced: Sequence[Repriced]) -> int:
-        if self._keys_of != self._connections.lost:
-            self._keys, self._keys_of = Keys(PRICE, SHAPE), self._connections.lost
+        self._forget_other_servers()
         while True:
             with self._connections.transaction(statement_seconds=SELECT_SECONDS, seconds=SELECT_SECONDS) as cursor:
                 stored = repricing.find(cursor, repriced)
@@ -97,6 +97,21 @@ class PostgresStore:
                     return len(stored)
                 cursor.execute("ROLLBACK")
             self._learn()
+
+    def describe(self) -> Description:
+        return description.describe(self._connections)
+
+    def prunable(self, before: datetime) -> list[Prunable]:
+        return pruning.look(self._connections, before)
+
+    def prune(self, before: datetime) -> Iterator[int]:
+        return pruning.prune(self._connections, before)
+
+    def free_bytes(self) -> tuple[int, int]:
+        return 0, 0
+
+    def vacuum(self) -> None:
+        """Nothing to do: the server uses what is free again, and a dropped partition is given back at once."""
 
     def change(self, work: Callable[[Execute], Result]) -> Result:
         with self._connections.transaction() as cursor:
@@ -126,6 +141,12 @@ class PostgresStore:
 
     def close(self) -> None:
         self._connections.close()
+
+    def _forget_other_servers(self) -> None:
+        """Keys that were learned through a connection that is lost may not hold any more."""
+        self._connections.drop_stale()
+        if self._keys_of != self._connections.lost:
+            self._keys, self._keys_of = Keys(PRICE, SHAPE), self._connections.lost
 
     def _learn(self) -> bool:
         """Look up, or add, what the keys lack, in a short transaction of its own; whether there was anything."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from usage_tracker.config import Dsn
 from usage_tracker.errors import EventsRefused, SchemaError, StoreError, StoreUnavailable
+from usage_tracker.stores.rollups import latency_bucket
 
 BUSY_SECONDS = 30.0
 """How long a request waits for other processes that write."""
@@ -151,8 +152,14 @@ def prepare(connection: sqlite3.Connection) -> None:
             time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  jitter
         else:
             break
+    # not every SQLite has logarithms; and so events and sketches agree on every bucket
+    connection.create_function("latency_bucket", 1, latency_bucket_or_null, deterministic=True)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA journal_size_limit = {LARGEST_LOG}")
+
+
+def latency_bucket_or_null(milliseconds: float | None) -> int | None:
+    return None if milliseconds is None else latency_bucket(milliseconds)
 
 
 def translated(error: Exception, dsn: Dsn) -> StoreError:

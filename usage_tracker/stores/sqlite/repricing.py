@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from usage_tracker.stores.dimensions import Keys
 from usage_tracker.stores.repricing import Repriced, Stored, moves
-from usage_tracker.stores.rollups import DAY, HOUR, by_day
+from usage_tracker.stores.rollups import with_coarser
 from usage_tracker.stores.sqlite.rows import PRICE, upsert
 from usage_tracker.stores.values import cost_parts, json_text, picodollars
 
@@ -41,8 +41,7 @@ def reprice(connection: sqlite3.Connection, keys: Keys, repriced: Sequence[Repri
         parts = cost_parts(cost.lines) if cost.source is not None else None
         flags = json_text(cost.flags) if cost.flags else None
         connection.execute(CHANGE, (amount, price, parts, flags, *where))
-    moved = moves(stored, repriced)
-    for grain, sums in (*moved.items(), (DAY, by_day(moved[HOUR]))):
+    for grain, sums in with_coarser(moves(stored, repriced)).items():
         connection.executemany(upsert(grain), ((*key, *values) for key, values in sums.items()))
     return len(stored)
 

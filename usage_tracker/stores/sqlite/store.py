@@ -2,15 +2,19 @@
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from usage_tracker.config import Dsn
 from usage_tracker.event import Batch, PricedEvent, Stretch
 from usage_tracker.stores import migrations
 from usage_tracker.stores.awaited import any_late, settle
+from usage_tracker.stores.description import Description
 from usage_tracker.stores.dimensions import Content, Dimension, Keys, WhoKeys, digest, stored_form
+from usage_tracker.stores.pruning import Prunable
 from usage_tracker.stores.repricing import Repriced
-from usage_tracker.stores.rollups import DAY, HOUR, Rollups, by_day
+from usage_tracker.stores.rollups import Rollups, with_coarser
+from usage_tracker.stores.sqlite import pruning
 from usage_tracker.stores.sqlite.awaited import SqliteLedger
 from usage_tracker.stores.sqlite.file import SqliteFile
 from usage_tracker.stores.sqlite.repricing import reprice
@@ -18,6 +22,8 @@ from usage_tracker.stores.sqlite.rows import EVENT_COLUMNS, PRICE, Row, insert, 
 from usage_tracker.stores.sqlite.schema import SqliteSchema
 from usage_tracker.stores.store import Dialect, Execute, Result
 from usage_tracker.stores.values import json_text
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SqliteStore:
@@ -87,6 +93,21 @@ class SqliteStore:
                 connection.execute("ROLLBACK")
             self._learn()
 
+    def describe(self) -> Description:
+        return Description(f"SQLite {sqlite3.sqlite_version}", datetime.now(UTC), sum(self.free_bytes()), 0, [])
+
+    def prunable(self, before: datetime) -> list[Prunable]:
+        return pruning.look(self._file, instant(before))
+
+    def prune(self, before: datetime) -> Iterator[int]:
+        return pruning.prune(self._file, instant(before))
+
+    def free_bytes(self) -> tuple[int, int]:
+        return pruning.free_bytes(self._file)
+
+    def vacuum(self) -> None:
+        pruning.vacuum(self._file)
+
     def change(self, work: Callable[[Execute], Result]) -> Result:
         self._meet_file()
         with self._file.transaction() as connection:
@@ -128,6 +149,11 @@ class SqliteStore:
             self._file.replaced = False
 
 
+def instant(moment: datetime) -> int:
+    """Microseconds since 1970, as `started_at` holds them."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
 def move(connection: sqlite3.Connection, stretch: Stretch) -> bool:
     """Compare and set a segment's position. A segment that isn't known starts at 0 and nowhere else."""
     segment, start, end, events = stretch
@@ -149,8 +175,7 @@ def move(connection: sqlite3.Connection, stretch: Stretch) -> bool:
 
 def add(connection: sqlite3.Connection, rows: Sequence[Row], rollups: Rollups) -> None:
     connection.executemany(insert("usage_event", EVENT_COLUMNS), rows)
-    grains = rollups.rows()
-    for grain, sums in (*grains.items(), (DAY, by_day(grains[HOUR]))):
+    for grain, sums in with_coarser(rollups.rows()).items():
         connection.executemany(upsert(grain), ((*key, *values) for key, values in sums.items()))
 
 

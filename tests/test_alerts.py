@@ -1,0 +1,338 @@
+"""An alert comes once, however many processes notice; who can't take it is tried again; no secret is shown."""
+
+import json
+import logging
+import smtplib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_events import made_event, store_events
+from racing import race
+
+from usage_tracker.addresses import forbidden, parse_receiver
+from usage_tracker.budgets import alerts as alerting
+from usage_tracker.budgets import receivers
+from usage_tracker.budgets.alerts import Alert, Alerts, budget_alerts
+from usage_tracker.budgets.book import set_budget
+from usage_tracker.budgets.budget import Budget
+from usage_tracker.budgets.receivers import NotSent, receivers_of, sign
+from usage_tracker.budgets.windows import Window
+from usage_tracker.config import load_settings, parse_dsn
+from usage_tracker.errors import ConfigError
+from usage_tracker.stores import Store, open_store
+from usage_tracker.unusual import anomaly, look_for
+
+WINDOW = Window(datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC))
+SECRET = "whsec-not-to-be-shown"
+
+
+class Inbox:
+    """A receiver that listens on the loopback."""
+
+    def __init__(self) -> None:
+        self.posts: list[tuple[str, dict[str, str], bytes]] = []
+        self.status = 200
+        self.location: str | None = None
+        inbox = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                inbox.posts.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+                self.send_response(inbox.status)
+                if inbox.location:
+                    self.send_header("Location", inbox.location)
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                """Tests have enough to say."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook/{SECRET}"
+
+    def texts(self) -> list[str]:
+        return [json.loads(body)["text"] for _, _, body in self.posts]
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    made = Inbox()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with closing(open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))) as opened:
+        opened.migrate()
+        yield opened
+
+
+def settings(**said: Any) -> Any:
+    return load_settings({}, **{"ship": False, **said})
+
+
+def raised(store: Store, inbox: Inbox, *alerts: Alert, **said: Any) -> Alerts:
+    made = Alerts(receivers_of(settings(alert_webhook=inbox.url, **said)), lambda: store)
+    made.notice(store, alerts)
+    made.send(store)
+    return made
+
+
+def budget(**said: Any) -> Budget:
+    return Budget(**{"name": "b", "limit": Decimal(10), "soft": (Decimal("0.5"),), **said})
+
+
+def test_each_share_of_a_budget_that_is_reached_is_an_alert() -> None:
+    assert budget_alerts(budget(), WINDOW, {"": Decimal(4)}) == []
+    [half] = budget_alerts(budget(), WINDOW, {"": Decimal("5.25")})
+    assert half.message["text"] == "Budget b: $5.25 of $10.00 per month used (52%), all calls."
+    both = budget_alerts(budget(each="user", on_limit="block"), WINDOW, {"u-1": Decimal(11), "u-2": Decimal(1)})
+    assert [(alert.part, alert.threshold) for alert in both] == [("u-1", "0.5"), ("u-1", "1")]
+    assert both[1].message["text"].endswith("Calls are refused.")
+
+
+def test_an_alert_is_sent_once_and_again_only_for_another_window_or_limit(store: Store, inbox: Inbox) -> None:
+    set_budget(store, budget())
+    for _ in range(2):
+        raised(store, inbox, *budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+    assert len(inbox.posts) == 1
+    later = Window(WINDOW.end, WINDOW.end + timedelta(days=30))
+    raised(store, inbox, *budget_alerts(budget(), later, {"": Decimal(6)}))
+    assert len(inbox.posts) == 2
+    dearer = budget(limit=Decimal(11))
+    set_budget(store, dearer)
+    raised(store, inbox, *budget_alerts(dearer, WINDOW, {"": Decimal(6)}))
+    assert len(inbox.posts) == 3
+
+
+CROSS = """
+from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
+from usage_tracker.budgets.alerts import Alerts, budget_alerts
+from usage_tracker.budgets.budget import Budget
+from usage_tracker.budgets.receivers import receivers_of
+from usage_tracker.budgets.windows import Window
+from usage_tracker.config import load_settings, parse_dsn
+from usage_tracker.stores import open_store
+
+def work(number, dsn):
+    budget = Budget(name="b", limit=Decimal(10), soft=(Decimal("0.5"),))
+    window = Window(datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC))
+    receivers = receivers_of(load_settings({{}}, ship=False, alert_webhook={url!r}))
+    with closing(open_store(parse_dsn(dsn))) as store:
+        alerts = Alerts(receivers, lambda: store)
+        alerts.notice(store, budget_alerts(budget, window, {{"": Decimal(6)}}))
+        alerts.send(store)
+"""
+
+
+@pytest.mark.timeout(240)
+def test_of_64_processes_that_cross_a_threshold_one_sends_the_alert(postgres_dsn: str, inbox: Inbox) -> None:
+    work = CROSS.format(url=inbox.url) + "\nimport logging; logging.disable()\n"
+    assert race(work, postgres_dsn, 64) == []
+    assert len(inbox.posts) == 1
+
+
+def test_a_webhook_is_signed(store: Store, inbox: Inbox) -> None:
+    raised(store, inbox, *budget_alerts(budget(), WINDOW, {"": Decimal(6)}), alert_secret=SECRET)
+    [(path, headers, body)] = inbox.posts
+    assert path == f"/hook/{SECRET}"
+    seconds = int(headers["x-usage-tracker-signature"].partition(",")[0].removeprefix("t="))
+    assert headers["x-usage-tracker-signature"] == sign(SECRET, body, seconds)
+    assert abs(seconds - time.time()) < 600
+    said = json.loads(body)
+    assert said["id"] == headers["x-usage-tracker-id"]
+    assert (said["kind"], said["budget"], said["spent"], said["threshold"]) == ("budget", "b", "6", "0.5")
+
+
+def test_a_receiver_that_refuses_is_tried_again_later(
+    store: Store, inbox: Inbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox.status = 503
+    with caplog.at_level(logging.WARNING, "usage_tracker"):
+        made = raised(store, inbox, *budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+    assert len(inbox.posts) == 1
+    assert "answered 503" in caplog.text
+    assert SECRET not in caplog.text
+    made.send(store)
+    assert len(inbox.posts) == 1, "not before its time"
+    inbox.status = 204
+    later = time.time() + alerting.FIRST_RETRY + 1
+    monkeypatch.setattr(time, "time", lambda: later)
+    made.send(store)
+    made.send(store)
+    assert len(inbox.posts) == 2
+    assert inbox.posts[0][2] == inbox.posts[1][2], "the same id and content"
+
+
+def test_a_redirect_is_not_followed(store: Store, inbox: Inbox) -> None:
+    inbox.status, inbox.location = 307, inbox.url
+    raised(store, inbox, *budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+    assert len(inbox.posts) == 1
+
+
+def test_a_receiver_that_hangs_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receivers, "STEP_SECONDS", 30.0)
+    monkeypatch.setattr(receivers, "ATTEMPT_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/{SECRET}"
+        [receiver] = receivers_of(settings(alert_webhook=url))
+        with pytest.raises(NotSent) as reason:
+            receiver.send({"id": "1", "text": "x"})
+    assert SECRET not in str(reason.value)
+
+
+def test_slack_gets_its_own_form(store: Store, inbox: Inbox) -> None:
+    [slack] = receivers_of(settings(alert_slack=inbox.url))
+    slack.send({"id": "1", "text": "a <b> & c"})
+    assert json.loads(inbox.posts[0][2]) == {"text": "a &lt;b&gt; &amp; c"}
+
+
+def test_a_mail_is_sent_by_smtp() -> None:
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=take_mail, args=(server, said), daemon=True).start()
+        address = f"smtp://127.0.0.1:{server.getsockname()[1]}"
+        [mail] = receivers_of(settings(alert_smtp=address, alert_email="ops@example.com", alert_from="ut@example.com"))
+        mail.send({"id": "1", "text": "Budget b: over\nthe limit."})
+    text = "\n".join(said)
+    assert "Subject: Budget b: over the limit." in text
+    assert "rcpt TO:<ops@example.com>" in text
+
+
+def take_mail(server: socket.socket, said: list[str]) -> None:
+    wire, _ = server.accept()
+    with wire, wire.makefile("rw", newline="\r\n") as lines:
+
+        def answer(text: str) -> None:
+            lines.write(text + "\r\n")
+            lines.flush()
+
+        answer("220 mail")
+        content = False
+        for line in lines:
+            said.append(line.strip())
+            if content:
+                content = line.strip() != "."
+                if not content:
+                    answer("250 ok")
+            elif line.lower().startswith("data"):
+                content = True
+                answer("354 go on")
+            elif line.lower().startswith("quit"):
+                answer("221 bye")
+                return
+            else:
+                answer("250 ok")
+
+
+def test_a_mail_server_that_says_no_is_said_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise smtplib.SMTPAuthenticationError(535, SECRET.encode())
+
+    monkeypatch.setattr(receivers, "speaking", refuse)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"smtp://me:{SECRET}@127.0.0.1:{server.getsockname()[1]}"
+        found = settings(alert_smtp=address, alert_email="ops@example.com")
+        assert SECRET not in repr(found)
+        [mail] = receivers_of(found)
+        with pytest.raises(NotSent, match="answered 535") as reason:
+            mail.send({"id": "1", "text": "x"})
+    assert SECRET not in str(reason.value)
+
+
+def test_a_function_of_the_app_is_called(store: Store) -> None:
+    heard: list[dict[str, Any]] = []
+    made = Alerts(receivers_of(settings(on_alert=heard.append)), lambda: store)
+    made.notice(store, budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+    made.send(store)
+    assert [message["budget"] for message in heard] == ["b"]
+
+
+@pytest.mark.guarded_errors_expected
+def test_a_function_that_raises_is_tried_again(store: Store) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError
+
+    made = Alerts(receivers_of(settings(on_alert=fail)), lambda: store)
+    made.notice(store, budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+    made.send(store)
+    [(tries, sent)] = list(store.select("SELECT tries, sent_at FROM budget_alert"))
+    assert (tries, sent) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("hooks.example.com/x", "not an address"),
+        ("ftp://example.com/x", "not an address"),
+        ("https:///x", "not an address"),
+        ("https://example.com:x/", "not an address"),
+        ("https://exa mple.com/", "not an address"),
+        ("http://example.com/x", "https"),
+        ("https://me:pass@example.com/x", "user"),
+        ("http://169.254.169.254/latest/meta-data", "link-local"),
+        ("https://169.254.169.254/", "link-local"),
+        ("https://[fe80::1]/", "link-local"),
+        ("https://[::ffff:169.254.169.254]/", "link-local"),
+        ("https://[fd00:ec2::254]/", "link-local"),
+        ("https://0.0.0.0/", "no address of a receiver"),
+        ("https://224.0.0.1/", "no address of a receiver"),
+    ],
+)
+def test_an_address_that_nothing_may_be_sent_to_is_refused_and_not_repeated(url: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why) as refusal:
+        parse_receiver("TRACKER_ALERT_WEBHOOK", url)
+    assert "pass" not in str(refusal.value)
+
+
+def test_a_name_that_leads_to_such_an_address_is_not_sent_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(*_: object, **__: object) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 443))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    [receiver] = receivers_of(settings(alert_webhook="https://innocent.example.com/x"))
+    with pytest.raises(NotSent, match="link-local"):
+        receiver.send({"id": "1", "text": "x"})
+    assert forbidden("10.0.0.7") is None, "an address of one's own network is fine"
+
+
+def test_mail_needs_both_a_server_and_a_mailbox() -> None:
+    for said in (
+        {"alert_smtp": "smtp://h"},
+        {"alert_email": "a@b.c"},
+        {"alert_smtp": "smtp://h", "alert_email": "a b"},
+    ):
+        with pytest.raises(ConfigError):
+            settings(**said)
+
+
+def test_a_day_far_above_its_past_is_an_anomaly() -> None:
+    past = [Decimal(10), Decimal(11), Decimal(9)] * 4
+    assert anomaly(Decimal(12), past) is None
+    assert anomaly(Decimal(40), past) == "Today has cost $40.00 so far; the 12 days before cost $10.00 on average."
+    assert anomaly(Decimal(40), past[:5]) is None, "five days are no past"
+    assert anomaly(Decimal("0.9"), [Decimal("0.01")] * 20) is None, "less than a dollar is none"
+
+
+def test_unpriced_calls_and_lost_events_are_told(store: Store) -> None:
+    now = datetime.now(UTC)
+    store_events(store, [made_event(now, cost=None, flags=("unpriced",), model="acme-1")])
+    found = look_for(store, 3, "box", now)
+    assert [alert.subject for alert in found] == ["unpriced", "dropped"]
+    assert "acme-1" in found[0].message["text"]
+    assert "3 events" in found[1].message["text"]

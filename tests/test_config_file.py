@@ -1,0 +1,141 @@
+"""Settings in a file: below arguments and environment, above defaults, and never in an app's way."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from usage_tracker.cli import main
+from usage_tracker.config import load_settings
+from usage_tracker.config_file import config_path, is_open_to_others, read_config, with_config, write_config
+from usage_tracker.errors import ConfigError
+
+
+@pytest.fixture
+def config(own_environment: Path) -> Path:
+    """Where the user's config file belongs."""
+    path = config_path()
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def test_it_stands_below_the_environment_and_above_defaults(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text('app = "from-file"\nproject = "from-file"\nteam = "from-file"\nbatch_size = 7\n')
+    monkeypatch.setenv("TRACKER_PROJECT", "from-environment")
+    monkeypatch.setenv("TRACKER_TEAM", "from-environment")
+    settings = load_settings(with_config(), team="from-argument")
+    assert (settings.app, settings.project, settings.team, settings.batch_size) == (
+        "from-file",
+        "from-environment",
+        "from-argument",
+        7,
+    )
+
+
+def test_values_are_what_toml_has_for_them(config: Path) -> None:
+    config.write_text('tags = ["eu", "tier:pro"]\nship = false\nexit_timeout = 0.5\ntz = "Europe/Berlin"\n')
+    settings = load_settings(with_config())
+    assert (settings.tags, settings.ship, settings.exit_timeout) == (("eu", "tier:pro"), False, 0.5)
+    assert read_config()["TRACKER_TZ"] == "Europe/Berlin"
+
+
+def test_an_empty_variable_is_none(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text('project = "alpha"\n')
+    monkeypatch.setenv("TRACKER_PROJECT", "")
+    assert load_settings(with_config()).project == "alpha"
+
+
+def test_without_a_file_the_environment_is_all(own_environment: Path) -> None:
+    assert with_config() is os.environ
+
+
+def test_another_file_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tracker.toml").write_text('app = "shop"\n')
+    monkeypatch.setenv("TRACKER_CONFIG", str(tmp_path / "tracker.toml"))
+    assert load_settings(with_config()).app == "shop"
+    monkeypatch.setenv("TRACKER_CONFIG", str(tmp_path / "none.toml"))
+    with pytest.raises(ConfigError, match="there is no"):
+        with_config()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('prject = "x"', "did you mean project?"),
+        ("dsn = postgresql://me:geheim@db", "is no TOML"),
+        ("dsn = { password = 'geheim' }", "dsn in"),
+        ("[store]\ndsn = 'x'", "unknown setting 'store'"),
+        ("tags = ['geheim,b']", "tags in"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place_and_without_secrets(config: Path, text: str, said: str) -> None:
+    config.write_text(text)
+    with pytest.raises(ConfigError, match=r"config\.toml") as error:
+        read_config()
+    assert said in str(error.value)
+    assert "geheim" not in str(error.value)
+
+
+def test_what_is_written_is_read_again_and_is_nobody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "deep" / "tracker.toml"
+    values = {"dsn": 'postgresql://me:p"w\\\x7f@db/x', "app": "größe\n"}
+    write_config(path, values)
+    write_config(path, values)
+    assert not is_open_to_others(path)
+    monkeypatch.setenv("TRACKER_CONFIG", str(path))
+    assert read_config() == {f"TRACKER_{name.upper()}": value for name, value in values.items()}
+    path.chmod(0o644)
+    assert is_open_to_others(path)
+
+
+def test_commands_read_it(config: Path, tmp_path: Path) -> None:
+    config.write_text(f'dsn = "sqlite:///{tmp_path}/mine.db"\ntz = "Asia/Tokyo"\n')
+    result = CliRunner().invoke(main, ["report"])
+    assert f"No events yet in sqlite:///{tmp_path}/mine.db" in result.stderr
+    CliRunner().invoke(main, ["migrate"])
+    assert "Asia/Tokyo" in CliRunner().invoke(main, ["report"]).stderr
+    assert not [name for name in os.environ if name.startswith("TRACKER_")]
+
+
+def test_the_demo_does_not_read_it(config: Path, tmp_path: Path) -> None:
+    config.write_text('project = "mine"\nship = false\n')
+    shown = CliRunner().invoke(main, ["demo", "--folder", str(tmp_path)]).stdout
+    assert "gpt-5" in shown
+    assert "mine" not in shown
+
+
+def test_none_is_read_from_the_null_device(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text('project = "mine"\n')
+    monkeypatch.setenv("TRACKER_CONFIG", os.devnull)
+    assert with_config() is os.environ
+
+
+def test_a_broken_one_stops_commands_with_a_sentence_and_doctor_names_it(config: Path) -> None:
+    config.write_text("nonsense")
+    for words in (["report"], []):
+        result = CliRunner().invoke(main, words)
+        assert (result.exit_code, "is no TOML" in result.stderr) == (1, True)
+    assert CliRunner().invoke(main, ["completion", "fish"]).exit_code == 0
+
+
+def test_a_broken_one_never_reaches_the_app_and_its_events_wait(config: Path) -> None:
+    config.write_text("nonsense")
+    script = (
+        "import usage_tracker.auto, usage_tracker\n"
+        "usage_tracker.record(provider='acme', model='m', input_tokens=1)\n"
+        "print(usage_tracker.stats().captured)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+    assert "is no TOML" in done.stderr
+    data = Path(os.environ["HOME"]) / ".local" / "share" / "usage-tracker"
+    assert not (data / "usage.db").exists()
+    config.unlink()
+    patient = {**os.environ, "TRACKER_EXIT_TIMEOUT": "60"}
+    again = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=patient)
+    assert again.stderr == ""
+    counted = CliRunner().invoke(main, ["report", "-o", "csv", "--fields", "calls"]).stdout
+    assert counted == "model,calls\nm,2\n"

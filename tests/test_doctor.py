@@ -1,0 +1,193 @@
+"""`usage-tracker doctor`: what it finds, for people and for programs."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from made_events import made_event, store_events
+
+from usage_tracker.cli import main
+from usage_tracker.cli.doctor_store import examine_partitions, examine_server
+from usage_tracker.cli.findings import Findings
+from usage_tracker.config import load_settings, parse_dsn
+from usage_tracker.config_file import config_path
+from usage_tracker.event import Origin, UsageEvent
+from usage_tracker.journal import Journal, Spool
+from usage_tracker.journal.aside import note_dropped, noted_dropped
+from usage_tracker.stores import Store, open_store
+from usage_tracker.stores.description import Description, Partition
+
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "doctor.md").read_text()
+
+
+@pytest.fixture(autouse=True)
+def no_sdks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One SDK, so that it need not import them all."""
+    monkeypatch.setenv("TRACKER_SDKS", "openai")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
+    sqlite = request.param == "sqlite"
+    dsn = f"sqlite:///{tmp_path}/usage.db" if sqlite else request.getfixturevalue("postgres_dsn")
+    monkeypatch.setenv("TRACKER_DSN", dsn)
+    found = open_store(parse_dsn(dsn))
+    found.migrate()
+    yield found
+    found.close()
+
+
+def doctor(*words: str) -> Result:
+    return CliRunner().invoke(main, ["doctor", *words], prog_name="usage-tracker")
+
+
+def document() -> Any:
+    result = doctor("--json")
+    assert result.exit_code in (0, 5)
+    return json.loads(result.stdout)
+
+
+def remedies(found: Any) -> list[str]:
+    return [finding["remedy"] for finding in found["findings"] if finding["remedy"]]
+
+
+def test_where_all_is_well_it_says_so_and_exits_with_0(store: Store) -> None:
+    result = doctor()
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[-1] == "No problem found."
+    assert re.search(r"^  openai [\d.]+ +watched in \d+ places$", result.stdout, re.MULTILINE)
+    assert "SyncAPIClient.request: patched" in doctor("-v").stdout
+
+
+def test_programs_get_every_field_that_is_documented_and_no_other(store: Store) -> None:
+    found = document()
+    assert (found["schema_version"], found["healthy"]) == (1, True)
+    described = set(re.findall(r"`([a-z_.]+)`", "".join(re.findall(r"^\| (`[^|]*) \|", DOCUMENT, re.MULTILINE))))
+    assert set(found) == {name for name in described if "." not in name} | {"schema_version"}
+    assert set(found["store"]) == {name.partition(".")[2] for name in described if name.startswith("store.")}
+    for name in ("python", "config", "price_data", "spool", "usage_tracker", "settings"):
+        [meaning] = re.findall(rf"^\| `{name}` \| (.*) \|$", DOCUMENT, re.MULTILINE)
+        assert set(found[name]) <= set(re.findall(r"`(\w+)`", meaning)), name
+
+
+def test_the_facts_are_those_of_the_store(store: Store) -> None:
+    at_work = document()["store"]
+    assert at_work["there"] is True
+    assert at_work["schema"]["missing"] == []
+    assert at_work["schema"]["newest"] == at_work["schema"]["known"]
+    assert at_work["server"].startswith("SQLite 3" if store.dialect.name == "sqlite" else "PostgreSQL ")
+    assert at_work["bytes"] > 10_000
+    assert abs(at_work["clock_skew_seconds"]) < 5
+    assert len(at_work["partitions"]) == (0 if store.dialect.name == "sqlite" else 6)
+    assert at_work["events_since"] is None
+
+
+def test_a_schema_that_is_older_or_newer_comes_with_what_to_do(store: Store) -> None:
+    table = f"{store.dialect.prefix}schema_migration"
+    newest = document()["store"]["schema"]["newest"]
+    store.change(lambda execute: execute(f"DELETE FROM {table} WHERE number = {int(newest[:4])}", ()))
+    older = document()
+    assert older["store"]["schema"]["missing"] == [newest]
+    assert any("usage-tracker migrate" in remedy for remedy in remedies(older))
+    store.change(lambda execute: execute(f"INSERT INTO {table} (number, name) VALUES (9999, '9999_future')", ()))
+    assert any("upgrade usage_tracker" in remedy for remedy in remedies(document()))
+
+
+def test_what_was_pruned_is_said(store: Store) -> None:
+    now = datetime.now(UTC)
+    store_events(store, [made_event(now - timedelta(days=90)), made_event(now - timedelta(days=1))])
+    assert sum(store.prune(now - timedelta(days=60))) == 1
+    found = document()
+    assert found["healthy"] is True
+    assert found["store"]["events_since"] is not None
+    assert "earlier ones were pruned" in doctor().stdout
+
+
+def test_a_store_that_is_away_exits_with_5_and_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_DSN", "postgresql://me:geheim@127.0.0.1:9/usage")
+    result = doctor()
+    assert result.exit_code == 5
+    assert "can't be reached" in result.stdout
+    assert "geheim" not in result.stdout + result.stderr + doctor("--json").stdout
+    assert "Connection refused" in document()["store"]["problem"]
+
+
+def test_settings_that_cannot_be_used_are_said_and_the_rest_is_examined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_BATCH_SIZE", "many")
+    found = document()
+    assert "TRACKER_BATCH_SIZE" in found["settings"]["problem"]
+    assert found["store"] is None
+    assert found["sdks"]
+
+
+def test_a_config_file_is_named_and_told_where_others_can_read_it(tmp_path: Path) -> None:
+    path = config_path()
+    path.parent.mkdir(parents=True)
+    path.write_text(f'dsn = "sqlite:///{tmp_path}/usage.db"\n')
+    path.chmod(0o644)
+    assert any(remedy.startswith(f"chmod 600 {path}") for remedy in remedies(document()))
+    path.chmod(0o600)
+    assert document()["healthy"] is True
+    path.write_text("nonsense")
+    assert "is no TOML" in document()["config"]["problem"]
+
+
+def test_what_waits_in_the_journal_and_what_was_dropped_is_counted() -> None:
+    settings = load_settings()
+    assert settings.dsn is not None
+    journal = Journal(Spool(settings.spool_dir, bytes.fromhex(settings.dsn.identity)))
+    journal.append(Origin(sdk="openai"), UsageEvent(started_at=1, duration_ms=1.0, operation="chat"))
+    journal.close()
+    note_dropped(Spool(settings.spool_dir), 3)
+    note_dropped(Spool(settings.spool_dir), 4)
+    found = document()
+    assert (found["spool"]["waiting"], found["spool"]["dropped"], found["spool"]["leader"]) == (1, 7, None)
+    assert any("usage-tracker ship --once" in remedy for remedy in remedies(found))
+    assert any("TRACKER_SPOOL_MAX_BYTES" in remedy for remedy in remedies(found))
+
+
+def test_a_journal_that_drops_notes_it_for_whoever_comes_after(tmp_path: Path) -> None:
+    journal = Journal(Spool(tmp_path / "spool", max_bytes=1))
+    for _ in range(5):
+        journal.append(Origin(sdk="openai"), UsageEvent(started_at=1, duration_ms=1.0, operation="chat"))
+    journal.close()
+    assert (journal.dropped, noted_dropped(tmp_path / "spool")) == (5, 5)
+
+
+class TestThresholds:
+    NOW = datetime(2026, 8, 15, tzinfo=UTC)
+
+    def examine(self, skew: float = 0.0, unfolded: int = 0, *partitions: Partition) -> list[str]:
+        findings, facts = Findings(), dict[str, object]()
+        seen = Description("PostgreSQL 15", self.NOW, 1, unfolded, list(partitions))
+        examine_server(seen, timedelta(seconds=skew), findings, facts)
+        examine_partitions(seen, findings, facts)
+        return [f"{line.what}: {line.found}" for line in findings.lines if line.remedy]
+
+    def test_clocks_that_differ_are_a_problem(self) -> None:
+        assert self.examine(4.0) == []
+        assert self.examine(120.0) == ["clock: the store's is 120 s ahead of this machine's"]
+        assert self.examine(-7200.0) == ["clock: the store's is 7,200 s behind this machine's"]
+
+    def test_rows_that_nobody_folds_are_one(self) -> None:
+        assert self.examine(0.0, 1000) == []
+        assert "make" in self.examine(0.0, 10**6)[0]
+
+    def test_a_day_without_a_partition_is_one(self) -> None:
+        default = Partition("usage_event_default", None, None, 10)
+        august = Partition("usage_event_2026_08", datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC), 9)
+        july = Partition("usage_event_2026_07", datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC), 9)
+        assert self.examine(0.0, 0, july, august, default) == []
+        assert "none for today" in self.examine(0.0, 0, july, default)[0]
+        assert "none for today" in self.examine(0.0, 0, default)[0]
+
+
+def test_nothing_is_made_by_looking(tmp_path: Path) -> None:
+    assert document()["store"]["there"] is False
+    assert not [path for path in Path(os.environ["HOME"]).rglob("*") if path.is_file()]

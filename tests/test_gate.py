@@ -1,0 +1,378 @@
+"""A call that a budget has no room for is refused, or held back, before its request goes out."""
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from budgeted import budget, known
+from capturing import ASK as MESSAGES
+from capturing import Capturing
+
+import usage_tracker
+from usage_tracker import tracker
+from usage_tracker.budgets import gate as gates
+from usage_tracker.budgets.budget import Criterion
+from usage_tracker.budgets.view import View
+from usage_tracker.capture import open_calls
+from usage_tracker.enforcing import Enforcing
+
+MODEL = "gpt-4o-mini"
+ASK: Any = MESSAGES
+
+
+@pytest.fixture
+def enforcing(capturing: Capturing, monkeypatch: pytest.MonkeyPatch) -> Enforcing:
+    monkeypatch.setattr(gates, "FIRST_SECONDS", 0.1)
+    assert tracker.installed is not None
+    return tracker.installed.pipeline().enforcing
+
+
+def ask(capturing: Capturing, **said: Any) -> Any:
+    return capturing.client.chat.completions.create(**{"model": MODEL, "messages": ASK, "max_tokens": 20, **said})
+
+
+def test_without_budgets_there_is_no_gate(capturing: Capturing, enforcing: Enforcing) -> None:
+    def has_gate(view: View) -> bool:
+        enforcing.use(view)
+        return enforcing._recorder.gate is not None
+
+    assert enforcing._recorder.gate is None
+    assert not has_gate(known(budget(on_limit="alert"), spent="9")), "what only alerts holds nothing back"
+    assert has_gate(known(budget()))
+    assert not has_gate(known())
+    assert len(enforcing._recorder.listeners) == 1, "the test's own"
+
+
+def test_a_call_is_refused_before_its_request_and_is_no_event(capturing: Capturing, enforcing: Enforcing) -> None:
+    enforcing.use(known(budget(), spent="1.25"))
+    with pytest.raises(usage_tracker.BudgetExceeded) as refused:
+        ask(capturing)
+    error = refused.value
+    assert (error.budget, error.spent, error.limit, error.measure) == ("b", Decimal("1.25"), Decimal(1), "cost")
+    assert error.resets_at is not None
+    assert "has used $1.25 of $1.00 per day; it resets at " in str(error)
+    assert capturing.provider.requests == []
+    assert capturing.all() == []
+    assert not open_calls
+
+
+def test_an_awaited_call_is_refused_when_it_is_awaited(capturing: Capturing, enforcing: Enforcing) -> None:
+    enforcing.use(known(budget(), spent="1"))
+
+    async def work() -> list[Any]:
+        asked = [capturing.aclient.chat.completions.create(model=MODEL, messages=ASK) for _ in range(3)]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [type(answer) for answer in asyncio.run(work())] == [usage_tracker.BudgetExceeded] * 3
+    assert capturing.provider.requests == []
+
+
+def test_a_stream_and_a_raw_response_are_refused_alike(capturing: Capturing, enforcing: Enforcing) -> None:
+    enforcing.use(known(budget(), spent="1"))
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        ask(capturing, stream=True)
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        capturing.client.chat.completions.with_raw_response.create(model=MODEL, messages=ASK)
+    assert capturing.provider.requests == []
+
+
+def test_what_this_process_spends_counts_at_once(capturing: Capturing, enforcing: Enforcing) -> None:
+    enforcing.use(known(budget(limit=Decimal(40), measure="tokens")))
+    calls = 0
+    with suppress(usage_tracker.BudgetExceeded):
+        for calls in range(50):  # noqa: B007  how far it came
+            ask(capturing)
+    used = sum((event.usage.input_tokens or 0) + (event.usage.output_tokens or 0) for _, event in capturing.all())
+    assert 0 < calls < 49
+    assert used >= 40
+
+
+def test_dollars_are_those_of_the_pricer(capturing: Capturing, enforcing: Enforcing) -> None:
+    from usage_tracker.pricing import Pricer
+
+    enforcing.use(known(budget()))
+    for said in ({}, {"model": "gpt-4o"}, {"n": 2}):
+        ask(capturing, **said)
+    gate = enforcing._gate
+    assert gate is not None
+    [account] = gate._accounts._by_name.values()
+    pricer = Pricer()
+    cost = sum((pricer.price(*call).amount or Decimal(0)) for call in capturing.all())
+    assert account.own == pytest.approx(int(cost * 10**9), abs=3)
+
+
+def test_own_spending_is_dropped_once_the_store_says_it(capturing: Capturing, enforcing: Enforcing) -> None:
+    enforcing.use(known(budget()))
+    ask(capturing)
+    gate = enforcing._gate
+    assert gate is not None
+    [account] = gate._accounts._by_name.values()
+    own, (segment, position) = account.own, enforcing._journal.place()
+    assert own > 0
+    view = known(budget(), spent="0.25")
+    enforcing.use(view)
+    assert (account.used, account.own) == (250_000_000, own), "it isn't among what is stored"
+    view = known(budget(), spent="0.25")
+    view.stored[segment] = position
+    enforcing.use(view)
+    assert (account.used, account.own) == (250_000_000, 0)
+
+
+def test_only_calls_within_the_scope_are_held_to_it(capturing: Capturing, enforcing: Enforcing) -> None:
+    enforcing.use(
+        known(budget(where=(Criterion("team", True, "frontend"), Criterion("model", True, "gpt-4o*"))), spent="1")
+    )
+    ask(capturing)
+    with usage_tracker.attribute(team="frontend"):
+        ask(capturing, model="gpt-3.5-turbo")
+        with pytest.raises(usage_tracker.BudgetExceeded):
+            ask(capturing)
+
+
+def test_each_user_has_a_budget_of_their_own(capturing: Capturing, enforcing: Enforcing) -> None:
+    enforcing.use(known(budget(each="user"), spent="1", part="u-1"))
+    with usage_tracker.attribute(user="u-2"):
+        ask(capturing)
+    with usage_tracker.attribute(user="u-1"), pytest.raises(usage_tracker.BudgetExceeded) as refused:
+        ask(capturing)
+    assert refused.value.part == "u-1"
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        ask(capturing, user="u-1")
+
+
+def test_the_strictest_of_several_budgets_counts(capturing: Capturing, enforcing: Enforcing) -> None:
+    enforcing.use(known(budget(name="wide", limit=Decimal(100)), budget(name="narrow", limit=Decimal(2)), spent="2"))
+    with pytest.raises(usage_tracker.BudgetExceeded) as refused:
+        ask(capturing)
+    assert refused.value.budget == "narrow"
+
+
+def test_throttling_holds_a_call_for_no_longer_than_its_bound(capturing: Capturing, enforcing: Enforcing) -> None:
+    enforcing.use(known(budget(on_limit="throttle", delay=0.2), spent="5"))
+    started = time.monotonic()
+    ask(capturing)
+    assert time.monotonic() - started >= 0.2
+    assert capturing.one().duration_ms < 10_000
+
+    async def work() -> int:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.01)
+                ticks += 1
+
+        ticking = asyncio.create_task(tick())
+        await capturing.aclient.chat.completions.create(model=MODEL, messages=ASK)
+        ticking.cancel()
+        return ticks
+
+    assert asyncio.run(work()) > 3, "the event loop goes on meanwhile"
+
+
+def test_a_task_that_is_cancelled_while_it_is_held_makes_no_request(capturing: Capturing, enforcing: Enforcing) -> None:
+    enforcing.use(known(budget(on_limit="throttle", delay=30.0), spent="5"))
+
+    async def work() -> None:
+        await asyncio.wait_for(capturing.aclient.chat.completions.create(model=MODEL, messages=ASK), 0.1)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(work())
+    assert capturing.provider.requests == []
+    assert capturing.all() == []
+
+
+def test_when_the_store_is_silent_each_budget_says_what_then(
+    capturing: Capturing, enforcing: Enforcing, caplog: pytest.LogCaptureFixture
+) -> None:
+    enforcing.use(known(budget(), age=1000))
+    with caplog.at_level(logging.WARNING, "usage_tracker"):
+        ask(capturing)
+    assert "can't be read from the store" in caplog.text
+    enforcing._view = None
+    enforcing.use(known(budget(unreachable="closed"), age=999))
+    with pytest.raises(usage_tracker.BudgetExceeded, match="can't be known") as refused:
+        ask(capturing)
+    assert refused.value.spent is None
+    enforcing.use(known(budget(), spent="2", age=998))
+    with pytest.raises(usage_tracker.BudgetExceeded, match=r"\$2"):
+        ask(capturing)
+
+
+def test_calls_without_a_price_are_counted_or_refused(capturing: Capturing, enforcing: Enforcing) -> None:
+    enforcing.use(known(budget()))
+    ask(capturing, model="acme-1")
+    enforcing.use(known(budget(unpriced="refuse")))
+    ask(capturing)
+    with pytest.raises(usage_tracker.BudgetExceeded, match="'acme-1' has none"):
+        ask(capturing, model="acme-1")
+
+
+def test_a_limit_per_minute_counts_calls_as_they_are_let_go(capturing: Capturing, enforcing: Enforcing) -> None:
+    enforcing.use(known(budget(measure="calls", limit=Decimal(3), per="minute")))
+    made = refused = 0
+    for _ in range(5):
+        try:
+            ask(capturing)
+            made += 1
+        except usage_tracker.BudgetExceeded:
+            refused += 1
+    assert made in (3, 4)  # 4 where the minute of the clock turns meanwhile
+    assert made + refused == 5
+
+
+def test_a_limit_of_tokens_per_minute_counts_them_when_they_are_known(
+    capturing: Capturing, enforcing: Enforcing
+) -> None:
+    enforcing.use(known(budget(measure="tokens", limit=Decimal(1), per="minute")))
+    ask(capturing)
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        ask(capturing)
+
+
+def test_a_new_window_has_room_again(
+    capturing: Capturing, enforcing: Enforcing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enforcing.use(known(budget(per="hour"), spent="1"))
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        ask(capturing)
+    later = time.time() + 3600
+    monkeypatch.setattr(time, "time", lambda: later)
+    ask(capturing)
+
+
+def test_threads_lose_no_spending(capturing: Capturing, enforcing: Enforcing) -> None:
+    enforcing.use(known(budget(measure="calls", limit=Decimal(1000))))
+
+    def work() -> None:
+        for _ in range(5):
+            ask(capturing)
+
+    crowd = [threading.Thread(target=work) for _ in range(8)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    gate = enforcing._gate
+    assert gate is not None
+    [account] = gate._accounts._by_name.values()
+    assert account.own == 40
+
+
+def test_a_process_takes_what_its_neighbour_has_read(
+    tmp_path: Path, capturing: Capturing, enforcing: Enforcing
+) -> None:
+    from usage_tracker.budgets.view import ViewFile
+
+    (tmp_path / "spool").mkdir(mode=0o700)
+    ViewFile(tmp_path / "spool").save(known(budget(), spent="1"))
+    enforcing.look()
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        ask(capturing)
+    (tmp_path / "spool" / "budgets.json").write_text("{not json")
+    enforcing.look()
+    ViewFile(tmp_path / "spool").save(known())
+    enforcing.look()
+    ask(capturing)
+
+
+@pytest.fixture
+def fresh_start(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    usage_tracker.uninstall()
+
+
+def test_a_process_is_held_from_its_first_call_on(fresh_start: Path, provider: Any) -> None:
+    from usage_tracker.budgets.view import ViewFile
+
+    spool = fresh_start / "spool"
+    spool.mkdir(mode=0o700)
+    ViewFile(spool).save(known(budget(), spent="1"))
+    usage_tracker.install(ship=False, spool_dir=spool)
+    client = openai.OpenAI(api_key="sk-test", base_url=provider.base_url, max_retries=0)
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        client.chat.completions.create(model=MODEL, messages=ASK)
+    usage_tracker.install(ship=False, spool_dir=spool, budgets="off")
+    client.chat.completions.create(model=MODEL, messages=ASK)
+
+
+def test_a_child_of_a_fork_knows_what_its_parent_spent(capturing: Capturing, enforcing: Enforcing) -> None:
+    enforcing.use(known(budget(measure="calls", limit=Decimal(1))))
+    ask(capturing)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        with suppress(BaseException):
+            try:
+                ask(capturing)
+            except usage_tracker.BudgetExceeded:
+                status = 0
+        os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.timeout(120)
+def test_a_running_process_follows_a_change_within_seconds(fresh_start: Path, provider: Any) -> None:
+    from usage_tracker.budgets.book import remove_budget, set_budget
+    from usage_tracker.config import parse_dsn
+    from usage_tracker.stores import open_store
+
+    dsn = f"sqlite:///{fresh_start}/usage.db"
+    usage_tracker.install(dsn=dsn, spool_dir=fresh_start / "spool")
+    client = openai.OpenAI(api_key="sk-test", base_url=provider.base_url, max_retries=0)
+
+    def is_refused() -> bool:
+        try:
+            client.chat.completions.create(model=MODEL, messages=ASK)
+        except usage_tracker.BudgetExceeded:
+            return True
+        return False
+
+    def becomes(refused: bool) -> bool:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if is_refused() is refused:
+                return True
+            time.sleep(0.1)
+        return False
+
+    assert not is_refused()
+    assert usage_tracker.flush(30)
+    with closing(open_store(parse_dsn(dsn))) as store:
+        set_budget(store, budget(limit=Decimal("0.000001")))
+        assert becomes(refused=True)
+        set_budget(store, budget(limit=Decimal(5)))
+        assert becomes(refused=False)
+        set_budget(store, budget(limit=Decimal("0.000001"), strict=True))
+        assert becomes(refused=True)
+        remove_budget(store, "b")
+        assert becomes(refused=False)
+
+
+def test_a_strict_call_waits_for_prices_rather_than_go_unreserved(
+    fresh_start: Path, provider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that starts knows of the budget before it has loaded what calls cost."""
+    from usage_tracker.budgets.view import ViewFile
+
+    monkeypatch.setattr(gates, "RESERVE_SECONDS", 0.1)
+    spool = fresh_start / "spool"
+    spool.mkdir(mode=0o700)
+    ViewFile(spool).save(known(budget(strict=True, unreachable="closed")))
+    usage_tracker.install(ship=False, spool_dir=spool, dsn=f"sqlite:///{fresh_start}/usage.db")
+    assert tracker.installed is not None
+    monkeypatch.setattr(tracker.installed.pipeline().enforcing, "look", lambda: None)
+    client = openai.OpenAI(api_key="sk-test", base_url=provider.base_url, max_retries=0)
+    with pytest.raises(usage_tracker.BudgetExceeded, match="can't be known"):
+        client.chat.completions.create(model=MODEL, messages=ASK)
+    assert provider.requests == []

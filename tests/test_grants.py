@@ -1,0 +1,225 @@
+"""Roles of their own in Postgres: with what `migrate --print-grants` prints, each can do its work and nothing else."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from click.testing import CliRunner, Result
+from postgres_server import Databases
+from psycopg2.errors import InsufficientPrivilege
+
+from usage_tracker.cli import main
+
+APP = """
+import sys, usage_tracker
+usage_tracker.install(app="shop", project="alpha", user="u-1", tags=["tier:pro"])
+for _ in range(int(sys.argv[1])):
+    usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1000, output_tokens=10)
+print(usage_tracker.flush(30))
+"""
+
+
+class Roles:
+    """A database whose owner is no superuser, and roles that log in and have what was printed for them."""
+
+    def __init__(self, databases: Databases, database: str, home: Path) -> None:
+        self.databases = databases
+        self.database = database
+        self.home = home
+        unique = uuid4().hex[:8]
+        self.names = {
+            "owner": f"owner_{unique}",
+            "writer": f'App "writer" {unique}',
+            "shipper": f"shipper_{unique}",
+            "reader": f"reader_{unique}",
+        }
+        for name in self.names.values():
+            databases.run(f"CREATE ROLE {self.quoted(name)} LOGIN")
+        databases.run(f"CREATE SCHEMA usage_tracker AUTHORIZATION {self.names['owner']}", database)
+        self.command("owner", "migrate")
+        self.grant()
+
+    def quoted(self, name: str) -> str:
+        return '"{}"'.format(name.replace('"', '""'))
+
+    def dsn(self, kind: str) -> str:
+        return self.databases.dsn(self.database, user=self.names[kind])
+
+    def grant(self) -> None:
+        words = [word for kind in ("writer", "shipper", "reader") for word in (f"--{kind}", self.names[kind])]
+        self.run("owner", CliRunner().invoke(main, ["migrate", "--print-grants", *words]).stdout)
+
+    def run(self, kind: str, sql: str) -> list[tuple[object, ...]]:
+        connection = psycopg2.connect(self.dsn(kind))
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def command(self, kind: str, *words: str, spool: str = "spool", code: int = 0) -> Result:
+        environment = {
+            "TRACKER_DSN": self.dsn(kind), "TRACKER_SPOOL_DIR": str(self.home / spool),
+            "TRACKER_SDKS": "openai",  # doctor imports them
+        }  # fmt: skip
+        result = CliRunner().invoke(main, list(words), env=environment)
+        assert result.exit_code == code, (words, result.output, result.exception)
+        return result
+
+    def calls(self, kind: str, count: int, **environ: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", APP, str(count)],
+            env={
+                "PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONPATH": str(Path(__file__).parent.parent),
+                "TRACKER_DSN": self.dsn(kind), "TRACKER_SPOOL_DIR": str(self.home / "spool"), **environ,
+            },
+            capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+        assert (done.stdout, done.stderr) == ("True\n" if "TRACKER_SHIP" not in environ else "False\n", "")
+
+    def count(self, table: str) -> object:
+        return self.run("owner", f"SELECT count(*) FROM usage_tracker.{table}")[0][0]
+
+    def refuses(self, kind: str, *statements: str) -> None:
+        for statement in statements:
+            with pytest.raises(InsufficientPrivilege):
+                self.run(kind, statement)
+
+    def drop(self) -> None:
+        for name in reversed(self.names.values()):
+            self.databases.run(f"DROP OWNED BY {self.quoted(name)} CASCADE", self.database)
+            self.databases.run(f"DROP ROLE {self.quoted(name)}")
+
+
+@pytest.fixture
+def roles(postgres_databases: Databases, tmp_path: Path) -> Iterator[Roles]:
+    database = postgres_databases.create(migrated=False)
+    roles = Roles(postgres_databases, database, tmp_path)
+    yield roles
+    roles.drop()
+    postgres_databases.drop(database)
+
+
+EVENTS = ("usage_event", "events", "daily", "by_hour", "by_day_user", "delta_hour", "rollup_day", "usage_original")
+BUILD = (
+    "CREATE TABLE usage_tracker.mine (a integer)",
+    "CREATE VIEW usage_tracker.mine AS SELECT 1",
+    "DROP TABLE usage_tracker.usage_event",
+    "ALTER TABLE usage_tracker.usage_event ADD COLUMN mine text",
+    "TRUNCATE usage_tracker.usage_event",
+)
+CHANGE = (
+    "DELETE FROM usage_tracker.usage_event",
+    "UPDATE usage_tracker.usage_event SET cost = 0",
+    "DELETE FROM usage_tracker.delta_day_user",
+    "UPDATE usage_tracker.rollup_day SET cost = 0",
+    "DELETE FROM usage_tracker.journal_offset",
+    "DELETE FROM usage_tracker.usage_owner",
+    "INSERT INTO usage_tracker.price_version (version, note) VALUES (1, 'free')",
+)
+
+
+def test_a_writer_stores_each_event_once(roles: Roles) -> None:
+    roles.calls("writer", 20, TRACKER_SHIP="off")
+    shutil.copytree(roles.home / "spool", roles.home / "again", ignore=shutil.ignore_patterns("bell"))
+    for spool in ("spool", "again"):
+        roles.command("writer", "ship", "--once", spool=spool)
+    assert roles.count("events") == 20
+    roles.calls("writer", 5)
+    assert roles.count("events") == 25
+
+
+def test_a_writer_can_neither_read_events_nor_change_anything(roles: Roles) -> None:
+    roles.calls("writer", 5)
+    roles.refuses("writer", *(f"SELECT * FROM usage_tracker.{name}" for name in EVENTS))
+    roles.refuses("writer", *BUILD, *CHANGE)
+    said = roles.command("writer", "report", code=4).output
+    assert "--print-grants" in said
+    assert "store" in roles.command("writer", "doctor", code=0).output
+    assert roles.count("events") == 5
+
+
+def test_a_reader_reads_everything(roles: Roles) -> None:
+    roles.calls("writer", 5)
+    for words in (["report"], ["daily", "--by", "model"], ["events"], ["top", "model"]):
+        assert "gpt-4o-mini" in roles.command("reader", *words, "-o", "json").stdout
+    assert "alpha" in roles.command("reader", "report", "--by", "project,user,tag").stdout
+    roles.command("reader")
+    assert "0.00" in roles.command("reader", "query", "SELECT sum(cost) FROM events", "-o", "csv").stdout
+    [event_id] = roles.command("reader", "query", "SELECT min(event_id::text) FROM events", "-o", "csv").stdout.split()[
+        1:
+    ]
+    assert "input_tokens" in roles.command("reader", "events", "show", event_id).stdout
+    roles.command("reader", "prices", "list", "gpt-4o")
+    roles.command("reader", "prices", "unpriced")
+    roles.command("reader", "reprice", "--since", "7d")
+    roles.command("reader", "doctor")
+
+
+def test_a_reader_changes_nothing(roles: Roles) -> None:
+    roles.calls("writer", 5)
+    roles.refuses("reader", *BUILD, *CHANGE)
+    roles.refuses("reader", "INSERT INTO usage_tracker.usage_event SELECT * FROM usage_tracker.usage_event")
+    roles.command("reader", "prices", "set", "gpt-*", "--input", "1", "--output", "1", code=4)
+    roles.command("reader", "query", "DELETE FROM usage_event", code=1)
+    assert roles.count("events") == 5
+
+
+def test_a_reader_sees_what_later_migrations_add(roles: Roles) -> None:
+    roles.run("owner", "CREATE TABLE usage_tracker.later AS SELECT 7 AS a")
+    assert roles.run("reader", "SELECT a FROM usage_tracker.later") == [(7,)]
+
+
+def test_a_shipper_ships_for_others_and_folds(roles: Roles) -> None:
+    roles.calls("writer", 5, TRACKER_SHIP="off", TRACKER_DSN="")
+    roles.command("shipper", "ship", "--once")
+    assert (roles.count("events"), roles.count("delta_hour"), roles.count("rollup_day")) == (5, 0, 1)
+    roles.refuses("shipper", "SELECT * FROM usage_tracker.usage_event", *BUILD, *CHANGE[:2], *CHANGE[4:])
+
+
+def test_what_writers_append_is_folded_by_a_shipper_that_has_nothing_to_ship(roles: Roles) -> None:
+    roles.calls("writer", 5)
+    assert roles.count("delta_hour") == 1
+    roles.command("shipper", "ship", "--once", spool="empty")
+    assert (roles.count("delta_hour"), roles.count("rollup_hour"), roles.count("rollup_day_tag")) == (0, 1, 1)
+    assert '"calls": 5' in roles.command("reader", "report", "-o", "json").stdout
+
+
+def test_granting_again_changes_nothing(roles: Roles) -> None:
+    roles.grant()
+    roles.refuses("writer", *BUILD, *CHANGE)
+
+
+def test_doctor_says_what_is_left_undone(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> None:
+    roles.calls("writer", 5)
+    monkeypatch.setattr("usage_tracker.cli.doctor_store.MANY_UNFOLDED", 0)
+    found = roles.command("reader", "doctor", code=5).output
+    assert "wait to be folded" in found
+    assert "none for today" not in found
+    tables = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE relname ~ '_\\d\\d$'"
+    for (table,) in roles.run("owner", tables):
+        roles.run("owner", f"DROP TABLE usage_tracker.{table}")
+    assert "none for today" in roles.command("reader", "doctor", code=5).output
+
+
+def test_without_names_all_three_kinds_are_printed_and_nothing_is_connected_to() -> None:
+    result = CliRunner().invoke(main, ["migrate", "--print-grants", "--dsn", "postgresql://127.0.0.1:9/usage"])
+    assert result.exit_code == 0
+    assert {name for name in ("usage_writer", "usage_shipper", "usage_reader") if f'TO "{name}";' in result.stdout} == {
+        "usage_writer", "usage_shipper", "usage_reader",
+    }  # fmt: skip
+    assert result.stdout.startswith("BEGIN;\n")
+    assert result.stdout.endswith("COMMIT;\n")
+
+
+def test_a_name_without_print_grants_is_refused() -> None:
+    result = CliRunner().invoke(main, ["migrate", "--reader", "bi"])
+    assert (result.exit_code, "--print-grants" in result.output) == (2, True)

@@ -1,0 +1,243 @@
+"""What others have recorded comes into the store once, and sums up to what they say."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from made_events import NOON, made_event, store_events
+from spend_logs import KEYS, make_table, run, totals
+
+from usage_tracker.cli.commands import main
+from usage_tracker.config import parse_dsn
+from usage_tracker.event import CostLine
+from usage_tracker.report import Query
+from usage_tracker.report import run as ask
+from usage_tracker.stores import open_store
+
+ROWS = 4000
+
+
+@pytest.fixture
+def source(empty_postgres_dsn: str) -> str:
+    """The database of a proxy, as its DSN."""
+    make_table(empty_postgres_dsn, ROWS)
+    return empty_postgres_dsn
+
+
+@pytest.fixture(params=["postgres", "sqlite"])
+def dsn(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The store's."""
+    chosen: str = f"sqlite:///{tmp_path}/usage.db"
+    if request.param == "postgres":
+        chosen = request.getfixturevalue("postgres_dsn")
+    monkeypatch.setenv("TRACKER_DSN", chosen)
+    return chosen
+
+
+def bring(*words: str) -> str:
+    """What the command says."""
+    found = CliRunner().invoke(main, ["import", *words], prog_name="usage-tracker")
+    assert found.exit_code == 0, found.output
+    return found.stderr
+
+
+def ours(dsn: str, key: str) -> list[tuple[Any, ...]]:
+    """What a report says: calls, tokens and reported cost by key."""
+    with closing(open_store(parse_dsn(dsn))) as store:
+        rows = ask(store, Query(by=(key,))).rows
+    found = [
+        (str(row.group[0]), row.calls, row.input_tokens or 0, row.output_tokens or 0, round(row.reported_cost or 0, 12))
+        for row in rows
+        if row.group[0] is not None
+    ]
+    return sorted(found)
+
+
+def sums_of(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
+    return {key: ours(dsn, key) for key in KEYS}
+
+
+@pytest.mark.parametrize("dsn", ["postgres"], indirect=True)
+def test_spend_logs_sum_up_to_what_sql_says_of_them_however_often_they_are_brought(dsn: str, source: str) -> None:
+    said = bring("litellm", "--from", source)
+    assert f"{ROWS:,} calls brought" in said
+    for key, rows in sums_of(dsn).items():
+        assert rows == totals(source, key), key
+    assert f"0 calls brought to {parse_dsn(dsn).shown}" in bring("litellm", "--from", source)
+    assert f"{ROWS:,} were there already" in bring("litellm", "--from", source, "--since", "all")
+    assert ours(dsn, "day") == totals(source, "day")
+
+
+def test_a_call_keeps_what_its_row_says(dsn: str, source: str) -> None:
+    bring("litellm", "--from", source)
+    answered = event(dsn, "chatcmpl-6")
+    assert (answered["model"], answered["provider"], answered["operation"]) == ("gpt-4o-mini", "openai", "chat")
+    assert (answered["input_tokens"], answered["cache_read_tokens"]) == (16, 4)
+    assert (answered["output_tokens"], answered["reasoning_tokens"]) == (11, 3)
+    assert (answered["user_id"], answered["team"], answered["session_id"]) == ("end-user-6", "team-0", None)
+    assert answered["tags"] == ["tier:free", "job:6"]
+    assert answered["reported_cost"] == Decimal("0.000009")
+    assert answered["cost"] == Decimal("0.0000087")  # cached tokens are cheaper
+    assert answered["ttft_ms"] == pytest.approx(100)
+    cached = event(dsn, "chatcmpl-17")
+    assert (cached["input_tokens"], cached["cost_flags"]) == (0, ["cached"])
+    failed = [call for call in events(dsn) if call["status"] == "error"]
+    assert len(failed) == ROWS // 13
+    assert {(call["error_type"], call["http_status"], call["input_tokens"]) for call in failed} == {
+        ("RateLimitError", 429, None)
+    }
+    assert "what was asked" not in json.dumps(events(dsn), default=str)
+
+
+def test_a_call_that_comes_into_the_table_late_is_brought_by_the_next_import(dsn: str, source: str) -> None:
+    bring("litellm", "--from", source)
+    columns = 'request_id, call_type, model, "startTime", "endTime", prompt_tokens'
+    late = """SELECT 'late', 'acompletion', 'gpt-4o', max("startTime") - interval '1 hour', max("endTime"), 5"""
+    run(source, f'INSERT INTO "LiteLLM_SpendLogs" ({columns}) {late} FROM "LiteLLM_SpendLogs"')
+    assert "1 calls brought" in bring("litellm", "--from", source)
+    assert event(dsn, "late")["input_tokens"] == 5
+
+
+@pytest.mark.parametrize("dsn", ["postgres"], indirect=True)
+def test_an_import_that_is_killed_goes_on_where_it_was(dsn: str, source: str) -> None:
+    command = [sys.executable, "-m", "usage_tracker", "import", "litellm", "--from", source]
+    kills = 0
+    while kills < 3:
+        with subprocess.Popen(command, env={**os.environ, "TRACKER_BATCH_SIZE": "100"}) as process:
+            before = stored(dsn)
+            while process.poll() is None and stored(dsn) < min(ROWS, before + 300):
+                time.sleep(0.02)
+            process.send_signal(signal.SIGKILL)
+        kills += 1
+    assert 0 < stored(dsn) < ROWS
+    bring("litellm", "--from", source)
+    for key, rows in sums_of(dsn).items():
+        assert rows == totals(source, key), key
+
+
+def test_two_imports_at_a_time_bring_each_call_once(dsn: str, source: str) -> None:
+    command = [sys.executable, "-m", "usage_tracker", "import", "litellm", "--from", source]
+    environment = {**os.environ, "TRACKER_BATCH_SIZE": "200"}
+    processes = [subprocess.Popen(command, env=environment) for _ in range(2)]
+    assert [process.wait(100) for process in processes] == [0, 0]
+    assert stored(dsn) == ROWS
+
+
+def test_a_source_that_is_not_there_or_not_a_proxys_is_named_without_its_password(
+    dsn: str, empty_postgres_dsn: str
+) -> None:
+    for address, said in (
+        (empty_postgres_dsn, "is it the proxy's database?"),
+        ("postgresql://me:hidden@127.0.0.1:1/litellm", "can't be reached"),
+        ("sqlite:///some.db", "takes postgresql://"),
+    ):
+        found = CliRunner().invoke(main, ["import", "litellm", "--from", address], prog_name="usage-tracker")
+        assert found.exit_code in (1, 4)
+        assert said in found.stderr
+        assert "hidden" not in found.stderr
+
+
+def test_entries_of_llm_accounting(dsn: str, tmp_path: Path) -> None:
+    import sqlite3
+
+    path = tmp_path / "accounting.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            """CREATE TABLE accounting_entries (id INTEGER NOT NULL PRIMARY KEY, timestamp DATETIME NOT NULL,
+            model VARCHAR NOT NULL, prompt_tokens INTEGER, completion_tokens INTEGER, total_tokens INTEGER,
+            local_prompt_tokens INTEGER, local_completion_tokens INTEGER, local_total_tokens INTEGER, project VARCHAR,
+            cost FLOAT NOT NULL, execution_time FLOAT NOT NULL, caller_name VARCHAR, username VARCHAR,
+            session VARCHAR, cached_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL)"""
+        )
+        connection.executemany(
+            "INSERT INTO accounting_entries VALUES (?, ?, 'gpt-4o', 100, ?, 0, 0, 0, 0, 'web', 0.005, 1.5, 'app.py',"
+            " 'ann', 's-1', 0, 0)",
+            [(number, f"2026-08-15 12:00:{number:02}.000000", number) for number in range(1, 31)],
+        )
+    for brought in ("30 calls brought", "0 calls brought"):
+        assert brought in bring("llm-accounting", "--from", f"sqlite:///{path}", "--since", "all")
+    found = events(dsn)
+    assert len(found) == 30
+    assert sum(call["output_tokens"] for call in found) == sum(range(1, 31))
+    assert (found[0]["app"], found[0]["project"], found[0]["user_id"]) == ("app.py", "web", "ann")
+    assert found[0]["started_at"].astimezone(UTC) == datetime(2026, 8, 15, 11, 59, 59, 500000, tzinfo=UTC)
+    assert {call["reported_cost"] for call in found} == {Decimal("0.005")}
+
+
+def test_openais_usage_export(dsn: str, tmp_path: Path) -> None:
+    path = tmp_path / "completions_usage.csv"
+    with path.open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["start_time", "end_time", "project_id", "num_model_requests", "model", "batch", "input_tokens",
+                        "output_tokens", "input_cached_tokens"])  # fmt: skip
+        for day in range(3):
+            for model in ("gpt-4o-2024-08-06", "gpt-4o-mini-2024-07-18"):
+                start = 1785542400 + day * 86400
+                lines.writerow([start, start + 86400, "proj_1", 40, model, "False", 1000, 200, 100])
+    for brought in ("6 calls brought", "6 were there already"):
+        assert brought in bring("openai", str(path))
+    found = events(dsn)
+    assert [sum(call[name] for call in found) for name in ("input_tokens", "output_tokens", "cache_read_tokens")] == [
+        6000, 1200, 600,
+    ]  # fmt: skip
+    assert all(call["cost"] is not None and call["usage"] == {"num_model_requests": 40} for call in found)
+
+
+def test_lines_of_another_store_are_the_same_events(dsn: str, tmp_path: Path) -> None:
+    other = f"sqlite:///{tmp_path}/other.db"
+    made = [
+        made_event(
+            NOON + timedelta(hours=number), cost="0.0123456789", user_id=f"u-{number % 3}", tags=("a", f"n:{number}"),
+            raw={"prompt_tokens": 100}, reported_cost="0.01",
+        )._replace()
+        for number in range(30)
+    ]  # fmt: skip
+    made[0] = made[0]._replace(
+        cost=made[0].cost._replace(lines=(CostLine("input", Decimal(100), Decimal("0.0000025")),))
+    )
+    with closing(open_store(parse_dsn(other))) as store:
+        store.migrate()
+        store_events(store, made)
+    listed = CliRunner().invoke(main, ["events", "--dsn", other, "-n", "0", "-o", "jsonl"], prog_name="usage-tracker")
+    path = tmp_path / "usage.jsonl"
+    path.write_text(listed.stdout)
+    for brought in ("30 calls brought", "30 were there already"):
+        assert brought in bring("jsonl", str(path))
+    assert events(dsn) == events(other)
+    path.write_text('{"event_id": 5}\n')
+    found = CliRunner().invoke(main, ["import", "jsonl", str(path)], prog_name="usage-tracker")
+    assert found.exit_code == 1
+    assert "line 1" in found.stderr
+
+
+def events(dsn: str) -> list[dict[str, Any]]:
+    from usage_tracker.report import list_events
+
+    with closing(open_store(parse_dsn(dsn))) as store:
+        return sorted(list_events(store), key=lambda call: str(call["event_id"]))
+
+
+def event(dsn: str, response_id: str) -> dict[str, Any]:
+    [found] = [call for call in events(dsn) if call["response_id"] == response_id]
+    return found
+
+
+def stored(dsn: str) -> int:
+    from usage_tracker.errors import StoreError
+
+    with closing(open_store(parse_dsn(dsn))) as store:
+        try:
+            return sum(1 for _ in store.select(f"SELECT event_id FROM {store.dialect.prefix}usage_event"))
+        except StoreError:
+            return 0

@@ -1,0 +1,107 @@
+"""Reports in Python: `usage_tracker.report(…)`."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pytest
+from made_events import NOON, made_event, store_events
+
+import usage_tracker
+from usage_tracker.config import parse_dsn
+from usage_tracker.stores import Store, open_store
+
+
+@pytest.fixture(autouse=True)
+def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
+    monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{tmp_path}/usage.db")
+    found = open_store(parse_dsn(os.environ["TRACKER_DSN"]))
+    found.migrate()
+    store_events(found, [made_event(model=model, cost=cost) for model, cost in (("a", "2"), ("b", "0.5"), ("b", "1"))])
+    yield found
+    found.close()
+
+
+def report(by: Any = "model", **options: Any) -> Any:
+    return usage_tracker.report(by, **{"during": "2026-08", **options})
+
+
+def test_rows_are_dicts_of_values_and_exact_figures() -> None:
+    rows = report(by=("day", "model"))
+    assert [(row["day"], row["model"], row["calls"], row["cost"]) for row in rows] == [
+        (date(2026, 8, 15), "a", 1, Decimal(2)),
+        (date(2026, 8, 15), "b", 2, Decimal("1.5")),
+    ]
+    assert rows[0]["p95_duration_ms"] == pytest.approx(250, rel=0.025)
+    assert rows.report.total.cost == Decimal("3.5")
+
+
+def test_it_understands_the_words_of_the_command() -> None:
+    assert [row["model"] for row in report("model", where="model!=a", fields=["cost"])] == ["b"]
+    assert report(by="model,project", top=1, fields=["cost"])[0] == {"model": "a", "project": None, "cost": 2}
+    assert report(since=NOON, until="2026-08-16", during=None)[0]["calls"] == 1
+    assert report(compare="previous", fields=["cost"])[0] == {"model": "a", "cost": 2, "cost_before": 0}
+
+
+def test_a_notebook_shows_a_table_in_which_names_are_only_text(store: Store) -> None:
+    store_events(store, [made_event(model="<script>alert(1)</script>\x1b", cost="9", flags=["unpriced"])])
+    shown = report()._repr_html_()
+    assert "<caption>Usage by model · 2026-08-01 to 2026-08-31 · UTC</caption>" in shown
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;\\x1b" in shown
+    assert "<script>" not in shown
+    assert "$9.00" in shown
+    assert "<p>1 call is unpriced" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"by": "modle"}, "did you mean model?"),
+        ({"during": "yesterdy"}, "did you mean yesterday?"),
+        ({"since": "today"}, "leave out since"),
+        ({"fields": ["costs"]}, "is not a figure"),
+        ({"where": "model"}, "write dimension=value"),
+        ({"tz": "Mars"}, "not a time zone"),
+    ],
+)
+def test_what_makes_no_sense_is_an_error_in_a_sentence(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said.replace("?", r"\?")):
+        report(**options)
+
+
+def test_a_store_that_is_not_there_yet_has_no_rows(tmp_path: Path) -> None:
+    assert report(dsn=f"sqlite:///{tmp_path}/other.db") == []
+    assert "Total" in report(dsn=f"sqlite:///{tmp_path}/other.db")._repr_html_()
+    assert not (tmp_path / "other.db").exists()
+
+
+def test_data_frames_have_a_column_for_each_figure() -> None:
+    for frame in (report(fields=["calls", "cost"]).to_pandas(), report(fields=["calls", "cost"]).to_polars()):
+        assert list(frame.columns) == ["model", "calls", "cost"]
+        assert frame["cost"].sum() == 3.5
+    for frame in (pd.DataFrame(report()), pl.DataFrame(report())):
+        assert frame["calls"].sum() == 3
+    assert list(report(where="model=none", fields=["cost"]).to_pandas().columns) == ["model", "cost"]
+
+
+def test_the_name_answers_whoever_imports_the_package_first() -> None:
+    program = (
+        "import sys, usage_tracker\n"
+        "assert not any(name.startswith(('usage_tracker.report', 'usage_tracker.cli')) for name in sys.modules)\n"
+        "{first}\n"
+        "print(len(usage_tracker.report(during='2026-08')))\n"
+        "from usage_tracker.report import Query\n"
+        "print(len(usage_tracker.report(during='2026-08', fields=[Query().by[0] and 'cost'])))\n"
+    )
+    for first in ("", "import usage_tracker.report", "from usage_tracker import report"):
+        done = subprocess.run(
+            [sys.executable, "-c", program.format(first=first)], capture_output=True, text=True, check=False
+        )
+        assert (done.stdout, done.stderr) == ("2\n2\n", "")

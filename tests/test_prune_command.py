@@ -1,0 +1,179 @@
+"""`usage-tracker prune`: events go, and the reports that their sums can tell stay as they were."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from made_events import NOON, made_event, random_events, store_events
+
+from usage_tracker.cli import main
+from usage_tracker.config import parse_dsn
+from usage_tracker.report import Query, parse_condition, parse_zone, run
+from usage_tracker.report.dialects import to_moment
+from usage_tracker.report.kept import find_kept, lacks
+from usage_tracker.stores import Store, open_store
+
+MIDNIGHT = datetime(2026, 8, 15, tzinfo=UTC)
+
+
+@pytest.fixture(params=["sqlite", "postgres"], autouse=True)
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
+    sqlite = request.param == "sqlite"
+    dsn = f"sqlite:///{tmp_path}/usage.db" if sqlite else request.getfixturevalue("postgres_dsn")
+    monkeypatch.setenv("TRACKER_DSN", dsn)
+    found = open_store(parse_dsn(dsn))
+    found.migrate()
+    yield found
+    found.close()
+
+
+def command(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words), prog_name="usage-tracker")
+
+
+def prune(*words: str) -> Result:
+    return command("prune", *words)
+
+
+def count(store: Store) -> int:
+    [(found,)] = store.select(f"SELECT count(*) FROM {store.dialect.prefix}events")
+    assert isinstance(found, int)
+    return found
+
+
+def around_noon(store: Store) -> None:
+    """A call each hour for four days, two before and two after noon."""
+    store_events(store, [made_event(NOON + timedelta(hours=hour), session_id="s") for hour in range(-48, 48)])
+
+
+def test_without_yes_it_shows_what_would_go_and_deletes_nothing(store: Store) -> None:
+    around_noon(store)
+    result = prune("--before", "2026-08-15")
+    assert result.exit_code == 0
+    assert "Events from before 2026-08-15 00:00 UTC" in result.stdout
+    assert ["Total", "36"] in [line.split()[:2] for line in result.stdout.splitlines()]
+    assert "Nothing was deleted" in result.stderr
+    assert count(store) == 96
+
+
+def test_with_yes_it_deletes_them(store: Store) -> None:
+    around_noon(store)
+    result = prune("--before", "2026-08-15", "--yes")
+    assert result.exit_code == 0
+    assert "36 events were deleted" in result.stderr
+    assert count(store) == 60
+    assert "No events from before" in prune("--before", "2026-08-15", "--yes").stderr
+
+
+def test_days_are_those_of_the_zone(store: Store) -> None:
+    around_noon(store)
+    assert "34 events were deleted" in prune("--before", "2026-08-15", "-z", "Europe/Berlin", "--yes").stderr
+
+
+def test_an_age_counts_from_the_start_of_its_day(store: Store) -> None:
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    store_events(store, [made_event(today - timedelta(days=30, seconds=1)), made_event(today - timedelta(days=30))])
+    assert "1 event was deleted" in prune("--older-than", "30d", "--yes").stderr
+
+
+def test_programs_learn_what_went(store: Store) -> None:
+    around_noon(store)
+    document = json.loads(prune("--before", "2026-08-15", "-o", "json").stdout)
+    assert (document["schema_version"], document["before"], document["deleted"]) == (1, "2026-08-15T00:00:00Z", False)
+    assert sum(part["events"] for part in document["parts"]) == 36
+    assert set(document["parts"][0]) == {"table", "whole", "events", "bytes"}
+    assert json.loads(prune("--before", "2026-08-15", "-o", "json", "--yes").stdout)["deleted"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "either --older-than 180d or --before 2026-06-01"),
+        (["--older-than", "7d", "--before", "2026-01-01"], "either"),
+        (["--older-than", "soon"], "is not an age"),
+        (["--before", "7d"], "is not a day"),
+        (["--before", "yesterdy"], "did you mean yesterday?"),
+        (["--before", "9000-01-01"], "has not come yet"),
+    ],
+    ids=str,
+)
+def test_a_wrong_command_line_is_told_the_right_one(words: list[str], said: str) -> None:
+    result = prune(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
+QUESTIONS = [
+    (("day",), (), "UTC"), (("day",), (), "Europe/Berlin"), (("day",), (), "America/Havana"), (("hour",), (), "UTC"),
+    (("month", "model"), (), "Europe/Berlin"), (("project", "user"), ("team=core",), "UTC"), (("tag",), (), "UTC"),
+    (("week",), ("tag=eu",), "UTC"), (("status", "api_key"), ("user!=u-1",), "UTC"), (("sdk",), ("tag=none",), "UTC"),
+    ((), (), "Asia/Tokyo"),
+]  # fmt: skip
+
+
+def test_reports_of_whole_days_say_the_same_before_and_after(store: Store) -> None:
+    store_events(store, random_events(7, 250))
+    queries = [Query(None, None, by, tuple(map(parse_condition, where)), parse_zone(z)) for by, where, z in QUESTIONS]
+    before = [run(store, query) for query in queries]
+    assert sum(store.prune(MIDNIGHT)) > 100
+    for query, then in zip(queries, before, strict=True):
+        now = run(store, query)
+        assert now.total == then.total
+        assert {row.group: row for row in now.rows} == {row.group: row for row in then.rows}
+        assert lacks(store, query) is None
+
+
+class TestWhatIsKept:
+    def test_nothing_is_known_of_a_store_that_was_never_pruned(self, store: Store) -> None:
+        assert find_kept(store) is None
+        around_noon(store)
+        assert find_kept(store) is None
+
+    @pytest.mark.parametrize("hours", [1, 20, 36, 95])
+    def test_it_is_found_to_the_hour(self, store: Store, hours: int) -> None:
+        around_noon(store)
+        before = NOON + timedelta(hours=hours - 48)
+        assert sum(store.prune(before)) == hours
+        kept = find_kept(store)
+        assert kept is not None
+        assert (to_moment(kept.first), to_moment(kept.since)) == (NOON - timedelta(hours=48), before)
+
+    def test_it_is_found_where_everything_went(self, store: Store) -> None:
+        around_noon(store)
+        assert sum(store.prune(NOON + timedelta(days=9))) == 96
+        kept = find_kept(store)
+        assert kept is not None
+        assert to_moment(kept.since) >= NOON + timedelta(hours=48)
+
+    def test_a_call_that_comes_late_hides_nothing(self, store: Store) -> None:
+        around_noon(store)
+        assert sum(store.prune(NOON)) == 48
+        store_events(store, [made_event(NOON - timedelta(hours=48))])
+        kept = find_kept(store)
+        assert kept is not None
+        assert to_moment(kept.since) == NOON
+
+    def test_only_questions_that_need_what_has_gone_lack_it(self, store: Store) -> None:
+        around_noon(store)
+        assert sum(store.prune(NOON)) == 48
+        half_past = NOON - timedelta(hours=3, minutes=30)
+        by_session, by_model = ("session",), ("model",)
+        assert lacks(store, Query(by=by_model)) is None
+        assert lacks(store, Query(half_past, None, by_model)) is not None
+        assert lacks(store, Query(by=by_session)) is not None
+        assert lacks(store, Query(NOON, None, by_session)) is None
+        assert lacks(store, Query(None, NOON - timedelta(days=9), by_session)) is None
+
+
+def test_reports_and_lists_say_what_they_lack(store: Store) -> None:
+    around_noon(store)
+    prune("--before", "2026-08-15", "--yes")
+    august = ("--since", "2026-08", "--until", "2026-08")
+    assert command("report", *august).stderr == ""
+    for words in (["report", *august, "--by", "session"], ["events", *august], ["export", *august, "-o", "csv"]):
+        assert "Calls up to 2026-08-14 were pruned" in command(*words).stderr
+    for words in (["report", "--by", "session"], ["events"], ["export", "-o", "csv"]):
+        assert "pruned" not in command(*words, "--since", "2026-08-15", "--until", "2026-08-16").stderr

@@ -1,0 +1,185 @@
+"""A strict budget: what calls may use is reserved in the store before they are made, so that no crowd exceeds it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from budget_crowd import crowd
+from made_events import made_event, store_events
+
+from usage_tracker.budgets import reservations
+from usage_tracker.budgets.accounts import start_of
+from usage_tracker.budgets.budget import Budget
+from usage_tracker.budgets.refresh import clock, read_part, update_accounts
+from usage_tracker.budgets.reservations import Ledger, Place, Refused, Settled, Want
+from usage_tracker.config import parse_dsn
+from usage_tracker.errors import StoreError
+from usage_tracker.spending import read_used
+from usage_tracker.stores import Store, open_store
+
+BUDGET = Budget(name="b", limit=Decimal(100), measure="tokens", per="day", on_limit="block", strict=True)
+
+
+@pytest.fixture(params=["postgres", "sqlite"])
+def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_dsn"))
+    text = f"sqlite:///{tmp_path}/usage.db"
+    with closing(open_store(parse_dsn(text))) as store:
+        store.migrate()
+    return text
+
+
+@pytest.fixture
+def store(dsn: str) -> Iterator[Store]:
+    with closing(open_store(parse_dsn(dsn))) as opened:
+        yield opened
+
+
+@pytest.fixture
+def ledger(dsn: str) -> Ledger:
+    return made_ledger(dsn)
+
+
+def made_ledger(dsn: str) -> Ledger:
+    made = Ledger(lambda: open_store(parse_dsn(dsn)), partial(read_part, read_used))
+    made.budgets = {BUDGET.name: BUDGET}
+    return made
+
+
+def place(budget: Budget = BUDGET, part: str = "") -> Place:
+    return Place(budget.name, part, start_of(budget, time.time()))
+
+
+def ask(ledger: Ledger, amount: int, **said: Any) -> Refused | UUID:
+    """The reservation, or what had no room for it."""
+    asked = ledger.ask([Want(place(), 100, amount, **said)])
+    return asked.answer.result(timeout=30) or asked.reservation
+
+
+def reserved(store: Store) -> list[int]:
+    rows = store.select(f"SELECT amount FROM {store.dialect.prefix}budget_reservation ORDER BY amount")
+    return [int(str(amount)) for (amount,) in rows]
+
+
+def wait_for(condition: Any) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_is_reserved_is_taken_until_it_is_given_back(ledger: Ledger, store: Store) -> None:
+    first = ask(ledger, 70)
+    assert isinstance(first, UUID)
+    refused = ask(ledger, 40)
+    assert isinstance(refused, Refused)
+    assert refused.used == 70
+    ledger.settle(Settled(first, None))
+    wait_for(lambda: reserved(store) == [])
+    assert isinstance(ask(ledger, 100), UUID)
+
+
+def test_an_account_begins_with_what_events_have_used(ledger: Ledger, store: Store) -> None:
+    store_events(store, [made_event(datetime.now(UTC), input_tokens=60, output_tokens=30)])
+    refused = ask(ledger, 20)
+    assert isinstance(refused, Refused)
+    assert refused.used == 90
+    assert isinstance(ask(ledger, 10), UUID)
+
+
+def test_many_who_ask_at_once_never_get_more_than_there_is(dsn: str, store: Store) -> None:
+    ledgers = [made_ledger(dsn) for _ in range(3)]
+    asked = [each.ask([Want(place(), 100, 7)]) for _ in range(20) for each in ledgers]
+    let = [each for each in asked if each.answer.result(timeout=60) is None]
+    assert len(let) == 14
+    assert sum(reserved(store)) == 98
+
+
+def test_a_settled_call_counts_with_what_it_used_until_it_is_among_the_events(ledger: Ledger, store: Store) -> None:
+    first = ask(ledger, 90)
+    assert isinstance(first, UUID)
+    segment = uuid4()
+    ledger.settle(Settled(first, place(), 30, (str(segment), 500)))
+    wait_for(lambda: reserved(store) == [30])
+    now, start = clock(store), place().window_start
+    update_accounts(store, BUDGET, now, start, {"": 0}, {segment: 499})
+    assert reserved(store) == [30]
+    update_accounts(store, BUDGET, now + 1, start, {"": 30}, {segment: 500})
+    assert reserved(store) == []
+    refused = ask(ledger, 71)
+    assert isinstance(refused, Refused)
+    assert refused.used == 30
+
+
+def test_who_has_read_earlier_does_not_overwrite_who_has_read_later(ledger: Ledger, store: Store) -> None:
+    assert isinstance(ask(ledger, 1), UUID)
+    now, start = clock(store), place().window_start
+    update_accounts(store, BUDGET, now + 2, start, {"": 95}, {})
+    update_accounts(store, BUDGET, now + 1, start, {"": 10}, {})
+    refused = ask(ledger, 50)
+    assert isinstance(refused, Refused)
+    assert refused.used == 96
+
+
+def test_the_reservation_of_a_process_that_died_expires(
+    ledger: Ledger, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reservations, "EXPIRE_SECONDS", 0.5)
+    monkeypatch.setattr(reservations, "RENEW_SECONDS", 3600.0)
+    assert isinstance(ask(ledger, 100), UUID)
+    assert isinstance(ask(ledger, 1), Refused)
+    time.sleep(0.6)
+    assert isinstance(ask(ledger, 100), UUID)
+
+
+def test_a_call_that_takes_long_keeps_its_reservation(
+    ledger: Ledger, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reservations, "EXPIRE_SECONDS", 2.0)
+    monkeypatch.setattr(reservations, "RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(reservations, "IDLE_SECONDS", 0.1)
+    assert isinstance(ask(ledger, 100), UUID)
+    time.sleep(3.0)
+    assert isinstance(ask(ledger, 1), Refused)
+
+
+def test_a_rate_counts_across_processes(dsn: str) -> None:
+    ledgers = [made_ledger(dsn) for _ in range(2)]
+    minute = Place("rate", "", int(time.time() // 60) * 60)
+    asked = [each.ask([Want(minute, 10, 1, is_rate=True)]) for _ in range(10) for each in ledgers]
+    assert sum(each.answer.result(timeout=30) is None for each in asked) == 10
+
+
+def test_a_store_that_cannot_be_reached_is_an_error_and_the_next_try_a_new_one(tmp_path: Path) -> None:
+    ledger = made_ledger("host=127.0.0.1 port=1 dbname=x connect_timeout=2")
+    asked = ledger.ask([Want(place(), 100, 1)])
+    with pytest.raises(StoreError):
+        asked.answer.result(timeout=30)
+    wait_for(lambda: ledger.busy_since is None)
+
+
+@pytest.mark.timeout(240)
+def test_a_crowd_of_processes_never_exceeds_a_strict_budget(empty_postgres_dsn: str, tmp_path: Path) -> None:
+    found = crowd(empty_postgres_dsn, tmp_path, seed=7, processes=2, threads=8, limit=Decimal("0.3"))
+    assert found.refused == 16
+    assert Decimal("0.2") < found.spent <= Decimal("0.3") + found.errors
+    assert found.stored == found.spent
+
+
+@pytest.mark.timeout(240)
+def test_by_default_a_crowd_exceeds_it_by_what_its_processes_cannot_know(
+    empty_postgres_dsn: str, tmp_path: Path
+) -> None:
+    """Each process stops at the limit by itself, plus its calls under way, whatever it knows of the others."""
+    found = crowd(empty_postgres_dsn, tmp_path, seed=7, mode="default", processes=2, threads=4, limit=Decimal("0.2"))
+    assert found.refused == 8
+    assert found.spent <= 2 * Decimal("0.2") + 2 * 4 * Decimal("0.022")
+    assert found.stored == found.spent

@@ -1,0 +1,119 @@
+"""A request to LiteLLM's proxy is told of by LiteLLM's functions and by the proxy's callback, in either order, or by
+one of them alone; it is one event."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import litellm
+import pytest
+from capturing import ASK, Captured
+from with_litellm.asking import achat, run
+
+from usage_tracker.capture import litellm_requests
+from usage_tracker.capture.litellm_call import requests
+from usage_tracker.capture.litellm_requests import settle_all
+from usage_tracker.demo.standin import StandIn
+from usage_tracker.frameworks.litellm_proxy import instance
+
+DATA = {"model": "fast", "litellm_call_id": "call-1", "metadata": {"tags": ["a"], "user_api_key_team_alias": "web"}}
+TOLD = {"litellm_call_id": "call-1", "response_cost": 0.25, "custom_llm_provider": "openai", "model": "gpt-4o"}
+
+
+@pytest.fixture(autouse=True)
+def no_requests() -> Iterator[None]:
+    """What an earlier test left under way is not this one's."""
+    requests.clear()
+    litellm_requests.untold.clear()
+    yield
+    requests.clear()
+
+
+def begin(**data: Any) -> None:
+    asyncio.run(instance.async_pre_call_hook(None, None, {**DATA, **data}, "acompletion"))
+
+
+def tell(answer: object = None, **told: Any) -> None:
+    asyncio.run(instance.async_log_success_event({**TOLD, **told}, answer, None, None))
+
+
+def test_the_function_tells_first(captured: Captured, provider: StandIn) -> None:
+    begin()
+    answer = run(achat(provider, litellm_call_id="call-1"))
+    assert captured.all() == []
+    tell(answer)
+    origin, event = captured.one_call()
+    assert (event.model, event.usage.output_tokens) == (answer.model, answer.usage.completion_tokens)
+    assert (event.reported_cost, origin.team, origin.tags) == ("0.25", "web", ("a",))
+    tell(answer)
+    assert captured.all() == []
+
+
+def test_the_callback_tells_first(captured: Captured, provider: StandIn) -> None:
+    async def ask() -> Any:
+        await instance.async_pre_call_hook(None, None, DATA, "acompletion")
+        stream = await achat(provider, litellm_call_id="call-1", stream=True, stream_options={"include_usage": True})
+        await instance.async_log_success_event(TOLD, None, None, None)
+        return [chunk async for chunk in stream]
+
+    chunks = asyncio.run(ask())
+    event = captured.one()
+    assert event.usage.output_tokens == chunks[-1].usage.completion_tokens
+    assert (event.streamed, event.reported_cost) == (True, "0.25")
+
+
+def test_an_answer_that_passed_none_of_the_functions_is_what_the_callback_says(captured: Captured) -> None:
+    begin()
+    tell(litellm.ModelResponse(model="gpt-4o-2024-08-06", usage=litellm.Usage(prompt_tokens=7, completion_tokens=5)))
+    origin, event = captured.one_call()
+    assert (event.model, event.request_model, origin.provider) == ("gpt-4o-2024-08-06", "gpt-4o", "openai")
+    assert (event.usage.input_tokens, event.usage.output_tokens, event.reported_cost) == (7, 5, "0.25")
+
+
+def test_a_request_that_fails_twice_and_then_is_answered_is_one_event(captured: Captured, provider: StandIn) -> None:
+    begin()
+    for _ in range(2):
+        provider.fail_next()
+        with pytest.raises(litellm.InternalServerError):
+            run(achat(provider, litellm_call_id="call-1"))
+    tell(run(achat(provider, litellm_call_id="call-1")))
+    event = captured.one()
+    assert (event.status, event.error_type, event.http_status, event.attempts) == ("ok", None, 200, 3)
+
+
+def test_a_request_that_the_proxy_gives_up_has_its_last_error(captured: Captured, provider: StandIn) -> None:
+    begin()
+    provider.fail_next(status=429)
+    with pytest.raises(litellm.RateLimitError) as raised:
+        run(achat(provider, litellm_call_id="call-1"))
+    assert captured.all() == []
+    asyncio.run(instance.async_post_call_failure_hook(DATA, raised.value, None))
+    event = captured.one()
+    assert (event.status, event.error_type, event.http_status) == ("error", "RateLimitError", 429)
+
+
+def test_what_the_callback_never_tells_of_is_an_event_after_a_while_or_at_the_end(
+    captured: Captured, provider: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin()
+    run(achat(provider, litellm_call_id="call-1"))
+    monkeypatch.setattr(litellm_requests, "UNTOLD_SECONDS", 0.0)
+    begin(litellm_call_id="call-2")
+    assert captured.one().status == "ok"
+    settle_all()
+    assert captured.one().status == "abandoned"
+
+
+def test_two_requests_that_chose_the_same_id_are_two_events(captured: Captured) -> None:
+    begin()
+    begin()
+    tell()
+    assert len(captured.all()) == 2
+
+
+def test_calls_that_the_proxy_makes_for_itself_are_calls_of_their_own(captured: Captured, provider: StandIn) -> None:
+    begin()
+    run(achat(provider, messages=ASK))
+    assert captured.one().status == "ok"
+    tell()
+    assert captured.one().status == "ok"

@@ -1,0 +1,130 @@
+"""What this process knows to be used of each part of each budget: what the store said, and its own since."""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from usage_tracker.budgets.amounts import limit_of
+from usage_tracker.budgets.budget import Budget, rolls
+from usage_tracker.budgets.rates import Rate
+from usage_tracker.budgets.view import View
+from usage_tracker.budgets.windows import Window, parse_zone, window_at
+
+FOREVER = float("inf")
+LOST_SECONDS = 120.0
+"""What was appended to a segment that nobody knows any more, so long ago, was stored with it."""
+MOST_ACCOUNTS = 50_000
+"""Users and sessions come and go."""
+
+
+Mark = tuple[str, int]
+"""A segment of the journal, and the position that an event ends before."""
+Name = tuple[str, str]
+"""A budget, and a part of it."""
+
+
+class Entry(NamedTuple):
+    """What one call of this process has used, for as long as that may not be among what the store said."""
+
+    mark: Mark
+    started_at: float
+    """In seconds since 1970, as all times here."""
+    amounts: list[tuple[Name, int]]
+
+
+class Account:
+    """One part of a budget."""
+
+    __slots__ = ("budget", "limit", "name", "own", "part", "rate", "slow", "until", "used")
+
+    def __init__(self, budget: Budget, part: str) -> None:
+        self.budget = budget
+        self.part = part
+        self.name: Name = budget.name, part
+        self.limit = limit_of(budget)
+        self.used = 0
+        """By events in the store."""
+        self.own = 0
+        """By this process, and not among those."""
+        self.until = 0.0
+        """The end of the window that this is about."""
+        self.rate = Rate() if budget.is_rate else None
+        self.slow = budget.strict or budget.is_rate or budget.unpriced == "refuse"
+        """Whether more is to be looked at than a sum."""
+
+
+def window_of(budget: Budget, now: float) -> Window:
+    return window_at(budget.per, parse_zone(budget.zone), datetime.fromtimestamp(now, UTC))
+
+
+def start_of(budget: Budget, now: float) -> int:
+    """The start of its window, in seconds since 1970; 0 where it rolls."""
+    return 0 if rolls(budget) else int(window_of(budget, now).start.timestamp())
+
+
+class Accounts:
+    """All parts that this process has met. Its owner has a lock."""
+
+    def __init__(self) -> None:
+        self.view = View(read_at=0.0)
+        self._by_name: dict[Name, Account] = {}
+        self._entries: deque[Entry] = deque()
+
+    def take(self, view: View) -> bool:
+        """Go on from what the store says now; whether the accounts are new ones."""
+        anew = view.budgets != self.view.budgets or len(self._by_name) > MOST_ACCOUNTS
+        self.view = view
+        if anew:
+            self._by_name = {}
+        self._entries = deque(entry for entry in self._entries if not stored(entry, view))
+        self._sum_up(self._by_name.values())
+        return anew
+
+    def of(self, budget: Budget, part: str) -> Account:
+        account = self._by_name.get((budget.name, part))
+        if account is None:
+            account = self._by_name[budget.name, part] = Account(budget, part)
+            self._sum_up([account])
+        return account
+
+    def add(self, mark: Mark, started_at: float, amounts: Sequence[tuple[Account, int]]) -> None:
+        """What a call of this process has used."""
+        for account, amount in amounts:
+            account.own += amount
+        self._entries.append(Entry(mark, started_at, [(account.name, amount) for account, amount in amounts]))
+
+    def turn(self, account: Account) -> None:
+        """Its window is over: begin the next."""
+        self._sum_up([account])
+
+    def keep_parents(self) -> None:
+        """In a forked child: what the parent used is the parent's to report, and stays known until the store says."""
+        for account in self._by_name.values():
+            account.used, account.own = account.used + account.own, 0
+        self._entries.clear()
+
+    def _sum_up(self, accounts: Iterable[Account]) -> None:
+        now, starts, own = time.time(), dict[str, int](), dict[Name, int]()
+        for account in accounts:
+            budget = account.budget
+            start = starts.get(budget.name)
+            if start is None:
+                start = starts[budget.name] = start_of(budget, now)
+            account.until = FOREVER if rolls(budget) else window_of(budget, now).end.timestamp()
+            current = self.view.since.get(budget.name) == start
+            account.used = self.view.used.get(budget.name, {}).get(account.part, 0) if current else 0
+        for entry in self._entries:
+            for name, amount in entry.amounts:
+                if entry.started_at >= starts.get(name[0], FOREVER):
+                    own[name] = own.get(name, 0) + amount
+        for account in accounts:
+            account.own = own.get(account.name, 0)
+
+
+def stored(entry: Entry, view: View) -> bool:
+    """Whether the store's sums have it."""
+    segment, end = entry.mark
+    position = view.stored.get(segment)
+    return position >= end if position is not None else entry.started_at < view.read_at - LOST_SECONDS

@@ -1,0 +1,209 @@
+"""Alerts, each sent once however many processes run: a row of the store with a unique key is what is sent.
+
+Who leads a host notices and inserts the row, unless it is there. A thread of its own takes what is due, by moving the
+time of the next attempt, and sends it. So an alert comes twice only where a process dies between sending and saying so.
+"""
+# ruff: noqa: S608  names of tables and columns are our own
+
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from usage_tracker.budgets.amounts import show
+from usage_tracker.budgets.budget import Budget, rolls
+from usage_tracker.budgets.receivers import Message, NotSent, Receiver
+from usage_tracker.budgets.scope import named
+from usage_tracker.budgets.windows import Window
+from usage_tracker.errors import StoreError
+from usage_tracker.guard import guarded
+from usage_tracker.stores import Store
+from usage_tracker.stores.store import Execute
+
+logger = logging.getLogger("usage_tracker")
+
+LOOK_SECONDS = 5.0
+LEASE_SECONDS = 60.0
+"""An attempt takes less."""
+FIRST_RETRY = 5.0
+LONGEST_RETRY = 900.0
+MOST_TRIES = 20
+"""About three hours; then it is given up, and said."""
+KEPT_SECONDS = 90 * 86_400
+
+
+class Alert(NamedTuple):
+    subject: str
+    """A budget's name, or `anomaly`, `unpriced`, `dropped`."""
+    part: str
+    window_start: int
+    threshold: str
+    message: Message
+
+
+def budget_alerts(budget: Budget, window: Window, used: Mapping[str, Decimal]) -> list[Alert]:
+    """For each part, the shares of the limit that it has reached. A rolling window alerts once a day."""
+    start = int(window.end.timestamp()) // 86_400 * 86_400 if rolls(budget) else int(window.start.timestamp())
+    return [
+        Alert(budget.name, part, start, f"{share:f}", said(budget, part, window, amount, share))
+        for part, amount in used.items()
+        for share in budget.thresholds
+        if amount >= budget.limit * share
+    ]
+
+
+def said(budget: Budget, part: str, window: Window, amount: Decimal, share: Decimal) -> Message:
+    whose = named(part)
+    name = f"{budget.name} of {whose}" if whose else budget.name
+    spent, limit = show(amount, budget.measure), show(budget.limit, budget.measure)
+    text = (
+        f"Budget {name}: {spent} of {limit} per {budget.per} used ({float(amount / budget.limit):.0%}), {budget.scope}."
+    )
+    if share >= 1 and budget.enforces:
+        text += {"block": " Calls are refused.", "throttle": " Calls are held back."}[budget.on_limit]
+    return {
+        "kind": "budget",
+        "text": text,
+        "budget": budget.name,
+        "part": whose,
+        "scope": budget.scope,
+        "threshold": f"{share:f}",
+        "spent": f"{amount:f}",
+        "limit": f"{budget.limit:f}",
+        "measure": budget.measure,
+        "per": budget.per,
+        "window_start": window.start.isoformat(),
+        "window_end": None if rolls(budget) else window.end.isoformat(),
+    }
+
+
+class Alerts:
+    """What one leader notices and sends."""
+
+    def __init__(self, receivers: Sequence[Receiver], open_store: Callable[[], Store]) -> None:
+        self._receivers = {receiver.name: receiver for receiver in receivers}
+        self._open_store = open_store
+        self._raised: set[tuple[object, ...]] = set()
+        self._thread: threading.Thread | None = None
+        self._look_at = 0.0
+
+    @property
+    def has_receivers(self) -> bool:
+        return bool(self._receivers)
+
+    def notice(self, store: Store, alerts: Sequence[Alert]) -> None:
+        """Raise what is new. Raises StoreError."""
+        fresh = [alert for alert in alerts if memory(alert) not in self._raised]
+        if not fresh:
+            return
+        if self._receivers:
+            store.change(lambda execute: insert(execute, store, fresh, list(self._receivers)))
+        for alert in fresh:
+            logger.warning("%s", alert.message["text"])
+        self._raised.update(map(memory, fresh))
+
+    def send_later(self) -> None:
+        """Send what is due in a thread of its own, unless one is at it."""
+        now = time.monotonic()
+        if not self._receivers or now < self._look_at or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._look_at = now + LOOK_SECONDS
+        self._thread = threading.Thread(target=self._send_guarded, name="usage_tracker alerts", daemon=True)
+        self._thread.start()
+
+    def wait(self, seconds: float) -> None:
+        """At the end, for what is being sent."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def _send_guarded(self) -> None:
+        with guarded("send alerts"):
+            try:
+                with closing(self._open_store()) as store:
+                    self.send(store)
+            except StoreError as error:
+                logger.debug("alerts are sent later: %s", error)
+
+    def send(self, store: Store) -> None:
+        """Send all that is due. Raises StoreError."""
+        while (due := store.change(lambda execute: take(execute, store, list(self._receivers)))) is not None:
+            try:
+                self._receivers[due.receiver].send(due.message)
+            except NotSent as reason:
+                delay = min(LONGEST_RETRY, FIRST_RETRY * 2 ** (due.tries - 1))
+                if due.tries >= MOST_TRIES:
+                    logger.error("an alert is given up: %s", reason)
+                    delay = KEPT_SECONDS
+                else:
+                    logger.warning("an alert could not be sent, and is tried again in %d s: %s", delay, reason)
+                note(store, due, "next_try_at", time.time() + delay)
+            else:
+                note(store, due, "sent_at", time.time())
+
+
+def memory(alert: Alert) -> tuple[object, ...]:
+    """What tells that it was raised. Of a budget that got another limit, an alert is another."""
+    return (*alert[:4], alert.message.get("limit"))
+
+
+class Due(NamedTuple):
+    """An alert to be sent by this process now."""
+
+    key: tuple[object, ...]
+    receiver: str
+    message: Message
+    tries: int
+
+
+KEY = ("subject", "part", "window_start", "threshold", "receiver")
+
+
+def insert(execute: Execute, store: Store, alerts: Sequence[Alert], receivers: Sequence[str]) -> None:
+    mark, now = store.dialect.placeholder, time.time()
+    columns = (*KEY, "message", "raised_at", "next_try_at")
+    sql = (
+        f"INSERT INTO {store.dialect.prefix}budget_alert ({', '.join(columns)}) "
+        f"VALUES ({', '.join([mark] * len(columns))}) ON CONFLICT ({', '.join(KEY)}) DO NOTHING"
+    )
+    # in one order, so that two leaders don't wait for each other
+    for alert in sorted(alerts, key=lambda alert: alert[:4]):
+        identity = hashlib.blake2b(repr(alert[:4]).encode(), digest_size=12).hexdigest()
+        message = json.dumps({"id": identity, "at": datetime.now(UTC).isoformat(), **alert.message})
+        for receiver in sorted(receivers):
+            execute(sql, [*alert[:4], receiver, message, now, now])
+    execute(f"DELETE FROM {store.dialect.prefix}budget_alert WHERE raised_at < {mark}", [now - KEPT_SECONDS])
+
+
+def take(execute: Execute, store: Store, receivers: Sequence[str]) -> Due | None:
+    """One that is due, and nobody else's for a minute."""
+    mark, now, table = store.dialect.placeholder, time.time(), f"{store.dialect.prefix}budget_alert"
+    locking = " FOR UPDATE SKIP LOCKED" if store.dialect.name == "postgres" else ""
+    row = execute(
+        f"SELECT {', '.join(KEY)}, message, tries FROM {table} WHERE sent_at IS NULL AND next_try_at <= {mark} "
+        f"AND tries < {mark} AND receiver IN ({', '.join([mark] * len(receivers))}) "
+        f"ORDER BY raised_at LIMIT 1{locking}",
+        [now, MOST_TRIES, *receivers],
+    )
+    if row is None:
+        return None
+    *key, message, tries = row
+    execute(
+        f"UPDATE {table} SET tries = tries + 1, next_try_at = {mark} WHERE {where(mark)}", [now + LEASE_SECONDS, *key]
+    )
+    return Due(tuple(key), str(key[-1]), json.loads(str(message)), int(str(tries)) + 1)
+
+
+def note(store: Store, due: Due, column: str, at: float) -> None:
+    mark = store.dialect.placeholder
+    sql = f"UPDATE {store.dialect.prefix}budget_alert SET {column} = {mark} WHERE {where(mark)}"
+    store.change(lambda execute: execute(sql, [at, *due.key]))
+
+
+def where(mark: str) -> str:
+    return " AND ".join(f"{name} = {mark}" for name in KEY)

@@ -1,0 +1,229 @@
+"""A budget: how much of what, for which calls, in which window, and what happens at its limit."""
+
+import re
+from collections.abc import Iterator, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Literal
+
+import msgspec
+
+from usage_tracker.budgets.windows import PERIODS, hours_of, is_duration, parse_zone
+from usage_tracker.errors import ConfigError
+
+Measure = Literal["cost", "tokens", "calls"]
+Unreachable = Literal["open", "closed"]
+
+DIMENSIONS = (
+    "app", "project", "team", "user", "session", "tag", "api_key", "host", "provider", "model", "operation", "sdk",
+)  # fmt: skip
+"""What is known of a call before it is made, and so may be the scope of a budget. `model` is the one that was asked
+for; an answer may name it more precisely."""
+
+LARGEST = {"cost": Decimal(10) ** 9, "tokens": Decimal(10) ** 15, "calls": Decimal(10) ** 12}
+"""A limit above is a slip of the pen."""
+SMALLEST_COST = Decimal("0.000001")
+LONGEST_DELAY = 60.0
+MOST_SHARE = 10
+"""A soft limit is at most ten times the limit."""
+NAME = re.compile(r"[\w.:@/+-]{1,100}", re.ASCII)
+RESERVED = frozenset({"anomaly", "dropped", "unpriced"})
+"""What alerts are about that no budget is behind."""
+SCALES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
+
+
+class Criterion(msgspec.Struct, frozen=True, array_like=True):
+    """What a call must be like to count: a condition as reports have them."""
+
+    dimension: str
+    equal: bool
+    pattern: str | None
+    """With wildcards and backslashes as written; None: the call has no such value."""
+
+    def __str__(self) -> str:
+        value = {None: "none", "none": r"\none"}.get(self.pattern, self.pattern)
+        return f"{self.dimension}{'=' if self.equal else '!='}{value}"
+
+    @property
+    def literal(self) -> str | None:
+        """The one value that it asks for; None where that is a pattern, or no value."""
+        if self.pattern is None or any(piece in "*?" for piece in pieces(self.pattern)):
+            return None
+        return "".join(piece[-1] for piece in pieces(self.pattern))
+
+
+def pieces(pattern: str) -> list[str]:
+    r"""The pattern's characters; wildcards are `*` and `?`, and a backslash stands before what is none."""
+    return re.findall(r"\\.|.", pattern, re.DOTALL)
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One budget, as the store keeps it in JSON. Fields may be added, with a default."""
+
+    name: str
+    limit: Decimal
+    """US dollars, tokens or calls."""
+    measure: Measure = "cost"
+    per: str = "month"
+    """`hour`, `day`, `week`, `month` of the calendar; a duration such as `24h` or `30d` that rolls; or `minute`, which
+    makes it a limit of the rate."""
+    zone: str = "UTC"
+    """Whose hours, days, weeks and months."""
+    where: tuple[Criterion, ...] = ()
+    """All hold for a call that counts."""
+    each: str | None = None
+    """The dimension of which each value has a budget of its own."""
+    on_limit: Literal["alert", "throttle", "block"] = "alert"
+    soft: tuple[Decimal, ...] = ()
+    """Shares of the limit at which an alert is sent, beside the limit itself; 0.8 is 80 %."""
+    strict: bool = False
+    """Whether each call reserves what it may use, in the store, before it is made."""
+    unreachable: Unreachable = "open"
+    """What becomes of calls while what was spent can't be known: made, or refused."""
+    unpriced: Literal["count", "refuse"] = "count"
+    """What becomes of calls that nobody knows the price of."""
+    delay: float = 5.0
+    """The longest that `throttle` holds a call, in seconds."""
+
+    @property
+    def is_rate(self) -> bool:
+        return self.per == "minute"
+
+    @property
+    def enforces(self) -> bool:
+        """Whether a call may have to wait for it, or be refused."""
+        return self.on_limit != "alert"
+
+    @property
+    def thresholds(self) -> tuple[Decimal, ...]:
+        """The shares at which it alerts, ascending."""
+        return tuple(sorted({*self.soft, Decimal(1)}))
+
+    @property
+    def scope(self) -> str:
+        """Which calls, for people."""
+        said = ", ".join(map(str, self.where)) or "all calls"
+        return f"{said}, each {self.each}" if self.each else said
+
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(Budget).decode
+
+
+def parse_limit(text: str) -> tuple[Decimal, Measure]:
+    """What `100`, `$100`, `5M tokens` or `1000 calls` say. Raises ConfigError."""
+    match = re.fullmatch(r"\s*\$?\s*([-+\d.,eE_]*\d)\s*([kKmMbB]?)\s*(usd|dollars?|tokens?|calls?|requests?)?\s*", text)
+    if match is None:
+        raise ConfigError(f"{text!r} is no limit; write 100 (US dollars), '5M tokens' or '1000 calls'")
+    unit = (match[3] or "usd").lower()
+    measure: Measure = "tokens" if unit[0] == "t" else "calls" if unit[0] in "cr" else "cost"
+    try:
+        return Decimal(match[1].replace(",", "").replace("_", "")) * SCALES[match[2].lower()], measure
+    except InvalidOperation:
+        raise ConfigError(f"{text!r} is no limit; write 100 (US dollars), '5M tokens' or '1000 calls'") from None
+
+
+def parse_share(text: str) -> Decimal:
+    """What `80%` or `0.8` says. Raises ConfigError."""
+    stripped = text.strip()
+    try:
+        value = Decimal(stripped.removesuffix("%"))
+    except InvalidOperation:
+        value = Decimal("NaN")
+    share = value / 100 if stripped.endswith("%") else value
+    if not share.is_finite() or not 0 < share <= MOST_SHARE:
+        raise ConfigError(f"{text!r} is no share of a limit; write it like 80%")
+    return share.normalize()
+
+
+def check(budget: Budget) -> None:
+    """Raise ConfigError, with a sentence for people, for a budget that makes no sense or could never hold a call."""
+    for sentence in mistakes(budget):
+        raise ConfigError(sentence)
+
+
+def mistakes(budget: Budget) -> Iterator[str]:
+    if not NAME.fullmatch(budget.name):
+        yield f"{budget.name!r} is no name for a budget; use up to 100 letters, digits and any of . : @ / + - _"
+    if budget.name in RESERVED:
+        yield f"{budget.name!r} is what an alert of another kind is called; give the budget another name"
+    yield from mistakes_of_limit(budget)
+    if budget.per not in PERIODS and not is_duration(budget.per):
+        yield f"{budget.per!r} is no window; use minute, hour, day, week, month, or a duration such as 24h or 30d"
+    try:
+        parse_zone(budget.zone)
+    except ValueError as error:
+        yield str(error)
+    yield from mistakes_of_scope(budget)
+    yield from mistakes_of_means(budget)
+
+
+def mistakes_of_limit(budget: Budget) -> Iterator[str]:
+    limit, measure = budget.limit, budget.measure
+    if not limit.is_finite() or limit <= 0:
+        yield f"a limit is more than 0, not {limit}"
+    elif limit > LARGEST[measure]:
+        yield f"a limit of {limit:,f} {measure if measure != 'cost' else 'dollars'} would never hold anything back"
+    elif measure == "cost" and limit < SMALLEST_COST:
+        yield "a limit of less than a millionth of a dollar would hold back every call"
+    elif measure != "cost" and limit != limit.to_integral_value():
+        yield f"{limit} {measure} is no whole number"
+    if budget.is_rate and measure == "cost":
+        yield "a limit per minute is one of tokens or calls, such as '60 calls'"
+
+
+def mistakes_of_means(budget: Budget) -> Iterator[str]:
+    if not 0 < budget.delay <= LONGEST_DELAY:
+        yield f"a call is held for more than 0 and at most {LONGEST_DELAY:g} seconds, not {budget.delay:g}"
+    if budget.strict and not budget.enforces:
+        yield "a strict budget reserves what it may refuse; choose --on-limit block or throttle with --strict"
+    if budget.is_rate and not budget.enforces:
+        yield "a limit per minute holds calls back or refuses them; choose --on-limit throttle or block"
+    if budget.unpriced == "refuse" and (budget.measure != "cost" or budget.on_limit != "block"):
+        yield "calls without a price are refused by a limit in dollars with --on-limit block"
+
+
+def mistakes_of_scope(budget: Budget) -> Iterator[str]:
+    for name in (*(test.dimension for test in budget.where), *([budget.each] if budget.each else ())):
+        if name not in DIMENSIONS:
+            known = ", ".join(DIMENSIONS)
+            yield f"{name!r} can't be the scope of a budget; what is known before a call is made: {known}"
+    for dimension in dict.fromkeys(test.dimension for test in budget.where):
+        tests = [test for test in budget.where if test.dimension == dimension]
+        if contradict(tests, several=dimension == "tag"):
+            yield f"no call can be {' and '.join(map(str, tests))} at once, so this budget could never match"
+        if dimension == budget.each and any(test.equal and test.pattern is None for test in tests):
+            yield f"calls without a {dimension} have none to be told apart by, so this budget could never match"
+
+
+def contradict(tests: Sequence[Criterion], *, several: bool) -> bool:
+    """Whether nothing passes all of the tests. `several`: a call may have more than one value of the dimension."""
+    none = [test for test in tests if test.equal == (test.pattern is None)]
+    if any(test.pattern is None for test in none) and any(test.equal and test.pattern is not None for test in tests):
+        return True
+    if any(test.equal and test.pattern is None for test in tests) and any(
+        not test.equal and test.pattern is None for test in tests
+    ):
+        return True
+    for test in tests:
+        opposite = Criterion(test.dimension, not test.equal, test.pattern)
+        if opposite in tests:
+            return True
+        if several or not test.equal or test.literal is None:
+            continue
+        from usage_tracker.budgets.scope import passes
+
+        if not all(passes(other, (test.literal,)) for other in tests):
+            return True
+    return False
+
+
+def default_name(budget: Budget) -> str:
+    """What it is called where nobody said."""
+    values = [test.literal or "some" for test in budget.where] or ["all"]
+    words = [*values, *([f"each-{budget.each}"] if budget.each else ()), budget.measure, budget.per]
+    return re.sub(r"[^\w.:@/+-]+", "-", "-".join(words), flags=re.ASCII)[:100]
+
+
+def rolls(budget: Budget) -> bool:
+    """Whether its window ends now and moves along, instead of starting anew."""
+    return hours_of(budget.per) is not None

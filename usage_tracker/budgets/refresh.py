@@ -1,0 +1,220 @@
+"""What the leader of a host does every second or so: read the budgets and what was used of each from the store, for the
+processes of the host, and bring the accounts of strict budgets up to date."""
+# ruff: noqa: S608  names of tables and columns are our own
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from usage_tracker.budgets.accounts import start_of, window_of
+from usage_tracker.budgets.amounts import whole
+from usage_tracker.budgets.book import read_budgets
+from usage_tracker.budgets.budget import Budget, Criterion
+from usage_tracker.budgets.scope import NOBODY, WHOLE
+from usage_tracker.budgets.view import PriceBook, Usual, View
+from usage_tracker.budgets.windows import Window
+from usage_tracker.errors import SchemaError, StoreError
+from usage_tracker.stores import Store
+from usage_tracker.stores.prices import newest_version, read_entries
+from usage_tracker.stores.store import Execute
+
+logger = logging.getLogger("usage_tracker")
+
+REFRESH_SECONDS = 1.0
+LOOK_SECONDS = 5.0
+"""How often it is looked whether there are budgets, where there are none."""
+PATIENCE = 10
+"""Reading takes at most one part in so many of the leader's time."""
+SLOW_SECONDS = 60.0
+"""How often what changes slowly is read: what is usual, and price books."""
+REMEMBERED_SECONDS = 120.0
+"""How long a segment that was deleted is asked about: its writer may still hold entries of it."""
+MOST_PARTS = 10_000
+"""Of a budget for each user, those who have used most; the others have used less than any of them."""
+
+
+class Amount(Protocol):
+    """What one part has used."""
+
+    @property
+    def amount(self) -> Decimal: ...
+
+
+ReadUsed = Callable[[Store, Budget, Window], Mapping[str, Amount]]
+ReadUsual = Callable[[Store, Budget, datetime], dict[str, Usual]]
+Noticed = Callable[[Store, Budget, Window, Mapping[str, Decimal]], None]
+
+
+class Refresher:
+    """Reads views. Not thread-safe: the leader's thread runs it. `noticed` is told of each budget's figures."""
+
+    def __init__(
+        self, folder: Path, read_used: ReadUsed, read_usual: ReadUsual, noticed: Noticed | None = None
+    ) -> None:
+        self._folder = folder
+        self._read_used = read_used
+        self._read_usual = read_usual
+        self._noticed = noticed
+        self._segments: dict[UUID, float] = {}
+        self._usual: dict[str, dict[str, Usual]] = {}
+        self._book: PriceBook | None = None
+        self._any = False
+        self._next = 0.0
+        self._slow_next = 0.0
+
+    def refresh(self, store: Store, *, last: bool = False) -> View | None:
+        """The newest view; None where it is too early for another, or for the last one where there are no budgets.
+        Raises StoreError."""
+        started = time.monotonic()
+        if not self._any if last else started < self._next:
+            return None
+        self._next = started + REFRESH_SECONDS
+        read_at, budgets = time.time(), read_budgets(store)
+        view = self._read(store, read_at, budgets) if budgets else View(read_at=read_at)
+        self._any = bool(budgets)
+        took = time.monotonic() - started
+        self._next = started + max(REFRESH_SECONDS if budgets else LOOK_SECONDS, took * PATIENCE)
+        return view
+
+    def _read(self, store: Store, read_at: float, budgets: list[Budget]) -> View:
+        shared_now, reserved = clock(store), reserved_segments(store)
+        positions = store.positions([*self._known_segments(read_at), *reserved])
+        used: dict[str, dict[str, int]] = {}
+        since: dict[str, int] = {}
+        for budget in budgets:
+            if budget.is_rate:
+                if budget.strict:
+                    tidy_rate(store, budget, read_at)
+                continue
+            window = window_of(budget, read_at)
+            parts = {part: each.amount for part, each in self._read_used(store, budget, window).items()}
+            most = sorted(parts.items(), key=lambda pair: -pair[1])[:MOST_PARTS]
+            since[budget.name] = start_of(budget, read_at)
+            used[budget.name] = {part: whole(amount, budget.measure) for part, amount in most}
+            if budget.strict:
+                update_accounts(store, budget, shared_now, since[budget.name], used[budget.name], positions)
+            if self._noticed is not None:
+                self._noticed(store, budget, window, parts)
+        self._read_slow(store, budgets, read_at)
+        return View(
+            read_at=read_at,
+            budgets=budgets,
+            used=used,
+            since=since,
+            stored={str(segment): position for segment, position in positions.items()},
+            usual=self._usual,
+            book=self._book,
+        )
+
+    def _known_segments(self, now: float) -> list[UUID]:
+        """This folder's, and those that were there until lately."""
+        with suppress(OSError):
+            for path in self._folder.glob("*.seg"):
+                with suppress(ValueError):
+                    self._segments[UUID(path.stem)] = now
+        self._segments = {segment: at for segment, at in self._segments.items() if at > now - REMEMBERED_SECONDS}
+        return list(self._segments)
+
+    def _read_slow(self, store: Store, budgets: list[Budget], now: float) -> None:
+        if time.monotonic() < self._slow_next:
+            return
+        self._slow_next = time.monotonic() + SLOW_SECONDS
+        moment = datetime.fromtimestamp(now, UTC)
+        self._usual = {budget.name: self._read_usual(store, budget, moment) for budget in budgets if budget.strict}
+        version = newest_version(store)
+        if version is not None and (self._book is None or self._book.version != version):
+            encoder = msgspec.json.Encoder(decimal_format="number")
+            entries = [encoder.encode(entry).decode() for entry in read_entries(store, version)]
+            self._book = PriceBook(version, entries)
+
+
+def clock(store: Store) -> float:
+    """By the clock that all processes share."""
+    if store.dialect.name != "postgres":
+        return time.time()
+    [(now,)] = store.select("SELECT extract(epoch FROM clock_timestamp())::float8")
+    return float(str(now))
+
+
+def reserved_segments(store: Store) -> list[UUID]:
+    """The segments that settled reservations wait for."""
+    rows = store.select(
+        f"SELECT DISTINCT segment FROM {store.dialect.prefix}budget_reservation WHERE segment IS NOT NULL"
+    )
+    return [UUID(bytes=segment) if isinstance(segment, bytes) else UUID(str(segment)) for (segment,) in rows]
+
+
+def read_part(read_used: ReadUsed, store: Store, budget: Budget, part: str, window_start: int) -> tuple[float, int]:
+    """When reading began, by the shared clock, and what events have used of one part of a budget. Raises StoreError."""
+    read_at = clock(store)
+    window = window_of(budget, time.time())
+    narrowed = budget
+    if budget.each is not None and part != WHOLE:
+        test = Criterion(budget.each, True, None if part == NOBODY else escaped(part))
+        narrowed = msgspec.structs.replace(budget, where=(*budget.where, test))
+    found = read_used(store, narrowed, window).get(part)
+    if found is None or window_start != start_of(budget, time.time()):
+        return read_at, 0
+    return read_at, whole(found.amount, budget.measure)
+
+
+def escaped(text: str) -> str:
+    """A pattern that only this text meets."""
+    return r"\none" if text == "none" else "".join(f"\\{char}" if char in r"\*?" else char for char in text)
+
+
+def update_accounts(
+    store: Store, budget: Budget, read_at: float, start: int, used: Mapping[str, int], positions: Mapping[UUID, int]
+) -> None:
+    """Take over what events have used, and let go of the reservations that are among it. Who has read later has more
+    in its sums, and is not overwritten. Raises StoreError."""
+    prefix, mark = store.dialect.prefix, store.dialect.placeholder
+    account, reservation = f"{prefix}budget_account", f"{prefix}budget_reservation"
+    sql = f"SELECT part FROM {account} WHERE budget = {mark} AND window_start = {mark}"
+    # in the order in which calls lock them
+    parts = sorted(str(part) for (part,) in store.select(sql, [budget.name, start]))
+
+    def take_over(execute: Execute) -> None:
+        for part in parts:
+            taken = execute(
+                f"UPDATE {account} SET used = {mark}, read_at = {mark} "
+                f"WHERE budget = {mark} AND part = {mark} AND window_start = {mark} AND read_at < {mark} "
+                "RETURNING part",
+                [used.get(part, 0), read_at, budget.name, part, start, read_at],
+            )
+            if taken is None:
+                continue
+            for segment, position in positions.items():
+                identity = str(segment) if store.dialect.name == "postgres" else segment.bytes
+                execute(
+                    f"DELETE FROM {reservation} WHERE budget = {mark} AND part = {mark} AND window_start = {mark} "
+                    f"AND segment = {mark} AND position <= {mark}",
+                    [budget.name, part, start, identity, position],
+                )
+        execute(f"DELETE FROM {reservation} WHERE budget = {mark} AND expires_at < {mark}", [budget.name, read_at])
+        execute(f"DELETE FROM {reservation} WHERE budget = {mark} AND window_start < {mark}", [budget.name, start])
+        execute(f"DELETE FROM {account} WHERE budget = {mark} AND window_start < {mark}", [budget.name, start])
+
+    store.change(take_over)
+
+
+def tidy_rate(store: Store, budget: Budget, now: float) -> None:
+    """The minutes of a limit of the rate are of no use once they are over. Raises StoreError."""
+    mark = store.dialect.placeholder
+    sql = f"DELETE FROM {store.dialect.prefix}budget_account WHERE budget = {mark} AND window_start < {mark}"
+    store.change(lambda execute: execute(sql, [budget.name, int(now) - 300]))
+
+
+def explain(error: StoreError) -> str:
+    """Why budgets can't be read, for people."""
+    if isinstance(error, SchemaError):
+        return f"budgets can't be kept here: {error}"
+    return f"budgets can't be read: {error}"

@@ -1,0 +1,72 @@
+"""Which budgets a call counts in, and whose part of them it is."""
+
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from usage_tracker.budgets.budget import Budget, Criterion, pieces
+from usage_tracker.event import Origin
+
+WHOLE = ""
+"""The part of a budget that has only one."""
+NOBODY = "\0none"
+"""The part of calls that have no value of the dimension; they share one budget."""
+
+Values = tuple[str | None, ...]
+"""A call's values of one dimension: one, or all its tags; None for a call that has no such value."""
+
+
+class Described(NamedTuple):
+    """What is known of a call before it is made."""
+
+    origin: Origin
+    model: str | None
+    """As it was asked for."""
+    operation: str
+
+
+READ: dict[str, Callable[[Described], Values]] = {
+    "app": lambda call: (call.origin.app,),
+    "project": lambda call: (call.origin.project,),
+    "team": lambda call: (call.origin.team,),
+    "user": lambda call: (call.origin.user_id,),
+    "session": lambda call: (call.origin.session_id,),
+    "tag": lambda call: call.origin.tags or (None,),
+    "api_key": lambda call: (call.origin.api_key,),
+    "host": lambda call: (call.origin.host,),
+    "provider": lambda call: (call.origin.provider,),
+    "model": lambda call: (call.model,),
+    "operation": lambda call: (call.operation,),
+    "sdk": lambda call: (call.origin.sdk,),
+}
+
+
+@lru_cache(maxsize=1024)
+def compiled(pattern: str) -> re.Pattern[str]:
+    wild = {"*": ".*", "?": "."}
+    return re.compile("".join(wild.get(piece) or re.escape(piece[-1]) for piece in pieces(pattern)), re.DOTALL)
+
+
+def passes(test: Criterion, values: Values) -> bool:
+    """Whether a call with these values is as the test says."""
+    if test.pattern is None:
+        return (values == (None,)) == test.equal
+    found = compiled(test.pattern)
+    return any(value is not None and found.fullmatch(value) is not None for value in values) == test.equal
+
+
+def counts_in(budget: Budget, call: Described) -> bool:
+    return all(passes(test, READ[test.dimension](call)) for test in budget.where)
+
+
+def parts_of(budget: Budget, call: Described) -> Iterable[str]:
+    """The parts of the budget that the call counts in: one, or one for each of its tags."""
+    if budget.each is None:
+        return (WHOLE,)
+    return [NOBODY if value is None else value for value in READ[budget.each](call)]
+
+
+def named(part: str) -> str | None:
+    """A part for people; None: it is the whole."""
+    return None if part == WHOLE else "(none)" if part == NOBODY else part

@@ -1,0 +1,134 @@
+"""What calls cost, fast: the unit prices of each kind of call are looked up once, and multiplied from then on.
+
+It is the cost that reports will say, save where a call uses what has a price apart (audio, images, tools, long
+prompts): those are priced one by one.
+"""
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+from usage_tracker.budgets.amounts import NANO, whole
+from usage_tracker.budgets.view import PriceBook
+from usage_tracker.event import Cost, Origin, Usage, UsageEvent
+
+PLAIN_INPUT = 100_000
+"""No list has another price for shorter prompts."""
+PROBE = Usage(input_tokens=2000, cache_read_tokens=1000, output_tokens=1000)
+MOST_KINDS = 4096
+CHAT = frozenset({"chat", "completion", "responses", "embeddings", "messages"})
+
+
+class Units(NamedTuple):
+    """Billionths of a dollar for one token."""
+
+    input: float
+    cache_read: float
+    output: float
+
+
+Kind = tuple[str | None, str | None, str | None, str | None, str]
+
+
+class UnitPrices:
+    """Prices events. Loading price data takes 100 ms, so that is done before, by `load`, off the app's path."""
+
+    def __init__(self, prices: Path | None) -> None:
+        self._path = prices
+        self._price: Callable[[Origin, UsageEvent], Cost] | None = None
+        self._refresh: Callable[[PriceBook | None], None] | None = None
+        self._kinds: dict[Kind, Units | None] = {}
+
+    @property
+    def ready(self) -> bool:
+        return self._price is not None
+
+    def load(self, book: PriceBook | None) -> None:
+        """Take the price books that hold now."""
+        if self._refresh is None:
+            from usage_tracker.pricing import Pricer, Shelf, StoredBook, newest_data
+
+            pricer, shelf = Pricer([newest_data()]), Shelf(self._path)
+            known: list[int | None] = [None]
+
+            def refresh(book: PriceBook | None) -> None:
+                def read(version: int | None) -> StoredBook | None:
+                    if book is None or book.version == known[0]:
+                        return None
+                    known[0] = book.version
+                    entries = [json.loads(entry, parse_float=Decimal) for entry in book.entries]
+                    return StoredBook(book.version, entries)
+
+                if shelf.look(read):
+                    pricer.use(shelf.books)
+
+            self._refresh, self._price = refresh, pricer.price
+        self._refresh(book)
+        self._kinds = {}
+
+    def cost(self, origin: Origin, event: UsageEvent) -> int | None:
+        """In billionths of a dollar, rounded up; None: nobody knows. Needs `load`."""
+        usage = event.usage
+        into, out = usage.input_tokens, usage.output_tokens
+        if event.operation not in CHAT or into is None or out is None or into > PLAIN_INPUT or apart(event):
+            return self._exactly(origin, event)
+        key = (origin.provider, event.model, event.request_model, event.service_tier, event.operation)
+        units = self._kinds.get(key, UNKNOWN)
+        if units is UNKNOWN:
+            units = self._learn(key, origin, event)
+        if units is None:
+            return self._exactly(origin, event)
+        cached = usage.cache_read_tokens or 0
+        return -int(-((into - cached) * units.input + cached * units.cache_read + out * units.output) // 1)
+
+    def estimate(self, origin: Origin, model: str | None, operation: str, into: int, out: int) -> int | None:
+        """As `cost`, of a call that is still to be made."""
+        usage = Usage(input_tokens=into, output_tokens=out)
+        return self.cost(origin, made_up(origin, model, operation, usage))
+
+    def _exactly(self, origin: Origin, event: UsageEvent) -> int | None:
+        assert self._price is not None, "loaded before"
+        amount = self._price(origin, event).amount
+        return None if amount is None else whole(amount, "cost")
+
+    def _learn(self, key: Kind, origin: Origin, event: UsageEvent) -> Units | None:
+        assert self._price is not None, "loaded before"
+        probe = made_up(origin, event.request_model, event.operation, PROBE)
+        probe.model, probe.service_tier, probe.started_at = event.model, event.service_tier, event.started_at
+        cost = self._price(origin, probe)
+        prices = {line.unit: float(line.price) * NANO for line in cost.lines}
+        units = None
+        if cost.amount is not None and prices.keys() <= {"input_tokens", "cache_read_tokens", "output_tokens"}:
+            into = prices.get("input_tokens", 0.0)
+            units = Units(into, prices.get("cache_read_tokens", into), prices.get("output_tokens", 0.0))
+        if len(self._kinds) < MOST_KINDS:
+            self._kinds[key] = units
+        return units
+
+
+UNKNOWN = Units(-1.0, -1.0, -1.0)
+
+
+def apart(event: UsageEvent) -> bool:
+    """Whether it used what may have a price apart from text."""
+    usage = event.usage
+    return bool(
+        event.cached
+        or usage.units
+        or usage.cache_write_tokens
+        or usage.input_audio_tokens
+        or usage.output_audio_tokens
+        or usage.input_image_tokens
+        or usage.output_image_tokens
+        or usage.tool_tokens
+    )
+
+
+def made_up(origin: Origin, model: str | None, operation: str, usage: Usage) -> UsageEvent:
+    import time
+
+    return UsageEvent(
+        started_at=time.time_ns(), duration_ms=0.0, operation=operation, request_model=model, model=model, usage=usage
+    )

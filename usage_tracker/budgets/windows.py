@@ -1,0 +1,79 @@
+"""The window that a budget counts in: an hour, day, week or month of the calendar in its zone, or so long up to now."""
+
+import re
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+PERIODS = ("minute", "hour", "day", "week", "month")
+LONGEST_HOURS = 366 * 24
+UNITS = {"h": 1, "d": 24, "w": 7 * 24}
+
+
+class Window(NamedTuple):
+    """From `start` up to and without `end`, in UTC."""
+
+    start: datetime
+    end: datetime
+
+
+@lru_cache(maxsize=256)
+def hours_of(per: str) -> int | None:
+    """How long a rolling window is; None for what is none."""
+    match = re.fullmatch(r"(\d{1,5})([hdw])", per)
+    hours = int(match[1]) * UNITS[match[2]] if match else 0
+    return hours if 0 < hours <= LONGEST_HOURS else None
+
+
+def is_duration(per: str) -> bool:
+    return hours_of(per) is not None
+
+
+@lru_cache(maxsize=256)
+def parse_zone(name: str) -> tzinfo:
+    """The time zone of that name. Raises ValueError with a sentence."""
+    if name.upper() == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not a time zone; use a name such as Europe/Berlin or UTC") from None
+
+
+def window_at(per: str, zone: tzinfo, now: datetime) -> Window:
+    """The window that the moment is in.
+
+    A rolling one of a day or more starts with an hour, so it reaches back up to an hour further than it says: sums by
+    the hour answer for it, whatever the number of calls.
+    """
+    hours = hours_of(per)
+    if hours is not None:
+        start = now - timedelta(hours=hours)
+        whole = start.replace(minute=0, second=0, microsecond=0) if hours >= 24 else start
+        return Window(whole.astimezone(UTC), now.astimezone(UTC))
+    local = now.astimezone(zone)
+    if per in ("minute", "hour"):
+        # by the offset that holds now: an hour that the clock repeats is two
+        start = local.replace(second=0, microsecond=0)
+        start = start.replace(minute=0) if per == "hour" else start
+        length = timedelta(hours=1) if per == "hour" else timedelta(minutes=1)
+        first = start.astimezone(UTC)
+        return Window(first, first + length)
+    first_day, after = days_of(per, local.date())
+    return Window(midnight(first_day, zone), midnight(after, zone))
+
+
+def days_of(per: str, today: date) -> tuple[date, date]:
+    if per == "day":
+        return today, today + timedelta(days=1)
+    if per == "week":
+        monday = today - timedelta(days=today.weekday())
+        return monday, monday + timedelta(days=7)
+    first = today.replace(day=1)
+    return first, (first + timedelta(days=31)).replace(day=1)
+
+
+def midnight(day: date, zone: tzinfo) -> datetime:
+    """The start of the day in the zone; the first one, where the clock goes back over midnight."""
+    return datetime.combine(day, time(), zone).astimezone(UTC)

@@ -1,0 +1,100 @@
+"""Before a call is made: budgets let it go, hold it back or refuse it.
+
+The check is one for sync and async calls. It lets almost every call go at once; otherwise it gives a `Hold`, whose
+steps say what to wait for, and which is passed by blocking or by awaiting, whichever the call is.
+"""
+
+import asyncio
+import time
+from collections.abc import Generator
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from usage_tracker.errors import BudgetExceeded
+from usage_tracker.guard import guarded
+from usage_tracker.scoped import CO_COROUTINE, kind_of
+
+if TYPE_CHECKING:
+    from usage_tracker.capture.call import Call
+
+guard_admission = guarded("budgets")
+
+
+class Answered(NamedTuple):
+    """Wait for an answer, or until so many seconds have passed."""
+
+    future: Future[Any]
+    seconds: float
+
+
+Step = float | Answered
+"""Seconds to sleep, or an answer to wait for."""
+Hold = Generator[Step, None, None]
+"""Raises BudgetExceeded where the call is refused; its end lets the call go."""
+
+
+class Gate(Protocol):
+    """What knows the budgets."""
+
+    def admit(self, call: "Call", body: object) -> Hold | None:
+        """None: the call may be made. `body` is what is asked, as the SDK has it: a mapping, an object, or bytes."""
+
+
+def hold_of(call: "Call", body: object) -> Hold | None:
+    """What the call has to wait for before it is made, if anything."""
+    gate = call.recorder.gate
+    if gate is not None and not call.request.retrieves:
+        with guard_admission:
+            return gate.admit(call, body)
+    return None
+
+
+def is_async(function: Any) -> bool:
+    """Whether nothing is sent before what the function hands back is awaited."""
+    while (inner := getattr(function, "__wrapped__", None)) is not None:
+        function = inner
+    return bool(kind_of(function) & CO_COROUTINE)
+
+
+def next_step(hold: Hold, call: "Call") -> Step | None:
+    """None: the call may be made. Raises BudgetExceeded; an error of ours lets the call go."""
+    refusal: BudgetExceeded | None = None
+    with guard_admission:
+        try:
+            return next(hold, None)
+        except BudgetExceeded as error:
+            refusal = error
+    if refusal is not None:
+        raise refusal
+    return None
+
+
+def pass_hold(hold: Hold, call: "Call") -> None:
+    """Wait as long as the hold says. Raises BudgetExceeded."""
+    try:
+        while (step := next_step(hold, call)) is not None:
+            if isinstance(step, Answered):
+                wait([step.future], step.seconds)
+            else:
+                time.sleep(step)
+        call.begin_now()
+    except BaseException:  # a refusal, or an interrupt: no call was made
+        call.drop()
+        raise
+
+
+async def await_hold(hold: Hold, call: "Call", made: Any = None) -> None:
+    """As `pass_hold`, without blocking the event loop. `made` is what would be awaited next, and never will be where
+    the call is refused."""
+    try:
+        while (step := next_step(hold, call)) is not None:
+            if isinstance(step, Answered):
+                await asyncio.wait([asyncio.wrap_future(step.future)], timeout=step.seconds)
+            else:
+                await asyncio.sleep(step)
+        call.begin_now()
+    except BaseException:  # a refusal, or a cancelled task: no call was made
+        call.drop()
+        if hasattr(made, "close"):
+            made.close()
+        raise

@@ -1,0 +1,173 @@
+"""Requests to LiteLLM's proxy, each one call with all that the proxy does for it: attempts at several deployments, its
+cache, whichever functions of LiteLLM and other SDKs it uses.
+
+Two tell of a request: the functions of LiteLLM, as in any app, and the proxy's own callback, which knows whom the
+request is for and, after the answer, what it cost. They come in either order, and who tells last settles the request.
+"""
+
+import re
+import time
+from collections import deque
+from collections.abc import Mapping
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from usage_tracker.attribution import inside
+from usage_tracker.capture.call import Client, Recorder, causes
+from usage_tracker.capture.fingerprint import fingerprint
+from usage_tracker.capture.litellm import host_of
+from usage_tracker.capture.litellm_call import LiteLLMCall, requests, said
+from usage_tracker.event import Status
+from usage_tracker.guard import guarded
+from usage_tracker.providers import litellm, litellm_asked
+from usage_tracker.providers.answer import Answer, fields_of, word
+from usage_tracker.providers.usage_fields import dollars
+
+UNTOLD_SECONDS = 60.0
+"""How long after its end a request waits for the proxy's callback, which a busy proxy may leave out."""
+MOST_OPEN = 100_000
+"""Requests under way, with those that nobody told the end of."""
+
+CALL_TYPES = {"allm_passthrough_route": "chat", "pass_through_endpoint": "chat"}
+"""What the proxy calls requests that it hands on as they are, with their operation unless the answer tells."""
+HASHED_KEY = re.compile("[0-9a-f]{64}")
+"""How the proxy knows a key, in all of its tables."""
+MASTER_KEY = "litellm_proxy_master_key"
+"""And the one that is set in its configuration."""
+
+untold: deque["ProxyRequest"] = deque()
+"""Requests that have ended, in that order; some are settled by now."""
+
+
+def operation_of(call_type: str) -> str | None:
+    """The operation of a request, by the proxy's name for what is called; None where it is none that is billed."""
+    return CALL_TYPES.get(call_type) or litellm_asked.operation_of(call_type)
+
+
+class ProxyRequest(LiteLLMCall):
+    """A request under way. Its functions' answers end it for the time being: another attempt may follow, and its cost
+    is still to be told."""
+
+    __slots__ = ("call_id", "called", "caller_key", "cost", "ended", "told")
+
+    def __init__(
+        self, recorder: Recorder, call_id: str, operation: str, asked: Mapping[str, Any], key: str | None, secret: str
+    ) -> None:
+        self.call_id = call_id
+        self.caller_key = key if key == MASTER_KEY or (key and HASHED_KEY.fullmatch(key)) else fingerprint(key, secret)
+        """The key that it came with, not the provider's."""
+        self.ended: tuple[Status, str | None, int] | None = None
+        """How, with what error, and when by the monotonic clock."""
+        self.called = False
+        """Whether a function of LiteLLM was called for it, as far as we see those."""
+        self.cost: str | None = None
+        """What the callback says that it cost, in US dollars."""
+        self.told = False
+        """Whether the proxy's callback has told of it."""
+        super().__init__(recorder, self._client, asked, litellm_asked.read_request(operation, asked))
+        self.client = self._client(None, None)  # where to is not known before it goes out
+        settle_untold()
+        if (other := requests.get(call_id)) is not None:
+            other.settle()  # ids may be chosen by who asks
+        requests[call_id] = self
+
+    def _client(self, base: object, key: object) -> Client:
+        return Client(litellm.SDK, host_of(str(base)) if base else None, api_key=self.caller_key)
+
+    def begin_attempt(self, asked: Mapping[str, Any]) -> None:
+        """A function of LiteLLM is called for it; what an earlier attempt said is void."""
+        self.answer, self.http_status, self.ended, self.ttft = Answer(), None, None, None
+        self.chunks = self.last = self.line = self.received = None
+        self.cached, self.called = False, True
+        self.served_by = said(asked.get("custom_llm_provider"))
+        self.request = self.request._replace(model=word(asked.get("model")) or self.request.model)
+
+    def __enter__(self) -> Self:
+        inside.set(self)  # without a token: attempts may be made in several tasks at once
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> Literal[False]:
+        inside.set(None)
+        if error is not None:
+            self.fail(error)
+        return False
+
+    def note_first(self) -> None:
+        super().note_first()
+        if self.chunks:  # later the proxy puts its own name of the model in
+            self.answer.model = word(fields_of(self.chunks[0]).get("model"))
+
+    def finish(self, status: Status = "ok", error_type: str | None = None) -> None:
+        """Its functions are done with it."""
+        if self.ended is None:
+            self.ended = status, error_type, time.perf_counter_ns()
+            untold.append(self)
+        if self.told:
+            self.settle()
+
+    def succeeded(self, told: Mapping[str, Any], answer: object) -> None:
+        """The callback tells of an answer: `kwargs` and `response_obj` of `async_log_success_event`."""
+        with guarded("proxy callback"):
+            if not self.called:
+                self._take(told, answer)
+            cost = told.get("response_cost")
+            if isinstance(cost, float | int) and cost > 0:
+                self.cost = dollars(cost, Decimal(1))
+        self.told = True
+        if self.ended is not None or not self.called:
+            self.settle()
+
+    def _take(self, told: Mapping[str, Any], answer: object) -> None:
+        """All that the callback knows, of what passed none of the functions that we see."""
+        base = fields_of(told.get("litellm_params")).get("api_base")
+        self.sending(told.get("custom_llm_provider"), base, None)
+        self.request = self.request._replace(model=word(told.get("model")) or self.request.model)
+        self.streamed = told.get("stream") is True
+        self.cached = told.get("cache_hit") is True
+        self.observe(fields_of(answer))
+        self.ttft = None
+
+    def failed(self, error: BaseException) -> None:
+        """The callback tells that it failed: the proxy gives up, or has turned it away itself."""
+        with guarded("proxy callback"):
+            if self.ended is None or self.ended[0] == "ok":
+                self.ended = None
+                self.fail(error)
+                if not self.sent:
+                    self.http_status = litellm.status_of(causes(error), sent=True)
+        self.told = True
+        self.settle()
+
+    def _take_stock(self, status: Status) -> None:
+        super()._take_stock(status)
+        if not self.cached:
+            self.answer.reported_cost = self.cost or self.answer.reported_cost
+
+    def settle(self) -> None:
+        """Make its event."""
+        if requests.get(self.call_id) is self:
+            del requests[self.call_id]
+        now = time.perf_counter_ns()
+        status, error_type, ended = self.ended or ("ok" if self.told else "abandoned", None, now)
+        self.started += now - ended  # what passed since is not its duration
+        super().finish(status, error_type)
+
+
+def settle_untold() -> None:
+    """Make the events of those that the callback should have told of by now."""
+    latest = time.perf_counter_ns() - int(UNTOLD_SECONDS * 1e9)
+    while untold and (untold[0].ended is None or untold[0].ended[2] < latest or untold[0].told):
+        ended = untold.popleft()
+        if ended.ended is not None:
+            ended.settle()
+    if len(requests) >= MOST_OPEN:
+        requests[next(iter(requests))].settle()
+
+
+def settle_all() -> None:
+    """The proxy ends: make the events of all that is left."""
+    for request in list(requests.values()):
+        request.settle()

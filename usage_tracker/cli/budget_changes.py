@@ -1,0 +1,153 @@
+"""`usage-tracker budget set` and `rm`."""
+
+from contextlib import suppress
+from typing import Any
+
+import click
+import msgspec
+
+from usage_tracker.budgets.book import read_budgets, remove_budget, set_budget
+from usage_tracker.budgets.budget import Budget, Criterion, check, default_name, parse_limit, parse_share
+from usage_tracker.cli.budget_text import describe
+from usage_tracker.cli.options import Conditions, dsn_option, where_option
+from usage_tracker.cli.output import say
+from usage_tracker.config import Dsn, load_settings
+from usage_tracker.enforcing import Leading
+from usage_tracker.errors import ConfigError
+from usage_tracker.journal.folder import SpoolUnusable
+from usage_tracker.pipeline import open_spool
+from usage_tracker.stores import Store, open_store
+
+
+def understood(parse: Any) -> Any:
+    """A callback for an option's text, or each of its texts; a ConfigError is a sentence for people."""
+
+    def callback(_ctx: click.Context, _param: click.Parameter, given: Any) -> Any:
+        try:
+            if isinstance(given, tuple):
+                return tuple(parse(text) for text in given)
+            return None if given is None else parse(given)
+        except ConfigError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return callback
+
+
+@click.command(
+    "set",
+    help="""Add the budget NAME or, where there is one of that name, change what is given here and keep the rest.
+    Without NAME it is named after what it is about.
+
+    \b
+    --limit   100 (US dollars), '5M tokens' or '1000 calls'
+    --per     hour, day, week, month of the calendar in --tz; a duration such as 24h or 30d that rolls along; minute,
+              which limits the rate of tokens or calls
+    --where   the calls that count: team=frontend, 'model=gpt-4*', tag=batch, project=none; repeated, all hold.
+              Known before a call are app, project, team, user, session, tag, api_key, host, provider, model (as it is
+              asked for), operation and sdk
+    --each    one budget for each user, team, …
+
+    Several budgets may apply to a call; it is made if all of them let it. An alert is sent at the limit and at each
+    --soft share of it, to where TRACKER_ALERT_… says.
+
+    \b
+    Examples:
+      usage-tracker budget set frontend --where team=frontend --limit 100 --per month --soft 80%
+      usage-tracker budget set frontend --limit 150
+      usage-tracker budget set --each user --limit 5 --per day --on-limit block
+      usage-tracker budget set all --limit 1000 --per month --on-limit block --strict
+    """,
+)
+@click.argument("name", required=False)
+@click.option("--limit", callback=understood(parse_limit), metavar="AMOUNT", help="What may be used in a window.")
+@click.option("--per", metavar="WINDOW", help="The window.  [default: month]")
+@click.option("-z", "--tz", "zone", metavar="ZONE", help="Whose hours, days, weeks and months.  [default: UTC]")
+@where_option
+@click.option("--each", metavar="DIMENSION", help="One budget for each value of it.")
+@click.option(
+    "--on-limit",
+    type=click.Choice(["alert", "throttle", "block"]),
+    help="Only tell, hold calls back, or refuse them.  [default: alert]",
+)
+@click.option(
+    "--soft", multiple=True, callback=understood(parse_share), metavar="SHARE", help="Alert at this share, too: 80%."
+)
+@click.option("--strict/--no-strict", default=None, help="Reserve what a call may use in the store before it is made.")
+@click.option(
+    "--unreachable",
+    type=click.Choice(["open", "closed"]),
+    help="Calls while nobody knows what was spent: made, or refused.  [default: open]",
+)
+@click.option(
+    "--unpriced",
+    type=click.Choice(["count", "refuse"]),
+    help="Calls of models without a price: made and counted, or refused.  [default: count]",
+)
+@click.option("--delay", type=float, metavar="SECONDS", help="The longest that a call is held back.  [default: 5]")
+@dsn_option
+def set_one(name: str | None, where: Conditions, dsn: Dsn, **said: Any) -> None:
+    given = {key: value for key, value in said.items() if value not in (None, ())}
+    if "limit" in given:
+        given["limit"], given["measure"] = given["limit"]
+    if where:
+        given["where"] = tuple(Criterion(*condition) for condition in where)
+    store = open_store(dsn)
+    try:
+        store.migrate()
+        known = {budget.name: budget for budget in read_budgets(store)}
+        before = known.get(name) if name else None
+        budget = made(name, before, given)
+        before = known.get(budget.name)
+        set_budget(store, budget)
+        say(f"{'Added' if before is None else 'Changed'}: {describe(budget)}")
+        remind(store, budget)
+        tell_this_host(dsn, store)
+    finally:
+        store.close()
+
+
+def made(name: str | None, before: Budget | None, given: dict[str, Any]) -> Budget:
+    """The budget that is meant. Raises click.UsageError."""
+    try:
+        if before is not None:
+            budget = msgspec.structs.replace(before, **given)
+        elif "limit" not in given:
+            raise click.UsageError("a new budget needs a --limit, such as 100 (US dollars) or '5M tokens'")
+        else:
+            budget = Budget(name=name or "", **given)
+        if not name:
+            budget = msgspec.structs.replace(budget, name=default_name(budget))
+        check(budget)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from None
+    return budget
+
+
+def remind(store: Store, budget: Budget) -> None:
+    """What is worth knowing before one relies on it."""
+    if budget.strict and store.dialect.name == "sqlite":
+        say("A strict budget in SQLite lets one call at a time reserve; Postgres is made for many.")
+
+
+def tell_this_host(dsn: Dsn, store: Store) -> None:
+    """Programs that start here find the change at once; the others, with the next look of their leader."""
+    settings = load_settings(dsn=dsn.shown if dsn.scheme == "sqlite" else dsn.text)
+    with suppress(OSError, SpoolUnusable):
+        open_spool(settings).prepare()
+        Leading(settings)(store)
+
+
+@click.command("rm", help="Remove the budget NAME. What was refused or held back because of it goes on within seconds.")
+@click.argument("name")
+@dsn_option
+def remove(name: str, dsn: Dsn) -> None:
+    store = open_store(dsn)
+    try:
+        store.migrate()
+        if not remove_budget(store, name):
+            there = ", ".join(budget.name for budget in read_budgets(store))
+            raise click.UsageError(f"there is no budget {name!r}; there {'are: ' + there if there else 'is none'}")
+        tell_this_host(dsn, store)
+    finally:
+        store.close()
+    say(f"Removed: {name}")

@@ -1,0 +1,85 @@
+"""What `usage-tracker doctor` finds of the journal: its folder, who ships it, and what is left in it."""
+
+import shlex
+from pathlib import Path
+
+from usage_tracker.cli.figures import show_bytes, show_count
+from usage_tracker.cli.findings import Findings
+from usage_tracker.config import Settings, data_folder
+from usage_tracker.journal import Spool
+from usage_tracker.journal.aside import DROPS, noted_dropped
+from usage_tracker.journal.folder import SpoolUnusable
+from usage_tracker.pipeline import open_spool
+
+NEARLY_FULL = 0.8
+
+ASIDE = (
+    ("refused.jsonl", "refused", "events that the store refused"),
+    ("corrupt", "corrupt", "unreadable journal bytes"),
+)
+
+
+def examine_spool(settings: Settings, findings: Findings) -> None:
+    spool = open_spool(settings)
+    leader = spool.leader()
+    facts: dict[str, object] = {
+        "folder": str(settings.spool_dir),
+        "bytes": spool.size(),
+        "max_bytes": settings.spool_max_bytes,
+        "leader": None if leader is None else {"pid": leader[0], "state": leader[1]},
+        "waiting": 0,
+        "dropped": noted_dropped(settings.spool_dir),
+        "problem": None,
+    }
+    findings.facts["spool"] = facts
+    findings.facts["other_spools"] = others = list[dict[str, object]]()
+    findings.add("spool", f"{settings.spool_dir}, {show_bytes(spool.size())}")
+    examine_room(spool, settings, findings)
+    if leader:
+        away = leader[1] != "leading"
+        remedy = "its store is away: see its log, or the line above" if away else None
+        findings.add("leader", f"process {leader[0]}, {leader[1]}", remedy)
+    else:
+        findings.add("leader", "none: nobody ships this folder now")
+    folders = {settings.spool_dir, *(path for path in (data_folder() / "spool").glob("*") if path.is_dir())}
+    for folder in sorted(folders, key=lambda path: (path != settings.spool_dir, path)):
+        own = folder == settings.spool_dir
+        try:
+            waiting = Spool(folder).waiting()
+        except (OSError, SpoolUnusable) as error:
+            if own:
+                facts["problem"] = str(error)
+            findings.add("waiting", f"{folder} can't be read", str(error))
+            continue
+        if own:
+            facts["waiting"] = waiting
+        elif waiting:
+            others.append({"folder": str(folder), "waiting": waiting})
+        if waiting and not (own and leader):
+            command = "usage-tracker ship --once" + ("" if own else f" --from {shlex.quote(str(folder))}")
+            findings.add("waiting", f"{waiting} events in {folder}", f"`{command}` ships them to this store")
+        elif own:
+            findings.add("waiting", f"{waiting} events")
+        examine_aside(folder, findings, facts if own else {})
+
+
+def examine_room(spool: Spool, settings: Settings, findings: Findings) -> None:
+    if spool.size() > NEARLY_FULL * settings.spool_max_bytes:
+        findings.add(
+            "spool",
+            f"nearly full: {show_bytes(spool.size())} of {show_bytes(settings.spool_max_bytes)}",
+            "mend the store, or raise TRACKER_SPOOL_MAX_BYTES: when it is full, new events are dropped",
+        )
+
+
+def examine_aside(folder: Path, findings: Findings, facts: dict[str, object]) -> None:
+    for name, key, meaning in ASIDE:
+        facts[key] = there = (folder / name).exists()
+        if there:
+            findings.add("set aside", f"{meaning}: {folder / name}", "look at them, then delete them")
+    if dropped := noted_dropped(folder):
+        findings.add(
+            "dropped",
+            f"{show_count(dropped)} events, as the spool was full or could not be written",
+            f"see that the store keeps up, or raise TRACKER_SPOOL_MAX_BYTES; then delete {folder / DROPS}",
+        )

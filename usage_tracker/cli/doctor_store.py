@@ -1,0 +1,115 @@
+"""What `usage-tracker doctor` finds of the store and of the price books in it."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from usage_tracker.cli.figures import show_bytes, show_count, show_range
+from usage_tracker.cli.findings import Findings
+from usage_tracker.cli.plain import plain
+from usage_tracker.config import Dsn, Settings
+from usage_tracker.errors import SchemaError, StoreError
+from usage_tracker.report.dialects import to_moment
+from usage_tracker.report.kept import find_kept
+from usage_tracker.stores import Store, migrations, open_store
+from usage_tracker.stores.description import Description
+
+SKEW = timedelta(seconds=5)
+"""By how much two clocks may differ before hours and days of calls are not what they seem."""
+MANY_UNFOLDED = 200_000
+"""Rows that take a report noticeably longer."""
+
+
+def examine_store(settings: Settings, findings: Findings) -> None:
+    dsn = settings.dsn
+    if dsn is None:
+        findings.facts["store"] = None
+        findings.add("store", "none: TRACKER_SHIP is off, so another process ships")
+        return
+    facts: dict[str, object] = {"address": dsn.shown, "kind": dsn.scheme, "there": False, "problem": None}
+    findings.facts["store"] = facts
+    if dsn.scheme == "sqlite" and not Path(dsn.text).exists():
+        findings.add("store", f"{dsn.shown} (not there yet; the first event makes it)")
+        return
+    store = open_store(dsn)
+    try:
+        examine_schema(dsn, store, findings, facts)
+        try:
+            examine_content(store, findings, facts)
+        except SchemaError:
+            findings.add("server", "this role may not look further, which a writer need not")
+    except StoreError as error:
+        facts["problem"] = str(error)
+        findings.add("store", dsn.shown, str(error))
+    finally:
+        store.close()
+
+
+def examine_schema(dsn: Dsn, store: Store, findings: Findings, facts: dict[str, object]) -> None:
+    """Raises StoreError, where it can't be read."""
+    rows = list(store.select(f"SELECT number, name FROM {store.dialect.prefix}schema_migration ORDER BY 1"))  # noqa: S608
+    applied = {number: str(name) for number, name in rows if isinstance(number, int)}
+    known = migrations.migrations(store.dialect.name)
+    newest = list(applied.values())[-1] if applied else None
+    facts["there"] = True
+    schema: dict[str, object] = {"newest": newest, "known": known[-1].name, "missing": []}
+    facts["schema"] = schema
+    findings.add("store", f"{dsn.shown} (schema {newest})")
+    try:
+        missing = [migration.name for migration in migrations.missing(set(applied), store.dialect.name)]
+    except SchemaError as error:
+        findings.add("schema", f"newer than this version knows: {newest}", str(error))
+    else:
+        schema["missing"] = missing
+        if missing:
+            findings.add("schema", f"lacks {', '.join(missing)}", "run `usage-tracker migrate` as the schema's owner")
+
+
+def examine_content(store: Store, findings: Findings, facts: dict[str, object]) -> None:
+    """Raises SchemaError where this role may not read, and StoreError."""
+    before = datetime.now(UTC)
+    seen = store.describe()
+    skew = seen.now - before - (datetime.now(UTC) - before) / 2
+    examine_server(seen, skew, findings, facts)
+    examine_partitions(seen, findings, facts)
+    examine_kept(store, findings, facts)
+
+
+def examine_server(seen: Description, skew: timedelta, findings: Findings, facts: dict[str, object]) -> None:
+    seconds = round(skew.total_seconds(), 3)
+    facts |= {"server": seen.server, "bytes": seen.bytes, "clock_skew_seconds": seconds, "unfolded": seen.unfolded}
+    findings.add("server", f"{seen.server}, {show_bytes(seen.bytes)}")
+    if abs(skew) > SKEW:
+        way = "ahead of" if seconds > 0 else "behind"
+        remedy = "let both machines take their time from NTP: a call is counted in the hour that its machine says"
+        findings.add("clock", f"the store's is {abs(seconds):,.0f} s {way} this machine's", remedy)
+    else:
+        findings.add("clock", "that of the store agrees with this machine's")
+    if seen.unfolded > MANY_UNFOLDED:
+        findings.add(
+            "rollups",
+            f"{show_count(seen.unfolded)} rows wait to be folded, which makes reports slow",
+            "let `usage-tracker ship` run with a role that may fold: `usage-tracker migrate --print-grants`",
+        )
+
+
+def examine_partitions(seen: Description, findings: Findings, facts: dict[str, object]) -> None:
+    facts["partitions"] = [
+        {name: plain(value) for name, value in partition._asdict().items()} for partition in seen.partitions
+    ]
+    dated = [(part.since, part.until) for part in seen.partitions if part.since is not None and part.until is not None]
+    if not seen.partitions:
+        return
+    first, last = (min(since for since, _ in dated), max(until for _, until in dated)) if dated else (None, None)
+    there = any(since <= seen.now < until for since, until in dated)
+    remedy = None if there else "run `usage-tracker migrate` as the schema's owner, once a month or more often"
+    span = show_range(first, last, UTC) if dated else "none"
+    found = f"{len(dated)} ({span}), {show_bytes(sum(part.bytes for part in seen.partitions))}"
+    findings.add("partitions", found if there else f"{found}; none for today", remedy)
+
+
+def examine_kept(store: Store, findings: Findings, facts: dict[str, object]) -> None:
+    kept = find_kept(store)
+    since = None if kept is None else to_moment(kept.since)
+    facts["events_since"] = plain(since)
+    if since is not None:
+        findings.add("events", f"{show_range(since, None, UTC)}; earlier ones were pruned, reports keep their sums")

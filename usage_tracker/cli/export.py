@@ -1,0 +1,97 @@
+"""`usage-tracker export`: every call of a range with every column, for other programs."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from datetime import tzinfo
+from pathlib import Path
+
+import click
+
+from usage_tracker.cli.events import as_csv, as_jsonl
+from usage_tracker.cli.options import Conditions, resolve_range, selection_options
+from usage_tracker.cli.output import emit, is_terminal, progress, say, write_pieces
+from usage_tracker.cli.pruned import listing_note
+from usage_tracker.cli.render import show_question
+from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.cli.waiting import waiting_note
+from usage_tracker.config import Dsn
+from usage_tracker.report import Event, Query, export_events, run
+
+FORMATS = {"jsonl": as_jsonl, "csv": as_csv}
+ADVANCE = 1000
+
+
+@click.command(
+    help="""Every call of a range with every column, the oldest first, written as it is read.
+
+    \b
+    Ranges and conditions are those of `usage-tracker report`; without --since, it is all there is.
+    jsonl  a JSON object for each call; nothing is lost: amounts are strings of exact digits, times are in UTC with
+           microseconds, what is unknown is null
+    csv    the same in cells, lists and objects as JSON, what is unknown empty; a text that a spreadsheet would take for
+           a formula starts with an apostrophe
+    A file is written as a whole or not at all.
+
+    \b
+    Examples:
+      usage-tracker export --out usage.jsonl
+      usage-tracker export --since 2026-08 --until 2026-08 --where project=alpha --out august.csv
+      usage-tracker export --since yesterday --until yesterday | gzip > yesterday.jsonl.gz
+    """
+)
+@selection_options
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(list(FORMATS)),
+    help="The format.  [default: that of the file's name, or jsonl]",
+)
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write to a file, not to stdout."
+)
+def export(
+    since: str | None,
+    until: str | None,
+    where: Conditions,
+    zone: tzinfo,
+    dsn: Dsn,
+    output: str | None,
+    out: Path | None,
+) -> None:
+    query = Query(*resolve_range(since or "all", until, zone), (), where, zone)
+    write = FORMATS[output or ("csv" if out is not None and out.suffix.lower() == ".csv" else "jsonl")]
+    counted = Counted()
+    try:
+        with reading(dsn) as store, closing(export_events(store, query.since, query.until, where)) as found:
+            if out is None:
+                emit(write(query, counted.each(found)))
+            else:
+                total = run(store, query).total.calls if is_terminal(sys.stderr) else 0
+                with progress("Exporting", total) as advance:
+                    write_pieces(out, write(query, counted.each(found, advance)))
+            gone = listing_note(store, query)
+    except NothingYet as nothing:
+        emit(write(query, ())) if out is None else write_pieces(out, write(query, ()))
+        say(str(nothing))
+        return
+    if out is not None:
+        say(f"{'1 call' if counted.count == 1 else f'{counted.count:,} calls'} written to {out}.")
+    elif not counted.count:
+        say(f"No calls{show_question(query)}. Try --since all, or fewer conditions.")
+    for note in (gone, waiting_note(dsn)):
+        if note:
+            say(note)
+
+
+class Counted:
+    """How many events have gone by."""
+
+    count = 0
+
+    def each(self, events: Iterable[Event], advance: Callable[[int], None] = lambda _: None) -> Iterator[Event]:
+        for event in events:
+            self.count += 1
+            if self.count % ADVANCE == 0:
+                advance(ADVANCE)
+            yield event

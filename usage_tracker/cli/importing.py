@@ -1,0 +1,152 @@
+"""`usage-tracker import`: usage that others have recorded, into the store."""
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from usage_tracker.cli.commands import LazyGroup, Place
+from usage_tracker.cli.options import dsn_option, resolve_range
+from usage_tracker.cli.output import say
+from usage_tracker.config import Dsn, load_settings, parse_dsn
+from usage_tracker.errors import ConfigError
+
+if TYPE_CHECKING:
+    from usage_tracker.history import Source
+
+HERE = "usage_tracker.cli.importing"
+SOURCES = {
+    "litellm": Place(HERE, "from_litellm", "The spend logs of LiteLLM's proxy, from its Postgres."),
+    "llm-accounting": Place(HERE, "from_llm_accounting", "The table of llm-accounting."),
+    "openai": Place(HERE, "from_openai", "OpenAI's usage export, a CSV file of sums."),
+    "jsonl": Place(HERE, "from_jsonl", "Events of another store of ours, as it exports them."),
+}
+
+group = LazyGroup(
+    "import",
+    places=SOURCES,
+    help="""Bring usage that others have recorded into the store, each call once.
+
+    It may be interrupted, and run again and again: what the store has is left out, and it goes on where it stopped.
+    What a source says that a call cost becomes `reported_cost`; `cost` is by our own prices of the call's own time.
+
+    \b
+    Examples:
+      usage-tracker import litellm --from postgresql://litellm@db/litellm
+      usage-tracker import litellm --from postgresql://litellm@db/litellm --until 2026-08-31
+      usage-tracker import llm-accounting --from sqlite:///accounting.sqlite
+      usage-tracker import openai completions_usage.csv
+      usage-tracker import jsonl usage.jsonl
+    """,
+)
+
+
+def parse_source(text: str) -> Dsn:
+    try:
+        return parse_dsn(text)
+    except ConfigError as error:
+        raise click.BadParameter(str(error).replace("TRACKER_DSN", "it")) from None
+
+
+from_option = click.option(
+    "--from", "origin", required=True, callback=lambda _ctx, _param, text: parse_source(text), metavar="DSN",
+    help="The source's database.",
+)  # fmt: skip
+file_argument = click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE")
+app_option = click.option("--app", metavar="NAME", help="The app that the calls are to be of.")
+since_option = click.option(
+    "--since", metavar="WHEN", help="Look from there on, such as 2026-08 or all; unset: where the last import came to."
+)
+until_option = click.option(
+    "--until", metavar="WHEN", help="Only calls up to then; the day or month that it names is included."
+)
+
+
+@click.command(help="The spend logs of LiteLLM's proxy (LiteLLM_SpendLogs), from its Postgres.")
+@from_option
+@dsn_option
+@since_option
+@until_option
+@click.option(
+    "--app", default="litellm", show_default=True, metavar="NAME", help="The app that the calls are to be of."
+)
+@click.option(
+    "--sessions", is_flag=True, help="Take session ids too. The proxy makes one up for each request that has none."
+)
+def from_litellm(origin: Dsn, dsn: Dsn, since: str | None, until: str | None, app: str, sessions: bool) -> None:
+    from usage_tracker.history.spend_logs import SpendLogs
+
+    bring(dsn, since, until, lambda end: SpendLogs(origin, app, end, sessions))
+
+
+@click.command(help="The table of llm-accounting (accounting_entries), from its SQLite file or Postgres.")
+@from_option
+@dsn_option
+@since_option
+@until_option
+@app_option
+def from_llm_accounting(origin: Dsn, dsn: Dsn, since: str | None, until: str | None, app: str | None) -> None:
+    from usage_tracker.history.llm_accounting import AccountingEntries
+
+    bring(dsn, since, until, lambda end: AccountingEntries(origin, app, end))
+
+
+@click.command(
+    help="""OpenAI's usage export, a CSV file. Its lines are sums: each becomes one event, with the number of calls in
+    `usage`."""
+)
+@file_argument
+@dsn_option
+@since_option
+@until_option
+@app_option
+def from_openai(path: Path, dsn: Dsn, since: str | None, until: str | None, app: str | None) -> None:
+    from usage_tracker.history.openai_usage import UsageExport
+
+    bring(dsn, since or "all", until, lambda end: UsageExport(path, app, end))
+
+
+@click.command(help="Events of another store of ours as JSON lines, with their ids and with what they cost there.")
+@file_argument
+@dsn_option
+@since_option
+@until_option
+def from_jsonl(path: Path, dsn: Dsn, since: str | None, until: str | None) -> None:
+    from usage_tracker.history.event_lines import EventLines
+
+    bring(dsn, since or "all", until, lambda end: EventLines(path, end))
+
+
+def bring(dsn: Dsn, since: str | None, until: str | None, open_source: "Callable[[datetime | None], Source]") -> None:
+    from usage_tracker.history import Importer
+    from usage_tracker.history.importing import optional
+    from usage_tracker.pipeline import LazyPricer
+    from usage_tracker.stores import open_store
+
+    chosen = resolve_range(since or "all", until, UTC)
+    source = open_source(chosen.until if until else None)
+    settings = load_settings(ship=False)
+    store = open_store(dsn)
+    try:
+        store.migrate()
+        importer = Importer(store, LazyPricer(settings.prices), settings.batch_size)
+        start = importer.since(source) if since is None else optional(chosen.since)
+        if sys.stderr.isatty():
+            with click.progressbar(length=source.count(start), label="Importing", file=sys.stderr) as bar:
+                brought = importer.bring(source, start, bar.update)
+        else:
+            brought = importer.bring(source, start, lambda _: None)
+        while store.compact():
+            continue
+    finally:
+        store.close()
+    known = brought.read - brought.stored - brought.refused
+    say(
+        f"{brought.stored:,} calls brought to {dsn.shown}"
+        + (f"; {known:,} were there already" if known else "")
+        + (f"; {brought.refused:,} can't be stored" if brought.refused else "")
+        + "."
+    )

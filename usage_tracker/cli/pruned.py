@@ -1,0 +1,40 @@
+"""What a reader should know of events that were pruned."""
+
+from datetime import tzinfo
+
+from usage_tracker.cli.figures import show_range
+from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.config import Dsn
+from usage_tracker.report import Query
+from usage_tracker.report.dialects import to_instant, to_moment
+from usage_tracker.report.kept import Kept, find_kept, lacks
+from usage_tracker.stores import Store
+
+
+def listing_note(store: Store, query: Query) -> str | None:
+    """A sentence where calls of the range can't be listed one by one any more. Raises StoreError."""
+    kept = find_kept(store)
+    if kept is None or (query.since is not None and to_instant(query.since) >= kept.since):
+        return None
+    if query.until is not None and to_instant(query.until) <= kept.first:
+        return None
+    return f"Calls {show_gone(kept, query.tz)} were pruned; `usage-tracker report` still counts them."
+
+
+def report_note(dsn: Dsn, query: Query) -> str | None:
+    """A sentence where a report lacks calls, as it needs events that are gone. Raises StoreError."""
+    try:
+        with reading(dsn) as store:
+            kept = lacks(store, query)
+    except NothingYet:
+        return None
+    if kept is None:
+        return None
+    return (
+        f"Calls {show_gone(kept, query.tz)} were pruned and are missing here: only whole hours can still be told of "
+        "them, and neither sessions nor hosts."
+    )
+
+
+def show_gone(kept: Kept, zone: tzinfo) -> str:
+    return show_range(None, to_moment(kept.since), zone)

@@ -1,0 +1,102 @@
+"""The file that settings may be in: TOML, for this user, or wherever TRACKER_CONFIG says.
+
+It stands below the environment: argument > environment > file > default. It is looked for once, by whoever sets up the
+tracker or runs a command; without one, that is a single failing open().
+"""
+
+import difflib
+import os
+import stat
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from usage_tracker.config import Settings
+from usage_tracker.errors import ConfigError
+
+READ_BY_COMMANDS = ("tz",)
+"""What only commands read, beside the settings."""
+KEYS = (*Settings._fields, *READ_BY_COMMANDS)
+
+
+def config_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the file is, or would be."""
+    if named := environ.get("TRACKER_CONFIG"):
+        return Path(named).expanduser()
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "usage-tracker" / "config.toml"
+    return Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "usage-tracker" / "config.toml"
+
+
+def with_config(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
+    """The environment, and below it what the file says, as if it were TRACKER_* variables. Raises ConfigError."""
+    said = read_config(environ)
+    return (
+        {**said, **{name: value for name, value in environ.items() if value or name not in said}} if said else environ
+    )
+
+
+def read_config(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What the file says, by the names of variables; nothing where there is none. Raises ConfigError, with the line or
+    the key, for one that can't be used."""
+    path = config_path(environ)
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        if environ.get("TRACKER_CONFIG"):
+            raise ConfigError(f"TRACKER_CONFIG: there is no {path}; `usage-tracker init` writes it") from None
+        return {}
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can't be read ({error.strerror}); mend that or name another: TRACKER_CONFIG"
+        ) from None
+    import tomllib
+
+    try:
+        found = tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from None
+    return {f"TRACKER_{key.upper()}": text_of(path, key, value) for key, value in found.items()}
+
+
+def text_of(path: Path, key: str, value: object) -> str:
+    """A value as a variable would hold it. Raises ConfigError; what may be a secret is not repeated."""
+    if key not in KEYS:
+        near = difflib.get_close_matches(key, KEYS, 1)
+        meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(KEYS)}"
+        raise ConfigError(f"{path} has the unknown setting {key!r}; {meant}")
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list) and all(isinstance(word, str) and "," not in word for word in value):
+        return ",".join(value)
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ConfigError(f"{key} in {path} is neither a text, a number, true, false nor a list of texts")
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Whether somebody else could read a password in it."""
+    try:
+        return bool(os.stat(path).st_mode & (stat.S_IRGRP | stat.S_IROTH))
+    except OSError:
+        return False
+
+
+def write_config(path: Path, values: Mapping[str, str]) -> None:
+    """Write the file, for this user's eyes only. Raises OSError."""
+    lines = ["# Settings of usage_tracker. TRACKER_* variables and arguments of install() go before them.\n"]
+    lines += [f"{key} = {quoted(value)}\n" for key, value in values.items()]
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.writelines(lines)
+    part.replace(path)
+
+
+def quoted(text: str) -> str:
+    """As a basic string of TOML."""
+    import json
+
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

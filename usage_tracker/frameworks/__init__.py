@@ -1,0 +1,1 @@
+"""Who calls are for, from where they enter a program: a request, a task, a notebook's cell. Imported by name."""

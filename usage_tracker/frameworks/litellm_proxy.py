@@ -1,0 +1,77 @@
+"""LiteLLM's proxy, each of its requests one event, by one line of its config.yaml:
+
+    litellm_settings:
+      callbacks: usage_tracker.frameworks.litellm_proxy.instance
+
+Settings come from the environment of the proxy. Who a request is for: what it says itself, then the key's user, team
+and project; `api_key` is the proxy's own hash of the key, as in its tables. A request that is turned away at the door
+(an unknown key, a spent budget) is no call and no event.
+https://docs.litellm.ai/docs/observability/custom_callback, https://docs.litellm.ai/docs/proxy/call_hooks
+"""
+
+import atexit
+from collections.abc import Mapping
+from typing import Any
+
+from litellm.integrations.custom_logger import CustomLogger
+
+from usage_tracker import tracker
+from usage_tracker.capture.litellm_call import requests
+from usage_tracker.capture.litellm_requests import ProxyRequest, operation_of, settle_all
+from usage_tracker.capture.tracked_proxy import RECORDED_IN
+from usage_tracker.guard import guarded
+
+
+class ProxyCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed where types are checked
+    """What the proxy calls on the way of each request. It changes nothing but one header of the answer."""
+
+    async def async_pre_call_hook(
+        self, user_api_key_dict: Any, cache: object, data: dict[str, Any], call_type: str
+    ) -> None:
+        """A request is about to be answered."""
+        with guarded("proxy request"):
+            operation, call_id = operation_of(call_type), data.get("litellm_call_id")
+            if operation is not None and isinstance(call_id, str) and tracker.installed is not None:
+                recorder, settings = tracker.installed.pipeline().recorder, tracker.installed.settings
+                key = getattr(user_api_key_dict, "api_key", None)
+                ProxyRequest(recorder, call_id, operation, data, key, settings.fingerprint_key)
+
+    async def async_log_success_event(
+        self, kwargs: dict[str, Any], response_obj: object, start_time: object, end_time: object
+    ) -> None:
+        """A request was answered, and its cost is known."""
+        if (request := requests.get(kwargs.get("litellm_call_id"))) is not None:
+            request.succeeded(kwargs, response_obj)
+
+    async def async_post_call_failure_hook(
+        self,
+        request_data: Mapping[str, Any],
+        original_exception: Exception,
+        user_api_key_dict: object,
+        traceback_str: str | None = None,
+    ) -> None:
+        """A request has failed for good, after all that was tried."""
+        if (request := requests.get(request_data.get("litellm_call_id"))) is not None:
+            request.failed(original_exception)
+
+    async def async_post_call_response_headers_hook(
+        self,
+        data: object,
+        user_api_key_dict: object,
+        response: object,
+        request_headers: object = None,
+        litellm_call_info: object = None,
+    ) -> dict[str, str] | None:
+        """Tell apps where the request is recorded, so that none that is tracked itself counts it again."""
+        with guarded("proxy answer"):
+            mark = tracker.installed.pipeline().recorder.store_mark if tracker.installed else None
+            return None if mark is None else {RECORDED_IN: mark}
+        return None
+
+
+if tracker.installed is None:
+    tracker.install_from_environment()
+atexit.register(settle_all)  # after the tracker's own, and so before it
+
+instance = ProxyCallback()
+"""What config.yaml names."""

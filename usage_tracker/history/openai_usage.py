@@ -1,0 +1,109 @@
+"""OpenAI's usage export, a CSV file: sums of calls, one line for each hour or day, model, project, key and so on, as
+far as it was asked to be broken down. https://platform.openai.com/usage (Export)
+
+A line becomes one event: how many calls it sums is in `usage`, as nobody knows which used how much.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from usage_tracker.attribution import clean
+from usage_tracker.errors import UsageTrackerError
+from usage_tracker.event import Origin, Usage, UsageEvent
+from usage_tracker.history.importing import Found, microseconds, optional
+
+OPERATIONS = (
+    ("num_images", "image"),
+    ("images", "image"),
+    ("characters", "speech"),
+    ("num_characters", "speech"),
+    ("seconds", "transcription"),
+    ("num_seconds", "transcription"),
+    ("output_tokens", "chat"),
+    ("input_tokens", "embeddings"),
+)
+"""What a file is about, by the first of these columns that it has."""
+UNITS = {
+    "image": ("images", ("images", "num_images")),
+    "speech": ("characters", ("characters", "num_characters")),
+    "transcription": ("seconds", ("seconds", "num_seconds")),
+}
+SUMS = ("num_model_requests", "num_requests")
+KEYS = ("start_time", "project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "size", "source")
+"""What tells a line from the others of its file."""
+
+
+class UsageExport:
+    """See Source."""
+
+    kind = "openai"
+
+    def __init__(self, path: Path, app: str | None = None, until: datetime | None = None) -> None:
+        self.place = str(path.resolve())
+        self._path = path
+        self._app = app
+        self._until = optional(until)
+
+    def count(self, since: int | None) -> int:
+        return sum(1 for _ in self._rows())
+
+    def read(self, since: int | None) -> Iterator[Found]:
+        for number, row in enumerate(self._rows(), 2):
+            try:
+                found = self.found(row)
+            except ValueError as error:
+                raise UsageTrackerError(f"line {number} of {self._path} can't be read: {error}") from None
+            started = found.event.started_at // 1000
+            if (since is None or started >= since) and (self._until is None or started < self._until):
+                yield found
+
+    def _rows(self) -> Iterator[dict[str, str]]:
+        with self._path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if "start_time" not in (rows.fieldnames or ()):
+                raise UsageTrackerError(f"{self._path} is no usage export of OpenAI: it has no column start_time")
+            yield from rows
+
+    def found(self, row: Mapping[str, str]) -> Found:
+        """A line as an event."""
+        operation = next((operation for name, operation in OPERATIONS if name in row), "chat")
+        unit, names = UNITS.get(operation, ("", ()))
+        counted = next((float(row[name]) for name in names if row.get(name)), None)
+        start = row["start_time"]
+        began = datetime.fromtimestamp(int(start), UTC) if start.isdigit() else datetime.fromisoformat(start)
+        model = clean(row.get("model"))
+        raw = {name: int(row[name]) for name in SUMS if row.get(name)}
+        tags = [f"batch:{row['batch'].lower()}"] if row.get("batch") else []
+        event = UsageEvent(
+            started_at=microseconds(began) * 1000,
+            duration_ms=0.0,
+            operation=operation,
+            request_model=model,
+            model=model,
+            service_tier="batch" if (row.get("batch") or "").lower() == "true" else clean(row.get("service_tier")),
+            usage=Usage(
+                input_tokens=count(row, "input_tokens"),
+                output_tokens=count(row, "output_tokens"),
+                cache_read_tokens=count(row, "input_cached_tokens"),
+                input_audio_tokens=count(row, "input_audio_tokens") or None,
+                output_audio_tokens=count(row, "output_audio_tokens") or None,
+                units={unit: counted} if counted else None,
+            ),
+            raw=raw or None,
+        )
+        who = Origin(
+            provider="openai",
+            sdk="openai-usage-export",
+            api_key=clean(row.get("api_key_id")),
+            app=self._app,
+            project=clean(row.get("project_name") or row.get("project_id")),
+            user_id=clean(row.get("user_id")),
+            tags=tuple(tags),
+        )
+        return Found(" ".join([operation, *(row.get(name) or "" for name in KEYS)]), who, event)
+
+
+def count(row: Mapping[str, str], name: str) -> int | None:
+    return int(row[name]) if row.get(name) else None

@@ -1,0 +1,249 @@
+"""`LiteLLM_SpendLogs`, the table in which LiteLLM's proxy writes each of its requests.
+
+https://github.com/BerriAI/litellm/blob/v1.83.0/schema.prisma; what it holds of prompts and answers is not read.
+"""
+# ruff: noqa: S608  names of columns are LiteLLM's, and in this file
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from usage_tracker.attribution import clean, clean_tags
+from usage_tracker.config import Dsn
+from usage_tracker.errors import StoreUnavailable, UsageTrackerError
+from usage_tracker.event import Origin, Usage, UsageEvent
+from usage_tracker.history.importing import Found, instant, microseconds, optional
+from usage_tracker.providers import litellm, litellm_asked
+from usage_tracker.providers.answer import Answer, Request, figures
+from usage_tracker.providers.hosts import provider_of
+from usage_tracker.providers.usage_fields import dollars
+
+ROWS_AT_ONCE = 5000
+NOTHING = Usage(input_tokens=0, output_tokens=0)
+WRITES = frozenset(("chat", "completion", "responses"))
+PASSED_ON = frozenset(("allm_passthrough_route", "pass_through_endpoint"))
+
+COLUMNS = (
+    "request_id", "call_type", "api_key", "spend", "prompt_tokens", "completion_tokens", "startTime", "endTime",
+    "completionStartTime", "model", "model_group", "custom_llm_provider", "api_base", "user", "end_user", "team_id",
+    "cache_hit", "session_id", "status",
+)  # fmt: skip
+"""Those that are read as they are; versions differ in which they have."""
+SAID = {
+    "usage": "said -> 'usage_object'",
+    "team_alias": "said ->> 'user_api_key_team_alias'",
+    "project": "coalesce(said ->> 'user_api_key_project_alias', said ->> 'user_api_key_project_id')",
+    "failure": "said ->> 'status'",
+    "error_class": "said -> 'error_information' ->> 'error_class'",
+    "error_code": "said -> 'error_information' ->> 'error_code'",
+    "retries": "said ->> 'attempted_retries'",
+}
+"""What is read of the column `metadata`."""
+
+
+class Line(NamedTuple):
+    """A row, with None for columns that its version doesn't have."""
+
+    request_id: str
+    call_type: str | None
+    api_key: str | None
+    spend: float | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    startTime: datetime  # noqa: N815  the column's name
+    endTime: datetime | None  # noqa: N815
+    completionStartTime: datetime | None  # noqa: N815
+    model: str | None
+    model_group: str | None
+    custom_llm_provider: str | None
+    api_base: str | None
+    user: str | None
+    end_user: str | None
+    team_id: str | None
+    cache_hit: str | None
+    session_id: str | None
+    status: str | None
+    usage: Any
+    team_alias: str | None
+    project: str | None
+    failure: str | None
+    error_class: str | None
+    error_code: str | None
+    retries: str | None
+    tags: Any
+
+
+class SpendLogs:
+    """See Source. `until`: calls that began before it. Without `sessions` they are left out, as the proxy makes up one
+    for each request that has none."""
+
+    kind = "litellm"
+
+    def __init__(self, dsn: Dsn, app: str | None = None, until: datetime | None = None, sessions: bool = False) -> None:
+        if dsn.scheme != "postgresql":
+            raise UsageTrackerError("LiteLLM's proxy keeps its spend logs in Postgres; --from takes postgresql://…")
+        self.place = dsn.shown
+        self._dsn = dsn
+        self._app = app
+        self._until = until
+        self._sessions = sessions
+
+    def count(self, since: int | None) -> int:
+        with closing(self._connect()) as connection, connection.cursor() as cursor:
+            where, bounds = self._range(since)
+            cursor.execute(f'SELECT count(*) FROM "LiteLLM_SpendLogs"{where}', bounds)
+            [count] = cursor.fetchone()
+            return int(count)
+
+    def read(self, since: int | None) -> Iterator[Found]:
+        """In the order of their start, from one moment's view of the table. Raises StoreUnavailable."""
+        import psycopg2
+
+        try:
+            with closing(self._connect()) as connection:
+                with connection.cursor() as cursor:
+                    cursor.execute('SELECT * FROM "LiteLLM_SpendLogs" LIMIT 0')
+                    there = {column.name for column in cursor.description}
+                with connection.cursor("spend_logs") as cursor:
+                    cursor.itersize = ROWS_AT_ONCE
+                    where, bounds = self._range(since)
+                    cursor.execute(f'{select(there)}{where} ORDER BY "startTime", request_id', bounds)
+                    for row in cursor:
+                        yield self.found(Line._make(row))
+        except psycopg2.OperationalError as error:
+            raise StoreUnavailable(f"the source is lost: {str(error).strip()}") from None
+
+    def _connect(self) -> Any:
+        """Raises StoreUnavailable, and UsageTrackerError where there is no such table."""
+        import psycopg2
+
+        try:
+            connection = psycopg2.connect(self._dsn.text, application_name="usage-tracker import")
+        except psycopg2.OperationalError as error:
+            raise StoreUnavailable(f"the source {self.place} can't be reached: {str(error).strip()}") from None
+        connection.set_session(readonly=True)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('\"LiteLLM_SpendLogs\"')")
+            if cursor.fetchone() == (None,):
+                connection.close()
+                raise UsageTrackerError(f'{self.place} has no table "LiteLLM_SpendLogs"; is it the proxy\'s database?')
+            cursor.execute("SET TIME ZONE 'UTC'")
+        return connection
+
+    def _range(self, since: int | None) -> tuple[str, list[datetime]]:
+        first = None if since is None else instant(since)
+        tests = {'"startTime" >= %s': first, '"startTime" < %s': self._until}
+        bounds = {test: moment for test, moment in tests.items() if moment is not None}
+        # the column has no time zone, and means UTC
+        return (" WHERE " if bounds else "") + " AND ".join(bounds), [
+            moment.astimezone(UTC).replace(tzinfo=None) for moment in bounds.values()
+        ]
+
+    def found(self, line: Line) -> Found:
+        """A row as an event."""
+        call_type = line.call_type or ""
+        operation = litellm_asked.operation_of(call_type) or ("chat" if call_type in PASSED_ON else clean(call_type))
+        host = host_of(line.api_base)
+        named = line.custom_llm_provider or None
+        model, asked = line.model or None, line.model_group or line.model or None
+        provider = litellm.provider_named(named, model, host) or provider_of(host, model)
+        cached = (line.cache_hit or "").lower() == "true"
+        failed = "failure" in (line.status, line.failure)
+        raw = figures(line.usage) if isinstance(line.usage, Mapping) else None
+        if cached:
+            raw = {**(raw or {}), "cache_hit": True}
+        started = microseconds(line.startTime)
+        ended = started if line.endTime is None else max(started, microseconds(line.endTime))
+        first = optional(line.completionStartTime) or started
+        streamed = started < first < ended
+        cost = dollars(line.spend, Decimal(1)) if line.spend else None
+        event = UsageEvent(
+            started_at=started * 1000,
+            duration_ms=(ended - started) / 1000,
+            ttft_ms=(first - started) / 1000 if streamed else None,
+            operation=operation or "chat",
+            request_model=clean(litellm.bare_model(asked, named)),
+            model=None if failed else clean(litellm.bare_model(model, named)),
+            streamed=streamed,
+            response_id=None if failed else clean(line.request_id.partition("_cache_hit")[0]),
+            status="error" if failed else "ok",
+            error_type=(clean(line.error_class) or "Error") if failed else None,
+            http_status=number(line.error_code) if failed else None,
+            attempts=1 + (number(line.retries) or 0),
+            usage=NOTHING if cached else usage_of(line, operation or "chat", raw),
+            raw=raw,
+            reported_cost="0" if cached else cost,
+            cached=cached,
+        )
+        return Found(line.request_id, self._origin(line, provider, host), event)
+
+    def _origin(self, line: Line, provider: str | None, host: str | None) -> Origin:
+        return origin(
+            provider,
+            host,
+            clean(line.api_key),
+            self._app,
+            clean(line.project),
+            clean(line.team_alias or line.team_id),
+            clean(line.end_user or line.user),
+            clean(line.session_id) if self._sessions else None,
+            clean_tags(line.tags) if isinstance(line.tags, list) else (),
+        )
+
+
+@lru_cache(maxsize=4096)
+def origin(
+    provider: str | None, host: str | None, key: str | None, app: str | None, project: str | None, team: str | None,
+    user: str | None, session: str | None, tags: tuple[str, ...],
+) -> Origin:  # fmt: skip
+    """The same object for what repeats."""
+    return Origin(
+        provider=provider, sdk=litellm.SDK, base_host=host, api_key=key, app=app, project=project, team=team,
+        user_id=user, session_id=session, tags=tags,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def host_of(base: str | None) -> str | None:
+    try:
+        return urlsplit(base).hostname if base else None
+    except ValueError:
+        return None
+
+
+def usage_of(line: Line, operation: str, raw: dict[str, Any] | None) -> Usage:
+    """Its parts come from the provider's own usage object, where the proxy kept one, and its totals from the row. A
+    failed request has zeros there, which stand for nothing known."""
+    answer = Answer()
+    answer.raw = raw
+    usage = litellm.usage_of(operation, answer, Request(operation)) if raw else Usage()
+    if line.prompt_tokens or line.completion_tokens:
+        usage.input_tokens = line.prompt_tokens or 0
+        usage.output_tokens = line.completion_tokens or (
+            0 if operation in ("chat", "completion", "responses") else None
+        )
+    return usage
+
+
+def number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() and len(text) < 4 else None
+
+
+def select(there: set[str]) -> str:
+    """The statement that reads a Line of each row. JSON that the proxy wrote as a text within JSON is read too."""
+    columns = [f'"{name}"' if name in there else "NULL" for name in COLUMNS]
+    said = [f"{expression} AS {name}" for name, expression in SAID.items()]
+    tags = json_of("request_tags") if "request_tags" in there else "NULL::jsonb"
+    return (
+        f'SELECT {", ".join([*columns, *said, tags])} FROM "LiteLLM_SpendLogs" '
+        f"CROSS JOIN LATERAL (SELECT {json_of('metadata') if 'metadata' in there else 'NULL::jsonb'} AS said) metadata"
+    )
+
+
+def json_of(column: str) -> str:
+    return f"""CASE jsonb_typeof("LiteLLM_SpendLogs".{column}) WHEN 'string' \
+THEN ("LiteLLM_SpendLogs".{column} #>> '{{}}')::jsonb ELSE "LiteLLM_SpendLogs".{column} END"""

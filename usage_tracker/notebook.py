@@ -1,0 +1,169 @@
+"""Reports in Python, above all in notebooks: `usage_tracker.report(by="model")`."""
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from usage_tracker import tracker
+from usage_tracker.cli.columns import FIELDS, PERCENTILES, report_columns
+from usage_tracker.cli.notes import explain
+from usage_tracker.cli.price_books import open_books, open_pricer
+from usage_tracker.cli.render import title
+from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.config import Dsn, default_dsn, parse_dsn
+from usage_tracker.report import (
+    OTHERS,
+    CostBasis,
+    Query,
+    Report,
+    both_ends,
+    no_calls,
+    parse_condition,
+    parse_period,
+    parse_range,
+    parse_zone,
+    previous,
+    run,
+)
+
+FLUSH_SECONDS = 2.0
+"""How long a report waits for what this process has captured."""
+
+
+class Rows(list[dict[str, Any]]):
+    """The rows of a report, each a dict of its group's values and its figures. A notebook shows them as a table;
+    `pandas.DataFrame(rows)` and `polars.DataFrame(rows)` take them as they are.
+
+    Money is Decimal, in US dollars; what is unknown is None.
+    """
+
+    def __init__(self, report: Report, fields: Sequence[str]) -> None:
+        super().__init__(
+            {
+                **{name: value_of(value) for name, value in zip(report.query.by, row.group, strict=True)},
+                **{name: getattr(row, name) for name in fields or FIELDS},
+                **({"cost_before": report.before[row.group].cost} if report.before else {}),
+            }
+            for row in report.rows
+        )
+        self.report = report
+        """The report itself, with its total."""
+        self.notes = explain(report)
+        """What has to be known to read the figures right, in sentences."""
+        self._fields = tuple(fields)
+
+    def _repr_html_(self) -> str:
+        """The table that `usage-tracker report` prints."""
+        columns = report_columns(self.report, self._fields)
+        align = [' style="text-align: right"' if column.number else ' style="text-align: left"' for column in columns]
+
+        def line(cell: str, texts: Iterable[str]) -> str:
+            cells = [f"<{cell}{style}>{escape(text)}</{cell}>" for style, text in zip(align, texts, strict=True)]
+            return f"<tr>{''.join(cells)}</tr>"
+
+        body = [line("td", cells) for cells in zip(*(column.cells for column in columns), strict=True)]
+        notes = [f"<p>{escape(note)}</p>" for note in self.notes]
+        return (
+            f"<table><caption>{escape(title(self.report))}</caption>"
+            f"<thead>{line('th', [column.header for column in columns])}</thead>"
+            f"<tbody>{''.join(body)}</tbody>"
+            f"<tfoot>{line('th', [column.total for column in columns])}</tfoot></table>{''.join(notes)}"
+        )
+
+    def to_pandas(self) -> Any:
+        """As a pandas DataFrame, with money as float so that it can be summed and drawn. Needs pandas."""
+        import pandas as pd
+
+        return pd.DataFrame(self._floats(), columns=self._names())
+
+    def to_polars(self) -> Any:
+        """As a polars DataFrame, with money as float. Needs polars."""
+        import polars as pl
+
+        return pl.DataFrame(self._floats(), infer_schema_length=None)
+
+    def _floats(self) -> list[dict[str, Any]]:
+        return [
+            {name: float(value) if isinstance(value, Decimal) else value for name, value in row.items()} for row in self
+        ]
+
+    def _names(self) -> list[str]:
+        before = ["cost_before"] if self.report.query.before else []
+        return [*self.report.query.by, *(self._fields or FIELDS), *before]
+
+
+def report(
+    by: str | Iterable[str] = "model",
+    *,
+    since: str | datetime | None = None,
+    until: str | datetime | None = None,
+    during: str | None = None,
+    where: str | Iterable[str] = (),
+    tz: str | None = None,
+    top: int | None = None,
+    compare: str | None = None,
+    cost: CostBasis = "recorded",
+    fields: Iterable[str] = (),
+    dsn: str | None = None,
+) -> Rows:
+    """Who used what, and what it cost: as `usage-tracker report`, with its words for ranges, conditions and dimensions.
+
+    Of the month to date by model, in UTC or `TRACKER_TZ`, unless said otherwise. The store is that of `install()` or,
+    without it, of `TRACKER_DSN`. What this process has captured is stored first. Raises ValueError, with a sentence
+    for people, for what makes no sense, and StoreError.
+    """
+    zone = parse_zone(tz or os.environ.get("TRACKER_TZ") or "UTC")
+    if during is not None:
+        if since is not None or until is not None:
+            raise ValueError("during says both ends; leave out since and until")
+        since, until = both_ends(during)
+    now = datetime.now(UTC)
+    asked = parse_range(written(since), written(until), zone, now)
+    before = None
+    if compare is not None:
+        before = previous(asked, zone, now) if compare == "previous" else parse_period(compare, zone, now)
+    shown = tuple(fields)
+    for name in shown:
+        if name not in FIELDS:
+            raise ValueError(f"{name!r} is not a figure; there are: {', '.join(FIELDS)}")
+    query = Query(
+        *asked,
+        tuple(by.split(",")) if isinstance(by, str) else tuple(by),
+        tuple(map(parse_condition, [where] if isinstance(where, str) else where)),
+        zone,
+        top,
+        before,
+        bool(PERCENTILES.intersection(shown or FIELDS)),
+        cost,
+    )
+    return Rows(ask(choose_store(dsn), query), shown)
+
+
+def written(moment: str | datetime | None) -> str | None:
+    return moment.isoformat() if isinstance(moment, datetime) else moment
+
+
+def value_of(value: Any) -> Any:
+    return str(value) if value is OTHERS else value
+
+
+def choose_store(dsn: str | None) -> Dsn:
+    text = dsn or os.environ.get("TRACKER_DSN")
+    if dsn is None and tracker.installed is not None and tracker.installed.settings.dsn is not None:
+        return tracker.installed.settings.dsn
+    return parse_dsn(text) if text else default_dsn()
+
+
+def ask(dsn: Dsn, query: Query) -> Report:
+    tracker.flush(FLUSH_SECONDS)
+    path = os.environ.get("TRACKER_PRICES")
+    prices = open_pricer(open_books(dsn, Path(path) if path else None)) if query.cost == "current" else None
+    try:
+        with reading(dsn) as store:
+            return run(store, query, prices)
+    except NothingYet:
+        return no_calls(query)

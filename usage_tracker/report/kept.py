@@ -1,0 +1,101 @@
+"""From when on a store still has its events, where earlier ones were pruned: the rollups count more than there is.
+
+Nothing notes that, so that it also holds where somebody dropped a partition by hand.
+"""
+
+from typing import NamedTuple, cast
+
+from usage_tracker.report.conditions import needed_keys
+from usage_tracker.report.dialects import DAY, HOUR, open_statement
+from usage_tracker.report.groups import find_span, keys_of
+from usage_tracker.report.plan import Span, plan, rollups_by
+from usage_tracker.report.question import Query
+from usage_tracker.report.tag_pairs import sets_with_several
+from usage_tracker.stores import Store
+
+
+class Kept(NamedTuple):
+    """Instants, in whole hours."""
+
+    first: int
+    """The first event ever."""
+    since: int
+    """The first of which all are still there."""
+
+
+def find_kept(store: Store) -> Kept | None:
+    """None where nothing was pruned. A few narrow questions, whatever the store's size. Raises StoreError."""
+    span = find_span(store, None, None, closed=True)
+    first = next_hour(store, *span) if span else None
+    if span is None or first is None or is_whole(store, first):
+        return None
+    gone, there = first.at, span[1]
+    while there - gone > HOUR:
+        middle = (gone + there) // 2 // HOUR * HOUR
+        found = next_hour(store, middle, there)
+        if found is None or is_whole(store, found):
+            there = middle
+        else:
+            gone = found.at
+    return Kept(first.at, there)
+
+
+def lacks(store: Store, query: Query) -> Kept | None:
+    """What is left of the events, where the question is one that the rollups can't answer and some of those that it
+    asks for are gone. None: the answer is whole. Raises StoreError."""
+    span = find_span(store, query.since, query.until, closed=True)
+    if span is None:
+        return None
+    keys = {*keys_of(query), *needed_keys(query.by, query.where)}
+    parts = plan(rollups_by(keys), query.unit, query.tz, span)
+    several = sets_with_several(store, query.tag_key)
+    loose = [span for part in parts if several or not part.source.grain for span in part.spans]
+    kept = find_kept(store) if loose else None
+    return kept if kept and any(overlaps(each, kept) for each in loose) else None
+
+
+def overlaps(span: Span, kept: Kept) -> bool:
+    """Whether the span holds some of what is gone."""
+    return span[0] < kept.since and span[1] > kept.first
+
+
+class Counted(NamedTuple):
+    """How many calls the rollups count in an hour."""
+
+    at: int
+    calls: int
+
+
+def next_hour(store: Store, start: int, end: int) -> Counted | None:
+    """The first hour from there on that has calls."""
+    while start < end:
+        next_day = start - start % DAY + DAY
+        statement = open_statement(store.dialect)
+        text = (
+            f"SELECT bucket_at, sum(calls) FROM {statement.table('by_hour_kind')} "  # noqa: S608  our own names
+            f"WHERE bucket_at >= {statement.bind_instant(start, 'bucket_at')} "
+            f"AND bucket_at < {statement.bind_instant(min(end, next_day), 'bucket_at')} "
+            "GROUP BY bucket_at HAVING sum(calls) > 0 ORDER BY bucket_at LIMIT 1"
+        )
+        for at, calls in list(store.select(text, statement.parameters)):
+            return Counted(statement.read_bucket(at), int(cast(int, calls)))
+        statement = open_statement(store.dialect)
+        later = statement.bind_instant(next_day, "bucket_at")
+        text = f"SELECT min(bucket_at) FROM {statement.table('by_day_kind')} WHERE bucket_at >= {later}"  # noqa: S608
+        [(day,)] = store.select(text, statement.parameters)
+        if day is None:
+            return None
+        start = statement.read_bucket(day)
+    return None
+
+
+def is_whole(store: Store, hour: Counted) -> bool:
+    """Whether all calls of that hour are there as events."""
+    statement = open_statement(store.dialect)
+    start, end = (statement.bind_instant(at, "started_at") for at in (hour.at, hour.at + HOUR))
+    text = (
+        f"SELECT count(*) FROM {statement.table('usage_event')} "  # noqa: S608  our own names
+        f"WHERE started_at >= {start} AND started_at < {end} AND completes IS NULL"
+    )
+    [(there,)] = store.select(text, statement.parameters)
+    return cast(int, there) >= hour.calls
