@@ -98,10 +98,11 @@ class Row:
     def line(self, name: str) -> str:
         destroyed = f" ({self.destroyed:,} overwritten by the fault)" if self.destroyed else ""
         baseline = f"{self.baseline_lost:,} of {self.baseline_made:,}" if self.baseline_made else "–"
+        longest_stall = f"{self.longest_stall * 1000:,.0f} ms" if self.longest_stall else "–"
         longest_exit = f"{self.longest_exit:.1f} s" if self.longest_exit else "–"
         return (
             f"| {name} | {self.runs} | {self.made:,} | {self.stored:,}{destroyed} | {self.lost} | {self.twice} "
-            f"| {self.longest_stall * 1000:,.1f} ms | {longest_exit} | {baseline} |\n"
+            f"| {longest_stall} | {longest_exit} | {baseline} |\n"
         )
 
 

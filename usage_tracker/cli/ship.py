@@ -78,7 +78,8 @@ def ship_until_told(shipper: Shipper, settings: Settings) -> None:
     say(f"Shipping {settings.spool_dir} to {settings.dsn.shown}; Ctrl-C ends it.")
     shipping = threading.Thread(target=ship_until, args=(shipper, stopping, settings.batch_seconds), daemon=True)
     shipping.start()
-    stopping.wait()
+    while not stopping.wait(1.0):  # a signal that another thread gets wakes no wait without a limit
+        continue
     shipper.spool.ring()
     shipping.join(settings.exit_timeout)
 
