@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import closing
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -66,7 +67,7 @@ async def report(request: Request) -> Response:
     values = read_parameters(REPORT, request.query_params.multi_items())
     view = View.of(values, site.zone)
     query = (view if view.by else View(**{**vars(view), "by": ("model",)})).query(now())
-    answer = await site.reader.ask(query)
+    answer = await site.reader.ask(replace(query, percentiles=True))
     if len(answer.rows) > MOST_ROWS:
         raise Refused(f"that are {len(answer.rows):,} rows; ask for fewer with top, where or a shorter range", "top")
     text = as_csv(answer, ()) if values["format"] == "csv" else as_json(answer, explain(answer))
