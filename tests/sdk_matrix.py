@@ -31,26 +31,26 @@ OPENAI = "openai>=3"
 MATRIX = (
     Sdk(
         "openai",
-        ("1.40.0", "1.66.0", "1.109.1", "2.54.0", "3.54.0"),
+        ("1.40.0", "1.66.0", "1.109.1", "2.54.0", "3.57.0"),
         ("test_call.py", "test_streams.py", "test_websockets.py", "test_background.py"),
         ("websockets>=13", "httpx<0.28"),
     ),
     Sdk(
         "anthropic",
-        ("1.0.0", "1.17.0", "2.12.0"),
+        ("1.0.0", "1.17.0", "2.14.0"),
         ("test_anthropic.py", "test_anthropic_streams.py"),
         (OPENAI, "boto3", "google-auth", "requests"),
     ),
     Sdk(
         "google-genai",
-        ("1.0.0", "1.24.0", "1.60.0", "2.0.0", "2.34.0", "3.4.0"),
+        ("1.0.0", "1.24.0", "1.60.0", "2.0.0", "2.34.0", "3.6.1"),
         ("test_google_genai.py", "test_google_genai_streams.py", "test_google_interactions.py", "test_google_live.py"),
         (OPENAI, "aiohttp"),
     ),
     Sdk("google-generativeai", ("0.8.0", "0.8.6"), ("test_google_generativeai.py",), (OPENAI,)),
     Sdk(
         "litellm",
-        ("1.106.2",),
+        ("1.106.2", "1.110.2"),
         tuple(f"with_litellm/test_litellm{part}.py" for part in ("", "_streams", "_cache", "_router")),
         ("backoff", "fastapi", "mcp", "orjson", "redis", "soundfile", "tenacity"),
     ),
