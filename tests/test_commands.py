@@ -109,7 +109,7 @@ TEXTS = [pytest.param(README, id="README"), pytest.param(main.help, id="usage-tr
 @pytest.mark.parametrize("text", TEXTS)
 def test_every_example_can_be_typed(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in re.findall(r"\b[a-z]+\.(?:json|toml|sql)\b", text):
+    for name in re.findall(r"\b[a-z_]+\.(?:csv|json|jsonl|toml|sql)\b", text):
         (tmp_path / name).touch()
     for example in examples_in(text):
         try:

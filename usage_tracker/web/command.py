@@ -38,7 +38,9 @@ KEEP_ALIVE_SECONDS = 75
 @dsn_option
 @tz_option
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="The port; 0: any that is free."
+)
 @click.option("--proxy-header", metavar="NAME", help="The header in which a trusted proxy says who is logged in.")
 @click.option(
     "--proxy-peer", multiple=True, metavar="NETWORK", help="Whose word that header is believed. Repeated: any."
