@@ -14,7 +14,7 @@ from capturing import ASK
 from in_process import EVENTS, Answer, async_openai_client, openai_client
 
 import usage_tracker
-from usage_tracker import tracker
+from usage_tracker import guard, tracker
 from usage_tracker.capture import open_calls
 
 ASKED: dict[str, Any] = {"model": "gpt-4o-mini", "messages": ASK}
@@ -108,6 +108,7 @@ def test_what_is_held_does_not_grow_with_what_was_called(recorded: list[int], ki
 
 def test_what_is_held_does_not_grow_while_the_store_is_away_and_the_spool_keeps_its_bound(tmp_path: Path) -> None:
     bound = 2 << 20
+    errors = guard.errors.total()
     usage_tracker.install("postgresql://127.0.0.1:9/none", spool_dir=tmp_path / "spool", spool_max_bytes=bound)
     tracemalloc.start(1)
     try:
@@ -124,7 +125,7 @@ def test_what_is_held_does_not_grow_while_the_store_is_away_and_the_spool_keeps_
     assert grown < GROWTH_MAX
     assert found.dropped > HOUR // 10
     assert found.pending == found.captured == HOUR + HOUR // 10 - found.dropped
-    assert found.errors == 0
+    assert found.errors == errors
 
 
 def record(count: int) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
+from usage_tracker.threads import start_thread
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -133,6 +134,7 @@ class Enforcing:
         self._view: View | None = None
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
         if settings.budgets != "off" and (settings.budgets == "wait" or self._path.exists()):
             with guarded("budgets"):
                 self._begin()
@@ -205,23 +207,23 @@ class Enforcing:
     def start(self) -> None:
         """Look now and then, where this process has no thread that does. Raises RuntimeError where none can start."""
         if self._settings.budgets != "off" and self._thread is None:
-            thread = threading.Thread(target=self._run, name="usage_tracker budgets", daemon=True)
-            thread.start()
-            self._thread = thread
+            self._thread = start_thread("budgets", self._run, self._stopping)
 
-    def _run(self) -> None:
-        while True:
+    def _run(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
             with guarded("budgets"):
                 self.look()
-            time.sleep(LOOK_SECONDS)
+            stopping.wait(LOOK_SECONDS)
 
-    def drain(self, deadline: float) -> None:
+    def stop(self, deadline: float) -> None:
         """At the end, let strict budgets know what was used, until then (monotonic)."""
+        self._stopping.set()
         if self._ledger is not None:
             self._ledger.drain(deadline)
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
         self._thread = None
+        self._stopping = threading.Event()
         if self._gate is not None:
             self._gate.after_fork()

@@ -214,7 +214,7 @@ class Pipeline:
         deadline = time.monotonic() + self.settings.exit_timeout
         with guarded("stop"):
             self.journal.close()
-            self.enforcing.drain(deadline)
+            self.enforcing.stop(deadline)
             if self._started and self.shipping:
                 self.shipping.stop(deadline)
             lost = self.journal.only_in_memory()

@@ -12,6 +12,7 @@ from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.shipper import Shipper
+from usage_tracker.threads import start_thread
 
 logger = logging.getLogger("usage_tracker")
 
@@ -46,9 +47,7 @@ class Shipping:
         """Start the thread, once. Raises RuntimeError at interpreter shutdown, when no thread can start any more."""
         if self._thread is None:
             self._young_until = time.monotonic() + YOUNG_SECONDS
-            thread = threading.Thread(target=self._run, name="usage_tracker shipper", daemon=True)
-            thread.start()
-            self._thread = thread
+            self._thread = start_thread("shipper", self._run)
 
     def wake(self) -> None:
         """Ship now: this process's thread, or the leader elsewhere."""

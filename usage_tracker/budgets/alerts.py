@@ -25,6 +25,7 @@ from usage_tracker.errors import StoreError
 from usage_tracker.guard import guarded
 from usage_tracker.stores import Store
 from usage_tracker.stores.store import Execute
+from usage_tracker.threads import start_thread
 
 logger = logging.getLogger("usage_tracker")
 
@@ -114,8 +115,7 @@ class Alerts:
         if not self._receivers or now < self._look_at or (self._thread is not None and self._thread.is_alive()):
             return
         self._look_at = now + LOOK_SECONDS
-        self._thread = threading.Thread(target=self._send_guarded, name="usage_tracker alerts", daemon=True)
-        self._thread.start()
+        self._thread = start_thread("alerts", self._send_guarded)
 
     def wait(self, seconds: float) -> None:
         """At the end, for what is being sent."""

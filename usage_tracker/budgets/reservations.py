@@ -22,6 +22,7 @@ from usage_tracker.errors import StoreError, StoreUnavailable
 from usage_tracker.guard import guarded
 from usage_tracker.stores import Store
 from usage_tracker.stores.store import Execute
+from usage_tracker.threads import start_thread
 
 logger = logging.getLogger("usage_tracker")
 
@@ -105,6 +106,8 @@ class Ledger:
         self._queue: queue.SimpleQueue[Asked | Settled] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._ends = False
+        """Whether the thread ends when nothing waits."""
         self._under_way: set[UUID] = set()
         self._renew_at = 0.0
         INHERITED.append(self._store)
@@ -131,23 +134,35 @@ class Ledger:
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
-                    thread = threading.Thread(target=self._run, name="usage_tracker budgets", daemon=True)
-                    thread.start()
-                    self._thread = thread
+                    self._thread = start_thread("reservations", self._run)
 
     def drain(self, deadline: float) -> None:
-        """At the end of the process, let what is settled reach the store until then (monotonic)."""
+        """At the end, let what is settled reach the store until then (monotonic); then the thread ends."""
         while self._thread is not None and not self._idle and time.monotonic() < deadline:
             time.sleep(0.005)
+        self._ends = True
 
     @property
     def _idle(self) -> bool:
         return self._queue.empty() and self.busy_since is None
 
     def _run(self) -> None:
-        while True:
+        while not (self._ends and self._let_go()):
             with guarded("reserve"):
                 self._round()
+
+    def _let_go(self) -> bool:
+        """Whether nothing waits, so that the thread may end: who puts something from here on starts another one."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if not self._queue.empty():
+                self._thread = thread
+                return False
+            store, self._store = self._store, None
+        if store is not None:
+            with guarded("reserve"):
+                store.close()
+        return True
 
     def _round(self) -> None:
         requests = self._waiting()
