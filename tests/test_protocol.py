@@ -63,7 +63,8 @@ EFFECTS = (
     "os:unlink",
     "fcntl:flock",
     "pathlib:Path.unlink",
-    "pathlib:Path.write_bytes",
+    "usage_tracker.journal.aside:write_new",
+    "usage_tracker.journal.spool:write_new",
 )
 INSIDE = frozenset({"move", "add"})
 """Effects within a transaction: the one store of this test lets nobody else in then."""
@@ -131,7 +132,7 @@ class World:
             if not self._acting:
                 return original(*arguments, **named)
             self.strike(name)
-            if self.disk_full and name in ("allocate", "write_bytes"):
+            if self.disk_full and name in ("allocate", "write_new"):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if self.other_disk and name == "rename" and Path(arguments[0]).parent != Path(arguments[1]).parent:
                 raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))

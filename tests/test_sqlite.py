@@ -45,7 +45,7 @@ from made_events import made_event, store_events
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = open_store(parse_dsn({dsn!r}))
-resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE, (800_000, resource.RLIM_INFINITY))
 stored = 0
 try:
     while stored < 10_000:

@@ -244,6 +244,9 @@ def share(descriptor: int, group: int | None) -> None:
 def write_new(path: Path, content: bytes, group: int | None) -> None:
     """Write a file that is not there yet, for this user and the group. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN_SAFELY, 0o600)
-    with open(descriptor, "wb") as file:
+    try:
         share(descriptor, group)
-        file.write(content)
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+    finally:
+        os.close(descriptor)
