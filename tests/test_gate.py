@@ -173,7 +173,8 @@ def test_throttling_holds_a_call_for_no_longer_than_its_bound(capturing: Capturi
                 ticks += 1
 
         ticking = asyncio.create_task(tick())
-        await capturing.aclient.chat.completions.create(model=MODEL, messages=ASK)
+        async with capturing.aclient as client:
+            await client.chat.completions.create(model=MODEL, messages=ASK)
         ticking.cancel()
         return ticks
 
@@ -184,7 +185,8 @@ def test_a_task_that_is_cancelled_while_it_is_held_makes_no_request(capturing: C
     enforcing.use(known(budget(on_limit="throttle", delay=30.0), spent="5"))
 
     async def work() -> None:
-        await asyncio.wait_for(capturing.aclient.chat.completions.create(model=MODEL, messages=ASK), 0.1)
+        async with capturing.aclient as client:
+            await asyncio.wait_for(client.chat.completions.create(model=MODEL, messages=ASK), 0.1)
 
     with pytest.raises(TimeoutError):
         asyncio.run(work())
