@@ -23,6 +23,7 @@ from usage_tracker.budgets import gate as gates
 from usage_tracker.budgets.budget import Criterion
 from usage_tracker.budgets.view import View
 from usage_tracker.capture import open_calls
+from usage_tracker.demo.standin import StandIn
 from usage_tracker.enforcing import Enforcing
 
 MODEL = "gpt-4o-mini"
@@ -289,19 +290,24 @@ def test_a_process_takes_what_its_neighbour_has_read(
 
 
 @pytest.fixture
+def client(provider: StandIn) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(api_key="sk-test", base_url=provider.base_url, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
 def fresh_start(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     usage_tracker.uninstall()
 
 
-def test_a_process_is_held_from_its_first_call_on(fresh_start: Path, provider: Any) -> None:
+def test_a_process_is_held_from_its_first_call_on(fresh_start: Path, client: openai.OpenAI) -> None:
     from usage_tracker.budgets.view import ViewFile
 
     spool = fresh_start / "spool"
     spool.mkdir(mode=0o700)
     ViewFile(spool).save(known(budget(), spent="1"))
     usage_tracker.install(ship=False, spool_dir=spool)
-    client = openai.OpenAI(api_key="sk-test", base_url=provider.base_url, max_retries=0)
     with pytest.raises(usage_tracker.BudgetExceeded):
         client.chat.completions.create(model=MODEL, messages=ASK)
     usage_tracker.install(ship=False, spool_dir=spool, budgets="off")
@@ -324,14 +330,13 @@ def test_a_child_of_a_fork_knows_what_its_parent_spent(capturing: Capturing, enf
 
 
 @pytest.mark.timeout(120)
-def test_a_running_process_follows_a_change_within_seconds(fresh_start: Path, provider: Any) -> None:
+def test_a_running_process_follows_a_change_within_seconds(fresh_start: Path, client: openai.OpenAI) -> None:
     from usage_tracker.budgets.book import remove_budget, set_budget
     from usage_tracker.config import parse_dsn
     from usage_tracker.stores import open_store
 
     dsn = f"sqlite:///{fresh_start}/usage.db"
     usage_tracker.install(dsn=dsn, spool_dir=fresh_start / "spool")
-    client = openai.OpenAI(api_key="sk-test", base_url=provider.base_url, max_retries=0)
 
     def is_refused() -> bool:
         try:
@@ -362,7 +367,7 @@ def test_a_running_process_follows_a_change_within_seconds(fresh_start: Path, pr
 
 
 def test_a_strict_call_waits_for_prices_rather_than_go_unreserved(
-    fresh_start: Path, provider: Any, monkeypatch: pytest.MonkeyPatch
+    fresh_start: Path, provider: StandIn, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that starts knows of the budget before it has loaded what calls cost."""
     from usage_tracker.budgets.view import ViewFile
@@ -374,7 +379,6 @@ def test_a_strict_call_waits_for_prices_rather_than_go_unreserved(
     usage_tracker.install(ship=False, spool_dir=spool, dsn=f"sqlite:///{fresh_start}/usage.db")
     assert tracker.installed is not None
     monkeypatch.setattr(tracker.installed.pipeline().enforcing, "look", lambda: None)
-    client = openai.OpenAI(api_key="sk-test", base_url=provider.base_url, max_retries=0)
     with pytest.raises(usage_tracker.BudgetExceeded, match="can't be known"):
         client.chat.completions.create(model=MODEL, messages=ASK)
     assert provider.requests == []
