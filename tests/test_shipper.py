@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import threading
+import time
 from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -320,6 +322,29 @@ def test_what_goes_from_memory_to_disk_at_this_moment_is_in_a_batch_once(
     place.journal.close()
     drain(shipper)
     assert place.stored() == ids(10)
+
+
+def test_a_fork_waits_until_nothing_is_half_imported(place: Place) -> None:
+    begun, loaded = threading.Event(), threading.Event()
+
+    class Slow(TenCents):
+        def load(self) -> None:
+            begun.set()
+            time.sleep(0.2)
+            loaded.set()
+
+    append(place.journal, 1)
+    shipper = Shipper(place.spool(), place.open, Slow(), 100)
+    assert shipper.spool.lead()
+    shipping = threading.Thread(target=shipper.step)
+    shipping.start()
+    assert begun.wait(30)
+    shipper.before_fork()
+    assert loaded.is_set()
+    shipper.after_fork_in_parent()
+    shipping.join()
+    assert place.stored() == ids(1)
+    shipper.close()
 
 
 def test_a_segment_is_shipped_that_comes_under_the_name_of_what_was_left_alone(place: Place) -> None:
