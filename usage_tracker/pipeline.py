@@ -66,7 +66,9 @@ class LazyPricer:
             from usage_tracker.pricing import Pricer, Shelf, newest_data
 
             import_module("usage_tracker.stores.prices")
-            self._pricer, self._shelf = Pricer([newest_data()]), Shelf(self._path)
+            prices = newest_data()
+            prices.load()
+            self._pricer, self._shelf = Pricer([prices]), Shelf(self._path)
 
     def refresh(self, store: "Store") -> None:
         """Every now and then, read the price books that have changed. Raises StoreError."""
