@@ -63,6 +63,7 @@ EFFECTS = (
     "os:unlink",
     "fcntl:flock",
     "pathlib:Path.unlink",
+    "usage_tracker.journal.aside:write_new",
     "usage_tracker.journal.spool:write_new",
 )
 INSIDE = frozenset({"move", "add"})
