@@ -51,7 +51,7 @@ class Databases:
 
     def run(self, sql: str, database: str | None = None) -> list[tuple[Any, ...]]:
         """Run statements as the server's first role, each outside a transaction; the rows of the last one."""
-        connection = psycopg2.connect(self._dsn if database is None else self.dsn(database), connect_timeout=10)
+        connection = psycopg2.connect(self._dsn if database is None else self.dsn(database), connect_timeout=60)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:

@@ -146,7 +146,7 @@ class World:
         def opening(*arguments: Any, **named: Any) -> int:
             number = original(*arguments, **named)
             if self._acting:
-                self._acting[-1][0].open.add(number)
+                self._acting[-1][0].open[number] = file_of(number)
             return number
 
         return opening
@@ -154,7 +154,7 @@ class World:
     def _closing(self, original: Callable[[int], None]) -> Callable[[int], None]:
         def closing(number: int) -> None:
             for process in self.processes:
-                process.open.discard(number)
+                process.open.pop(number, None)
             original(number)
 
         return closing
@@ -287,8 +287,8 @@ class Process:
     def __init__(self, world: World, folder: Path) -> None:
         self.world = world
         self.dead = False
-        self.open: set[int] = set()
-        """Descriptors, which the system closes when the process dies."""
+        self.open: dict[int, tuple[int, int] | None] = {}
+        """Descriptors and their files; the system closes them when the process dies."""
         self.spool = Spool(folder, max_bytes=BOUND)
         self.journal = Journal(self.spool)
         self.shipper = Shipper(self.spool, lambda: Connection(world), TenCents(), 4, self.journal)  # type: ignore[arg-type, return-value]  # by duck type
@@ -338,8 +338,9 @@ class Process:
         for own in (self.journal._current, *self.journal._closed):
             if isinstance(own, OwnFile | MemoryFile):
                 own.segment.forget()
-        for number in self.open.copy():
-            os.close(number)
+        for number, file in self.open.copy().items():
+            if file_of(number) == file:  # else it was closed, not by its number
+                os.close(number)
         self.open.clear()
 
     def tear(self, length: int) -> None:
@@ -354,6 +355,15 @@ class Process:
                 record = file.read(length)
                 file.seek(HEADER_SIZE + current.segment.position)
                 file.write(record)
+
+
+def file_of(number: int) -> tuple[int, int] | None:
+    """Of an open descriptor."""
+    try:
+        found = os.fstat(number)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def names(reader: SegmentReader) -> set[str]:

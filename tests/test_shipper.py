@@ -3,6 +3,10 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -320,6 +324,58 @@ def test_what_goes_from_memory_to_disk_at_this_moment_is_in_a_batch_once(
     place.journal.close()
     drain(shipper)
     assert place.stored() == ids(10)
+
+
+def test_a_fork_waits_until_nothing_is_half_imported(place: Place) -> None:
+    begun, loaded = threading.Event(), threading.Event()
+
+    class Slow(TenCents):
+        def load(self) -> None:
+            begun.set()
+            time.sleep(0.2)
+            loaded.set()
+
+    append(place.journal, 1)
+    shipper = Shipper(place.spool(), place.open, Slow(), 100)
+    assert shipper.spool.lead()
+    shipping = threading.Thread(target=shipper.step)
+    shipping.start()
+    assert begun.wait(30)
+    shipper.before_fork()
+    assert loaded.is_set()
+    shipper.after_fork_in_parent()
+    shipping.join()
+    assert place.stored() == ids(1)
+    shipper.close()
+
+
+IMPORTS = """
+import sys, threading
+import usage_tracker
+from usage_tracker import tracker
+
+class Tells:
+    def find_spec(self, name, path=None, target=None):
+        if threading.current_thread().name == "usage_tracker shipper":
+            if not tracker.installed.pipeline().shipping.shipper._importing._is_owned():
+                print(name)
+
+usage_tracker.install(sys.argv[1], spool_dir=sys.argv[2])
+sys.meta_path.insert(0, Tells())
+usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1)
+print(usage_tracker.flush(60))
+"""
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_what_is_imported_for_shipping_is_imported_where_a_fork_waits_for_it(
+    store: str, tmp_path: Path, own_environment: Path, request: pytest.FixtureRequest
+) -> None:
+    dsn = f"sqlite:///{tmp_path}/usage.db" if store == "sqlite" else request.getfixturevalue("empty_postgres_dsn")
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    words = [sys.executable, "-c", IMPORTS, dsn, str(tmp_path / "spool")]
+    done = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout.split() == ["True"]
 
 
 def test_a_segment_is_shipped_that_comes_under_the_name_of_what_was_left_alone(place: Place) -> None:

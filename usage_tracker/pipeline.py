@@ -63,14 +63,22 @@ class LazyPricer:
         self._shelf: Shelf | None = None
         self._look_at = 0.0
 
+    def load(self) -> None:
+        """Import price data, the first time."""
+        if self._pricer is None:
+            from usage_tracker.pricing import Pricer, Shelf, newest_data
+
+            import_module("usage_tracker.stores.prices")
+            prices = newest_data()
+            prices.load()
+            self._pricer, self._shelf = Pricer([prices]), Shelf(self._path)
+
     def refresh(self, store: "Store") -> None:
         """Every now and then, read the price books that have changed. Raises StoreError."""
+        assert self._pricer is not None, "loaded before"
+        assert self._shelf is not None, "loaded before"
         if time.monotonic() < self._look_at:
             return
-        from usage_tracker.pricing import Pricer, Shelf, newest_data
-
-        if self._pricer is None or self._shelf is None:
-            self._pricer, self._shelf = Pricer([newest_data()]), Shelf(self._path)
         if self._shelf.look(partial(read_book, store)):
             self._pricer.use(self._shelf.books)
         self._look_at = time.monotonic() + LOOK_SECONDS

@@ -38,8 +38,11 @@ COMPACTING_SECONDS = 1.0
 class Prices(Protocol):
     """What the shipper needs of a pricer."""
 
+    def load(self) -> None:
+        """Before a batch: import and read what it takes, once."""
+
     def refresh(self, store: Store) -> None:
-        """Before a batch: take what the store's own price book says by now. Raises StoreError."""
+        """After that: take what the store's own price book says by now. Raises StoreError."""
 
     def price(self, origin: Origin, event: UsageEvent) -> Cost: ...
 
@@ -100,6 +103,10 @@ class Shipper:
         """Held while a batch is on its way. A fork waits for it where the store can't be carried across one."""
         self._closes_for_fork = closes_for_fork
         self._held_for_fork = False
+        self._importing = threading.RLock()
+        """Held while modules are imported: a child that is forked meanwhile would never have more than half of them. A
+        fork waits for it."""
+        self._imports_held = False
 
     def step(self, *, leading: bool = True) -> bool:
         """Ship one batch; whether more is waiting. Raises StoreError where the store can't take it: try again later.
@@ -119,6 +126,8 @@ class Shipper:
         taken = self._take(leading)
         if not taken:
             return self._made_room
+        with self._importing:
+            self._prices.load()
         self._prices.refresh(self._connected())
         batch = Batch(
             [
@@ -276,7 +285,8 @@ class Shipper:
 
     def _connected(self) -> Store:
         if self._store is None:
-            self._store, self._migrated = self._open_store(), False
+            with self._importing:
+                self._store, self._migrated = self._open_store(), False
         if not self._migrated:
             self._store.migrate()
             self._migrated = True
@@ -327,9 +337,13 @@ class Shipper:
             self._held_for_fork = self.turn.acquire(timeout=LONGEST_FORK_WAIT)
             if self._held_for_fork and self._store is not None:
                 self._store.close()
+        self._imports_held = self._importing.acquire(timeout=LONGEST_FORK_WAIT)
 
     def after_fork_in_parent(self) -> None:
         """Let the next batch begin."""
+        if self._imports_held:
+            self._imports_held = False
+            self._importing.release()
         if self._held_for_fork:
             self._held_for_fork = False
             self.turn.release()
@@ -337,6 +351,7 @@ class Shipper:
     def forget(self) -> None:
         """In a forked child: files are closed, which leaves the parent's locks alone; its connection is not touched."""
         self.turn, self._held_for_fork = threading.Lock(), False
+        self._importing, self._imports_held = threading.RLock(), False
         INHERITED.append(self._store)
         self._store = None
         files, self._files, self._memory = self._files, {}, set()

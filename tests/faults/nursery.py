@@ -41,17 +41,20 @@ class Process:
         """By the monotonic clock."""
         self.starved = 0.0
         """Seconds of its life, as of `seconds_starved`."""
+        self._group = True
+        """Whether something that it has forked may still run. If not, its number may be another's by now."""
         self._ended = threading.Event()
 
-    def end(self, status: int, at: float, starved: float) -> None:
-        self.status, self.ended_at, self.starved = status, at, starved
+    def end(self, status: int, at: float, starved: float, *, alone: bool) -> None:
+        self.status, self.ended_at, self.starved, self._group = status, at, starved, not alone
         self._ended.set()
 
     def wait_for(self, program: "subprocess.Popen[bytes]") -> None:
         """In a thread: notice its end."""
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         at, starved = time.monotonic(), seconds_starved(self.pid)
-        self.end(program.wait(), at, starved)
+        status = program.wait()
+        self.end(status, at, starved, alone=not is_group(self.pid))
 
     def runs(self) -> bool:
         return not self._ended.is_set()
@@ -62,13 +65,14 @@ class Process:
 
     def send_all(self, number: signal.Signals) -> None:
         """To what it has forked as well."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
+        if self.has_descendants():
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
 
     def all_pids(self) -> list[int]:
         """Its own and those of what it has forked."""
         found = []
-        for entry in Path("/proc").glob("[0-9]*"):
+        for entry in Path("/proc").glob("[0-9]*") if self.has_descendants() else ():
             with suppress(ProcessLookupError, ValueError):
                 if os.getpgid(int(entry.name)) == self.pid:
                     found.append(int(entry.name))
@@ -76,17 +80,24 @@ class Process:
 
     def has_descendants(self) -> bool:
         """Whether it or something that it has forked still runs."""
-        try:
-            os.killpg(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
+        if not self.runs():
+            self._group = self._group and is_group(self.pid)
+        return self._group
 
     def wait(self, seconds: float = PATIENCE) -> int:
         """Its status. Fails where it goes on for longer than that."""
         assert self._ended.wait(seconds), f"process {self.pid} still runs after {seconds} s"
         assert self.status is not None
         return self.status
+
+
+def is_group(number: int) -> bool:
+    """Whether there is a process group of that number."""
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class Nursery:
@@ -131,7 +142,7 @@ class Nursery:
                     self._started[news["output"]] = self._known[news["pid"]] = Process(news["pid"])
                     self._news.notify_all()
                 elif app := self._known.pop(news["pid"], None):  # else it was an orphan
-                    app.end(news["status"], news["at"], news["starved"])
+                    app.end(news["status"], news["at"], news["starved"], alone=news["alone"])
 
 
 def main() -> None:
@@ -202,7 +213,9 @@ def tell_ended() -> None:
             return
         at, starved = time.monotonic(), seconds_starved(ended.si_pid)
         _, status = os.waitpid(ended.si_pid, 0)
-        tell({"pid": ended.si_pid, "status": os.waitstatus_to_exitcode(status), "at": at, "starved": starved})
+        alone = not is_group(ended.si_pid)
+        status = os.waitstatus_to_exitcode(status)
+        tell({"pid": ended.si_pid, "status": status, "at": at, "starved": starved, "alone": alone})
 
 
 def grow_up(request: dict[str, Any]) -> None:

@@ -108,6 +108,10 @@ class GenaiPrices:
             if (start := getattr(each, "start_date", None)) is not None
         }
 
+    def load(self) -> None:
+        """Import the data now, rather than with the first question."""
+        _ = self._providers, self._units, self.version
+
     def all(self) -> "Iterator[tuple[Provider, ModelInfo]]":
         """Every model that is known."""
         return ((provider, model) for provider in self._providers.values() for model in provider.models)

@@ -4,6 +4,7 @@ Append-only: a file that was released is never changed. A start that is interrup
 the next one goes on after them.
 """
 
+import importlib.readers  # noqa: F401  `files()` would at its first use, when a fork no longer waits for imports
 import re
 from contextlib import AbstractContextManager
 from functools import cache

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from uuid import UUID
 
+import psycopg2.sql  # noqa: F401  `execute_values()` would at its first use, when a fork no longer waits for imports
 from psycopg2.extras import execute_values
 
 from usage_tracker.config import Dsn
