@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from postgres_server import LOCKED_ROLE, Databases, PostgresServer
+from postgres_server import LOCKED_ROLE, PostgresServer
 
 from usage_tracker.cli import main
 from usage_tracker.cli.init import lacks_password, with_password
@@ -85,9 +85,7 @@ class TestQuestions:
 
     def test_a_password_is_asked_for_and_never_shown(self, own_postgres: PostgresServer) -> None:
         name = own_postgres.create(migrated=True)
-        own_postgres.run(f"ALTER ROLE {LOCKED_ROLE} PASSWORD 'ge@heim'") if roles(own_postgres) else own_postgres.run(
-            f"CREATE ROLE {LOCKED_ROLE} LOGIN PASSWORD 'ge@heim'"
-        )
+        own_postgres.let_in("ge@heim")
         own_postgres.run(f"GRANT USAGE ON SCHEMA usage_tracker TO {LOCKED_ROLE}", name)
         own_postgres.run(f"GRANT SELECT ON usage_tracker.schema_migration TO {LOCKED_ROLE}", name)
         address = f"postgresql://{LOCKED_ROLE}@127.0.0.1:{own_postgres.port}/{name}"
@@ -107,10 +105,6 @@ class TestQuestions:
         result = init(typed="\n")
         assert result.exit_code == 130
         assert not config_path().exists()
-
-
-def roles(databases: Databases) -> list[tuple[object, ...]]:
-    return databases.run(f"SELECT 1 FROM pg_roles WHERE rolname = '{LOCKED_ROLE}'")
 
 
 def test_only_an_address_with_a_user_and_no_password_wants_one() -> None:

@@ -14,7 +14,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 from made_events import NOON, made_event, random_events, store_events
-from postgres_server import LOCKED_ROLE, Databases, PostgresServer
+from postgres_server import Databases, PostgresServer
 from racing import race
 
 from usage_tracker.config import parse_dsn
@@ -502,10 +502,7 @@ class TestSecrets:
         ],
     )
     def test_a_wrong_password_is_not_repeated(self, own_postgres: PostgresServer, text: str) -> None:
-        own_postgres.run(
-            f"DO $$ BEGIN CREATE ROLE {LOCKED_ROLE} LOGIN PASSWORD 'another'; "
-            "EXCEPTION WHEN duplicate_object THEN END $$"
-        )
+        own_postgres.let_in("another")
         store = PostgresStore(parse_dsn(text.format(port=own_postgres.port)))
         with pytest.raises(StoreUnavailable, match="password authentication failed") as away:
             store.migrate()

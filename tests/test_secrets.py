@@ -48,15 +48,11 @@ COMMAND_LINES: tuple[list[str], ...] = (
 @pytest.fixture
 def locked(own_postgres: PostgresServer) -> Iterator[str]:
     """A database that LOCKED_ROLE owns, which needs its password."""
-    own_postgres.run(
-        f"DO $$ BEGIN CREATE ROLE {LOCKED_ROLE} LOGIN; EXCEPTION WHEN duplicate_object THEN END $$;"
-        f"ALTER ROLE {LOCKED_ROLE} PASSWORD '{PLAIN}'"
-    )
+    own_postgres.let_in(PLAIN)
     name = own_postgres.create(migrated=False)
     own_postgres.run(f"GRANT CREATE ON DATABASE {name} TO {LOCKED_ROLE}")
     yield name
     own_postgres.drop(name)
-    own_postgres.run(f"ALTER ROLE {LOCKED_ROLE} PASSWORD 'another'")
 
 
 def test_every_command_is_among_them() -> None:

@@ -98,10 +98,7 @@ def volume() -> Iterator[Path]:
 @pytest.fixture
 def database(own_postgres: PostgresServer) -> Iterator[str]:
     name = own_postgres.create(migrated=True)
-    own_postgres.run(
-        f"DO $$ BEGIN CREATE ROLE {LOCKED_ROLE} LOGIN PASSWORD '{PASSWORD}'; "
-        "EXCEPTION WHEN duplicate_object THEN END $$"
-    )
+    own_postgres.let_in(PASSWORD)
     own_postgres.run(grants("shipper", LOCKED_ROLE), name)
     yield name
     own_postgres.run(f"DROP OWNED BY {LOCKED_ROLE}", name)

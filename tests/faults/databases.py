@@ -126,10 +126,7 @@ def read_only(bench: Bench) -> None:
 def password_changed(bench: Bench) -> None:
     assert isinstance(bench.target, PostgresTarget)
     server = breaking.server(bench)
-    server.run(
-        f"DO $$ BEGIN CREATE ROLE {LOCKED_ROLE}; EXCEPTION WHEN duplicate_object THEN END $$;"
-        f"ALTER ROLE {LOCKED_ROLE} LOGIN SUPERUSER PASSWORD '{PASSWORD}'"
-    )
+    server.let_in(PASSWORD, "SUPERUSER")
     bench.target.dsn = bench.target.dsn.replace("//postgres:", f"//{LOCKED_ROLE}:")
-    bench.afterwards.append(lambda: server.run(f"ALTER ROLE {LOCKED_ROLE} NOSUPERUSER PASSWORD 'another'"))
+    bench.afterwards.append(lambda: server.let_in("another"))
     strike(bench, breaking.password_changed(bench, LOCKED_ROLE))
