@@ -64,7 +64,7 @@ class LazyPricer:
         self._look_at = 0.0
 
     def load(self) -> None:
-        """Import price data, the first time."""
+        """Import price data, the first time: what forks meanwhile has to do so before, where a fork waits for it."""
         if self._pricer is None:
             from usage_tracker.pricing import Pricer, Shelf, newest_data
 
@@ -75,8 +75,9 @@ class LazyPricer:
 
     def refresh(self, store: "Store") -> None:
         """Every now and then, read the price books that have changed. Raises StoreError."""
-        assert self._pricer is not None, "loaded before"
-        assert self._shelf is not None, "loaded before"
+        self.load()
+        assert self._pricer is not None
+        assert self._shelf is not None
         if time.monotonic() < self._look_at:
             return
         if self._shelf.look(partial(read_book, store)):
