@@ -47,7 +47,7 @@ def stopped(bench: Bench) -> None:
 
 @case("Postgres restarted")
 def restarted(bench: Bench) -> None:
-    strike(bench, breaking.restarted(bench))
+    strike(bench, breaking.restarted(bench), noticed="")
 
 
 @case("Postgres killed -9")
@@ -57,7 +57,7 @@ def crashed(bench: Bench) -> None:
 
 @case("a backend of Postgres killed -9")
 def backend_killed(bench: Bench) -> None:
-    strike(bench, breaking.backend_killed(bench))
+    strike(bench, breaking.backend_killed(bench), noticed="")
 
 
 @case("Postgres refuses connections")

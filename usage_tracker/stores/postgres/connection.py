@@ -6,6 +6,7 @@ through pgbouncer in transaction mode.
 
 import os
 import re
+import select
 import socket
 import threading
 import time
@@ -101,12 +102,13 @@ class Connections:
             self._idle.pop()[0].close()
 
     def drop_stale(self) -> None:
-        """Close what was idle for so long that it may be dead."""
+        """Close what the server has left, or what was idle for so long that it may be dead."""
         self._forget_parent()
-        idle, now = self._idle, time.time()
-        self._idle = [(connection, since) for connection, since in idle if 0 <= now - since < IDLE_SECONDS]
+        idle, self._idle, now = self._idle, [], time.time()
         for connection, since in idle:
-            if not 0 <= now - since < IDLE_SECONDS:
+            if 0 <= now - since < IDLE_SECONDS and not has_word(connection):
+                self._idle.append((connection, since))
+            else:
                 self.lost += 1
                 connection.close()
 
@@ -130,6 +132,13 @@ class Connections:
         """A forked child leaves its parent's connections alone: psycopg2 closes one only where it was opened."""
         if self._pid != os.getpid():
             self._idle, self._pid = [], os.getpid()
+
+
+def has_word(connection: Connection) -> bool:
+    """Whether the server has said something unasked, or closed its end: nearly always its farewell."""
+    asking = select.poll()
+    asking.register(connection, select.POLLIN)
+    return bool(asking.poll(0))
 
 
 @contextmanager
