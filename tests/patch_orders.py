@@ -109,7 +109,7 @@ def run(sdk: Sdk, order: Order, base_url: str, home: Path, theirs: str = "") -> 
         "PYTHONPATH": str(Path(__file__).parent.parent),
         "TRACKER_SPOOL_DIR": str(home / "spool"),
         "TRACKER_SHIP": "off",
-        **{name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "LITELLM_LOCAL"))},
+        **{name: value for name, value in os.environ.items() if name.startswith("LITELLM_LOCAL")},
     }
     ran = subprocess.run(
         [sys.executable, *sdk.options, "-c", program],
