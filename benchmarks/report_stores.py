@@ -202,19 +202,21 @@ Cursor = Any
 """psycopg2's."""
 
 
-def fill_postgres(cursor: Cursor, events: int) -> None:
-    """Events and rollups in a migrated store that has none."""
+def fill_postgres(cursor: Cursor, events: int, first_day: datetime = FIRST_DAY) -> None:
+    """Events of the days from that one on, and rollups, in a migrated store that has none."""
     cursor.execute("SET timezone = 'UTC'; SET work_mem = '256MB'; SELECT setseed(0.5)")
-    for month in (8, 9, 10):
+    month = first_day.date().replace(day=1)
+    while month < (first_day + timedelta(days=DAYS)).date():
+        following = (month + timedelta(days=31)).replace(day=1)
         cursor.execute(
-            f"CREATE TABLE IF NOT EXISTS usage_tracker.usage_event_2026_{month:02} "
-            "PARTITION OF usage_tracker.usage_event "
-            f"FOR VALUES FROM ('2026-{month:02}-01') TO ('2026-{month + 1:02}-01')"
+            f"CREATE TABLE IF NOT EXISTS usage_tracker.usage_event_{month:%Y_%m} "
+            f"PARTITION OF usage_tracker.usage_event FOR VALUES FROM ('{month}') TO ('{following}')"
         )
+        month = following
     cursor.execute(DIMENSIONS)
     for start in range(0, events, 1_000_000):
         stop = min(events, start + 1_000_000) - 1
-        cursor.execute(EVENTS, {"first": FIRST_DAY, "events": events, "start": start, "stop": stop})
+        cursor.execute(EVENTS, {"first": first_day, "events": events, "start": start, "stop": stop})
     cursor.execute(ROLLUPS)
     for target, key, source in TOTALS:
         cursor.execute(TOTAL.format(target=target, key=key, source=source))

@@ -30,7 +30,7 @@ def test_each_block_says_what_it_is() -> None:
 def test_every_request_is_answered(tmp_path: Path) -> None:
     dsn = filled(tmp_path / "usage.db", list(story(datetime.now(UTC), days=40, calls_a_day=8)))
     answers = []
-    with dashboard(dsn) as running:
+    with dashboard(dsn, edit=True) as running:
         environment = {**os.environ, "TOKEN": ADMIN, "URL": running.url, "no_proxy": "127.0.0.1"}
         for kind, text in BLOCKS:
             if kind == "sh":
@@ -43,10 +43,11 @@ def test_every_request_is_answered(tmp_path: Path) -> None:
         with running.client() as client:
             posted = client.get("/api/v1/events/0199f0c2-7a3e-7c55-8d2e-5a1b2c3d4e5f").json()["event"]
     assert '"compared_with"' in answers[0]
-    assert json.loads(answers[1]) == {"stored": 1, "known": 0}
+    assert '"removed": "frontend"' in answers[1]
+    assert json.loads(answers[2]) == {"stored": 1, "known": 0}
     assert posted["project"] == "from-go"
-    assert "usage_tracker_calls_total{" in answers[2]
-    assert '"total_spend"' in answers[3]
+    assert "usage_tracker_calls_total{" in answers[3]
+    assert '"total_spend"' in answers[4]
 
 
 def test_the_app_that_it_mounts_shows_the_dashboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ schema = schemathesis.openapi.from_dict({**document(), "servers": [{"url": "/"}]
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     dsn = filled(tmp_path_factory.mktemp("api") / "usage.db", list(story(NOW, days=20, calls_a_day=10)))
-    with dashboard(dsn) as running:
+    with dashboard(dsn, edit=True) as running:
         yield running
 
 

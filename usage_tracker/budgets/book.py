@@ -7,6 +7,7 @@ import msgspec
 
 from usage_tracker.budgets.budget import Budget, decode, encode
 from usage_tracker.stores import Store
+from usage_tracker.stores.changes import Author, note_change, this_account
 from usage_tracker.stores.store import Execute
 
 logger = logging.getLogger("usage_tracker")
@@ -24,9 +25,9 @@ def read_budgets(store: Store) -> list[Budget]:
     return budgets
 
 
-def set_budget(store: Store, budget: Budget) -> None:
-    """Put the budget in the place of the one of that name, if there is one. With another limit, it alerts anew. Raises
-    StoreError."""
+def set_budget(store: Store, budget: Budget, author: Author | None = None) -> None:
+    """Put the budget in the place of the one of that name, if there is one, and note who did so. With another limit, it
+    alerts anew. Raises StoreError."""
     prefix, mark = store.dialect.prefix, store.dialect.placeholder
     sql = (
         f"INSERT INTO {prefix}budget (name, definition) VALUES ({mark}, {mark}) ON CONFLICT (name) DO UPDATE "
@@ -37,20 +38,25 @@ def set_budget(store: Store, budget: Budget) -> None:
         before = execute(f"SELECT definition FROM {prefix}budget WHERE name = {mark}", [budget.name])
         if before is not None and decode(str(before[0])).limit != budget.limit:
             execute(f"DELETE FROM {prefix}budget_alert WHERE subject = {mark}", [budget.name])
-        execute(sql, [budget.name, encode(budget).decode()])
+        after = encode(budget).decode()
+        execute(sql, [budget.name, after])
+        known = None if before is None else str(before[0])
+        note_change(store.dialect, execute, "budget", budget.name, author or this_account(), known, after)
 
     store.change(put)
 
 
-def remove_budget(store: Store, name: str) -> bool:
-    """Whether there was one of that name. Raises StoreError."""
+def remove_budget(store: Store, name: str, author: Author | None = None) -> bool:
+    """Whether there was one of that name. Who removed it is noted. Raises StoreError."""
     prefix, mark = store.dialect.prefix, store.dialect.placeholder
 
     def remove(execute: Execute) -> bool:
-        found = execute(f"SELECT name FROM {prefix}budget WHERE name = {mark}", [name])
+        found = execute(f"SELECT definition FROM {prefix}budget WHERE name = {mark}", [name])
         for table in ("budget_reservation", "budget_account"):
             execute(f"DELETE FROM {prefix}{table} WHERE budget = {mark}", [name])
         execute(f"DELETE FROM {prefix}budget WHERE name = {mark}", [name])
+        if found is not None:
+            note_change(store.dialect, execute, "budget", name, author or this_account(), str(found[0]), None)
         return found is not None
 
     return store.change(remove)

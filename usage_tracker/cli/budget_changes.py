@@ -9,6 +9,7 @@ import msgspec
 from usage_tracker.budgets.book import read_budgets, remove_budget, set_budget
 from usage_tracker.budgets.budget import Budget, Criterion, check, default_name, parse_limit, parse_share
 from usage_tracker.cli.budget_text import describe
+from usage_tracker.cli.change_log import THROUGH
 from usage_tracker.cli.options import Conditions, dsn_option, where_option
 from usage_tracker.cli.output import say
 from usage_tracker.config import Dsn, load_settings
@@ -17,6 +18,7 @@ from usage_tracker.errors import ConfigError
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.pipeline import open_spool
 from usage_tracker.stores import Store, open_store
+from usage_tracker.stores.changes import this_account
 
 
 def understood(parse: Any) -> Any:
@@ -98,7 +100,7 @@ def set_one(name: str | None, where: Conditions, dsn: Dsn, **said: Any) -> None:
         before = known.get(name) if name else None
         budget = made(name, before, given)
         before = known.get(budget.name)
-        set_budget(store, budget)
+        set_budget(store, budget, this_account(THROUGH))
         say(f"{'Added' if before is None else 'Changed'}: {describe(budget)}")
         remind(store, budget)
         tell_this_host(dsn, store)
@@ -144,7 +146,7 @@ def remove(name: str, dsn: Dsn) -> None:
     store = open_store(dsn)
     try:
         store.migrate()
-        if not remove_budget(store, name):
+        if not remove_budget(store, name, this_account(THROUGH)):
             there = ", ".join(budget.name for budget in read_budgets(store))
             raise click.UsageError(f"there is no budget {name!r}; there {'are: ' + there if there else 'is none'}")
         tell_this_host(dsn, store)

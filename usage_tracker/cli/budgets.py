@@ -9,6 +9,7 @@ COMMANDS = {
     "status": Place("usage_tracker.cli.budget_status", "status", "Spent, left, and when each will be used up."),
     "check": Place("usage_tracker.cli.budget_status", "check_all", "Exit 3 where a budget is used up; for CI."),
     "alerts": Place("usage_tracker.cli.budget_alerts", "alerts", "What was alerted, and whether alerts arrive."),
+    "log": Place("usage_tracker.cli.change_log", "budget_log", "Who has changed which budget, and how."),
     "rm": Place("usage_tracker.cli.budget_changes", "remove", "Remove a budget."),
 }
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from usage_tracker.cli.change_log import THROUGH
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import printable
 from usage_tracker.cli.options import dsn_option
@@ -19,6 +20,7 @@ from usage_tracker.errors import ConfigError
 from usage_tracker.pricing.book import PRICE_KEYS, TOKEN_KEYS, TOOL_KEYS, Table, load_book, read_book
 from usage_tracker.pricing.book_text import Difference, differ, identity, name_of, write_book
 from usage_tracker.stores import open_store
+from usage_tracker.stores.changes import this_account
 from usage_tracker.stores.prices import add_version, read_entries, read_versions
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
@@ -150,7 +152,7 @@ def change(dsn: Dsn, make: Callable[[Sequence[Table]], list[Table]], note: str, 
         if not found:
             say(f"The price book in {dsn.shown} says so already; no new version.")
             return
-        version = add_version(store, known, note, after)
+        version = add_version(store, known, note, after, this_account(THROUGH))
     finally:
         store.close()
     if version is None:

@@ -13,6 +13,7 @@ COMMANDS = {
     ),
     "unpriced": Place("usage_tracker.cli.price_gaps", "unpriced", "The calls without a cost, and how to price them."),
     "diff": Place("usage_tracker.cli.price_changes", "diff", "What differs between two versions of the price book."),
+    "log": Place("usage_tracker.cli.change_log", "price_log", "Who has changed the price book, and how."),
     "update": Place("usage_tracker.cli.price_update", "update", "Take newer data of genai-prices."),
 }
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from usage_tracker.stores.changes import Author, note_change, this_account
 from usage_tracker.stores.store import Execute, Store
 
 Entry = dict[str, Any]
@@ -55,11 +56,15 @@ def read_entries(store: Store, version: int) -> list[Entry]:
     return [json.loads(str(entry), parse_float=Decimal) for (entry,) in rows]
 
 
-def add_version(store: Store, known: int | None, note: str, entries: Sequence[Entry]) -> int | None:
-    """Add a version on top of the one that is known; its number. None, and nothing is added, where somebody has added
-    another one since. Raises StoreError."""
+def add_version(
+    store: Store, known: int | None, note: str, entries: Sequence[Entry], author: Author | None = None
+) -> int | None:
+    """Add a version on top of the one that is known, and note who did so; its number. None, and nothing is added, where
+    somebody has added another one since. Raises StoreError."""
     dialect = store.dialect
     prefix, mark = dialect.prefix, dialect.placeholder
+    before = [] if known is None else list(map(plain_entry, read_entries(store, known)))
+    after = list(map(plain_entry, entries))
 
     def add(execute: Execute) -> int | None:
         if dialect.name == "postgres":
@@ -70,11 +75,23 @@ def add_version(store: Store, known: int | None, note: str, entries: Sequence[En
         version = (known or 0) + 1
         execute(f"INSERT INTO {prefix}price_version (version, note) VALUES ({mark}, {mark})", [version, note])
         insert = f"INSERT INTO {prefix}price ({', '.join(COLUMNS)}) VALUES ({', '.join([mark] * len(COLUMNS))})"
-        for position, entry in enumerate(entries, 1):
-            plain = {key: value.isoformat() if isinstance(value, date) else value for key, value in entry.items()}
+        for position, plain in enumerate(after, 1):
             provider, model = plain.get("provider"), plain.get("match", plain.get("regex"))
             days = (plain.get("from"), plain.get("until"))
             execute(insert, [version, position, provider, model, *days, encode(plain).decode()])
+        own = (lacking(before, after), lacking(after, before))
+        note_change(dialect, execute, "prices", str(version), author or this_account(), *own)
         return version
 
     return store.change(add)
+
+
+def plain_entry(entry: Entry) -> Entry:
+    """Days as text."""
+    return {key: value.isoformat() if isinstance(value, date) else value for key, value in entry.items()}
+
+
+def lacking(entries: Sequence[Entry], others: Sequence[Entry]) -> str | None:
+    """Those that are not among the others, as JSON; None where there is none."""
+    own = [entry for entry in entries if entry not in others]
+    return encode(own).decode() if own else None

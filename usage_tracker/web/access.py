@@ -18,9 +18,9 @@ Role = Literal["viewer", "writer", "admin"]
 MAY: Mapping[Role, frozenset[str]] = {
     "viewer": frozenset({"read"}),
     "writer": frozenset({"write"}),
-    "admin": frozenset({"read", "write"}),
+    "admin": frozenset({"read", "write", "edit"}),
 }
-"""What each role may do: `read` all there is, `write` events of their own."""
+"""What each role may do: `read` all there is, `write` events of their own, `edit` budgets, where the server lets."""
 
 COOKIE = "usage_tracker_session"
 SESSION_SECONDS = 30 * 86_400

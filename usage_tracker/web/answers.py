@@ -90,7 +90,7 @@ async def admitted(request: Request, endpoint: Endpoint, what: str) -> Response:
         raise Problem(401, "a token is needed: Authorization: Bearer …")
     if not identity.may(what):
         raise Problem(403, f"a {identity.role} may not {what}")
-    if what == "write" and identity.session is not None:
+    if what != "read" and identity.session is not None:
         raise Problem(403, "what changes something needs a token of its own, not a browser's session")
     request.state.identity = identity
     return await endpoint(request)

@@ -14,9 +14,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from usage_tracker.config import Dsn, load_settings, parse_dsn
-from usage_tracker.web import login, pages
+from usage_tracker.web import budgets_page, login, pages
 from usage_tracker.web.access import Access
 from usage_tracker.web.answers import page, program
+from usage_tracker.web.editing import Editor
 from usage_tracker.web.metrics import Admitted
 from usage_tracker.web.openapi import show_openapi
 from usage_tracker.web.operations import OPERATIONS
@@ -45,12 +46,14 @@ def create_app(
     access: Access | None = None,
     zone: tzinfo = UTC,
     announce: Callable[[str], None] | None = None,
+    edit: Dsn | str | bool = False,
 ) -> Starlette:
     """The app, to be served by any ASGI server or mounted in another app.
 
     `dsn`: the store; None: that of TRACKER_DSN. `access`: who is let in; None: nobody but through a one-time link.
     Mounted in an app that lets in by itself, `Access(everyone="viewer")`. `announce`: is given the word of a new
-    one-time link, for who has a used one. Raises ConfigError.
+    one-time link, for who has a used one. `edit`: whether admins may change budgets; an address: through that one,
+    where `dsn` is of a role that may only read. Raises ConfigError.
     """
     settings = load_settings(ship=True)
     if dsn is None:
@@ -61,14 +64,18 @@ def create_app(
     reader, writer = Reader(address), None
     if rules.takes_events:
         writer = Writer(address, settings.prices, settings.fingerprint_key)
-    site = Site(reader, rules, zone, writer)
+    editor = None
+    if edit:
+        editor = Editor(address if edit is True else parse_dsn(edit) if isinstance(edit, str) else edit)
+    site = Site(reader, rules, zone, writer, editor)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         reader.close()
-        if writer is not None:
-            writer.close()
+        for each in (writer, editor):
+            if each is not None:
+                each.close()
 
     app = Starlette(
         routes=routes(),
@@ -91,14 +98,16 @@ def routes() -> list[Route]:
         Route("/explore", page(pages.show_explore)),
         Route("/events", page(pages.show_events)),
         Route("/events/{id:path}", page(pages.show_event)),
+        Route("/budgets", page(budgets_page.show_budgets)),
+        Route("/budgets", page(budgets_page.change_budgets), methods=["POST"]),
         Route("/health", page(pages.show_health)),
         Route("/login", login.show_login),
         Route("/login", login.log_in, methods=["POST"]),
         Route("/logout", login.log_out, methods=["POST"]),
         *(
             Route(
-                # an id may hold slashes, as those of some providers do
-                operation.path.replace("{id}", "{id:path}"),
+                # an id or a name may hold slashes, as the ids of some providers do
+                operation.path.replace("{id}", "{id:path}").replace("{budget}", "{budget:path}"),
                 program(operation.endpoint, operation.what),
                 methods=[operation.method.upper()],
             )

@@ -31,8 +31,9 @@ KEEP_ALIVE_SECONDS = 75
     Environment:
       TRACKER_SERVE_VIEWER_TOKEN   may read
       TRACKER_SERVE_WRITER_TOKEN   may post events to /api/v1/events
-      TRACKER_SERVE_ADMIN_TOKEN    may do both
+      TRACKER_SERVE_ADMIN_TOKEN    may do both and, with --edit, change budgets
       TRACKER_SERVE_SECRET         signs sessions; set it to keep them over restarts
+      TRACKER_SERVE_EDIT_DSN       the store as --edit changes it, where --dsn is of a role that may only read
     """
 )
 @dsn_option
@@ -46,6 +47,7 @@ KEEP_ALIVE_SECONDS = 75
     "--proxy-peer", multiple=True, metavar="NETWORK", help="Whose word that header is believed. Repeated: any."
 )
 @click.option("--admin", "admins", multiple=True, metavar="NAME", help="Of the names that the proxy says, an admin's.")
+@click.option("--edit", is_flag=True, help="Let admins change budgets; otherwise nothing but posted events is written.")
 def serve(
     dsn: Dsn,
     zone: tzinfo,
@@ -54,6 +56,7 @@ def serve(
     proxy_header: str | None,
     proxy_peer: tuple[str, ...],
     admins: tuple[str, ...],
+    edit: bool,
 ) -> None:
     try:
         import uvicorn
@@ -82,7 +85,8 @@ def serve(
     def announce(word: str) -> None:
         say(f"Open  {address(host, server.config.port)}/login?once={word}")
 
-    app = create_app(dsn, access, zone, announce if is_loopback(host) else None)
+    edited = edit and (os.environ.get("TRACKER_SERVE_EDIT_DSN") or dsn)
+    app = create_app(dsn, access, zone, announce if is_loopback(host) else None, edited)
     # whose word counts is asked of the true peer, not of what a header says it is
     config = uvicorn.Config(
         app,

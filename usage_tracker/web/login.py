@@ -96,4 +96,5 @@ async def read_form(request: Request) -> dict[str, str]:
         content += piece
         if len(content) > MOST_BYTES:
             return {}
-    return {name: values[-1] for name, values in parse_qs(content.decode("utf-8", "replace")).items()}
+    fields = parse_qs(content.decode("utf-8", "replace"), keep_blank_values=True)
+    return {name: values[-1] for name, values in fields.items()}

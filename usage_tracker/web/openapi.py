@@ -72,7 +72,7 @@ def describe(operation: Operation) -> dict[str, Any]:
         "503": "The store is away, or nothing was recorded yet.",
         **({"404": "There is no such thing."} if operation.missing else {}),
         **(
-            {"413": "The body is too large.", "415": "The body is no JSON.", "422": "The events can't be stored."}
+            {"413": "The body is too large.", "415": "The body is no JSON.", "422": "It can't be stored as it is."}
             if operation.body is not None
             else {}
         ),

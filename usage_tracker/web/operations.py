@@ -4,8 +4,9 @@ document are made of it."""
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from usage_tracker.web import api, litellm_paths, metrics
+from usage_tracker.web import api, budgets_api, litellm_paths, metrics
 from usage_tracker.web.answers import Endpoint
+from usage_tracker.web.budget_fields import BudgetBody
 from usage_tracker.web.parameters import Parameter
 from usage_tracker.web.posting import Body
 
@@ -29,6 +30,7 @@ class Operation(NamedTuple):
 
 
 PROXY = "litellm"
+ONE_BUDGET = "/api/v1/budgets/{budget}"
 LIST = {"application/json": "array"}
 
 OPERATIONS = (
@@ -69,6 +71,44 @@ OPERATIONS = (
         api.VALUES,
         in_path={"name": "The dimension."},
         missing=True,
+    ),
+    Operation("/api/v1/budgets", budgets_api.show_budgets, "All budgets: what `budget list -o json` prints."),
+    Operation(
+        "/api/v1/budget-status",
+        budgets_api.show_status,
+        "Spent, left and projected of each budget, as `usage-tracker budget status -o json` prints it.",
+    ),
+    Operation(
+        ONE_BUDGET,
+        budgets_api.show_budget,
+        "The same of one budget, for each of its parts.",
+        in_path={"budget": "Its name."},
+        missing=True,
+    ),
+    Operation(
+        ONE_BUDGET,
+        budgets_api.set_budget,
+        "Add a budget, or put it in the place of the one of that name. Only where the server lets admins edit.",
+        method="put",
+        what="edit",
+        in_path={"budget": "Its name."},
+        body=BudgetBody,
+        missing=True,
+    ),
+    Operation(
+        ONE_BUDGET,
+        budgets_api.remove_budget,
+        "Remove a budget. Only where the server lets admins edit.",
+        method="delete",
+        what="edit",
+        in_path={"budget": "Its name."},
+        missing=True,
+    ),
+    Operation(
+        "/api/v1/changes",
+        budgets_api.show_changes,
+        "Who has changed budgets and prices, when, and what stood there before and after; the newest first.",
+        budgets_api.CHANGES,
     ),
     Operation("/metrics", metrics.show_metrics, "Running totals for Prometheus.", answers={"text/plain": "string"}),
     Operation(

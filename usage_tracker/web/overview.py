@@ -12,6 +12,7 @@ from usage_tracker.cli.notes import explain
 from usage_tracker.cli.overview import project
 from usage_tracker.report import DIMENSIONS, OTHERS, Query, Report, Row, parse_range, previous
 from usage_tracker.report.groups import Group
+from usage_tracker.web.budget_lines import Line, standing, warnings
 from usage_tracker.web.charts import Chart, over_time, tokens
 from usage_tracker.web.colours import assign
 from usage_tracker.web.parameters import Parameter, one_of
@@ -71,6 +72,8 @@ class Overview:
     total: Row
     total_shown: dict[str, str]
     notes: list[str]
+    budgets: list[Line]
+    """Those that are used up or will be."""
 
 
 async def look(reader: Reader, view: View, measure: str, path: str, root: str, now: datetime) -> Overview:
@@ -81,10 +84,11 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
     ranking = replace(replace(view, by=by, top=LISTED).query(now), before=before)
     timed = Query(*asked, (fitting_unit(asked), *by), view.where, view.zone, DRAWN)
     month = Query(*parse_range("mtd", None, view.zone, now), (), view.where, view.zone)
-    ranked, drawn, monthly, prices = await asyncio.gather(
+    ranked, drawn, monthly, outlooks, prices = await asyncio.gather(
         reader.ask(ranking),
         reader.ask(timed),
         reader.ask(month),
+        standing(reader, now),
         reader.known("price data", price_data, KEPT_SECONDS),
     )
     colours = assign(row.group for row in ranked.rows)
@@ -96,6 +100,7 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
         ranked.total,
         totals(ranked),
         explain(ranked),
+        warnings(outlooks),
     )
 
 

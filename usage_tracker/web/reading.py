@@ -59,6 +59,11 @@ class Reader:
         result: Result = await asyncio.shield(found[1])
         return result
 
+    def forget(self, *keys: object) -> None:
+        """What was changed is asked for anew."""
+        for key in keys:
+            self._answers.pop(key, None)
+
     async def do(self, work: Callable[[Store], Result]) -> Result:
         """The work's result, on a thread of ours; it must read to the end what it reads. Raises NothingYet and
         StoreError."""

@@ -15,12 +15,19 @@ from usage_tracker.cli.figures import show_range
 from usage_tracker.config import Dsn
 from usage_tracker.report import DIMENSIONS, Range
 from usage_tracker.web.access import Access, Identity
+from usage_tracker.web.editing import Editor
 from usage_tracker.web.posting import Writer
 from usage_tracker.web.reading import Reader
 from usage_tracker.web.static_files import address_of
 from usage_tracker.web.view import View
 
-PAGES = (("/", "Overview", "o"), ("/explore", "Explore", "x"), ("/events", "Events", "e"), ("/health", "Health", "h"))
+PAGES = (
+    ("/", "Overview", "o"),
+    ("/explore", "Explore", "x"),
+    ("/events", "Events", "e"),
+    ("/budgets", "Budgets", "b"),
+    ("/health", "Health", "h"),
+)
 """Path, name and key of the pages."""
 RETRY_SECONDS = 5
 THEME_COOKIE = "usage_tracker_theme"
@@ -58,6 +65,8 @@ class Site:
     zone: tzinfo
     writer: Writer | None = None
     """Where events are posted to; None: nowhere."""
+    editor: Editor | None = None
+    """What changes budgets; None: nothing does."""
 
     @property
     def dsn(self) -> Dsn:

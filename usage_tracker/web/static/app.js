@@ -181,8 +181,8 @@
       if (page && link.dataset.page === page.dataset.current) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     });
-    const zones = document.getElementById("zones");
-    if (zones && zones.children.length < 2 && Intl.supportedValuesOf) {
+    for (const zones of document.querySelectorAll("datalist[data-zones]")) {
+      if (zones.children.length > 1 || !Intl.supportedValuesOf) continue;
       for (const zone of Intl.supportedValuesOf("timeZone")) zones.append(new Option(zone, zone));
     }
     const waiting = document.querySelector("[data-retry]");

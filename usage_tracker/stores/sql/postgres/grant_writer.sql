@@ -14,3 +14,5 @@ GRANT SELECT, INSERT ON usage_tracker.usage_completed TO :"role";
 GRANT SELECT, INSERT, DELETE ON usage_tracker.usage_kept_aside TO :"role";
 GRANT SELECT, INSERT, UPDATE, DELETE ON usage_tracker.budget_account, usage_tracker.budget_reservation,
     usage_tracker.budget_alert TO :"role";
+-- How it fares, for who looks after all hosts.
+GRANT SELECT, INSERT, UPDATE ON usage_tracker.host_report TO :"role";

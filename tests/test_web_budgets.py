@@ -1,0 +1,251 @@
+"""Budgets on the dashboard: what the page shows is what `usage-tracker budget` says, and who may change what."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from dashboard_server import ADMIN, VIEWER, WRITER, Served, dashboard, filled
+from made_events import made_event
+from postgres_server import Databases
+
+from usage_tracker.cli import main
+from usage_tracker.config import parse_dsn
+from usage_tracker.stores import open_store
+from usage_tracker.web.access import COOKIE, Access, Identity
+
+FRONTEND = {"limit": "100", "where": ["team=frontend"], "soft": ["0.8"], "on_limit": "block"}
+
+
+@pytest.fixture
+def dsn(tmp_path: Path) -> str:
+    events = [made_event(datetime.now(UTC), team=team, cost=Decimal(cost)) for team, cost in TEAMS]
+    return filled(tmp_path / "usage.db", events)
+
+
+TEAMS = (("frontend", 85), ("search", 3), ("search", 4))
+
+
+@pytest.fixture
+def running(dsn: str) -> Iterator[Served]:
+    with dashboard(dsn, edit=True) as running:
+        yield running
+
+
+@pytest.fixture
+def admin(running: Served) -> Iterator[httpx.Client]:
+    with running.client(ADMIN) as client:
+        yield client
+
+
+def text_of(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", page).split())
+
+
+def form_of(client: httpx.Client, path: str = "/budgets?new=1") -> str:
+    found = re.search(
+        r'class="panel [^>]*>\s*(?:<h2[^<]*</h2>\s*)?<input type="hidden" name="form" value="([^"]*)"',
+        client.get(path).text,
+    )
+    assert found is not None
+    return found[1]
+
+
+def printed(dsn: str, *words: str) -> Any:
+    outcome = CliRunner().invoke(main, ["budget", *words, "--dsn", dsn, "-o", "json"])
+    assert outcome.exit_code == 0, outcome.output
+    return json.loads(outcome.stdout)
+
+
+def without_pace(document: Any) -> Any:
+    """What is projected differs from one moment to the next."""
+    moving = ("projected", "hit_at")
+    return [{key: value for key, value in each.items() if key not in moving} for each in document["budgets"]]
+
+
+def test_the_page_shows_what_is_spent_left_and_projected(admin: httpx.Client) -> None:
+    assert admin.put("/api/v1/budgets/frontend", json=FRONTEND).json()["added"] is True
+    shown = text_of(admin.get("/budgets").text)
+    assert "frontend team=frontend, per month" in shown
+    assert "85 % $85.00 $100.00 $15.00" in shown
+    assert "over 80 %" in shown
+
+
+def test_the_interface_says_what_the_command_line_says(dsn: str, admin: httpx.Client) -> None:
+    admin.put("/api/v1/budgets/frontend", json=FRONTEND)
+    admin.put("/api/v1/budgets/each", json={"limit": 5, "each": "team", "per": "day", "measure": "calls"})
+    assert admin.get("/api/v1/budgets").json() == printed(dsn, "list")
+    assert without_pace(admin.get("/api/v1/budget-status").json()) == without_pace(printed(dsn, "status"))
+    assert without_pace(admin.get("/api/v1/budgets/each").json()) == without_pace(printed(dsn, "show", "each"))
+
+
+def test_a_budget_that_was_read_can_be_sent_back(admin: httpx.Client) -> None:
+    admin.put("/api/v1/budgets/frontend", json=FRONTEND)
+    [read] = admin.get("/api/v1/budgets").json()["budgets"]
+    answer = admin.put("/api/v1/budgets/frontend", json={**read, "limit": "150"})
+    assert answer.json()["added"] is False
+    assert answer.json()["budget"] == {**read, "limit": "150"}
+
+
+def test_a_form_adds_changes_and_removes_a_budget(admin: httpx.Client) -> None:
+    fields = {"form": form_of(admin), "do": "add", "name": "search", "limit": "5M tokens", "per": "day"}
+    fields |= {"where": "team=search\nmodel!=none\n", "soft": "50%, 80%", "each": "", "strict": ""}
+    assert admin.post("/budgets", data=fields).status_code == 303
+    [budget] = admin.get("/api/v1/budgets").json()["budgets"]
+    assert (budget["limit"], budget["measure"], budget["soft"]) == ("5000000", "tokens", ["0.5", "0.8"])
+    assert budget["where"] == ["team=search", "model!=none"]
+    page = admin.get("/budgets?edit=search").text
+    assert 'name="limit" value="5000000 tokens"' in page
+    assert "team=search\nmodel!=none</textarea>" in page
+    changed = {**fields, "form": form_of(admin, "/budgets?edit=search"), "do": "set", "limit": "7"}
+    assert admin.post("/budgets", data=changed).status_code == 303
+    assert admin.get("/api/v1/budgets").json()["budgets"][0]["limit"] == "7"
+    remove = {"form": form_of(admin, "/budgets?remove=search"), "do": "remove", "name": "search"}
+    assert admin.post("/budgets", data=remove).status_code == 303
+    assert admin.get("/api/v1/budgets").json()["budgets"] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"limit": "much"}, "is no limit"),
+        ({"limit": "-1"}, "more than 0"),
+        ({"per": "fortnight"}, "is no window"),
+        ({"where": "teem=x"}, "did you mean team?"),
+        ({"where": "status=error"}, "can't be the scope"),
+        ({"tz": "Berlin"}, "not a time zone"),
+        ({"soft": "lots"}, "is no share"),
+        ({"name": "a b"}, "no name for a budget"),
+        ({"on_limit": "explode"}, "is one of"),
+        ({"delay": "nan", "on_limit": "throttle"}, "seconds"),
+        ({"name": "frontend"}, "already"),
+    ],
+)
+def test_a_form_that_makes_no_sense_is_shown_again_with_the_reason(
+    admin: httpx.Client, fields: dict[str, str], sentence: str
+) -> None:
+    admin.put("/api/v1/budgets/frontend", json=FRONTEND)
+    sent = {"form": form_of(admin), "do": "add", "name": "new-one", "limit": "31", "where": "team=kept", **fields}
+    answer = admin.post("/budgets", data=sent)
+    assert answer.status_code == 422
+    assert sentence in text_of(answer.text).replace("&#39;", "'")
+    if "where" not in fields:
+        assert "team=kept</textarea>" in answer.text, "what was typed stays"
+
+
+def test_a_body_that_makes_no_sense_is_a_problem(admin: httpx.Client) -> None:
+    for body in ({}, {"limit": "NaN"}, {"limit": 0}, {"limit": 1, "each": "colour"}, {"limit": 1, "name": "other"}):
+        answer = admin.put("/api/v1/budgets/new", json=body)
+        assert answer.status_code == 422, body
+        assert answer.json()["detail"]
+    assert admin.get("/api/v1/budgets/none").status_code == 404
+    assert admin.delete("/api/v1/budgets/none").status_code == 404
+    assert admin.put("/api/v1/budgets/a%20b", json={"limit": 1}).status_code == 404
+
+
+def test_nobody_but_an_admin_changes_anything(running: Served) -> None:
+    for token in (VIEWER, WRITER):
+        with running.client(token) as client:
+            assert client.put("/api/v1/budgets/x", json={"limit": 1}).status_code == 403
+            assert client.delete("/api/v1/budgets/x").status_code == 403
+            assert client.post("/budgets", data={"do": "add", "name": "x", "limit": "1"}).status_code == 403
+    with running.client(None) as client:
+        assert client.put("/api/v1/budgets/x", json={"limit": 1}).status_code == 401
+    with running.client(VIEWER) as client:
+        page = client.get("/budgets?new=1").text
+        assert "<textarea" not in page
+        assert client.get("/api/v1/budgets").json()["budgets"] == []
+
+
+def test_without_edit_not_even_an_admin_does(dsn: str) -> None:
+    with dashboard(dsn) as running, running.client(ADMIN) as client:
+        assert client.put("/api/v1/budgets/x", json={"limit": 1}).status_code == 403
+        page = client.get("/budgets?new=1").text
+        assert "<textarea" not in page
+        assert "serve --edit" in page
+        assert client.post("/budgets", data={"do": "add", "name": "x", "limit": "1"}).status_code == 403
+        assert client.get("/api/v1/budgets").json()["budgets"] == []
+
+
+def test_a_form_of_another_page_changes_nothing(running: Served) -> None:
+    access: Access = running.app.state.site.access
+    cookies = [access.new_cookie(Identity(name, "admin")) for name in ("anna", "mallory")]
+    with (
+        running.client(None, cookies={COOKIE: cookies[0]}) as anna,
+        running.client(None, cookies={COOKIE: cookies[1]}) as mallory,
+    ):
+        sent = {"do": "add", "name": "x", "limit": "1"}
+        own, stolen = form_of(anna), form_of(mallory)
+        assert anna.post("/budgets", data=sent).status_code == 403
+        assert anna.post("/budgets", data={**sent, "form": stolen}).status_code == 403
+        elsewhere = {"Sec-Fetch-Site": "cross-site"}
+        assert anna.post("/budgets", data={**sent, "form": own}, headers=elsewhere).status_code == 403
+        assert anna.put("/api/v1/budgets/x", json={"limit": 1}).status_code == 403, "a session is not for programs"
+        assert anna.get("/api/v1/budgets").json()["budgets"] == []
+        assert anna.post("/budgets", data={**sent, "form": own}).status_code == 303
+
+
+def test_who_has_changed_what_is_told(running: Served, admin: httpx.Client) -> None:
+    access: Access = running.app.state.site.access
+    admin.put("/api/v1/budgets/frontend", json=FRONTEND)
+    with running.client(None, cookies={COOKIE: access.new_cookie(Identity("anna", "admin"))}) as anna:
+        fields = {"form": form_of(anna, "/budgets?edit=frontend"), "do": "set", "name": "frontend", "limit": "150"}
+        assert anna.post("/budgets", data=fields).status_code == 303
+        shown = text_of(anna.get("/budgets").text)
+    assert re.search(r"anna dashboard changed frontend: limit 100 → 150", shown)
+    assert re.search(r"admin API added frontend: \$100.00 a month for team=frontend; refuses calls", shown)
+    changes = admin.get("/api/v1/changes", params={"subject": "frontend", "limit": 1}).json()["changes"]
+    assert [(change["who"], change["before"]["limit"], change["after"]["limit"]) for change in changes] == [
+        ("anna", "100", "150")
+    ]
+    assert admin.get("/api/v1/changes", params={"kind": "prices"}).json()["changes"] == []
+
+
+def test_the_overview_warns_of_budgets_that_are_or_will_be_used_up(admin: httpx.Client) -> None:
+    assert 'class="warnings' not in admin.get("/").text
+    admin.put("/api/v1/budgets/roomy", json={"limit": 100_000})
+    admin.put("/api/v1/budgets/frontend", json=FRONTEND)
+    assert 'class="warnings near"' in admin.get("/").text
+    admin.put("/api/v1/budgets/search", json={"limit": 5, "where": ["team=search"], "on_limit": "block"})
+    page = admin.get("/").text
+    assert 'class="warnings"' in page
+    shown = text_of(page)
+    assert "search : $7.00 of $5.00 per month, refused" in shown
+    assert "roomy" not in shown
+
+
+def test_names_with_markup_in_them_are_text(dsn: str) -> None:
+    evil = "team=<script>alert(1)</script>"
+    with dashboard(dsn, edit=True) as running, running.client(ADMIN) as client:
+        client.put("/api/v1/budgets/evil", json={"limit": 1, "where": [evil]})
+        for path in ("/budgets", "/budgets?edit=evil", "/budgets?edit=<script>alert(1)</script>"):
+            assert "<script>alert" not in client.get(path).text
+
+
+def test_reading_needs_no_more_than_a_readers_role(postgres_databases: Databases, postgres_dsn: str) -> None:
+    from usage_tracker.stores.grants import grants
+
+    owner = open_store(parse_dsn(postgres_dsn))
+    owner.migrate()
+    owner.close()
+    database = parse_dsn(postgres_dsn).text.partition("dbname=")[2].split()[0].strip("'")
+    role = f"reads_{database}"
+    postgres_databases.run(f"CREATE ROLE {role} LOGIN; {grants('reader', role)}", database)
+    reader = postgres_databases.dsn(database, user=role)
+    try:
+        with dashboard(reader, edit=postgres_dsn) as running, running.client(ADMIN) as client:
+            assert client.put("/api/v1/budgets/frontend", json=FRONTEND).status_code == 200
+            assert "frontend" in client.get("/budgets").text
+            assert client.get("/").status_code == 200
+        with dashboard(reader, edit=True) as running, running.client(ADMIN) as client:
+            refused = client.put("/api/v1/budgets/frontend", json={"limit": 1})
+            assert refused.status_code == 503
+            assert "may not do that" in refused.json()["detail"]
+    finally:
+        postgres_databases.run(f"DROP OWNED BY {role}; DROP ROLE {role}", database)

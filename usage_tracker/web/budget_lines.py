@@ -1,0 +1,144 @@
+"""Where budgets stand and who has changed them, as lines for pages."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+from typing import NamedTuple
+
+from usage_tracker.budgets.book import read_budgets
+from usage_tracker.budgets.budget import Budget
+from usage_tracker.budgets.outlook import Outlook
+from usage_tracker.budgets.scope import named
+from usage_tracker.budgets.windows import parse_zone
+from usage_tracker.cli.budget_figures import read_outlooks, shortened
+from usage_tracker.cli.budget_text import show_amount, show_moment, show_percent, state
+from usage_tracker.cli.change_log import change_words
+from usage_tracker.cli.figures import UNKNOWN, printable
+from usage_tracker.errors import SchemaError
+from usage_tracker.stores import Store
+from usage_tracker.stores.changes import Change, read_changes
+from usage_tracker.web.reading import Reader
+
+KEYS = ("budgets", "outlooks")
+"""What the reader remembers them by."""
+KEPT_SECONDS = 5.0
+PARTS = 20
+"""Of a budget for each user, those who have used most."""
+CHANGES = 30
+
+
+class Bar(NamedTuple):
+    """How much of a budget was used, and will be."""
+
+    used: float
+    """In percent, at most 100."""
+    projected: float
+
+
+class Line(NamedTuple):
+    name: str
+    part: str
+    """Whose, of a budget for each user or the like."""
+    first: bool
+    """Whether it is the first line of its budget."""
+    scope: str
+    spent: str
+    limit: str
+    per: str
+    percent: str
+    bar: Bar
+    left: str
+    projected: str
+    hit: str
+    resets: str
+    state: str
+    tone: str
+    """`bad` where it is used up, `near` where it will be."""
+
+
+class Books(NamedTuple):
+    """What the store says of budgets."""
+
+    budgets: list[Budget]
+    outlooks: list[Outlook]
+    changes: list[Change]
+
+
+class Changed(NamedTuple):
+    at: str
+    who: str
+    through: str
+    what: str
+
+
+def read_standing(store: Store, now: datetime) -> list[Outlook]:
+    """Where budgets stand; limits of the rate count within programs. Of a store of before there were budgets, none.
+    Raises StoreError."""
+    try:
+        return read_outlooks(store, [budget for budget in read_budgets(store) if not budget.is_rate], now)
+    except SchemaError:
+        return []
+
+
+def read_kept(store: Store) -> tuple[list[Budget], list[Change]]:
+    """Raises StoreError."""
+    return read_budgets(store), read_changes(store, limit=CHANGES)
+
+
+async def standing(reader: Reader, now: datetime) -> list[Outlook]:
+    """Raises NothingYet and StoreError."""
+    return await reader.shared("outlooks", lambda store: read_standing(store, now), KEPT_SECONDS)
+
+
+async def books(reader: Reader, now: datetime) -> Books:
+    """Raises NothingYet and StoreError."""
+    kept, outlooks = await asyncio.gather(reader.shared("budgets", read_kept, KEPT_SECONDS), standing(reader, now))
+    return Books(kept[0], outlooks, kept[1])
+
+
+def lines(outlooks: Sequence[Outlook]) -> list[Line]:
+    found: list[Line] = []
+    for each in shortened(outlooks, PARTS):
+        first = not found or found[-1].name != each.budget.name
+        found.append(line(each, first=first))
+    return found
+
+
+def line(outlook: Outlook, *, first: bool) -> Line:
+    budget, measure = outlook.budget, outlook.budget.measure
+    zone = parse_zone(budget.zone)
+    share = float(outlook.share) * 100
+    ahead = share if outlook.projected is None else float(outlook.projected / budget.limit) * 100
+    return Line(
+        budget.name,
+        printable(named(outlook.part) or ("" if budget.each is None else "nobody yet")),
+        first,
+        printable(budget.scope),
+        show_amount(outlook.spent, measure),
+        show_amount(budget.limit, measure),
+        budget.per,
+        show_percent(outlook.share),
+        Bar(min(share, 100.0), min(max(ahead, share), 100.0)),
+        show_amount(outlook.left, measure) if outlook.left >= 0 else f"{show_amount(-outlook.left, measure)} over",
+        UNKNOWN if outlook.projected is None else show_amount(outlook.projected, measure),
+        "now" if outlook.over else show_moment(outlook.hit_at, zone),
+        "rolls along" if outlook.resets_at is None else show_moment(outlook.resets_at, zone),
+        state(outlook),
+        "bad" if outlook.over else "near" if is_near(outlook) else "",
+    )
+
+
+def is_near(outlook: Outlook) -> bool:
+    """Whether somebody should look: a soft limit is passed, or the limit will be before it resets."""
+    return outlook.hit_at is not None or any(outlook.share >= share for share in outlook.budget.soft)
+
+
+def warnings(outlooks: Sequence[Outlook]) -> list[Line]:
+    """Those that are used up or will be, the fullest first."""
+    wanted = [each for each in outlooks if each.over or is_near(each)]
+    wanted.sort(key=lambda each: (not each.over, -each.share))
+    return [line(each, first=True) for each in wanted]
+
+
+def changed(changes: Sequence[Change], zone: tzinfo) -> list[Changed]:
+    return [Changed(show_moment(each.at, zone), each.who, each.through, change_words(each)) for each in changes]

@@ -1,0 +1,113 @@
+"""`/api/v1/budgets`: what may be spent and what was, and, where that is allowed, changing it."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from usage_tracker.budgets.budget import NAME
+from usage_tracker.cli.budget_status import as_json, outlook_json
+from usage_tracker.cli.change_log import changes_json
+from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
+from usage_tracker.stores.changes import Author, Kind, read_changes
+from usage_tracker.web.access import Identity
+from usage_tracker.web.api import document, read_body
+from usage_tracker.web.budget_fields import budget_of_body
+from usage_tracker.web.budget_lines import KEYS, Books, books
+from usage_tracker.web.editing import Editor, author_of, in_thread
+from usage_tracker.web.parameters import Parameter, one_of, read_parameters, whole
+from usage_tracker.web.problems import Problem
+from usage_tracker.web.site import now, site_of
+
+MOST_CHANGES = 10_000
+KINDS: dict[str, tuple[Kind, ...]] = {"budget": ("budget",), "prices": ("prices",), "all": ("budget", "prices")}
+KIND = Parameter(
+    "kind",
+    "Changes of budgets, of prices, or all.",
+    one_of(tuple(KINDS)),
+    {"type": "string", "enum": list(KINDS)},
+    default="all",
+)
+SUBJECT = Parameter("subject", "Only those of the budget of that name, or of the version of the price book.")
+LIMIT = Parameter(
+    "limit",
+    "The most changes.",
+    whole(1, MOST_CHANGES),
+    {"type": "integer", "minimum": 1, "maximum": MOST_CHANGES},
+    default=100,
+)
+CHANGES = (KIND, SUBJECT, LIMIT)
+
+
+async def show_budgets(request: Request) -> Response:
+    seen = await asked(request)
+    body = {"schema_version": SCHEMA_VERSION, "budgets": [as_json(budget) for budget in seen.budgets]}
+    return document(json_text(body), "json", "budgets")
+
+
+async def show_status(request: Request) -> Response:
+    seen = await asked(request)
+    return document(outlook_json(seen.outlooks), "json", "budgets")
+
+
+async def show_budget(request: Request) -> Response:
+    name, seen = named(request), await asked(request)
+    if all(budget.name != name for budget in seen.budgets):
+        raise missing()
+    return document(outlook_json([each for each in seen.outlooks if each.budget.name == name]), "json", "budget")
+
+
+async def set_budget(request: Request) -> Response:
+    """Add the budget, or put it in the place of the one of that name."""
+    read_parameters((), request.query_params.multi_items())
+    editor, author = allowed(request)
+    name, content = named(request), await read_body(request)
+    try:
+        budget = budget_of_body(name, content)
+    except ValueError as error:
+        raise Problem(422, str(error)) from None
+    added = await in_thread(editor.set, budget, author)
+    site_of(request).reader.forget(*KEYS)
+    return document(
+        json_text({"schema_version": SCHEMA_VERSION, "added": added, "budget": as_json(budget)}), "json", "budget"
+    )
+
+
+async def remove_budget(request: Request) -> Response:
+    read_parameters((), request.query_params.multi_items())
+    editor, author = allowed(request)
+    name = named(request)
+    if not await in_thread(editor.remove, name, author):
+        raise missing()
+    site_of(request).reader.forget(*KEYS)
+    return document(json_text({"schema_version": SCHEMA_VERSION, "removed": name}), "json", "budget")
+
+
+async def show_changes(request: Request) -> Response:
+    values = read_parameters(CHANGES, request.query_params.multi_items())
+    kinds, subject, limit = KINDS[values["kind"]], values["subject"], values["limit"]
+    found = await site_of(request).reader.do(lambda store: read_changes(store, kinds, subject, limit))
+    return document(changes_json(found), "json", "changes")
+
+
+async def asked(request: Request) -> Books:
+    read_parameters((), request.query_params.multi_items())
+    return await books(site_of(request).reader, now())
+
+
+def allowed(request: Request) -> tuple[Editor, Author]:
+    """What changes budgets, and in whose name."""
+    editor = site_of(request).editor
+    if editor is None:
+        raise Problem(403, "this server changes nothing; `usage-tracker serve --edit` lets admins do so")
+    identity: Identity = request.state.identity
+    return editor, author_of(identity, "API")
+
+
+def named(request: Request) -> str:
+    name: str = request.path_params["budget"]
+    if not NAME.fullmatch(name):
+        raise missing()
+    return name
+
+
+def missing() -> Problem:
+    return Problem(404, "there is no budget of that name")
