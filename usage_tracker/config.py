@@ -191,6 +191,11 @@ class Settings(NamedTuple):
     budgets: str = "on"
     """Whether calls are held to budgets: `on`, as soon as this host knows any; `wait`, where the first call waits until
     it is known whether there are; or `off`."""
+    export_to: str | None = None
+    """A folder or an object store that the leader exports to."""
+    export_format: str = "parquet"
+    export_minutes: float = 60.0
+    """How often."""
     fingerprint_key: str = "usage_tracker"
     """Keys the fingerprint of API keys; set the same one on all hosts to make it unguessable and comparable."""
 
@@ -286,6 +291,9 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
         budgets=said.choice("budgets", "on", "wait", "off"),
         host=said.text("host") or os.uname().nodename,
         store_name=said.text("store_name"),
+        export_to=said.text("export_to"),
+        export_format=said.choice("export_format", "parquet", "delta", "focus", "csv", "jsonl"),
+        export_minutes=said.number("export_minutes", 60.0, 0.01),
         fingerprint_key=said.text("fingerprint_key") or "usage_tracker",
     )
 

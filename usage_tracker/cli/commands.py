@@ -37,7 +37,7 @@ COMMANDS: dict[str, Place] = {
     "top": Place("usage_tracker.cli.report", "top", "Who spends most today."),
     "watch": Place("usage_tracker.cli.watch", "watch", "What is being spent now, until interrupted."),
     "events": Place("usage_tracker.cli.events", "events", "The calls one by one, the newest first."),
-    "export": Place("usage_tracker.cli.export", "export", "Every call with every column, as JSON lines or CSV."),
+    "export": Place("usage_tracker.cli.export", "export", "Every call with every column, for other programs."),
     "query": Place("usage_tracker.cli.query", "query", "Ask the store in SQL."),
     "serve": Place("usage_tracker.web.command", "serve", "The dashboard, and the same figures for programs."),
     "prices": Place("usage_tracker.cli.prices", "prices", "What models cost, and prices of your own."),

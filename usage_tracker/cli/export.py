@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from usage_tracker.cli.events import as_csv, as_jsonl
+from usage_tracker.cli.export_files import export_files
 from usage_tracker.cli.options import Conditions, resolve_range, selection_options
 from usage_tracker.cli.output import emit, is_terminal, progress, say, write_pieces
 from usage_tracker.cli.pruned import listing_note
@@ -16,6 +17,7 @@ from usage_tracker.cli.render import show_question
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.config import Dsn
+from usage_tracker.exporting import FORMS, Grain, Plan
 from usage_tracker.report import Event, Query, export_events, run
 
 FORMATS = {"jsonl": as_jsonl, "csv": as_csv}
@@ -23,7 +25,8 @@ ADVANCE = 1000
 
 
 @click.command(
-    help="""Every call of a range with every column, the oldest first, written as it is read.
+    help="""Every call of a range with every column, the oldest first, written as it is read; or, with --to, all there is
+    as files for other programs.
 
     \b
     Ranges and conditions are those of `usage-tracker report`; without --since, it is all there is.
@@ -34,10 +37,20 @@ ADVANCE = 1000
     A file is written as a whole or not at all.
 
     \b
+    With --to, a folder or an object store has a file for each day (of UTC), in folders that are named day=2026-08-31.
+    Only days that have changed are written, so it may run again and again, be killed, and run on any host: each
+    call is there once. --format is one of
+    parquet, csv, jsonl  every call with every column
+    delta                the same as a Delta Lake table
+    focus                what it cost, by day, model and project: FOCUS 1.2 for FinOps tools
+
+    \b
     Examples:
       usage-tracker export --out usage.jsonl
       usage-tracker export --since 2026-08 --until 2026-08 --where project=alpha --out august.csv
       usage-tracker export --since yesterday --until yesterday | gzip > yesterday.jsonl.gz
+      usage-tracker export --format parquet --to s3://lake/usage
+      usage-tracker export --format focus --to /srv/finops --every 60
     """
 )
 @selection_options
@@ -50,6 +63,26 @@ ADVANCE = 1000
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write to a file, not to stdout."
 )
+@click.option("--to", metavar="PLACE", help="A folder, s3://…, gs://…, az://… or what else fsspec knows.")
+@click.option("--format", "form", type=click.Choice(FORMS), help="With --to, what the files are.  [default: parquet]")
+@click.option(
+    "--grain",
+    type=click.Choice(["day", "hour"]),
+    default="day",
+    show_default=True,
+    help="With --to, what a file holds; by the hour from some million calls a day on.",
+)
+@click.option(
+    "--settle",
+    type=click.FloatRange(min=0),
+    default=0,
+    metavar="HOURS",
+    help="With --to, leave out what has not been over for so long: then hardly a file is ever written twice.",
+)
+@click.option("--again", is_flag=True, help="With --to, write all files anew.")
+@click.option(
+    "--every", type=click.FloatRange(min=0.01), metavar="MINUTES", help="With --to, again and again until interrupted."
+)
 def export(
     since: str | None,
     until: str | None,
@@ -58,7 +91,22 @@ def export(
     dsn: Dsn,
     output: str | None,
     out: Path | None,
+    to: str | None,
+    form: str | None,
+    grain: Grain,
+    settle: float,
+    again: bool,
+    every: float | None,
 ) -> None:
+    if to is not None:
+        if where or output or out:
+            raise click.UsageError("--to takes all calls there are: it goes without --where, --output and --out")
+        chosen = resolve_range(since or "all", until, zone)
+        plan = Plan(to, form or "parquet", grain, chosen.since, chosen.until if until else None, settle, again)
+        export_files(dsn, plan, every)
+        return
+    if form or again or every or settle:
+        raise click.UsageError("--format, --settle, --again and --every go with --to")
     query = Query(*resolve_range(since or "all", until, zone), (), where, zone)
     write = FORMATS[output or ("csv" if out is not None and out.suffix.lower() == ".csv" else "jsonl")]
     counted = Counted()

@@ -9,6 +9,7 @@ from usage_tracker.report.comparison import previous
 from usage_tracker.report.conditions import Condition, parse_condition
 from usage_tracker.report.dialects import has_schema
 from usage_tracker.report.dimensions import DIMENSIONS, UNITS
+from usage_tracker.report.figures import Figures
 from usage_tracker.report.following import Following
 from usage_tracker.report.latency import MOST_EVENTS
 from usage_tracker.report.listing import (
@@ -19,7 +20,7 @@ from usage_tracker.report.listing import (
     find_original,
     list_events,
 )
-from usage_tracker.report.query import Query, Report, Row, no_calls, run
+from usage_tracker.report.query import Query, Report, Row, answer, no_calls, run
 from usage_tracker.report.question import CostBasis
 from usage_tracker.report.ranges import Range, both_ends, midnight, months_later, parse_period, parse_range, parse_zone
 from usage_tracker.report.ranking import OTHERS
@@ -32,12 +33,14 @@ __all__ = [
     "Condition",
     "CostBasis",
     "Event",
+    "Figures",
     "Following",
     "Original",
     "Query",
     "Range",
     "Report",
     "Row",
+    "answer",
     "both_ends",
     "export_events",
     "find_event",

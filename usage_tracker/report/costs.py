@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from usage_tracker.report.dialects import to_instant
 from usage_tracker.report.dimensions import key_of_tags
-from usage_tracker.report.groups import Group, GroupValue, Sums, read_groups
-from usage_tracker.report.listing import Event, list_events
+from usage_tracker.report.figures import Figures
+from usage_tracker.report.groups import Group, GroupValue, Sums
+from usage_tracker.report.listing import Event
 from usage_tracker.report.question import Query
 from usage_tracker.report.repricing import Prices, call_of
-from usage_tracker.stores import Store
 
 MOST_PRICED = 100_000
 """How many calls are priced anew for one report: what takes some seconds."""
@@ -41,13 +41,13 @@ def with_costs(groups: Mapping[Group, Sums], costs: Mapping[Group, Costs]) -> di
     return {group: sums._replace(**costs.get(group, none)._asdict()) for group, sums in groups.items()}
 
 
-def price_anew(store: Store, query: Query, prices: Prices) -> Callable[[Query], dict[Group, Costs]]:
+def price_anew(figures: Figures, query: Query, prices: Prices) -> Callable[[Query], dict[Group, Costs]]:
     """What the calls of the query would cost if they were made now, by the groups of this query, of models and in all.
 
     Prices have steps and tiers, so each call is priced by itself. Raises ValueError where these are too many, and
     StoreError.
     """
-    calls = sum(sums.calls for sums in read_groups(store, replace(query, by=("status",), percentiles=False)).values())
+    calls = sum(sums.calls for sums in figures.groups(replace(query, by=("status",), percentiles=False)).values())
     if calls > MOST_PRICED:
         raise ValueError(
             f"prices of today are looked up call by call, for at most {MOST_PRICED:,} calls; these are {calls:,}: "
@@ -57,7 +57,7 @@ def price_anew(store: Store, query: Query, prices: Prices) -> Callable[[Query], 
     found: dict[tuple[str, ...], defaultdict[Group, Costs]] = {
         by: defaultdict(Costs) for by in (query.by, (), ("model",))
     }
-    for event in list_events(store, query.since, query.until, query.where):
+    for event in figures.events(query):
         cost = priced_now(event, prices, now)
         for by, groups in found.items():
             for group in groups_of(event, replace(query, by=by)):

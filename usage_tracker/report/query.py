@@ -9,18 +9,17 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import cast
 
-from usage_tracker.report.awaited import count_untold
 from usage_tracker.report.comparison import beside
 from usage_tracker.report.costs import as_reported, price_anew, with_costs
-from usage_tracker.report.groups import NOTHING, Group, Sums, read_groups
-from usage_tracker.report.latency import too_many_events, with_sketches
+from usage_tracker.report.figures import Figures, StoreFigures
+from usage_tracker.report.groups import NOTHING, Group, Sums
 from usage_tracker.report.question import Query
 from usage_tracker.report.ranking import arrange, find_top, keep
 from usage_tracker.report.repricing import Prices
 from usage_tracker.report.unknown import count_unknown
 from usage_tracker.stores import Store
 
-__all__ = ["Query", "Report", "Row", "run"]
+__all__ = ["Query", "Report", "Row", "answer", "run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,28 +113,34 @@ class Report:
 def run(store: Store, query: Query, prices: Prices | None = None) -> Report:
     """Answer the query from the store. `prices`: what calls cost today, where the query asks for that. Raises
     StoreError, and ValueError where it can't be answered."""
-    untimed = query.percentiles and any(too_many_events(store, each) for each in (query, *earlier_of(query)))
+    return answer(StoreFigures(store), query, prices)
+
+
+def answer(figures: Figures, query: Query, prices: Prices | None = None) -> Report:
+    """As `run`, from whatever has the figures."""
+    untimed = query.percentiles and any(figures.untimed(each) for each in (query, *earlier_of(query)))
     if untimed:
         query = replace(query, percentiles=False)
-    read = reader(store, query, prices)
+    read = reader(figures, query, prices)
     groups = read(query)
     earlier: dict[Group, Sums] = {}
     for each in earlier_of(query):
-        earlier = by_place(query, reader(store, each, prices)(each))
+        earlier = by_place(query, reader(figures, each, prices)(each))
     groups |= {group: NOTHING for group in earlier if group not in groups}
     if query.top is not None:
         top = find_top(query.by, groups, query.top)
         groups, earlier = keep(query.by, groups, top), keep(query.by, earlier, top)
     total = read_total(read, query, groups)
+    before = (Row.of((), read_total(reader(figures, each, prices), each, earlier)) for each in earlier_of(query))
     return Report(
         query,
         tuple(Row.of(group, groups[group]) for group in arrange(query.by, groups)),
         Row.of((), total),
         find_unpriced(read, query) if total.unpriced else (),
         {} if query.before is None else {group: Row.of(group, earlier.get(group, NOTHING)) for group in groups},
-        next((Row.of((), read_total(reader(store, each, prices), each, earlier)) for each in earlier_of(query)), None),
-        count_untold(store, query) if total.awaited else 0,
-        count_unknown(store, query) if total.calls > total.counted + total.awaited else 0,
+        next(before, None),
+        figures.untold(query) if total.awaited else 0,
+        count_unknown(figures.groups, query) if total.calls > total.counted + total.awaited else 0,
         untimed,
     )
 
@@ -144,17 +149,15 @@ Reader = Callable[[Query], dict[Group, Sums]]
 """Reads the groups of a query."""
 
 
-def reader(store: Store, query: Query, prices: Prices | None) -> Reader:
+def reader(figures: Figures, query: Query, prices: Prices | None) -> Reader:
     """How groups of the query, and of the same with another `by`, are read, with the costs that it asks for."""
     costs = None
     if query.cost == "current":
         assert prices is not None, "prices of today are needed"
-        costs = price_anew(store, query, prices)
+        costs = price_anew(figures, query, prices)
 
     def read(asked: Query) -> dict[Group, Sums]:
-        groups = read_groups(store, asked)
-        if asked.percentiles:
-            groups = with_sketches(store, asked, groups)
+        groups = figures.groups(asked)
         if query.cost == "reported":
             return {group: as_reported(sums) for group, sums in groups.items()}
         return groups if costs is None else with_costs(groups, costs(asked))

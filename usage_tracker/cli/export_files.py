@@ -1,0 +1,45 @@
+"""`usage-tracker export --to`: all calls as files, in a folder or an object store, brought up to date with each run."""
+
+import signal
+import threading
+
+from usage_tracker.cli.output import progress, say
+from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.cli.waiting import waiting_note
+from usage_tracker.config import Dsn
+from usage_tracker.errors import UsageTrackerError
+from usage_tracker.exporting import Plan, open_exporter
+
+
+def export_files(dsn: Dsn, plan: Plan, every: float | None) -> None:
+    """Once, or every so many minutes until interrupted, whatever fails meanwhile."""
+    if every is None:
+        export_now(dsn, plan)
+        return
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    while not stopping.is_set():
+        try:
+            export_now(dsn, plan)
+        except (UsageTrackerError, OSError) as error:
+            say(f"Behind, until the next round: {error}")
+        stopping.wait(every * 60)
+
+
+def export_now(dsn: Dsn, plan: Plan) -> None:
+    try:
+        with reading(dsn) as store, progress("Exporting", 0) as advance:
+            exported = open_exporter(store, plan).run(advance)
+    except NothingYet as nothing:
+        say(str(nothing))
+        return
+    if exported.files:
+        files = "1 file" if exported.files == 1 else f"{exported.files:,} files"
+        say(f"{'1 call' if exported.rows == 1 else f'{exported.rows:,} calls'} written to {files} in {plan.to}.")
+    else:
+        say(f"{plan.to} is up to date.")
+    if exported.kept:
+        say(f"{exported.kept} files are left as they are: something of their time came after its calls were pruned.")
+    if waiting := waiting_note(dsn):
+        say(waiting)

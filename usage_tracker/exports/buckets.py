@@ -1,0 +1,78 @@
+"""The times that files are about, and what the rollups say of each."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+from usage_tracker.stores import Store
+
+Grain = Literal["day", "hour"]
+"""Of UTC."""
+
+
+class Bucket(NamedTuple):
+    """A day or an hour."""
+
+    start: datetime
+    grain: Grain
+
+    @property
+    def end(self) -> datetime:
+        return self.start + timedelta(**{f"{self.grain}s": 1})
+
+    @property
+    def day(self) -> date:
+        return self.start.date()
+
+    @property
+    def name(self) -> str:
+        """`2026-08-31` or `2026-08-31T13`."""
+        return f"{self.start:%Y-%m-%d}" if self.grain == "day" else f"{self.start:%Y-%m-%dT%H}"
+
+
+COUNTED = (
+    "calls", "completed", "errors", "counted", "estimated", "priced", "unpriced", "reported", "awaited",
+    "input_tokens", "output_tokens", "cost", "reported_cost",
+)  # fmt: skip
+"""What tells whether anything has changed. Events only come, and go with `prune`; costs change with `reprice`."""
+
+
+def read_counted(store: Store, grain: Grain) -> Mapping[Bucket, str]:
+    """What the rollups say of each day or hour that has events, as a text to compare. Raises StoreError."""
+    sums = ", ".join(f"sum({name})" for name in COUNTED)
+    rows = store.select(
+        f"SELECT bucket_at, {sums} FROM {store.dialect.prefix}by_{grain}_kind "  # noqa: S608  our own names
+        "GROUP BY bucket_at ORDER BY bucket_at"
+    )
+    return {Bucket(moment(at), grain): json.dumps([plain(value) for value in values]) for at, *values in rows}
+
+
+def moment(at: object) -> datetime:
+    """A `bucket_at`, as either store holds it."""
+    return at if isinstance(at, datetime) else datetime.fromtimestamp(int(str(at)), UTC)
+
+
+def plain(value: object) -> str:
+    """A sum in one form, however many zeros its summands ended with."""
+    return f"{Decimal(str(value)).normalize():f}"
+
+
+def count_events(store: Store, bucket: Bucket) -> int:
+    """How many events are there themselves. Raises StoreError."""
+    mark = store.dialect.placeholder
+    rows = store.select(
+        f"SELECT count(*) FROM {store.dialect.prefix}usage_event "  # noqa: S608  our own name
+        f"WHERE started_at >= {mark} AND started_at < {mark}",
+        [instant(store, bucket.start), instant(store, bucket.end)],
+    )
+    [(found,)] = list(rows)
+    return int(str(found))
+
+
+def instant(store: Store, at: datetime) -> object:
+    """As `started_at` holds it."""
+    if store.dialect.name == "sqlite":
+        return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return at

@@ -1,0 +1,85 @@
+"""The way of events into files: which files are due, in what order, and what is noted when."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from usage_tracker.exports.buckets import Bucket, Grain, count_events, read_counted
+from usage_tracker.exports.marks import NEVER, Mark, Marks
+from usage_tracker.exports.places import Destination
+from usage_tracker.exports.reading import read_events
+from usage_tracker.stores import Store
+
+COUNTED_DAYS = 3
+"""Within so many days events themselves are counted, too: usage that comes later and says nothing is in no rollup."""
+
+
+@dataclass
+class Exported:
+    """What a run did."""
+
+    files: int = 0
+    rows: int = 0
+    kept: int = 0
+    """Files that stay as they were, although something came: of these times, events were pruned."""
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """Brings one destination up to date with one store."""
+
+    store: Store
+    destination: Destination
+    form: str
+    grain: Grain = "day"
+    since: datetime | None = None
+    until: datetime | None = None
+    settle: timedelta = timedelta(0)
+    """How long a day or hour has been over before it is exported: with some, hardly a file is ever written twice."""
+    again: bool = False
+    """Whether to write all files, whatever is known of them."""
+
+    def run(self, progress: Callable[[int], None] = lambda _: None) -> Exported:
+        """Write the files that are due, the oldest first. May be killed at any point and run again. Raises Busy,
+        UsageTrackerError, StoreError, OSError."""
+        marks = Marks(self.store, self.destination.shown, self.form, self.grain)
+        marks.claim()
+        exported = Exported()
+        try:
+            for bucket, counted, mark in self.due(marks):
+                if self._is_pruned(bucket, mark):
+                    marks.finish(bucket, mark.version, counted, mark.rows)
+                    exported.kept += 1
+                    continue
+                version = max(mark.version, self.destination.version(bucket)) + 1
+                marks.begin(bucket, version)
+                with closing(read_events(self.store, bucket)) as batches:  # type: ignore[type-var]
+                    rows = self.destination.put(bucket, batches, version)
+                marks.finish(bucket, version, counted, rows)
+                exported.files += 1
+                exported.rows += rows
+                progress(rows)
+        finally:
+            marks.release()
+        return exported
+
+    def due(self, marks: Marks) -> Iterator[tuple[Bucket, str, Mark]]:
+        """The buckets whose files are missing, or are not as the rollups say now; with what these say."""
+        counted, known, now = read_counted(self.store, self.grain), marks.read(), datetime.now(UTC)
+        for bucket, says in counted.items():
+            if (self.since and bucket.end <= self.since) or (self.until and bucket.start >= self.until):
+                continue
+            if bucket.end + self.settle > now and self.settle:
+                continue
+            mark = known.get(bucket.name, NEVER)
+            if self.again or mark.counted != says or not self.destination.has(bucket) or self._has_more(bucket, mark):
+                yield bucket, says, mark
+
+    def _has_more(self, bucket: Bucket, mark: Mark) -> bool:
+        recent = bucket.end > datetime.now(UTC) - timedelta(days=COUNTED_DAYS)
+        return recent and count_events(self.store, bucket) > mark.rows
+
+    def _is_pruned(self, bucket: Bucket, mark: Mark) -> bool:
+        """Whether the file has events that the store no longer has."""
+        return mark.rows > 0 and self.destination.has(bucket) and count_events(self.store, bucket) < mark.rows

@@ -1,0 +1,58 @@
+"""Events as lines of text: JSON, or CSV."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from usage_tracker.event import COLUMNS
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_jsonl(batches: Iterator[pa.RecordBatch], path: Path) -> int:
+    """Write the file; how many events are in it."""
+    rows = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for event in plain_events(batches):
+            file.write(json.dumps(event, separators=(",", ":")) + "\n")
+            rows += 1
+    return rows
+
+
+def write_csv(batches: Iterator[pa.RecordBatch], path: Path) -> int:
+    """Write the file; how many events are in it. A text that a spreadsheet would take for a formula gets an apostrophe
+    before it."""
+    rows = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for event in plain_events(batches):
+            writer.writerow([cell(value) for value in event.values()])
+            rows += 1
+    return rows
+
+
+def plain_events(batches: Iterator[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
+    """Events as JSON holds them: times in ISO 8601, money in exact digits, lists and objects as such."""
+    for batch in batches:
+        for event in batch.to_pylist(maps_as_pydicts="strict"):
+            event["started_at"] = event["started_at"].isoformat().replace("+00:00", "Z")
+            for name in ("cost", "reported_cost"):
+                if event[name] is not None:
+                    event[name] = f"{event[name].normalize():f}"
+            for name in ("cost_parts", "usage"):
+                if event[name] is not None:
+                    event[name] = json.loads(event[name])
+            yield event
+
+
+def cell(value: object) -> object:
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(FORMULA) else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, list | dict) else value

@@ -1,0 +1,131 @@
+"""What was exported where, as the store itself knows it, so that any host can go on."""
+# ruff: noqa: S608  names of tables and columns are our own
+
+import time
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+from usage_tracker.errors import UsageTrackerError
+from usage_tracker.exports.buckets import Bucket
+from usage_tracker.stores import Store
+from usage_tracker.stores.store import Execute
+
+CLAIM_SECONDS = 900
+"""How long a destination is one exporter's alone after its last sign of life: longer than any single file takes."""
+
+
+class Busy(UsageTrackerError):
+    """Another process exports to the same place now."""
+
+
+class Mark(NamedTuple):
+    """What is known of one file."""
+
+    version: int
+    """How often it was begun."""
+    counted: str | None
+    """What the rollups said before its events were read; None: it isn't known what came of it."""
+    rows: int
+
+
+NEVER = Mark(0, None, 0)
+
+
+class Marks:
+    """The marks of one destination, which are this process's alone from `claim` to `release`."""
+
+    def __init__(self, store: Store, destination: str, form: str, grain: str) -> None:
+        self._store = store
+        self._destination = destination
+        self._form = form
+        self._grain = grain
+        self._claim = str(uuid4())
+        self._mark = store.dialect.placeholder
+        self._prefix = store.dialect.prefix
+
+    def claim(self) -> None:
+        """Raises Busy, UsageTrackerError where something else was exported there, StoreError."""
+
+        def work(execute: Execute) -> str | None:
+            execute(
+                f"INSERT INTO {self._prefix}export_destination (destination, form, grain) "
+                f"VALUES ({self._mark}, {self._mark}, {self._mark}) ON CONFLICT (destination) DO NOTHING",
+                [self._destination, self._form, self._grain],
+            )
+            found = execute(
+                f"SELECT form, grain FROM {self._prefix}export_destination WHERE destination = {self._mark}",
+                [self._destination],
+            )
+            assert found is not None, "it was inserted just now"
+            if found != (self._form, self._grain):
+                return f"{self._destination} holds {found[0]} by the {found[1]}; choose another place for this"
+            return None if self._take(execute) else BUSY.format(self._destination)
+
+        refused = self._store.change(work)
+        if refused is not None:
+            raise (Busy if refused == BUSY.format(self._destination) else UsageTrackerError)(refused)
+
+    def _take(self, execute: Execute) -> bool:
+        """Take or renew the claim, unless it is another's."""
+        now, destination = time.time(), f"{self._prefix}export_destination"
+        execute(
+            f"UPDATE {destination} SET claim = {self._mark}, claimed_until = {self._mark} WHERE "
+            f"destination = {self._mark} AND (claim = {self._mark} OR claim IS NULL OR claimed_until < {self._mark})",
+            [self._claim, now + CLAIM_SECONDS, self._destination, self._claim, now],
+        )
+        found = execute(f"SELECT claim FROM {destination} WHERE destination = {self._mark}", [self._destination])
+        return found == (self._claim,)
+
+    def release(self) -> None:
+        """Let others export. Raises StoreError."""
+        self._store.change(
+            lambda execute: execute(
+                f"UPDATE {self._prefix}export_destination SET claim = NULL, claimed_until = NULL "
+                f"WHERE destination = {self._mark} AND claim = {self._mark}",
+                [self._destination, self._claim],
+            )
+        )
+
+    def read(self) -> dict[str, Mark]:
+        """By bucket. Raises StoreError."""
+        rows = self._store.select(
+            f"SELECT bucket, version, counted, rows FROM {self._prefix}export_file WHERE destination = {self._mark}",
+            [self._destination],
+        )
+        return {
+            str(bucket): Mark(int(str(version)), None if counted is None else str(counted), int(str(count or 0)))
+            for bucket, version, counted, count in rows
+        }
+
+    def begin(self, bucket: Bucket, version: int) -> None:
+        """Note that a file is on its way: whatever happens, the next run looks at it. Raises Busy, StoreError."""
+        self._set(bucket, version, None, None)
+
+    def finish(self, bucket: Bucket, version: int, counted: str, rows: int) -> None:
+        """Note that the file is there. Raises Busy where somebody else took over meanwhile, StoreError."""
+        self._set(bucket, version, counted, rows)
+
+    def _set(self, bucket: Bucket, version: int, counted: str | None, rows: int | None) -> None:
+        def work(execute: Execute) -> bool:
+            ours = self._take(execute)
+            # whoever took over may have written the file before we did, so it is to be written again
+            execute(
+                f"INSERT INTO {self._prefix}export_file (destination, bucket, version, counted, rows) "
+                f"VALUES ({', '.join([self._mark] * 5)}) ON CONFLICT (destination, bucket) DO UPDATE SET "
+                "version = excluded.version, counted = excluded.counted, "
+                f"rows = coalesce(excluded.rows, {self._prefix}export_file.rows), exported_at = excluded.exported_at",
+                [self._destination, bucket.name, version, counted if ours else None, rows],
+            )
+            return ours
+
+        if not self._store.change(work):
+            raise Busy(BUSY.format(self._destination))
+
+
+BUSY = "another process exports to {} now; it is done at the latest a quarter of an hour after it was stopped"
+
+
+def read_identity(store: Store) -> str:
+    """Eight hex digits that name the store, whatever its address. Raises StoreError."""
+    [(found,)] = list(store.select(f"SELECT store_id FROM {store.dialect.prefix}store_identity"))
+    return (found if isinstance(found, bytes) else UUID(str(found)).bytes).hex()[:8]

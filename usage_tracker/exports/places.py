@@ -1,0 +1,167 @@
+"""Where exported files go: a folder, or an object store by fsspec. A file is there as a whole, or not at all."""
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+
+from usage_tracker.errors import ConfigError
+from usage_tracker.exports.buckets import Bucket
+
+Batches = Iterator[pa.RecordBatch]
+Write = Callable[[Batches, Path], int]
+"""Writes events into a new file; how many."""
+
+
+class Form(NamedTuple):
+    """What files look like."""
+
+    name: str
+    suffix: str
+    write: Write
+
+
+class Destination(Protocol):
+    """A place that holds each bucket once."""
+
+    shown: str
+    """Its address, without secrets: how the store remembers it."""
+
+    def has(self, bucket: Bucket) -> bool:
+        """Whether something is there of that bucket. Raises OSError."""
+
+    def version(self, bucket: Bucket) -> int:
+        """The version of what is there, where the place knows of versions."""
+
+    def put(self, bucket: Bucket, batches: Batches, version: int) -> int:
+        """Put the bucket there, in place of what there is; how many events. `version` is greater than all before.
+        Raises OSError, UsageTrackerError where somebody else was quicker."""
+
+
+class Place(Protocol):
+    """A folder, wherever it is."""
+
+    shown: str
+
+    def names(self) -> set[str]:
+        """The files below it, by their paths from there. Raises OSError."""
+
+    def put(self, name: str, make: Callable[[Path], int]) -> int:
+        """Make a file there. Raises OSError."""
+
+
+class Files:
+    """One file for each bucket, by Hive's names: `day=2026-08-31/usage-2026-08-31-1a2b3c4d.parquet`."""
+
+    def __init__(self, place: Place, form: Form, store_id: str) -> None:
+        self.shown = place.shown
+        self._place = place
+        self._form = form
+        self._store_id = store_id
+        self._names: set[str] | None = None
+
+    def name(self, bucket: Bucket) -> str:
+        return f"day={bucket.day:%Y-%m-%d}/usage-{bucket.name}-{self._store_id}{self._form.suffix}"
+
+    def has(self, bucket: Bucket) -> bool:
+        if self._names is None:
+            self._names = self._place.names()
+        return self.name(bucket) in self._names
+
+    def version(self, bucket: Bucket) -> int:
+        return 0
+
+    def put(self, bucket: Bucket, batches: Batches, version: int) -> int:
+        return self._place.put(self.name(bucket), lambda path: self._form.write(batches, path))
+
+
+class Folder:
+    """A folder of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.shown = str(path)
+
+    def names(self) -> set[str]:
+        return {path.relative_to(self._path).as_posix() for path in self._path.glob("day=*/*")}
+
+    def put(self, name: str, make: Callable[[Path], int]) -> int:
+        path = self._path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        try:
+            made = make(part)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        return made
+
+
+class ObjectStore:
+    """A place that fsspec knows, by its URL. https://filesystem-spec.readthedocs.io"""
+
+    def __init__(self, url: str) -> None:
+        self.shown = without_secrets(url)
+        self._system, self._root = open_system(url)
+
+    def names(self) -> set[str]:
+        root = self._root.rstrip("/")
+        try:
+            self._system.invalidate_cache()
+            found: list[str] = self._system.find(root)
+        except FileNotFoundError:
+            return set()
+        return {path.removeprefix(root).lstrip("/") for path in found}
+
+    def put(self, name: str, make: Callable[[Path], int]) -> int:
+        # made here first: an upload that is cut off leaves nothing, where a stream would end in half a file
+        with tempfile.TemporaryDirectory(prefix="usage-tracker-") as folder:
+            path = Path(folder) / "file"
+            made = make(path)
+            self._system.put_file(str(path), f"{self._root.rstrip('/')}/{name}")
+        return made
+
+
+PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs"}
+
+
+def open_system(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and the path in it. Raises ConfigError."""
+    import fsspec
+
+    scheme = urlsplit(url).scheme
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+    except ImportError:
+        raise ConfigError(
+            f"{scheme}:// needs a package more: pip install {PACKAGES.get(scheme, 'its fsspec package')}"
+        ) from None
+    except ValueError:
+        raise ConfigError(f"{scheme}:// is no place that fsspec knows") from None
+    return system, path
+
+
+def without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
+
+
+def is_remote(address: str) -> bool:
+    """Whether it is a URL of something else than this machine's files."""
+    return re.match(r"[a-zA-Z][\w+.-]*://", address) is not None and not address.startswith("file://")
+
+
+def local_path(address: str) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(address.removeprefix("file://"))))
+
+
+def open_place(address: str) -> Place:
+    """Raises ConfigError."""
+    return ObjectStore(address) if is_remote(address) else Folder(local_path(address))

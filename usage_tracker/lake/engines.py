@@ -1,0 +1,136 @@
+"""The engines that read exported events: DuckDB in this process, or Apache Spark, here or on a cluster."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from usage_tracker.errors import ConfigError
+from usage_tracker.exports.places import is_remote, local_path, open_system, without_secrets
+from usage_tracker.lake.matching import Expression
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    from ibis import BaseBackend
+
+ENGINES = "duckdb, spark, or the address of a Spark master such as spark://host:7077"
+
+
+class Lake:
+    """A table of exported events on an engine."""
+
+    def __init__(self, backend: "BaseBackend", events: "ir.Table", shown: str) -> None:
+        self._backend = backend
+        self.events = events
+        self.shown = shown
+
+    def rows(self, table: "ir.Table") -> Iterator[Mapping[str, Any]]:
+        """Compute it."""
+        yield from self._backend.to_pyarrow(table).to_pylist()
+
+    def at(self, table: "ir.Table") -> Expression:
+        """When each event started."""
+        return table.started_at
+
+    def seconds(self, table: "ir.Table") -> Expression:
+        """The same in whole seconds since 1970."""
+        return table.started_at.truncate("s").epoch_seconds()
+
+    def close(self) -> None:
+        self._backend.disconnect()
+
+
+def open_lake(address: str, engine: str = "duckdb") -> Lake:
+    """The events that were exported there, as Parquet or Delta. Raises ConfigError."""
+    shown = without_secrets(address) if is_remote(address) else str(local_path(address))
+    files = find_files(address if is_remote(address) else shown)
+    if engine == "duckdb":
+        return on_duckdb(files, shown)
+    if engine == "spark" or engine.startswith(("spark://", "local[")):
+        return on_spark(files, shown, "local[*]" if engine == "spark" else engine)
+    raise ConfigError(f"{engine!r} is no engine; there are {ENGINES}")
+
+
+class Found:
+    """Files of one export, and the folder that their partitions are named from."""
+
+    def __init__(self, root: str, files: list[str], system: Any = None) -> None:
+        self.root = root
+        self.files = files
+        self.system = system
+        """Of fsspec, where they aren't on this machine."""
+
+
+def find_files(address: str) -> Found:
+    """Raises ConfigError where nothing was exported."""
+    found = delta_files(address) or parquet_files(address)
+    if not found.files:
+        raise ConfigError(
+            f"no exported events in {without_secrets(address)}; `usage-tracker export --format parquet --to` or "
+            "`--format delta` puts them there"
+        )
+    return found
+
+
+def delta_files(address: str) -> Found | None:
+    """The files of the newest version of a Delta table; None where it is none."""
+    try:
+        from deltalake import DeltaTable
+    except ImportError:
+        if not is_remote(address) and (Path(address) / "_delta_log").exists():
+            raise ConfigError(f"{address} is a Delta table: pip install 'usage-tracker-llm[delta]'") from None
+        return None
+    if not DeltaTable.is_deltatable(address):
+        return None
+    files = DeltaTable(address).file_uris()
+    if not is_remote(address):
+        return Found(address, files)
+    system, root = open_system(address)
+    return Found(root, files, system)
+
+
+def parquet_files(address: str) -> Found:
+    if not is_remote(address):
+        return Found(address, sorted(str(path) for path in Path(address).glob("day=*/*.parquet")))
+    system, root = open_system(address)
+    scheme = address.partition("://")[0]
+    return Found(
+        root, [f"{scheme}://{path}" for path in sorted(system.glob(f"{root.rstrip('/')}/day=*/*.parquet"))], system
+    )
+
+
+def on_duckdb(found: Found, shown: str) -> Lake:
+    ibis = import_ibis("duckdb")
+    backend = ibis.duckdb.connect()
+    backend.raw_sql("SET TimeZone = 'UTC'")
+    if found.system is not None:
+        backend.register_filesystem(found.system)
+    events = backend.read_parquet(found.files, table_name="events", hive_partitioning=True)
+    return Lake(backend, events.mutate(day=events.day.cast("date")), shown)
+
+
+def on_spark(found: Found, shown: str, master: str) -> Lake:
+    ibis = import_ibis("spark")
+    from pyspark.sql import SparkSession
+
+    session = (
+        SparkSession.builder.master(master)
+        .appName("usage-tracker report")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.ui.showConsoleProgress", "false")
+        .getOrCreate()
+    )
+    backend = ibis.pyspark.connect(session)
+    frame = session.read.option("basePath", found.root).parquet(*found.files)
+    frame.createOrReplaceTempView("usage_tracker_events")
+    events = backend.table("usage_tracker_events")
+    return Lake(backend, events.mutate(day=events.day.cast("date")), shown)
+
+
+def import_ibis(extra: str) -> Any:
+    try:
+        import ibis
+
+        getattr(ibis, "pyspark" if extra == "spark" else extra)
+    except (ImportError, AttributeError):
+        raise ConfigError(f"reports on exported events need: pip install 'usage-tracker-llm[{extra}]'") from None
+    return ibis
