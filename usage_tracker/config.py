@@ -15,7 +15,8 @@ from usage_tracker.errors import ConfigError
 
 VALID_FORMS = (
     "valid forms are postgresql://user:password@host:5432/database?sslmode=require, "
-    '"host=… dbname=… user=…" (libpq keywords), sqlite:///relative.db, sqlite:////absolute.db'
+    '"host=… dbname=… user=…" (libpq keywords), sqlite:///relative.db, sqlite:////absolute.db, '
+    "clickhouse://user:password@host:8123/database?cluster=name"
 )
 
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS (PostgreSQL 18)
@@ -33,14 +34,23 @@ LIBPQ_KEYWORDS = frozenset(
 )
 SECRET_KEYWORDS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 
+CLICKHOUSE = re.compile(
+    r"(?P<scheme>clickhouses?)://((?P<user>[^:@/?#]*)(:(?P<password>[^:@/?#]*))?@)?"
+    r"(?P<rest>(?P<hosts>([\w.-]+|\[[\da-f:.]+\])(:\d+)?(,([\w.-]+|\[[\da-f:.]+\])(:\d+)?)*)"
+    r"(/(?P<database>\w*))?(\?cluster=(?P<cluster>[\w.-]+))?)",
+    re.IGNORECASE,
+)
+"""ClickHouse's address."""
+
 
 class Dsn(NamedTuple):
     """A store's address, parsed and checked."""
 
     scheme: str
-    """`postgresql` or `sqlite`; the key of the stores' scheme map."""
+    """`postgresql`, `sqlite` or `clickhouse`; the key of the stores' scheme map."""
     text: str
-    """What the driver gets, secrets included: a libpq URL or keyword string, or the path of the SQLite file."""
+    """What the driver gets, secrets included: a libpq URL or keyword string, the path of the SQLite file, or
+    ClickHouse's URL."""
     shown: str
     """For people: without secrets."""
 
@@ -67,6 +77,8 @@ def parse_dsn(text: str) -> Dsn:
         return parse_sqlite(text)
     if name in ("postgresql", "postgres"):
         return parse_url(text)
+    if name in ("clickhouse", "clickhouses"):
+        return parse_clickhouse(text)
     raise ConfigError(f"TRACKER_DSN has the unknown scheme {name!r}; {VALID_FORMS}")
 
 
@@ -109,6 +121,16 @@ def parse_url(text: str) -> Dsn:
         f"?{shown_query}" if shown_query else ""
     )
     return Dsn("postgresql", re.sub(r"^\w+://", "postgresql://", text), shown)
+
+
+def parse_clickhouse(text: str) -> Dsn:
+    """`clickhouses` is over TLS. Several hosts, with commas between them, are replicas of one shard."""
+    address = CLICKHOUSE.fullmatch(text)
+    ports = re.findall(r":(\d+)(?:,|$)", address["hosts"]) if address else []
+    if address is None or any(not 0 < int(port) < 65536 for port in ports):
+        raise ConfigError(f"TRACKER_DSN is not a valid ClickHouse URL (escape special characters as %XX); {VALID_FORMS}")
+    shown = f"{address['scheme'].lower()}://{address['user'] or ''}{'@' if address['user'] else ''}{address['rest']}"
+    return Dsn("clickhouse", text, shown)
 
 
 def parse_keywords(text: str) -> Dsn:

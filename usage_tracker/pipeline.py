@@ -95,7 +95,7 @@ def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None, c
     def open_settings_store() -> "Store":
         from usage_tracker.stores import open_store
 
-        return open_store(dsn)
+        return open_store(dsn, settings.spool_dir)
 
     spool = journal.spool if journal else open_spool(settings)
     prices = LazyPricer(settings.prices)

@@ -1,8 +1,9 @@
 """Calls that started something and have not said yet what it used."""
 
 from usage_tracker.report.conditions import write_filter
-from usage_tracker.report.dialects import open_statement
+from usage_tracker.report.dialects import Statement, open_statement
 from usage_tracker.report.groups import find_span
+from usage_tracker.report.plan import Span
 from usage_tracker.report.question import Query
 from usage_tracker.stores import Store
 
@@ -13,12 +14,21 @@ def count_untold(store: Store, query: Query) -> int:
     if span is None:
         return 0
     statement = open_statement(store.dialect)
+    if statement.rows_hold_values:
+        from usage_tracker.report import clickhouse
+
+        text = clickhouse.write_untold(statement, query, span)
+    else:
+        text = write_untold(statement, query, span)
+    [(found,)] = store.select(text, statement.parameters)
+    assert isinstance(found, int)
+    return found
+
+
+def write_untold(statement: Statement, query: Query, span: Span) -> str:
     tests = ["NOT completed"] + [
         f"started_at {sign} {statement.bind_instant(at, 'started_at')}"
         for sign, at in zip((">=", "<"), span, strict=True)
     ]
     tests += write_filter(statement, query.where, rollup=False)
-    text = f"SELECT count(*) FROM {statement.table('usage_awaited')} WHERE {' AND '.join(tests)}"  # noqa: S608  our names
-    [(found,)] = store.select(text, statement.parameters)
-    assert isinstance(found, int)
-    return found
+    return f"SELECT count(*) FROM {statement.table('usage_awaited')} WHERE {' AND '.join(tests)}"  # noqa: S608  our names

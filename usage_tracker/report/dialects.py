@@ -43,6 +43,10 @@ class Statement(ABC):
     """Those columns that have another name there."""
     has_schema = ""
     """A SELECT that says whether anything was ever laid into the store."""
+    call = "completes IS NULL"
+    """Whether an event is a call, and not the usage of an earlier one."""
+    rows_hold_values = False
+    """Whether rows hold values instead of keys into tables of dimensions: see report.clickhouse."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -66,6 +70,14 @@ class Statement(ABC):
     @abstractmethod
     def bind_event_id(self, event_id: UUID) -> str:
         """An event's id as its column holds it."""
+
+    def write_first(self, column: str) -> str:
+        """The least instant of a column; null where there is none."""
+        return f"min({column})"
+
+    def write_last(self, column: str) -> str:
+        """The greatest instant of a column; null where there is none."""
+        return f"max({column})"
 
     def write_spans(self, spans: Iterable[tuple[int, int]], column: str) -> str:
         """A table of spans, each from `column1` up to and without `column2`."""
@@ -108,6 +120,10 @@ class Statement(ABC):
     @abstractmethod
     def read_money(self, value: object) -> Decimal:
         """Money out of rollups or events, in dollars."""
+
+    def read_value(self, value: object) -> str | None:
+        """The value of a dimension."""
+        return cast(str | None, value)
 
     @abstractmethod
     def read_column(self, name: str, value: object) -> object:
@@ -251,6 +267,10 @@ STATEMENTS: dict[str, type[Statement]] = {"postgres": PostgresStatement, "sqlite
 
 def open_statement(dialect: Dialect) -> Statement:
     """An empty statement for a store of that dialect."""
+    if dialect.name == "clickhouse":
+        from usage_tracker.report.clickhouse_dialect import ClickHouseStatement
+
+        return ClickHouseStatement(dialect)
     return STATEMENTS[dialect.name](dialect)
 
 

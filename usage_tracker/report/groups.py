@@ -88,7 +88,13 @@ def read_groups(store: Store, query: Query) -> dict[Group, Sums]:
     if span is None:
         return {}
     statement = open_statement(store.dialect)
-    text = write_query(statement, query, span, holds_several=sets_with_several(store, query.tag_key))
+    several = sets_with_several(store, query.tag_key)
+    if statement.rows_hold_values:
+        from usage_tracker.report import clickhouse
+
+        text = clickhouse.write_query(statement, query, span, holds_several=several)
+    else:
+        text = write_query(statement, query, span, holds_several=several)
     groups = {}
     for values in store.select(text, statement.parameters):
         sums = read_sums(statement, values[-len(COUNTED) :])
@@ -103,12 +109,13 @@ def find_span(store: Store, since: datetime | None, until: datetime | None, *, c
     end = LAST if until is None else to_instant(until)
     if closed and (since is None or until is None):
         statement = open_statement(store.dialect)
-        ends = f"SELECT min(bucket_at), max(bucket_at) FROM {statement.table('by_day_kind')}"  # noqa: S608  our own name
-        [(first, last)] = store.select(ends)
-        if first is None:
+        first, last = statement.write_first("bucket_at"), statement.write_last("bucket_at")
+        ends = f"SELECT {first}, {last} FROM {statement.table('by_day_kind')}"  # noqa: S608  our own names
+        [(earliest, latest)] = store.select(ends)
+        if earliest is None:
             return None
-        start = max(start, statement.read_bucket(first))
-        end = min(end, statement.read_bucket(last) + DAY)
+        start = max(start, statement.read_bucket(earliest))
+        end = min(end, statement.read_bucket(latest) + DAY)
     return (start, end) if start < end else None
 
 
@@ -239,7 +246,7 @@ def read_group(statement: Statement, by: tuple[str, ...], values: Iterator[objec
     for name in by:
         value = next(values)
         if name not in UNITS:
-            yield cast(str | None, value)
+            yield statement.read_value(value)
             continue
         start = statement.read_cut(value)
         if name == "hour":

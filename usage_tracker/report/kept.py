@@ -81,7 +81,8 @@ def next_hour(store: Store, start: int, end: int) -> Counted | None:
             return Counted(statement.read_bucket(at), int(cast(int, calls)))
         statement = open_statement(store.dialect)
         later = statement.bind_instant(next_day, "bucket_at")
-        text = f"SELECT min(bucket_at) FROM {statement.table('by_day_kind')} WHERE bucket_at >= {later}"  # noqa: S608
+        first = statement.write_first("bucket_at")
+        text = f"SELECT {first} FROM {statement.table('by_day_kind')} WHERE bucket_at >= {later}"  # noqa: S608
         [(day,)] = store.select(text, statement.parameters)
         if day is None:
             return None
@@ -95,7 +96,7 @@ def is_whole(store: Store, hour: Counted) -> bool:
     start, end = (statement.bind_instant(at, "started_at") for at in (hour.at, hour.at + HOUR))
     text = (
         f"SELECT count(*) FROM {statement.table('usage_event')} "  # noqa: S608  our own names
-        f"WHERE started_at >= {start} AND started_at < {end} AND completes IS NULL"
+        f"WHERE started_at >= {start} AND started_at < {end} AND {statement.call}"
     )
     [(there,)] = store.select(text, statement.parameters)
     return cast(int, there) >= hour.calls

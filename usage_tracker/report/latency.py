@@ -4,7 +4,7 @@ A sketch of every kind of call of every owner would have nearly as many rows as 
 can't tell apart (a model's calls for one project, users, tags, hours) is counted event by event, up to a bound.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from usage_tracker.report.conditions import needed_keys
 from usage_tracker.report.dialects import Statement, open_statement
@@ -52,13 +52,12 @@ def with_sketches(store: Store, query: Query, groups: Mapping[Group, Sums]) -> d
     if not parts or not groups:
         return found
     statement = open_statement(store.dialect)
-    branches = [
-        write_part(statement, query, part, measure)
-        for part in parts
-        for measure in ((read_sketch,) if part.source.grain else (count_durations, count_first_chunks))
-    ]
-    part = f"part AS ({' UNION ALL '.join(branches)})"
-    text = write_groups(query, [part], ["sum(calls)", "sum(ttft_calls)"], statement, ["bucket"])
+    if statement.rows_hold_values:
+        from usage_tracker.report import clickhouse
+
+        text = clickhouse.write_sketches(statement, query, parts)
+    else:
+        text = write_sketches(statement, query, parts)
     sketches: dict[tuple[object, ...], tuple[Sketch, Sketch]] = {}
     for *values, bucket, calls, first_chunks in store.select(text, statement.parameters):
         durations, firsts = sketches.setdefault(tuple(values), (Sketch(), Sketch()))
@@ -70,6 +69,17 @@ def with_sketches(store: Store, query: Query, groups: Mapping[Group, Sums]) -> d
         if group in found:
             found[group] = found[group]._replace(durations=durations, first_chunks=firsts)
     return found
+
+
+def write_sketches(statement: Statement, query: Query, parts: Iterable[Part]) -> str:
+    """One SELECT of the calls, and the first chunks, in each group's buckets."""
+    branches = [
+        write_part(statement, query, part, measure)
+        for part in parts
+        for measure in ((read_sketch,) if part.source.grain else (count_durations, count_first_chunks))
+    ]
+    part = f"part AS ({' UNION ALL '.join(branches)})"
+    return write_groups(query, [part], ["sum(calls)", "sum(ttft_calls)"], statement, ["bucket"])
 
 
 def read_sketch(_statement: Statement, _source: Source) -> Measured:

@@ -89,6 +89,10 @@ def write_tests(statement: Statement, window: Span, where: Collection[Condition]
         f"started_at {sign} {statement.bind_instant(at, 'started_at')}"
         for sign, at in zip((">=", "<"), window, strict=True)
     ]
+    if statement.rows_hold_values:
+        from usage_tracker.report import clickhouse
+
+        return tests + clickhouse.write_conditions(statement, where, of_events=True)
     for condition in map(about_tags, where):
         if condition.dimension == "tag":
             tests.append(write_tag_match(statement, condition))
@@ -136,6 +140,8 @@ class Original(NamedTuple):
 def find_original(store: Store, event: Event) -> Original | None:
     """None where the call was never priced again. Raises StoreError."""
     statement = open_statement(store.dialect)
+    if statement.rows_hold_values:
+        return None  # such a store prices nothing again
     text = (
         f"SELECT o.cost, p.source, p.version FROM {statement.table('usage_original')} o "  # noqa: S608  our own names
         f"LEFT JOIN {statement.table('usage_price')} p USING (price_key) "

@@ -45,6 +45,10 @@ def sets_with_several(store: Store, key: str | None) -> bool:
     if key is None:
         return False
     statement = open_statement(store.dialect)
+    if statement.rows_hold_values:
+        from usage_tracker.report import clickhouse
+
+        return bool(list(store.select(clickhouse.write_several(key))))
     pairs = write_own_pairs(statement, key)
     several = f"SELECT 1 FROM ({pairs}) AS own GROUP BY tags_key HAVING count(*) > 1 LIMIT 1"
     return bool(list(store.select(several, statement.parameters)))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from datetime import datetime
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
@@ -28,6 +29,8 @@ class Dialect(NamedTuple):
     """Goes before each table's name: `usage_tracker.` or nothing."""
     placeholder: str
     """`%s` or `?`."""
+    transactions: bool = True
+    """Whether `change` can do anything: what budgets and the price book in the store need."""
 
 
 class Store(Protocol):
@@ -90,6 +93,7 @@ class Store(Protocol):
 
 
 KINDS = {
+    "clickhouse": ("usage_tracker.stores.clickhouse", "ClickHouseStore"),
     "postgresql": ("usage_tracker.stores.postgres", "PostgresStore"),
     "sqlite": ("usage_tracker.stores.sqlite", "SqliteStore"),
 }
@@ -103,10 +107,14 @@ def read_sql(dsn: Dsn, sql: str) -> Generator[tuple[object, ...], None, None]:
     yield from reader.read(dsn, sql)
 
 
-def open_store(dsn: Dsn) -> Store:
-    """The store of that address, not connected yet: the first request connects. Imports its driver here."""
+def open_store(dsn: Dsn, spool: Path | None = None) -> Store:
+    """The store of that address, not connected yet: the first request connects. Imports its driver here.
+
+    `spool`: of who leads, its spool folder, where a store without transactions notes what it is about to write.
+    """
     if dsn.scheme not in KINDS:
         raise ConfigError(f"there is no store for {dsn.scheme}://")
     module, name = KINDS[dsn.scheme]
-    store: Store = getattr(import_module(module), name)(dsn)
+    kind = getattr(import_module(module), name)
+    store: Store = kind(dsn, spool) if dsn.scheme == "clickhouse" else kind(dsn)
     return store

@@ -1,0 +1,194 @@
+"""A report's queries for ClickHouse, whose rows hold values instead of keys: no table is joined with another.
+
+The plan is everybody's: which rollup answers which part of a range. Events hold the measures of the rollups, too.
+"""
+# ruff: noqa: S608  names of tables and columns are our own
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from usage_tracker.report.clickhouse_dialect import NULL
+from usage_tracker.report.conditions import Condition, about_tags, needed_keys, split_pattern
+from usage_tracker.report.dialects import Statement
+from usage_tracker.report.dimensions import UNITS
+from usage_tracker.report.groups import COUNTED, CUTS, keys_of
+from usage_tracker.report.plan import EVENTS, Part, Span, plan, rollups_by
+from usage_tracker.report.question import Query
+from usage_tracker.stores.clickhouse.columns import DURATIONS, MAY_BE_UNKNOWN, MONEY
+from usage_tracker.stores.clickhouse.literals import literal
+
+COLUMNS = {"model": "model_name", "user": "user_id", "session": "session_id"}
+"""The columns of dimensions that have another name."""
+
+
+class Summed(NamedTuple):
+    """What is summed up of a part, by name, and what of its rows counts."""
+
+    sums: dict[str, str]
+    bucket: str | None = None
+    """Of a sketch: the column of buckets."""
+    test: str | None = None
+
+
+def write_query(statement: Statement, query: Query, span: Span, *, holds_several: bool) -> str:
+    """The sources of the plan, each summed by the query's groups, put together."""
+    keys = {*keys_of(query), *needed_keys(query.by, query.where)}
+    branches = []
+    for part in plan(rollups_by(keys), query.unit, query.tz, span):
+        tagged = "tag_key" in part.source.keys and query.tag_key is not None
+        branches.append(write_part(statement, query, part, measures(part)))
+        if tagged:
+            branches += write_none(statement, query, part, keys - {"tag_key"}, holds_several=holds_several)
+    return write_groups(query, branches, [sum_of(name) for name in COUNTED])
+
+
+def sum_of(name: str) -> str:
+    return f"toString(sum(sum_{name}))" if name in MONEY else f"sum(sum_{name})"
+
+
+def write_groups(query: Query, branches: Iterable[str], sums: Iterable[str], more: Iterable[str] = ()) -> str:
+    columns = [column for place, name in enumerate(query.by) for column in CUTS.get(name) or [f"value_{place}"]]
+    columns += more
+    grouping = f" GROUP BY {', '.join(columns)}" if columns else ""
+    return f"SELECT {', '.join([*columns, *sums])} FROM ({' UNION ALL '.join(branches)}){grouping}"
+
+
+def measures(part: Part, factor: str = "") -> Summed:
+    """What every source counts. `factor`: how often."""
+    sums = {name: f"sum({name}{factor})" for name in COUNTED}
+    if not part.source.grain:
+        sums |= {name: f"sum({name} * calls{factor})" for name in DURATIONS}
+    return Summed(sums)
+
+
+def write_none(
+    statement: Statement, query: Query, part: Part, keys: Collection[str], *, holds_several: bool
+) -> Iterable[str]:
+    """Of `tag:KEY` over whole days, the calls with no tag of that key: all, less those that have one. A call with two of
+    them was taken away twice, so it is added once more, out of the events."""
+    taken = measures(part)
+    taken = Summed({name: f"-{each}" for name, each in taken.sums.items()})
+    yield write_part(statement, query, part, taken, tag=NULL)
+    [all_calls] = [rollup for rollup in rollups_by(keys) if rollup.grain == part.source.grain]
+    yield write_part(statement, query, part._replace(source=all_calls), measures(part), tag=NULL)
+    if holds_several:
+        of_events = part._replace(source=EVENTS)
+        again = measures(of_events, f" * (toInt64(length({own_tags(query.tag_key)})) - 1)")
+        several = again._replace(test=f"length({own_tags(query.tag_key)}) > 1")
+        yield write_part(statement, query, of_events, several, tag=NULL)
+
+
+def write_part(statement: Statement, query: Query, part: Part, summed: Summed, tag: str | None = None) -> str:
+    """The sums of one source by the query's groups. `tag`: what stands for the value of tags."""
+    source = part.source
+    columns, groups = [], []
+    for place, name in enumerate(query.by):
+        if name in UNITS:
+            columns += [f"{statement.write_cut('at', name, part.offset)} AS cut"]
+            groups += ["cut"]
+            if name == "hour":
+                columns += [f"{part.offset} AS shift"]
+            continue
+        value = COLUMNS.get(name, name)
+        if name == query.tags:
+            value = tag or tag_value(query.tag_key, of_events=not source.grain, tagged="tag_key" in source.keys)
+        columns.append(f"{value} AS value_{place}")
+        groups.append(f"value_{place}")
+    if summed.bucket is not None:
+        columns.append(f"{summed.bucket} AS latency")
+        groups.append("latency")
+    tests = ["(" + " OR ".join(f"(at >= {start} AND at < {end})" for start, end in part.spans) + ")"]
+    if summed.test is not None:
+        tests.append(summed.test)
+    if "tag_key" in source.keys and query.tag_key is not None:
+        tests.append(f"startsWith(tag, {literal(f'{query.tag_key}:')})")
+    if part.skipped_hour is not None:
+        tests.append(statement.write_outside_hour("at", part.skipped_hour))
+    tests += write_conditions(statement, query.where, of_events=not source.grain)
+    sums = [f"{each} AS sum_{name}" for name, each in summed.sums.items()]
+    grouping = f" GROUP BY {', '.join(groups)}" if groups else ""
+    return (
+        f"SELECT {', '.join([*columns, *sums])} FROM {statement.table(source.table)} WHERE {' AND '.join(tests)}{grouping}"
+    )
+
+
+def tag_value(key: str | None, *, of_events: bool, tagged: bool) -> str:
+    """What a row counts under; an event under each of its tags."""
+    if of_events:
+        own = f"arrayDistinct({'tags' if key is None else own_tags(key)})"
+        return f"arrayJoin(if(empty({own}), [{NULL}], {own}))"
+    if not tagged:
+        return NULL
+    return "tag" if key is None else f"substring(tag, {len(key.encode()) + 2})"
+
+
+def own_tags(key: str | None) -> str:
+    """An event's values of that KEY, each once."""
+    prefix = f"{key}:"
+    skip = len(prefix.encode()) + 1
+    own = f"arrayFilter(one -> startsWith(one, {literal(prefix)}), tags)"
+    return f"arrayDistinct(arrayMap(one -> substring(one, {skip}), {own}))"
+
+
+def write_conditions(statement: Statement, where: Iterable[Condition], *, of_events: bool) -> list[str]:
+    """Tests that rows pass which meet the conditions."""
+    tests = []
+    for condition in map(about_tags, where):
+        if condition.dimension != "tag":
+            tests.append(write_match(statement, COLUMNS.get(condition.dimension, condition.dimension), condition))
+        elif not of_events:
+            tests.append(write_match(statement, "tag", condition))
+        elif condition.pattern is None:
+            tests.append("empty(tags)" if condition.equal else "notEmpty(tags)")
+        else:
+            some = f"arrayExists(one -> {write_match(statement, 'one', condition._replace(equal=True))}, tags)"
+            tests.append(some if condition.equal else f"NOT {some}")
+    return tests
+
+
+def write_match(statement: Statement, value: str, condition: Condition) -> str:
+    if condition.pattern is None:
+        return f"{value} {'=' if condition.equal else '<>'} {NULL}"
+    given = condition.literal
+    test = f"{value} = {literal(given)}"
+    if given is None:
+        test = statement.write_glob(value, split_pattern(condition.pattern))
+    return test if condition.equal else f"NOT ({test})"
+
+
+def write_sketches(statement: Statement, query: Query, parts: Iterable[Part]) -> str:
+    """The calls in each bucket of latency, and those whose first chunk was."""
+    branches = []
+    for part in parts:
+        if part.source.grain:
+            branches.append(write_part(statement, query, part, Summed(SKETCHED, "bucket")))
+            continue
+        for name, column, counted, other in (
+            ("duration_ms", "bucket", "calls", "ttft_calls"),
+            ("ttft_ms", "ttft_bucket", "ttft_calls", "calls"),
+        ):
+            sums = {counted: "toInt64(count())", other: "toInt64(0)"}
+            is_known = f"bitTest(known, {MAY_BE_UNKNOWN.index(name)}) AND calls = 1"
+            branches.append(write_part(statement, query, part, Summed(in_order(sums), column, is_known)))
+    return write_groups(query, branches, ["sum(sum_calls)", "sum(sum_ttft_calls)"], ["latency"])
+
+
+def in_order(sums: dict[str, str]) -> dict[str, str]:
+    return {name: sums[name] for name in SKETCHED}
+
+
+SKETCHED = {"calls": "sum(calls)", "ttft_calls": "sum(ttft_calls)"}
+
+
+def write_untold(statement: Statement, query: Query, span: Span) -> str:
+    """How many of the calls that the query counts are awaited still."""
+    tests = [f"at >= {span[0]}", f"at < {span[1]}", *write_conditions(statement, query.where, of_events=True)]
+    return (
+        f"SELECT uniqExact(id) FROM usage PREWHERE grain = 'awaited' WHERE {' AND '.join(tests)} "
+        "AND id GLOBAL NOT IN (SELECT id FROM usage PREWHERE grain = 'told')"
+    )
+
+
+def write_several(key: str) -> str:
+    """Whether any set of tags has more than one of that KEY."""
+    return f"SELECT 1 FROM usage PREWHERE grain = 'tags' WHERE length({own_tags(key)}) > 1 LIMIT 1"

@@ -1,0 +1,5 @@
+"""Events in ClickHouse, over its HTTP interface: one table, so that the insert of one block is the whole transaction."""
+
+from usage_tracker.stores.clickhouse.store import ClickHouseStore
+
+__all__ = ["ClickHouseStore"]
