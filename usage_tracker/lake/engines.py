@@ -103,8 +103,11 @@ def on_duckdb(found: Found, shown: str) -> Lake:
     backend = ibis.duckdb.connect()
     backend.raw_sql("SET TimeZone = 'UTC'")
     if found.system is not None:
-        backend.register_filesystem(found.system)
-    events = backend.read_parquet(found.files, table_name="events", hive_partitioning=True)
+        backend.con.register_filesystem(found.system)
+    # not by Ibis, which would have DuckDB download its own client of object stores
+    files = ", ".join("'{}'".format(name.replace("'", "''")) for name in found.files)
+    backend.raw_sql(f"CREATE VIEW events AS SELECT * FROM read_parquet([{files}], hive_partitioning = true)")  # noqa: S608
+    events = backend.table("events")
     return Lake(backend, events.mutate(day=events.day.cast("date")), shown)
 
 
