@@ -1,10 +1,6 @@
 """Where exported files go: a Delta table, an object store; and what becomes of a run that is killed or overtaken."""
 
-import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -12,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from made_events import NOON, made_event, store_events
+from s3_server import s3_server
 
 from usage_tracker.config import parse_dsn
 from usage_tracker.errors import ConfigError
@@ -83,36 +80,17 @@ class TestDelta:
 
 
 @pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    """In a process of its own: deltalake keeps the interpreter's lock while it waits for an answer."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-            except OSError:
-                assert server.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            else:
-                break
-        yield f"http://127.0.0.1:{port}"
-        server.kill()
+def s3() -> Iterator[dict[str, str]]:
+    with s3_server() as variables:
+        yield variables
 
 
 @pytest.fixture
-def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A bucket of a server that speaks S3, which the variables of Amazon's own clients lead to."""
+def bucket(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket there, which clients are led to."""
     import s3fs
 
-    for name, value in {
-        "AWS_ENDPOINT_URL": s3_server, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true",
-    }.items():  # fmt: skip
+    for name, value in s3.items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
     system = s3fs.S3FileSystem()
