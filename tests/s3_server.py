@@ -1,5 +1,5 @@
-"""A server that speaks S3, for tests: moto's, in a process of its own, as deltalake keeps the interpreter's lock while it
-waits for an answer."""
+"""A server that speaks S3, for tests: moto's, in a process of its own, as deltalake keeps the interpreter's lock while
+it waits for an answer."""
 
 import os
 import socket

@@ -75,7 +75,8 @@ def test_the_commands_work_in_their_order(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_types_are_those_that_the_guide_lists() -> None:
     words = {
-        "string": "string", "timestamp, microseconds, UTC": "timestamp[us, tz=UTC]", "double": "double", "int64": "int64",
+        "string": "string", "timestamp, microseconds, UTC": "timestamp[us, tz=UTC]", "double": "double",
+        "int64": "int64",
         "decimal(38, 12), US dollars": "decimal128(38, 12)", "map of string to double": "map<string, double>",
         "list of strings, never null": "list<item: string>", "string, JSON": "string", "boolean": "bool",
     }  # fmt: skip
