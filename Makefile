@@ -15,7 +15,7 @@ install = { $(BIN)/uv pip install --quiet --python $(1)/python $(2) 2>/dev/null 
 POSTGRES_IS_THERE := import sys, postgres_server; \
 	sys.exit(not any((place / "postgres").exists() for place in postgres_server.binary_places()))
 
-.PHONY: demo test lint check sdk-matrix sdk-own-tests faults budget-crowd bench clean
+.PHONY: demo test lint check sdk-matrix sdk-own-tests faults budget-crowd lake bench clean
 
 demo: $(VENV)/demo-installed  ## Real calls of the openai SDK to a local stand-in provider, and the report on them.
 	@$(BIN)/usage-tracker demo
@@ -45,6 +45,10 @@ faults: $(VENV)/dev-installed  ## Every fault of tests/faults several times, and
 
 budget-crowd: $(VENV)/dev-installed  ## 50 seeded runs of 128 threads against a strict budget of $$1: about ten minutes.
 	cd tests && ../$(BIN)/python -m budget_crowd --runs 50
+
+lake: $(VENV)/dev-installed  ## 10 million events to Parquet; reports on them by DuckDB and by a Spark that loses a worker (Java 17).
+	$(BIN)/$(INSTALL) --editable '.[spark]'
+	$(BIN)/python benchmarks/lake.py --write
 
 bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/overhead.py

@@ -1,7 +1,14 @@
 """Events as files: which are written when, what is in them, and that each call is in them once."""
 
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,12 +19,19 @@ from made_events import NOON, made_event, random_events, store_events
 from postgres_server import Databases
 from pyarrow import dataset
 
+from usage_tracker.cli.events import as_csv, as_jsonl
 from usage_tracker.config import parse_dsn
-from usage_tracker.event import COLUMNS
+from usage_tracker.errors import UsageTrackerError
+from usage_tracker.event import COLUMNS, Cost
 from usage_tracker.exporting import Plan, open_exporter
 from usage_tracker.exports import Exported
-from usage_tracker.report import export_events
+from usage_tracker.exports.buckets import read_counted
+from usage_tracker.exports.marks import Busy, Marks
+from usage_tracker.report import Query, export_events
 from usage_tracker.stores import Store, open_store
+from usage_tracker.stores.repricing import Repriced
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -28,9 +42,18 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         databases: Databases = request.getfixturevalue("postgres_databases")
         dsn = databases.dsn(databases.create(migrated=False))
     store = open_store(parse_dsn(dsn))
+    DSNS[id(store)] = dsn
     store.migrate()
     yield store
     store.close()
+
+
+DSNS: dict[int, str] = {}
+
+
+def store_dsn(store: Store) -> str:
+    """The address of the fixture's store."""
+    return DSNS[id(store)]
 
 
 def export(store: Store, folder: Path, **changes: Any) -> Exported:
@@ -46,11 +69,11 @@ def files(folder: Path) -> list[str]:
 
 
 def test_every_column_of_every_event_is_in_the_files(store: Store, tmp_path: Path) -> None:
-    store_events(store, [*random_events(1, 300), made_event(units={"images": 2.0}, raw={"n": 1}, tags=("a", 'b"\n,'))])
+    store_events(store, [*random_events(1, 40), made_event(units={"images": 2.0}, raw={"n": 1}, tags=("a", 'b"\n,'))])
     export(store, tmp_path / "lake")
     found = {row["event_id"]: row for row in read(tmp_path / "lake").to_pylist(maps_as_pydicts="strict")}
     stored = list(export_events(store))
-    assert len(stored) == len(found) == 301
+    assert len(stored) == len(found) == 41
     for event in stored:
         row = found[event["event_id"]]
         assert str(row.pop("day")) == event["started_at"].date().isoformat()
@@ -59,8 +82,6 @@ def test_every_column_of_every_event_is_in_the_files(store: Store, tmp_path: Pat
 
 
 def as_stored(row: dict[str, Any]) -> dict[str, Any]:
-    import json
-
     for name in ("usage", "cost_parts"):
         row[name] = None if row[name] is None else json.loads(row[name])
     for name in ("cost", "reported_cost"):
@@ -69,9 +90,9 @@ def as_stored(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_second_run_writes_nothing(store: Store, tmp_path: Path) -> None:
-    store_events(store, random_events(2, 50))
+    store_events(store, random_events(2, 10))
     first = export(store, tmp_path / "lake")
-    assert first.rows == 50
+    assert first.rows == 10
     assert export(store, tmp_path / "lake") == Exported()
 
 
@@ -85,3 +106,186 @@ def test_what_comes_late_replaces_the_file_of_its_day_and_no_other(store: Store,
     assert before.keys() == after.keys()
     assert [name[:14] for name in after if after[name] != before[name]] == ["day=2026-08-12"]
     assert read(tmp_path / "lake").num_rows == 3
+
+
+KILLED = """
+import os, signal, sys
+from usage_tracker.exports import marks, places
+from usage_tracker.exporting import Plan, export_once
+from usage_tracker.config import parse_dsn
+
+where, after = sys.argv[3], int(sys.argv[4])
+
+def killing(function, late):
+    calls = [0]
+    def call(*arguments):
+        calls[0] += 1
+        if not late and calls[0] == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        found = function(*arguments)
+        if late and calls[0] == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
+    return call
+
+owner, name, late = {
+    "before a file": (marks.Marks, "begin", False),
+    "in a file": (os, "fsync", False),
+    "between file and mark": (marks.Marks, "finish", False),
+    "after a mark": (marks.Marks, "finish", True),
+    "at the end": (marks.Marks, "release", False),
+    "nowhere": (os, "getpid", False),
+}[where]
+if where != "nowhere":
+    setattr(owner, name, killing(getattr(owner, name), late))
+export_once(parse_dsn(sys.argv[1]), Plan(sys.argv[2]))
+"""
+
+
+def run_killed(dsn: str, folder: Path, where: str, after: int) -> int:
+    command = [sys.executable, "-c", KILLED, dsn, str(folder), where, str(after)]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False, timeout=60).returncode
+
+
+def ids(folder: Path) -> list[str]:
+    return sorted(read(folder)["event_id"].to_pylist())
+
+
+def test_a_run_that_is_killed_anywhere_is_made_good_by_the_next(tmp_path: Path) -> None:
+    dsn = f"sqlite:///{tmp_path}/usage.db"
+    store = open_store(parse_dsn(dsn))
+    store.migrate()
+    folder = tmp_path / "lake"
+    made: list[str] = []
+    for round_, where in enumerate(
+        ("before a file", "in a file", "between file and mark", "after a mark", "at the end")
+    ):
+        fresh = [made_event(NOON + timedelta(days=number % 3)) for number in range(30)]
+        store_events(store, fresh)
+        made += [str(priced.event_id) for priced in fresh]
+        assert run_killed(dsn, folder, where, 1 if where == "at the end" else 1 + round_ % 3) == -signal.SIGKILL
+        found = ids(folder) if folder.exists() and files(folder) else []
+        assert len(found) == len(set(found)), "no call is there twice, whenever one looks"
+    assert run_killed(dsn, folder, "nowhere", 0) == 0
+    assert ids(folder) == sorted(made)
+    assert all(name.endswith(".parquet") for name in files(folder)), "nothing is left of those that were killed"
+    store.close()
+
+
+def test_runs_that_are_killed_at_random_lose_and_double_nothing(store: Store, tmp_path: Path) -> None:
+    dsn = store_dsn(store)
+    store_events(store, [made_event(NOON + timedelta(days=number % 20)) for number in range(200)])
+    folder, chance = tmp_path / "lake", random.Random(3)
+    command = [sys.executable, "-c", KILLED, dsn, str(folder), "nowhere", "0"]
+    killed = 0
+    for _ in range(2):
+        with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}) as program:
+            wait_for_files(folder, program, len(files(folder)) + chance.randint(1, 9))
+            program.kill()
+        killed += program.returncode == -signal.SIGKILL
+    assert killed
+    assert run_killed(dsn, folder, "nowhere", 0) == 0
+    found = ids(folder)
+    assert len(found) == len(set(found)) == 200
+
+
+def wait_for_files(folder: Path, program: "subprocess.Popen[bytes]", count: int) -> None:
+    deadline = time.monotonic() + 30
+    while program.poll() is None and len(files(folder)) < count and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+
+def test_two_at_once_are_one_too_many(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event()])
+    other = Marks(store, str(tmp_path / "lake"), "parquet", "day")
+    other.claim()
+    with pytest.raises(Busy, match="another process exports to"):
+        export(store, tmp_path / "lake")
+    other.release()
+    assert export(store, tmp_path / "lake").rows == 1
+
+
+def test_whoever_was_overtaken_leaves_the_file_to_be_written_again(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event()])
+    slow, quick = (Marks(store, str(tmp_path / "lake"), "parquet", "day") for _ in range(2))
+    slow.claim()
+    [bucket] = read_counted(store, "day")
+    slow.begin(bucket, 1)
+    mark = store.dialect.placeholder
+    expire = f"UPDATE {store.dialect.prefix}export_destination SET claimed_until = {mark}"
+    store.change(lambda execute: execute(expire, [0]))
+    quick.claim()
+    quick.finish(bucket, 2, "what the rollups say", 1)
+    with pytest.raises(Busy):
+        slow.finish(bucket, 1, "what they said", 1)
+    assert quick.read()[bucket.name].counted is None
+
+
+def test_a_place_holds_one_form_by_one_grain(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event()])
+    export(store, tmp_path / "lake")
+    with pytest.raises(UsageTrackerError, match="holds parquet by the day; choose another place"):
+        export(store, tmp_path / "lake", grain="hour")
+
+
+def test_by_the_hour_a_day_has_several_files(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event(NOON), made_event(NOON + timedelta(hours=1))])
+    export(store, tmp_path / "lake", grain="hour")
+    assert [name.rsplit("-", 1)[0] for name in files(tmp_path / "lake")] == [
+        "day=2026-08-15/usage-2026-08-15T12",
+        "day=2026-08-15/usage-2026-08-15T13",
+    ]
+
+
+def test_another_price_reaches_the_file(store: Store, tmp_path: Path) -> None:
+    priced = made_event()
+    store_events(store, [priced])
+    export(store, tmp_path / "lake")
+    assert store.reprice([Repriced(priced.event_id, priced.event.started_at // 1000, Cost(Decimal("0.25")))]) == 1
+    assert export(store, tmp_path / "lake").files == 1
+    assert read(tmp_path / "lake")["cost"].to_pylist() == [Decimal("0.250000000000")]
+
+
+def test_what_was_pruned_stays_in_its_file(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event(NOON), made_event(NOON)])
+    export(store, tmp_path / "lake")
+    assert sum(store.prune(NOON + timedelta(days=1))) == 2
+    assert export(store, tmp_path / "lake") == Exported()
+    store_events(store, [made_event(NOON)])
+    assert export(store, tmp_path / "lake") == Exported(kept=1)
+    assert read(tmp_path / "lake").num_rows == 2
+
+
+def test_a_file_that_somebody_took_away_is_written_again(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event()])
+    export(store, tmp_path / "lake")
+    [name] = files(tmp_path / "lake")
+    (tmp_path / "lake" / name).unlink()
+    assert export(store, tmp_path / "lake").files == 1
+    assert files(tmp_path / "lake") == [name]
+
+
+def test_two_stores_may_share_a_folder(store: Store, tmp_path: Path) -> None:
+    other = open_store(parse_dsn(f"sqlite:///{tmp_path}/other.db"))
+    other.migrate()
+    for each in (store, other):
+        store_events(each, [made_event()])
+        export(each, tmp_path / "lake")
+    other.close()
+    assert read(tmp_path / "lake").num_rows == 2
+
+
+def test_what_is_not_settled_waits(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event(datetime.now(UTC)), made_event(datetime.now(UTC) - timedelta(days=9))])
+    assert export(store, tmp_path / "lake", settle_hours=24).rows == 1
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_lines_are_those_of_the_export_to_stdout(store: Store, tmp_path: Path, form: str) -> None:
+    store_events(store, [*random_events(4, 15), made_event(user_id="=1+1", units={"images": 2.0}, raw={"n": 1})])
+    export(store, tmp_path / "lake", form=form)
+    found = [line for path in sorted((tmp_path / "lake").rglob(f"*.{form}")) for line in path.read_text().splitlines()]
+    write = {"jsonl": as_jsonl, "csv": as_csv}[form]
+    expected = "".join(write(Query(), export_events(store))).splitlines()
+    assert sorted(set(found)) == sorted(set(expected))
+    assert len(found) >= len(expected)

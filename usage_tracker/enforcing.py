@@ -55,6 +55,9 @@ class Leading:
         self._unusual_at = 0.0
         self._look_at = 0.0
 
+    def load(self) -> None:
+        """Nothing: most hosts have no budget."""
+
     def __call__(self, store: "Store", *, last: bool = False) -> None:
         """Look at the budgets, unless it is too early for that. `last`: who comes next finds what is known now. Raises
         StoreError."""

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -106,13 +107,22 @@ class Exporting:
         self._quiet_until = 0.0
         self._thread: threading.Thread | None = None
 
+    def load(self) -> None:
+        """Import what it takes, if it is asked for."""
+        if self._dsn is not None and self._plan.to:
+            with guarded("export"), suppress(ImportError):  # each round says what is missing
+                import_module("usage_tracker.exports")
+                import_module("usage_tracker.stores")
+                import_module(FORMATS[self._plan.form].module if self._plan.form in FORMATS else "deltalake")
+
     def look(self) -> None:
         """Begin a round, if one is due and the last is over."""
         if self._dsn is None or not self._plan.to or time.monotonic() < self._due_at:
             return
         if self._thread is None or not self._thread.is_alive():
             self._due_at = time.monotonic() + self._seconds
-            self._thread = start_thread("export", self._round, self._dsn)
+            with suppress(RuntimeError):  # no thread starts any more
+                self._thread = start_thread("export", self._round, self._dsn)
 
     def _round(self, dsn: Dsn) -> None:
         with guarded("export"):
@@ -122,11 +132,6 @@ class Exporting:
                 if time.monotonic() >= self._quiet_until:
                     self._quiet_until = time.monotonic() + QUIET_SECONDS
                     logger.warning("the export is behind: %s", said_of(error))
-
-    def wait(self, seconds: float) -> None:
-        """For a round that is under way; whatever it doesn't finish, the next one does."""
-        if self._thread is not None:
-            self._thread.join(seconds)
 
 
 def said_of(error: Exception) -> str:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from usage_tracker.attribution import Attribution, clean_tags
 from usage_tracker.capture import Recorder, Wrapper, finish_open_calls, open_calls
@@ -22,6 +22,7 @@ from usage_tracker.choke_points import ChokePoint
 from usage_tracker.config import Dsn, Settings, default_spool
 from usage_tracker.enforcing import Enforcing, Leading
 from usage_tracker.event import Cost, Origin, UsageEvent
+from usage_tracker.exporting import Exporting
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.adoption import take_over
@@ -106,8 +107,24 @@ def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None, c
         settings.batch_size,
         journal,
         dsn.scheme == "sqlite",
-        chore or Leading(settings),
+        Chores(chore or Leading(settings), Exporting(settings)),
     )
+
+
+class Chores(NamedTuple):
+    """What the leader does beside shipping."""
+
+    leading: Chore
+    exporting: Exporting
+
+    def load(self) -> None:
+        self.exporting.load()
+        self.leading.load()
+
+    def __call__(self, store: "Store", *, last: bool = False) -> None:
+        if not last:
+            self.exporting.look()
+        self.leading(store, last=last)
 
 
 class Pipeline:

@@ -50,6 +50,9 @@ class Prices(Protocol):
 class Chore(Protocol):
     """What else the leader does with the store, such as looking after budgets."""
 
+    def load(self) -> None:
+        """Before the store is opened: import what it takes beside it."""
+
     def __call__(self, store: Store, *, last: bool = False) -> None:
         """Do what is due. `last`: nothing more is shipped from here. Raises StoreError."""
 
@@ -286,6 +289,8 @@ class Shipper:
     def _connected(self) -> Store:
         if self._store is None:
             with self._importing:
+                if self._chore is not None:
+                    self._chore.load()
                 self._store, self._migrated = self._open_store(), False
         if not self._migrated:
             self._store.migrate()

@@ -25,8 +25,8 @@ ADVANCE = 1000
 
 
 @click.command(
-    help="""Every call of a range with every column, the oldest first, written as it is read; or, with --to, all there is
-    as files for other programs.
+    help="""Every call of a range with every column, the oldest first, written as it is read; or, with --to, all as
+    files for other programs.
 
     \b
     Ranges and conditions are those of `usage-tracker report`; without --since, it is all there is.

@@ -1,7 +1,6 @@
 """`usage-tracker report`: who used what, and what it cost; and its short forms `daily`, `weekly`, `monthly`."""
 
 import difflib
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -18,7 +17,7 @@ from usage_tracker.cli.options import Conditions, resolve_range, selection_optio
 from usage_tracker.cli.output import emit, say, write_file
 from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.render import FOR_PROGRAMS, HOLDS_NOTES, RENDERERS, as_chart, show_question
-from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.cli.report_sources import ask, ask_files, find_source
 from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.config import Dsn
 from usage_tracker.report import (
@@ -27,12 +26,9 @@ from usage_tracker.report import (
     CostBasis,
     Query,
     Range,
-    Report,
     months_later,
-    no_calls,
     parse_period,
     previous,
-    run,
 )
 
 
@@ -53,6 +49,19 @@ def check_fields(_ctx: click.Context, _param: click.Parameter, texts: tuple[str,
 
 SHARED = (
     selection_options,
+    click.option(
+        "--from",
+        "origin",
+        metavar="PLACE",
+        help="Ask exported events instead of the store: a folder, s3://… and its kin, or the DSN of another store.",
+    ),
+    click.option(
+        "--engine",
+        default="duckdb",
+        show_default=True,
+        metavar="ENGINE",
+        help="What reads exported events: duckdb, spark, or a Spark master such as spark://host:7077.",
+    ),
     click.option(
         "--top",
         type=click.IntRange(min=1),
@@ -184,6 +193,8 @@ def show(
     where: Conditions,
     zone: tzinfo,
     dsn: Dsn,
+    origin: str | None,
+    engine: str,
     top: int | None,
     compare: str | None,
     cost: CostBasis,
@@ -200,13 +211,14 @@ def show(
         raise click.BadParameter(str(error), param_hint="--by") from None
     if compare is not None:
         query = replace(query, before=resolve_earlier(compare, asked, zone))
-    answer, missing = ask(dsn, query)
+    source = dsn if origin is None else find_source(origin)
+    answer, missing = ask(source, query) if isinstance(source, Dsn) else (ask_files(source, engine, dsn, query), None)
     notes = explain(answer)
     render = as_chart if chart and output == "table" else RENDERERS[output]
     if output != "table" or answer.rows:
         text = render(answer, notes, fields)
         if out is None:
-            emit([text, *(budget_lines(dsn) if output == "table" and not chart else ())])
+            emit([text, *(budget_lines(dsn) if output == "table" and not chart and origin is None else ())])
         else:
             write_file(out, text)
             say(f"Written to {out}.")
@@ -215,10 +227,10 @@ def show(
     elif output not in HOLDS_NOTES:
         for note in notes:
             say(note)
-    if gone := report_note(dsn, query):
-        say(gone)
-    if waiting := waiting_note(dsn):
-        say(waiting)
+    if isinstance(source, Dsn):
+        for note in (report_note(source, query), waiting_note(source)):
+            if note:
+                say(note)
 
 
 def resolve_earlier(compare: str, asked: Range, zone: tzinfo) -> Range:
@@ -237,20 +249,3 @@ def resolve_earlier(compare: str, asked: Range, zone: tzinfo) -> Range:
 def wants_percentiles(fields: tuple[str, ...], output: str) -> bool:
     """Programs are given all figures; people those that they ask for."""
     return bool(PERCENTILES.intersection(fields)) if fields else output in FOR_PROGRAMS
-
-
-def ask(dsn: Dsn, query: Query) -> tuple[Report, str | None]:
-    """The answer, and a sentence where there is no store yet."""
-    prices = None
-    if query.cost == "current":
-        from usage_tracker.cli.price_books import open_books, open_pricer
-
-        path = os.environ.get("TRACKER_PRICES")
-        prices = open_pricer(open_books(dsn, Path(path) if path else None))
-    try:
-        with reading(dsn) as store:
-            return run(store, query, prices), None
-    except ValueError as error:
-        raise click.UsageError(f"--cost {query.cost}: {error}") from None
-    except NothingYet as nothing:
-        return no_calls(query), str(nothing)

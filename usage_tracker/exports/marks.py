@@ -1,6 +1,7 @@
 """What was exported where, as the store itself knows it, so that any host can go on."""
 # ruff: noqa: S608  names of tables and columns are our own
 
+import os
 import time
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -39,7 +40,7 @@ class Marks:
         self._destination = destination
         self._form = form
         self._grain = grain
-        self._claim = str(uuid4())
+        self._claim = " ".join((*here(), str(os.getpid()), str(uuid4())))
         self._mark = store.dialect.placeholder
         self._prefix = store.dialect.prefix
 
@@ -68,10 +69,13 @@ class Marks:
     def _take(self, execute: Execute) -> bool:
         """Take or renew the claim, unless it is another's."""
         now, destination = time.time(), f"{self._prefix}export_destination"
+        held = execute(f"SELECT claim FROM {destination} WHERE destination = {self._mark}", [self._destination])
+        if held is not None and held[0] is not None and is_dead(str(held[0])):
+            now = float("inf")
         execute(
             f"UPDATE {destination} SET claim = {self._mark}, claimed_until = {self._mark} WHERE "
             f"destination = {self._mark} AND (claim = {self._mark} OR claim IS NULL OR claimed_until < {self._mark})",
-            [self._claim, now + CLAIM_SECONDS, self._destination, self._claim, now],
+            [self._claim, time.time() + CLAIM_SECONDS, self._destination, self._claim, now],
         )
         found = execute(f"SELECT claim FROM {destination} WHERE destination = {self._mark}", [self._destination])
         return found == (self._claim,)
@@ -120,6 +124,28 @@ class Marks:
 
         if not self._store.change(work):
             raise Busy(BUSY.format(self._destination))
+
+
+def here() -> tuple[str, str]:
+    """This host, and whose process ids are ours."""
+    try:
+        return os.uname().nodename, os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return os.uname().nodename, "-"
+
+
+def is_dead(claim: str) -> bool:
+    """Whether the claim is of a process of this host that is no more: nobody has to wait for it."""
+    host, space, process, _ = claim.split(" ")
+    if (host, space) != here():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 BUSY = "another process exports to {} now; it is done at the latest a quarter of an hour after it was stopped"

@@ -1,6 +1,6 @@
 """The engines that read exported events: DuckDB in this process, or Apache Spark, here or on a cluster."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +18,15 @@ ENGINES = "duckdb, spark, or the address of a Spark master such as spark://host:
 class Lake:
     """A table of exported events on an engine."""
 
-    def __init__(self, backend: "BaseBackend", events: "ir.Table", shown: str) -> None:
+    def __init__(self, backend: "BaseBackend", events: "ir.Table", shown: str, compute: "Compute") -> None:
         self._backend = backend
+        self._compute = compute
         self.events = events
         self.shown = shown
 
     def rows(self, table: "ir.Table") -> Iterator[Mapping[str, Any]]:
         """Compute it."""
-        yield from self._backend.to_pyarrow(table).to_pylist()
+        return self._compute(table)
 
     def at(self, table: "ir.Table") -> Expression:
         """When each event started."""
@@ -37,6 +38,10 @@ class Lake:
 
     def close(self) -> None:
         self._backend.disconnect()
+
+
+Compute = Callable[[Any], Iterator[Mapping[str, Any]]]
+"""The rows of one of Ibis's tables."""
 
 
 def open_lake(address: str, engine: str = "duckdb") -> Lake:
@@ -103,9 +108,16 @@ def on_duckdb(found: Found, shown: str) -> Lake:
     backend = ibis.duckdb.connect()
     backend.raw_sql("SET TimeZone = 'UTC'")
     if found.system is not None:
-        backend.register_filesystem(found.system)
-    events = backend.read_parquet(found.files, table_name="events", hive_partitioning=True)
-    return Lake(backend, events.mutate(day=events.day.cast("date")), shown)
+        backend.con.register_filesystem(found.system)
+    # not by Ibis, which would have DuckDB download its own client of object stores
+    files = ", ".join("'{}'".format(name.replace("'", "''")) for name in found.files)
+    backend.raw_sql(f"CREATE VIEW events AS SELECT * FROM read_parquet([{files}], hive_partitioning = true)")  # noqa: S608
+    events = backend.table("events")
+
+    def compute(table: "ir.Table") -> Iterator[Mapping[str, Any]]:
+        yield from backend.to_pyarrow(table).to_pylist()
+
+    return Lake(backend, events.mutate(day=events.day.cast("date")), shown, compute)
 
 
 def on_spark(found: Found, shown: str, master: str) -> Lake:
@@ -123,7 +135,13 @@ def on_spark(found: Found, shown: str, master: str) -> Lake:
     frame = session.read.option("basePath", found.root).parquet(*found.files)
     frame.createOrReplaceTempView("usage_tracker_events")
     events = backend.table("usage_tracker_events")
-    return Lake(backend, events.mutate(day=events.day.cast("date")), shown)
+
+    def compute(table: "ir.Table") -> Iterator[Mapping[str, Any]]:
+        # not by Ibis, which goes through pandas and makes floats of counts that may be null
+        for row in session.sql(backend.compile(table)).collect():
+            yield row.asDict()
+
+    return Lake(backend, events.mutate(day=events.day.cast("date")), shown, compute)
 
 
 def import_ibis(extra: str) -> Any:

@@ -1,0 +1,132 @@
+"""Where exported files go: a Delta table, an object store; and what becomes of a run that is killed or overtaken."""
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from made_events import NOON, made_event, store_events
+from s3_server import s3_server
+
+from usage_tracker.config import parse_dsn
+from usage_tracker.errors import ConfigError
+from usage_tracker.exporting import Plan, open_destination, open_exporter
+from usage_tracker.exports import Exported
+from usage_tracker.exports.buckets import Bucket, read_counted
+from usage_tracker.exports.delta import Delta, Overtaken
+from usage_tracker.exports.reading import read_events
+from usage_tracker.lake import LakeFigures, open_lake
+from usage_tracker.report import Query, answer, run
+from usage_tracker.stores import Store, open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))
+    store.migrate()
+    store_events(store, [made_event(NOON + timedelta(days=number % 3), tags=("tier:pro",)) for number in range(9)])
+    yield store
+    store.close()
+
+
+def only_bucket(store: Store) -> Bucket:
+    return next(iter(read_counted(store, "day")))
+
+
+class TestDelta:
+    def test_a_day_is_replaced_in_one_transaction(self, store: Store, tmp_path: Path) -> None:
+        from deltalake import DeltaTable
+
+        plan = Plan(str(tmp_path / "table"), "delta")
+        assert open_exporter(store, plan).run() == Exported(files=3, rows=9)
+        assert open_exporter(store, plan).run() == Exported()
+        store_events(store, [made_event(NOON)])
+        assert open_exporter(store, plan).run() == Exported(files=1, rows=4)
+        table = DeltaTable(str(tmp_path / "table"))
+        assert table.version() == 4, "it was made, filled with three days, and one of them replaced"
+        assert table.to_pyarrow_dataset().count_rows() == 10
+
+    def test_a_run_that_was_killed_after_its_commit_is_written_over(self, store: Store, tmp_path: Path) -> None:
+        plan = Plan(str(tmp_path / "table"), "delta")
+        bucket, table = only_bucket(store), open_destination(store, plan)
+        table.put(bucket, read_events(store, bucket), 5)  # and nothing is noted
+        assert open_exporter(store, plan).run().rows == 9
+        assert answer(LakeFigures(open_lake(plan.to)), Query(by=())).total.calls == 9
+        assert table.version(bucket) == 6
+
+    def test_the_writer_refuses_a_version_that_the_table_has(self, store: Store, tmp_path: Path) -> None:
+        bucket, table = only_bucket(store), Delta(str(tmp_path / "table"), "12345678")
+        table.put(bucket, read_events(store, bucket), 2)
+        with pytest.raises(Overtaken):
+            table.put(bucket, read_events(store, bucket), 2)
+
+    def test_whoever_is_overtaken_between_look_and_commit_writes_nothing(self, store: Store, tmp_path: Path) -> None:
+        bucket, table = only_bucket(store), Delta(str(tmp_path / "table"), "12345678")
+        table.put(bucket, read_events(store, bucket), 1)
+
+        def overtaken():  # type: ignore[no-untyped-def]
+            yield from read_events(store, bucket)
+            store_events(store, [made_event(NOON)])
+            batches = iter(list(read_events(store, bucket)))
+            quicker = threading.Thread(target=table.put, args=(bucket, batches, 3))
+            quicker.start()
+            quicker.join(30)
+
+        with pytest.raises(Overtaken):
+            table.put(bucket, overtaken(), 2)
+        assert answer(LakeFigures(open_lake(str(tmp_path / "table"))), Query(by=())).total.calls == 4
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, str]]:
+    with s3_server() as variables:
+        yield variables
+
+
+@pytest.fixture
+def bucket(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket there, which clients are led to."""
+    import s3fs
+
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    system = s3fs.S3FileSystem()
+    system.mkdir("lake")
+    yield "s3://lake"
+    system.rm("lake", recursive=True)
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+class TestObjectStore:
+    def test_files_are_put_there_and_replaced_there(self, store: Store, bucket: str) -> None:
+        plan = Plan(f"{bucket}/usage")
+        assert open_exporter(store, plan).run() == Exported(files=3, rows=9)
+        assert open_exporter(store, plan).run() == Exported()
+        store_events(store, [made_event(NOON)])
+        assert open_exporter(store, plan).run() == Exported(files=1, rows=4)
+        lake = open_lake(plan.to)
+        for by in ((), ("day", "model"), ("tag",)):
+            assert answer(LakeFigures(lake), Query(by=by)).rows == run(store, Query(by=by)).rows
+        lake.close()
+
+    def test_a_delta_table_may_be_there(self, store: Store, bucket: str) -> None:
+        plan = Plan(f"{bucket}/table", "delta")
+        assert open_exporter(store, plan).run().rows == 9
+        assert open_exporter(store, plan).run() == Exported()
+        lake = open_lake(plan.to)
+        assert answer(LakeFigures(lake), Query(by=())).total.cost == Decimal("0.09")
+        lake.close()
+
+
+def test_a_place_that_nobody_knows_is_said(store: Store) -> None:
+    with pytest.raises(ConfigError, match="ftps3:// is no place that fsspec knows"):
+        open_exporter(store, Plan("ftps3://somewhere"))
+
+
+def test_what_is_remembered_of_a_place_holds_no_secret(store: Store) -> None:
+    from usage_tracker.exports.places import without_secrets
+
+    assert without_secrets("s3://key:secret@lake/usage?token=secret") == "s3://lake/usage"

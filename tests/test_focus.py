@@ -1,0 +1,126 @@
+"""Charges as FOCUS 1.2 has them: its columns, its nulls, its sums."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from made_events import NOON, made_event, store_events
+
+from usage_tracker.config import parse_dsn
+from usage_tracker.event import CostLine
+from usage_tracker.exporting import Plan, open_exporter
+from usage_tracker.exports.focus import COLUMNS
+from usage_tracker.report import Query, run
+from usage_tracker.stores import Store, open_store
+
+# https://github.com/FinOps-Open-Cost-and-Usage-Spec/FOCUS_Spec/tree/v1.2/specification/columns: what is mandatory, and
+# whether it may be null
+MANDATORY = {
+    "BilledCost": False, "BillingAccountId": False, "BillingAccountName": True, "BillingCurrency": False,
+    "BillingPeriodEnd": False, "BillingPeriodStart": False, "ChargeCategory": False, "ChargeClass": True,
+    "ChargeDescription": True, "ChargePeriodEnd": False, "ChargePeriodStart": False, "ContractedCost": False,
+    "EffectiveCost": False, "InvoiceIssuerName": False, "ListCost": False, "PricingQuantity": True, "PricingUnit": True,
+    "ProviderName": False, "PublisherName": False, "ServiceCategory": False, "ServiceName": False,
+}  # fmt: skip
+OTHERS = """
+AvailabilityZone BillingAccountType CapacityReservationId CapacityReservationStatus ChargeFrequency
+CommitmentDiscountCategory CommitmentDiscountId CommitmentDiscountName CommitmentDiscountQuantity
+CommitmentDiscountStatus CommitmentDiscountType CommitmentDiscountUnit ConsumedQuantity ConsumedUnit
+ContractedUnitPrice InvoiceId ListUnitPrice PricingCategory PricingCurrency PricingCurrencyContractedUnitPrice
+PricingCurrencyEffectiveCost PricingCurrencyListUnitPrice RegionId RegionName ResourceId ResourceName ResourceType
+ServiceSubcategory SkuId SkuMeter SkuPriceDetails SkuPriceId SubAccountId SubAccountName SubAccountType Tags
+""".split()
+NOT_NULL_FOR_USAGE = ("PricingQuantity", "PricingUnit", "SkuId", "SkuPriceId", "ListUnitPrice", "ContractedUnitPrice",
+                      "ConsumedQuantity", "ConsumedUnit", "PricingCategory")  # fmt: skip
+DECIMALS = ("BilledCost", "EffectiveCost", "ContractedCost", "ListCost", "PricingQuantity", "ConsumedQuantity",
+            "ListUnitPrice", "ContractedUnitPrice")  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))
+    store.migrate()
+    yield store
+    store.close()
+
+
+def charge_of(store: Store, tmp_path: Path) -> list[dict[str, str]]:
+    open_exporter(store, Plan(str(tmp_path / "focus"), "focus")).run()
+    rows: list[dict[str, str]] = []
+    for path in sorted((tmp_path / "focus").rglob("*.csv")):
+        with path.open(newline="") as file:
+            rows += csv.DictReader(file)
+    return rows
+
+
+def priced(*lines: tuple[str, int, str], **fields: object):  # type: ignore[no-untyped-def]
+    parts = tuple(CostLine(unit, Decimal(count), Decimal(price)) for unit, count, price in lines)
+    made = made_event(cost=str(sum(part.count * part.price for part in parts)), **fields)
+    return made._replace(cost=made.cost._replace(lines=parts))
+
+
+EVENTS = (
+    [
+        priced(("input_tokens", 1000, "0.0000025"), ("output_tokens", 100, "0.00001"), tags=("tier:pro", "beta"))
+        for _ in range(3)
+    ]
+    + [priced(("searches", 2, "0.01"), provider="anthropic", model="claude", project="alpha", team="core")]
+    + [
+        made_event(cost="0.000000000001"),
+        made_event(cost=None, flags=("unpriced",)),
+        made_event(NOON.replace(month=12, day=31)),
+    ]
+)
+
+
+def test_the_columns_are_those_of_the_specification(store: Store, tmp_path: Path) -> None:
+    store_events(store, EVENTS)
+    rows = charge_of(store, tmp_path)
+    assert set(MANDATORY) <= set(COLUMNS)
+    assert {name for name in COLUMNS if not name.startswith("x_")} <= {*MANDATORY, *OTHERS}
+    for row in rows:
+        assert tuple(row) == COLUMNS
+        assert [name for name, may_be_null in MANDATORY.items() if not may_be_null and row[name] == ""] == []
+        assert [name for name in NOT_NULL_FOR_USAGE if row[name] == ""] == []
+
+
+def test_values_have_the_forms_of_the_specification(store: Store, tmp_path: Path) -> None:
+    store_events(store, EVENTS)
+    for row in charge_of(store, tmp_path):
+        assert all(re.fullmatch(r"-?\d+(\.\d+)?", row[name]) for name in DECIMALS)
+        for name in ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd"):
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row[name])
+        assert row["BillingPeriodStart"] <= row["ChargePeriodStart"] < row["ChargePeriodEnd"] <= row["BillingPeriodEnd"]
+        assert (row["ChargeCategory"], row["ServiceCategory"]) == ("Usage", "AI and Machine Learning")
+        assert isinstance(json.loads(row["Tags"]), dict)
+
+
+def test_price_times_quantity_is_the_cost(store: Store, tmp_path: Path) -> None:
+    store_events(store, EVENTS)
+    for row in charge_of(store, tmp_path):
+        product = Decimal(row["ContractedUnitPrice"]) * Decimal(row["PricingQuantity"])
+        assert abs(product - Decimal(row["BilledCost"])) < Decimal("1e-12") * int(row["x_Calls"])
+
+
+def test_the_charges_add_up_to_what_a_report_says(store: Store, tmp_path: Path) -> None:
+    store_events(store, EVENTS)
+    assert sum(Decimal(row["BilledCost"]) for row in charge_of(store, tmp_path)) == run(store, Query()).total.cost
+
+
+def test_calls_of_one_kind_are_one_charge_for_each_unit(store: Store, tmp_path: Path) -> None:
+    store_events(store, EVENTS[:3])
+    rows = charge_of(store, tmp_path)
+    assert [(row["SkuMeter"], row["PricingUnit"], row["PricingQuantity"], row["x_Calls"]) for row in rows] == [
+        ("Input Tokens", "Tokens", "3000", "3"),
+        ("Output Tokens", "Tokens", "300", "3"),
+    ]
+    assert json.loads(rows[0]["Tags"]) == {"tier": "pro", "beta": True}
+
+
+def test_a_call_without_a_known_cost_is_no_charge(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event(cost=None, flags=("unpriced",))])
+    assert charge_of(store, tmp_path) == []

@@ -1,0 +1,157 @@
+"""Reports on exported events say what reports on the store say, whatever is asked."""
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from click.testing import CliRunner
+from made_events import NOON, made_event, random_events, store_events
+
+from usage_tracker.cli import main
+from usage_tracker.config import parse_dsn
+from usage_tracker.errors import ConfigError
+from usage_tracker.event import PricedEvent
+from usage_tracker.exporting import Plan, open_exporter
+from usage_tracker.lake import LakeFigures, open_lake
+from usage_tracker.report import Query, Range, Report, Row, answer, export_events, parse_condition, run
+from usage_tracker.stores import Store, open_store
+
+SINCE, UNTIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 11, 2, 5, 30, tzinfo=UTC)
+
+
+def near(priced: PricedEvent) -> PricedEvent:
+    """The same on one of few days, among them those on which clocks are changed."""
+    at = datetime.fromtimestamp(priced.event.started_at / 1e9, UTC)
+    days = [datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 10, 25, tzinfo=UTC), datetime(2026, 12, 31, tzinfo=UTC)]
+    day = days[at.day % 3]
+    moved = at.replace(month=day.month, day=day.day)
+    priced.event.started_at = int(moved.timestamp()) * 10**9 + at.microsecond * 1000
+    return priced
+
+
+class Both:
+    """A store, and the same as files."""
+
+    def __init__(self, store: Store, figures: LakeFigures) -> None:
+        self.store = store
+        self.figures = figures
+
+    def say_the_same(self, query: Query) -> None:
+        expected, found = run(self.store, query), answer(self.figures, query)
+        assert tidy(found) == tidy(expected)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    folder = tmp_path_factory.mktemp("lake")
+    store = open_store(parse_dsn(f"sqlite:///{folder}/usage.db"))
+    store.migrate()
+    told = [
+        made_event(NOON, awaits="batch-1", input_tokens=None, output_tokens=None, cost=None, flags=("awaited",)),
+        made_event(NOON, awaits="batch-2", input_tokens=None, output_tokens=None, cost=None, flags=("awaited",)),
+        made_event(NOON, completes="batch-1", cost="0.5"),
+    ]
+    store_events(store, [*map(near, random_events(5, 400)), *told])
+    open_exporter(store, Plan(str(folder / "lake"))).run()
+    lake = open_lake(str(folder / "lake"))
+    yield Both(store, LakeFigures(lake))
+    lake.close()
+    store.close()
+
+
+def tidy(report: Report) -> list[Any]:
+    rows = [*report.rows, report.total, *report.before.values()]
+    rows += [report.total_before] if report.total_before else []
+    return [*map(rounded, rows), report.unpriced_models, report.untold, report.unknown, report.untimed]
+
+
+def rounded(row: Row) -> dict[str, Any]:
+    """Sums of durations depend on the order of their summands."""
+    values = {field.name: getattr(row, field.name) for field in fields(row)}
+    return {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in values.items()}
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        (), ("model",), ("day", "model"), ("hour",), ("week", "provider"), ("month", "project", "team"), ("tag",),
+        ("tag:tier", "status"), ("user", "session"), ("host", "api_key"), ("operation", "sdk", "service_tier"),
+    ],
+    ids="-".join,
+)  # fmt: skip
+def test_by_any_dimension(both: Both, by: tuple[str, ...]) -> None:
+    both.say_the_same(Query(by=by))
+    both.say_the_same(Query(SINCE, UNTIL, by, tz=ZoneInfo("Europe/Berlin"), top=2))
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "Australia/Lord_Howe"])
+@pytest.mark.parametrize("unit", ["hour", "month"])
+def test_by_any_clock(both: Both, zone: str, unit: str) -> None:
+    both.say_the_same(Query(by=(unit,), tz=ZoneInfo(zone)))
+
+
+CONDITIONS = r"""
+model=gpt-* model!=gpt-* request_model=a\*b request_model=none request_model=\none project=[g]* project=be?ta
+project=be\\ta user=gr* tag=tier:* tag!=eu tag=none tag=\none tag:tier=pro tag:tier=none team!=none status=error
+session=none model=50%
+""".split()
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_under_any_condition(both: Both, condition: str) -> None:
+    both.say_the_same(Query(by=("project",), where=(parse_condition(condition),)))
+
+
+def test_of_a_delta_table(both: Both, tmp_path: Path) -> None:
+    open_exporter(both.store, Plan(str(tmp_path / "table"), "delta")).run()
+    lake = open_lake(str(tmp_path / "table"))
+    for by in ((), ("day", "tag")):
+        Both(both.store, LakeFigures(lake)).say_the_same(Query(by=by))
+    lake.close()
+
+
+def test_with_percentiles_costs_and_comparisons(both: Both) -> None:
+    both.say_the_same(Query(by=("model",), percentiles=True))
+    both.say_the_same(Query(by=("model",), cost="reported"))
+    week = timedelta(days=7)
+    since = datetime(2026, 10, 24, tzinfo=UTC)
+    query = Query(since, since + week, ("day",))
+    both.say_the_same(replace(query, before=Range(since - week, since)))
+
+
+def test_events_come_back_as_they_are_in_the_store(both: Both) -> None:
+    stored = {event["event_id"]: event for event in export_events(both.store)}
+    assert {event["event_id"]: event for event in both.figures.events(Query())} == stored
+
+
+def test_the_command_asks_a_place_or_another_store(tmp_path: Path) -> None:
+    dsn = f"sqlite:///{tmp_path}/usage.db"
+    store = open_store(parse_dsn(dsn))
+    store.migrate()
+    store_events(store, [made_event()])
+    open_exporter(store, Plan(str(tmp_path / "lake"))).run()
+    store.close()
+    asked = ["report", "--since", "all", "-o", "csv"]
+    told = {
+        CliRunner().invoke(main, [*asked, *more], env={"TRACKER_DSN": own}).stdout
+        for more, own in (
+            ([], dsn),
+            (["--from", dsn], "sqlite:///nowhere.db"),
+            (["--from", str(tmp_path / "lake")], "sqlite:///nowhere.db"),
+        )
+    }
+    assert len(told) == 1
+    assert "gpt-4o,1,0,1" in told.pop()
+
+
+def test_a_place_without_events_and_an_engine_that_is_none_are_said(both: Both, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no exported events in"):
+        open_lake(str(tmp_path))
+    (tmp_path / "day=2026-08-31").mkdir()
+    (tmp_path / "day=2026-08-31" / "some.parquet").touch()
+    with pytest.raises(ConfigError, match="'sparkle' is no engine; there are duckdb, spark, or"):
+        open_lake(str(tmp_path), "sparkle")
