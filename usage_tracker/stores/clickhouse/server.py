@@ -87,6 +87,7 @@ class Server:
                 yield from lines
             if rest:
                 yield rest
+            response.read()  # nothing is left, and now it knows that
             whole = True
         except (OSError, HTTPException) as error:
             raise self._unreachable(error) from None

@@ -22,24 +22,24 @@ SETTINGS $window;
 -- cluster: what all shards have.
 CREATE TABLE IF NOT EXISTS usage$on_cluster AS $shard ENGINE = Distributed($cluster, $database, $shard);
 
-CREATE VIEW IF NOT EXISTS usage_event$on_cluster AS SELECT * FROM usage WHERE grain = 'event';
+CREATE VIEW IF NOT EXISTS usage_event$on_cluster AS SELECT event_id, started_at, * FROM usage WHERE grain = 'event';
 
 CREATE VIEW IF NOT EXISTS journal_offset$on_cluster AS
     SELECT UUIDNumToString(id) AS segment, sum(position) AS position, sum(events) AS events
     FROM usage WHERE grain = 'offset' GROUP BY id;
 
-CREATE VIEW IF NOT EXISTS by_hour$on_cluster AS SELECT * FROM usage WHERE grain = 'hour';
-CREATE VIEW IF NOT EXISTS by_day$on_cluster AS SELECT * FROM usage WHERE grain = 'day';
-CREATE VIEW IF NOT EXISTS by_day_user$on_cluster AS SELECT * FROM usage WHERE grain = 'day_user';
-CREATE VIEW IF NOT EXISTS by_day_tag$on_cluster AS SELECT * FROM usage WHERE grain = 'day_tag';
-CREATE VIEW IF NOT EXISTS by_day_latency$on_cluster AS SELECT * FROM usage WHERE grain = 'day_latency';
-CREATE VIEW IF NOT EXISTS by_hour_kind$on_cluster AS SELECT * FROM usage WHERE grain = 'hour_kind';
-CREATE VIEW IF NOT EXISTS by_day_kind$on_cluster AS SELECT * FROM usage WHERE grain = 'day_kind';
-CREATE VIEW IF NOT EXISTS by_hour_owner$on_cluster AS SELECT * FROM usage WHERE grain = 'hour_owner';
-CREATE VIEW IF NOT EXISTS by_day_owner$on_cluster AS SELECT * FROM usage WHERE grain = 'day_owner';
-CREATE VIEW IF NOT EXISTS by_day_user_total$on_cluster AS SELECT * FROM usage WHERE grain = 'day_user_total';
-CREATE VIEW IF NOT EXISTS by_day_tag_total$on_cluster AS SELECT * FROM usage WHERE grain = 'day_tag_total';
-CREATE VIEW IF NOT EXISTS by_day_owner_latency$on_cluster AS SELECT * FROM usage WHERE grain = 'day_owner_latency';
+CREATE VIEW IF NOT EXISTS by_hour$on_cluster AS SELECT bucket_at, * FROM usage WHERE grain = 'hour';
+CREATE VIEW IF NOT EXISTS by_day$on_cluster AS SELECT bucket_at, * FROM usage WHERE grain = 'day';
+CREATE VIEW IF NOT EXISTS by_day_user$on_cluster AS SELECT bucket_at, * FROM usage WHERE grain = 'day_user';
+CREATE VIEW IF NOT EXISTS by_day_tag$on_cluster AS SELECT bucket_at, * FROM usage WHERE grain = 'day_tag';
+CREATE VIEW IF NOT EXISTS by_day_latency$on_cluster AS SELECT bucket_at, * FROM usage WHERE grain = 'day_latency';
+CREATE VIEW IF NOT EXISTS by_hour_kind$on_cluster AS SELECT bucket_at, * FROM usage WHERE grain = 'hour_kind';
+CREATE VIEW IF NOT EXISTS by_day_kind$on_cluster AS SELECT bucket_at, * FROM usage WHERE grain = 'day_kind';
+CREATE VIEW IF NOT EXISTS by_hour_owner$on_cluster AS SELECT bucket_at, * FROM usage WHERE grain = 'hour_owner';
+CREATE VIEW IF NOT EXISTS by_day_owner$on_cluster AS SELECT bucket_at, * FROM usage WHERE grain = 'day_owner';
+CREATE VIEW IF NOT EXISTS by_day_user_total$on_cluster AS SELECT bucket_at, * FROM usage WHERE grain = 'day_user_total';
+CREATE VIEW IF NOT EXISTS by_day_tag_total$on_cluster AS SELECT bucket_at, * FROM usage WHERE grain = 'day_tag_total';
+CREATE VIEW IF NOT EXISTS by_day_owner_latency$on_cluster AS SELECT bucket_at, * FROM usage WHERE grain = 'day_owner_latency';
 
 -- For people and their tools.
 CREATE VIEW IF NOT EXISTS events$on_cluster AS
