@@ -213,4 +213,6 @@ def translated(said: bytes, address: Address) -> StoreError:
         )
     if code in REFUSED:
         return EventsRefused(f"ClickHouse refuses a value (code {code}); the event can't be stored")
-    return StoreUnavailable(f"ClickHouse at {address.shown} can't work right now (code {code}); events wait until it can")
+    return StoreUnavailable(
+        f"ClickHouse at {address.shown} can't work right now (code {code}); events wait until it can"
+    )
