@@ -6,6 +6,12 @@ from pathlib import Path
 
 import pytest
 from capturing import captured, capturing, provider  # noqa: F401  the real SDKs against a local provider
+from clickhouse_servers import (  # noqa: F401  the fixtures of a throw-away ClickHouse
+    chdb_server,
+    clickhouse_dsn,
+    empty_clickhouse_dsn,
+    migrated_clickhouse_dsn,
+)
 from hypothesis import HealthCheck, settings
 from postgres_server import (  # noqa: F401  the fixtures of a throw-away Postgres
     empty_postgres_dsn,

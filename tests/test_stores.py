@@ -16,14 +16,19 @@ from made_events import NOON, made_event, random_events
 from usage_tracker.config import parse_dsn
 from usage_tracker.errors import EventsRefused
 from usage_tracker.event import COLUMNS, Batch, Cost, CostLine, PricedEvent, Stretch
+from usage_tracker.report.dialects import DAY
+from usage_tracker.report.listing import read_window
+from usage_tracker.report.plan import FIRST, LAST
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.repricing import Repriced
 
 
-@pytest.fixture(params=["postgres", "sqlite", "sqlite in memory"])
+@pytest.fixture(params=["postgres", "sqlite", "sqlite in memory", "clickhouse"])
 def store(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Store]:
     if request.param == "postgres":
         dsn = request.getfixturevalue("postgres_dsn")
+    elif request.param == "clickhouse":
+        dsn = request.getfixturevalue("clickhouse_dsn")
     else:
         dsn = "sqlite:///:memory:" if request.param == "sqlite in memory" else f"sqlite:///{tmp_path}/usage.db"
     opened = open_store(parse_dsn(dsn))
@@ -45,6 +50,9 @@ def store_one(store: Store, priced: PricedEvent) -> dict[str, Any]:
 
 
 def read_events(store: Store) -> list[dict[str, Any]]:
+    if store.dialect.name == "clickhouse":
+        ever = FIRST, LAST + DAY
+        return list(read_window(store, ever, (), None))
     rows: list[dict[str, Any]] = [
         dict(zip(COLUMNS, row, strict=True)) for row in store.select(f"SELECT * FROM {store.dialect.prefix}events")
     ]
@@ -407,7 +415,8 @@ def test_more_users_than_a_store_remembers_keep_their_keys(store: Store, monkeyp
             assert store.write(
                 segment_batch(uuid4(), 0, 1, *(made_event(user_id=user, tags=(user,)) for user in users))
             )
-    assert count(store, "usage_user") == 21
+    if store.dialect.name != "clickhouse":  # whose rows hold users themselves
+        assert count(store, "usage_user") == 21
     found = store.select(f"SELECT user_id, count(*) FROM {store.dialect.prefix}events GROUP BY user_id")
     assert dict(found) == {f"user-{number}": 3 for number in range(20)}  # type: ignore[arg-type]  # two columns
 
@@ -415,7 +424,7 @@ def test_more_users_than_a_store_remembers_keep_their_keys(store: Store, monkeyp
 class TestSelect:
     def test_it_reads_with_parameters(self, store: Store) -> None:
         store.write(segment_batch(uuid4(), 0, 1, made_event(model="a"), made_event(model="b")))
-        table, mark = f"{store.dialect.prefix}usage_kind", store.dialect.placeholder
+        table, mark = f"{store.dialect.prefix}events", store.dialect.placeholder
         assert list(store.select(f"SELECT model FROM {table} WHERE model = {mark}", ["b"])) == [("b",)]
 
     def test_it_reads_much_without_holding_it_and_may_stop_half_way(self, store: Store) -> None:
@@ -463,6 +472,8 @@ class TestPruning:
         assert {view: rollup_sums(store, view) for view in views} == before
 
     def test_it_goes_batch_by_batch(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        if store.dialect.name == "clickhouse":
+            pytest.skip("nobody has to wait while ClickHouse takes events out")
         for dialect in ("sqlite", "postgres"):
             monkeypatch.setattr(f"usage_tracker.stores.{dialect}.pruning.EVENTS_AT_ONCE", 20)
         hours = [NOON - timedelta(days=400, hours=place // 7) for place in range(100)]
@@ -493,6 +504,8 @@ class TestPruning:
     def test_the_original_costs_of_what_has_gone_go_too(self, store: Store) -> None:
         old, new = made_event(NOON - timedelta(days=2)), made_event(NOON)
         store.write(segment_batch(uuid4(), 0, 1, old, new))
+        if store.dialect.name == "clickhouse":
+            pytest.skip("ClickHouse can't price calls again")
         store.reprice([Repriced(each.event_id, each.event.started_at // 1000, Cost(Decimal(1))) for each in (old, new)])
         assert count(store, "repriced") == 2
         assert sum(store.prune(NOON)) == 1

@@ -128,7 +128,9 @@ def parse_clickhouse(text: str) -> Dsn:
     address = CLICKHOUSE.fullmatch(text)
     ports = re.findall(r":(\d+)(?:,|$)", address["hosts"]) if address else []
     if address is None or any(not 0 < int(port) < 65536 for port in ports):
-        raise ConfigError(f"TRACKER_DSN is not a valid ClickHouse URL (escape special characters as %XX); {VALID_FORMS}")
+        raise ConfigError(
+            f"TRACKER_DSN is not a valid ClickHouse URL (escape special characters as %XX); {VALID_FORMS}"
+        )
     shown = f"{address['scheme'].lower()}://{address['user'] or ''}{'@' if address['user'] else ''}{address['rest']}"
     return Dsn("clickhouse", text, shown)
 

@@ -107,9 +107,7 @@ def write_part(statement: Statement, query: Query, part: Part, summed: Summed, t
     tests += write_conditions(statement, query.where, of_events=not source.grain)
     sums = [f"{each} AS sum_{name}" for name, each in summed.sums.items()]
     grouping = f" GROUP BY {', '.join(groups)}" if groups else ""
-    return (
-        f"SELECT {', '.join([*columns, *sums])} FROM {statement.table(source.table)} WHERE {' AND '.join(tests)}{grouping}"
-    )
+    return f"SELECT {', '.join([*columns, *sums])} FROM {statement.table(source.table)} WHERE {' AND '.join(tests)}{grouping}"
 
 
 def tag_value(key: str | None, *, of_events: bool, tagged: bool) -> str:

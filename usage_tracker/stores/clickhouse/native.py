@@ -40,9 +40,7 @@ def write_block(columns: Sequence[Column], sections: Sequence[Section]) -> bytes
         try:
             parts += write_column(column.kind, values)
         except (OverflowError, UnicodeEncodeError, TypeError):
-            raise EventsRefused(
-                f"ClickHouse can't hold a value of {column.name}; the event can't be stored"
-            ) from None
+            raise EventsRefused(f"ClickHouse can't hold a value of {column.name}; the event can't be stored") from None
     return b"".join(parts)
 
 
@@ -53,7 +51,9 @@ Values = Sequence[tuple[int, Sequence[object] | None]]
 def write_column(kind: str, values: Values) -> Iterable[bytes]:
     if kind.startswith("Nullable("):
         inner = kind[len("Nullable(") : -1]
-        yield from (bytes([1]) * rows if given is None else bytes(each is None for each in given) for rows, given in values)
+        yield from (
+            bytes([1]) * rows if given is None else bytes(each is None for each in given) for rows, given in values
+        )
         filled = [(rows, given and [each or 0 for each in given]) for rows, given in values]
         yield from write_column(inner, filled)
     elif kind == "Array(String)":

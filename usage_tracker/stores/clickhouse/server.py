@@ -87,6 +87,7 @@ class Server:
                 yield from lines
             if rest:
                 yield rest
+            response.read()  # nothing is left, and now it knows that
             whole = True
         except (OSError, HTTPException) as error:
             raise self._unreachable(error) from None
@@ -212,4 +213,6 @@ def translated(said: bytes, address: Address) -> StoreError:
         )
     if code in REFUSED:
         return EventsRefused(f"ClickHouse refuses a value (code {code}); the event can't be stored")
-    return StoreUnavailable(f"ClickHouse at {address.shown} can't work right now (code {code}); events wait until it can")
+    return StoreUnavailable(
+        f"ClickHouse at {address.shown} can't work right now (code {code}); events wait until it can"
+    )

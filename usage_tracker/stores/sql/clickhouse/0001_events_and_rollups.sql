@@ -20,26 +20,26 @@ ORDER BY (
 SETTINGS $window;
 
 -- cluster: what all shards have.
-CREATE TABLE IF NOT EXISTS usage$on_cluster AS $shard ENGINE = Distributed($cluster, $database, $shard);
+CREATE TABLE IF NOT EXISTS usage$on_cluster AS $database.$shard ENGINE = Distributed($cluster, $database, $shard);
 
-CREATE VIEW IF NOT EXISTS usage_event$on_cluster AS SELECT * FROM usage WHERE grain = 'event';
+CREATE VIEW IF NOT EXISTS usage_event$on_cluster AS SELECT event_id, started_at, * FROM $database.usage WHERE grain = 'event';
 
 CREATE VIEW IF NOT EXISTS journal_offset$on_cluster AS
     SELECT UUIDNumToString(id) AS segment, sum(position) AS position, sum(events) AS events
-    FROM usage WHERE grain = 'offset' GROUP BY id;
+    FROM $database.usage WHERE grain = 'offset' GROUP BY id;
 
-CREATE VIEW IF NOT EXISTS by_hour$on_cluster AS SELECT * FROM usage WHERE grain = 'hour';
-CREATE VIEW IF NOT EXISTS by_day$on_cluster AS SELECT * FROM usage WHERE grain = 'day';
-CREATE VIEW IF NOT EXISTS by_day_user$on_cluster AS SELECT * FROM usage WHERE grain = 'day_user';
-CREATE VIEW IF NOT EXISTS by_day_tag$on_cluster AS SELECT * FROM usage WHERE grain = 'day_tag';
-CREATE VIEW IF NOT EXISTS by_day_latency$on_cluster AS SELECT * FROM usage WHERE grain = 'day_latency';
-CREATE VIEW IF NOT EXISTS by_hour_kind$on_cluster AS SELECT * FROM usage WHERE grain = 'hour_kind';
-CREATE VIEW IF NOT EXISTS by_day_kind$on_cluster AS SELECT * FROM usage WHERE grain = 'day_kind';
-CREATE VIEW IF NOT EXISTS by_hour_owner$on_cluster AS SELECT * FROM usage WHERE grain = 'hour_owner';
-CREATE VIEW IF NOT EXISTS by_day_owner$on_cluster AS SELECT * FROM usage WHERE grain = 'day_owner';
-CREATE VIEW IF NOT EXISTS by_day_user_total$on_cluster AS SELECT * FROM usage WHERE grain = 'day_user_total';
-CREATE VIEW IF NOT EXISTS by_day_tag_total$on_cluster AS SELECT * FROM usage WHERE grain = 'day_tag_total';
-CREATE VIEW IF NOT EXISTS by_day_owner_latency$on_cluster AS SELECT * FROM usage WHERE grain = 'day_owner_latency';
+CREATE VIEW IF NOT EXISTS by_hour$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'hour';
+CREATE VIEW IF NOT EXISTS by_day$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'day';
+CREATE VIEW IF NOT EXISTS by_day_user$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'day_user';
+CREATE VIEW IF NOT EXISTS by_day_tag$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'day_tag';
+CREATE VIEW IF NOT EXISTS by_day_latency$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'day_latency';
+CREATE VIEW IF NOT EXISTS by_hour_kind$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'hour_kind';
+CREATE VIEW IF NOT EXISTS by_day_kind$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'day_kind';
+CREATE VIEW IF NOT EXISTS by_hour_owner$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'hour_owner';
+CREATE VIEW IF NOT EXISTS by_day_owner$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'day_owner';
+CREATE VIEW IF NOT EXISTS by_day_user_total$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'day_user_total';
+CREATE VIEW IF NOT EXISTS by_day_tag_total$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'day_tag_total';
+CREATE VIEW IF NOT EXISTS by_day_owner_latency$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'day_owner_latency';
 
 -- For people and their tools.
 CREATE VIEW IF NOT EXISTS events$on_cluster AS
@@ -57,7 +57,7 @@ CREATE VIEW IF NOT EXISTS events$on_cluster AS
         nullIf(user_id, '\0') AS user_id, nullIf(session_id, '\0') AS session_id, tags, nullIf(api_key, '\0') AS api_key,
         nullIf(host, '\0') AS host, pid, status, nullIf(error_type, '\0') AS error_type, http_status, attempts,
         nullIf(usage, '\0') AS usage, nullIf(awaits, '\0') AS awaits, nullIf(completes, '\0') AS completes
-    FROM usage WHERE grain = 'event';
+    FROM $database.usage WHERE grain = 'event';
 
 CREATE VIEW IF NOT EXISTS daily$on_cluster AS
     SELECT toDate(toDateTime(intDiv(at, 1000000), 'UTC'), 'UTC') AS day, nullIf(provider, '\0') AS provider,
@@ -65,7 +65,7 @@ CREATE VIEW IF NOT EXISTS daily$on_cluster AS
         nullIf(team, '\0') AS team, sum(calls) AS calls, sum(errors) AS errors, sum(input_tokens) AS input_tokens,
         sum(output_tokens) AS output_tokens, sum(cache_read_tokens) AS cache_read_tokens,
         sum(reasoning_tokens) AS reasoning_tokens, if(sum(priced) > 0, sum(cost), NULL) AS cost, sum(unpriced) AS unpriced
-    FROM usage WHERE grain = 'day'
+    FROM $database.usage WHERE grain = 'day'
     GROUP BY day, provider, model, operation, app, project, team;
 
 -- Budgets and price books need transactions, which ClickHouse lacks; who asks for them finds none.
