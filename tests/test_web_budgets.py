@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ FRONTEND = {"limit": "100", "where": ["team=frontend"], "soft": ["0.8"], "on_lim
 
 @pytest.fixture
 def dsn(tmp_path: Path) -> str:
-    events = [made_event(datetime.now(UTC), team=team, cost=Decimal(cost)) for team, cost in TEAMS]
+    events = [made_event(datetime.now(UTC), team=team, cost=str(cost)) for team, cost in TEAMS]
     return filled(tmp_path / "usage.db", events)
 
 

@@ -23,13 +23,16 @@ from usage_tracker.config import Dsn, Settings, default_spool
 from usage_tracker.enforcing import Enforcing, Leading
 from usage_tracker.event import Cost, Origin, UsageEvent
 from usage_tracker.guard import guarded
+from usage_tracker.host_reports import Chores, HostReporting
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.adoption import take_over
 from usage_tracker.journal.header import ANY_STORE
+from usage_tracker.sdk_coverage import CoverageNotes
 from usage_tracker.shipper import Chore, Shipper
 from usage_tracker.shipping import Shipping
 
 if TYPE_CHECKING:
+    from usage_tracker.patching import State
     from usage_tracker.pricing import Pricer, Shelf, StoredBook
     from usage_tracker.stores import Store
 
@@ -106,14 +109,15 @@ def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None, c
         settings.batch_size,
         journal,
         dsn.scheme == "sqlite",
-        chore or Leading(settings),
+        Chores((HostReporting(settings, spool), chore or Leading(settings))),
     )
 
 
 class Pipeline:
     """The way of this process's events, from a finished call to the store."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, states: "Callable[[], Mapping[ChokePoint, State]] | None" = None) -> None:
+        """`states`: where SDKs are watched, for whoever looks after all hosts."""
         self.settings = settings
         default = Attribution(
             settings.project, settings.team, settings.user, settings.session, clean_tags(settings.tags)
@@ -124,13 +128,21 @@ class Pipeline:
         self._start_at = 0.0
         self._default = default
         self.recorder = self._recorder()
-        self.enforcing = Enforcing(settings, self.journal, self.recorder, self._start_unless_started)
+        self._coverage = CoverageNotes(settings.spool_dir, settings.spool_group, states)
+        self.enforcing = Enforcing(
+            settings, self.journal, self.recorder, self._start_unless_started, self._coverage.note
+        )
         self.shipping: Shipping | None = None
         if settings.ship and settings.dsn:
             leading = Leading(settings, self.enforcing.use, lambda: self.journal.dropped)
             shipper = make_shipper(settings, settings.dsn, self.journal, leading)
-            self.shipping = Shipping(shipper, self.journal, settings.batch_seconds, self.enforcing.look)
+            self.shipping = Shipping(shipper, self.journal, settings.batch_seconds, self._look)
         self._wrappers = cache(self._make_wrappers)
+
+    def _look(self) -> None:
+        """What the thread that ships looks at with each round."""
+        self.enforcing.look()
+        self._coverage.note()
 
     def wrapper(self, point: ChokePoint) -> Wrapper:
         """What goes around that function of an SDK."""

@@ -65,8 +65,10 @@ def create_app(
     if rules.takes_events:
         writer = Writer(address, settings.prices, settings.fingerprint_key)
     editor = None
-    if edit:
-        editor = Editor(address if edit is True else parse_dsn(edit) if isinstance(edit, str) else edit)
+    if edit is True:
+        editor = Editor(address)
+    elif edit:
+        editor = Editor(parse_dsn(edit) if isinstance(edit, str) else edit)
     site = Site(reader, rules, zone, writer, editor)
 
     @asynccontextmanager

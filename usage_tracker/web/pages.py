@@ -133,17 +133,20 @@ async def show_health(request: Request) -> Response:
     site = site_of(request)
     values = read_parameters((TZ,), request.query_params.multi_items())
     zone, moment = values["tz"] or site.zone, now()
-    findings, newest, reporting = await asyncio.gather(
+    findings, newest, reporting, said = await asyncio.gather(
         site.reader.known("health", lambda: health.examine(site.dsn), 5.0),
         site.reader.shared("newest", lambda store: health.read_newest(store, moment)),
         site.reader.shared("reporting", lambda store: health.read_reporting(store, moment)),
+        site.reader.shared("hosts", health.read_hosts),
     )
+    hosts = health.host_lines(said)
     return render(
         request,
         "health.html",
         "/health",
         findings=findings,
-        wrong=sum(finding.remedy is not None for finding in findings),
+        hosts=hosts,
+        wrong=sum(finding.remedy is not None for finding in findings) + sum(bool(host.wrong) for host in hosts),
         newest=newest,
         newest_shown=newest and f"{newest.at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}",
         reporting=health.reporting_rows(reporting),
