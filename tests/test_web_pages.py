@@ -1,5 +1,6 @@
 """The pages without a browser: what they say, and that it is what the command line says."""
 
+import asyncio
 import csv
 import io
 import json
@@ -15,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner
-from dashboard_server import Served, dashboard, filled
+from dashboard_server import VIEWER, Served, dashboard, filled
 from dashboard_story import story
 from made_events import NOON, made_event, random_events
 
@@ -23,6 +24,7 @@ from usage_tracker.cli import main
 from usage_tracker.cli.figures import show_count, show_money
 from usage_tracker.report import Query, Report, run
 from usage_tracker.stores import Store
+from usage_tracker.web.access import COOKIE, Access, Identity
 
 NOW = datetime.now(UTC)
 
@@ -256,6 +258,57 @@ def test_many_who_ask_the_same_are_one_question_to_the_store(tmp_path: Path, mon
         for _ in range(10):
             assert client.get("/api/v1/report?by=model").status_code == 200
     assert len(asked) < 5
+
+
+def test_a_page_that_is_still_the_same_is_not_sent_again(told: tuple[Served, str], client: httpx.Client) -> None:
+    page = client.get("/?since=29d")
+    assert page.headers["cache-control"] == "private, no-cache"
+    same = client.get("/?since=29d", headers={"If-None-Match": page.headers["etag"]})
+    assert (same.status_code, same.content) == (304, b"")
+    other = client.get("/?since=6d", headers={"If-None-Match": page.headers["etag"]})
+    assert other.status_code == 200
+
+
+def test_each_who_looks_at_a_shared_page_can_leave_with_a_form_of_their_own(told: tuple[Served, str]) -> None:
+    access: Access = told[0].app.state.site.access
+    forms, tags = [], []
+    for name in ("anna", "ben"):
+        cookie = access.new_cookie(Identity(name, "viewer"))
+        with told[0].client(None, cookies={COOKIE: cookie}) as client:
+            page = client.get("/?since=20d")
+            found = re.search(r'action="/logout"[^>]*><input type="hidden" name="form" value="([^"]*)"', page.text)
+            assert found is not None
+            identity = access.by_cookie(cookie)
+            assert access.holds(found[1], identity, "logout")
+            assert client.get("/?since=20d", headers={"If-None-Match": page.headers["etag"]}).status_code == 304
+            forms.append(found[1])
+            tags.append(page.headers["etag"])
+    assert len(set(forms)) == len(set(tags)) == 2
+    with told[0].client() as program:
+        assert 'action="/logout"' not in program.get("/?since=20d").text
+
+
+def test_many_viewers_of_one_page_are_one(told: tuple[Served, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from usage_tracker.web import overview
+
+    looked: list[str] = []
+    look = overview.look
+
+    async def noted(*arguments: Any) -> Any:
+        looked.append("")
+        await asyncio.sleep(0.1)
+        return await look(*arguments)
+
+    monkeypatch.setattr(overview, "look", noted)
+
+    async def visit() -> list[int]:
+        headers = {"Authorization": f"Bearer {VIEWER}"}
+        async with httpx.AsyncClient(base_url=told[0].url, headers=headers, trust_env=False, timeout=60) as client:
+            answers = await asyncio.gather(*(client.get("/?since=17d") for _ in range(20)))
+        return [answer.status_code for answer in answers]
+
+    assert asyncio.run(visit()) == [200] * 20
+    assert len(looked) < 4
 
 
 def test_the_files_of_others_are_the_ones_that_the_manifest_names() -> None:

@@ -1,6 +1,5 @@
 """How an endpoint's work becomes an answer: who is let in, and what is said where it fails."""
 
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -11,13 +10,14 @@ from usage_tracker.errors import ConfigError, EventsRefused, SchemaError, StoreE
 from usage_tracker.web.access import TooManyFailures
 from usage_tracker.web.parameters import Refused
 from usage_tracker.web.problems import Problem, as_response
+from usage_tracker.web.shared_pages import Endpoint, given_to_all
 from usage_tracker.web.site import RETRY_SECONDS, root_of, say, site_of
 
-Endpoint = Callable[[Request], Awaitable[Response]]
 
-
-def page(endpoint: Endpoint) -> Endpoint:
-    """A page for people. What goes wrong is a page too, and one that passes by itself is looked at again."""
+def page(endpoint: Endpoint, *, shared: bool = False) -> Endpoint:
+    """A page for people. What goes wrong is a page too, and one that passes by itself is looked at again. `shared`:
+    whether it is the same for all who may see the same, so that many viewers are one."""
+    give = given_to_all(endpoint) if shared else endpoint
 
     async def answer(request: Request) -> Response:
         try:
@@ -36,7 +36,7 @@ def page(endpoint: Endpoint) -> Endpoint:
         if not identity.may("read"):
             return say(request, "Not for this token", [f"A {identity.role}'s token can't read."], status=403)
         try:
-            return await endpoint(request)
+            return await give(request)
         except Refused as refused:
             return say(request, "This can't be shown", [sentence(refused)], status=400)
         except NothingYet:

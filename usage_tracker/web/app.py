@@ -96,13 +96,13 @@ def create_app(
 
 def routes() -> list[Route]:
     return [
-        Route("/", page(pages.show_overview)),
-        Route("/explore", page(pages.show_explore)),
-        Route("/events", page(pages.show_events)),
+        Route("/", page(pages.show_overview, shared=True)),
+        Route("/explore", page(pages.show_explore, shared=True)),
+        Route("/events", page(pages.show_events, shared=True)),
         Route("/events/{id:path}", page(pages.show_event)),
         Route("/budgets", page(budgets_page.show_budgets)),
         Route("/budgets", page(budgets_page.change_budgets), methods=["POST"]),
-        Route("/health", page(pages.show_health)),
+        Route("/health", page(pages.show_health, shared=True)),
         Route("/login", login.show_login),
         Route("/login", login.log_in, methods=["POST"]),
         Route("/logout", login.log_out, methods=["POST"]),

@@ -17,9 +17,9 @@ from usage_tracker.stores import Store, open_store
 Result = TypeVar("Result")
 
 THREADS = 4
-FRESH_SECONDS = 2.0
+FRESH_SECONDS = 3.0
 """How long an answer is given again: many viewers of one page are one question to the store."""
-MOST_ANSWERS = 256
+MOST_ANSWERS = 512
 
 
 class Reader:
@@ -38,13 +38,14 @@ class Reader:
 
     async def shared(self, key: object, work: Callable[[Store], Result], seconds: float = FRESH_SECONDS) -> Result:
         """The work's result, done once for all who ask for that key at about the same time."""
-        return await self._once(key, lambda: self.do(work), seconds)
+        return await self.once(key, lambda: self.do(work), seconds)
 
     async def known(self, key: object, work: Callable[[], Result], seconds: float) -> Result:
         """The same of work that needs no store."""
-        return await self._once(key, lambda: asyncio.get_running_loop().run_in_executor(self._threads, work), seconds)
+        return await self.once(key, lambda: asyncio.get_running_loop().run_in_executor(self._threads, work), seconds)
 
-    async def _once(self, key: object, begin: Callable[[], Awaitable[Result]], seconds: float) -> Result:
+    async def once(self, key: object, begin: Callable[[], Awaitable[Result]], seconds: float) -> Result:
+        """What `begin` comes to, the same for all who ask for that key within those seconds."""
         now = time.monotonic()
         found = self._answers.get(key)
         if found is None or found[0] < now or found[1].cancelled():
