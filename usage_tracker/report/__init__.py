@@ -10,6 +10,7 @@ from usage_tracker.report.conditions import Condition, parse_condition
 from usage_tracker.report.dialects import has_schema
 from usage_tracker.report.dimensions import DIMENSIONS, UNITS
 from usage_tracker.report.following import Following
+from usage_tracker.report.groups import reads_every_event
 from usage_tracker.report.latency import MOST_EVENTS
 from usage_tracker.report.listing import (
     Event,
@@ -52,6 +53,7 @@ __all__ = [
     "parse_range",
     "parse_zone",
     "previous",
+    "reads_every_event",
     "run",
 ]
 

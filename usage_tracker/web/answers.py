@@ -1,5 +1,8 @@
 """How an endpoint's work becomes an answer: who is let in, and what is said where it fails."""
 
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -10,8 +13,12 @@ from usage_tracker.errors import ConfigError, EventsRefused, SchemaError, StoreE
 from usage_tracker.web.access import TooManyFailures
 from usage_tracker.web.parameters import Refused
 from usage_tracker.web.problems import Problem, as_response
+from usage_tracker.web.reading import TooLong
 from usage_tracker.web.shared_pages import Endpoint, given_to_all
 from usage_tracker.web.site import RETRY_SECONDS, root_of, say, site_of
+
+GONE = 499
+"""What nginx notes of a request whose client has left. Nobody gets it."""
 
 
 def page(endpoint: Endpoint, *, shared: bool = False) -> Endpoint:
@@ -36,7 +43,7 @@ def page(endpoint: Endpoint, *, shared: bool = False) -> Endpoint:
         if not identity.may("read"):
             return say(request, "Not for this token", [f"A {identity.role}'s token can't read."], status=403)
         try:
-            return await give(request)
+            return await while_there(request, give(request))
         except Refused as refused:
             return say(request, "This can't be shown", [sentence(refused)], status=400)
         except NothingYet:
@@ -48,6 +55,8 @@ def page(endpoint: Endpoint, *, shared: bool = False) -> Endpoint:
                 status=200,
                 retry=RETRY_SECONDS,
             )
+        except TooLong as error:
+            return say(request, "This takes too long", [sentence(error)], status=503)
         except (StoreUnavailable, SchemaError) as error:
             return say(request, "The store is away", [sentence(error)], status=503, retry=RETRY_SECONDS)
         except StoreError as error:
@@ -61,7 +70,7 @@ def program(endpoint: Endpoint, what: str = "read") -> Endpoint:
 
     async def answer(request: Request) -> Response:
         try:
-            return await admitted(request, endpoint, what)
+            return await while_there(request, admitted(request, endpoint, what))
         except Problem as problem:
             return as_response(problem)
         except Refused as refused:
@@ -74,6 +83,8 @@ def program(endpoint: Endpoint, what: str = "read") -> Endpoint:
                     503, f"nothing has been recorded in {site_of(request).dsn.shown} so far", retry_after=RETRY_SECONDS
                 )
             )
+        except TooLong as error:
+            return as_response(Problem(503, str(error)))
         except EventsRefused as error:
             return as_response(Problem(422, str(error)))
         except StoreError as error:
@@ -82,6 +93,24 @@ def program(endpoint: Endpoint, what: str = "read") -> Endpoint:
             return as_response(Problem(503, str(error)))
 
     return answer
+
+
+async def while_there(request: Request, work: Coroutine[Any, Any, Response]) -> Response:
+    """The answer; given up where who asked for it goes away, so that the store isn't kept busy for nobody."""
+    if request.method != "GET":
+        return await work
+    answering, leaving = asyncio.ensure_future(work), asyncio.ensure_future(gone(request))
+    try:
+        await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
+        return answering.result() if answering.done() else Response(status_code=GONE)
+    finally:
+        answering.cancel()
+        leaving.cancel()
+
+
+async def gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
 
 
 async def admitted(request: Request, endpoint: Endpoint, what: str) -> Response:

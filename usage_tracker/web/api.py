@@ -36,6 +36,8 @@ from usage_tracker.web.view import View
 MOST_ROWS = 50_000
 """Groups of one answer."""
 MOST_EVENTS = 10_000
+FEW_EVENTS = 1000
+"""That are read in no time."""
 MOST_VALUES = 1000
 
 FORMAT = Parameter(
@@ -85,7 +87,8 @@ async def events(request: Request) -> Response:
         with closing(list_events(store, *asked, view.where, values["limit"])) as found:
             return "".join(EVENT_FORMATS[values["format"]](query, found))
 
-    return document(await site.reader.do(read), values["format"], "events")
+    text = await site.reader.do(read, slow=bool(view.where) or values["limit"] > FEW_EVENTS)
+    return document(text, values["format"], "events")
 
 
 async def event(request: Request) -> Response:

@@ -92,7 +92,7 @@ async def show_events(request: Request) -> Response:
     shown = replace(view, since=view.since or "all")
     asked = shown.range(now())
     kept = [("live", "1")] if live else []
-    seen = await site.reader.do(lambda store: events_page.read_page(store, asked, shown, after))
+    seen = await site.reader.do(lambda store: events_page.read_page(store, asked, shown, after), slow=bool(shown.where))
     api = root_of(request) + "/api/v1/events"
     most = [("limit", "10000")]
     return render(
