@@ -61,19 +61,22 @@ def text_of(page: str) -> str:
 
 
 def asked_at_random(chance: random.Random) -> list[tuple[str, Any]]:
-    by = chance.sample(["model", "project", "user", "tag", "provider", "status", "app"], chance.randint(1, 2))
+    tags = chance.choice(["tag", "tag:tier"])
+    by = chance.sample(["model", "project", "user", tags, "provider", "status", "app"], chance.randint(1, 2))
     unit = chance.choice([None, "hour", "day", "week", "month"])
     words: list[tuple[str, Any]] = [("by", ",".join([*([unit] if unit else []), *by]))]
     words += [("since", "2026-01"), ("until", chance.choice(["2026-06", "2026-12"]))]
     words += [("tz", chance.choice(["UTC", "Europe/Berlin", "Asia/Kathmandu"]))]
     for condition in chance.sample(
-        ["model!=none", "project=alpha", "user=u-*", "tag=eu", "provider!=azure"], chance.randint(0, 2)
+        ["model!=none", "project=alpha", "user=u-*", "tag=eu", "provider!=azure", "tag:tier=pro"], chance.randint(0, 2)
     ):
         words.append(("where", condition))
     if chance.random() < 0.4:
         words.append(("top", str(chance.randint(1, 4))))
     if chance.random() < 0.4:
         words.append(("compare", "previous"))
+    if chance.random() < 0.5:
+        words.append(("cost", chance.choice(["reported", "current"])))
     return words
 
 
@@ -96,6 +99,62 @@ def test_an_answer_is_what_the_command_line_prints_for_the_same_question(mixed: 
         costs = [row["cost"] and Decimal(row["cost"]) for row in [*rows, total]]
         for cost in show_money(costs):
             assert cost in shown
+
+
+@pytest.fixture(scope="module")
+def tiers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str]]:
+    """Ten calls of a cent each and of a reported cent and a half; of two tiers, and of none."""
+    tags = [("tier:pro", "eu"), ("tier:free",), ("eu",), ("tier:pro",), ()] * 2
+    now = datetime.now(UTC)
+    events = [made_event(now, model="gpt-4o", tags=each, cost="0.01", reported_cost="0.015") for each in tags]
+    dsn = filled(tmp_path_factory.mktemp("tiers") / "usage.db", events)
+    with dashboard(dsn) as running:
+        yield running, dsn
+
+
+def test_the_values_of_a_tag_are_a_dimension_that_can_be_chosen_and_opened(tiers: tuple[Served, str]) -> None:
+    with tiers[0].client() as client:
+        assert '<option value="tag:tier">Tag tier</option>' in client.get("/explore").text
+        page = client.get("/explore?by=tag:tier").text
+        assert '<option value="tag:tier" selected>' in page
+        overview = client.get("/?by=tag:tier").text
+        for shown in (page, overview):
+            address = re.search(r'<a href="([^"]*where=tag%3Atier%3Dpro[^"]*)"', shown)
+            assert address is not None
+            alone = client.get(address[1].replace("&amp;", "&"))
+            assert "tag:tier=pro" in text_of(alone.text)
+        rows = client.get("/api/v1/report?by=tag:tier").json()["rows"]
+    assert {row["tag:tier"]: row["calls"] for row in rows} == {"pro": 4, "free": 2, None: 4}
+
+
+def test_costs_are_those_that_are_asked_for(tiers: tuple[Served, str]) -> None:
+    with tiers[0].client() as client:
+        costs = {}
+        for basis in ("recorded", "reported", "current"):
+            answer = client.get("/api/v1/report", params={"by": "model", "cost": basis}).json()
+            assert answer == printed(tiers[1], "--by", "model", "--cost", basis)
+            costs[basis] = answer["total"]["cost"]
+            for path in ("/", "/explore"):
+                page = client.get(path, params={"by": "model", "cost": basis}).text
+                assert show_money([Decimal(costs[basis])])[0] in page, (path, basis)
+        assert (costs["recorded"], costs["reported"]) == ("0.1", "0.15")
+        assert costs["current"] not in (costs["recorded"], costs["reported"])
+        page = client.get("/?cost=reported").text
+        assert "Cost, as reported" in page
+        for address in re.findall(r'<a href="([^"]*)"', page):
+            assert client.get(address.replace("&amp;", "&")).status_code == 200, address
+        assert client.get("/api/v1/report?cost=imagined").status_code == 400
+
+
+def test_prices_of_today_for_too_many_calls_are_refused(
+    tiers: tuple[Served, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage_tracker.report.costs.MOST_PRICED", 5)
+    with tiers[0].client() as client:
+        problem = client.get("/api/v1/report?cost=current&by=project")
+        assert problem.status_code == 400
+        assert problem.json()["parameter"] == "cost"
+        assert "narrow them with since, until or where" in problem.json()["detail"]
 
 
 def test_the_large_figures_are_the_totals_of_the_report(told: tuple[Served, str], client: httpx.Client) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from usage_tracker.report.comparison import previous
 from usage_tracker.report.conditions import Condition, parse_condition
 from usage_tracker.report.dialects import has_schema
-from usage_tracker.report.dimensions import DIMENSIONS, UNITS
+from usage_tracker.report.dimensions import DIMENSIONS, TAGGED, UNITS, is_dimension
 from usage_tracker.report.following import Following
 from usage_tracker.report.groups import reads_every_event
 from usage_tracker.report.latency import MOST_EVENTS
@@ -29,6 +29,7 @@ __all__ = [
     "DIMENSIONS",
     "MOST_EVENTS",
     "OTHERS",
+    "TAGGED",
     "UNITS",
     "Condition",
     "CostBasis",
@@ -44,6 +45,7 @@ __all__ = [
     "find_event",
     "find_original",
     "has_schema",
+    "is_dimension",
     "list_events",
     "midnight",
     "months_later",

@@ -1,8 +1,7 @@
 """How an endpoint's work becomes an answer: who is let in, and what is said where it fails."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -95,7 +94,7 @@ def program(endpoint: Endpoint, what: str = "read") -> Endpoint:
     return answer
 
 
-async def while_there(request: Request, work: Coroutine[Any, Any, Response]) -> Response:
+async def while_there(request: Request, work: Awaitable[Response]) -> Response:
     """The answer; given up where who asked for it goes away, so that the store isn't kept busy for nobody."""
     if request.method != "GET":
         return await work

@@ -17,6 +17,7 @@ from usage_tracker.stores import Store
 from usage_tracker.web.parameters import (
     BY,
     COMPARE,
+    COST,
     SINCE,
     TOP,
     TZ,
@@ -58,7 +59,7 @@ LIMIT = Parameter(
     default=100,
 )
 MATCHING = Parameter("matching", "Only values that contain this text, whatever its case.")
-REPORT = (SINCE, UNTIL, TZ, WHERE, BY, TOP, COMPARE, FORMAT)
+REPORT = (SINCE, UNTIL, TZ, WHERE, BY, TOP, COMPARE, COST, FORMAT)
 EVENTS = (SINCE, UNTIL, TZ, WHERE, LIMIT, EVENT_FORMAT)
 VALUES = (SINCE, UNTIL, TZ, WHERE, MATCHING)
 MEDIA = {"json": "application/json", "jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}

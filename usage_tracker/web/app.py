@@ -61,7 +61,7 @@ def create_app(
         assert dsn is not None, "shipping always has a store, by default the SQLite file"
     address = parse_dsn(dsn) if isinstance(dsn, str) else dsn
     rules = access or Access()
-    reader, writer = Reader(address), None
+    reader, writer = Reader(address, price_book=settings.prices), None
     if rules.takes_events:
         writer = Writer(address, settings.prices, settings.fingerprint_key)
     editor = None

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 from usage_tracker.cli.stores import NothingYet, check_there
@@ -13,6 +14,7 @@ from usage_tracker.config import Dsn
 from usage_tracker.errors import SchemaError, StoreUnavailable
 from usage_tracker.report import Query, Report, has_schema, reads_every_event, run
 from usage_tracker.stores import Store, open_store
+from usage_tracker.web.parameters import Refused
 
 Result = TypeVar("Result")
 
@@ -81,8 +83,10 @@ class Answer:
 class Reader:
     """Answers questions from one store. Nothing is written through it."""
 
-    def __init__(self, dsn: Dsn, threads: int = THREADS) -> None:
+    def __init__(self, dsn: Dsn, threads: int = THREADS, price_book: Path | None = None) -> None:
+        """`price_book`: the file that goes before the store's, for what calls would cost today."""
         self.dsn = dsn
+        self._price_book = price_book
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="usage-tracker-reader")
         self._slow_threads = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="usage-tracker-slow-reader")
         self._own = threading.local()
@@ -90,9 +94,11 @@ class Reader:
         self._answers: OrderedDict[Any, Answer] = OrderedDict()
 
     async def ask(self, query: Query) -> Report:
-        """The answer, perhaps a moment old. Raises NothingYet, TooLong and StoreError."""
+        """The answer, perhaps a moment old. Raises NothingYet, Refused, TooLong and StoreError."""
         slow = reads_every_event(query)
-        return await self.once(query, lambda: self.do(lambda store: run(store, query), slow=slow), FRESH_SECONDS)
+        return await self.once(
+            query, lambda: self.do(lambda store: self._answer(store, query), slow=slow), FRESH_SECONDS
+        )
 
     async def shared(self, key: object, work: Callable[[Store], Result], seconds: float = FRESH_SECONDS) -> Result:
         """The work's result, done once for all who ask for that key at about the same time."""
@@ -149,6 +155,17 @@ class Reader:
             threads.shutdown(wait=True, cancel_futures=True)
         for store in self._stores:
             store.close()
+
+    def _answer(self, store: Store, query: Query) -> Report:
+        if query.cost != "current":
+            return run(store, query)
+        from usage_tracker.cli.price_books import open_books, open_pricer
+
+        pricer = open_pricer(open_books(self.dsn, self._price_book))
+        try:
+            return run(store, query, pricer)
+        except ValueError as error:
+            raise Refused(str(error).replace("--", ""), "cost") from None
 
     def _work(self, work: Callable[[Store], Result], job: Job) -> Result:
         check_there(self.dsn)

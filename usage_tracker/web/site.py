@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse
 
 from usage_tracker.cli.figures import show_range
 from usage_tracker.config import Dsn
-from usage_tracker.report import DIMENSIONS, Range
+from usage_tracker.report import DIMENSIONS, CostBasis, Range
 from usage_tracker.web.access import Access, Identity
 from usage_tracker.web.editing import Editor
 from usage_tracker.web.posting import Writer
@@ -43,6 +43,13 @@ PRESETS = (
     ("Last month", "last-month", "last-month"),
     ("Year", "ytd", None),
     ("All", "all", None),
+)
+
+
+COSTS: tuple[tuple[CostBasis, str], ...] = (
+    ("recorded", "As recorded"),
+    ("reported", "As providers reported"),
+    ("current", "At prices of today"),
 )
 
 
@@ -170,6 +177,9 @@ def filters(view: View, path: str, more: Sequence[tuple[str, str]] = (), usual: 
     return {
         "view": view,
         "path": path,
+        "costs": [
+            Choice(title, replace(view, cost=name).address(path, more), view.cost == name) for name, title in COSTS
+        ],
         "presets": presets,
         "custom_range": custom,
         "hidden": [*view.parameters(), *more],
