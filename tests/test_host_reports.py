@@ -168,7 +168,7 @@ def test_a_host_that_is_well_and_one_that_has_ended_are_no_trouble() -> None:
     reports = [told(waiting=4, oldest_seconds=0.5, sdks=[Sdk("openai", "1.2", 4)]), told(ago=9000, ended=True)]
     lines = host_lines([*reports, Said("newer", "/", timedelta(), '{"pid": "of another kind"}')])
     assert [line.wrong for line in lines] == ["", ""]
-    assert lines[0].sdks == [("openai 1.2: watched in 4 places", False)]
+    assert lines[0].sdks == [("openai 1.2: 4 places", False)]
 
 
 PROGRAM = """
@@ -201,7 +201,7 @@ def test_a_program_that_runs_is_seen_on_the_page_of_health_with_its_sdks(tmp_pat
                 time.sleep(0.2)
                 shown = " ".join(re.sub(r"<[^>]*>", " ", client.get("/health").text).split())
             assert "box-7 · shop" in shown
-            assert re.search(r"openai \d+\.\d+\.\d+: watched in \d+ places", shown)
+            assert re.search(r"openai \d+\.\d+\.\d+: \d+ places", shown)
             assert str(program.pid) in shown
             program.communicate("\n", timeout=30)
             while "ended in good order" not in shown and time.monotonic() < deadline:

@@ -215,7 +215,7 @@ def test_the_overview_warns_of_budgets_that_are_or_will_be_used_up(admin: httpx.
     page = admin.get("/").text
     assert 'class="warnings"' in page
     shown = text_of(page)
-    assert "search : $7.00 of $5.00 per month, refused" in shown
+    assert "search : $7.00 of $5.00 per month, calls are refused" in shown
     assert "roomy" not in shown
 
 

@@ -172,8 +172,8 @@ def complaints(said: Said, report: HostReport) -> Iterator[str]:
 
 def sdk_words(sdk: Sdk) -> tuple[str, bool]:
     places = f"{sdk.patched} place{'s' * (sdk.patched != 1)}"
-    missed = f", not at {len(sdk.unpatched)}" if sdk.unpatched else ""
-    return f"{sdk.name} {sdk.version or 'of unknown version'}: watched in {places}{missed}", bool(sdk.unpatched)
+    missed = f", {len(sdk.unpatched)} missed" if sdk.unpatched else ""
+    return f"{sdk.name} {sdk.version or '(unknown version)'}: {places}{missed}", bool(sdk.unpatched)
 
 
 def ago(since: timedelta) -> str:
