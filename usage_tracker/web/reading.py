@@ -130,10 +130,9 @@ class Reader:
                     del self._answers[key]
         return result
 
-    def forget(self, *keys: object) -> None:
-        """What was changed is asked for anew."""
-        for key in keys:
-            self._answers.pop(key, None)
+    def forget(self) -> None:
+        """Something was changed: everything is asked for anew."""
+        self._answers.clear()
 
     async def do(self, work: Callable[[Store], Result], *, slow: bool = False) -> Result:
         """The work's result, on a thread of ours; it must read to the end what it reads. `slow`: it may take long.
