@@ -143,6 +143,15 @@ def test_a_page_and_a_program_are_told_why(running: Served, monkeypatch: pytest.
     assert "each call has to be read" in problem.json()["detail"]
 
 
+def test_more_rows_than_anybody_can_look_at_are_refused(running: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_READ", 0)
+    with running.client() as client:
+        page, problem = client.get("/explore?by=day,user"), client.get("/api/v1/report?by=day,user")
+    assert (page.status_code, problem.status_code) == (400, 400)
+    assert "more than 0 rows" in page.text
+    assert problem.json()["parameter"] == "by"
+
+
 def test_who_goes_away_leaves_no_question_behind(running: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
 

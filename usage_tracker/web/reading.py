@@ -4,10 +4,10 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from usage_tracker.cli.stores import NothingYet, check_there
 from usage_tracker.config import Dsn
@@ -27,6 +27,8 @@ AGAIN_SECONDS = 0.5
 FRESH_SECONDS = 3.0
 """How long an answer is given again: many viewers of one page are one question to the store."""
 MOST_ANSWERS = 512
+MOST_READ = 100_000
+"""Rows of a statement's result. Making figures of so many takes some seconds, in which others wait."""
 
 
 class TooLong(Exception):
@@ -48,6 +50,11 @@ class Job:
         self._store: Store | None = None
         self._given_up = False
 
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self._given_up
+
     def run(self, store: Store, work: Callable[[Store], Result]) -> Result:
         """Raises StoreUnavailable where nobody wants its result any more."""
         with self._lock:
@@ -55,7 +62,7 @@ class Job:
                 raise StoreUnavailable("nobody waits for this any more")
             self._store = store
         try:
-            return work(store)
+            return work(cast(Store, Bounded(store, self)))
         finally:
             with self._lock:
                 self._store = None
@@ -69,6 +76,30 @@ class Job:
                     return
                 self._store.interrupt()
             time.sleep(AGAIN_SECONDS)
+
+
+class Bounded:
+    """A store for one job: it gives no more rows than anybody can look at, and none to a job that was given up, so that
+    the others have the processor."""
+
+    def __init__(self, store: Store, job: Job) -> None:
+        self._store = store
+        self._job = job
+
+    def select(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
+        for count, row in enumerate(self._store.select(sql, parameters)):
+            if count >= MOST_READ:
+                raise Refused(
+                    f"that are more than {MOST_READ:,} rows; ask for a shorter range, a longer unit of time, fewer "
+                    "dimensions, or with conditions",
+                    "by",
+                )
+            if self._job.given_up:
+                raise StoreUnavailable("nobody waits for this any more")
+            yield row
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 class Answer:
@@ -163,6 +194,8 @@ class Reader:
         pricer = open_pricer(open_books(self.dsn, self._price_book))
         try:
             return run(store, query, pricer)
+        except Refused:
+            raise
         except ValueError as error:
             raise Refused(str(error).replace("--", ""), "cost") from None
 
