@@ -1,9 +1,10 @@
 """How long the dashboard's first page takes, by the server and until it is drawn, and what many viewers do to it.
 
-    python benchmarks/dashboard.py [--events N] [--postgres] [--viewers N] [--seconds N] [--no-browser]
+    python benchmarks/dashboard.py [--events N] [--postgres | --dsn DSN] [--viewers N] [--seconds N] [--no-browser]
 
 The server is `usage-tracker serve` in a process of its own; the store is an SQLite file or, with --postgres, a
-throw-away server. Events are of ninety days, a few hundred kinds of calls, thirty projects and five thousand users.
+throw-away server, both filled as a shipper would; with --dsn, a store that is filled already, as `report_stores.py`
+fills one with ten million events by SQL. Events are of ninety days, thirty projects or more and five thousand users.
 Each page of the first part is asked for once, with a range of its own, so that no answer is a remembered one; beside it
 stands `usage-tracker report` for the same question, which reads the same figures without a page. A viewer of the second
 part looks at a page for some seconds, then at the next.
@@ -13,6 +14,7 @@ import argparse
 import asyncio
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -104,6 +106,18 @@ def server_times(client: httpx.Client, rounds: int) -> list[float]:
     return found
 
 
+def weight(client: httpx.Client) -> int:
+    """Bytes of the first page and all that it loads, as they are sent."""
+    found = 0
+    addresses = ["/"]
+    for address in addresses:
+        with client.stream("GET", address) as answer:
+            found += sum(map(len, answer.iter_raw()))
+        if address == "/":
+            addresses += re.findall(r'(?:src|href)="(/static/[^"]*)"', client.get("/").text)
+    return found
+
+
 def report_time(dsn: str) -> float:
     """Milliseconds that the same questions take without a server: the command line's own reading."""
     from usage_tracker.report import Query, parse_range, previous, run
@@ -185,6 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--postgres", action="store_true")
+    parser.add_argument("--dsn", help="a store that has events of the last ninety days already")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--viewers", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60)
@@ -192,17 +207,21 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         dsn, database = f"sqlite:///{folder}/usage.db", None
-        if options.postgres:
+        if options.dsn:
+            dsn = options.dsn
+        elif options.postgres:
             from postgres_server import PostgresServer
 
             database = PostgresServer()
             database.start()
             dsn = database.dsn(database.create(migrated=False))
         print(f"load of this machine: {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores")
-        print(f"{options.events:,} events stored, {fill(dsn, options.events):,.0f} a second")
+        if options.dsn is None:
+            print(f"{options.events:,} events stored, {fill(dsn, options.events):,.0f} a second")
         server, url = serve(dsn)
         try:
             with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as client:
+                print(f"a first visit, compressed: {weight(client) / 1000:.0f} KB")
                 server_times(client, 2)
                 before = cpu_seconds(server.pid)
                 print(f"first page, from the request to the answer: {shown(server_times(client, options.rounds))}")

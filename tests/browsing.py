@@ -10,6 +10,8 @@ import pytest
 from dashboard_server import Served
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from usage_tracker.web.access import Role
+
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -62,14 +64,16 @@ class Tab:
 
 
 @contextmanager
-def opened_tab(browser: Browser, running: Served, width: int = 1280, theme: Any = "light") -> Iterator[Tab]:
+def opened_tab(
+    browser: Browser, running: Served, width: int = 1280, theme: Any = "light", role: Role = "viewer"
+) -> Iterator[Tab]:
     """A page of a new profile, logged in, which has to stay without errors."""
     context = browser.new_context(
         base_url=running.url,
         viewport={"width": width, "height": 900},
         color_scheme=theme,
     )
-    context.add_cookies([running.session()])
+    context.add_cookies([running.session(role)])
     context.set_default_timeout(30_000)
     try:
         tab = Tab(context.new_page())

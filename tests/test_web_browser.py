@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Tab, opened_browser, opened_tab
-from dashboard_server import WRITER, Served, dashboard, filled
+from dashboard_server import ADMIN, WRITER, Served, dashboard, filled
 from dashboard_story import story
 from made_events import made_event
 from playwright.sync_api import Browser, expect
@@ -26,10 +27,11 @@ PAGES = (
     "/explore?since=29d&by=day,project",
     "/explore?since=29d&by=team",
     "/events",
+    "/budgets",
     "/health",
     "/login",
 )
-BARRIERS = {
+BARRIERS: dict[str, dict[str, Any]] = {
     "light": {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]},
     "dark": {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}},
 }
@@ -58,16 +60,27 @@ def asked(tab: Tab) -> dict[str, list[str]]:
     return parse_qs(urlsplit(tab.page.url).query)
 
 
-@pytest.mark.timeout(300)  # on a busy machine, to look at seven pages in detail takes a while
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Some of everything that pages show, and no more: what looks for barriers takes its time for each cell."""
+    dsn = filled(tmp_path_factory.mktemp("small") / "usage.db", list(story(NOW, days=12, calls_a_day=3)))
+    with dashboard(dsn, edit=True) as running, running.client(ADMIN) as admin:
+        for name, limit in (("full", "0.000001"), ("roomy", "1000")):
+            assert admin.put(f"/api/v1/budgets/{name}", json={"limit": limit}).status_code == 200
+        assert admin.put("/api/v1/budgets/each", json={"limit": 1, "each": "team"}).status_code == 200
+        yield running
+
+
+@pytest.mark.timeout(300)  # on a busy machine, to look at ten pages in detail takes a while
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_page_has_a_barrier(browser: Browser, running: Served, theme: str) -> None:
-    with opened_tab(browser, running, theme=theme) as tab:
+def test_no_page_has_a_barrier(browser: Browser, small: Served, theme: str) -> None:
+    with opened_tab(browser, small, theme=theme, role="admin") as tab:
         tab.page.goto("/events")
         one = tab.page.locator("#lines a").first.get_attribute("href")
         assert one is not None
-        for path in (*PAGES, one):
+        for path in (*(page.replace("29d", "6d") for page in PAGES), "/budgets?new=1", "/budgets?remove=roomy", one):
             tab.page.goto(path)
-            found = Axe().run(tab.page, options=BARRIERS[theme])
+            found = Axe().run(tab.page, options={**BARRIERS[theme], "resultTypes": ["violations"]})
             assert not found.response["violations"], f"{path}: {found.generate_report()}"
 
 
@@ -277,6 +290,33 @@ def test_a_page_comes_back_by_itself_when_the_database_does(browser: Browser, ow
         own_postgres.start()
         expect(tab.page.locator(".figures-row")).to_be_visible(timeout=20_000)
         tab.wrong = [text for text in tab.wrong if "503" not in text]
+
+
+def test_a_budget_is_added_changed_and_removed(browser: Browser, small: Served) -> None:
+    with opened_tab(browser, small, role="admin") as tab:
+        page = tab.page
+        page.goto("/budgets")
+        page.get_by_role("link", name="New budget").click()
+        page.get_by_label("Name", exact=True).fill("search")
+        page.get_by_label("Limit", exact=True).fill("much")
+        page.get_by_role("button", name="Add it").click()
+        expect(page.get_by_role("alert")).to_contain_text("is no limit")
+        page.get_by_label("Limit", exact=True).fill("25")
+        page.get_by_label("Calls that count").fill("project=search")
+        page.get_by_role("button", name="Add it").click()
+        row = page.locator(".standing tbody tr", has_text="project=search")
+        expect(row).to_contain_text("$25.00")
+        page.get_by_role("link", name="search", exact=True).click()
+        page.get_by_label("Limit", exact=True).fill("30")
+        page.get_by_role("button", name="Save").click()
+        expect(row).to_contain_text("$30.00")
+        expect(page.locator(".changes tbody tr").first).to_contain_text("changed search: limit 25 → 30")
+        page.get_by_role("link", name="search", exact=True).click()
+        page.get_by_role("link", name="Remove").click()
+        page.get_by_role("button", name="Remove it").click()
+        expect(page.locator(".changes tbody tr").first).to_contain_text("removed search")
+        expect(row).to_have_count(0)
+        tab.wrong = [text for text in tab.wrong if "422" not in text]
 
 
 def test_without_scripts_a_page_says_the_same(browser: Browser, running: Served) -> None:

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ FRONTEND = {"limit": "100", "where": ["team=frontend"], "soft": ["0.8"], "on_lim
 
 @pytest.fixture
 def dsn(tmp_path: Path) -> str:
-    events = [made_event(datetime.now(UTC), team=team, cost=Decimal(cost)) for team, cost in TEAMS]
+    events = [made_event(datetime.now(UTC), team=team, cost=str(cost)) for team, cost in TEAMS]
     return filled(tmp_path / "usage.db", events)
 
 
@@ -216,7 +215,7 @@ def test_the_overview_warns_of_budgets_that_are_or_will_be_used_up(admin: httpx.
     page = admin.get("/").text
     assert 'class="warnings"' in page
     shown = text_of(page)
-    assert "search : $7.00 of $5.00 per month, refused" in shown
+    assert "search : $7.00 of $5.00 per month, calls are refused" in shown
     assert "roomy" not in shown
 
 

@@ -1,5 +1,6 @@
 """The pages without a browser: what they say, and that it is what the command line says."""
 
+import asyncio
 import csv
 import io
 import json
@@ -15,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner
-from dashboard_server import Served, dashboard, filled
+from dashboard_server import VIEWER, Served, dashboard, filled
 from dashboard_story import story
 from made_events import NOON, made_event, random_events
 
@@ -23,6 +24,7 @@ from usage_tracker.cli import main
 from usage_tracker.cli.figures import show_count, show_money
 from usage_tracker.report import Query, Report, run
 from usage_tracker.stores import Store
+from usage_tracker.web.access import COOKIE, Access, Identity
 
 NOW = datetime.now(UTC)
 
@@ -59,19 +61,22 @@ def text_of(page: str) -> str:
 
 
 def asked_at_random(chance: random.Random) -> list[tuple[str, Any]]:
-    by = chance.sample(["model", "project", "user", "tag", "provider", "status", "app"], chance.randint(1, 2))
+    tags = chance.choice(["tag", "tag:tier"])
+    by = chance.sample(["model", "project", "user", tags, "provider", "status", "app"], chance.randint(1, 2))
     unit = chance.choice([None, "hour", "day", "week", "month"])
     words: list[tuple[str, Any]] = [("by", ",".join([*([unit] if unit else []), *by]))]
     words += [("since", "2026-01"), ("until", chance.choice(["2026-06", "2026-12"]))]
     words += [("tz", chance.choice(["UTC", "Europe/Berlin", "Asia/Kathmandu"]))]
     for condition in chance.sample(
-        ["model!=none", "project=alpha", "user=u-*", "tag=eu", "provider!=azure"], chance.randint(0, 2)
+        ["model!=none", "project=alpha", "user=u-*", "tag=eu", "provider!=azure", "tag:tier=pro"], chance.randint(0, 2)
     ):
         words.append(("where", condition))
     if chance.random() < 0.4:
         words.append(("top", str(chance.randint(1, 4))))
     if chance.random() < 0.4:
         words.append(("compare", "previous"))
+    if chance.random() < 0.5:
+        words.append(("cost", chance.choice(["reported", "current"])))
     return words
 
 
@@ -94,6 +99,62 @@ def test_an_answer_is_what_the_command_line_prints_for_the_same_question(mixed: 
         costs = [row["cost"] and Decimal(row["cost"]) for row in [*rows, total]]
         for cost in show_money(costs):
             assert cost in shown
+
+
+@pytest.fixture(scope="module")
+def tiers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str]]:
+    """Ten calls of a cent each and of a reported cent and a half; of two tiers, and of none."""
+    tags = [("tier:pro", "eu"), ("tier:free",), ("eu",), ("tier:pro",), ()] * 2
+    now = datetime.now(UTC)
+    events = [made_event(now, model="gpt-4o", tags=each, cost="0.01", reported_cost="0.015") for each in tags]
+    dsn = filled(tmp_path_factory.mktemp("tiers") / "usage.db", events)
+    with dashboard(dsn) as running:
+        yield running, dsn
+
+
+def test_the_values_of_a_tag_are_a_dimension_that_can_be_chosen_and_opened(tiers: tuple[Served, str]) -> None:
+    with tiers[0].client() as client:
+        assert '<option value="tag:tier">Tag tier</option>' in client.get("/explore").text
+        page = client.get("/explore?by=tag:tier").text
+        assert '<option value="tag:tier" selected>' in page
+        overview = client.get("/?by=tag:tier").text
+        for shown in (page, overview):
+            address = re.search(r'<a href="([^"]*where=tag%3Atier%3Dpro[^"]*)"', shown)
+            assert address is not None
+            alone = client.get(address[1].replace("&amp;", "&"))
+            assert "tag:tier=pro" in text_of(alone.text)
+        rows = client.get("/api/v1/report?by=tag:tier").json()["rows"]
+    assert {row["tag:tier"]: row["calls"] for row in rows} == {"pro": 4, "free": 2, None: 4}
+
+
+def test_costs_are_those_that_are_asked_for(tiers: tuple[Served, str]) -> None:
+    with tiers[0].client() as client:
+        costs = {}
+        for basis in ("recorded", "reported", "current"):
+            answer = client.get("/api/v1/report", params={"by": "model", "cost": basis}).json()
+            assert answer == printed(tiers[1], "--by", "model", "--cost", basis)
+            costs[basis] = answer["total"]["cost"]
+            for path in ("/", "/explore"):
+                page = client.get(path, params={"by": "model", "cost": basis}).text
+                assert show_money([Decimal(costs[basis])])[0] in page, (path, basis)
+        assert (costs["recorded"], costs["reported"]) == ("0.1", "0.15")
+        assert costs["current"] not in (costs["recorded"], costs["reported"])
+        page = client.get("/?cost=reported").text
+        assert "Cost, as reported" in page
+        for address in re.findall(r'<a href="([^"]*)"', page):
+            assert client.get(address.replace("&amp;", "&")).status_code == 200, address
+        assert client.get("/api/v1/report?cost=imagined").status_code == 400
+
+
+def test_prices_of_today_for_too_many_calls_are_refused(
+    tiers: tuple[Served, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage_tracker.report.costs.MOST_PRICED", 5)
+    with tiers[0].client() as client:
+        problem = client.get("/api/v1/report?cost=current&by=project")
+        assert problem.status_code == 400
+        assert problem.json()["parameter"] == "cost"
+        assert "narrow them with since, until or where" in problem.json()["detail"]
 
 
 def test_the_large_figures_are_the_totals_of_the_report(told: tuple[Served, str], client: httpx.Client) -> None:
@@ -256,6 +317,57 @@ def test_many_who_ask_the_same_are_one_question_to_the_store(tmp_path: Path, mon
         for _ in range(10):
             assert client.get("/api/v1/report?by=model").status_code == 200
     assert len(asked) < 5
+
+
+def test_a_page_that_is_still_the_same_is_not_sent_again(told: tuple[Served, str], client: httpx.Client) -> None:
+    page = client.get("/?since=29d")
+    assert page.headers["cache-control"] == "private, no-cache"
+    same = client.get("/?since=29d", headers={"If-None-Match": page.headers["etag"]})
+    assert (same.status_code, same.content) == (304, b"")
+    other = client.get("/?since=6d", headers={"If-None-Match": page.headers["etag"]})
+    assert other.status_code == 200
+
+
+def test_each_who_looks_at_a_shared_page_can_leave_with_a_form_of_their_own(told: tuple[Served, str]) -> None:
+    access: Access = told[0].app.state.site.access
+    forms, tags = [], []
+    for name in ("anna", "ben"):
+        cookie = access.new_cookie(Identity(name, "viewer"))
+        with told[0].client(None, cookies={COOKIE: cookie}) as client:
+            page = client.get("/?since=20d")
+            found = re.search(r'action="/logout"[^>]*><input type="hidden" name="form" value="([^"]*)"', page.text)
+            assert found is not None
+            identity = access.by_cookie(cookie)
+            assert access.holds(found[1], identity, "logout")
+            assert client.get("/?since=20d", headers={"If-None-Match": page.headers["etag"]}).status_code == 304
+            forms.append(found[1])
+            tags.append(page.headers["etag"])
+    assert len(set(forms)) == len(set(tags)) == 2
+    with told[0].client() as program:
+        assert 'action="/logout"' not in program.get("/?since=20d").text
+
+
+def test_many_viewers_of_one_page_are_one(told: tuple[Served, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from usage_tracker.web import overview
+
+    looked: list[str] = []
+    look = overview.look
+
+    async def noted(*arguments: Any) -> Any:
+        looked.append("")
+        await asyncio.sleep(0.1)
+        return await look(*arguments)
+
+    monkeypatch.setattr(overview, "look", noted)
+
+    async def visit() -> list[int]:
+        headers = {"Authorization": f"Bearer {VIEWER}"}
+        async with httpx.AsyncClient(base_url=told[0].url, headers=headers, trust_env=False, timeout=60) as client:
+            answers = await asyncio.gather(*(client.get("/?since=17d") for _ in range(20)))
+        return [answer.status_code for answer in answers]
+
+    assert asyncio.run(visit()) == [200] * 20
+    assert len(looked) < 4
 
 
 def test_the_files_of_others_are_the_ones_that_the_manifest_names() -> None:

@@ -124,8 +124,17 @@ class Leading:
 class Enforcing:
     """This process's budgets."""
 
-    def __init__(self, settings: Settings, journal: "Journal", recorder: "Recorder", wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        journal: "Journal",
+        recorder: "Recorder",
+        wake: Callable[[], None],
+        also: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`also`: what else the thread of a process without shipping looks at."""
         self._settings = settings
+        self._also = also
         self._journal = journal
         self._recorder = recorder
         self._wake = wake
@@ -216,6 +225,7 @@ class Enforcing:
         while not stopping.is_set():
             with guarded("budgets"):
                 self.look()
+                self._also()
             stopping.wait(LOOK_SECONDS)
 
     def stop(self, deadline: float) -> None:

@@ -115,6 +115,11 @@ class Exporting:
                 import_module("usage_tracker.stores")
                 import_module(FORMATS[self._plan.form].module if self._plan.form in FORMATS else "deltalake")
 
+    def __call__(self, _store: "Store", *, last: bool = False) -> None:
+        """Look, unless it is the `last` time."""
+        if not last:
+            self.look()
+
     def look(self) -> None:
         """Begin a round, if one is due and the last is over."""
         if self._dsn is None or not self._plan.to or time.monotonic() < self._due_at:

@@ -13,24 +13,28 @@ from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from usage_tracker.attribution import Attribution, clean_tags
 from usage_tracker.capture import Recorder, Wrapper, finish_open_calls, open_calls
 from usage_tracker.capture.tracked_proxy import mark_of
 from usage_tracker.choke_points import ChokePoint
+from usage_tracker.chores import Chores
 from usage_tracker.config import Dsn, Settings, default_spool
 from usage_tracker.enforcing import Enforcing, Leading
 from usage_tracker.event import Cost, Origin, UsageEvent
 from usage_tracker.exporting import Exporting
 from usage_tracker.guard import guarded
+from usage_tracker.host_reports import HostReporting
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.adoption import take_over
 from usage_tracker.journal.header import ANY_STORE
+from usage_tracker.sdk_coverage import CoverageNotes
 from usage_tracker.shipper import Chore, Shipper
 from usage_tracker.shipping import Shipping
 
 if TYPE_CHECKING:
+    from usage_tracker.patching import State
     from usage_tracker.pricing import Pricer, Shelf, StoredBook
     from usage_tracker.stores import Store
 
@@ -107,30 +111,15 @@ def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None, c
         settings.batch_size,
         journal,
         dsn.scheme == "sqlite",
-        Chores(chore or Leading(settings), Exporting(settings)),
+        Chores((HostReporting(settings, spool), Exporting(settings), chore or Leading(settings))),
     )
-
-
-class Chores(NamedTuple):
-    """What the leader does beside shipping."""
-
-    leading: Chore
-    exporting: Exporting
-
-    def load(self) -> None:
-        self.exporting.load()
-        self.leading.load()
-
-    def __call__(self, store: "Store", *, last: bool = False) -> None:
-        if not last:
-            self.exporting.look()
-        self.leading(store, last=last)
 
 
 class Pipeline:
     """The way of this process's events, from a finished call to the store."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, states: "Callable[[], Mapping[ChokePoint, State]] | None" = None) -> None:
+        """`states`: where SDKs are watched, for whoever looks after all hosts."""
         self.settings = settings
         default = Attribution(
             settings.project, settings.team, settings.user, settings.session, clean_tags(settings.tags)
@@ -141,13 +130,21 @@ class Pipeline:
         self._start_at = 0.0
         self._default = default
         self.recorder = self._recorder()
-        self.enforcing = Enforcing(settings, self.journal, self.recorder, self._start_unless_started)
+        self._coverage = CoverageNotes(settings.spool_dir, settings.spool_group, states)
+        self.enforcing = Enforcing(
+            settings, self.journal, self.recorder, self._start_unless_started, self._coverage.note
+        )
         self.shipping: Shipping | None = None
         if settings.ship and settings.dsn:
             leading = Leading(settings, self.enforcing.use, lambda: self.journal.dropped)
             shipper = make_shipper(settings, settings.dsn, self.journal, leading)
-            self.shipping = Shipping(shipper, self.journal, settings.batch_seconds, self.enforcing.look)
+            self.shipping = Shipping(shipper, self.journal, settings.batch_seconds, self._look)
         self._wrappers = cache(self._make_wrappers)
+
+    def _look(self) -> None:
+        """What the thread that ships looks at with each round."""
+        self.enforcing.look()
+        self._coverage.note()
 
     def wrapper(self, point: ChokePoint) -> Wrapper:
         """What goes around that function of an SDK."""

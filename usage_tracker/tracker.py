@@ -72,7 +72,7 @@ class Tracker:
             if self._pipeline is None:
                 from usage_tracker.pipeline import Pipeline
 
-                self._pipeline = Pipeline(self.settings)
+                self._pipeline = Pipeline(self.settings, self.patches.states)
             return self._pipeline
 
     def started(self) -> "Pipeline | None":

@@ -279,7 +279,11 @@ class Spool:
 
     def waiting(self, limit: int = 1 << 62) -> int:
         """How many events of this folder are not stored yet, by what leaders noted in the segments; up to `limit`."""
-        count = 0
+        return self.backlog(limit)[0]
+
+    def backlog(self, limit: int = 1 << 62) -> tuple[int, int | None]:
+        """The same, and when the first of them started, in nanoseconds since 1970."""
+        count, oldest = 0, None
         for path in self.segments():
             with suppress(OSError), opened(path) as descriptor:
                 header = Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
@@ -289,7 +293,9 @@ class Spool:
                     while (found := reader.read(min(10_000, limit - count), ended=True)).events:
                         count += len(found.events)
                         reader.position = found.end
-        return count
+                        began = min(each.event.started_at for each in found.events)
+                        oldest = began if oldest is None else min(oldest, began)
+        return count, oldest
 
     def before_fork(self) -> None:
         """Wait until no file is open that a child would not close."""

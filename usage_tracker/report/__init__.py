@@ -8,9 +8,10 @@ from typing import Any
 from usage_tracker.report.comparison import previous
 from usage_tracker.report.conditions import Condition, parse_condition
 from usage_tracker.report.dialects import has_schema
-from usage_tracker.report.dimensions import DIMENSIONS, UNITS
+from usage_tracker.report.dimensions import DIMENSIONS, TAGGED, UNITS, is_dimension
 from usage_tracker.report.figures import Figures
 from usage_tracker.report.following import Following
+from usage_tracker.report.groups import reads_every_event
 from usage_tracker.report.latency import MOST_EVENTS
 from usage_tracker.report.listing import (
     Event,
@@ -29,6 +30,7 @@ __all__ = [
     "DIMENSIONS",
     "MOST_EVENTS",
     "OTHERS",
+    "TAGGED",
     "UNITS",
     "Condition",
     "CostBasis",
@@ -46,6 +48,7 @@ __all__ = [
     "find_event",
     "find_original",
     "has_schema",
+    "is_dimension",
     "list_events",
     "midnight",
     "months_later",
@@ -55,6 +58,7 @@ __all__ = [
     "parse_range",
     "parse_zone",
     "previous",
+    "reads_every_event",
     "run",
 ]
 

@@ -142,6 +142,11 @@ def write_query(statement: Statement, query: Query, span: Span, *, holds_several
     return write_groups(query, named, sums, statement)
 
 
+def reads_every_event(query: Query) -> bool:
+    """Whether no rollup can answer it, so that its time depends on the number of calls."""
+    return query.cost == "current" or not rollups_by({*keys_of(query), *needed_keys(query.by, query.where)})
+
+
 def keys_of(query: Query) -> list[str]:
     """The keys that lead to the values of the query's groups."""
     return list(dict.fromkeys(find_dimension(name).key for name in query.by if name not in UNITS))

@@ -89,6 +89,10 @@ class Store(Protocol):
         """From another thread, which is about to fork and close: let a request that waits for other processes end with
         StoreUnavailable."""
 
+    def interrupt(self) -> None:
+        """From another thread: let a request that reads end with StoreUnavailable, if there is one. The next one isn't
+        touched."""
+
     def close(self) -> None: ...
 
 

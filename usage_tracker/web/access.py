@@ -38,6 +38,11 @@ class Identity(NamedTuple):
     session: str | None = None
     """What its forms are signed with; None: it comes with every request anew, so that no other page can borrow it."""
 
+    @property
+    def is_proxied(self) -> bool:
+        """Whether a proxy says who this is, so that there is no session of ours to end."""
+        return (self.session or "").startswith("proxy ")
+
     def may(self, what: str) -> bool:
         return what in MAY[self.role]
 

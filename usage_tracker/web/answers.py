@@ -1,6 +1,7 @@
 """How an endpoint's work becomes an answer: who is let in, and what is said where it fails."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -11,13 +12,18 @@ from usage_tracker.errors import ConfigError, EventsRefused, SchemaError, StoreE
 from usage_tracker.web.access import TooManyFailures
 from usage_tracker.web.parameters import Refused
 from usage_tracker.web.problems import Problem, as_response
+from usage_tracker.web.reading import TooLong
+from usage_tracker.web.shared_pages import Endpoint, given_to_all
 from usage_tracker.web.site import RETRY_SECONDS, root_of, say, site_of
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+GONE = 499
+"""What nginx notes of a request whose client has left. Nobody gets it."""
 
 
-def page(endpoint: Endpoint) -> Endpoint:
-    """A page for people. What goes wrong is a page too, and one that passes by itself is looked at again."""
+def page(endpoint: Endpoint, *, shared: bool = False) -> Endpoint:
+    """A page for people. What goes wrong is a page too, and one that passes by itself is looked at again. `shared`:
+    whether it is the same for all who may see the same, so that many viewers are one."""
+    give = given_to_all(endpoint) if shared else endpoint
 
     async def answer(request: Request) -> Response:
         try:
@@ -36,7 +42,7 @@ def page(endpoint: Endpoint) -> Endpoint:
         if not identity.may("read"):
             return say(request, "Not for this token", [f"A {identity.role}'s token can't read."], status=403)
         try:
-            return await endpoint(request)
+            return await while_there(request, give(request))
         except Refused as refused:
             return say(request, "This can't be shown", [sentence(refused)], status=400)
         except NothingYet:
@@ -48,6 +54,8 @@ def page(endpoint: Endpoint) -> Endpoint:
                 status=200,
                 retry=RETRY_SECONDS,
             )
+        except TooLong as error:
+            return say(request, "This takes too long", [sentence(error)], status=503)
         except (StoreUnavailable, SchemaError) as error:
             return say(request, "The store is away", [sentence(error)], status=503, retry=RETRY_SECONDS)
         except StoreError as error:
@@ -61,7 +69,7 @@ def program(endpoint: Endpoint, what: str = "read") -> Endpoint:
 
     async def answer(request: Request) -> Response:
         try:
-            return await admitted(request, endpoint, what)
+            return await while_there(request, admitted(request, endpoint, what))
         except Problem as problem:
             return as_response(problem)
         except Refused as refused:
@@ -74,6 +82,8 @@ def program(endpoint: Endpoint, what: str = "read") -> Endpoint:
                     503, f"nothing has been recorded in {site_of(request).dsn.shown} so far", retry_after=RETRY_SECONDS
                 )
             )
+        except TooLong as error:
+            return as_response(Problem(503, str(error)))
         except EventsRefused as error:
             return as_response(Problem(422, str(error)))
         except StoreError as error:
@@ -82,6 +92,24 @@ def program(endpoint: Endpoint, what: str = "read") -> Endpoint:
             return as_response(Problem(503, str(error)))
 
     return answer
+
+
+async def while_there(request: Request, work: Awaitable[Response]) -> Response:
+    """The answer; given up where who asked for it goes away, so that the store isn't kept busy for nobody."""
+    if request.method != "GET":
+        return await work
+    answering, leaving = asyncio.ensure_future(work), asyncio.ensure_future(gone(request))
+    try:
+        await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
+        return answering.result() if answering.done() else Response(status_code=GONE)
+    finally:
+        answering.cancel()
+        leaving.cancel()
+
+
+async def gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
 
 
 async def admitted(request: Request, endpoint: Endpoint, what: str) -> Response:

@@ -17,6 +17,7 @@ from usage_tracker.stores import Store
 from usage_tracker.web.parameters import (
     BY,
     COMPARE,
+    COST,
     SINCE,
     TOP,
     TZ,
@@ -36,6 +37,8 @@ from usage_tracker.web.view import View
 MOST_ROWS = 50_000
 """Groups of one answer."""
 MOST_EVENTS = 10_000
+FEW_EVENTS = 1000
+"""That are read in no time."""
 MOST_VALUES = 1000
 
 FORMAT = Parameter(
@@ -56,7 +59,7 @@ LIMIT = Parameter(
     default=100,
 )
 MATCHING = Parameter("matching", "Only values that contain this text, whatever its case.")
-REPORT = (SINCE, UNTIL, TZ, WHERE, BY, TOP, COMPARE, FORMAT)
+REPORT = (SINCE, UNTIL, TZ, WHERE, BY, TOP, COMPARE, COST, FORMAT)
 EVENTS = (SINCE, UNTIL, TZ, WHERE, LIMIT, EVENT_FORMAT)
 VALUES = (SINCE, UNTIL, TZ, WHERE, MATCHING)
 MEDIA = {"json": "application/json", "jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
@@ -85,7 +88,8 @@ async def events(request: Request) -> Response:
         with closing(list_events(store, *asked, view.where, values["limit"])) as found:
             return "".join(EVENT_FORMATS[values["format"]](query, found))
 
-    return document(await site.reader.do(read), values["format"], "events")
+    text = await site.reader.do(read, slow=bool(view.where) or values["limit"] > FEW_EVENTS)
+    return document(text, values["format"], "events")
 
 
 async def event(request: Request) -> Response:

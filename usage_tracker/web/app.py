@@ -61,12 +61,14 @@ def create_app(
         assert dsn is not None, "shipping always has a store, by default the SQLite file"
     address = parse_dsn(dsn) if isinstance(dsn, str) else dsn
     rules = access or Access()
-    reader, writer = Reader(address), None
+    reader, writer = Reader(address, price_book=settings.prices), None
     if rules.takes_events:
         writer = Writer(address, settings.prices, settings.fingerprint_key)
     editor = None
-    if edit:
-        editor = Editor(address if edit is True else parse_dsn(edit) if isinstance(edit, str) else edit)
+    if edit is True:
+        editor = Editor(address)
+    elif edit:
+        editor = Editor(parse_dsn(edit) if isinstance(edit, str) else edit)
     site = Site(reader, rules, zone, writer, editor)
 
     @asynccontextmanager
@@ -94,13 +96,13 @@ def create_app(
 
 def routes() -> list[Route]:
     return [
-        Route("/", page(pages.show_overview)),
-        Route("/explore", page(pages.show_explore)),
-        Route("/events", page(pages.show_events)),
+        Route("/", page(pages.show_overview, shared=True)),
+        Route("/explore", page(pages.show_explore, shared=True)),
+        Route("/events", page(pages.show_events, shared=True)),
         Route("/events/{id:path}", page(pages.show_event)),
         Route("/budgets", page(budgets_page.show_budgets)),
         Route("/budgets", page(budgets_page.change_budgets), methods=["POST"]),
-        Route("/health", page(pages.show_health)),
+        Route("/health", page(pages.show_health, shared=True)),
         Route("/login", login.show_login),
         Route("/login", login.log_in, methods=["POST"]),
         Route("/logout", login.log_out, methods=["POST"]),

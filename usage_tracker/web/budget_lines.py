@@ -19,8 +19,6 @@ from usage_tracker.stores import Store
 from usage_tracker.stores.changes import Change, read_changes
 from usage_tracker.web.reading import Reader
 
-KEYS = ("budgets", "outlooks")
-"""What the reader remembers them by."""
 KEPT_SECONDS = 5.0
 PARTS = 20
 """Of a budget for each user, those who have used most."""

@@ -11,7 +11,7 @@ from usage_tracker.stores.changes import Author, Kind, read_changes
 from usage_tracker.web.access import Identity
 from usage_tracker.web.api import document, read_body
 from usage_tracker.web.budget_fields import budget_of_body
-from usage_tracker.web.budget_lines import KEYS, Books, books
+from usage_tracker.web.budget_lines import Books, books
 from usage_tracker.web.editing import Editor, author_of, in_thread
 from usage_tracker.web.parameters import Parameter, one_of, read_parameters, whole
 from usage_tracker.web.problems import Problem
@@ -65,7 +65,7 @@ async def set_budget(request: Request) -> Response:
     except ValueError as error:
         raise Problem(422, str(error)) from None
     added = await in_thread(editor.set, budget, author)
-    site_of(request).reader.forget(*KEYS)
+    site_of(request).reader.forget()
     return document(
         json_text({"schema_version": SCHEMA_VERSION, "added": added, "budget": as_json(budget)}), "json", "budget"
     )
@@ -77,7 +77,7 @@ async def remove_budget(request: Request) -> Response:
     name = named(request)
     if not await in_thread(editor.remove, name, author):
         raise missing()
-    site_of(request).reader.forget(*KEYS)
+    site_of(request).reader.forget()
     return document(json_text({"schema_version": SCHEMA_VERSION, "removed": name}), "json", "budget")
 
 

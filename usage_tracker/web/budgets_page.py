@@ -13,7 +13,7 @@ from usage_tracker.stores.changes import Author
 from usage_tracker.web.access import Identity
 from usage_tracker.web.answers import sentence
 from usage_tracker.web.budget_fields import budget_of_form, form_of
-from usage_tracker.web.budget_lines import KEYS, Books, books, changed, is_near, lines
+from usage_tracker.web.budget_lines import Books, books, changed, is_near, lines
 from usage_tracker.web.editing import Editor, author_of, in_thread, is_own_form
 from usage_tracker.web.login import read_form
 from usage_tracker.web.overview import words
@@ -60,7 +60,7 @@ async def change_budgets(request: Request) -> Response:
         seen = await books(site.reader, now())
         kept = {name: text for name, text in fields.items() if name not in ("form", "do")}
         return shown(request, seen, None, kept, new=work == "add", failed=sentence(error), status=422)
-    site.reader.forget(*KEYS)
+    site.reader.forget()
     return RedirectResponse(f"{root_of(request)}/budgets", status_code=303)
 
 

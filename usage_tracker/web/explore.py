@@ -1,12 +1,15 @@
 """Any question, its chart and its table side by side."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from usage_tracker.cli.columns import Column, report_columns
 from usage_tracker.cli.notes import explain
-from usage_tracker.report import DIMENSIONS, OTHERS, UNITS, Query, Report
+from usage_tracker.report import DIMENSIONS, OTHERS, TAGGED, UNITS, Query, Report, is_dimension, run
 from usage_tracker.report.groups import GroupValue
+from usage_tracker.stores import Store
 from usage_tracker.web.charts import MEASURES, Chart, over_time, ranks
 from usage_tracker.web.overview import words
 from usage_tracker.web.parameters import Parameter, one_of
@@ -17,6 +20,9 @@ MEASURE = Parameter("measure", "What the chart shows.", one_of(tuple(MEASURES)),
 ROWS = 500
 """The most that a page shows; an export has all."""
 DRAWN = 12
+KEYS_SPAN = timedelta(days=30)
+KEYS_SECONDS = 60.0
+MOST_KEYS, LONGEST_KEY = 20, 60
 
 
 class Line(NamedTuple):
@@ -71,13 +77,28 @@ def line(report: Report, place: int, columns: list[Column], view: View, path: st
 
 def only_value(view: View, name: str, value: GroupValue, path: str) -> str | None:
     """The same question about that value alone. None where no condition can say it."""
-    if name not in DIMENSIONS or value is OTHERS or value == "":
+    if not is_dimension(name) or value is OTHERS or value == "":
         return None
     condition = exactly(name, value if value is None else str(value))
     where = view.where if condition in view.where else (*view.where, condition)
     return replace(view, where=where).address(path)
 
 
-def choices() -> list[tuple[str, str]]:
-    """The dimensions that a form offers."""
-    return [(name, words(name)) for name in (*UNITS, *DIMENSIONS)]
+def choices(keys: Iterable[str], asked: Iterable[str]) -> list[tuple[str, str]]:
+    """The dimensions that a form offers, with those of tags of these keys, and with what is asked for already."""
+    tags = [f"{TAGGED}{key}" for key in keys]
+    names = dict.fromkeys((*UNITS, *DIMENSIONS, *tags, *(name for name in asked if name)))
+    return [(name, words(name)) for name in names]
+
+
+async def tag_keys(reader: Reader) -> list[str]:
+    """The keys of the tags of the last 30 days, those that cost most first: of `tier:pro`, tier."""
+
+    def read(store: Store) -> list[str]:
+        now = datetime.now(UTC)
+        found = run(store, Query(now.replace(minute=0, second=0, microsecond=0) - KEYS_SPAN, now, ("tag",)))
+        tags = [value for row in found.rows if isinstance(value := row.group[0], str)]
+        keys = dict.fromkeys(key for key, colon, _ in (tag.partition(":") for tag in tags) if key and colon)
+        return [key for key in keys if len(key) <= LONGEST_KEY][:MOST_KEYS]
+
+    return await reader.shared("tag keys", read, KEYS_SECONDS)

@@ -1,20 +1,33 @@
 """What is known of the way from the calls to the store: settings, journal, leader, and who has reported lately."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import quote
 
+import msgspec
+
 from usage_tracker.cli.doctor_prices import examine_books, examine_data
-from usage_tracker.cli.doctor_spool import examine_spool
+from usage_tracker.cli.doctor_spool import NEARLY_FULL, examine_spool
 from usage_tracker.cli.doctor_store import examine_store
-from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups
+from usage_tracker.cli.figures import UNKNOWN, show_bytes, show_count, show_duration, show_groups
 from usage_tracker.cli.findings import Finding, Findings
 from usage_tracker.config import Dsn, load_settings
-from usage_tracker.errors import ConfigError
+from usage_tracker.errors import ConfigError, SchemaError
+from usage_tracker.host_reports import MOST_COUNTED, REPORT_SECONDS, HostReport
 from usage_tracker.report import Query, Report, list_events, run
+from usage_tracker.sdk_coverage import Sdk
 from usage_tracker.stores import Store
+from usage_tracker.stores.hosts import Said, read_reports
 
 SPAN = timedelta(hours=24)
+SILENT = timedelta(seconds=3 * REPORT_SECONDS)
+LATE = timedelta(minutes=2)
+KEPT = timedelta(days=7)
+"""How long a host that says nothing any more is shown."""
+
+decode_report = msgspec.json.Decoder(HostReport).decode
 
 
 class Newest(NamedTuple):
@@ -34,10 +47,22 @@ class Reporting(NamedTuple):
     """The share of calls with known tokens."""
 
 
-class Health(NamedTuple):
-    findings: list[Finding]
-    newest: Newest | None
-    reporting: list[Reporting]
+class Host(NamedTuple):
+    """What the leader of a host's spool folder has last said."""
+
+    host: str
+    spool: str
+    app: str
+    leader: str
+    seen: str
+    waiting: str
+    lag: str
+    room: str
+    lost: str
+    sdks: list[tuple[str, bool]]
+    """Each in words, and whether something of it is not watched."""
+    wrong: str
+    """What is to be looked at; empty where all is well."""
 
 
 def examine(dsn: Dsn) -> list[Finding]:
@@ -87,6 +112,68 @@ def reporting_rows(report: Report) -> list[Reporting]:
         )
         for host, sdk, row in zip(hosts, sdks, report.rows, strict=True)
     ]
+
+
+def read_hosts(store: Store) -> list[Said]:
+    """Those who have said something within some days; of a store of before they did, none. Raises StoreError."""
+    try:
+        return [said for said in read_reports(store) if said.ago < KEPT]
+    except SchemaError:
+        return []
+
+
+def host_lines(reports: Iterable[Said]) -> list[Host]:
+    """Those with something wrong first."""
+    found = []
+    for said in reports:
+        with suppress(msgspec.MsgspecError):  # of a newer version
+            found.append(host_line(said, decode_report(said.report)))
+    return sorted(found, key=lambda line: not line.wrong)
+
+
+def host_line(said: Said, report: HostReport) -> Host:
+    counted = f"{show_count(MOST_COUNTED)} or more" if report.waiting >= MOST_COUNTED else show_count(report.waiting)
+    return Host(
+        said.host,
+        said.spool,
+        report.app or "",
+        f"ended in good order, process {report.pid}"
+        if report.ended
+        else f"process {report.pid}, Python {report.python}",
+        ago(said.ago),
+        counted,
+        "" if report.waiting == 0 else show_duration(report.oldest_seconds * 1000),
+        f"{show_bytes(report.spool_bytes)} of {show_bytes(report.spool_max_bytes)}",
+        show_count(report.dropped),
+        list(map(sdk_words, report.sdks)),
+        "; ".join(complaints(said, report)),
+    )
+
+
+def complaints(said: Said, report: HostReport) -> Iterator[str]:
+    if said.ago > SILENT and not report.ended:
+        yield f"silent for {ago(said.ago).removesuffix(' ago')}: it was killed, or can't reach the store"
+    if report.ended and report.waiting:
+        yield "its program ended with events waiting; the next one ships them, or `usage-tracker ship --once` there"
+    if report.oldest_seconds > LATE.total_seconds() and not report.ended:
+        yield "events wait for longer than they should"
+    if report.spool_max_bytes and report.spool_bytes > NEARLY_FULL * report.spool_max_bytes:
+        yield "its spool is nearly full: when it is full, new events are dropped"
+    if report.dropped:
+        yield f"{show_count(report.dropped)} events were dropped"
+    if report.refused:
+        yield "the store refused events, which are set aside"
+    if report.corrupt:
+        yield "unreadable bytes of the journal are set aside"
+    for sdk in report.sdks:
+        if sdk.unpatched:
+            yield f"{sdk.name} {sdk.version or ''} is not watched at {', '.join(sdk.unpatched)}: upgrade usage_tracker"
+
+
+def sdk_words(sdk: Sdk) -> tuple[str, bool]:
+    places = f"{sdk.patched} place{'s' * (sdk.patched != 1)}"
+    missed = f", {len(sdk.unpatched)} missed" if sdk.unpatched else ""
+    return f"{sdk.name} {sdk.version or '(unknown version)'}: {places}{missed}", bool(sdk.unpatched)
 
 
 def ago(since: timedelta) -> str:

@@ -284,7 +284,7 @@ async def spend_logs(request: Request) -> Response:
         with closing(list_events(store, *asked, where, MOST_LOGS)) as events:
             return [log_of(event) for event in events]
 
-    logs = await reader.do(read)
+    logs = await reader.do(read, slow=True)
     headers = {"x-litellm-spend-logs-truncated": "true"} if len(logs) == MOST_LOGS else {}
     return answer(logs, headers)
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from usage_tracker.web import api, budgets_api, litellm_paths, metrics
-from usage_tracker.web.answers import Endpoint
 from usage_tracker.web.budget_fields import BudgetBody
 from usage_tracker.web.parameters import Parameter
 from usage_tracker.web.posting import Body
+from usage_tracker.web.shared_pages import Endpoint
 
 
 class Operation(NamedTuple):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups, show_money, show_share
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.overview import project
-from usage_tracker.report import DIMENSIONS, OTHERS, Query, Report, Row, parse_range, previous
+from usage_tracker.report import OTHERS, TAGGED, Query, Report, Row, is_dimension, parse_range, previous
 from usage_tracker.report.groups import Group
 from usage_tracker.web.budget_lines import Line, standing, warnings
 from usage_tracker.web.charts import Chart, over_time, tokens
@@ -27,6 +27,9 @@ DRAWN = 8
 LISTED = 50
 
 MEASURE = Parameter("measure", "What the chart shows.", one_of(("cost", "calls", "tokens")), default="cost")
+
+
+COSTS = {"recorded": "Cost", "reported": "Cost, as reported", "current": "Cost, at today's prices"}
 
 
 class Figure(NamedTuple):
@@ -82,8 +85,8 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
     by = view.by or ("model",)
     before = None if asked.since is None else previous(asked, view.zone, now)
     ranking = replace(replace(view, by=by, top=LISTED).query(now), before=before)
-    timed = Query(*asked, (fitting_unit(asked), *by), view.where, view.zone, DRAWN)
-    month = Query(*parse_range("mtd", None, view.zone, now), (), view.where, view.zone)
+    timed = Query(*asked, (fitting_unit(asked), *by), view.where, view.zone, DRAWN, cost=view.cost)
+    month = Query(*parse_range("mtd", None, view.zone, now), (), view.where, view.zone, cost=view.cost)
     ranked, drawn, monthly, outlooks, prices = await asyncio.gather(
         reader.ask(ranking),
         reader.ask(timed),
@@ -112,7 +115,7 @@ def figures(report: Report, month: Report, prices: PriceData, view: View, now: d
     age = prices.age(local)
     return [
         Figure(
-            "Cost",
+            COSTS[view.cost],
             short_money(total.cost),
             exact_money(total.cost),
             *changed(report, lambda row: row.cost),
@@ -133,7 +136,9 @@ def figures(report: Report, month: Report, prices: PriceData, view: View, now: d
             *changed(report, lambda row: row.errors),
             note=errors,
             tone="bad" if total.calls and total.errors / total.calls >= 0.05 else "",
-            address=replace(view, where=(*view.where, exactly("status", "error")), by=()).address(root + "/events"),
+            address=replace(view, where=(*view.where, exactly("status", "error")), by=(), cost="recorded").address(
+                root + "/events"
+            ),
         ),
         Figure(
             "Unpriced calls",
@@ -232,7 +237,7 @@ def only(view: View, group: Group, path: str) -> str | None:
     """The view of this group alone. None where it is Others, or has a value that no condition can say."""
     where = list(view.where)
     for name, value in zip(view.by, group, strict=True):
-        if name not in DIMENSIONS:
+        if not is_dimension(name):
             continue
         if value is OTHERS or value == "":
             return None
@@ -262,4 +267,6 @@ def tab_names() -> list[tuple[str, str]]:
 
 def words(dimension: str) -> str:
     short = {"api_key": "API key", "service_tier": "Tier", "sdk": "SDK"}
+    if dimension.startswith(TAGGED):
+        return f"Tag {dimension.removeprefix(TAGGED)}"
     return short.get(dimension, dimension.replace("_", " ").capitalize())

@@ -11,7 +11,7 @@ from usage_tracker.report import Range
 from usage_tracker.web import event_page, events_page, explore, health
 from usage_tracker.web import overview as overview_page
 from usage_tracker.web.charts import MEASURES
-from usage_tracker.web.parameters import BY, COMPARE, SINCE, TOP, TZ, UNTIL, WHERE, read_parameters
+from usage_tracker.web.parameters import BY, COMPARE, COST, SINCE, TOP, TZ, UNTIL, WHERE, read_parameters
 from usage_tracker.web.site import Choice, filters, now, range_words, render, root_of, say, site_of
 from usage_tracker.web.view import View
 
@@ -21,7 +21,7 @@ LONGEST_NAME = 500
 
 async def show_overview(request: Request) -> Response:
     site, path = site_of(request), root_of(request) + "/"
-    values = read_parameters((*SELECTION, BY, overview_page.MEASURE), request.query_params.multi_items())
+    values = read_parameters((*SELECTION, BY, COST, overview_page.MEASURE), request.query_params.multi_items())
     view, measure = View.of(values, site.zone), values["measure"]
     moment = now()
     seen = await overview_page.look(site.reader, view, measure, path, root_of(request), moment)
@@ -60,7 +60,7 @@ async def show_overview(request: Request) -> Response:
 
 async def show_explore(request: Request) -> Response:
     site, path = site_of(request), root_of(request) + "/explore"
-    values = read_parameters((*SELECTION, BY, TOP, COMPARE, explore.MEASURE), request.query_params.multi_items())
+    values = read_parameters((*SELECTION, BY, TOP, COMPARE, COST, explore.MEASURE), request.query_params.multi_items())
     view, measure = View.of(values, site.zone), values["measure"]
     asked = view if view.by else replace(view, by=("day", "model"))
     query = asked.query(now())
@@ -75,7 +75,7 @@ async def show_explore(request: Request) -> Response:
         by=(*asked.by, None, None, None),
         measure=measure,
         measures=[(name, each.title) for name, each in MEASURES.items()],
-        dimension_choices=explore.choices(),
+        dimension_choices=explore.choices(await explore.tag_keys(site.reader), asked.by),
         shown_range=range_words(Range(query.since, query.until) if query.until else None, view.zone),
         compared_range=range_words(query.before, view.zone),
         exports={"csv": asked.address(api, [("format", "csv")]), "json": asked.address(api)},
@@ -92,7 +92,7 @@ async def show_events(request: Request) -> Response:
     shown = replace(view, since=view.since or "all")
     asked = shown.range(now())
     kept = [("live", "1")] if live else []
-    seen = await site.reader.do(lambda store: events_page.read_page(store, asked, shown, after))
+    seen = await site.reader.do(lambda store: events_page.read_page(store, asked, shown, after), slow=bool(shown.where))
     api = root_of(request) + "/api/v1/events"
     most = [("limit", "10000")]
     return render(
@@ -133,17 +133,20 @@ async def show_health(request: Request) -> Response:
     site = site_of(request)
     values = read_parameters((TZ,), request.query_params.multi_items())
     zone, moment = values["tz"] or site.zone, now()
-    findings, newest, reporting = await asyncio.gather(
+    findings, newest, reporting, said = await asyncio.gather(
         site.reader.known("health", lambda: health.examine(site.dsn), 5.0),
         site.reader.shared("newest", lambda store: health.read_newest(store, moment)),
         site.reader.shared("reporting", lambda store: health.read_reporting(store, moment)),
+        site.reader.shared("hosts", health.read_hosts),
     )
+    hosts = health.host_lines(said)
     return render(
         request,
         "health.html",
         "/health",
         findings=findings,
-        wrong=sum(finding.remedy is not None for finding in findings),
+        hosts=hosts,
+        wrong=sum(finding.remedy is not None for finding in findings) + sum(bool(host.wrong) for host in hosts),
         newest=newest,
         newest_shown=newest and f"{newest.at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}",
         reporting=health.reporting_rows(reporting),

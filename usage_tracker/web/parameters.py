@@ -120,7 +120,8 @@ WHERE = Parameter(
 )
 BY = Parameter(
     "by",
-    f"Up to three dimensions to group by, repeated or with commas. There are: {', '.join(BY_WORDS)}.",
+    f"Up to three dimensions to group by, repeated or with commas. There are: {', '.join(BY_WORDS)}, and "
+    "tag:KEY, of tags such as tier:pro.",
     read_by,
     many=True,
 )
@@ -129,5 +130,12 @@ TOP = Parameter(
     "Only the most expensive, and a row of Others.",
     whole(1, 1000),
     {"type": "integer", "minimum": 1, "maximum": 1000},
+)
+COST = Parameter(
+    "cost",
+    "Which cost: recorded when calls were stored, current (at prices of today), or reported by providers.",
+    one_of(("recorded", "current", "reported")),
+    {"type": "string", "enum": ["recorded", "current", "reported"]},
+    default="recorded",
 )
 COMPARE = Parameter("compare", "Hold each row against an earlier time: previous, or a word of `since`.")

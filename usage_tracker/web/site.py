@@ -1,6 +1,7 @@
 """What every page has in common: its templates, its frame, its filters, and what it says where there is nothing."""
 
 import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
@@ -13,7 +14,7 @@ from starlette.responses import HTMLResponse
 
 from usage_tracker.cli.figures import show_range
 from usage_tracker.config import Dsn
-from usage_tracker.report import DIMENSIONS, Range
+from usage_tracker.report import DIMENSIONS, CostBasis, Range
 from usage_tracker.web.access import Access, Identity
 from usage_tracker.web.editing import Editor
 from usage_tracker.web.posting import Writer
@@ -31,6 +32,8 @@ PAGES = (
 """Path, name and key of the pages."""
 RETRY_SECONDS = 5
 THEME_COOKIE = "usage_tracker_theme"
+LOGOUT_FORM = f"logout-{secrets.token_hex(16)}"
+"""Stands in a shared page for each one's own token. Nobody can know it, so that no name of a model contains it."""
 
 PRESETS = (
     ("Today", "today", None),
@@ -40,6 +43,13 @@ PRESETS = (
     ("Last month", "last-month", "last-month"),
     ("Year", "ytd", None),
     ("All", "all", None),
+)
+
+
+COSTS: tuple[tuple[CostBasis, str], ...] = (
+    ("recorded", "As recorded"),
+    ("reported", "As providers reported"),
+    ("current", "At prices of today"),
 )
 
 
@@ -111,7 +121,8 @@ def render(request: Request, template: str, current: str, status: int = 200, **v
     site = site_of(request)
     identity: Identity | None = getattr(request.state, "identity", None)
     theme = request.cookies.get(THEME_COOKIE)
-    proxied = identity is not None and (identity.session or "").startswith("proxy ")
+    proxied = identity is not None and identity.is_proxied
+    shared = getattr(request.state, "shared", False)
     headers = values.pop("headers", {})
     text = ENVIRONMENT.get_template(template).render(
         root=root_of(request),
@@ -119,7 +130,7 @@ def render(request: Request, template: str, current: str, status: int = 200, **v
         current=current,
         identity=identity,
         proxied=proxied,
-        logout_form=site.access.form_token(identity, "logout"),
+        logout_form=LOGOUT_FORM if shared else site.access.form_token(identity, "logout"),
         theme=theme if theme in ("light", "dark") else None,
         **values,
     )
@@ -166,6 +177,9 @@ def filters(view: View, path: str, more: Sequence[tuple[str, str]] = (), usual: 
     return {
         "view": view,
         "path": path,
+        "costs": [
+            Choice(title, replace(view, cost=name).address(path, more), view.cost == name) for name, title in COSTS
+        ],
         "presets": presets,
         "custom_range": custom,
         "hidden": [*view.parameters(), *more],

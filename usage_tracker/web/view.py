@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from usage_tracker.report import (
     UNITS,
     Condition,
+    CostBasis,
     Query,
     Range,
     parse_period,
@@ -36,6 +37,7 @@ class View:
     by: tuple[str, ...] = ()
     top: int | None = None
     compare: str | None = None
+    cost: CostBasis = "recorded"
     zone_said: bool = False
     """Whether the address names the time zone, or it is the server's."""
 
@@ -50,6 +52,7 @@ class View:
             tuple(name for names in values.get("by", ()) for name in names),
             values.get("top"),
             values.get("compare"),
+            values.get("cost") or "recorded",
             zone_said=values.get("tz") is not None,
         )
 
@@ -67,7 +70,7 @@ class View:
         moment = now or datetime.now(UTC)
         asked = self.range(moment)
         try:
-            query = Query(*asked, self.by, self.where, self.zone, self.top)
+            query = Query(*asked, self.by, self.where, self.zone, self.top, cost=self.cost)
         except ValueError as error:
             raise Refused(str(error), "by") from None
         check_buckets(query)
@@ -97,6 +100,7 @@ class View:
             *(("where", str(condition)) for condition in self.where),
             ("top", None if self.top is None else str(self.top)),
             ("compare", self.compare),
+            ("cost", None if self.cost == "recorded" else self.cost),
             ("tz", str(self.zone) if self.zone_said else None),
         ]
         return [(name, value) for name, value in pairs if value is not None]

@@ -51,6 +51,7 @@ class Connections:
         self._dsn = dsn
         self._idle: list[tuple[Connection, float]] = []
         """Each with when it became idle, by a clock that goes on while the process is frozen."""
+        self._busy: list[Connection] = []
         self._pid = os.getpid()
         self.lost = 0
         """How many connections were dropped. What was learned through one may not hold in the next: the server may have
@@ -72,6 +73,7 @@ class Connections:
         connection = None
         try:
             connection = self._take()
+            self._busy.append(connection)
             with deadline(connection, seconds), connection.cursor() as cursor:
                 cursor.execute(
                     f"BEGIN ISOLATION LEVEL READ COMMITTED {'READ ONLY' if read_only else ''};"
@@ -83,6 +85,7 @@ class Connections:
                 yield cursor
                 if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
                     cursor.execute("COMMIT")
+            self._busy.remove(connection)
             self._idle.append((connection, time.time()))
             connection = None
         except psycopg2.Error as error:
@@ -92,7 +95,15 @@ class Connections:
         finally:
             if connection is not None:
                 self.lost += 1
+                if connection in self._busy:
+                    self._busy.remove(connection)
                 connection.close()
+
+    def cancel(self) -> None:
+        """From another thread: ask the server to give up what is under way. It may be over before that arrives."""
+        for connection in list(self._busy):
+            with suppress(psycopg2.Error):
+                connection.cancel()
 
     def close(self) -> None:
         """Close what is idle. Another transaction opens a connection again."""
@@ -131,7 +142,7 @@ class Connections:
     def _forget_parent(self) -> None:
         """A forked child leaves its parent's connections alone: psycopg2 closes one only where it was opened."""
         if self._pid != os.getpid():
-            self._idle, self._pid = [], os.getpid()
+            self._idle, self._busy, self._pid = [], [], os.getpid()
 
 
 def has_word(connection: Connection) -> bool:

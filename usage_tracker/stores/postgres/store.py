@@ -149,6 +149,9 @@ class PostgresStore:
     def hurry(self) -> None:
         """Nobody has to wait for this store: a fork may carry its connection."""
 
+    def interrupt(self) -> None:
+        self._connections.cancel()
+
     def close(self) -> None:
         self._connections.close()
 

@@ -5,7 +5,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from usage_tracker.config import Dsn
@@ -87,6 +87,13 @@ class SqliteFile:
             else:
                 break
         connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+
+    def interrupt(self) -> None:
+        """From another thread: let the statement that runs end with SQLITE_INTERRUPT."""
+        connection = self._connection
+        if connection is not None:
+            with suppress(sqlite3.ProgrammingError):  # it was closed just now
+                connection.interrupt()
 
     def close(self) -> None:
         self.hurried = False

@@ -126,6 +126,9 @@ class SqliteStore:
     def hurry(self) -> None:
         self._file.hurried = True
 
+    def interrupt(self) -> None:
+        self._file.interrupt()
+
     def close(self) -> None:
         self._file.close()
 

@@ -1,0 +1,170 @@
+"""Questions that take long: they end when nobody waits, hold up no other, and say why."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from dashboard_server import VIEWER, Served, dashboard, filled
+from made_events import made_event
+
+from usage_tracker.config import parse_dsn
+from usage_tracker.errors import StoreUnavailable
+from usage_tracker.report import Query, parse_condition, reads_every_event
+from usage_tracker.stores import Store, open_store
+from usage_tracker.web import reading
+from usage_tracker.web.reading import Reader, TooLong
+
+ENDLESS = {
+    "sqlite": "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+    "postgres": "SELECT pg_sleep(600)",
+}
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgres":
+        found: str = request.getfixturevalue("postgres_dsn")
+        return found
+    return filled(tmp_path / "usage.db", [])
+
+
+def endless(store: Store) -> None:
+    list(store.select(ENDLESS[store.dialect.name]))
+
+
+def test_a_request_that_reads_is_ended_from_another_thread_and_the_next_one_is_not(dsn: str) -> None:
+    store = open_store(parse_dsn(dsn))
+    ended = []
+
+    def read() -> None:
+        try:
+            endless(store)
+        except StoreUnavailable as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    while thread.is_alive():
+        store.interrupt()
+        thread.join(0.1)
+    store.interrupt()
+    assert len(ended) == 1
+    assert list(store.select("SELECT 1")) == [(1,)]
+    store.close()
+
+
+def test_what_takes_too_long_is_given_up_and_its_thread_is_free_again(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "ANSWER_SECONDS", 0.3)
+    reader = Reader(parse_dsn(dsn), threads=1)
+
+    async def visit() -> None:
+        for _ in range(2):
+            with pytest.raises(TooLong):
+                await reader.do(endless)
+        monkeypatch.setattr(reading, "ANSWER_SECONDS", 30.0)
+        assert await reader.do(lambda store: list(store.select("SELECT 1"))) == [(1,)]
+
+    asyncio.run(visit())
+    reader.close()
+
+
+def test_it_is_given_up_when_the_last_who_waits_has_gone(dsn: str) -> None:
+    reader = Reader(parse_dsn(dsn), threads=1)
+
+    async def visit() -> None:
+        viewers = [asyncio.ensure_future(reader.shared("endless", endless)) for _ in range(2)]
+        await asyncio.sleep(0.2)
+        viewers[0].cancel()
+        await asyncio.sleep(0.2)
+        assert not viewers[1].done(), "the other one still waits"
+        viewers[1].cancel()
+        assert await reader.do(lambda store: list(store.select("SELECT 1"))) == [(1,)]
+
+    asyncio.run(visit())
+    reader.close()
+
+
+def test_questions_without_rollups_hold_up_no_others(dsn: str) -> None:
+    reader = Reader(parse_dsn(dsn), threads=1)
+
+    async def visit() -> None:
+        slow = [asyncio.ensure_future(reader.do(endless, slow=True)) for _ in range(5)]
+        await asyncio.sleep(0.1)
+        assert await reader.do(lambda store: list(store.select("SELECT 1"))) == [(1,)]
+        for each in slow:
+            each.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+
+    asyncio.run(visit())
+    reader.close()
+
+
+def test_which_questions_have_no_rollup() -> None:
+    def slow(by: str, *where: str) -> bool:
+        return reads_every_event(Query(by=tuple(by.split(",")), where=tuple(map(parse_condition, where))))
+
+    assert slow("session")
+    assert slow("host")
+    assert slow("user,tag")
+    assert slow("model", "session=s-1")
+    assert not slow("day,model,project")
+    assert not slow("user", "team=core")
+    assert not slow("tag:tier")
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Served]:
+    with dashboard(filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])) as running:
+        yield running
+
+
+def never(store: Store, query: Query) -> None:
+    endless(store)
+
+
+def test_a_page_and_a_program_are_told_why(running: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(reading, "run", never)
+    with running.client() as client:
+        page = client.get("/explore?by=session&since=all")
+        problem = client.get("/api/v1/report?by=session&since=all")
+    assert (page.status_code, problem.status_code) == (503, 503)
+    assert "This takes too long" in page.text
+    assert "each call has to be read" in page.text
+    assert problem.headers["content-type"] == "application/problem+json"
+    assert "each call has to be read" in problem.json()["detail"]
+
+
+def test_more_rows_than_anybody_can_look_at_are_refused(running: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_READ", 0)
+    with running.client() as client:
+        page, problem = client.get("/explore?by=day,user"), client.get("/api/v1/report?by=day,user")
+    assert (page.status_code, problem.status_code) == (400, 400)
+    assert "more than 0 rows" in page.text
+    assert problem.json()["parameter"] == "by"
+
+
+def test_who_goes_away_leaves_no_question_behind(running: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    def noted(store: Store, query: Query) -> None:
+        try:
+            endless(store)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(reading, "run", noted)
+    headers = {"Authorization": f"Bearer {VIEWER}"}
+    began = time.monotonic()
+    with suppress(httpx.TimeoutException):
+        httpx.get(f"{running.url}/explore?by=session", headers=headers, timeout=0.5, trust_env=False)
+    assert ended.wait(15)
+    assert time.monotonic() - began < reading.ANSWER_SECONDS

@@ -1,0 +1,49 @@
+"""What the leaders of all hosts have last said of themselves: a row for each host and spool folder."""
+# ruff: noqa: S608  names of tables and columns are our own
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from usage_tracker.stores.changes import read_moment
+from usage_tracker.stores.store import Execute, Store
+
+CLOCK = {"postgres": "clock_timestamp()", "sqlite": "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"}
+"""The store's own, so that hosts with another time are not thought to be silent."""
+
+
+class Said(NamedTuple):
+    host: str
+    spool: str
+    ago: timedelta
+    report: str
+    """JSON."""
+
+
+def put_report(store: Store, host: str, spool: str, report: str) -> None:
+    """In the place of the one before. Raises StoreError."""
+    prefix, mark, now = store.dialect.prefix, store.dialect.placeholder, CLOCK[store.dialect.name]
+    sql = (
+        f"INSERT INTO {prefix}host_report (host, spool, reported_at, report) VALUES ({mark}, {mark}, {now}, {mark}) "
+        "ON CONFLICT (host, spool) DO UPDATE SET reported_at = excluded.reported_at, report = excluded.report"
+    )
+
+    def put(execute: Execute) -> None:
+        execute(sql, [host, spool, report])
+
+    store.change(put)
+
+
+def read_reports(store: Store) -> list[Said]:
+    """By host and folder. Raises StoreError."""
+    sql = (
+        f"SELECT host, spool, reported_at, {CLOCK[store.dialect.name]}, report FROM {store.dialect.prefix}host_report "
+        "ORDER BY host, spool"
+    )
+    return [
+        Said(str(host), str(spool), elapsed(read_moment(at), read_moment(now)), str(report))
+        for host, spool, at, now, report in store.select(sql)
+    ]
+
+
+def elapsed(at: datetime, now: datetime) -> timedelta:
+    return max(timedelta(), now - at)
