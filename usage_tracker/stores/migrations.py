@@ -12,7 +12,6 @@ from typing import NamedTuple, Protocol
 
 from usage_tracker.errors import SchemaError
 
-
 SQL = files("usage_tracker.stores") / "sql"
 """Looked for here, while a fork still waits for imports: the first `files()` of a process imports more."""
 
