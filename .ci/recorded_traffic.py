@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from postgres_server import PostgresServer
 
@@ -21,13 +22,17 @@ def main(check: Path, sdks: list[str]) -> int:
     if set(sdks) & set(MAY_FAIL_ALONE):
         chosen += [word for found in readable(check.parent, sdks) for word in ("--id", found)]
     command = [sys.executable, str(check), *chosen]
-    print(f"recorded traffic of {', '.join(sdks)}, stored in SQLite", flush=True)
-    status = subprocess.run(command, check=False).returncode
-    print(f"recorded traffic of {', '.join(sdks)}, stored in Postgres", flush=True)
     server = PostgresServer()
     try:
         server.start()
-        status |= subprocess.run([*command, "--dsn", server.dsn("postgres")], check=False).returncode
+        with TemporaryFile() as said:  # by the second, which runs beside the first
+            beside = subprocess.Popen([*command, "--dsn", server.dsn("postgres")], stdout=said, stderr=said)
+            print(f"recorded traffic of {', '.join(sdks)}, stored in SQLite", flush=True)
+            status = subprocess.run(command, check=False).returncode
+            status |= beside.wait()
+            print(f"recorded traffic of {', '.join(sdks)}, stored in Postgres", flush=True)
+            said.seek(0)
+            sys.stdout.buffer.write(said.read())
     finally:
         server.close()
     return status

@@ -1,5 +1,6 @@
 """What holds for every test: no settings of the developer's machine, and no error of ours that nobody sees."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,12 @@ if "CI" not in os.environ:  # there, Hypothesis has a profile of its own, as pat
 FOREIGN = ("TRACKER_", "OPENAI_", "AZURE_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "LITELLM_", "OTEL_", "XDG_", "PG")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 KEPT = {"TRACKER_TEST_DSN", "LITELLM_LOCAL_MODEL_COST_MAP"}
+
+
+def pytest_collection_finish() -> None:
+    """The SDKs and all else that tests have imported is looked through once, and not whenever garbage is collected."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

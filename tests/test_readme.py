@@ -17,9 +17,12 @@ from usage_tracker.cli import main
 from usage_tracker.config import Settings
 from usage_tracker.demo.standin import StandIn
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 DSN = "postgresql://tracker:secret@db.example.com/usage"
+INSTALL = f"{sys.executable} -m pip install --quiet --no-deps --no-build-isolation --target site {ROOT}"
+"""As `pip install .` in the clone, with what it needs taken from here, and beside what is installed here."""
 
 
 @pytest.fixture
@@ -67,9 +70,9 @@ def test_every_block_that_can_run_runs(tmp_path: Path, provider: StandIn, postgr
             (tmp_path / "app.py").write_text(text)
             run([sys.executable, "app.py"])
         elif kind == "sh":
-            shown.append(run(["sh", "-eu", "-c", text.replace(DSN, address)]))
+            shown.append(run(["sh", "-eu", "-c", text.replace(DSN, address).replace("pip install .", INSTALL)]))
     assert "gpt-4o-mini-2024-07-18" in shown[1]
-    assert "openai" in shown[2]
+    assert "gpt-4o-mini-2024-07-18" in shown[2]
 
     by_app = json.loads(run(["usage-tracker", "report", "--by", "app,project,user", "-o", "json"]))
     said = {(row["app"], row["project"], row["user"]): row["calls"] for row in by_app["rows"]}
@@ -79,7 +82,8 @@ def test_every_block_that_can_run_runs(tmp_path: Path, provider: StandIn, postgr
         ("shop", "search", None): 1,
     }
     in_postgres = json.loads(run(["usage-tracker", "report", "--dsn", address, "--by", "app", "-o", "json"]))
-    assert [(row["app"], row["calls"]) for row in in_postgres["rows"]] == [("shop", 2)]
+    assert [(row["app"], row["calls"]) for row in in_postgres["rows"]] == [("app.py", 1)]
+    assert (tmp_path / "site" / "usage_tracker" / "stores" / "sql").is_dir()
 
 
 def test_the_report_that_it_shows_is_that_of_the_demo(tmp_path: Path) -> None:

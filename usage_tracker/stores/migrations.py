@@ -4,7 +4,6 @@ Append-only: a file that was released is never changed. A start that is interrup
 the next one goes on after them.
 """
 
-import importlib.readers  # noqa: F401  `files()` would at its first use, when a fork no longer waits for imports
 import re
 from contextlib import AbstractContextManager
 from functools import cache
@@ -12,6 +11,9 @@ from importlib.resources import files
 from typing import NamedTuple, Protocol
 
 from usage_tracker.errors import SchemaError
+
+SQL = files("usage_tracker.stores") / "sql"
+"""Looked for here, while a fork still waits for imports: the first `files()` of a process imports more."""
 
 
 class Migration(NamedTuple):
@@ -39,7 +41,7 @@ def migrations(dialect: str) -> tuple[Migration, ...]:
     """The files of usage_tracker/stores/sql/<dialect>, in order."""
     found = [
         Migration(int(file.name[:4]), file.name.removesuffix(".sql"), file.read_text(encoding="utf-8"))
-        for file in (files("usage_tracker.stores") / "sql" / dialect).iterdir()
+        for file in (SQL / dialect).iterdir()
         if re.fullmatch(r"\d{4}_\w+\.sql", file.name)
     ]
     return tuple(sorted(found))

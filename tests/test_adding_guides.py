@@ -1,0 +1,40 @@
+"""What docs/adding-a-provider.md and docs/adding-a-store.md name is there, and their examples run."""
+
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from usage_tracker.providers import anthropic, openai
+from usage_tracker.stores.store import Store
+
+DOCS = Path(__file__).parent.parent / "docs"
+PROVIDER = (DOCS / "adding-a-provider.md").read_text(encoding="utf-8")
+STORE = (DOCS / "adding-a-store.md").read_text(encoding="utf-8")
+
+
+def test_the_examples_run() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", PROVIDER, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(block, {})
+
+
+@pytest.mark.parametrize("module", [openai, anthropic], ids=lambda module: str(module.__name__))
+def test_a_provider_has_the_functions_that_are_listed(module: ModuleType) -> None:
+    listed = re.findall(r"^\| `(\w+)\((.*?)\)` \|", PROVIDER, re.MULTILINE)
+    assert len(listed) > 4
+    for name, arguments in listed:
+        if name == "wants_usage" and module is anthropic:
+            continue  # its streams say what they used without being asked
+        function = getattr(module, name)
+        function = getattr(function, "__wrapped__", function)
+        code = function.__code__
+        assert ", ".join(code.co_varnames[: code.co_argcount]) == arguments, name
+
+
+def test_a_store_has_the_methods_that_are_listed_and_no_others() -> None:
+    rows = re.findall(r"^\| (`\w+`.*?) \|", STORE, re.MULTILINE)
+    listed = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(listed) == sorted(name for name in vars(Store) if not name.startswith("_"))

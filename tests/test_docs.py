@@ -1,0 +1,58 @@
+"""What documents of the project point to is there: files, headings, code; and each guide is in the README's index."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from usage_tracker.cli import main
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
+CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+FOLDERS = ("usage_tracker", "tests", "docs", "benchmarks", "deploy")
+
+
+@cache
+def prose(document: Path) -> str:
+    """Without blocks of code."""
+    return CODE.sub("", document.read_text(encoding="utf-8"))
+
+
+def anchors(document: Path) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", prose(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_it_points_to_is_there(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(document)):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (document.parent / path).resolve() if path else document
+        assert found.exists(), target
+        assert found.is_relative_to(ROOT), target
+        assert not anchor or anchor in anchors(found), target
+    for name in re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w/.-]+)`", prose(document)):
+        assert (ROOT / name).exists(), name
+
+
+def test_every_guide_is_in_the_readme() -> None:
+    linked = set(re.findall(r"\]\((docs/[\w-]+\.md)\)", prose(ROOT / "README.md")))
+    assert linked == {str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")}
+
+
+@pytest.mark.parametrize("guide", ["adding-a-store", "upgrading"])
+def test_the_commands_run(guide: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRACKER_SDKS", "openai")  # doctor imports them
+    [block] = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs" / f"{guide}.md").read_text(), re.MULTILINE | re.DOTALL)
+    for line in block.splitlines():
+        *settings, command = re.split(r" ?usage-tracker ", line)
+        environ = dict(setting.split("=", 1) for setting in settings if setting)
+        result = CliRunner().invoke(main, command.split(), env=environ)
+        assert result.exit_code == 0, f"{line}\n{result.output}"

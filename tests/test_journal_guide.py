@@ -1,0 +1,52 @@
+"""A program that knows nothing but docs/journal.md reads what a journal holds."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from patch_orders import journaled
+
+import usage_tracker
+from usage_tracker.event import Origin, UsageEvent
+from usage_tracker.journal.frames import FRAME, LARGEST_PAYLOAD
+from usage_tracker.journal.header import HEADER_SIZE, IDENTITY, MAGIC, STORED_AT, VERSION
+
+GUIDE = (Path(__file__).parent.parent / "docs" / "journal.md").read_text(encoding="utf-8")
+
+
+def test_its_program_reads_a_segment(tmp_path: Path) -> None:
+    usage_tracker.install(ship=False, spool_dir=tmp_path / "spool", app="shop")
+    for number in range(3):
+        with usage_tracker.attribute(project=f"p-{number % 2}"):
+            usage_tracker.record(provider="acme", model="acme-7b", response_id=f"r-{number}", input_tokens=number)
+    usage_tracker.uninstall()
+    names: dict[str, Any] = {}
+    [program] = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+    exec(program, names)
+    [segment] = (tmp_path / "spool").glob("*.seg")
+    read = [
+        (msgspec.convert(origin, Origin), msgspec.convert(event, UsageEvent))
+        for origin, event in names["calls"](segment)
+    ]
+    assert read == journaled(tmp_path / "spool")
+    assert [(origin.project, event.response_id) for origin, event in read] == [
+        ("p-0", "r-0"),
+        ("p-1", "r-1"),
+        ("p-0", "r-2"),
+    ]
+    assert str(UUID(bytes=segment.read_bytes()[16:32])) == segment.stem
+
+
+def test_its_tables_have_the_sizes_that_are_written() -> None:
+    rows = [tuple(map(int, row)) for row in re.findall(r"^\| (\d+) \| (\d+) \|", GUIDE, re.MULTILINE)]
+    assert all(before[0] + before[1] == after[0] for before, after in pairwise(rows))
+    assert rows[-1][0] + rows[-1][1] == HEADER_SIZE
+    assert (rows[7][0], rows[8][0]) == (IDENTITY.size, STORED_AT)
+    assert f"`{MAGIC.decode()}`" in GUIDE
+    assert f"version: {VERSION}" in GUIDE
+    sizes = [int(size) for size in re.findall(r"^\| (\d+) \| [mlC]", GUIDE, re.MULTILINE)]
+    assert sum(sizes) == FRAME.size
+    assert f"{LARGEST_PAYLOAD >> 10} KiB" in GUIDE
