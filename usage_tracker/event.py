@@ -17,7 +17,7 @@ Figures = dict[str, Any]
 """A provider's usage object with its numbers and short words only, nested as it was sent."""
 
 
-class Usage(msgspec.Struct, array_like=True, kw_only=True):
+class Usage(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """Token and unit counts of one call.
 
     Wire form: an array in this order, so a field may only ever be added at the end.
@@ -49,7 +49,7 @@ class Usage(msgspec.Struct, array_like=True, kw_only=True):
         return self.input_tokens is not None or self.output_tokens is not None
 
 
-class Origin(msgspec.Struct, array_like=True, kw_only=True, frozen=True):
+class Origin(msgspec.Struct, array_like=True, kw_only=True, frozen=True, gc=False):
     """Where a call came from: what repeats from call to call, written once per journal segment."""
 
     provider: str | None = None
@@ -67,7 +67,7 @@ class Origin(msgspec.Struct, array_like=True, kw_only=True, frozen=True):
     pid: int | None = None
 
 
-class UsageEvent(msgspec.Struct, array_like=True, kw_only=True):
+class UsageEvent(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """One finished call. Wire form: an array in this order, so a field may only ever be added at the end."""
 
     started_at: int
