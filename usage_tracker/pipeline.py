@@ -22,6 +22,7 @@ from usage_tracker.choke_points import ChokePoint
 from usage_tracker.config import Dsn, Settings, default_spool
 from usage_tracker.enforcing import Enforcing, Leading
 from usage_tracker.event import Cost, Origin, UsageEvent
+from usage_tracker.feeding import load_sinks, with_sinks
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.adoption import take_over
@@ -95,6 +96,7 @@ def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None, c
     def open_settings_store() -> "Store":
         from usage_tracker.stores import open_store
 
+        load_sinks(settings)
         return open_store(dsn)
 
     spool = journal.spool if journal else open_spool(settings)
@@ -106,7 +108,7 @@ def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None, c
         settings.batch_size,
         journal,
         dsn.scheme == "sqlite",
-        chore or Leading(settings),
+        chore or with_sinks(Leading(settings), settings),
     )
 
 
@@ -128,7 +130,7 @@ class Pipeline:
         self.shipping: Shipping | None = None
         if settings.ship and settings.dsn:
             leading = Leading(settings, self.enforcing.use, lambda: self.journal.dropped)
-            shipper = make_shipper(settings, settings.dsn, self.journal, leading)
+            shipper = make_shipper(settings, settings.dsn, self.journal, with_sinks(leading, settings))
             self.shipping = Shipping(shipper, self.journal, settings.batch_seconds, self.enforcing.look)
         self._wrappers = cache(self._make_wrappers)
 

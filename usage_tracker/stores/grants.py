@@ -2,7 +2,12 @@
 
 from importlib.resources import files
 
-FILES = {"writer": ("grant_writer",), "shipper": ("grant_writer", "grant_shipper"), "reader": ("grant_reader",)}
+FILES = {
+    "writer": ("grant_writer",),
+    "shipper": ("grant_writer", "grant_shipper"),
+    "reader": ("grant_reader",),
+    "feeder": ("grant_reader", "grant_feeder"),
+}
 """The kinds of roles, and the files of usage_tracker/stores/sql/postgres that say what they need."""
 
 

@@ -14,3 +14,6 @@ GRANT SELECT, INSERT ON usage_tracker.usage_completed TO :"role";
 GRANT SELECT, INSERT, DELETE ON usage_tracker.usage_kept_aside TO :"role";
 GRANT SELECT, INSERT, UPDATE, DELETE ON usage_tracker.budget_account, usage_tracker.budget_reservation,
     usage_tracker.budget_alert TO :"role";
+-- While there is a sink, it is noted which events came together.
+GRANT SELECT (name) ON usage_tracker.sink TO :"role";
+GRANT SELECT (batch), INSERT ON usage_tracker.usage_batch TO :"role";
