@@ -71,9 +71,9 @@ class KafkaSink:
             self.close()
             raise NotTaken(f"{self._address.shown} does not take messages") from None
         if left or failed:
+            count, why = left + len(failed), failed[0].name() if failed else "no answer in time"
             self.close()
-            why = failed[0].name() if failed else "no answer in time"
-            raise NotTaken(f"{self._address.shown} did not take {left + len(failed)} messages ({why})")
+            raise NotTaken(f"{self._address.shown} did not take {count} of {len(parcel.events)} messages ({why})")
         return state
 
     def close(self) -> None:
