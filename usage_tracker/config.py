@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from usage_tracker.addresses import Address, Secret, parse_mail_server, parse_mailboxes, parse_receiver
 from usage_tracker.errors import ConfigError
+from usage_tracker.sink_addresses import SinkAddress, parse_sinks
 
 VALID_FORMS = (
     "valid forms are postgresql://user:password@host:5432/database?sslmode=require, "
@@ -220,6 +221,10 @@ class Settings(NamedTuple):
     export_format: str = "parquet"
     export_minutes: float = 60.0
     """How often."""
+    sinks: tuple[SinkAddress, ...] = ()
+    """Where the leader passes events on to as they come: `NAME=ADDRESS`, or an address alone."""
+    sink_secret: Secret | None = None
+    """Signs what webhooks among them get."""
     fingerprint_key: str = "usage_tracker"
     """Keys the fingerprint of API keys; set the same one on all hosts to make it unguessable and comparable."""
 
@@ -318,6 +323,8 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
         export_to=said.text("export_to"),
         export_format=said.choice("export_format", "parquet", "delta", "focus", "csv", "jsonl"),
         export_minutes=said.number("export_minutes", 60.0, 0.01),
+        sinks=parse_sinks(said.words("sinks") or ()),
+        sink_secret=Secret(secret) if (secret := said.text("sink_secret")) else None,
         fingerprint_key=said.text("fingerprint_key") or "usage_tracker",
     )
 

@@ -66,6 +66,8 @@ def text_of(path: Path, key: str, value: object) -> str:
         near = difflib.get_close_matches(key, KEYS, 1)
         meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(KEYS)}"
         raise ConfigError(f"{path} has the unknown setting {key!r}; {meant}")
+    if key == "sinks" and isinstance(value, dict):
+        value = [f"{name}={address}" for name, address in value.items()]
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, list) and all(isinstance(word, str) and "," not in word for word in value):

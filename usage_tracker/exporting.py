@@ -115,7 +115,7 @@ class Exporting:
                 import_module("usage_tracker.stores")
                 import_module(FORMATS[self._plan.form].module if self._plan.form in FORMATS else "deltalake")
 
-    def __call__(self, _store: "Store", *, last: bool = False) -> None:
+    def __call__(self, store: "Store", *, last: bool = False) -> None:
         """Look, unless it is the `last` time."""
         if not last:
             self.look()

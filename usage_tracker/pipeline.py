@@ -24,6 +24,7 @@ from usage_tracker.config import Dsn, Settings, default_spool
 from usage_tracker.enforcing import Enforcing, Leading
 from usage_tracker.event import Cost, Origin, UsageEvent
 from usage_tracker.exporting import Exporting
+from usage_tracker.feeding import Feeding
 from usage_tracker.guard import guarded
 from usage_tracker.host_reports import HostReporting
 from usage_tracker.journal import Journal, Spool
@@ -111,7 +112,7 @@ def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None, c
         settings.batch_size,
         journal,
         dsn.scheme == "sqlite",
-        Chores((HostReporting(settings, spool), Exporting(settings), chore or Leading(settings))),
+        Chores((HostReporting(settings, spool), Exporting(settings), Feeding(settings), chore or Leading(settings))),
     )
 
 

@@ -49,6 +49,7 @@ COMMANDS: dict[str, Place] = {
     "init": Place("usage_tracker.cli.init", "init", "Set up the store and your names, and write them down."),
     "doctor": Place("usage_tracker.cli.doctor", "doctor", "Find what is wrong, and how to mend it."),
     "ship": Place("usage_tracker.cli.ship", "ship", "Move events from the journal to the store."),
+    "sinks": Place("usage_tracker.cli.sinks", "sinks", "Where calls are passed on to as they come, and how far."),
     "migrate": Place("usage_tracker.cli.migrate", "migrate", "Bring the store's schema up to date."),
     "completion": Place("usage_tracker.cli.completion", "completion", "What a shell needs to complete all this."),
 }

@@ -10,6 +10,7 @@ import click
 
 from usage_tracker.cli.doctor_prices import examine_books, examine_data
 from usage_tracker.cli.doctor_sdks import examine_sdks
+from usage_tracker.cli.doctor_sinks import examine_sinks
 from usage_tracker.cli.doctor_spool import examine_spool
 from usage_tracker.cli.doctor_store import examine_store
 from usage_tracker.cli.figures import printable
@@ -70,8 +71,9 @@ def examine(dsn: str | None, each_place: bool) -> Findings:
     if usable and settings is not None:
         examine_store(settings, findings)
         examine_books(settings, findings)
+        examine_sinks(settings, findings)
     else:
-        findings.facts |= {"store": None, "price_books": []}
+        findings.facts |= {"store": None, "price_books": [], "sinks": []}
         settings = load_settings({"HOME": str(Path.home())})
     examine_data(findings)
     examine_spool(settings, findings)

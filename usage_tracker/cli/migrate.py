@@ -28,7 +28,7 @@ from usage_tracker.stores.grants import FILES, grants
     "--print-grants",
     is_flag=True,
     help="Print what roles need, as SQL, and change nothing: those named below or, without a name, usage_writer, "
-    "usage_shipper, usage_reader and usage_exporter.",
+    "usage_shipper, usage_reader, usage_exporter and usage_feeder.",
 )
 @click.option("--writer", metavar="ROLE", help="Of programs that ship their own events; it can't read them.")
 @click.option("--shipper", metavar="ROLE", help="Of `usage-tracker ship`: a writer that also folds.")
@@ -36,6 +36,7 @@ from usage_tracker.stores.grants import FILES, grants
 @click.option(
     "--exporter", metavar="ROLE", help="Of `usage-tracker export --to`: a reader that notes what it has exported."
 )
+@click.option("--feeder", metavar="ROLE", help="Of a program that feeds sinks: a reader that notes what it has sent.")
 def migrate(dsn: Dsn, print_grants: bool, **roles: str | None) -> None:
     named = {kind: role for kind, role in roles.items() if role}
     if print_grants:

@@ -228,9 +228,9 @@ def show(
         for note in notes:
             say(note)
     if isinstance(source, Dsn):
-        for note in (report_note(source, query), waiting_note(source)):
-            if note:
-                say(note)
+        for told in (report_note(source, query), waiting_note(source)):
+            if told:
+                say(told)
 
 
 def resolve_earlier(compare: str, asked: Range, zone: tzinfo) -> Range:

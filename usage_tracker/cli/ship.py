@@ -9,7 +9,9 @@ import click
 
 from usage_tracker.cli.output import say
 from usage_tracker.config import Settings, load_settings
+from usage_tracker.enforcing import Leading
 from usage_tracker.errors import StoreError, UsageTrackerError
+from usage_tracker.feeding import feed_once
 from usage_tracker.journal.adoption import adopt
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.pipeline import make_shipper
@@ -26,7 +28,8 @@ from usage_tracker.shipping import LONGEST_BACK_OFF
                                           as a sidecar: apps share the folder and set TRACKER_SHIP=off, so that only
                                           this process needs the database's credentials
 
-    It also folds what programs have appended whose role may not: with --once, all of it.
+    It also folds what programs have appended whose role may not, and feeds the sinks that TRACKER_SINKS names: with
+    --once, all of it.
 
     With --from, events of another spool folder go to this store, such as those that waited under a wrong TRACKER_DSN.
     `usage-tracker doctor` lists folders with waiting events.
@@ -45,7 +48,8 @@ from usage_tracker.shipping import LONGEST_BACK_OFF
 def ship(dsn: str | None, once: bool, origin: Path | None) -> None:
     settings = load_settings(dsn=dsn, ship=True)
     assert settings.dsn is not None, "shipping always has a store, by default the SQLite file"
-    shipper = make_shipper(settings, settings.dsn)
+    # once, sinks are fed when all is shipped, and until then they wait
+    shipper = make_shipper(settings, settings.dsn, chore=Leading(settings) if once else None)
     if origin is not None:
         say(f"{adopt(shipper.spool, origin)} segments taken over from {origin}.")
     if once:
@@ -53,6 +57,8 @@ def ship(dsn: str | None, once: bool, origin: Path | None) -> None:
             ship_once(shipper)
         finally:
             shipper.close()
+        if not feed_once(settings, say):
+            raise click.exceptions.Exit(1)
     else:
         ship_until_told(shipper, settings)
     say(f"{shipper.stored} events shipped to {settings.dsn.shown}.")

@@ -7,6 +7,7 @@ FILES = {
     "shipper": ("grant_writer", "grant_shipper"),
     "reader": ("grant_reader",),
     "exporter": ("grant_reader", "grant_exporter"),
+    "feeder": ("grant_reader", "grant_feeder"),
 }
 """The kinds of roles, and the files of usage_tracker/stores/sql/postgres that say what they need."""
 

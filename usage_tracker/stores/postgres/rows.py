@@ -19,12 +19,12 @@ EVENT_COLUMNS = (
     "tool_tokens", "duration_ms", "ttft_ms",
     "kind_key", "owner_key", "user_key", "tags_key", "host_key", "price_key", "cost_counts", "shape_key", "figures",
     "pid", "http_status", "attempts", "estimated", "status", "cost", "reported_cost",
-    "error_type", "response_id", "session_id", "cost_flags", "units", "awaits", "completes",
+    "error_type", "response_id", "session_id", "cost_flags", "units", "awaits", "completes", "batch",
 )  # fmt: skip
 
 
 def event_rows(
-    events: Sequence[PricedEvent], keys: Keys, whos: Mapping[int, WhoKeys], rollups: Rollups
+    events: Sequence[PricedEvent], keys: Keys, whos: Mapping[int, WhoKeys], rollups: Rollups, batch: int | None
 ) -> Iterator[Row]:
     """The rows of usage_event, while `rollups` counts them; not to be kept where `keys` has unknown ones afterwards.
     Raises EventsRefused for content that no store can hold."""
@@ -49,6 +49,7 @@ def event_rows(
             written_array(priced.cost.flags) if priced.cost.flags else None,
             None if usage.units is None else json_text(usage.units),
             event.awaits and storable(event.awaits), event.completes and storable(event.completes),
+            batch,
         )  # fmt: skip
 
 

@@ -12,8 +12,9 @@ from psycopg2.extras import execute_values
 
 from usage_tracker.config import Dsn
 from usage_tracker.errors import SchemaError, StoreUnavailable
-from usage_tracker.event import Batch, Stretch
+from usage_tracker.event import Batch, PricedEvent, Stretch
 from usage_tracker.stores import migrations
+from usage_tracker.stores.arriving import spans_of
 from usage_tracker.stores.awaited import any_late, settle
 from usage_tracker.stores.description import Description
 from usage_tracker.stores.dimensions import Content, Dimension, Keys, digest, stored_form
@@ -75,7 +76,8 @@ class PostgresStore:
                 if late:
                     events = settle(PostgresLedger(cursor, self._keys, whos), events)
                     whos = whos | self._keys.whos(events)
-                copy_in(cursor, "usage_event", EVENT_COLUMNS, event_rows(events, self._keys, whos, rollups))
+                rows = event_rows(events, self._keys, whos, rollups, note_batch(cursor, events))
+                copy_in(cursor, "usage_event", EVENT_COLUMNS, rows)
                 if not self._keys.unknown():
                     for grain, sums in rollups.rows().items():
                         copy_in(cursor, f"delta_{grain.name}", (*grain.keys, *grain.measures), delta_rows(grain, sums))
@@ -213,6 +215,19 @@ def move(cursor: Cursor, stretches: Sequence[Stretch]) -> bool:
         [list(column) for column in zip(*((str(s.segment), s.start, s.end, s.events) for s in stretches), strict=True)],
     )
     return bool(cursor.rowcount == len(stretches))
+
+
+def note_batch(cursor: Cursor, events: Sequence[PricedEvent]) -> int | None:
+    """The number of the batch, while there is a sink that will ask for what has come."""
+    if not events:
+        return None
+    cursor.execute(
+        "INSERT INTO usage_tracker.usage_batch (events, spans) SELECT %s, %s "
+        "WHERE EXISTS (SELECT name FROM usage_tracker.sink) RETURNING batch",
+        [len(events), spans_of(priced.event.started_at // 1000 for priced in events)],
+    )
+    noted = cursor.fetchone()
+    return noted[0] if noted else None
 
 
 def learn(cursor: Cursor, dimension: Dimension, contents: Sequence[Content]) -> dict[Content, int]:

@@ -3,11 +3,13 @@
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 from usage_tracker.config import Dsn
 from usage_tracker.event import Batch, PricedEvent, Stretch
 from usage_tracker.stores import migrations
+from usage_tracker.stores.arriving import spans_of
 from usage_tracker.stores.awaited import any_late, settle
 from usage_tracker.stores.description import Description
 from usage_tracker.stores.dimensions import Content, Dimension, Keys, WhoKeys, digest, stored_form
@@ -177,9 +179,24 @@ def move(connection: sqlite3.Connection, stretch: Stretch) -> bool:
 
 
 def add(connection: sqlite3.Connection, rows: Sequence[Row], rollups: Rollups) -> None:
-    connection.executemany(insert("usage_event", EVENT_COLUMNS), rows)
+    batch = note_batch(connection, rows)
+    if batch is None:
+        connection.executemany(insert("usage_event", EVENT_COLUMNS), rows)
+    else:
+        connection.executemany(insert("usage_event", (*EVENT_COLUMNS, "batch")), ((*row, batch) for row in rows))
     for grain, sums in with_coarser(rollups.rows()).items():
         connection.executemany(upsert(grain), ((*key, *values) for key, values in sums.items()))
+
+
+def note_batch(connection: sqlite3.Connection, rows: Sequence[Row]) -> int | None:
+    """The number of the batch, while there is a sink that will ask for what has come."""
+    if not rows or connection.execute("SELECT 1 FROM sink LIMIT 1").fetchone() is None:
+        return None
+    started = EVENT_COLUMNS.index("started_at")
+    return connection.execute(
+        "INSERT INTO usage_batch (events, spans) VALUES (?, ?)",
+        [len(rows), spans_of(cast(int, row[started]) for row in rows)],
+    ).lastrowid
 
 
 def learn(connection: sqlite3.Connection, dimension: Dimension, contents: Sequence[Content]) -> dict[Content, int]:

@@ -16,3 +16,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON usage_tracker.budget_account, usage_trac
     usage_tracker.budget_alert TO :"role";
 -- How it fares, for who looks after all hosts.
 GRANT SELECT, INSERT, UPDATE ON usage_tracker.host_report TO :"role";
+-- While there is a sink, it is noted which events came together.
+GRANT SELECT (name) ON usage_tracker.sink TO :"role";
+GRANT SELECT (batch), INSERT ON usage_tracker.usage_batch TO :"role";

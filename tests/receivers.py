@@ -1,0 +1,70 @@
+"""Receivers on the loopback that stand in for what sinks send to, and count what they got."""
+
+import gzip
+import json
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class Receiver:
+    """Takes POSTs. `answers` are the statuses of the next ones, before each is 200; a negative one is taken, and the
+    answer never comes."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.posts: list[tuple[str, dict[str, str], bytes]] = []
+        """What was taken."""
+        self.answers: list[int] = []
+        self.refused = 0
+        self.headers: dict[str, str] = {}
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if self.headers.get("content-encoding") == "gzip":
+                    body = gzip.decompress(body)
+                status = receiver.answers.pop(0) if receiver.answers else 200
+                if status in (200, -1):
+                    headers = {name.lower(): value for name, value in self.headers.items()}
+                    receiver.posts.append((self.path, headers, body))
+                else:
+                    receiver.refused += 1
+                if status < 0:
+                    time.sleep(30)
+                self.send_response(status)
+                for name, value in receiver.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *args: object) -> None:
+                """Tests have enough to say."""
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            allow_reuse_address = True
+
+            def handle_error(self, *args: object) -> None:
+                """A client that was killed."""
+
+        self._server = Server(("127.0.0.1", port), Handler)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def bodies(self) -> list[Any]:
+        return [json.loads(body) for _, _, body in self.posts]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def each_once(bodies: list[Any], key: str, member: str) -> tuple[list[Any], Counter[str]]:
+    """What a receiver that knows keys keeps of all it got, and how often each key came."""
+    first = {body[key]: body[member] for body in reversed(bodies)}
+    return [event for events in first.values() for event in events], Counter(body[key] for body in bodies)

@@ -1,0 +1,164 @@
+"""What a collector gets over OTLP: GenAI's metrics, whose sums equal the store however often they are sent."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from feeding import begin, feed, memory_store, stored
+from made_events import made_event, random_event, store_events
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from receivers import Receiver
+
+from usage_tracker.sinks import NotTaken, otlp
+from usage_tracker.stores import Store
+
+
+@pytest.fixture
+def collector() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with memory_store() as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exporter itself asks a collector that is away again and again, for as long as an attempt may take."""
+    monkeypatch.setattr(otlp, "POST_SECONDS", 0.5)
+
+
+def points(collector: Receiver) -> Iterator[tuple[str, str, dict[str, str], Any]]:
+    """Of the last request: app, metric, attributes and point."""
+    path, headers, body = collector.posts[-1]
+    assert (path, headers["content-type"]) == ("/v1/metrics", "application/x-protobuf")
+    request = ExportMetricsServiceRequest.FromString(body)
+    for resource in request.resource_metrics:
+        [app] = [each.value.string_value for each in resource.resource.attributes if each.key == "service.name"]
+        for scope in resource.scope_metrics:
+            assert scope.scope.name == "usage_tracker"
+            for metric in scope.metrics:
+                data = getattr(metric, metric.WhichOneof("data"))
+                assert data.aggregation_temporality == 2  # cumulative
+                for point in data.data_points:
+                    yield app, metric.name, {each.key: each.value.string_value for each in point.attributes}, point
+
+
+def sums(collector: Receiver) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for _, name, attributes, point in points(collector):
+        kind = attributes.get("gen_ai.token.type", "")
+        if name == "gen_ai.client.token.usage":
+            found[f"{kind} tokens"] += int(point.sum)
+            found[f"{kind} counted"] += point.count
+        elif name == "gen_ai.client.operation.duration":
+            found["calls"] += point.count
+        elif name == "usage_tracker.cost":
+            found["picodollars"] += round(point.as_double * 10**12)
+        elif name == "usage_tracker.unpriced":
+            found["unpriced"] += point.as_int
+    return found
+
+
+def expected(store: Store) -> Counter[str]:
+    events = stored(store).values()
+    found: Counter[str] = Counter()
+    for kind in ("input", "output"):
+        known = [event[f"{kind}_tokens"] for event in events if event[f"{kind}_tokens"] is not None]
+        found[f"{kind} tokens"], found[f"{kind} counted"] = sum(known), len(known)
+    calls = [event for event in events if event["completes"] is None and event["duration_ms"] is not None]
+    found["calls"] = len(calls)
+    found["picodollars"] = int(sum(event["cost"] or 0 for event in events) * 10**12)
+    found["unpriced"] = sum("unpriced" in event["cost_flags"] for event in events)
+    return found
+
+
+def test_names_and_attributes_are_those_of_the_conventions(store: Store, collector: Receiver) -> None:
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    store_events(
+        store,
+        [
+            made_event(
+                provider="azure",
+                base_host="x.openai.azure.com",
+                request_model="gpt",
+                model="gpt-1",
+                project="alpha",
+                ttft_ms=20.0,
+                status="error",
+                error_type="Timeout",
+                input_tokens=17,
+            )
+        ],
+    )
+    feed(feeder)
+    attributes = {
+        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "azure.ai.openai", "gen_ai.request.model": "gpt",
+        "gen_ai.response.model": "gpt-1", "server.address": "x.openai.azure.com", "usage_tracker.project": "alpha",
+    }  # fmt: skip
+    found = {(name, *(kind for key, kind in seen.items() if key == "gen_ai.token.type")): (app, seen, point)
+             for app, name, seen, point in points(collector)}  # fmt: skip
+    assert {key: (app, seen) for key, (app, seen, _) in found.items()} == {
+        ("gen_ai.client.token.usage", "input"): ("tests", attributes | {"gen_ai.token.type": "input"}),
+        ("gen_ai.client.token.usage", "output"): ("tests", attributes | {"gen_ai.token.type": "output"}),
+        ("gen_ai.client.operation.duration",): ("tests", attributes | {"error.type": "Timeout"}),
+        ("gen_ai.client.operation.time_to_first_chunk",): ("tests", attributes),
+        ("usage_tracker.cost",): ("tests", attributes),
+    }
+    tokens = found["gen_ai.client.token.usage", "input"][2]
+    assert list(tokens.explicit_bounds) == [4.0**power for power in range(14)]
+    assert list(tokens.bucket_counts).index(1) == 3, "17 is in (16, 64]"
+    duration = found["gen_ai.client.operation.duration",][2]
+    assert [duration.explicit_bounds[0], duration.explicit_bounds[-1], duration.sum] == [0.01, 81.92, 0.25]
+    assert 0 < duration.start_time_unix_nano < duration.time_unix_nano
+    feeder.close()
+
+
+def test_what_a_collector_got_last_equals_the_store(store: Store, collector: Receiver) -> None:
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    chance = random.Random(5)
+    for place in range(4):
+        store_events(store, [random_event(chance) for _ in range(150)])
+        if place == 2:
+            collector.answers = [503] * 20
+            with pytest.raises(NotTaken, match="did not take the metrics"):
+                feeder.step()
+            collector.answers = []
+            feeder.close()  # and another process goes on
+            feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+        feed(feeder)
+        found = sums(collector)
+        difference = abs(Decimal(found.pop("picodollars")) - Decimal((wanted := expected(store)).pop("picodollars")))
+        assert found == wanted
+        assert difference <= 10**6, "a double holds 15 digits"
+    feeder.close()
+
+
+def test_who_would_forget_is_told_again(store: Store, collector: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp.OtlpSink, "repeats", 0.0)
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    assert not collector.posts, "there is nothing to tell yet"
+    store_events(store, [made_event()])
+    feed(feeder)
+    first, count = sums(collector), len(collector.posts)
+    feed(feeder)
+    assert len(collector.posts) == count + 1
+    assert sums(collector) == first
+    feeder.close()
+
+
+def test_headers_and_paths_come_from_the_address(store: Store, collector: Receiver) -> None:
+    feeder = begin(store, f"otlp://u:p@127.0.0.1:{collector.port}/otlp/v1/metrics?x-scope-orgid=team")
+    store_events(store, [made_event()])
+    feed(feeder)
+    path, headers, _ = collector.posts[-1]
+    assert path == "/otlp/v1/metrics"
+    assert (headers["x-scope-orgid"], headers["authorization"]) == ("team", "Basic dTpw")
+    feeder.close()

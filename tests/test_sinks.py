@@ -1,0 +1,327 @@
+"""What a receiver got equals the store, whatever happens to it or to the process that feeds it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from made_events import made_event, store_events
+from receivers import Receiver, each_once
+
+from usage_tracker.addresses import Secret
+from usage_tracker.budgets.receivers import sign
+from usage_tracker.cli import main
+from usage_tracker.config import load_settings, parse_dsn
+from usage_tracker.errors import ConfigError
+from usage_tracker.report import Event, list_events
+from usage_tracker.sink_addresses import SinkAddress, parse_sinks
+from usage_tracker.sinks import Feeder, NotTaken, forget_sink, open_sink, standings
+from usage_tracker.sinks import webhook as webhooks
+from usage_tracker.stores import Store, open_store
+
+SECRET = "whsec-not-to-be-shown"
+PATIENCE = 60
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgres":
+        found: str = request.getfixturevalue("postgres_dsn")
+        return found
+    return f"sqlite:///{tmp_path}/usage.db"
+
+
+@pytest.fixture
+def store(dsn: str) -> Iterator[Store]:
+    with closing(open_store(parse_dsn(dsn))) as opened:
+        opened.migrate()
+        yield opened
+
+
+def webhook(receiver: Receiver) -> SinkAddress:
+    [address] = parse_sinks((f"hook=http://127.0.0.1:{receiver.port}/{SECRET}",))
+    return address
+
+
+def feed(feeder: Feeder) -> None:
+    while feeder.step():
+        pass
+
+
+def begin(store: Store, address: SinkAddress) -> Feeder:
+    """A feeder whose sink is known, so that it gets what is stored from now on."""
+    feeder = Feeder(address, store, partial(open_sink, secret=Secret(SECRET)))
+    feed(feeder)
+    return feeder
+
+
+def stored(store: Store) -> dict[str, Event]:
+    return {event["event_id"]: event for event in list_events(store)}
+
+
+def test_a_webhook_gets_what_comes_signed_and_each_once(store: Store, receiver: Receiver) -> None:
+    store_events(store, [made_event()])  # before the sink was known
+    before = stored(store)
+    feeder = begin(store, webhook(receiver))
+    store_events(store, [made_event(cost=f"0.{place:03}") for place in range(700)])
+    store_events(store, [made_event(cost=None, flags=("unpriced",))])
+    feed(feeder)
+    events, times = each_once(receiver.bodies(), "id", "events")
+    expected = {name: event for name, event in stored(store).items() if name not in before}
+    assert sorted(event["event_id"] for event in events) == sorted(expected)
+    total = sum(Decimal(event["cost"]) for event in events if event["cost"] is not None)
+    assert total == sum(event["cost"] for event in expected.values() if event["cost"] is not None)
+    assert set(times.values()) == {1}
+    for path, headers, body in receiver.posts:
+        assert path == f"/{SECRET}"
+        assert headers["x-usage-tracker-id"] == headers["idempotency-key"] == json.loads(body)["id"]
+        seconds = int(headers["x-usage-tracker-signature"].split(",")[0].removeprefix("t="))
+        assert headers["x-usage-tracker-signature"] == sign(SECRET, body, seconds)
+    [standing] = standings(store)
+    assert (standing.events, standing.waiting, standing.problem) == (701, 0, None)
+    feeder.close()
+
+
+@pytest.mark.parametrize("status", [500, 429, 400, -1])
+def test_what_a_receiver_does_not_take_is_sent_again_under_the_same_id(
+    store: Store, receiver: Receiver, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 0.5)
+    receiver.headers["Retry-After"] = "7"
+    feeder = begin(store, webhook(receiver))
+    store_events(store, [made_event() for _ in range(20)])
+    receiver.answers = [status]
+    with pytest.raises(NotTaken) as caught:
+        feeder.step()
+    assert SECRET not in str(caught.value)
+    assert caught.value.after == (None if status < 0 else 7.0)
+    assert feeder.delay(caught.value) >= (0.5 if status < 0 else 7)
+    [standing] = standings(store)
+    assert (standing.waiting, standing.problem) == (20, str(caught.value))
+    store_events(store, [made_event()])  # what comes meanwhile is no part of what is sent again
+    feed(feeder)
+    events, times = each_once(receiver.bodies(), "id", "events")
+    assert sorted(event["event_id"] for event in events) == sorted(stored(store))
+    assert sorted(times.values()) == ([1, 2] if status < 0 else [1, 1])
+    assert standings(store)[0].problem is None
+    feeder.close()
+
+
+def test_who_dies_between_sending_and_saying_so_is_followed_by_one_that_sends_the_same(
+    store: Store, receiver: Receiver, dsn: str
+) -> None:
+    feeder = begin(store, webhook(receiver))
+    store_events(store, [made_event() for _ in range(1200)])
+    assert feeder.step()
+    receiver.answers = [-1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 0.5)
+        with pytest.raises(NotTaken):
+            feeder.step()
+    store_events(store, [made_event() for _ in range(30)])
+    with closing(open_store(parse_dsn(dsn))) as other:
+        successor = Feeder(webhook(receiver), other, open_sink)
+        assert not successor.step(), "the sink is the first one's still"
+        feeder.close()
+        feed(successor)
+        successor.close()
+    events, times = each_once(receiver.bodies(), "id", "events")
+    assert len(events) == 1230
+    assert sorted(event["event_id"] for event in events) == sorted(stored(store))
+    assert sorted(times.values()) == [1, 1, 1, 2]
+
+
+def test_a_slow_sink_delays_no_other(store: Store, receiver: Receiver) -> None:
+    other = Receiver()
+    addresses = parse_sinks((f"a=http://127.0.0.1:{receiver.port}/", f"b=http://127.0.0.1:{other.port}/"))
+    first, second = (begin(store, address) for address in addresses)
+    store_events(store, [made_event() for _ in range(5)])
+    receiver.answers = [503] * 3
+    for _ in range(3):
+        with pytest.raises(NotTaken):
+            first.step()
+    feed(second)
+    assert [(found.name, found.waiting, found.events) for found in standings(store)] == [("a", 5, 0), ("b", 0, 5)]
+    feed(first)
+    assert [found.waiting for found in standings(store)] == [0, 0]
+    first.close()
+    second.close()
+    other.close()
+
+
+def test_a_forgotten_sink_leaves_nothing(store: Store, receiver: Receiver) -> None:
+    feeder = begin(store, webhook(receiver))
+    store_events(store, [made_event()])
+    feed(feeder)
+    assert forget_sink(store, "hook")
+    assert not forget_sink(store, "hook")
+    store_events(store, [made_event()])
+    assert list(store.select(f"SELECT count(*) FROM {store.dialect.prefix}usage_batch")) == [(0,)]
+    feeder.close()
+
+
+APP = """
+import os, sys, usage_tracker
+usage_tracker.install(app="shop")
+print("ready", flush=True)
+for line in sys.stdin:
+    for _ in range(int(line)):
+        usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1000, output_tokens=10)
+    print(usage_tracker.flush(60), flush=True)
+"""
+
+
+def wait_for(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_apps_that_are_killed_leave_their_sinks_to_the_next(dsn: str, receiver: Receiver, tmp_path: Path) -> None:
+    """The leader feeds while the app runs; nothing is lost and nothing comes under another id."""
+    environment = {
+        **os.environ,
+        "TRACKER_DSN": dsn,
+        "TRACKER_SINKS": f"hook=http://127.0.0.1:{receiver.port}/{SECRET}",
+        "TRACKER_SPOOL_DIR": str(tmp_path / "spool"),
+    }
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", APP],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def call(app: subprocess.Popen[str], count: int) -> None:
+        assert app.stdin is not None
+        assert app.stdout is not None
+        app.stdin.write(f"{count}\n")
+        app.stdin.flush()
+        while (line := app.stdout.readline()) and "True" not in line:
+            pass
+
+    def end(app: subprocess.Popen[str]) -> str:
+        return "".join(app.communicate(timeout=PATIENCE))
+
+    with closing(open_store(parse_dsn(dsn))) as store:
+        store.migrate()
+        app = start()
+        call(app, 1)
+        wait_for(lambda: len(standings(store)) == 1)
+        call(app, 300)
+        receiver.answers = [500, 500, -1]
+        call(app, 300)
+        wait_for(lambda: not receiver.answers)
+        app.send_signal(signal.SIGKILL)
+        said = end(app)
+        app = start()
+        call(app, 50)
+        wait_for(lambda: standings(store)[0].waiting == 0)
+        said += end(app)
+        assert "is behind, and is tried again" in said
+        assert SECRET not in said
+        events, _ = each_once(receiver.bodies(), "id", "events")
+        got = sorted(event["event_id"] for event in events)
+        assert len(got) == len(set(got))
+        assert set(got) <= set(stored(store))
+        assert len(got) >= 650, "all but what came before the sink was known"
+
+
+class TestAddresses:
+    def test_what_is_wrong_is_said_without_the_address(self) -> None:
+        for text, expected in (
+            (f"ftp://{SECRET}", "none of these"),
+            (f"http://example.com/{SECRET}", "it goes over https"),
+            (f"https://169.254.169.254/{SECRET}", "link-local"),
+            (f"nats://{SECRET}@127.0.0.1", "names no subject"),
+            (f"kafka://u:{SECRET}@127.0.0.1:9092/", "names no topic"),
+            ("posthog://eu.i.posthog.com", "lacks the project's key"),
+            (f"https://u:{SECRET}@example.com/", "has a user"),
+        ):
+            with pytest.raises(ConfigError, match=expected) as caught:
+                parse_sinks((text,))
+            assert SECRET not in str(caught.value)
+
+    def test_two_sinks_need_two_names(self) -> None:
+        with pytest.raises(ConfigError, match="two sinks named webhook"):
+            parse_sinks(("https://a.example/", "https://b.example/"))
+
+    def test_the_config_file_has_a_table_of_them(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from usage_tracker.config_file import with_config
+
+        path = tmp_path / "config.toml"
+        path.write_text('[sinks]\nbilling = "https://example.com/x"\notel = "otlp://collector"\n')
+        monkeypatch.setenv("TRACKER_CONFIG", str(path))
+        found = load_settings(with_config()).sinks
+        assert [(sink.name, sink.kind) for sink in found] == [("billing", "webhook"), ("otel", "otlp")]
+        assert "example.com/x" not in repr(found)
+
+
+class TestCommand:
+    def run(self, dsn: str, *words: str) -> str:
+        done = CliRunner().invoke(main, [*words], env={"TRACKER_DSN": dsn}, catch_exceptions=False)
+        return done.output
+
+    def test_it_says_how_far_each_is(self, dsn: str, store: Store, receiver: Receiver) -> None:
+        feeder = begin(store, webhook(receiver))
+        store_events(store, [made_event() for _ in range(3)])
+        receiver.answers = [500]
+        with pytest.raises(NotTaken):
+            feeder.step()
+        said = self.run(dsn, "sinks")
+        assert "0 events sent, 3 waiting" in said
+        assert f"! http://127.0.0.1:{receiver.port}/… answered 500" in said
+        feed(feeder)
+        [found] = json.loads(self.run(dsn, "sinks", "--json"))["sinks"]
+        assert (found["name"], found["events"], found["waiting"]) == ("hook", 3, 0)
+        assert SECRET not in json.dumps(found)
+        feeder.close()
+        assert "forgotten" in self.run(dsn, "sinks", "forget", "hook")
+        assert "No sinks" in self.run(dsn, "sinks")
+
+    def test_doctor_names_a_sink_that_is_behind(self, dsn: str, store: Store, receiver: Receiver) -> None:
+        feeder = begin(store, webhook(receiver))
+        store_events(store, [made_event()])
+        receiver.answers = [500]
+        with pytest.raises(NotTaken):
+            feeder.step()
+        said = self.run(dsn, "doctor")
+        assert "1 waiting" in said
+        assert "answered 500; it is tried again, and nothing is lost" in said
+        assert SECRET not in said
+        feeder.close()
+
+
+def test_a_missing_client_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "usage_tracker.sinks.nats", None)
+    monkeypatch.setitem(sys.modules, "nats", None)
+    sys.modules.pop("usage_tracker.sinks.nats")
+    [address] = parse_sinks(("nats://127.0.0.1/usage",))
+    with pytest.raises(ConfigError, match=r"needs nats.*pip install 'usage-tracker-llm\[nats\]'"):
+        open_sink(address)
+
+
+def test_a_header_that_is_no_number_says_nothing() -> None:
+    assert webhooks.retry_after("Wed, 21 Oct 2026 07:28:00 GMT") is None
+    assert webhooks.retry_after("120") == 120

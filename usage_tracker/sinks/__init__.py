@@ -1,0 +1,9 @@
+"""Live sinks: receivers that get each event as it comes into the store. One file for each kind, each with a place of
+its own in the order of arrival, so that a slow one delays nobody and loses nothing."""
+
+from usage_tracker.sinks.feeder import Feeder
+from usage_tracker.sinks.ledger import Standing, forget_sink, standings
+from usage_tracker.sinks.opening import load_sink, open_sink
+from usage_tracker.sinks.sink import NotTaken, Parcel, Sink
+
+__all__ = ["Feeder", "NotTaken", "Parcel", "Sink", "Standing", "forget_sink", "load_sink", "open_sink", "standings"]

@@ -1,0 +1,83 @@
+"""A topic of Kafka, by confluent-kafka: an event is a message of JSON under the event's id.
+
+The producer is idempotent, so its own retries double nothing. A feeder that dies sends its last parcel again: those who
+must not count an event twice look at its key.
+"""
+
+import logging
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from usage_tracker.addresses import Secret
+from usage_tracker.sink_addresses import SinkAddress, bracketed
+from usage_tracker.sinks.event_json import event_json
+from usage_tracker.sinks.opening import check_addresses
+from usage_tracker.sinks.sink import ATTEMPT_SECONDS, NotTaken, Parcel
+
+quiet = logging.getLogger("usage_tracker.kafka")
+quiet.setLevel(logging.CRITICAL + 1)
+
+
+class KafkaSink:
+    """See Sink."""
+
+    most = 2000
+    repeats = None
+
+    def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
+        self._address = address
+        self._topic = str(address.path).partition("?")[0].removeprefix("/")
+        self._producer: Producer | None = None
+
+    def _open(self) -> Producer:
+        address = self._address
+        settings: dict[str, Any] = {
+            "bootstrap.servers": ",".join(f"{bracketed(host)}:{port}" for host, port in address.hosts),
+            "client.id": "usage-tracker",
+            "enable.idempotence": True,
+            "message.timeout.ms": int(ATTEMPT_SECONDS * 750),
+            "compression.type": "zstd",
+            "linger.ms": 5,
+        }
+        if address.user is not None:
+            settings |= {
+                "security.protocol": "SASL_SSL",
+                "sasl.mechanisms": "PLAIN",
+                "sasl.username": str(address.user),
+                "sasl.password": str(address.password or ""),
+            }
+        settings |= {name: str(value) for name, value in address.options}
+        try:
+            return Producer({**settings, "error_cb": lambda error: None}, logger=quiet)
+        except (KafkaException, TypeError, ValueError):
+            raise NotTaken(f"{address.shown}: Kafka's client refuses an option of the address") from None
+
+    def send(self, parcel: Parcel, state: bytes | None) -> bytes | None:
+        if self._producer is None:
+            check_addresses(self._address)
+            self._producer = self._open()
+        failed: list[KafkaError] = []
+
+        def noted(error: KafkaError | None, message: object) -> None:
+            if error is not None:
+                failed.append(error)
+
+        try:
+            for event in parcel.events:
+                self._producer.produce(self._topic, event_json(event), event["event_id"], on_delivery=noted)
+            left = self._producer.flush(ATTEMPT_SECONDS)
+        except (KafkaException, BufferError):
+            self.close()
+            raise NotTaken(f"{self._address.shown} does not take messages") from None
+        if left or failed:
+            count, why = left + len(failed), failed[0].name() if failed else "no answer in time"
+            self.close()
+            raise NotTaken(f"{self._address.shown} did not take {count} of {len(parcel.events)} messages ({why})")
+        return state
+
+    def close(self) -> None:
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer.flush(1.0)
+            self._producer = None

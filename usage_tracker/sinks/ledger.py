@@ -1,0 +1,196 @@
+"""How far each sink is, in the store: so a sink goes on where it was, whoever feeds it, and is fed by one at a time."""
+# ruff: noqa: S608  names of tables and columns are our own
+
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import NamedTuple, cast
+
+from usage_tracker.report.arrivals import last_arrival, see_batches
+from usage_tracker.sink_addresses import SinkAddress
+from usage_tracker.stores import Store
+from usage_tracker.stores.store import Execute
+
+LEASE_SECONDS = 60.0
+"""How long a sink is one feeder's without a word from it: longer than an attempt."""
+
+
+class Place(NamedTuple):
+    """Where a sink is."""
+
+    arrival: int
+    until: int | None
+    done: int
+    state: bytes | None
+
+
+class Lost(Exception):
+    """Somebody else feeds the sink by now."""
+
+
+def make_claim() -> str:
+    """What names this feeder: its machine, its process, and itself."""
+    return f"{os.uname().nodename}/{os.getpid()}/{secrets.token_hex(8)}"
+
+
+def is_dead(claim: str) -> bool:
+    """Whether that feeder is known to have died: a process of this machine."""
+    machine, _, rest = claim.partition("/")
+    if machine == os.uname().nodename and (pid := rest.partition("/")[0]).isdecimal():
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def register(store: Store, address: SinkAddress) -> None:
+    """Make a sink known, unless it is: it gets what comes from now on. Raises StoreError."""
+    mark, table = store.dialect.placeholder, f"{store.dialect.prefix}sink"
+    known = list(store.select(f"SELECT shown FROM {table} WHERE name = {mark}", [address.name]))
+    if known == [(address.shown,)]:
+        return
+
+    def insert(execute: Execute) -> None:
+        see_batches(execute, store)
+        execute(
+            f"INSERT INTO {table} (name, shown, arrival, began_at) VALUES ({', '.join([mark] * 4)}) "
+            "ON CONFLICT (name) DO UPDATE SET shown = excluded.shown",
+            [address.name, address.shown, last_arrival(execute, store), time.time()],
+        )
+
+    store.change(insert)
+
+
+def take(store: Store, name: str, claim: str) -> Place | None:
+    """Claim a sink; None where somebody else has it. Raises StoreError, and Lost where it is not known any more."""
+    mark, table = store.dialect.placeholder, f"{store.dialect.prefix}sink"
+
+    def change(execute: Execute) -> Place | None:
+        row = execute(
+            f"SELECT claim, claimed_until, arrival, until, done, state FROM {table} WHERE name = {mark}"
+            + for_update(store),
+            [name],
+        )
+        if row is None:
+            raise Lost
+        holder, until, *place = row
+        now = time.time()
+        if holder not in (None, claim) and cast(float, until) > now and not is_dead(cast(str, holder)):
+            return None
+        execute(
+            f"UPDATE {table} SET claim = {mark}, claimed_until = {mark} WHERE name = {mark}",
+            [claim, now + LEASE_SECONDS, name],
+        )
+        arrival, reaches, done, state = place
+        kept = None if state is None else bytes(cast(bytes, state))
+        return Place(cast(int, arrival), cast(int | None, reaches), cast(int, done), kept)
+
+    return store.change(change)
+
+
+def note(store: Store, name: str, claim: str, changes: Mapping[str, object], sent: int = 0) -> None:
+    """Change a sink's row, and keep the claim. Raises StoreError, and Lost where somebody else has it."""
+    mark, table = store.dialect.placeholder, f"{store.dialect.prefix}sink"
+
+    def change(execute: Execute) -> None:
+        row = execute(f"SELECT claim FROM {table} WHERE name = {mark}" + for_update(store), [name])
+        if row is None or row[0] != claim:
+            raise Lost
+        names = ["claimed_until", *changes]
+        execute(
+            f"UPDATE {table} SET {', '.join(f'{column} = {mark}' for column in names)}, events = events + {mark} "
+            f"WHERE name = {mark}",
+            [time.time() + LEASE_SECONDS, *changes.values(), sent, name],
+        )
+
+    store.change(change)
+
+
+def release(store: Store, name: str, claim: str) -> None:
+    """Let the next one have it. Raises StoreError."""
+    with suppress(Lost):
+        note(store, name, claim, {"claim": None})
+
+
+def for_update(store: Store) -> str:
+    return " FOR UPDATE" if store.dialect.name == "postgres" else ""
+
+
+KEPT_SECONDS = 86_400.0
+
+
+def forget_batches(store: Store) -> None:
+    """Forget which events came together, once all sinks have had them for a day. Raises StoreError."""
+    mark, prefix = store.dialect.placeholder, store.dialect.prefix
+    sql = (
+        f"DELETE FROM {prefix}usage_batch "
+        f"WHERE arrival <= (SELECT min(arrival) FROM {prefix}sink) AND stored_at < {mark}"
+    )
+    store.change(lambda execute: execute(sql, [time.time() - KEPT_SECONDS]))
+
+
+def forget_sink(store: Store, name: str) -> bool:
+    """Whether there was one. It is nobody's any more; without any, events are not noted by batches. Raises
+    StoreError."""
+    mark, prefix = store.dialect.placeholder, store.dialect.prefix
+
+    def change(execute: Execute) -> bool:
+        there = execute(f"SELECT 1 FROM {prefix}sink WHERE name = {mark}", [name]) is not None
+        execute(f"DELETE FROM {prefix}sink WHERE name = {mark}", [name])
+        if execute(f"SELECT 1 FROM {prefix}sink LIMIT 1", []) is None:
+            execute(f"DELETE FROM {prefix}usage_batch", [])
+        return there
+
+    return store.change(change)
+
+
+class Standing(NamedTuple):
+    """A sink as its keepers want to know it. Times are in seconds since 1970."""
+
+    name: str
+    shown: str
+    events: int
+    """What it has got since it is known."""
+    waiting: int
+    """Events that it has not."""
+    waiting_since: float | None
+    """When the oldest of them came."""
+    began_at: float
+    sent_at: float | None
+    problem: str | None
+    fed_by: str | None
+    """The machine and process that feeds it now."""
+
+
+def standings(store: Store) -> list[Standing]:
+    """All sinks, by name. Raises StoreError."""
+    prefix = store.dialect.prefix
+    sql = (
+        "SELECT s.name, s.shown, s.events, coalesce(sum(b.events), 0), min(b.stored_at), s.began_at, s.sent_at, "
+        f"s.problem, s.claim, s.claimed_until, s.done FROM {prefix}sink s "
+        f"LEFT JOIN {prefix}usage_batch b ON b.arrival > s.arrival OR b.arrival IS NULL "
+        "GROUP BY s.name, s.shown, s.events, s.began_at, s.sent_at, s.problem, s.claim, s.claimed_until, s.done "
+        "ORDER BY s.name"
+    )
+    found = []
+    for name, shown, events, waiting, since, began, sent, problem, claim, until, done in store.select(sql):
+        fed = claim is not None and cast(float, until) > time.time() and not is_dead(cast(str, claim))
+        found.append(
+            Standing(
+                cast(str, name),
+                cast(str, shown),
+                cast(int, events),
+                int(str(waiting)) - cast(int, done),
+                cast(float | None, since),
+                cast(float, began),
+                cast(float | None, sent),
+                cast(str | None, problem),
+                " process ".join(cast(str, claim).split("/")[:2]) if fed else None,
+            )
+        )
+    return found

@@ -1,0 +1,97 @@
+"""A subject of NATS that a stream of JetStream keeps, by nats-py: an event is a message of JSON, with the event's id.
+
+Within the stream's `duplicate_window` the server refuses what it has; later, those who must not count an event twice
+look at `Nats-Msg-Id`.
+"""
+
+import asyncio
+import ssl
+from contextlib import suppress
+from typing import Any
+
+import nats
+from nats.errors import Error
+from nats.js.errors import NoStreamResponseError
+
+from usage_tracker.addresses import Secret
+from usage_tracker.sink_addresses import SinkAddress, bracketed
+from usage_tracker.sinks.event_json import event_json
+from usage_tracker.sinks.opening import check_addresses
+from usage_tracker.sinks.sink import ATTEMPT_SECONDS, NotTaken, Parcel
+
+CONNECT_SECONDS = 5
+AT_ONCE = 250
+"""Messages on their way together."""
+
+
+class NatsSink:
+    """See Sink."""
+
+    most = 2000
+    repeats = None
+
+    def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
+        self._address = address
+        self._subject = str(address.path).partition("?")[0].removeprefix("/")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: Any = None
+
+    def send(self, parcel: Parcel, state: bytes | None) -> bytes | None:
+        shown = self._address.shown
+        if self._loop is None:
+            check_addresses(self._address)
+            self._loop = asyncio.new_event_loop()
+        try:
+            self._loop.run_until_complete(asyncio.wait_for(self._publish(parcel), ATTEMPT_SECONDS))
+        except NoStreamResponseError:
+            raise NotTaken(f"{shown} has no stream that keeps the subject {self._subject}; add one") from None
+        except (Error, OSError, ValueError) as error:
+            self.close()
+            raise NotTaken(f"{shown} did not take messages ({type(error).__name__})") from None
+        return state
+
+    async def _publish(self, parcel: Parcel) -> None:
+        if self._client is None or not self._client.is_connected:
+            self._client = await self._connect()
+        stream = self._client.jetstream(timeout=ATTEMPT_SECONDS / 2)
+        for events in cut(parcel.events):
+            await asyncio.gather(
+                *(
+                    stream.publish(self._subject, event_json(event), headers={"Nats-Msg-Id": event["event_id"]})
+                    for event in events
+                )
+            )
+
+    async def _connect(self) -> Any:
+        address = self._address
+        options: dict[str, Any] = {}
+        if address.user is not None and address.password is None:
+            options["token"] = str(address.user)
+        elif address.user is not None:
+            options |= {"user": str(address.user), "password": str(address.password)}
+        if address.transport == "tls":
+            options["tls"] = ssl.create_default_context()
+        return await nats.connect(
+            [f"{address.transport}://{bracketed(host)}:{port}" for host, port in address.hosts],
+            name="usage-tracker",
+            allow_reconnect=False,
+            connect_timeout=CONNECT_SECONDS,
+            error_cb=ignore,
+            **options,
+        )
+
+    def close(self) -> None:
+        if self._loop is not None:
+            if self._client is not None:
+                with suppress(Error, OSError, asyncio.TimeoutError):
+                    self._loop.run_until_complete(asyncio.wait_for(self._client.close(), 1.0))
+            self._loop.close()
+            self._loop = self._client = None
+
+
+async def ignore(error: Exception) -> None:
+    """What fails is told by the publishing itself."""
+
+
+def cut(events: list[Any]) -> list[list[Any]]:
+    return [events[start : start + AT_ONCE] for start in range(0, len(events), AT_ONCE)]

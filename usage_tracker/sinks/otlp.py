@@ -1,0 +1,108 @@
+"""Metrics for OpenTelemetry, by its official exporter over OTLP/HTTP. See series."""
+
+import time
+from base64 import b64encode
+from collections import defaultdict
+
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    MetricExportResult,
+    MetricsData,
+    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
+    Sum,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from usage_tracker.addresses import Secret
+from usage_tracker.sink_addresses import SinkAddress
+from usage_tracker.sinks.opening import check_addresses
+from usage_tracker.sinks.series import COST, INSTRUMENTS, Attributes, Instrument, Kept, Series, add, pack, unpack
+from usage_tracker.sinks.sink import NotTaken, Parcel
+
+POST_SECONDS = 10.0
+SCOPE = InstrumentationScope("usage_tracker")
+CUMULATIVE = AggregationTemporality.CUMULATIVE
+
+
+class OtlpSink:
+    """See Sink. An app is a `service.name`."""
+
+    most = 5000
+    repeats = 60.0
+    """Collectors forget what they are not told for some minutes."""
+
+    def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
+        self._address = address
+        path = str(address.path).partition("?")[0]
+        headers = {name: str(value) for name, value in address.options}
+        if address.user is not None:
+            account = f"{address.user!s}:{address.password or ''!s}"
+            headers["Authorization"] = f"Basic {b64encode(account.encode()).decode()}"
+        self._exporter = OTLPMetricExporter(
+            address.base_url + ("/v1/metrics" if path == "/" else path), headers=headers, timeout=POST_SECONDS
+        )
+
+    def send(self, parcel: Parcel, state: bytes | None) -> bytes | None:
+        check_addresses(self._address)
+        kept = add(unpack(state, time.time_ns()), parcel.events)
+        if kept.series and self._exporter.export(as_metrics(kept, time.time_ns())) is not MetricExportResult.SUCCESS:
+            raise NotTaken(f"{self._address.shown} did not take the metrics")
+        return pack(kept) if parcel.events else state
+
+    def close(self) -> None:
+        self._exporter.shutdown()
+
+
+def as_metrics(kept: Kept, now: int) -> MetricsData:
+    apps: dict[str, dict[str, list[tuple[Attributes, Series]]]] = defaultdict(lambda: defaultdict(list))
+    for key, series in kept.series:
+        apps[key.app][key.instrument].append((key.attributes, series))
+    return MetricsData(
+        [
+            ResourceMetrics(
+                Resource({"service.name": app}),
+                [
+                    ScopeMetrics(
+                        SCOPE,
+                        [as_metric(INSTRUMENTS[name], found, kept.began_at, now) for name, found in metrics.items()],
+                        "",
+                    )
+                ],
+                "",
+            )
+            for app, metrics in apps.items()
+        ]
+    )
+
+
+def as_metric(instrument: Instrument, found: list[tuple[Attributes, Series]], began_at: int, now: int) -> Metric:
+    data: Sum | Histogram
+    if instrument.bounds is None:
+        scale = 1e12 if instrument is COST else 1
+        data = Sum(
+            [
+                NumberDataPoint(dict(attributes), began_at, now, series.total / scale if scale != 1 else series.total)
+                for attributes, series in found
+            ],
+            CUMULATIVE,
+            is_monotonic=True,
+        )
+    else:
+        data = Histogram(
+            [
+                HistogramDataPoint(
+                    dict(attributes), began_at, now, series.count, series.total, series.buckets,
+                    instrument.bounds, series.least, series.most,
+                )
+                for attributes, series in found
+            ],
+            CUMULATIVE,
+        )  # fmt: skip
+    return Metric(instrument.name, instrument.description, instrument.unit, data)
