@@ -255,28 +255,29 @@ def measure(dsn: str, folder: Path) -> list[str]:
         f"| bytes per event (zstd) | {size / events:.1f} |",
         f"| a second run, when nothing has changed | {idle:.2f} s |",
     ]
-    print("\n".join(lines), flush=True)
-    again = folder / "killed"
-    killed = export_killed(dsn, again, seconds)
     duck = ask_all(str(lake), "duckdb")
     assert totals_of(duck["totals"][1]) == expected, (totals_of(duck["totals"][1]), expected)
+    spark: dict[str, tuple[float, Any]] = {}
+    if find_spec("pyspark"):
+        with spark_cluster(folder) as (master, workers):
+            spark = ask_all(str(lake), master, lambda name: kill_during(name, workers))
+        assert totals_of(spark["totals"][1]) == expected
+        for name, (_, report) in spark.items():
+            assert same(duck[name][1], report), name
+    asked = ["", "| question | DuckDB | Spark, two workers |", "|---|--:|--:|"]
+    for name, (took, _) in duck.items():
+        other = f"{spark[name][0]:.1f} s{' (a worker killed)' if name == KILLED else ''}" if spark else "–"
+        asked.append(f"| {name} | {took:.2f} s | {other} |")
+    print("\n".join([*lines, *asked]), flush=True)
+    again = folder / "killed"
+    killed = export_killed(dsn, again, seconds)
     after = open_lake(str(again))
     assert totals_of(answer(LakeFigures(after), QUERIES["totals"])) == expected
     [row] = after.rows(after.events.aggregate(ids=after.events.event_id.nunique()))
     assert row["ids"] == events
     after.close()
     lines.append(f"| exports killed (-9) on the way to a second folder; events lost, doubled | {killed}; 0, 0 |")
-    lines += ["", "| question | DuckDB | Spark, two workers |", "|---|--:|--:|"]
-    spark: dict[str, tuple[float, Any]] = {}
-    if find_spec("pyspark"):
-        with spark_cluster(folder) as (master, workers):
-            spark = ask_all(str(lake), master, lambda name: kill_during(name, workers))
-        for name, (_, report) in spark.items():
-            assert same(duck[name][1], report), name
-    for name, (took, _) in duck.items():
-        other = f"{spark[name][0]:.1f} s{' (a worker killed)' if name == KILLED else ''}" if spark else "–"
-        lines.append(f"| {name} | {took:.2f} s | {other} |")
-    return lines
+    return [*lines, *asked]
 
 
 KILLED = "by day and model"

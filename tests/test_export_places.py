@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from made_events import NOON, made_event, store_events
 from s3_server import s3_server
@@ -66,7 +67,7 @@ class TestDelta:
         bucket, table = only_bucket(store), Delta(str(tmp_path / "table"), "12345678")
         table.put(bucket, read_events(store, bucket), 1)
 
-        def overtaken():  # type: ignore[no-untyped-def]
+        def overtaken() -> Iterator[pa.RecordBatch]:
             yield from read_events(store, bucket)
             store_events(store, [made_event(NOON)])
             batches = iter(list(read_events(store, bucket)))

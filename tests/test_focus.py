@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_events import NOON, made_event, store_events
 
 from usage_tracker.config import parse_dsn
-from usage_tracker.event import CostLine
+from usage_tracker.event import CostLine, PricedEvent
 from usage_tracker.exporting import Plan, open_exporter
 from usage_tracker.exports.focus import COLUMNS
 from usage_tracker.report import Query, run
@@ -57,7 +58,7 @@ def charge_of(store: Store, tmp_path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def priced(*lines: tuple[str, int, str], **fields: object):  # type: ignore[no-untyped-def]
+def priced(*lines: tuple[str, int, str], **fields: Any) -> PricedEvent:
     parts = tuple(CostLine(unit, Decimal(count), Decimal(price)) for unit, count, price in lines)
     made = made_event(cost=str(sum(part.count * part.price for part in parts)), **fields)
     return made._replace(cost=made.cost._replace(lines=parts))

@@ -228,9 +228,10 @@ def show(
         for note in notes:
             say(note)
     if isinstance(source, Dsn):
-        for told in (report_note(source, query), waiting_note(source)):
-            if told:
-                say(told)
+        if gone := report_note(source, query):
+            say(gone)
+        if waiting := waiting_note(source):
+            say(waiting)
 
 
 def resolve_earlier(compare: str, asked: Range, zone: tzinfo) -> Range:
