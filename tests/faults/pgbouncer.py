@@ -41,9 +41,9 @@ server_connect_timeout = 2
 
 
 class PgBouncer:
-    """A pgbouncer in front of that server."""
+    """A pgbouncer in front of that server; `settings` go before those above."""
 
-    def __init__(self, postgres: int) -> None:
+    def __init__(self, postgres: int, **settings: str) -> None:
         found = shutil.which("pgbouncer", path=os.defpath + ":/usr/sbin:" + os.environ.get("PATH", ""))
         if found is None:
             missing = pytest.fail if "CI" in os.environ else pytest.skip
@@ -57,6 +57,7 @@ class PgBouncer:
         self._settings = self._folder / "pgbouncer.ini"
         self._settings.write_text(
             SETTINGS.format(postgres=postgres, port=self.port, users=users, log=self._folder / "log")
+            + "".join(f"{name} = {value}\n" for name, value in settings.items())
         )
         if self._account is not None:
             for path in (self._folder, users, self._settings):
