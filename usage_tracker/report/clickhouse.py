@@ -34,12 +34,20 @@ def write_query(statement: Statement, query: Query, span: Span, *, holds_several
     """The sources of the plan, each summed by the query's groups, put together."""
     keys = {*keys_of(query), *needed_keys(query.by, query.where)}
     branches = []
-    for part in plan(rollups_by(keys), query.unit, query.tz, span):
+    for part in joined(plan(rollups_by(keys), query.unit, query.tz, span)):
         tagged = "tag_key" in part.source.keys and query.tag_key is not None
         branches.append(write_part(statement, query, part, measures(part)))
         if tagged:
             branches += write_none(statement, query, part, keys - {"tag_key"}, holds_several=holds_several)
     return write_groups(query, branches, [sum_of(name) for name in COUNTED])
+
+
+def joined(parts: Iterable[Part]) -> list[Part]:
+    """The parts with those of one source as one: each takes a server as long to plan as to read."""
+    found: dict[Part, list[Span]] = {}
+    for part in parts:
+        found.setdefault(part._replace(spans=()), []).extend(part.spans)  # type: ignore[arg-type]  # as a key
+    return [part._replace(spans=spans) for part, spans in found.items()]
 
 
 def sum_of(name: str) -> str:
@@ -64,8 +72,8 @@ def measures(part: Part, factor: str = "") -> Summed:
 def write_none(
     statement: Statement, query: Query, part: Part, keys: Collection[str], *, holds_several: bool
 ) -> Iterable[str]:
-    """Of `tag:KEY` over whole days, the calls with no tag of that key: all, less those that have one. A call with two of
-    them was taken away twice, so it is added once more, out of the events."""
+    """Of `tag:KEY` over whole days, the calls with no tag of that key: all, less those that have one. A call with two
+    of them was taken away twice, so it is added once more, out of the events."""
     taken = measures(part)
     taken = Summed({name: f"-{each}" for name, each in taken.sums.items()})
     yield write_part(statement, query, part, taken, tag=NULL)
@@ -107,7 +115,8 @@ def write_part(statement: Statement, query: Query, part: Part, summed: Summed, t
     tests += write_conditions(statement, query.where, of_events=not source.grain)
     sums = [f"{each} AS sum_{name}" for name, each in summed.sums.items()]
     grouping = f" GROUP BY {', '.join(groups)}" if groups else ""
-    return f"SELECT {', '.join([*columns, *sums])} FROM {statement.table(source.table)} WHERE {' AND '.join(tests)}{grouping}"
+    rows = f"{statement.table(source.table)} WHERE {' AND '.join(tests)}"
+    return f"SELECT {', '.join([*columns, *sums])} FROM {rows}{grouping}"
 
 
 def tag_value(key: str | None, *, of_events: bool, tagged: bool) -> str:
@@ -157,7 +166,7 @@ def write_match(statement: Statement, value: str, condition: Condition) -> str:
 def write_sketches(statement: Statement, query: Query, parts: Iterable[Part]) -> str:
     """The calls in each bucket of latency, and those whose first chunk was."""
     branches = []
-    for part in parts:
+    for part in joined(parts):
         if part.source.grain:
             branches.append(write_part(statement, query, part, Summed(SKETCHED, "bucket")))
             continue
