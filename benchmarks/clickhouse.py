@@ -49,7 +49,7 @@ QUESTIONS = {
 
 def made_up(events: int) -> Iterator[PricedEvent]:
     """In the order of time: users work on two projects each, of which each uses three of 20 models and 4 of 200 keys."""
-    chance = random.Random(1)  # noqa: S311  no secret
+    chance = random.Random(1)
     step = DAYS * 86_400 * 10**9 // events
     first = int(FIRST_DAY.timestamp()) * 10**9
     for number in range(events):
@@ -141,15 +141,25 @@ def main() -> None:
         for name, dsn in places:
             rows.append(measure(name, dsn, options.events, options.batch))
             print(*rows[-1], sep=" | ", flush=True)
-    heads = ["store", "events/s", "events per CPU second of the writer", "bytes/event", *(f"by {name}, ms" for name in QUESTIONS)]
+    heads = [
+        "store",
+        "events/s",
+        "events per CPU second of the writer",
+        "bytes/event",
+        *(f"by {name}, ms" for name in QUESTIONS),
+    ]
     lines = [" | ".join(heads), " | ".join(["---", *["---:"] * (len(heads) - 1)]), *(" | ".join(row) for row in rows)]
     table = "\n".join(f"| {line} |" for line in lines)
-    said = f"{options.events:,} events of {DAYS} days in batches of {options.batch:,}, {os.cpu_count()} cores.\n\n{table}"
+    said = (
+        f"{options.events:,} events of {DAYS} days in batches of {options.batch:,}, {os.cpu_count()} cores.\n\n{table}"
+    )
     if options.write:
         results = HERE / "RESULTS.md"
         text = results.read_text(encoding="utf-8")
         marks = r"(<!-- clickhouse: .*? -->\n).*?(<!-- /clickhouse -->)"
-        results.write_text(re.sub(marks, lambda found: f"{found[1]}\n{said}\n\n{found[2]}", text, flags=re.DOTALL), "utf-8")
+        results.write_text(
+            re.sub(marks, lambda found: f"{found[1]}\n{said}\n\n{found[2]}", text, flags=re.DOTALL), "utf-8"
+        )
 
 
 if __name__ == "__main__":

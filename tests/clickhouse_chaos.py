@@ -57,8 +57,8 @@ def start(dsn: str, folder: Path, segment: UUID, events: int, seed: int) -> subp
 
 def check_once(store: Store, events: int) -> None:
     """Each event is there once, and each rollup counts each once."""
-    [(rows, ids)] = store.select("SELECT count() AS rows, uniqExact(id) AS ids FROM usage PREWHERE grain = 'event'")
-    assert (rows, ids) == (events, events)
+    [found] = store.select("SELECT count() AS rows, uniqExact(id) AS ids FROM usage PREWHERE grain = 'event'")
+    assert found == (events, events)
     for by in (("project",), ("model",), ("user",), ("day", "project"), ("hour", "model"), ("status", "app")):
         report = run(store, Query(by=by, percentiles=True))
         assert report.total.calls == sum(row.calls for row in report.rows) == events, by

@@ -19,6 +19,8 @@ from usage_tracker.stores.clickhouse.literals import literal
 
 COLUMNS = {"model": "model_name", "user": "user_id", "session": "session_id"}
 """The columns of dimensions that have another name."""
+NO_TAG = f"materialize({NULL})"
+"""Not as a constant: old servers find that the rows of another server differ from theirs in it."""
 
 
 class Summed(NamedTuple):
@@ -76,14 +78,14 @@ def write_none(
     of them was taken away twice, so it is added once more, out of the events."""
     taken = measures(part)
     taken = Summed({name: f"-{each}" for name, each in taken.sums.items()})
-    yield write_part(statement, query, part, taken, tag=NULL)
+    yield write_part(statement, query, part, taken, tag=NO_TAG)
     [all_calls] = [rollup for rollup in rollups_by(keys) if rollup.grain == part.source.grain]
-    yield write_part(statement, query, part._replace(source=all_calls), measures(part), tag=NULL)
+    yield write_part(statement, query, part._replace(source=all_calls), measures(part), tag=NO_TAG)
     if holds_several:
         of_events = part._replace(source=EVENTS)
         again = measures(of_events, f" * (toInt64(length({own_tags(query.tag_key)})) - 1)")
         several = again._replace(test=f"length({own_tags(query.tag_key)}) > 1")
-        yield write_part(statement, query, of_events, several, tag=NULL)
+        yield write_part(statement, query, of_events, several, tag=NO_TAG)
 
 
 def write_part(statement: Statement, query: Query, part: Part, summed: Summed, tag: str | None = None) -> str:
@@ -95,7 +97,7 @@ def write_part(statement: Statement, query: Query, part: Part, summed: Summed, t
             columns += [f"{statement.write_cut('at', name, part.offset)} AS cut"]
             groups += ["cut"]
             if name == "hour":
-                columns += [f"{part.offset} AS shift"]
+                columns += [f"materialize(toInt32({part.offset})) AS shift"]
             continue
         value = COLUMNS.get(name, name)
         if name == query.tags:
@@ -125,7 +127,7 @@ def tag_value(key: str | None, *, of_events: bool, tagged: bool) -> str:
         own = f"arrayDistinct({'tags' if key is None else own_tags(key)})"
         return f"arrayJoin(if(empty({own}), [{NULL}], {own}))"
     if not tagged:
-        return NULL
+        return NO_TAG
     return "tag" if key is None else f"substring(tag, {len(key.encode()) + 2})"
 
 
@@ -174,7 +176,7 @@ def write_sketches(statement: Statement, query: Query, parts: Iterable[Part]) ->
             ("duration_ms", "bucket", "calls", "ttft_calls"),
             ("ttft_ms", "ttft_bucket", "ttft_calls", "calls"),
         ):
-            sums = {counted: "toInt64(count())", other: "toInt64(0)"}
+            sums = {counted: "toInt64(count())", other: "sum(toInt64(0))"}
             is_known = f"bitTest(known, {MAY_BE_UNKNOWN.index(name)}) AND calls = 1"
             branches.append(write_part(statement, query, part, Summed(in_order(sums), column, is_known)))
     return write_groups(query, branches, ["sum(sum_calls)", "sum(sum_ttft_calls)"], ["latency"])

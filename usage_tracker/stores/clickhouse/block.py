@@ -106,7 +106,9 @@ def tag_sets(keys: Keys) -> Section:
     return section("tags", len(sets), {"tag": [json_text(tags) for tags in sets], "tags": sets})
 
 
-def event_rows(events: Sequence[PricedEvent], keys: BlockKeys, whos: Mapping[int, WhoKeys], rollups: Rollups) -> Section:
+def event_rows(
+    events: Sequence[PricedEvent], keys: BlockKeys, whos: Mapping[int, WhoKeys], rollups: Rollups
+) -> Section:
     """The events; counts them in the rollups, too."""
     found = [facts(priced) for priced in events]
     kinds = [keys[KIND][kind_of(priced)] for priced in events]

@@ -95,7 +95,7 @@ def write_decimals(values: Sequence[int]) -> bytes:
     return little_endian(halves)
 
 
-def little_endian(numbers: array[Any]) -> bytes:
+def little_endian(numbers: "array[Any]") -> bytes:
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tobytes()

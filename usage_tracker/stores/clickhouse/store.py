@@ -136,18 +136,25 @@ class ClickHouseStore:
         database, table = literal(self._server.address.database), literal(own_table(self._server))
         rows = list(
             self._server.select(
-                "SELECT log_pointer <= log_max_index, inserts_in_queue, is_readonly, log_pointer, zookeeper_path "
+                "SELECT log_pointer <= log_max_index, is_readonly, log_pointer, zookeeper_path, replica_path "
                 f"FROM system.replicas WHERE database = {database} AND table = {table}"
             )
         )
         if not rows:
             return False
-        [(behind, queued, readonly, pointer, path)] = rows
+        [(behind, readonly, pointer, path, own_path)] = rows
         if behind and pointer == 0:
             # of a table that is new, both are 0 before the first entry and after it
             log = literal(f"{path}/log")
             [(behind,)] = self._server.select(f"SELECT count() FROM system.zookeeper WHERE path = {log}")
-        return bool(behind or queued or readonly)
+        if behind or readonly:
+            return True
+        # as ZooKeeper has it, where a block goes from the log to this queue at once; the server hears of it later
+        queue = literal(f"{own_path}/queue")
+        [(queued,)] = self._server.select(
+            f"SELECT count() FROM system.zookeeper WHERE path = {queue} AND position(value, '\\nget\\n') > 0"
+        )
+        return bool(queued)
 
     def compact(self) -> int:
         """Nothing to do: merges put sums together by themselves."""
