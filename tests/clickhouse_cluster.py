@@ -16,7 +16,8 @@ CONFIG = """
 <yandex>
     <logger><level>warning</level><log>{folder}/log</log><errorlog>{folder}/errors</errorlog></logger>
     <listen_host>127.0.0.1</listen_host>
-    <http_port>{http}</http_port> <tcp_port>{tcp}</tcp_port> <interserver_http_port>{interserver}</interserver_http_port>
+    <http_port>{http}</http_port> <tcp_port>{tcp}</tcp_port>
+    <interserver_http_port>{interserver}</interserver_http_port>
     <interserver_http_host>127.0.0.1</interserver_http_host>
     <path>{folder}/data/</path> <tmp_path>{folder}/tmp/</tmp_path>
     <mark_cache_size>67108864</mark_cache_size>
@@ -41,7 +42,7 @@ USERS = """
     <quotas><default></default></quotas>
 </yandex>
 """
-SECRET = "hush"  # noqa: S105  of servers that live for a test
+SECRET = "hush"
 
 
 def is_there() -> bool:
@@ -58,12 +59,9 @@ class ZooKeeper:
             f"tickTime=1000\ndataDir={folder}/data\nclientPort={self.port}\nadmin.enableServer=false\n"
             "clientPortAddress=127.0.0.1\n"
         )
-        self._process = subprocess.Popen(
-            ["java", "-Xmx256m", "-cp", f"{folder}:/usr/share/java/*", "org.apache.zookeeper.server.quorum.QuorumPeerMain"]
-            + [str(config)],
-            stdout=(folder / "out").open("wb"),
-            stderr=subprocess.STDOUT,
-        )
+        program = ["java", "-Xmx256m", "-cp", "/usr/share/java/*", "org.apache.zookeeper.server.quorum.QuorumPeerMain"]
+        with (folder / "out").open("wb") as said:
+            self._process = subprocess.Popen([*program, str(config)], stdout=said, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + START_SECONDS
         while not answers(self.port):
             assert time.monotonic() < deadline, (folder / "out").read_text()
@@ -109,7 +107,7 @@ class Replica:
             ["clickhouse-server", f"--config-file={self._folder}/config.xml"],
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
-            stderr=(self._folder / "stderr").open("ab"),
+            stderr=subprocess.DEVNULL,
         )
         wait_until_there(f"clickhouse://default:{SECRET}@{self.host}/default")
 

@@ -14,7 +14,7 @@ from usage_tracker.config import parse_dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.stores import open_store
 
-PASSWORD = "tom & jerry's"  # noqa: S105  of a server that lives for a test
+PASSWORD = "tom & jerry's"
 START_SECONDS = 60.0
 
 

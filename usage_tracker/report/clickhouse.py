@@ -19,6 +19,8 @@ from usage_tracker.stores.clickhouse.literals import literal
 
 COLUMNS = {"model": "model_name", "user": "user_id", "session": "session_id"}
 """The columns of dimensions that have another name."""
+NO_TAG = f"materialize({NULL})"
+"""Not as a constant: old servers find that the rows of another server differ from theirs in it."""
 
 
 class Summed(NamedTuple):
@@ -34,12 +36,20 @@ def write_query(statement: Statement, query: Query, span: Span, *, holds_several
     """The sources of the plan, each summed by the query's groups, put together."""
     keys = {*keys_of(query), *needed_keys(query.by, query.where)}
     branches = []
-    for part in plan(rollups_by(keys), query.unit, query.tz, span):
+    for part in joined(plan(rollups_by(keys), query.unit, query.tz, span)):
         tagged = "tag_key" in part.source.keys and query.tag_key is not None
         branches.append(write_part(statement, query, part, measures(part)))
         if tagged:
             branches += write_none(statement, query, part, keys - {"tag_key"}, holds_several=holds_several)
     return write_groups(query, branches, [sum_of(name) for name in COUNTED])
+
+
+def joined(parts: Iterable[Part]) -> list[Part]:
+    """The parts with those of one source as one: each takes a server as long to plan as to read."""
+    found: dict[Part, list[Span]] = {}
+    for part in parts:
+        found.setdefault(part._replace(spans=()), []).extend(part.spans)  # type: ignore[arg-type]  # as a key
+    return [part._replace(spans=spans) for part, spans in found.items()]
 
 
 def sum_of(name: str) -> str:
@@ -64,18 +74,18 @@ def measures(part: Part, factor: str = "") -> Summed:
 def write_none(
     statement: Statement, query: Query, part: Part, keys: Collection[str], *, holds_several: bool
 ) -> Iterable[str]:
-    """Of `tag:KEY` over whole days, the calls with no tag of that key: all, less those that have one. A call with two of
-    them was taken away twice, so it is added once more, out of the events."""
+    """Of `tag:KEY` over whole days, the calls with no tag of that key: all, less those that have one. A call with two
+    of them was taken away twice, so it is added once more, out of the events."""
     taken = measures(part)
     taken = Summed({name: f"-{each}" for name, each in taken.sums.items()})
-    yield write_part(statement, query, part, taken, tag=NULL)
+    yield write_part(statement, query, part, taken, tag=NO_TAG)
     [all_calls] = [rollup for rollup in rollups_by(keys) if rollup.grain == part.source.grain]
-    yield write_part(statement, query, part._replace(source=all_calls), measures(part), tag=NULL)
+    yield write_part(statement, query, part._replace(source=all_calls), measures(part), tag=NO_TAG)
     if holds_several:
         of_events = part._replace(source=EVENTS)
         again = measures(of_events, f" * (toInt64(length({own_tags(query.tag_key)})) - 1)")
         several = again._replace(test=f"length({own_tags(query.tag_key)}) > 1")
-        yield write_part(statement, query, of_events, several, tag=NULL)
+        yield write_part(statement, query, of_events, several, tag=NO_TAG)
 
 
 def write_part(statement: Statement, query: Query, part: Part, summed: Summed, tag: str | None = None) -> str:
@@ -87,7 +97,7 @@ def write_part(statement: Statement, query: Query, part: Part, summed: Summed, t
             columns += [f"{statement.write_cut('at', name, part.offset)} AS cut"]
             groups += ["cut"]
             if name == "hour":
-                columns += [f"{part.offset} AS shift"]
+                columns += [f"materialize(toInt32({part.offset})) AS shift"]
             continue
         value = COLUMNS.get(name, name)
         if name == query.tags:
@@ -107,7 +117,8 @@ def write_part(statement: Statement, query: Query, part: Part, summed: Summed, t
     tests += write_conditions(statement, query.where, of_events=not source.grain)
     sums = [f"{each} AS sum_{name}" for name, each in summed.sums.items()]
     grouping = f" GROUP BY {', '.join(groups)}" if groups else ""
-    return f"SELECT {', '.join([*columns, *sums])} FROM {statement.table(source.table)} WHERE {' AND '.join(tests)}{grouping}"
+    rows = f"{statement.table(source.table)} WHERE {' AND '.join(tests)}"
+    return f"SELECT {', '.join([*columns, *sums])} FROM {rows}{grouping}"
 
 
 def tag_value(key: str | None, *, of_events: bool, tagged: bool) -> str:
@@ -116,7 +127,7 @@ def tag_value(key: str | None, *, of_events: bool, tagged: bool) -> str:
         own = f"arrayDistinct({'tags' if key is None else own_tags(key)})"
         return f"arrayJoin(if(empty({own}), [{NULL}], {own}))"
     if not tagged:
-        return NULL
+        return NO_TAG
     return "tag" if key is None else f"substring(tag, {len(key.encode()) + 2})"
 
 
@@ -157,7 +168,7 @@ def write_match(statement: Statement, value: str, condition: Condition) -> str:
 def write_sketches(statement: Statement, query: Query, parts: Iterable[Part]) -> str:
     """The calls in each bucket of latency, and those whose first chunk was."""
     branches = []
-    for part in parts:
+    for part in joined(parts):
         if part.source.grain:
             branches.append(write_part(statement, query, part, Summed(SKETCHED, "bucket")))
             continue
@@ -165,7 +176,7 @@ def write_sketches(statement: Statement, query: Query, parts: Iterable[Part]) ->
             ("duration_ms", "bucket", "calls", "ttft_calls"),
             ("ttft_ms", "ttft_bucket", "ttft_calls", "calls"),
         ):
-            sums = {counted: "toInt64(count())", other: "toInt64(0)"}
+            sums = {counted: "toInt64(count())", other: "sum(toInt64(0))"}
             is_known = f"bitTest(known, {MAY_BE_UNKNOWN.index(name)}) AND calls = 1"
             branches.append(write_part(statement, query, part, Summed(in_order(sums), column, is_known)))
     return write_groups(query, branches, ["sum(sum_calls)", "sum(sum_ttft_calls)"], ["latency"])

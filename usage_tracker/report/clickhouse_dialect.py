@@ -93,7 +93,7 @@ class ClickHouseStatement(Statement):
 
     def read_money(self, value: object) -> Decimal:
         found = Decimal(str(value)).normalize()
-        return found if found else Decimal(0)
+        return found or Decimal(0)
 
     def read_value(self, value: object) -> str | None:
         return None if value == NONE else cast(str, value)
@@ -111,14 +111,12 @@ class ClickHouseStatement(Statement):
 
 
 def write_month(days: str) -> str:
-    """Days from the start of the year 1 to that of the month which a day is in: years that begin in March have their odd
-    day at the end. https://howardhinnant.github.io/date_algorithms.html#civil_from_days"""
+    """Days from the start of the year 1 to that of the month which a day is in: years that begin in March have their
+    odd day at the end. https://howardhinnant.github.io/date_algorithms.html#civil_from_days"""
     since_march = f"({days} + 306)"
     day_of_era = f"({since_march} % 146097)"
-    year = (
-        f"intDiv({day_of_era} - intDiv({day_of_era}, 1460) + intDiv({day_of_era}, 36524) - intDiv({day_of_era}, 146096), "
-        "365)"
-    )
+    odd_days = f"intDiv({day_of_era}, 1460) - intDiv({day_of_era}, 36524) + intDiv({day_of_era}, 146096)"
+    year = f"intDiv({day_of_era} - ({odd_days}), 365)"
     day_of_year = f"({day_of_era} - (365 * {year} + intDiv({year}, 4) - intDiv({year}, 100)))"
     month = f"intDiv(5 * {day_of_year} + 2, 153)"
     return f"{days} - ({day_of_year} - intDiv(153 * {month} + 2, 5))"

@@ -29,8 +29,6 @@ class Dialect(NamedTuple):
     """Goes before each table's name: `usage_tracker.` or nothing."""
     placeholder: str
     """`%s` or `?`."""
-    transactions: bool = True
-    """Whether `change` can do anything: what budgets and the price book in the store need."""
 
 
 class Store(Protocol):

@@ -1,4 +1,4 @@
-"""Events in ClickHouse, over its HTTP interface: one table, so that the insert of one block is the whole transaction."""
+"""Events in ClickHouse, over HTTP: in one table, so that the insert of one block is the whole transaction."""
 
 from usage_tracker.stores.clickhouse.store import ClickHouseStore
 

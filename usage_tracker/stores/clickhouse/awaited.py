@@ -6,6 +6,7 @@ or of one sidecar, there is only one.
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from usage_tracker.event import PricedEvent
 from usage_tracker.stores.awaited import KEPT_DAYS, Caller, Digest, Kept
@@ -42,25 +43,24 @@ class ClickHouseLedger:
                 continue
             origin = priced.origin
             kind = dict(zip(KIND.columns, kind_of(priced), strict=True))
-            streamed = kind.pop("streamed")
             owner = {name: getattr(origin, name) for name in OWNER.columns}
-            texts = {**kind, **owner, "user_id": origin.user_id, "session_id": origin.session_id, "host": origin.host}
-            values = {name: [none_or(text and storable(str(text)))] for name, text in texts.items()}
+            who = {"user_id": origin.user_id, "session_id": origin.session_id, "host": origin.host}
+            texts = {name: None if text is None else storable(str(text)) for name, text in (kind | owner | who).items()}
             tags = [storable(tag) for tag in origin.tags]
-            values |= {"status": [storable(priced.event.status)], "streamed": [streamed], "tags": [tags]}  # type: ignore[dict-item]
+            values: dict[str, Sequence[Any]] = {name: [none_or(text)] for name, text in texts.items()}
+            values |= {"status": [storable(priced.event.status)], "streamed": [priced.event.streamed], "tags": [tags]}
             self._add("awaited", {**values, "at": [facts(priced).started_at], "id": [call]})
-            columns = [values[name][0] for name in CALLER]
-            self._fresh[call] = Caller(*(None if text == NONE else text for text in columns), tuple(tags))  # type: ignore[misc]
+            self._fresh[call] = Caller._make((*(texts[name] for name in CALLER), tuple(tags)))
 
     def callers(self, awaited: Iterable[Digest]) -> dict[Digest, Caller]:
         wanted = set(awaited)
         found = {call: caller for call, caller in self._fresh.items() if call in wanted}
         if wanted - found.keys():
-            for identity, *texts, tags in self._rows(
-                f"hex(id), {', '.join(CALLER)}, tags", "awaited", f"id IN ({digests(wanted)})"
-            ):
-                columns = (None if text == NONE else text for text in texts)
-                found.setdefault(bytes.fromhex(str(identity)), Caller(*columns, tuple(tags)))  # type: ignore[misc, arg-type]
+            columns, test = f"hex(id), tags, {', '.join(CALLER)}", f"id IN ({digests(wanted)})"
+            for identity, tags, *texts in self._rows(columns, "awaited", test):
+                assert isinstance(tags, list)
+                caller = Caller._make((*(None if text == NONE else text for text in texts), tuple(tags)))
+                found.setdefault(bytes.fromhex(str(identity)), caller)
         return found
 
     def complete(self, results: Mapping[Digest, Digest]) -> set[Digest]:
@@ -76,8 +76,8 @@ class ClickHouseLedger:
         for usage in usages:
             if usage.result not in noted:
                 now = time.time_ns() // 1000
-                values = {"at": [now], "id": [usage.result], "batch": [usage.awaited], "usage": [usage.event.hex()]}
-                self._add("kept", values)
+                event = usage.event.hex()
+                self._add("kept", {"at": [now], "id": [usage.result], "batch": [usage.awaited], "usage": [event]})
 
     def take(self, awaited: Iterable[Digest]) -> list[Kept]:
         wanted = list(awaited)
@@ -96,7 +96,7 @@ class ClickHouseLedger:
             self._add("kept", {"at": [at], "id": [identity], "rows": [-1]})
         return taken
 
-    def _add(self, grain: str, values: Mapping[str, Sequence[object]]) -> None:
+    def _add(self, grain: str, values: Mapping[str, Sequence[Any]]) -> None:
         self._sections.append(section(grain, 1, values))
 
     def _ids(self, grain: str, identities: Iterable[Digest], column: str = "id") -> set[Digest]:

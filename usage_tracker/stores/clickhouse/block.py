@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from usage_tracker.event import PricedEvent, Stretch
 from usage_tracker.stores.clickhouse.columns import COLUMNS, GRAINS, KEPT_APART, NONE, TEXTS, none_or
@@ -26,7 +27,7 @@ from usage_tracker.stores.rollups import measures as measures_of
 from usage_tracker.stores.values import Facts, cost_parts, facts, json_text, storable
 
 SECOND = 1_000_000
-Values = dict[str, Sequence[object]]
+Values = dict[str, Sequence[Any]]
 
 
 class Numbered(Known):
@@ -45,11 +46,11 @@ class BlockKeys(Keys):
         for dimension, known in self.items():
             self[dimension] = Numbered(next(iter(known), None))
 
-    def texts(self, dimension: Dimension) -> dict[str, list[bytes]]:
+    def texts(self, dimension: Dimension) -> dict[str, list[Any]]:
         """Each column's text of each key, encoded."""
         contents = [stored_form(content) for content in self[dimension]]
         return {
-            name: [write_text(none_or(value)) for value in values]  # type: ignore[arg-type]  # of text
+            name: [write_text(none_or(value)) for value in values]
             for name, values in zip(dimension.columns, zip(*contents, strict=True), strict=True)
             if name != "streamed"
         }
@@ -68,12 +69,12 @@ def make_block(stretches: Sequence[Stretch], events: Sequence[PricedEvent], more
     if events:
         sections += [event_rows(events, keys, whos, rollups), tag_sets(keys)]
         texts = {dimension: keys.texts(dimension) for dimension in (KIND, OWNER, USER, TAG)}
-        texts[KIND]["streamed"] = [content[KIND.columns.index("streamed")] for content in keys[KIND]]  # type: ignore[misc]
+        texts[KIND]["streamed"] = [content[KIND.columns.index("streamed")] for content in keys[KIND]]
         sections += [rollup_rows(grain, rows, texts) for grain, rows in with_coarser(rollups.rows()).items() if rows]
     return write_block(COLUMNS, [*sections, *more])
 
 
-def section(grain: str, rows: int, values: Mapping[str, Sequence[object]]) -> Section:
+def section(grain: str, rows: int, values: Mapping[str, Sequence[Any]]) -> Section:
     return Section(rows, {"grain": [GRAINS[grain]] * rows, "rows": [1] * rows, **values})
 
 
@@ -101,17 +102,19 @@ def offset_rows(stretches: Sequence[Stretch]) -> Section:
 
 def tag_sets(keys: Keys) -> Section:
     """Each set of tags, so that a report knows whether any has several of one KEY without asking all events."""
-    sets: list[list[str]] = [stored_form(content)[0] for content in keys[TAGS]]  # type: ignore[misc]
+    sets: list[Any] = [stored_form(content)[0] for content in keys[TAGS]]
     return section("tags", len(sets), {"tag": [json_text(tags) for tags in sets], "tags": sets})
 
 
-def event_rows(events: Sequence[PricedEvent], keys: Keys, whos: Mapping[int, WhoKeys], rollups: Rollups) -> Section:
+def event_rows(
+    events: Sequence[PricedEvent], keys: BlockKeys, whos: Mapping[int, WhoKeys], rollups: Rollups
+) -> Section:
     """The events; counts them in the rollups, too."""
     found = [facts(priced) for priced in events]
     kinds = [keys[KIND][kind_of(priced)] for priced in events]
     for priced, fact, kind in zip(events, found, kinds, strict=True):
         rollups.add(priced, fact, kind, whos[id(priced.origin)])
-    kind_texts, owner_texts, user_texts = (keys.texts(dimension) for dimension in (KIND, OWNER, USER))  # type: ignore[attr-defined]
+    kind_texts, owner_texts, user_texts = (keys.texts(dimension) for dimension in (KIND, OWNER, USER))
     owners = [whos[id(priced.origin)] for priced in events]
     text: dict[str, list[str]] = defaultdict(list)
     for priced in events:
@@ -182,15 +185,15 @@ def texts_of(priced: PricedEvent) -> tuple[str, ...]:
 
 
 def rollup_rows(
-    grain: Grain, rows: Mapping[Key, Sums], texts: Mapping[Dimension, Mapping[str, Sequence[object]]]
+    grain: Grain, rows: Mapping[Key, Sums], texts: Mapping[Dimension, Mapping[str, Sequence[Any]]]
 ) -> Section:
     columns: Values = dict(zip(grain.measures, zip(*rows.values(), strict=True), strict=True))
     for name, keys in zip(grain.keys, zip(*rows, strict=True), strict=True):
         dimension = DIMENSIONS.get(name)
         if dimension is not None:
-            columns |= {column: [each[key] for key in keys] for column, each in texts[dimension].items()}  # type: ignore[index]
+            columns |= {column: [each[key] for key in keys] for column, each in texts[dimension].items()}
         elif name == "bucket_at":
-            columns["at"] = [at * SECOND for at in keys]  # type: ignore[operator]
+            columns["at"] = [at * SECOND for at in keys]
         else:
             columns[name] = keys
     return section(grain.name, len(rows), columns)

@@ -9,17 +9,11 @@ from usage_tracker.stores.rollups import MEASURES
 NONE = "\0"
 """Stands for null in a column of text, of which no key can be null. No text that is stored has a NUL."""
 
-GRAINS: Mapping[str, int] = {
-    name: number
-    for number, name in enumerate(
-        (
-            "event", "offset", "hour", "day", "day_user", "day_tag", "day_latency", "hour_kind", "day_kind", "hour_owner",
-            "day_owner", "day_user_total", "day_tag_total", "day_owner_latency", "tags", "awaited", "told", "completed",
-            "kept",
-        ),
-        1,
-    )
-}  # fmt: skip
+NAMES = (
+    "event", "offset", "hour", "day", "day_user", "day_tag", "day_latency", "hour_kind", "day_kind", "hour_owner",
+    "day_owner", "day_user_total", "day_tag_total", "day_owner_latency", "tags", "awaited", "told", "completed", "kept",
+)  # fmt: skip
+GRAINS: Mapping[str, int] = {name: number for number, name in enumerate(NAMES, 1)}
 """What a row is: an event; how far a segment is stored; a sum by what the rollup's name says; a set of tags; or what is
 known of usage that is told later."""
 

@@ -8,7 +8,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from usage_tracker.errors import EventsRefused
 
@@ -26,7 +26,7 @@ class Section(NamedTuple):
     """Rows that have the same columns; the others have their defaults: 0, '', null, no element."""
 
     rows: int
-    values: Mapping[str, Sequence[object]]
+    values: Mapping[str, Sequence[Any]]
     """By column. Text is text or, encoded before, bytes."""
 
 
@@ -44,7 +44,7 @@ def write_block(columns: Sequence[Column], sections: Sequence[Section]) -> bytes
     return b"".join(parts)
 
 
-Values = Sequence[tuple[int, Sequence[object] | None]]
+Values = Sequence[tuple[int, Sequence[Any] | None]]
 """Of each section: how many, and the values, or None for defaults."""
 
 
@@ -57,11 +57,11 @@ def write_column(kind: str, values: Values) -> Iterable[bytes]:
         filled = [(rows, given and [each or 0 for each in given]) for rows, given in values]
         yield from write_column(inner, filled)
     elif kind == "Array(String)":
-        lengths = (length for rows, given in values for length in ([0] * rows if given is None else map(len, given)))  # type: ignore[arg-type]  # its elements are sequences
+        lengths = (length for rows, given in values for length in ([0] * rows if given is None else map(len, given)))
         yield little_endian(array("Q", accumulate(lengths)))
         for _, given in values:
             if given is not None:
-                yield from map(write_text, (text for each in given for text in each))  # type: ignore[attr-defined]
+                yield from map(write_text, (text for each in given for text in each))
     else:
         for rows, given in values:
             yield DEFAULTS[kind.partition("(")[0]] * rows if given is None else write_values(kind, given)
@@ -73,15 +73,15 @@ DEFAULTS = {
 }  # fmt: skip
 
 
-def write_values(kind: str, values: Sequence[object]) -> bytes:
+def write_values(kind: str, values: Sequence[Any]) -> bytes:
     kind = kind.partition("(")[0]
     if kind == "String":
-        return b"".join([text if isinstance(text, bytes) else write_text(text) for text in values])  # type: ignore[arg-type]
+        return b"".join([text if isinstance(text, bytes) else write_text(text) for text in values])
     if kind == "FixedString":
-        return b"".join(values)  # type: ignore[arg-type]  # bytes
+        return b"".join(values)
     if kind == "Decimal":
-        return write_decimals(values)  # type: ignore[arg-type]  # integers
-    return little_endian(array("d" if kind == "Float64" else INTEGERS[kind], values))  # type: ignore[arg-type]  # numbers
+        return write_decimals(values)
+    return little_endian(array("d" if kind == "Float64" else INTEGERS[kind], values))
 
 
 def write_decimals(values: Sequence[int]) -> bytes:
@@ -95,7 +95,7 @@ def write_decimals(values: Sequence[int]) -> bytes:
     return little_endian(halves)
 
 
-def little_endian(numbers: array) -> bytes:  # type: ignore[type-arg]  # of any numbers
+def little_endian(numbers: "array[Any]") -> bytes:
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tobytes()

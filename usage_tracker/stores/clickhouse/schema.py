@@ -53,7 +53,7 @@ class ClickHouseSchema:
         for statement in statements(Template(migration.sql).substitute(words), sharded="usage_shard" in words["shard"]):
             self._server.run(statement)
         self._server.run(
-            f"INSERT INTO schema_migration (number, name) VALUES ({migration.number}, {literal(migration.name)})"
+            f"INSERT INTO schema_migration (number, name) VALUES ({migration.number}, {literal(migration.name)})"  # noqa: S608  our own
         )
 
     def _words(self) -> dict[str, str]:
@@ -74,7 +74,7 @@ class ClickHouseSchema:
             "summed": ", ".join(SUMMED),
             "columns": ",\n    ".join(f"{name} {kind}" for name, kind in COLUMNS),
             **{
-                f"known_{name}": f"if(bitTest(known, {bit}), {name}, NULL) AS {name}_or_null"
+                f"known_{name}": f"if(bitTest(known, {bit}), {name}, NULL) AS {name}"
                 for bit, name in enumerate(MAY_BE_UNKNOWN)
             },
         }

@@ -43,7 +43,7 @@ CATCH_UP_SECONDS = 5.0
 class ClickHouseStore:
     """See Store. Connects at the first request."""
 
-    dialect = Dialect("clickhouse", "", "?", transactions=False)
+    dialect = Dialect("clickhouse", "", "?")
 
     def __init__(self, dsn: Dsn, spool: Path | None = None) -> None:
         self._server = Server(address_of(dsn))
@@ -136,18 +136,25 @@ class ClickHouseStore:
         database, table = literal(self._server.address.database), literal(own_table(self._server))
         rows = list(
             self._server.select(
-                "SELECT log_pointer <= log_max_index, inserts_in_queue, is_readonly, log_pointer, zookeeper_path "
+                "SELECT log_pointer <= log_max_index, is_readonly, log_pointer, zookeeper_path, replica_path "
                 f"FROM system.replicas WHERE database = {database} AND table = {table}"
             )
         )
-        for behind, queued, readonly, pointer, path in rows:
-            if behind and pointer == 0:
-                # of a table that is new, both are 0 before the first entry and after it
-                log = literal(f"{path}/log")
-                [(entries,)] = self._server.select(f"SELECT count() FROM system.zookeeper WHERE path = {log}")
-                behind = entries
-            return bool(behind or queued or readonly)
-        return False
+        if not rows:
+            return False
+        [(behind, readonly, pointer, path, own_path)] = rows
+        if behind and pointer == 0:
+            # of a table that is new, both are 0 before the first entry and after it
+            log = literal(f"{path}/log")
+            [(behind,)] = self._server.select(f"SELECT count() FROM system.zookeeper WHERE path = {log}")
+        if behind or readonly:
+            return True
+        # as ZooKeeper has it, where a block goes from the log to this queue at once; the server hears of it later
+        queue = literal(f"{own_path}/queue")
+        [(queued,)] = self._server.select(
+            f"SELECT count() FROM system.zookeeper WHERE path = {queue} AND position(value, '\\nget\\n') > 0"
+        )
+        return bool(queued)
 
     def compact(self) -> int:
         """Nothing to do: merges put sums together by themselves."""
@@ -155,15 +162,15 @@ class ClickHouseStore:
 
     def reprice(self, repriced: Sequence[Repriced]) -> int:
         raise SchemaError(
-            "ClickHouse can't change what is stored, so calls in it can't be priced again; `usage-tracker report --cost "
-            "current` shows what they would cost now"
+            "ClickHouse can't change what is stored, so calls in it can't be priced again; `usage-tracker report "
+            "--cost current` shows what they would cost now"
         )
 
     def describe(self) -> Description:
         database = literal(self._server.address.database)
         [(version, now)] = self._server.select("SELECT version(), toUnixTimestamp(now()) AS now")
         [(size,)] = self._server.select(
-            f"SELECT toInt64(sum(bytes_on_disk)) FROM system.parts WHERE active AND database = {database}"  # noqa: S608
+            f"SELECT toInt64(sum(bytes_on_disk)) FROM system.parts WHERE active AND database = {database}"
         )
         moment = datetime.fromtimestamp(int(str(now)), UTC)
         return Description(f"ClickHouse {version}", moment, int(str(size)), 0, [])
@@ -182,8 +189,8 @@ class ClickHouseStore:
 
     def change(self, work: Callable[[Execute], Result]) -> Result:
         raise StoreError(
-            "ClickHouse has no transactions, so budgets and a price book can't be kept in it; a price book can be a file, "
-            "which TRACKER_PRICES names"
+            "ClickHouse has no transactions, so budgets and a price book can't be kept in it; a price book can be a "
+            "file, which TRACKER_PRICES names"
         )
 
     def select(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:

@@ -1,7 +1,7 @@
 """The block that is on its way: until its outcome is known, the very same one is sent again, and nothing else.
 
-A server may store a block whose writer was killed, or who waits no longer. So it is kept in memory and, where there is a
-spool folder, in a file beside the journal, where the next leader finds it: that file lasts as long as the events do.
+A server may store a block whose writer was killed, or waits no longer. So it is kept in memory and, where there is a
+spool folder, in a file beside the journal, where the next leader finds it: that lasts as long as the events do.
 """
 
 import os

@@ -33,8 +33,8 @@ class Version(NamedTuple):
             return f"ClickHouse {self.major}.{self.minor} is too old; 18.16 is the oldest that works"
         if self < TOKENS and not replicated:
             return (
-                f"ClickHouse {self.major}.{self.minor} drops a repeated block only in replicated tables, so that events "
-                "could count twice; name the cluster (?cluster=…) or use version 22.2 or newer"
+                f"ClickHouse {self.major}.{self.minor} drops a repeated block only in replicated tables, so that "
+                "events could count twice; name the cluster (?cluster=…) or use version 22.2 or newer"
             )
         return None
 
