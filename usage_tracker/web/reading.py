@@ -154,10 +154,11 @@ class Reader:
         now = time.monotonic()
         answer = self._answers.get(key)
         if answer is not None and answer.until < now and answer.good and now < answer.until + stale:
-            if answer.renewal is None or answer.renewal.task.done():
-                answer.renewal = Answer(now + seconds, asyncio.ensure_future(begin()))
-                answer.renewal.task.add_done_callback(lambda _: self._renew(key, answer))
-            known: Result = answer.task.result()
+            last = answer
+            if last.renewal is None or last.renewal.task.done():
+                last.renewal = Answer(now + seconds, asyncio.ensure_future(begin()))
+                last.renewal.task.add_done_callback(lambda _: self._renew(key, last))
+            known: Result = last.task.result()
             return known
         if answer is None or answer.until < now or answer.task.cancelled():
             self._answers.pop(key, None)
