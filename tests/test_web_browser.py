@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, expect
 from postgres_server import PostgresServer
 
 from usage_tracker.web.reading import FRESH_SECONDS
+from usage_tracker.web.shared_pages import STALE_SECONDS
 
 NOW = datetime.now(UTC)
 PAGES = (
@@ -242,7 +243,7 @@ def test_a_page_on_a_wall_shows_new_figures_by_itself(browser: Browser, tmp_path
         at = datetime.now(UTC).isoformat()
         event = {"event_id": str(uuid4()), "started_at": at, "duration_ms": 1, "operation": "chat"}
         assert writer.post("/api/v1/events", json=event).status_code == 200
-        tab.page.wait_for_timeout(FRESH_SECONDS * 1000)
+        tab.page.wait_for_timeout((FRESH_SECONDS + STALE_SECONDS) * 1000)
         tab.page.clock.run_for(70_000)
         expect(calls.locator(".big")).to_have_attribute("title", "2")
 

@@ -107,6 +107,61 @@ def test_questions_without_rollups_hold_up_no_others(dsn: str) -> None:
     reader.close()
 
 
+def test_while_the_next_answer_is_on_its_way_the_last_one_is_given(dsn: str) -> None:
+    reader = Reader(parse_dsn(dsn), threads=1)
+    begun: list[int] = []
+    held = asyncio.Event()
+
+    async def begin() -> int:
+        begun.append(len(begun))
+        number = begun[-1]
+        if number:
+            await held.wait()
+        return number
+
+    async def visit() -> None:
+        async def ask(stale: float) -> int:
+            return await reader.once("key", begin, 0.0, stale)
+
+        assert await ask(60.0) == 0
+        await asyncio.sleep(0.01)
+        assert [await ask(60.0) for _ in range(5)] == [0] * 5, "nobody waits"
+        await asyncio.sleep(0.01)
+        assert begun == [0, 1], "and the next one is asked for once"
+        waiting = asyncio.ensure_future(ask(0.0))
+        await asyncio.sleep(0.01)
+        assert not waiting.done(), "what is too old is not given"
+        held.set()
+        assert await waiting == 1
+        assert begun == [0, 1], "who waits takes the one that was on its way"
+
+    asyncio.run(visit())
+    reader.close()
+
+
+def test_where_the_next_answer_fails_the_last_one_is_given_until_it_is_too_old(dsn: str) -> None:
+    reader = Reader(parse_dsn(dsn), threads=1)
+    fails = False
+
+    async def begin() -> str:
+        if fails:
+            raise StoreUnavailable("away")
+        return "known"
+
+    async def visit() -> None:
+        nonlocal fails
+        assert await reader.once("key", begin, 0.0, 60.0) == "known"
+        fails = True
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+            assert await reader.once("key", begin, 0.0, 60.0) == "known"
+        with pytest.raises(StoreUnavailable):
+            await reader.once("key", begin, 0.0, 0.0)
+
+    asyncio.run(visit())
+    reader.close()
+
+
 def test_which_questions_have_no_rollup() -> None:
     def slow(by: str, *where: str) -> bool:
         return reads_every_event(Query(by=tuple(by.split(",")), where=tuple(map(parse_condition, where))))

@@ -109,6 +109,12 @@ class Answer:
         self.until = until
         self.task = task
         self.waiting = 0
+        self.renewal: Answer | None = None
+        """The next one, which is on its way."""
+
+    @property
+    def good(self) -> bool:
+        return self.task.done() and not self.task.cancelled() and self.task.exception() is None
 
 
 class Reader:
@@ -139,14 +145,27 @@ class Reader:
         """The same of work that needs no store."""
         return await self.once(key, lambda: asyncio.get_running_loop().run_in_executor(self._threads, work), seconds)
 
-    async def once(self, key: object, begin: Callable[[], Awaitable[Result]], seconds: float) -> Result:
+    async def once(
+        self, key: object, begin: Callable[[], Awaitable[Result]], seconds: float, stale: float = 0.0
+    ) -> Result:
         """What `begin` comes to, the same for all who ask for that key within those seconds. Who goes away doesn't take
-        it from the others; when all are gone, it is given up."""
+        it from the others; when all are gone, it is given up. `stale`: for how many seconds more it is given while the
+        next one is on its way, so that nobody waits where many look."""
         now = time.monotonic()
         answer = self._answers.get(key)
+        if answer is not None and answer.until < now and answer.good and now < answer.until + stale:
+            last = answer
+            if last.renewal is None or last.renewal.task.done():
+                last.renewal = Answer(now + seconds, asyncio.ensure_future(begin()))
+                last.renewal.task.add_done_callback(lambda _: self._renew(key, last))
+            known: Result = last.task.result()
+            return known
         if answer is None or answer.until < now or answer.task.cancelled():
             self._answers.pop(key, None)
-            answer = self._answers[key] = Answer(now + seconds, asyncio.ensure_future(begin()))
+            renewal = answer and answer.renewal
+            if renewal is None or renewal.task.done():
+                renewal = Answer(now + seconds, asyncio.ensure_future(begin()))
+            answer = self._answers[key] = renewal
             answer.task.add_done_callback(lambda done: self._forget_failure(key, done))
             while len(self._answers) > MOST_ANSWERS:
                 self._answers.popitem(last=False)
@@ -211,6 +230,11 @@ class Reader:
             if has_schema(store):
                 raise
             raise NothingYet(self.dsn) from None
+
+    def _renew(self, key: object, answer: Answer) -> None:
+        """Put its renewal in its place, if that has come to something."""
+        if answer.renewal is not None and answer.renewal.good and self._answers.get(key) is answer:
+            self._answers[key] = answer.renewal
 
     def _forget_failure(self, key: object, done: "asyncio.Future[Any]") -> None:
         if done.cancelled() or done.exception() is not None:

@@ -1,4 +1,4 @@
-"""A page that many look at is made once a second, and sent anew only to who has another one."""
+"""A page that many look at is made at most once a second, and sent anew only to who has another one."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -12,6 +12,8 @@ from usage_tracker.web.site import LOGOUT_FORM, THEME_COOKIE, root_of, site_of
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 KEPT_SECONDS = 1.0
+STALE_SECONDS = 5.0
+"""How old a page may be while the next one is made."""
 
 
 def given_to_all(endpoint: Endpoint) -> Endpoint:
@@ -29,7 +31,9 @@ def given_to_all(endpoint: Endpoint) -> Endpoint:
             made = bytes((await endpoint(request)).body)
             return made, hashlib.sha256(made).hexdigest()[:24]
 
-        made, digest = await site_of(request).reader.once(key, make, KEPT_SECONDS)
+        # who looks at calls as they come has asked for the newest ones
+        stale = 0.0 if "live" in request.query_params else STALE_SECONDS
+        made, digest = await site_of(request).reader.once(key, make, KEPT_SECONDS, stale)
         own = hashlib.sha256((identity.session or "").encode()).hexdigest()[:8]
         headers = {"ETag": f'W/"{digest}-{own}"', "Cache-Control": "private, no-cache", "Vary": "Cookie"}
         if headers["ETag"] in request.headers.get("if-none-match", ""):
