@@ -15,7 +15,7 @@ install = { $(BIN)/uv pip install --quiet --python $(1)/python $(2) 2>/dev/null 
 POSTGRES_IS_THERE := import sys, postgres_server; \
 	sys.exit(not any((place / "postgres").exists() for place in postgres_server.binary_places()))
 
-.PHONY: demo test lint check sdk-matrix sdk-own-tests faults budget-crowd lake bench clean
+.PHONY: demo test lint check installs sdk-matrix sdk-own-tests faults budget-crowd lake bench clean
 
 demo: $(VENV)/demo-installed  ## Real calls of the openai SDK to a local stand-in provider, and the report on them.
 	@$(BIN)/usage-tracker demo
@@ -33,6 +33,9 @@ lint: $(VENV)/dev-installed
 	$(BIN)/lint-imports
 
 check: lint test
+
+installs: $(VENV)/dev-installed  ## The wheel in a clean environment for each extra.
+	$(BIN)/python tests/clean_installs.py
 
 sdk-matrix: $(VENV)/dev-installed  ## The oldest, middle and newest versions of each SDK, for the table in the README.
 	$(BIN)/python tests/sdk_matrix.py --write

@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -375,11 +373,10 @@ def test_a_bad_file_leaves_calls_without_a_cost_and_says_so(book: Path, caplog: 
 
 def test_doctor_names_the_books_and_the_line_of_a_mistake(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def doctor() -> tuple[int, str]:
-        # it imports the SDKs that there are
-        command = [sys.executable, "-m", "usage_tracker", "doctor"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout
+        result = CliRunner().invoke(main, ["doctor"])
+        return result.exit_code, result.stdout
 
+    monkeypatch.setenv("TRACKER_SDKS", "openai")  # it imports them
     prices("set", "house-*", "--input", "1", "--output", "1")
     monkeypatch.setenv("TRACKER_PRICES", str(book))
     _, said = doctor()
