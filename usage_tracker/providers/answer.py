@@ -34,6 +34,15 @@ class Request(NamedTuple):
     """Whether it only asks about what an earlier call started: it is an event only where its answer completes that."""
 
 
+class Plain(NamedTuple):
+    """How an ordinary answer to an operation looks, from which only a few fields are read."""
+
+    names: tuple[str, ...]
+    """Those fields; the last is the usage object."""
+    beside: frozenset[str]
+    """Fields that are read, too, where an answer has them; then it isn't plain."""
+
+
 class Answer:
     """What an answer has said so far. Streams tell it piece by piece: later figures replace earlier ones, never add."""
 
