@@ -45,6 +45,10 @@ budget-crowd: $(VENV)/dev-installed  ## 50 seeded runs of 128 threads against a 
 
 bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/stream.py
+	$(BIN)/python benchmarks/tail.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/pricing.py
 	$(BIN)/python benchmarks/budgets.py
 	$(BIN)/python benchmarks/report.py

@@ -203,6 +203,8 @@ class Call:
     """What it has in common with others, where its answer may be kept as it is told."""
     shapes: Shapes | None = None
     """What is known of the classes of its answers."""
+    plain: Container[type] = ()
+    """Classes that are known to be those of plain answers; see `Shapes.plain`."""
     said: list[tuple[Any, ...]] | None = None
     """What was told so far and is not read yet."""
     quiet: Container[type] = ()

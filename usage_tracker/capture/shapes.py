@@ -25,7 +25,8 @@ class Shapes:
         self._take = itemgetter(*others) if len(others) > 1 else lambda fields: tuple(fields[name] for name in others)
         self._says_nothing = getattr(provider, "says_nothing", None)
         self._met: set[type] = set()
-        self._plain: set[type] = set()
+        self.plain: set[type] = set()
+        """Classes of plain answers."""
         self.quiet: set[type] = set()
         """Classes whose objects say nothing while their usage is None and they have no fields beyond their class's."""
 
@@ -37,7 +38,7 @@ class Shapes:
         fields: Any = getattr(kind, "model_fields", None)
         if type(fields) is dict and hasattr(kind, "__pydantic_extra__"):
             if self.names and fields.keys() >= set(self.names) and self._beside.isdisjoint(fields.keys() - self.names):
-                self._plain.add(kind)
+                self.plain.add(kind)
             if self._says_nothing is not None and self._says_nothing(fields):
                 self.quiet.add(kind)
 
@@ -48,9 +49,9 @@ class Shapes:
     def take(self, answer: Any) -> tuple[Any, ...] | None:
         """What an answer says, in the order of `names`; None where it may say more than that, and has to be read."""
         kind = type(answer)
-        if kind not in self._plain:
+        if kind not in self.plain:
             self.meet(kind)
-            if kind not in self._plain:
+            if kind not in self.plain:
                 return None
         try:
             fields, more = answer.__dict__, answer.__pydantic_extra__

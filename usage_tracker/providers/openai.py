@@ -146,8 +146,8 @@ def is_usage_only(fields: Mapping[str, object]) -> bool:
 
 BESIDE = frozenset(
     (
-        *BESIDE_USAGE, "background", "data", "delta", "duration", "error", "event", "id", "last_error", "model", "output",
-        "response", "seconds", "service_tier", "size", "status", "text", "type", "x_groq",
+        *BESIDE_USAGE, "background", "data", "delta", "duration", "error", "event", "id", "last_error", "model",
+        "output", "response", "seconds", "service_tier", "size", "status", "text", "type", "x_groq",
     )
 )  # fmt: skip
 PLAIN = {
