@@ -1,6 +1,7 @@
 """What a request and an answer say, in one shape for all providers, and how SDK objects are read."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from math import isfinite
 from typing import NamedTuple
 
@@ -131,7 +132,12 @@ def nested_figures(value: object, depth: int) -> Figures | None:
     for name, part in fields_of(value).items():
         if part is None or not is_name(name):
             continue
-        kept = part if type(part) is int and -LARGEST_FIGURE < part < LARGEST_FIGURE else figure(part, depth)
+        if type(part) is int and -LARGEST_FIGURE < part < LARGEST_FIGURE:
+            kept: object = part
+        elif type(part) is dict and depth:
+            kept = nested_figures(part, depth - 1)
+        else:
+            kept = figure(part, depth)
         if kept is not None:
             found[name] = kept
             if len(found) == MOST_PARTS:
@@ -139,6 +145,7 @@ def nested_figures(value: object, depth: int) -> Figures | None:
     return found or None
 
 
+@lru_cache(maxsize=1024, typed=True)
 def is_name(name: object) -> bool:
     """Whether this can be the name of a figure."""
     return type(name) is str and len(name) <= LONGEST_WORD and name.isprintable() and name[:1] != "_"
