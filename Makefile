@@ -55,6 +55,10 @@ lake: $(VENV)/dev-installed  ## 10 million events to Parquet; reports on them by
 
 bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/stream.py
+	$(BIN)/python benchmarks/tail.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/pricing.py
 	$(BIN)/python benchmarks/budgets.py
 	$(BIN)/python benchmarks/report.py

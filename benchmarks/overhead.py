@@ -1,20 +1,26 @@
-"""What a captured call adds: the openai SDK over a mock transport, with and without us, interleaved in one process.
+"""What a recorded call adds to the thread that makes it: the openai SDK over a mock transport, with and without us, and
+with and without each of the others that record such calls.
 
-    python benchmarks/overhead.py [--rounds N]
+    python benchmarks/overhead.py [--seconds N] [--rounds N]
 
-Prints the median and p99 of the CPU time that a call and a stream's chunk cost with and without capture, and the
-difference. Shipping is off, so that only the app's own thread is measured; events go to a journal in a temporary
-folder.
+Each is measured in a process of its own, in turn, for so many seconds in so many rounds; within one, blocks of calls
+with and without it alternate. Shipping is off and the others' exporters go nowhere, so that only the app's own thread
+is measured; our events go to a journal in a temporary folder, where they survive the process, and the
+others' to memory.
 """
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import tempfile
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import peers
+import results
 
 CHUNKS = 100
 
@@ -51,25 +57,6 @@ def cpu_us(function: Callable[[], None]) -> float:
     return (time.thread_time_ns() - started) / 1e3
 
 
-BLOCK = 12
-WARM_UP = 2
-"""Changing sides makes the interpreter specialise the code anew; what that costs is not part of a call."""
-
-
-def measure(rounds: int, on: Callable[[], None], off: Callable[[], None], function: Callable[[], None]):
-    """CPU times without and with capture, from alternating blocks of calls."""
-    bare, captured = [], []
-    for number in range(max(2, rounds // BLOCK)):
-        for side in (bare, captured) if number % 2 else (captured, bare):
-            (on if side is captured else off)()
-            side.extend([cpu_us(function) for _ in range(BLOCK + WARM_UP)][WARM_UP:])
-    return sorted(bare), sorted(captured)
-
-
-def p99(values: list[float]) -> float:
-    return values[int(len(values) * 0.99)]
-
-
 class Sdk:
     """A client of the real SDK over a mock transport, with a switch for our patches."""
 
@@ -104,51 +91,70 @@ class Sdk:
             pass
 
 
-def print_row(name: str, bare: list[float], captured: list[float], count: int = 1) -> None:
-    low, high = statistics.median(bare), statistics.median(captured)
-    added, tail = (high - low) / count, (p99(captured) - p99(bare)) / count
-    print(f"{name:26}{low:10.1f}{high:10.1f}{added:10.2f}{high / low:8.3f}{tail:11.1f}")
+def measured(python: object, name: str, what: str, seconds: float) -> dict[str, float] | str:
+    """What one of them adds, or why that is not known."""
+    command = [str(python), str(Path(__file__).with_name("added.py")), name, what, str(seconds)]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60 + 3 * seconds)
+    except subprocess.TimeoutExpired:
+        return "took too long"
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or ["failed"])[-1]
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found if found["patches"] else "patched nothing"
 
 
-def append_us(tracker, sdk: Sdk) -> float:
-    """What it costs to journal one event, in a loop."""
-    pipeline, kept = tracker.installed.pipeline(), []
-    pipeline.recorder.listeners.append(lambda *call: kept.append(call))
-    sdk.call()
-    origin, event = kept[0]
-
-    def append() -> None:
-        for _ in range(1000):
-            pipeline.journal.append(origin, event)
-
-    return statistics.median(cpu_us(append) for _ in range(30)) / 1000
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=1500)
-    rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["TRACKER_SPOOL_DIR"] = folder
-        import usage_tracker
-        from usage_tracker import tracker
-
-        usage_tracker.install(ship=False, app="benchmark")
-        sdk = Sdk()
-        for warm in (sdk.call, sdk.stream):
-            measure(50, sdk.on, sdk.off, warm)
-        print(
-            f"Python {platform.python_version()}, openai {sdk.version}, {os.cpu_count()} cores, {rounds} rounds; CPU µs"
+def compare(what: str) -> None:
+    """Measure all, print the table and write it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    pythons: dict[str, tuple[object, str]] = {peers.OURS: (sys.executable, version("openai"))}
+    pythons.update({peer.name: peers.python_of(peer) for peer in peers.PEERS})
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in pythons}
+    reasons = {}
+    for _ in range(asked.rounds):
+        for name, (python, said) in pythons.items():
+            if python is None or name in reasons:
+                reasons.setdefault(name, said)
+                continue
+            result = measured(python, name, what, asked.seconds)
+            if isinstance(result, str):
+                reasons[name] = result
+            else:
+                found[name].append(result)
+    rows = []
+    ours = statistics.median(each["added"] for each in found[peers.OURS])
+    for name, (_, said) in pythons.items():
+        if name in reasons:
+            rows.append([name, reasons[name][:90], "", "", "", ""])
+            continue
+        added = [each["added"] for each in found[name]]
+        middle = statistics.median(added)
+        rows.append(
+            [
+                name,
+                said,
+                f"{statistics.median(each['bare'] for each in found[name]):.0f}",
+                f"{middle:.0f} ({min(added):.0f}–{max(added):.0f})",
+                f"{statistics.median(each['tenth'] for each in found[name]):.0f}",
+                f"{middle / ours:.1f}×",
+            ]
         )
-        print(f"{'':26}{'bare':>10}{'captured':>10}{'added':>10}{'ratio':>8}{'p99 added':>11}")
-        print_row("call", *measure(rounds, sdk.on, sdk.off, sdk.call))
-        bare, captured = measure(rounds // 8, sdk.on, sdk.off, sdk.stream)
-        print_row(f"stream of {CHUNKS} chunks", bare, captured)
-        print(f"{'  each chunk':26}{'':20}{(statistics.median(captured) - statistics.median(bare)) / CHUNKS:10.2f}")
-        sdk.on()
-        print(f"{'journal append':26}{'':20}{append_us(tracker, sdk):10.2f}")
-        usage_tracker.uninstall()
+    head = [
+        "",
+        "version, and the SDK's",
+        "bare µs",
+        "added µs (least–most)",
+        "quickest tenth",
+        "as a multiple of ours",
+    ]
+    name = "overhead" if what == "call" else "streams"
+    results.write(
+        name, f"benchmarks/{Path(sys.argv[0]).name}", f"{results.environment()}.\n\n{results.table(head, rows)}"
+    )
 
 
 if __name__ == "__main__":
-    main()
+    compare("call")

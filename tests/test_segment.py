@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from usage_tracker.event import Origin, Usage, UsageEvent
 from usage_tracker.journal import Segment, SegmentReader
 from usage_tracker.journal.frames import EVENT, LARGEST_PAYLOAD, encode, framed
-from usage_tracker.journal.header import ANY_STORE, HEADER_SIZE, Header
+from usage_tracker.journal.header import ANY_STORE, HEADER_SIZE, VERSION, Header
 from usage_tracker.journal.reader import UNKNOWN_ORIGIN, event_id
 
 ORIGIN = Origin(sdk="openai", provider="openai", project="alpha", tags=("tier:pro",))
@@ -308,7 +308,7 @@ class TestDamagedHeader:
         assert Header.unpack(bytes(damaged)[:HEADER_SIZE]) is None
         mended = Header.mended(bytes(damaged), self.id, self.STORE)
         assert mended is not None
-        assert (mended.segment, mended.version) == (self.id, 1)
+        assert (mended.segment, mended.version) == (self.id, VERSION)
 
     def test_a_whole_header_needs_no_mending(self, start: bytes) -> None:
         assert Header.mended(start, self.id, self.STORE) is None

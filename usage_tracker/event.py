@@ -104,6 +104,35 @@ class UsageEvent(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """Answered from a cache of the app's own, such as LiteLLM's: the provider did nothing and charges nothing."""
 
 
+class CallKind(msgspec.Struct, array_like=True, kw_only=True, frozen=True, eq=False):
+    """What calls have in common that ask the same of the same on behalf of the same: written once per journal segment.
+    One object for each, compared by identity."""
+
+    origin: Origin
+    by_model: bool
+    """Whether the model that answered tells who serves it, as nothing else does."""
+    reader: str
+    """The module of `providers` that reads what is told."""
+    operation: str
+    request_model: str | None
+    streamed: bool
+    names: tuple[str, ...]
+    """The fields of an answer that are kept, in their order; the last is its usage object."""
+
+
+class Told(NamedTuple):
+    """A finished call that says all in a few fields, as its answer had them: whoever ships it makes a UsageEvent of it.
+    Wire form: an array in this order."""
+
+    started_at: int
+    duration_ms: float
+    ttft_ms: float | None
+    http_status: int | None
+    attempts: int
+    said: tuple[tuple[Any, ...], ...]
+    """For an answer, or each piece of a stream that says something: the values of `CallKind.names`."""
+
+
 class CostLine(NamedTuple):
     """`count` x `price` dollars; a call's cost is the sum of its lines."""
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from usage_tracker.attribution import Attribution, clean_tags
 from usage_tracker.capture import Recorder, Wrapper, finish_open_calls, open_calls
@@ -22,7 +22,7 @@ from usage_tracker.choke_points import ChokePoint
 from usage_tracker.chores import Chores
 from usage_tracker.config import Dsn, Settings, default_spool
 from usage_tracker.enforcing import Enforcing, Leading
-from usage_tracker.event import Cost, Origin, UsageEvent
+from usage_tracker.event import CallKind, Cost, Origin, UsageEvent
 from usage_tracker.exporting import Exporting
 from usage_tracker.feeding import Feeding
 from usage_tracker.guard import guarded
@@ -158,7 +158,7 @@ class Pipeline:
 
     def _recorder(self) -> Recorder:
         settings = self.settings
-        return Recorder(
+        recorder = Recorder(
             self.keep,
             app=settings.app,
             host=settings.host,
@@ -166,11 +166,20 @@ class Pipeline:
             default=self._default,
             store_mark=mark_of(settings),
         )
+        recorder.tell = self.tell
+        return recorder
 
     def keep(self, origin: Origin, event: UsageEvent) -> None:
         """Into the journal; the first event of a process starts its thread."""
         self.journal.append(origin, event)
         self._start_unless_started()
+
+    def tell(self, kind: CallKind, told: tuple[Any, ...]) -> None:
+        """As `keep`, for a call that is still to be read; from then on these go straight to the journal."""
+        self.journal.append_call(kind, told)
+        self._start_unless_started()
+        if self._started:
+            self.recorder.tell = self.journal.append_call
 
     def _start_unless_started(self) -> None:
         if not self._started and time.monotonic() >= self._start_at:
@@ -282,7 +291,8 @@ class Pipeline:
         with guarded("fork: budgets"):
             self.enforcing.after_fork()
         with guarded("fork: recorder"):
-            self.recorder.origin = self._recorder().origin
+            fresh = self._recorder()
+            self.recorder.origin, self.recorder.kind, self.recorder.tell = fresh.origin, fresh.kind, fresh.tell
 
 
 def stop_with_multiprocessing(stop: Callable[[], None]) -> None:

@@ -1,22 +1,25 @@
 """One invocation of a choke point, from its start to its one event."""
 
 import copy
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property, lru_cache
+from time import perf_counter_ns, time_ns
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 from weakref import ref
 
-from usage_tracker.attribution import NOBODY, Attribution, Meter, clean_tags, inside, standing
+from usage_tracker import guard
+from usage_tracker.attribution import NOBODY, Attribution, Meter, Standing, clean_tags, inside, standing
 from usage_tracker.capture.admission import Gate
+from usage_tracker.capture.shapes import Shapes
 from usage_tracker.capture.tracked_proxy import RECORDED_IN
-from usage_tracker.event import Origin, Status, Usage, UsageEvent
+from usage_tracker.event import CallKind, Origin, Status, Told, Usage, UsageEvent
 from usage_tracker.guard import guarded
-from usage_tracker.providers.answer import Answer, Request
+from usage_tracker.providers.answer import Answer, Request, fields_of
 from usage_tracker.providers.hosts import provider_of
+from usage_tracker.providers.told import event_of, retell, told_as_read
 from usage_tracker.providers.usage_fields import dollars
 
 if TYPE_CHECKING:
@@ -81,6 +84,8 @@ class Recorder:
         self.default = default
         self.store_mark = store_mark
         """What a proxy says whose events are in the same store as ours."""
+        self.tell: Callable[[CallKind, tuple[Any, ...]], None] | None = None
+        """Where finished calls go that are still to be read, as the fields of `Told`; None: they are read at once."""
         self.listeners: list[Callable[[Origin, UsageEvent], None]] = []
         self.gate: Gate | None = None
         """What holds calls back or refuses them; None where no budget does."""
@@ -104,14 +109,28 @@ class Recorder:
                 pid=pid,
             )
 
+        @lru_cache(maxsize=4096)
+        def kind(
+            client: Client, said: Attribution, reader: str, operation: str, model: str | None, streamed: bool,
+            names: tuple[str, ...],
+        ) -> CallKind:  # fmt: skip
+            served_by = client.provider or provider_of(client.host, model, client.azure)
+            by_model = client.provider is None and provider_of(client.host, None, client.azure) is None
+            return CallKind(
+                origin=origin(client, served_by, said), by_model=by_model, reader=reader, operation=operation,
+                request_model=model, streamed=streamed, names=names,
+            )  # fmt: skip
+
         self.origin = origin
         """Repeated callers share one Origin; a bounded cache, as users and sessions come and go."""
+        self.kind = kind
+        """And calls of one kind share that."""
 
     @cached_property
     def watching(self) -> "Recorder":
         """As this one, for calls that somebody else records: whoever listens hears of them, and nothing is kept."""
         watching = copy.copy(self)
-        watching.keep = lambda origin, event: None
+        watching.keep, watching.tell = lambda origin, event: None, None
         return watching
 
     def record(self, origin: Origin, event: UsageEvent, meters: Iterable[ref[Meter]] = ()) -> None:
@@ -125,6 +144,10 @@ class Recorder:
                 reading.add(origin, event)
 
 
+guard_leave, guard_finish = guarded("leave call"), guarded("finish")
+
+MOST_SAID = 16
+"""Pieces of a stream that bring figures; of a stream that has more, they are read as they come."""
 MOST_CAUSES = 8
 """An error is followed back to here."""
 NOTHING = Usage(input_tokens=0, output_tokens=0)
@@ -155,33 +178,46 @@ class Call:
     """A call under way. As a context manager it goes around the host's own code: it notes how that ended and swallows
     nothing but the refusal of an option that we added ourselves."""
 
-    __slots__ = (
-        "__weakref__",
-        "answer",
-        "attempts",
-        "attribution",
-        "client",
-        "http_status",
-        "injected",
-        "meters",
-        "provider",
-        "pulling",
-        "recorder",
-        "refused",
-        "request",
-        "requests",
-        "reserved",
-        "response",
-        "started",
-        "started_at",
-        "streamed",
-        "tail",
-        "token",
-        "ttft",
-    )  # fmt: skip
+    # what most calls never change lies in the class: each assignment costs the app's thread
+    attempts = 1
+    requests = 0
+    """HTTP requests that we have seen of it."""
+    http_status: int | None = None
+    injected = False
+    """Whether we asked for the stream's usage on the app's behalf."""
+    refused = False
+    """Whether the server refused that, so that the call has to be made again without it."""
+    ttft: float | None = None
+    pulling = False
+    """Whether the SDK's own iterator is at work: it decides how the stream ends."""
+    tail: "Tail | None" = None
+    """The last bytes of a stream, for the event that ended it with an error."""
+    response: Any = None
+    """The last response, where the client has a middleware that may ask once more."""
+    received: Mapping[str, Any] | None = None
+    """The HTTP response and the retries before it, as long as nobody has looked at them."""
+    token: Any = None
+    reserved: "Reserved | None" = None
+    """What it has taken of budgets before it was made."""
+    kind: CallKind | None = None
+    """What it has in common with others, where its answer may be kept as it is told."""
+    shapes: Shapes | None = None
+    """What is known of the classes of its answers."""
+    plain: Container[type] = ()
+    """Classes that are known to be those of plain answers; see `Shapes.plain`."""
+    said: list[tuple[Any, ...]] | None = None
+    """What was told so far and is not read yet."""
+    quiet: Container[type] = ()
+    """The classes of a stream's chunks that need no reading any more; see `Shapes.quiet`."""
 
     def __init__(
-        self, provider: ModuleType, recorder: Recorder, client: Client, request: Request, streamed: bool
+        self,
+        provider: ModuleType,
+        recorder: Recorder,
+        client: Client,
+        request: Request,
+        streamed: bool,
+        stands: Standing | None = None,
     ) -> None:
         self.provider = provider
         """The module of the provider's extract functions."""
@@ -189,30 +225,21 @@ class Call:
         self.client = client
         self.request = request
         self.streamed = streamed
-        self.answer = Answer()
-        said, self.meters = standing.get()
+        said, self.meters = standing.get() if stands is None else stands
         self.attribution: Attribution = said if said.__class__ is Attribution else said.get()  # type: ignore[union-attr]  # only Later is left
-        self.attempts = 1
-        self.requests = 0
-        """HTTP requests that we have seen of it."""
-        self.http_status: int | None = None
-        self.injected = False
-        """Whether we asked for the stream's usage on the app's behalf."""
-        self.refused = False
-        """Whether the server refused that, so that the call has to be made again without it."""
-        self.ttft: float | None = None
-        self.pulling = False
-        """Whether the SDK's own iterator is at work: it decides how the stream ends."""
-        self.tail: Tail | None = None
-        """The last bytes of a stream, for the event that ended it with an error."""
-        self.response: Any = None
-        """The last response, where the client has a middleware that may ask once more."""
-        self.token: Any = None
-        self.reserved: Reserved | None = None
-        """What it has taken of budgets before it was made."""
         open_calls[id(self)] = self
-        self.started_at = time.time_ns()
-        self.started = time.perf_counter_ns()
+        self.started_at = time_ns()
+        self.started = perf_counter_ns()
+
+    @cached_property
+    def answer(self) -> Answer:
+        """What was said so far, read."""
+        answer = Answer()
+        if self.said:
+            assert self.kind is not None
+            retell(self.provider, answer, self.kind.names, told_as_read(self.said))
+        self.said = self.kind = None
+        return answer
 
     def __enter__(self) -> Self:
         self.token = inside.set(self)
@@ -221,8 +248,10 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        with guarded("leave call"):
+        try:
             inside.reset(self.token)
+        except ValueError as misplaced:  # another context, such as that of who closes an async generator
+            guard.report(guard_leave, misplaced)
         if error is None:
             return False
         with guarded("refusal"):
@@ -236,6 +265,12 @@ class Call:
         """Note that an HTTP request goes out, where the SDK shows us each one and doesn't count them itself."""
         self.requests += 1
         self.attempts = self.requests
+
+    def look_at_response(self) -> None:
+        """Take what the HTTP response says that was put by."""
+        if self.received is not None:
+            received, self.received = self.received, None
+            self.responded(received.get("response"), received.get("retries_taken"))
 
     def responded(self, response: object, retries: object) -> None:
         """Note the HTTP response that the SDK settled for."""
@@ -260,13 +295,61 @@ class Call:
     def observe(self, fields: Mapping[str, object]) -> bool:
         """Take what an answer, or one piece of a stream, says; whether the app would have seen it without us."""
         if self.streamed and self.ttft is None:
-            self.ttft = (time.perf_counter_ns() - self.started) / 1e6
+            self.ttft = (perf_counter_ns() - self.started) / 1e6
         self.provider.observe(self.answer, fields)
         return not (self.injected and self.provider.is_usage_only(fields))
+
+    def observe_chunk(self, chunk: object) -> bool:
+        """As `observe`, with a piece of a stream as the SDK made it. It is kept as it is told, as long as all were
+        plain."""
+        said = self.shapes.take(chunk) if self.shapes is not None and self.kind is not None else None
+        if said is None or self.shapes is None:
+            shown = self.observe(fields_of(chunk))
+            known = self.answer.model is not None or self.answer.response_id is not None
+        else:
+            if self.ttft is None:
+                self.ttft = (perf_counter_ns() - self.started) / 1e6
+            shown = not (self.injected and self.provider.is_usage_only(fields_of(chunk)))
+            known = self.shapes.identifies(said)
+            if self.said is None:
+                self.said = [said]
+            elif len(self.said) < MOST_SAID:
+                self.said.append(said)
+            else:
+                self.provider.observe(self.answer, fields_of(chunk))
+        if known and self.shapes is not None:
+            self.shapes.meet(type(chunk))
+            self.quiet = self.shapes.quiet
+        return shown
+
+    def tell(self, answer: object) -> bool:
+        """End with an answer that says all in a few fields, and leave it to who ships to read them. False where it has
+        to be read now."""
+        ended = perf_counter_ns()
+        self.look_at_response()
+        kind, shapes = self.kind, self.shapes
+        if kind is None or shapes is None or (said := shapes.take(answer)) is None:
+            return False
+        if open_calls.pop(id(self), None) is not None:
+            self._tell(kind, ended, (said,))
+        return True
+
+    def _tell(self, kind: CallKind, ended: int, said: Sequence[tuple[Any, ...]]) -> None:
+        recorder = self.recorder
+        told = (self.started_at, (ended - self.started) / 1e6, self.ttft, self.http_status, self.attempts, said)
+        if recorder.tell is not None and not recorder.listeners and not self.meters and self.reserved is None:
+            recorder.tell(kind, told)
+            return
+        origin, event = event_of(kind, Told(*told[:-1], said=told_as_read(said)))
+        recorder.record(origin, event, self.meters)
+        if self.reserved is not None:
+            self.reserved.settle(origin, event)
+            self.reserved.release()
 
     def fail(self, error: BaseException) -> None:
         """End with the error that the host's code raised."""
         with guarded("error"):
+            self.look_at_response()
             self.http_status = self.status_told_by(error) or self.http_status
             self.attempts = max(self.attempts, 1 + retries_before(error))
             for cause in causes(error):
@@ -284,7 +367,11 @@ class Call:
         """Make the event. Whatever comes first counts; ending twice is harmless."""
         if open_calls.pop(id(self), None) is None:
             return
-        with guarded("finish"):
+        with guard_finish:
+            self.look_at_response()
+            if status == "ok" and self.said and self.kind is not None:
+                self._tell(self.kind, perf_counter_ns(), self.said)
+                return
             if not self.request.retrieves or self.answer.completes is not None:
                 self._record(self.answer, status, error_type)
         if self.reserved is not None:
@@ -299,14 +386,21 @@ class Call:
 
     def begin_now(self) -> None:
         """It was held back until now; that is no part of how long it took."""
-        self.started_at = time.time_ns()
-        self.started = time.perf_counter_ns()
+        self.started_at = time_ns()
+        self.started = perf_counter_ns()
 
     def described(self) -> tuple[Origin, str | None, str]:
         """Who it is for, as far as that is known before it is made; the model asked for; the operation."""
         request, client = self.request, self.client
         served_by = client.provider or provider_of(client.host, request.model, client.azure)
         return self.recorder.origin(client, served_by, self._said()), request.model, request.operation
+
+    def made_kind(self, reader: str, names: tuple[str, ...]) -> CallKind:
+        """What it has in common with others that ask the same."""
+        request = self.request
+        return self.recorder.kind(
+            self.client, self._said(), reader, request.operation, request.model, self.streamed, names
+        )
 
     def _said(self) -> Attribution:
         request = self.request
@@ -322,7 +416,7 @@ class Call:
             self._record(part, "ok", None)
 
     def _record(self, answer: Answer, status: Status, error_type: str | None) -> None:
-        ended = time.perf_counter_ns()
+        ended = perf_counter_ns()
         request, client = self.request, self.client
         if status == "abandoned" and answer.raw is not None and not answer.partial:
             status = "ok"

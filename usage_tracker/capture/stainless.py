@@ -6,23 +6,26 @@ with retries inside. https://github.com/openai/openai-python/blob/v2.54.0/src/op
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import ModuleType
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, NamedTuple
+from weakref import ref
 
-from usage_tracker.attribution import inside
+from usage_tracker.attribution import Attribution, Standing, inside, standing
 from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
 from usage_tracker.capture.bodies import decode_object, observe_json
 from usage_tracker.capture.call import Call, Client, Recorder, Wrapper, nested
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.responses import observe_body, observe_results
+from usage_tracker.capture.shapes import Shapes
 from usage_tracker.capture.streams import observe_stream
 from usage_tracker.config import Settings
+from usage_tracker.event import CallKind
 from usage_tracker.guard import guarded
-from usage_tracker.providers.answer import Answer, fields_of
+from usage_tracker.providers.answer import Answer, Request, fields_of
 from usage_tracker.providers.hosts import platform_of
+from usage_tracker.providers.metadata import FIELDS
 
 guard_begin, guard_answer = guarded("begin call"), guarded("read answer")
 
@@ -38,7 +41,31 @@ def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, W
     """By role."""
     provider = import_module(f"usage_tracker.providers.{SPEAKS.get(sdk, sdk).replace('-', '_')}")
     around = AroundRequest(sdk, provider, recorder, settings.fingerprint_key, settings.stream_usage)
-    return {"request": around, "response": around_response}
+    return {"request": around.request, "response": around_response}
+
+
+class Known(NamedTuple):
+    """What is known of one of the app's clients, as long as its address and key are the same objects."""
+
+    ref: Callable[[], Any]
+    url: object
+    key: object
+    by_api_key: bool
+    """Whether the key is its `api_key`."""
+    client: Client
+
+
+class Asked(NamedTuple):
+    """What was made of a request, for those that ask the same."""
+
+    request: Request
+    shapes: Shapes
+    kind: CallKind
+    kinds: object
+    """What made that; a forked child's makes its own."""
+
+
+MOST_ASKED = 4096
 
 
 class AroundRequest:
@@ -49,15 +76,20 @@ class AroundRequest:
     ) -> None:
         self._sdk = sdk
         self._provider = provider
+        self._reader = provider.__name__.rpartition(".")[2]
         self._recorder = recorder
         self._fingerprint_key = fingerprint_key
         self._stream_usage = stream_usage if hasattr(provider, "wants_usage") else "never"
-        self._clients: WeakKeyDictionary[Any, tuple[object, object, Client]] = WeakKeyDictionary()
+        self._clients: dict[int, Known] = {}
+        """By identity, as looking up a weak reference takes a function of Python's."""
+        self._asked: dict[object, Asked] = {}
+        self._shapes: dict[str, Shapes] = {}
+        """By operation."""
         self._refusing: set[str | None] = set()
         """Hosts that don't know stream_options.include_usage."""
 
-    def __call__(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if nested():
+    def request(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if inside.get() is not None and nested():
             return wrapped(*args, **kwargs)
         call, hold, sent_args, sent_kwargs = None, None, args, kwargs
         with guard_begin:
@@ -83,7 +115,7 @@ class AroundRequest:
             with call:
                 result = wrapped(*args, **kwargs)
             self._refusing.add(call.client.host)
-        elif hasattr(result, "__await__"):
+        elif type(result) not in call.plain and hasattr(result, "__await__"):  # which pydantic takes 3 µs to deny
             return self._awaited(call, instance, result, wrapped, args, kwargs, hold)
         with guard_answer:
             answered(call, instance, result)
@@ -112,6 +144,27 @@ class AroundRequest:
         return result
 
     def _begin(self, instance: Any, options: Any, streamed: bool) -> Call | None:
+        client, stands, body = self._client(instance), standing.get(), options.json_data
+        like = None
+        if type(body) is dict and FIELDS.isdisjoint(body) and not getattr(options, "extra_json", None):
+            said, model = stands[0], body.get("model")
+            if said.__class__ is Attribution and type(model) is str:
+                like = (options.url, model, client, said, streamed, options.method)
+                asked = self._asked.get(like)
+                if asked is not None and asked.kinds is self._recorder.kind:
+                    call = Call(self._provider, self._recorder, client, asked.request, streamed, stands)
+                    call.shapes, call.plain, call.kind = asked.shapes, asked.shapes.plain, asked.kind
+                    return call
+        fresh = self._begin_anew(client, options, streamed, stands)
+        if fresh is not None and fresh.shapes is not None and fresh.shapes.names:
+            fresh.kind = fresh.made_kind(self._reader, fresh.shapes.names)
+            if like is not None:
+                if len(self._asked) >= MOST_ASKED:
+                    self._asked.clear()
+                self._asked[like] = Asked(fresh.request, fresh.shapes, fresh.kind, self._recorder.kind)
+        return fresh
+
+    def _begin_anew(self, client: Client, options: Any, streamed: bool, stands: Standing) -> Call | None:
         method, url = options.method, options.url
         operation = self._provider.operation_of(method, url)
         retrieved = None if operation is not None else self._provider.retrieval_of(method, url)
@@ -122,17 +175,29 @@ class AroundRequest:
         )
         if retrieved is not None:
             request = request._replace(retrieves=True)
-        return Call(self._provider, self._recorder, self._client(instance), request, streamed)
+        call = Call(self._provider, self._recorder, client, request, streamed, stands)
+        if operation is not None:
+            call.shapes = self._shapes.get(operation)
+            if call.shapes is None:
+                call.shapes = self._shapes[operation] = Shapes(self._provider, operation)
+        return call
 
     def _client(self, instance: Any) -> Client:
-        url, key = instance._base_url, key_of(instance)
-        known = self._clients.get(instance)
-        if known is None or known[0] is not url or known[1] is not key:
-            azure = hasattr(instance, "_azure_deployment") or "azure" in type(instance).__name__.lower()
-            keyed = fingerprint(key, self._fingerprint_key)
-            client = Client(self._sdk, url.host or None, azure, keyed, platform_of(type(instance)))
-            self._clients[instance] = known = (url, key, client)
-        return known[2]
+        known = self._clients.get(id(instance))
+        if known is not None and known.ref() is instance and known.url is instance._base_url:
+            key = instance.api_key if known.by_api_key else key_of(instance)
+            if known.key is key:
+                return known.client
+        return self._know(instance)
+
+    def _know(self, instance: Any) -> Client:
+        url, key, place, clients = instance._base_url, key_of(instance), id(instance), self._clients
+        azure = hasattr(instance, "_azure_deployment") or "azure" in type(instance).__name__.lower()
+        keyed = fingerprint(key, self._fingerprint_key)
+        client = Client(self._sdk, url.host or None, azure, keyed, platform_of(type(instance)))
+        by_api_key = key is not None and key is getattr(instance, "api_key", None)
+        clients[place] = Known(ref(instance, lambda gone: forget(clients, place)), url, key, by_api_key, client)
+        return client
 
     def _may_ask_for_usage(self, call: Call, options: Any) -> bool:
         """Whether the app did not say if it wants the stream's usage, and asking for it won't show."""
@@ -149,7 +214,16 @@ class AroundRequest:
 
 def key_of(client: Any) -> str | None:
     """What tells who pays: a key, a token that stays the same, or the name of a key."""
-    return next((key for name in KEYS if isinstance(key := getattr(client, name, None), str)), None)
+    for name in KEYS:
+        key = getattr(client, name, None)
+        if isinstance(key, str):
+            return key
+    return None
+
+
+def forget(clients: dict[int, Known], place: int) -> None:
+    """One of the app's clients is gone."""
+    clients.pop(place, None)
 
 
 def asking_for_usage(options: Any) -> Any:
@@ -161,13 +235,13 @@ def asking_for_usage(options: Any) -> Any:
 
 def around_response(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The wrapper of `_process_response`, called once for each call with the HTTP response and the retries it took."""
-    with guard_answer:
-        call = inside.get()
-        if call is not None:
-            response = kwargs.get("response")
-            call.responded(response, kwargs.get("retries_taken"))
-            if getattr(instance, "_middleware", None):
-                ask_again(call, response)
+    call = inside.get()
+    if call is not None:
+        call.received = kwargs  # looked at when the call ends: a plain answer needs little of it
+        if getattr(instance, "_middleware", None):
+            with guard_answer:
+                call.look_at_response()
+                ask_again(call, kwargs.get("response"))
     return wrapped(*args, **kwargs)
 
 
@@ -185,6 +259,9 @@ def ask_again(call: Call, response: Any) -> None:
 
 def answered(call: Call, client: Any, result: Any) -> None:
     """Read the answer, or watch over it where it is still to come."""
+    if call.received is not None and not call.streamed and call.tell(result):
+        return
+    call.look_at_response()
     if call.http_status is None and getattr(client, "_middleware", None):
         call.answer.cached = True  # the middleware had it: no response came
     fields: Mapping[str, object] = getattr(result, "__dict__", {})

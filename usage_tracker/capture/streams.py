@@ -8,7 +8,6 @@ from usage_tracker.capture.call import Call
 from usage_tracker.capture.pulling import Pulling
 from usage_tracker.capture.responses import watch_response
 from usage_tracker.guard import guarded
-from usage_tracker.providers.answer import fields_of
 
 guard_chunk = guarded("chunk")
 
@@ -29,7 +28,7 @@ def show(call: Call, chunk: object) -> bool:
     """Take what a chunk says; whether the app gets to see it."""
     shown = True
     with guard_chunk:
-        shown = call.observe(fields_of(chunk))
+        shown = call.observe_chunk(chunk)
         if shown and call.injected:
             unset_usage(chunk)
     return shown
@@ -42,11 +41,19 @@ def observed(source: Iterator[Any], call: Call) -> Generator[Any, None, None]:
         call.pulling = False
         yield None
         call.pulling = True
+        injected, quiet = call.injected, call.quiet
         for chunk in source:
-            if show(call, chunk):
-                call.pulling = False
-                yield chunk
-                call.pulling = True
+            # nearly all: only text, told in this line, as a function of ours would cost more than all the rest
+            if type(chunk) in quiet and chunk.__dict__.get("usage") is None and not chunk.__pydantic_extra__:
+                if injected:
+                    chunk.__pydantic_fields_set__.discard("usage")
+            elif show(call, chunk):
+                quiet = call.quiet
+            else:
+                continue
+            call.pulling = False
+            yield chunk
+            call.pulling = True
 
 
 class AsyncObserved:

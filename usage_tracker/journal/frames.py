@@ -1,8 +1,9 @@
-"""How a record lies in a segment, little-endian: marker (2 bytes: origin or event), payload length (4), CRC-32 of the
-payload (4), payload. Zeros follow the last one.
+"""How a record lies in a segment, little-endian: marker (2 bytes), payload length (4), CRC-32 of the payload (4),
+payload. Zeros follow the last one.
 
-An event's payload is msgpack of (number of its origin, UsageEvent); an origin's is (number, Origin). The checksum is
-not optional: a process that is killed in the middle of a write leaves a torn record behind (5 of 60 kills did).
+An event's payload is msgpack of (number of its origin, UsageEvent); an origin's is (number, Origin). A call that was
+not read yet is (number of its kind, Told's fields); a kind is (number, CallKind). The checksum is not optional: a
+process that is killed in the middle of a write leaves a torn record behind (5 of 60 kills did).
 """
 
 from struct import Struct
@@ -10,15 +11,18 @@ from zlib import crc32
 
 import msgspec
 
-from usage_tracker.event import Origin, UsageEvent
+from usage_tracker.event import CallKind, Origin, Told, UsageEvent
 
 FRAME = Struct("<2sII")
-ORIGIN, EVENT = b"\xf5O", b"\xf5E"
+ORIGIN, EVENT, KIND, CALL = b"\xf5O", b"\xf5E", b"\xf5K", b"\xf5C"
+MARKERS = frozenset((ORIGIN, EVENT, KIND, CALL))
 LARGEST_PAYLOAD = 1 << 18
 LARGEST_RECORD = FRAME.size + LARGEST_PAYLOAD
 
 encode = msgspec.msgpack.Encoder().encode
 decode_event = msgspec.msgpack.Decoder(tuple[int, UsageEvent]).decode
+decode_kind = msgspec.msgpack.Decoder(tuple[int, CallKind]).decode
+decode_call = msgspec.msgpack.Decoder(tuple[int, Told]).decode
 decode_origin = msgspec.msgpack.Decoder(tuple[int, Origin]).decode
 
 
@@ -42,4 +46,4 @@ def starts_with_record(content: bytes) -> bool:
         return False
     marker, length, checksum = FRAME.unpack_from(content)
     payload = content[FRAME.size : FRAME.size + length]
-    return marker in (EVENT, ORIGIN) and len(payload) == length <= LARGEST_PAYLOAD and crc32(payload) == checksum
+    return marker in MARKERS and len(payload) == length <= LARGEST_PAYLOAD and crc32(payload) == checksum

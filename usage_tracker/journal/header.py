@@ -12,7 +12,9 @@ from zlib import crc32
 from usage_tracker.journal.frames import starts_with_record
 
 MAGIC = b"usagejnl"
-VERSION = 1
+VERSION = 2
+READABLE = frozenset((1, 2))
+"""Version 1 has no calls that are still to be read; who only knows that leaves later ones alone."""
 IDENTITY = Struct("<8sHHI16s8sQ")
 CHECKSUM = Struct("<I4x")
 STORED = Struct("<QQ")
@@ -45,7 +47,7 @@ class Header(NamedTuple):
         if not is_whole(header):
             return None
         magic, version, size, pid, segment, store, created_at = IDENTITY.unpack_from(header)
-        if magic != MAGIC or version != VERSION or size != HEADER_SIZE:
+        if magic != MAGIC or version not in READABLE or size != HEADER_SIZE:
             return None
         return cls(version, pid, UUID(bytes=segment), store, created_at)
 

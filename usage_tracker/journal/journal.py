@@ -1,6 +1,6 @@
 """This process's end of the durable queue: where captured events are appended.
 
-The hot path is one `append` of the current segment. All else, the first segment, a full one, a full disk, a full
+The hot path is one `write` of the current segment. All else, the first segment, a full one, a full disk, a full
 spool, is behind its ValueError.
 """
 
@@ -10,18 +10,20 @@ import mmap
 import os
 import threading
 import time
+from typing import Any
 
 import msgspec
 
-from usage_tracker.event import Origin, UsageEvent
+from usage_tracker.event import CallKind, Origin, Told, UsageEvent
 from usage_tracker.journal.aside import note_dropped
 from usage_tracker.journal.files import HandedOver, OwnFile, left
 from usage_tracker.journal.folder import SpoolUnusable
-from usage_tracker.journal.frames import LARGEST_PAYLOAD, encode
+from usage_tracker.journal.frames import CALL, EVENT, LARGEST_PAYLOAD, encode
 from usage_tracker.journal.header import HEADER_SIZE, Header
 from usage_tracker.journal.reader import SegmentReader
 from usage_tracker.journal.segment import Segment, counted
 from usage_tracker.journal.spool import FIRST_SEGMENT, LARGEST_SEGMENT, SUFFIX, Spool, SpoolFull
+from usage_tracker.providers.told import event_of
 
 logger = logging.getLogger("usage_tracker")
 
@@ -86,7 +88,7 @@ class Journal:
         self._lock = threading.RLock()
         """Re-entrant: a signal handler or the garbage collector may come back here from inside."""
         self._current: Own | None = None
-        self._append = full
+        self._write = full
         self._closed: list[Own | HandedOver] = []
         self._captured = itertools.count()
         """Its own, not the sum of the segments': a thread may have written to one and not counted it when it is
@@ -97,24 +99,41 @@ class Journal:
     def append(self, origin: Origin, event: UsageEvent) -> None:
         """Keep one event."""
         try:
-            self._append(origin, event)
+            self._write(EVENT, origin, event)
         except ValueError:
-            if not self._append_with_care(origin, event):
-                with self._lock:
-                    self.dropped += 1
-                return
-        next(self._captured)
+            self._keep_with_care(EVENT, origin, event)
+        else:
+            next(self._captured)
 
-    def _append_with_care(self, origin: Origin, event: UsageEvent) -> bool:
+    def append_call(self, kind: CallKind, told: tuple[Any, ...]) -> None:
+        """Keep a call that is still to be read, as the fields of `Told`."""
+        try:
+            self._write(CALL, kind, told)
+        except ValueError:
+            self._keep_with_care(CALL, kind, told)
+        else:
+            next(self._captured)
+
+    def _keep_with_care(self, marker: bytes, about: Origin | CallKind, content: Any) -> None:
+        if self._kept_with_care(marker, about, content):
+            next(self._captured)
+        else:
+            with self._lock:
+                self.dropped += 1
+
+    def _kept_with_care(self, marker: bytes, about: Origin | CallKind, content: Any) -> bool:
         """Whether it could be kept, in another segment or without its raw figures."""
-        if len(encode((0, event))) > LARGEST_PAYLOAD - 64:
-            event = msgspec.structs.replace(event, raw=None)
-        if len(encode((0, origin))) > LARGEST_PAYLOAD - 64 or len(encode((0, event))) > LARGEST_PAYLOAD - 64:
+        if too_large(content) and isinstance(about, CallKind):
+            about, content = event_of(about, Told(*content))
+            marker = EVENT
+        if too_large(content):
+            content = msgspec.structs.replace(content, raw=None)
+        if too_large(about) or too_large(content):
             return False
         with self._lock:
             for _ in range(2):
                 try:
-                    self._append(origin, event)
+                    self._write(marker, about, content)
                 except ValueError:
                     if not self._open_next():
                         break
@@ -158,20 +177,20 @@ class Journal:
         kept = MemoryFile(self.spool.store)
         self.memory.append(kept)
         self._use(kept)
-        self._append = self._append_in_memory
+        self._write = self._write_in_memory
         return True
 
-    def _append_in_memory(self, origin: Origin, event: UsageEvent) -> None:
-        """As a segment's `append`, where the disk may be back: not every process has a thread that would see."""
+    def _write_in_memory(self, marker: bytes, about: Origin | CallKind, content: Any) -> None:
+        """As a segment's `write`, where the disk may be back: not every process has a thread that would see."""
         if time.monotonic() >= self._retry_at:
             self.put_on_disk()
         if self._current is None:
             raise ValueError("no segment any more")
-        self._current.segment.append(origin, event)
+        self._current.segment.write(marker, about, content)
 
     def _use(self, fresh: Own) -> None:
         old, self._current = self._current, fresh
-        self._append = fresh.segment.append
+        self._write = fresh.segment.write
         if old is not None:
             self._retire(old)
 
@@ -254,7 +273,7 @@ class Journal:
         """End the current segment, so that any leader may finish it. A later event opens a new one."""
         with self._lock:
             if self._current is not None:
-                own, self._current, self._append = self._current, None, full
+                own, self._current, self._write = self._current, None, full
                 self._retire(own)
             self._retry_at = 0.0
             self.put_on_disk()
@@ -269,6 +288,11 @@ class Journal:
                 own.forget()
 
 
-def full(origin: Origin, event: UsageEvent) -> None:
+def full(marker: bytes, about: Origin | CallKind, content: Any) -> None:
     """Stands for the segment before there is one."""
     raise ValueError("no segment yet")
+
+
+def too_large(content: object) -> bool:
+    """Whether no segment takes it."""
+    return len(encode((0, content))) > LARGEST_PAYLOAD - 64

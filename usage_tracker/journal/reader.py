@@ -7,21 +7,29 @@ from zlib import crc32
 
 import msgspec
 
-from usage_tracker.event import Origin, UsageEvent
+from usage_tracker.event import CallKind, Origin, Told, UsageEvent
+from usage_tracker.guard import guarded
 from usage_tracker.journal.frames import (
+    CALL,
     EVENT,
     FRAME,
+    KIND,
     LARGEST_PAYLOAD,
     LARGEST_RECORD,
+    MARKERS,
     ORIGIN,
+    decode_call,
     decode_event,
+    decode_kind,
     decode_origin,
     starts_with_record,
 )  # fmt: skip
 from usage_tracker.journal.header import HEADER_SIZE, Header
+from usage_tracker.providers.told import event_of, unread
 
 UNKNOWN_ORIGIN = Origin(sdk="unknown")
 """Of an event whose origin can't be read any more."""
+guard_told = guarded("read call")
 
 
 class Recorded(NamedTuple):
@@ -61,6 +69,7 @@ class SegmentReader:
         """How many events lie before `position`, as far as this reader has moved it."""
         self._source = source
         self._origins: dict[int, Origin] = {}
+        self._kinds: dict[int, CallKind] = {}
         self._torn_since: float | None = None
 
     def start_at(self, position: int) -> None:
@@ -95,7 +104,7 @@ class SegmentReader:
                     break
             else:
                 marker, length, checksum = FRAME.unpack(frame)
-                if marker in (EVENT, ORIGIN) and length <= LARGEST_PAYLOAD:
+                if marker in MARKERS and length <= LARGEST_PAYLOAD:
                     if len(buffer) - offset < FRAME.size + length:
                         buffer, base, offset = self._bytes(at, LARGEST_RECORD), at, 0
                     payload = buffer[offset + FRAME.size : offset + FRAME.size + length]
@@ -121,13 +130,27 @@ class SegmentReader:
             if marker == ORIGIN:
                 number, origin = decode_origin(payload)
                 self._origins[number] = origin
+            elif marker == KIND:
+                number, kind = decode_kind(payload)
+                self._kinds[number] = kind
             else:
-                number, event = decode_event(payload)
-                origin = self._origins.get(number, UNKNOWN_ORIGIN)
+                if marker == CALL:
+                    origin, event = self._event_of(*decode_call(payload))
+                else:
+                    number, event = decode_event(payload)
+                    origin = self._origins.get(number, UNKNOWN_ORIGIN)
                 events.append(Recorded(event_id(self.header.segment, at, event.started_at), origin, event))
         except (msgspec.DecodeError, RecursionError):
             return False
         return True
+
+    def _event_of(self, number: int, told: Told) -> tuple[Origin, UsageEvent]:
+        """What was told, read; where that can't be, only that there was a call."""
+        kind = self._kinds.get(number)
+        if kind is not None:
+            with guard_told:
+                return event_of(kind, told)
+        return UNKNOWN_ORIGIN if kind is None else kind.origin, unread(kind, told)
 
     def _waited_long_enough(self) -> bool:
         now = time.monotonic()

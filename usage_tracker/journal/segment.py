@@ -8,13 +8,28 @@ import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
 from uuid import UUID, uuid4
+from zlib import crc32
 
-from usage_tracker.event import Origin, UsageEvent
-from usage_tracker.journal.frames import EVENT, FRAME, LARGEST_RECORD, ORIGIN, encode, framed, starts_with_record
+from usage_tracker.event import CallKind, Origin, UsageEvent
+from usage_tracker.journal.frames import (
+    EVENT,
+    FRAME,
+    KIND,
+    LARGEST_PAYLOAD,
+    LARGEST_RECORD,
+    ORIGIN,
+    encode,
+    framed,
+    starts_with_record,
+)  # fmt: skip
 from usage_tracker.journal.header import HEADER_SIZE, STORED, STORED_AT, VERSION, Header
 
 MOST_ORIGINS = 4096
 """A segment takes no more of them: writer and reader remember each, and with a session for every call they are many."""
+
+
+PACK = FRAME.pack
+NO_TURN: AbstractContextManager[object] = nullcontext()
 
 
 class Segment:
@@ -29,37 +44,47 @@ class Segment:
         self.name = str(self.id)
         self._buffer = buffer
         self._write = buffer.write
-        self._numbers: dict[Origin, int] = {}
+        self._numbers: dict[Origin | CallKind, int] = {}
         self._next_number = itertools.count()
         self._lock = threading.RLock()
         """Re-entrant: the garbage collector may end a stream, and so append, wherever it runs."""
         self._events = itertools.count()
-        self._turn: AbstractContextManager[object] = (
-            nullcontext() if getattr(sys, "_is_gil_enabled", lambda: True)() else self._lock
-        )
+        self._turn = None if getattr(sys, "_is_gil_enabled", lambda: True)() else self._lock
         self._end: int | None = None
         buffer.write(Header(VERSION, pid, self.id, store, time.time_ns()).pack())
 
     def append(self, origin: Origin, event: UsageEvent) -> None:
         """Write one event. Raises ValueError where the segment is full or closed, or the event too large."""
-        number = self._numbers.get(origin)
+        self.write(EVENT, origin, event)
+
+    def write(self, marker: bytes, about: Origin | CallKind, content: object) -> None:
+        """Write an event, or a call that is still to be read (CALL, its kind, the fields of `Told`). Raises as `append`
+        does."""
+        # the frame is made here, and not by `framed`: a function's call costs the app's thread up to a microsecond
+        number = self._numbers.get(about)
         if number is None:
-            number = self._introduce(origin)
-        frame = framed(EVENT, encode((number, event)))
-        with self._turn:
+            number = self._introduce(about)
+        payload = encode((number, content))
+        if len(payload) > LARGEST_PAYLOAD:
+            raise ValueError("record too large")
+        frame = PACK(marker, len(payload), crc32(payload)) + payload
+        if self._turn is None:
             self._write(frame)
+        else:
+            with self._turn:
+                self._write(frame)
         next(self._events)
 
-    def _introduce(self, origin: Origin) -> int:
+    def _introduce(self, about: Origin | CallKind) -> int:
         with self._lock:
-            number = self._numbers.get(origin)
+            number = self._numbers.get(about)
             if number is None:
                 if len(self._numbers) >= MOST_ORIGINS:
                     raise ValueError("the segment has all the origins that it takes")
                 number = next(self._next_number)
-                with self._turn:
-                    self._write(framed(ORIGIN, encode((number, origin))))
-                self._numbers[origin] = number
+                with self._turn or NO_TURN:
+                    self._write(framed(KIND if isinstance(about, CallKind) else ORIGIN, encode((number, about))))
+                self._numbers[about] = number
         return number
 
     @property
@@ -89,7 +114,7 @@ class Segment:
         """No thread can append from here on: whoever still holds this segment gets ValueError. What was appended can
         be read."""
         if self._end is None:
-            with self._turn:
+            with self._turn or NO_TURN:
                 end = self._buffer.tell()
                 self._buffer.seek(0, os.SEEK_END)
             # a thread may have come between those two

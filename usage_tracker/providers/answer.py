@@ -1,6 +1,7 @@
 """What a request and an answer say, in one shape for all providers, and how SDK objects are read."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from math import isfinite
 from typing import NamedTuple
 
@@ -32,6 +33,15 @@ class Request(NamedTuple):
     """What is billed by what was asked, such as the characters of a speech input."""
     retrieves: bool = False
     """Whether it only asks about what an earlier call started: it is an event only where its answer completes that."""
+
+
+class Plain(NamedTuple):
+    """How an ordinary answer to an operation looks, from which only a few fields are read."""
+
+    names: tuple[str, ...]
+    """Those fields; the last is the usage object."""
+    beside: frozenset[str]
+    """Fields that are read, too, where an answer has them; then it isn't plain."""
 
 
 class Answer:
@@ -122,7 +132,12 @@ def nested_figures(value: object, depth: int) -> Figures | None:
     for name, part in fields_of(value).items():
         if part is None or not is_name(name):
             continue
-        kept = part if type(part) is int and -LARGEST_FIGURE < part < LARGEST_FIGURE else figure(part, depth)
+        if type(part) is int and -LARGEST_FIGURE < part < LARGEST_FIGURE:
+            kept: object = part
+        elif type(part) is dict and depth:
+            kept = nested_figures(part, depth - 1)
+        else:
+            kept = figure(part, depth)
         if kept is not None:
             found[name] = kept
             if len(found) == MOST_PARTS:
@@ -130,6 +145,7 @@ def nested_figures(value: object, depth: int) -> Figures | None:
     return found or None
 
 
+@lru_cache(maxsize=1024, typed=True)
 def is_name(name: object) -> bool:
     """Whether this can be the name of a figure."""
     return type(name) is str and len(name) <= LONGEST_WORD and name.isprintable() and name[:1] != "_"

@@ -7,11 +7,11 @@ figures: `anthropic_usage`.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import lru_cache
 
 from usage_tracker.event import Usage
-from usage_tracker.providers.answer import Answer, Request, fields_of, figures, merge_figures, word
+from usage_tracker.providers.answer import Answer, Plain, Request, fields_of, figures, merge_figures, word
 from usage_tracker.providers.anthropic_usage import read_searches, read_usage
 from usage_tracker.providers.metadata import read_asked
 from usage_tracker.providers.usage_fields import read_cost
@@ -100,6 +100,15 @@ def read_user(user: str) -> Mapping[str, object]:
         return {}
     account, device = packed.pop("account_uuid", None), packed.pop("device_id", None)
     return {"user_id": packed.pop("user", None) or account or device, **packed}
+
+
+PLAIN = {"chat": Plain(("type", "id", "model", "usage"), frozenset(("error", "message")))}
+"""By operation."""
+
+
+def says_nothing(names: Container[str]) -> bool:
+    """Whether an event of a stream that has these fields, and no usage, is about a block of content."""
+    return "index" in names
 
 
 def observe(answer: Answer, fields: Mapping[str, object]) -> None:

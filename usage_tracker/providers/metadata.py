@@ -31,6 +31,14 @@ ONE_PER_CALL = frozenset(
 )
 """Keys whose value differs with every call: such a tag groups nothing."""
 
+FIELDS = frozenset(
+    (
+        "conversation", "litellm_metadata", "litellm_session_id", "metadata", "safety_identifier", "session_id", "tags",
+        "user",
+    )
+)  # fmt: skip
+"""A request without any of these says nothing of who it is for."""
+
 
 class Asked(NamedTuple):
     """Who a request says it is for."""

@@ -5,11 +5,11 @@ call their figures: `usage_fields`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import lru_cache
 
 from usage_tracker.event import Usage
-from usage_tracker.providers.answer import Answer, Request, fields_of, figures, merge_figures, word
+from usage_tracker.providers.answer import Answer, Plain, Request, fields_of, figures, merge_figures, word
 from usage_tracker.providers.hosts import provider_of
 from usage_tracker.providers.metadata import read_asked
 from usage_tracker.providers.usage_fields import amount, read_cost, read_units, read_usage
@@ -144,6 +144,25 @@ def is_usage_only(fields: Mapping[str, object]) -> bool:
     return fields.get("usage") is not None and fields.get("choices") == []
 
 
+BESIDE = frozenset(
+    (
+        *BESIDE_USAGE, "background", "data", "delta", "duration", "error", "event", "id", "last_error", "model",
+        "output", "response", "seconds", "service_tier", "size", "status", "text", "type", "x_groq",
+    )
+)  # fmt: skip
+PLAIN = {
+    "chat": Plain(("id", "model", "service_tier", "usage"), BESIDE),
+    "completion": Plain(("id", "model", "usage"), BESIDE),
+    "embeddings": Plain(("model", "usage"), BESIDE - {"data"}),
+}
+"""By operation. Together with `choices` and `object`, these are all the fields that `observe` looks at."""
+
+
+def says_nothing(names: Container[str]) -> bool:
+    """Whether a chunk that has these fields, and no usage, has only text for the app."""
+    return "x_groq" not in names and "error" not in names if "choices" in names else "delta" in names
+
+
 def observe(answer: Answer, fields: Mapping[str, object]) -> None:
     """Take what an answer, or one chunk or event of a stream, says. What is kept is copied: apps change chunks.
 
@@ -153,11 +172,8 @@ def observe(answer: Answer, fields: Mapping[str, object]) -> None:
     """
     usage = fields.get("usage")
     if usage is None:
-        if "choices" in fields:
-            known = answer.model is not None or answer.response_id is not None
-            if known and "x_groq" not in fields and "error" not in fields:
-                return
-        elif "delta" in fields:
+        known = answer.model is not None or answer.response_id is not None
+        if says_nothing(fields) and (known or "choices" not in fields):
             return
     inner = fields.get("response")
     if inner is not None:

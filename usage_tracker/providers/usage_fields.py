@@ -17,6 +17,7 @@ column is the SDK's own type, the rest are other providers' spellings:
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 from usage_tracker.event import Figures, Usage
 from usage_tracker.providers.answer import LONGEST_WORD
@@ -182,15 +183,32 @@ def dollars(value: object, unit: Decimal) -> str | None:
 def read_usage(raw: Figures, operation: str) -> Usage:
     """The counts of a usage object, by the operation's dialects: the first that knows a total."""
     usage = Usage()
-    for dialect in DIALECTS.get(operation, ()):
+    within = tuple([(name, *part) for name, part in raw.items() if type(part) is dict])
+    for dialect in spoken(operation, tuple(raw), within):
         for column, spellings in dialect:
             for path in spellings:
-                if path[0] in raw and (count := tokens(at(raw, path))) is not None:
+                if (count := tokens(at(raw, path))) is not None:
                     setattr(usage, column, count)
                     break
         if usage.known():
             break
     return usage
+
+
+@lru_cache(maxsize=1024)
+def spoken(operation: str, names: tuple[str, ...], within: tuple[tuple[str, ...], ...]) -> tuple[Dialect, ...]:
+    """The operation's dialects, as far as a usage object of these names may speak them. `within` are the names of its
+    objects, and of what they have. Most usage objects have the same few names, and of fifty paths half a dozen."""
+    inner = {name: parts for name, *parts in within}
+
+    def may_be(path: Path) -> bool:
+        return path[0] in names and (len(path) == 1 or path[1] in inner.get(path[0], ()))
+
+    dialects = []
+    for dialect in DIALECTS.get(operation, ()):
+        rows = [(column, tuple(filter(may_be, spellings))) for column, spellings in dialect]
+        dialects.append(tuple((column, spellings) for column, spellings in rows if spellings))
+    return tuple(dialects)
 
 
 def read_units(raw: Figures) -> dict[str, float]:

@@ -1,0 +1,109 @@
+"""How long a call waits for us where other threads need the processor: 8 threads that call, 2 that only compute.
+
+    python benchmarks/tail.py [--calls N]
+
+What is timed, by the clock, is what runs of ours: from the call's beginning until the SDK is called, and from its
+answer until the app has it. The SDK is replaced by a function that returns an answer that it gave before, and computes
+a little in between; as much other work, without us, shows what the machine itself adds.
+"""
+
+import argparse
+import os
+import tempfile
+import threading
+import time
+
+import results
+from overhead import Sdk
+
+WORK = 200
+
+
+def burn() -> None:
+    while True:
+        sum(range(1000))
+
+
+def crowded(functions, inner, calls):
+    """The times that eight threads took for each function, beside two that compute."""
+    for _ in range(2):
+        threading.Thread(target=burn, daemon=True).start()
+
+    def timed(function, into):
+        me = threading.get_ident()
+        for _ in range(calls):
+            started = time.perf_counter_ns()
+            function()
+            into.append(time.perf_counter_ns() - started - inner[me])
+            time.sleep(0.0005)
+
+    rows = []
+    for name, function in functions.items():
+        found: list[int] = []
+        threads = [threading.Thread(target=timed, args=(function, found)) for _ in range(8)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        found.sort()
+        at = [found[int(len(found) * part)] / 1e3 for part in (0.5, 0.99, 0.999)]
+        rows.append([name, *(f"{value:.0f}" for value in at), f"{len(found):,}"])
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--calls", type=int, default=1000)
+    calls = parser.parse_args().calls
+    os.environ["TRACKER_SPOOL_DIR"] = tempfile.mkdtemp()
+    import usage_tracker
+
+    usage_tracker.install(ship=False, app="benchmark")
+    sdk = Sdk()
+    kept: list[tuple] = []
+    patched = sdk._ours["request"]
+    original = patched.__wrapped__
+
+    def keep(client, *args, **kwargs):
+        kept.append((client, args, kwargs, original(client, *args, **kwargs)))
+        return kept[-1][-1]
+
+    sdk._base.request = keep
+    sdk.call()
+    client, args, kwargs, answer = kept[0]
+    process = sdk._ours["_process_response"]
+    inner: dict[int, int] = {}
+
+    class Response:
+        status_code, headers = 200, {}
+
+    def answering(client, *args, **kwargs):
+        started = time.perf_counter_ns()
+        sum(range(WORK))
+        inner[threading.get_ident()] = time.perf_counter_ns() - started
+        return answer
+
+    from usage_tracker.patched import Patched
+
+    ours = Patched(answering)
+    ours.switch(patched._self_around.func)
+    around_response = process._self_around.func
+    passing = lambda *args, **kwargs: answer  # noqa: E731  stands for the SDK's own
+
+    def tracked():
+        bound = ours.__get__(client, type(client))
+        around_response(passing, client, (), {"response": Response, "retries_taken": 0})
+        bound(*args, **kwargs)
+
+    def control():
+        answering(client)
+        sum(range(WORK * 3))  # about as long as ours
+
+    rows = crowded({"as much other work, without us": control, "ours": tracked}, inner, calls)
+    usage_tracker.uninstall()
+    text = results.table(["added wall time, µs", "median", "p99", "p99.9", "calls"], rows)
+    results.write("tail", "benchmarks/tail.py", f"{results.environment()}, 8 threads and 2 that compute.\n\n{text}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Answers that are kept as they are told, and read when they are shipped, give the events that reading them at once
+gives."""
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import openai
+import pytest
+from openai.types import CompletionUsage, CreateEmbeddingResponse
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+import usage_tracker
+from usage_tracker import tracker
+from usage_tracker.capture.shapes import Shapes
+from usage_tracker.demo.standin import StandIn
+from usage_tracker.event import CallKind, Origin, Told
+from usage_tracker.journal.header import VERSION, Header
+from usage_tracker.providers import openai as openai_provider
+from usage_tracker.providers.told import encode_usage, event_of, read_said, told_as_read, unread
+
+USAGE = {"prompt_tokens": 41, "completion_tokens": 12, "total_tokens": 53, "prompt_cache_hit_tokens": 7}
+NAMES = ("id", "model", "service_tier", "usage")
+
+
+def answer(**more: Any) -> Any:
+    """As the SDK makes it of what a server sends, known fields or not."""
+    fields = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "choices": [], "model": "gpt-4o-mini"}
+    return openai._models.construct_type(type_=ChatCompletion, value={**fields, "usage": USAGE, **more})
+
+
+def told(said: tuple[Any, ...]) -> Told:
+    return Told(1, 2.0, None, 200, 1, told_as_read([said]))
+
+
+def kind(**more: Any) -> CallKind:
+    origin = Origin(provider=None, sdk="openai", base_host="localhost")
+    fields = {"by_model": True, "reader": "openai", "operation": "chat", "request_model": "gpt-4o", "streamed": False}
+    return CallKind(origin=origin, names=NAMES, **{**fields, **more})
+
+
+@pytest.fixture
+def shapes() -> Shapes:
+    return Shapes(openai_provider, "chat")
+
+
+def test_a_usage_object_is_kept_with_the_fields_that_the_sdk_does_not_know(shapes: Shapes) -> None:
+    said = shapes.take(answer())
+    assert said is not None
+    origin, event = event_of(kind(), told(said))
+    assert (event.usage.input_tokens, event.usage.output_tokens, event.usage.cache_read_tokens) == (41, 12, 7)
+    assert event.raw == USAGE
+    assert (event.model, event.response_id, event.status) == ("gpt-4o-mini", "chatcmpl-1", "ok")
+    assert origin.provider == "openai", "by the model that answered, as the host tells nothing"
+
+
+def test_objects_within_are_dicts_again() -> None:
+    usage = CompletionUsage.model_validate({**USAGE, "prompt_tokens_details": {"cached_tokens": 3, "new_ones": 1}})
+    read = read_said(msgspec.msgpack.decode(encode_usage(usage)))
+    assert read["prompt_tokens_details"]["cached_tokens"] == 3
+    assert read["prompt_tokens_details"]["new_ones"] == 1
+
+
+def test_lists_of_a_provider_stay_lists() -> None:
+    assert read_said([{"a": 1}, {"b": [2]}, None]) == [{"a": 1}, {"b": [2]}, None]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"error": {"code": "overloaded"}},
+        {"x_groq": {"usage": USAGE}},
+        {"usage_breakdown": {"models": []}},
+        {"usage": {**USAGE, "note": "a text that may be a prompt, and is none"}},
+        {"usage": {**USAGE, "prompt_tokens": 1 << 70}},
+    ],
+)
+def test_what_says_more_is_read_at_once(shapes: Shapes, more: dict[str, Any]) -> None:
+    assert shapes.take(answer(**more)) is None
+    assert shapes.take(answer()) is not None, "of the same class"
+
+
+def test_an_answer_that_is_no_object_of_the_sdk_is_read_at_once(shapes: Shapes) -> None:
+    for other in ({"usage": USAGE}, "text", None, object()):
+        assert shapes.take(other) is None
+
+
+def test_an_embedding_with_an_id_is_read_at_once() -> None:
+    shapes = Shapes(openai_provider, "embeddings")
+    fields = {"object": "list", "data": [], "model": "m", "usage": USAGE}
+    plain, more = (
+        openai._models.construct_type(type_=CreateEmbeddingResponse, value=value)
+        for value in (fields, {**fields, "id": "embd-1"})
+    )
+    assert shapes.take(plain) is not None
+    assert shapes.take(more) is None
+
+
+def test_chunks_of_text_need_no_reading(shapes: Shapes) -> None:
+    shapes.meet(ChatCompletionChunk)
+    assert shapes.quiet == {ChatCompletionChunk}
+
+
+def test_what_nobody_can_read_is_a_call_of_unknown_usage() -> None:
+    event = unread(None, Told(1, 2.0, None, 200, 1, ()))
+    assert (event.operation, event.usage.known(), event.http_status) == ("unknown", False, 200)
+
+
+def test_segments_of_the_version_before_can_be_read_and_those_of_the_next_are_left_alone() -> None:
+    header = Header(1, 1, uuid4(), b"store-01", 0)
+    assert Header.unpack(header.pack()) == header
+    assert Header.unpack(header._replace(version=VERSION + 1).pack()) is None
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_call_gives_the_same_event_read_now_or_later(provider: StandIn, tmp_path: Path, streamed: bool) -> None:
+    usage_tracker.install(ship=False, spool_dir=tmp_path / "spool", app="tests", project="p", stream_usage="always")
+    assert tracker.installed is not None
+    pipeline = tracker.installed.pipeline()
+    with openai.OpenAI(api_key="sk-test", base_url=provider.base_url, max_retries=0) as client:
+        for listeners in ([], [lambda origin, event: None]):
+            pipeline.recorder.listeners[:] = listeners
+            asked: Any = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
+            answer = client.chat.completions.create(**asked, stream=streamed)
+            assert list(answer)
+    pipeline.recorder.listeners.clear()
+    spool = pipeline.journal.spool
+    file = spool.open(spool.segments()[0])
+    assert file is not None
+    later, now = file.reader.read(10, ended=True).events
+    file.close()
+    usage_tracker.uninstall()
+    assert file.reader._kinds, "the first was not read before"
+    assert later.origin == now.origin
+    assert later.event.usage.known()
+    assert (later.event.ttft_ms is not None) is streamed
+    differs = {"started_at": 0, "duration_ms": 0.0, "ttft_ms": None, "response_id": None}
+    assert msgspec.structs.replace(later.event, **differs) == msgspec.structs.replace(now.event, **differs)

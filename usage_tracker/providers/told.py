@@ -1,0 +1,103 @@
+"""Answers that were kept as they were told, and read once they are shipped.
+
+Reading an answer between two calls of an app costs several times what it costs in a loop: the interpreter and the
+processor have long forgotten our code. So the app's thread only copies the few fields in which an ordinary answer says
+all that is read of it, and a batch of them is read at once.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from operator import attrgetter
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from usage_tracker.event import CallKind, Origin, Told, UsageEvent
+from usage_tracker.providers import anthropic, openai
+from usage_tracker.providers.answer import Answer, Request
+from usage_tracker.providers.hosts import provider_of
+
+READERS = {"anthropic": anthropic, "openai": openai}
+
+encode_usage = msgspec.msgpack.Encoder(
+    enc_hook=attrgetter("__dict__", "__pydantic_extra__", "__pydantic_root_model__")
+).encode
+"""A usage object as it is. An SDK's object within becomes a list of its fields, of those that its class does not know,
+and of False, which no list of a provider ends in; no line of Python runs for it."""
+LONG = (b"\xd9", b"\xda", b"\xdb")
+"""What msgpack puts before strings of more than 31 bytes: a usage object that has one is read before it is kept."""
+
+
+def read_said(value: object) -> Any:
+    """What `encode_usage` made of a value, with dicts in the place of objects."""
+    if type(value) is dict:
+        return {name: read_said(part) if type(part) in (dict, list) else part for name, part in value.items()}
+    if type(value) is list:
+        if len(value) == 3 and value[2] is False and type(value[0]) is dict:
+            return read_said({**value[0], **value[1]} if value[1] else value[0])
+        return [read_said(part) for part in value]
+    return value
+
+
+def told_as_read(said: Iterable[tuple[Any, ...]]) -> tuple[tuple[Any, ...], ...]:
+    """What was said, as who ships gets it."""
+    return tuple((*values[:-1], decode(values[-1])) for values in said)
+
+
+decode = msgspec.msgpack.Decoder().decode
+
+
+def retell(provider: ModuleType, answer: Answer, names: Iterable[str], said: Iterable[Iterable[Any]]) -> None:
+    """Have the provider's module read what was said."""
+    for values in said:
+        fields = dict(zip(names, values, strict=True))
+        fields["usage"] = read_said(fields["usage"])
+        provider.observe(answer, fields)
+
+
+def event_of(kind: CallKind, told: Told) -> tuple[Origin, UsageEvent]:
+    """The event that a call is, and where it came from."""
+    provider, answer = READERS[kind.reader], Answer()
+    retell(provider, answer, kind.names, told.said)
+    origin = kind.origin
+    if kind.by_model:
+        origin = served_by(origin, provider_of(origin.base_host, answer.model or kind.request_model))
+    return origin, UsageEvent(
+        started_at=told.started_at,
+        duration_ms=told.duration_ms,
+        ttft_ms=told.ttft_ms,
+        operation=kind.operation,
+        request_model=kind.request_model,
+        model=answer.model,
+        service_tier=answer.service_tier,
+        streamed=kind.streamed,
+        response_id=answer.response_id,
+        status="ok" if answer.error_type is None else "error",
+        error_type=answer.error_type,
+        http_status=told.http_status,
+        attempts=told.attempts,
+        usage=provider.usage_of(kind.operation, answer, Request(kind.operation, kind.request_model)),
+        raw=answer.raw,
+        reported_cost=answer.reported_cost,
+    )
+
+
+def unread(kind: CallKind | None, told: Told) -> UsageEvent:
+    """The event where nobody can read what was said, or its kind is lost: what it used is unknown."""
+    return UsageEvent(
+        started_at=told.started_at,
+        duration_ms=told.duration_ms,
+        ttft_ms=told.ttft_ms,
+        operation="unknown" if kind is None else kind.operation,
+        request_model=None if kind is None else kind.request_model,
+        streamed=kind is not None and kind.streamed,
+        http_status=told.http_status,
+        attempts=told.attempts,
+    )
+
+
+@lru_cache(maxsize=4096)
+def served_by(origin: Origin, provider: str | None) -> Origin:
+    """That origin with who served the call; one object for all calls of one kind."""
+    return msgspec.structs.replace(origin, provider=provider)
