@@ -104,16 +104,16 @@ class UsageEvent(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """Answered from a cache of the app's own, such as LiteLLM's: the provider did nothing and charges nothing."""
 
 
-class CostLine(NamedTuple):
+class CostLine(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """`count` x `price` dollars; a call's cost is the sum of its lines."""
 
     unit: str
-    count: Decimal  # type: ignore[assignment]  # a field, not the tuple's method
+    count: Decimal
     price: Decimal
     """US dollars for one unit."""
 
 
-class Cost(NamedTuple):
+class Cost(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What a call cost, or why that is not known."""
 
     amount: Decimal | None = None
@@ -125,7 +125,7 @@ class Cost(NamedTuple):
     """`unpriced`, `tier_unpriced`, `tool_unpriced`; `awaited`: what it used is not known yet."""
 
 
-class PricedEvent(NamedTuple):
+class PricedEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An event on its way into a store."""
 
     event_id: UUID
