@@ -176,7 +176,8 @@ def move(connection: sqlite3.Connection, stretch: Stretch) -> bool:
 def add(connection: sqlite3.Connection, rows: Sequence[Row], rollups: Rollups) -> None:
     connection.executemany(insert("usage_event", EVENT_COLUMNS), rows)
     for grain, sums in with_coarser(rollups.rows()).items():
-        connection.executemany(upsert(grain), ((*key, *values) for key, values in sums.items()))
+        # in the order of the index, so that neighbours are on the page that is at hand
+        connection.executemany(upsert(grain), ((*key, *sums[key]) for key in sorted(sums)))
 
 
 def learn(connection: sqlite3.Connection, dimension: Dimension, contents: Sequence[Content]) -> dict[Content, int]:
