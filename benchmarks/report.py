@@ -217,10 +217,12 @@ def measure(events: int, rounds: int, address: str) -> Iterator[str]:
                 yield f"| `{' '.join(asked.words)}` | {' | '.join([*figures, ratio(daily, ours), ratio(logs, ours)])} |"
 
 
-def write(lines: Sequence[str]) -> None:
-    results = HERE / "RESULTS.md"
+def write_between(name: str, lines: Sequence[str], file: str = "RESULTS.md") -> None:
+    """Put the lines where the file has that name's table."""
+    results = HERE / file
     text = results.read_text(encoding="utf-8")
-    start, end = "<!-- reports: written by benchmarks/report.py -->", "<!-- /reports -->"
+    start = next(line for line in text.splitlines() if line.startswith(f"<!-- {name}:"))
+    end = f"<!-- /{name} -->"
     before, after = text.partition(start)[0], text.partition(end)[2]
     results.write_text("\n".join([before + start, *lines, end]) + after, encoding="utf-8")
 
@@ -240,7 +242,7 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
     if options.write:
-        write([*lines, ""])
+        write_between("reports", [*lines, ""])
 
 
 if __name__ == "__main__":
