@@ -62,6 +62,10 @@ bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/pricing.py
 	$(BIN)/python benchmarks/budgets.py
 	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/neighbour.py
+	$(BIN)/python benchmarks/lag.py
+	$(BIN)/python benchmarks/simulation.py --against-a-run
 
 clean:
 	rm -rf $(VENV) $(VENV_LITELLM) $(VENV_CALLERS) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -4,8 +4,8 @@
 
 Starts a throw-away Postgres, chdb's ClickHouse and, where Debian's packages `clickhouse-server` and `zookeeper` are
 installed, two replicas of version 18.16. Prints for each how many events a second one writer stores (with what encoding
-takes, by the clock), bytes per event once merges and folding are done, and how long reports take, the quickest of three.
-`--write` puts the table into RESULTS.md.
+takes, by the clock), bytes per event once merges and folding are done, and how long reports take, the quickest of
+three. `--write` puts the table into RESULTS.md.
 """
 
 import argparse
@@ -48,7 +48,8 @@ QUESTIONS = {
 
 
 def made_up(events: int) -> Iterator[PricedEvent]:
-    """In the order of time: users work on two projects each, of which each uses three of 20 models and 4 of 200 keys."""
+    """In the order of time: users work on two projects each, and each of those uses three of 20 models and 4 of 200
+    keys."""
     chance = random.Random(1)
     step = DAYS * 86_400 * 10**9 // events
     first = int(FIRST_DAY.timestamp()) * 10**9
@@ -65,7 +66,8 @@ def made_up(events: int) -> Iterator[PricedEvent]:
         )  # fmt: skip
         event = UsageEvent(
             started_at=first + number * step, duration_ms=chance.lognormvariate(7, 1), operation="chat",
-            request_model=f"model-{model}", model=f"model-{model}-2026-05-01", response_id=f"resp-{number}", http_status=200,
+            request_model=f"model-{model}", model=f"model-{model}-2026-05-01", response_id=f"resp-{number}",
+            http_status=200,
             usage=Usage(input_tokens=tokens, output_tokens=answer, cache_read_tokens=tokens // 4),
         )  # fmt: skip
         event.raw = {"prompt_tokens": tokens, "completion_tokens": answer, "total_tokens": tokens + answer}

@@ -116,6 +116,11 @@ TOTALS = (
     ("day_owner", "owner_key", "day"), ("day_user_total", "user_key", "day_user"),
     ("day_tag_total", "tag_key", "day_tag"),
 )  # fmt: skip
+WEEKS = f"""
+INSERT INTO usage_tracker.rollup_week_user_total (bucket_at, user_key, {MEASURES}, awaited, completed)
+    SELECT to_timestamp(floor(extract(epoch FROM bucket_at) / 604800) * 604800), user_key, {ADDED}, 0, 0
+    FROM usage_tracker.rollup_day_user_total GROUP BY 1, 2 ORDER BY 1, 2;
+"""
 SKETCH = """
 INSERT INTO usage_tracker.rollup_{name} (bucket_at, {key}, bucket, calls, ttft_calls)
     SELECT day, {key}, bucket, sum(calls), sum(ttft_calls) FROM (
@@ -220,6 +225,7 @@ def fill_postgres(cursor: Cursor, events: int, first_day: datetime = FIRST_DAY) 
     cursor.execute(ROLLUPS)
     for target, key, source in TOTALS:
         cursor.execute(TOTAL.format(target=target, key=key, source=source))
+    cursor.execute(WEEKS)
     for name, key in (("day_latency", "kind_key"), ("day_owner_latency", "owner_key")):
         cursor.execute(SKETCH.format(name=name, key=key))
 
@@ -236,7 +242,7 @@ def fill_litellm(cursor: Cursor) -> None:
 COPIED = (
     "usage_kind", "usage_owner", "usage_user", "usage_tag", "usage_tags", "usage_host", "usage_event", "rollup_hour",
     "rollup_day", "rollup_day_user", "rollup_day_tag", "rollup_day_latency", "rollup_day_owner_latency",
-    *(f"rollup_{target}" for target, _, _ in TOTALS),
+    *(f"rollup_{target}" for target, _, _ in TOTALS), "rollup_week_user_total",
 )  # fmt: skip
 FORMS = {
     "digest": "replace(digest::text, '-', '')",

@@ -27,7 +27,7 @@ MODELS = (
 
 
 class Calls:
-    """Makes calls, the same ones for the same seed. `span` is the time that they are spread over, in seconds."""
+    """Makes calls, the same ones for the same seed. `users`: how many make them; 0: nobody says who."""
 
     def __init__(self, seed: int = 1, users: int = USERS) -> None:
         self._chance = random.Random(seed)
@@ -35,10 +35,10 @@ class Calls:
         self._origins: dict[tuple[int, int, int, int], Origin] = {}
 
     def make(self, count: int, span: float, process: int = 0) -> Iterator[tuple[Origin, UsageEvent]]:
-        """Calls in the order of their time, the last one now."""
+        """Calls in the order of their time, the last one now; `span` is what they are spread over, in seconds."""
         chance, start = self._chance.random, time.time_ns() - int(span * 1e9)
         for number in range(count):
-            user = int(self._users * chance() * chance())
+            user = int((self._users or PROJECTS) * chance() * chance())
             project = (user * 31 + (17 if chance() < 0.5 else 0)) % PROJECTS
             provider, model = MODELS[(project * 7 + int(chance() ** 2 * 3) * 5) % len(MODELS)]
             origin = self._origin(provider, project, user, process)
@@ -51,8 +51,8 @@ class Calls:
             tags = (*((f"tier:{user % 3}",) if user % 4 else ()), *((f"feature:{user % 22}",) if user % 2 else ()))
             found = Origin(
                 provider=provider, sdk=provider, base_host=f"api.{provider}.com", api_key=f"{key:016x}…{key:04}",
-                app="shop", project=f"project-{project}", team=f"team-{project % TEAMS}", user_id=f"user-{user}",
-                tags=tags, host="host-1", pid=1000 + process,
+                app="shop", project=f"project-{project}", team=f"team-{project % TEAMS}",
+                user_id=f"user-{user}" if self._users else None, tags=tags, host="host-1", pid=1000 + process,
             )  # fmt: skip
             self._origins[project, user, key, process] = found
         return found
@@ -86,9 +86,9 @@ class Calls:
         )  # fmt: skip
 
 
-def fill(folder: Path, events: int, *, processes: int = PROCESSES, span: float = 3600.0, seed: int = 1) -> None:
+def fill(folder: Path, events: int, *, processes: int = PROCESSES, users: int = USERS, span: float = 3600.0) -> None:
     """Put events into the spool folder as that many processes leave them that have ended, one after the other."""
-    calls = Calls(seed)
+    calls = Calls(users=users)
     for process in range(processes):
         share = events * (process + 1) // processes - events * process // processes
         journal = Journal(Spool(folder, max_bytes=1 << 40))

@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 from made_events import NOON, made_event
+from msgspec.structs import replace
 
 from usage_tracker.config import parse_dsn
 from usage_tracker.errors import StoreUnavailable
@@ -26,7 +27,7 @@ def nth_event(segment: UUID, number: int) -> PricedEvent:
     event = made_event(
         NOON + timedelta(seconds=number), cost="0.000001", project=f"p{number % GROUPS}", tags=("a", "b")
     )
-    return event._replace(event_id=UUID(int=segment.int ^ number))
+    return replace(event, event_id=UUID(int=segment.int ^ number))
 
 
 def write_on(dsn: str, spool: Path, segment: UUID, events: int, chance: random.Random) -> None:

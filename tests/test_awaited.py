@@ -354,6 +354,7 @@ def clear(store: Store) -> None:
         "usage_event", "usage_awaited", "usage_completed", "usage_kept_aside", "rollup_hour", "rollup_day",
         "rollup_day_user", "rollup_day_tag", "rollup_day_latency", "rollup_day_owner_latency",
         "rollup_hour_kind", "rollup_day_kind", "rollup_hour_owner", "rollup_day_owner", "rollup_day_user_total",
+        "rollup_week_user_total",
         "rollup_day_tag_total",
     ]  # fmt: skip
     if store.dialect.name == "sqlite":

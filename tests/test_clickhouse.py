@@ -14,6 +14,7 @@ from clickhouse_chaos import check_once, storm
 from clickhouse_servers import ChdbServer
 from hypothesis import given, settings
 from made_events import NOON, made_event, random_events
+from msgspec.structs import replace
 from reference_report import check, read_view
 from test_query import opened, queries
 from test_stores import segment_batch
@@ -95,7 +96,7 @@ class TestReports:
         store.write(
             segment_batch(uuid4(), 0, 1, call, made_event(NOON, awaits="b-2", input_tokens=None, output_tokens=None))
         )
-        store.write(segment_batch(uuid4(), 0, 1, told._replace(event_id=uuid4())))
+        store.write(segment_batch(uuid4(), 0, 1, replace(told, event_id=uuid4())))
         report = run(store, Query(by=("project",)))
         assert [(row.group, row.calls, row.input_tokens) for row in report.rows if row.group != (None,)] == [
             (("made it",), 1, 100)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from made_events import NOON, made_event, store_events
+from msgspec.structs import replace
 
 from usage_tracker.config import parse_dsn
 from usage_tracker.event import CostLine, PricedEvent
@@ -61,7 +62,7 @@ def charge_of(store: Store, tmp_path: Path) -> list[dict[str, str]]:
 def priced(*lines: tuple[str, int, str], **fields: Any) -> PricedEvent:
     parts = tuple(CostLine(unit, Decimal(count), Decimal(price)) for unit, count, price in lines)
     made = made_event(cost=str(sum(part.count * part.price for part in parts)), **fields)
-    return made._replace(cost=made.cost._replace(lines=parts))
+    return replace(made, cost=replace(made.cost, lines=parts))
 
 
 EVENTS = (

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from made_events import NOON, made_event, store_events
+from msgspec.structs import replace
 from spend_logs import KEYS, make_table, run, totals
 
 from usage_tracker.cli.commands import main
@@ -200,11 +201,11 @@ def test_lines_of_another_store_are_the_same_events(dsn: str, tmp_path: Path) ->
         made_event(
             NOON + timedelta(hours=number), cost="0.0123456789", user_id=f"u-{number % 3}", tags=("a", f"n:{number}"),
             raw={"prompt_tokens": 100}, reported_cost="0.01",
-        )._replace()
+        )
         for number in range(30)
     ]  # fmt: skip
-    made[0] = made[0]._replace(
-        cost=made[0].cost._replace(lines=(CostLine("input", Decimal(100), Decimal("0.0000025")),))
+    made[0] = replace(
+        made[0], cost=replace(made[0].cost, lines=(CostLine("input", Decimal(100), Decimal("0.0000025")),))
     )
     with closing(open_store(parse_dsn(other))) as store:
         store.migrate()

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 from made_events import NOON, made_event, random_events, store_events
+from msgspec.structs import replace
 from reference_report import meets, read_view
 
 from usage_tracker.config import parse_dsn
@@ -43,7 +44,7 @@ def test_an_event_has_every_column_in_one_form_for_all_stores(store: Store) -> N
         session_id="s-1",
     )
     lines = (CostLine("input_tokens", Decimal(100), Decimal("0.0000025")),)
-    priced = made._replace(cost=made.cost._replace(lines=lines, source="genai-prices", version="0.2.3"))
+    priced = replace(made, cost=replace(made.cost, lines=lines, source="genai-prices", version="0.2.3"))
     store_events(store, [priced])
     [event] = listed(store)
     assert tuple(event) == COLUMNS

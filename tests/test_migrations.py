@@ -278,3 +278,27 @@ def test_an_older_store_keeps_its_events_and_gets_sketches_of_their_latency(
     for view in ("by_day_latency", "by_day_owner_latency"):
         found = sorted(store.select(f"SELECT {columns} FROM {prefix}{view}"))
         assert found == [(latency_bucket(90), 0, 1), (latency_bucket(1000), 2, 0)]
+
+
+BEFORE_0009 = """
+INSERT INTO {p}rollup_day_user_total
+    VALUES ({day}, 7, 2, 0, 2, 0, 2, 0, 10, 5, 0, 0, 0, 3, 0, 0, 20, 0, 0, 0, 0),
+        ({day_after}, 7, 1, 0, 1, 0, 1, 0, 10, 5, 0, 0, 0, 4, 0, 0, 20, 0, 0, 0, 0),
+        ({week_after}, 7, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 0)
+"""
+LATER = {
+    "postgres": {"day_after": "'2026-08-16 00:00+00'", "week_after": "'2026-08-20 00:00+00'"},
+    "sqlite": {"day_after": "1786838400", "week_after": "1787184000"},
+}
+
+
+def test_an_older_store_gets_the_weeks_of_its_users(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix, dialect = store.dialect.prefix, store.dialect.name
+    older = tuple(each for each in KNOWN[dialect] if each.number < 9)
+    monkeypatch.setattr(migrations, "migrations", lambda dialect: older)
+    store.migrate()
+    run(store, BEFORE_0009.format(**FORMS[dialect], **LATER[dialect]))
+    monkeypatch.undo()
+    assert "0009_weeks_of_users" in store.migrate()
+    weeks = store.select(f"SELECT calls, errors, cost FROM {prefix}by_week_user_total ORDER BY bucket_at")
+    assert [tuple(map(int, map(str, week))) for week in weeks] == [(3, 0, 7), (1, 1, 0)]

@@ -102,6 +102,14 @@ def test_totals_by_one_key_are_read_from_the_rollup_that_has_nothing_else(key: s
     assert planned("2026-08-01T00:00Z", "2026-08-03T00:00Z", "day", UTC, key) == [f"{table} 08-01T00:00/08-03T00:00"]
 
 
+def test_users_of_a_long_time_are_read_by_the_week_and_its_ends_by_the_day() -> None:
+    assert planned("2026-08-01T00:00Z", "2026-08-30T00:00Z", None, UTC, "user_key") == [
+        "by_day_user_total 08-01T00:00/08-06T00:00",
+        "by_day_user_total 08-27T00:00/08-30T00:00",
+        "by_week_user_total 08-06T00:00/08-27T00:00",
+    ]
+
+
 def test_totals_by_kind_and_owner_are_kept_for_hours_too() -> None:
     for key, table in (("kind_key", "by_hour_kind"), ("owner_key", "by_hour_owner")):
         assert planned("2026-08-01T22:00Z", "2026-08-15T22:00Z", "day", BERLIN, key) == [

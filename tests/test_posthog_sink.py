@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from feeding import begin, feed, memory_store, stored
 from made_events import made_event, random_event, store_events
+from msgspec.structs import replace
 from receivers import Receiver
 
 from usage_tracker.event import Cost, CostLine
@@ -53,7 +54,7 @@ def test_a_call_is_a_generation_with_posthogs_names(store: Store, posthog: Recei
         cache_read_tokens=40, cache_write_tokens=5, reasoning_tokens=3, ttft_ms=125.0, streamed=True, http_status=200,
         base_host="api.anthropic.com", project="alpha",
     )  # fmt: skip
-    event = event._replace(cost=Cost(Decimal("0.00012"), lines, "test", "1"))
+    event = replace(event, cost=Cost(Decimal("0.00012"), lines, "test", "1"))
     store_events(store, [event])
     feed(feeder)
     [found] = kept(posthog).values()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from made_events import NOON, made_event, store_events
+from msgspec.structs import replace
 
 from usage_tracker import pipeline
 from usage_tracker.cli import main
@@ -567,7 +568,7 @@ def bill(store: Store, **fields: Any) -> str:
         CostLine("audio_seconds", Decimal("7.5"), Decimal(1) / 3600),
     )
     cost = Cost(Decimal("0.024083333333"), lines, "genai-prices", "0.2.3")
-    priced = made_event(**fields)._replace(cost=cost)
+    priced = replace(made_event(**fields), cost=cost)
     store_events(store, [priced, made_event()])
     return str(priced.event_id)
 

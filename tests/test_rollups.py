@@ -22,8 +22,8 @@ from usage_tracker.stores.rollups import MEASURES, latency_bucket
 TABLES = (
     "usage_event", "rollup_hour", "rollup_day", "rollup_day_user", "rollup_day_tag", "rollup_day_latency",
     "rollup_day_owner_latency", "rollup_hour_kind", "rollup_day_kind", "rollup_hour_owner", "rollup_day_owner",
-    "rollup_day_user_total", "rollup_day_tag_total", "delta_hour", "delta_day_user", "delta_day_tag",
-    "delta_day_latency", "delta_day_owner_latency",
+    "rollup_day_user_total", "rollup_week_user_total", "rollup_day_tag_total", "delta_hour", "delta_day_user",
+    "delta_day_tag", "delta_day_latency", "delta_day_owner_latency",
 )  # fmt: skip
 
 KIND = ("provider", "sdk", "operation", "request_model", "model", "service_tier", "streamed", "base_host")
@@ -142,6 +142,7 @@ def assert_rollups_equal_events(store: Store, events: list[PricedEvent]) -> None
         ("by_day_user_total", "by_day_user", "user_key"), ("by_day_tag_total", "by_day_tag", "tag_key"),
     ):  # fmt: skip
         assert_equal(totals(store, view, key), totals(store, finer, key))
+    assert_equal(totals(store, "by_week_user_total", "user_key"), in_weeks(totals(store, "by_day_user", "user_key")))
     for view, columns in (("by_day_latency", KIND), ("by_day_owner_latency", OWNER)):
         assert sketch(store, view, columns) == expected_sketch(events, columns)
 
@@ -151,6 +152,17 @@ def totals(store: Store, view: str, key: str) -> dict[Row, dict[str, Any]]:
     sums = ", ".join(f"sum({name})" for name in MEASURES)
     rows = store.select(f"SELECT bucket_at, {key}, {sums} FROM {store.dialect.prefix}{view} GROUP BY bucket_at, {key}")
     return {row[:2]: dict(zip(MEASURES, row[2:], strict=True)) for row in rows}
+
+
+def in_weeks(days: dict[Row, dict[str, Any]]) -> dict[Row, dict[str, Any]]:
+    """Sums by the day, added up by weeks that are counted from 1970."""
+    found: dict[Row, dict[str, Any]] = {}
+    for (at, key), sums in days.items():
+        seconds = at if isinstance(at, int) else int((at - EPOCH).total_seconds())
+        start = seconds - seconds % 604_800
+        week = found.setdefault((start if isinstance(at, int) else EPOCH + timedelta(seconds=start), key), {})
+        week.update({name: week.get(name, 0) + value for name, value in sums.items()})
+    return found
 
 
 def sketch(store: Store, view: str, columns: tuple[str, ...]) -> dict[Row, tuple[int, int]]:
@@ -185,7 +197,7 @@ def clear(store: Store) -> None:
     """Forget all events, but not the dimensions, which the store remembers."""
     if store.dialect.name == "sqlite":
         with vars(store)["_file"].transaction() as connection:
-            for table in TABLES[:13]:
+            for table in (name for name in TABLES if not name.startswith("delta")):
                 connection.execute(f"DELETE FROM {table}")
         return
     with vars(store)["_connections"].transaction() as cursor:

@@ -47,6 +47,23 @@ def test_batches_are_cut_by_size_and_all_arrive_with_their_price(place: Place) -
     store.close()
 
 
+def test_batches_are_larger_while_there_is_a_backlog(place: Place) -> None:
+    append(place.journal, 1000)
+    shipper = place.shipper(batch_size=100)
+    assert shipper.spool.lead()
+    sizes: list[int] = []
+    while shipper.step():
+        sizes.append(shipper.stored - sum(sizes))
+    append(place.journal, 150, first=1000)
+    shipper.step()
+    append(place.journal, 150, first=1150)
+    shipper.step()
+    assert sizes == [100, 100, 100, 100, 200, 400]
+    assert shipper.stored == 1250
+    shipper.close()
+    assert place.stored() == ids(1250)
+
+
 def test_a_leader_that_comes_after_another_repeats_nothing(place: Place) -> None:
     append(place.journal, 150)
     first = place.shipper(batch_size=100)

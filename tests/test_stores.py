@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_events import NOON, made_event, random_events
+from msgspec.structs import replace
 
 from usage_tracker.config import parse_dsn
 from usage_tracker.errors import EventsRefused
@@ -157,7 +158,7 @@ class TestEventsView:
         }  # fmt: skip
         priced = made_event(NOON.replace(microsecond=123456), **fields)
         lines = (CostLine("input_tokens", Decimal(1000), Decimal("0.0000025")),)
-        priced = priced._replace(cost=Cost(Decimal("0.0025"), lines, "genai-prices", "0.2.3", ("tool_unpriced",)))
+        priced = replace(priced, cost=Cost(Decimal("0.0025"), lines, "genai-prices", "0.2.3", ("tool_unpriced",)))
         priced.event.raw = {"prompt_tokens": 1000, "details": {"cached": 300, "tier": "flex", "byok": False}}
         assert store_one(store, priced) == {
             **{name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()},
@@ -203,7 +204,7 @@ class TestEventsView:
     def test_a_word_that_means_something_to_a_database_is_a_word(self, store: Store, word: str) -> None:
         priced = made_event(session_id=word, response_id=word, user_id=word, tags=(word,), error_type=word, model=word)
         priced.event.raw = {word: word}
-        row = store_one(store, priced._replace(cost=Cost(source=word, version=word, flags=(word,))))
+        row = store_one(store, replace(priced, cost=Cost(source=word, version=word, flags=(word,))))
         assert [row[name] for name in ("session_id", "response_id", "user_id", "error_type", "model")] == [word] * 5
         assert [row["price_source"], row["price_version"]] == [word] * 2
         assert row["tags"] == row["cost_flags"] == [word]
@@ -229,7 +230,7 @@ class TestEventsView:
         priced = made_event(tags=(given, "plain"), units={given: 1.5}, **fields)
         priced.event.raw = {given: 1, "inner": {"text": given, "n": [{"m": 2}, {"m": 3.5}]}}
         lines = (CostLine(given, Decimal(3), Decimal("0.5")), CostLine("plain", Decimal("1.5"), Decimal(2)))
-        row = store_one(store, priced._replace(cost=Cost(Decimal(1), lines, "book", None, (given,))))
+        row = store_one(store, replace(priced, cost=Cost(Decimal(1), lines, "book", None, (given,))))
         assert {name: row[name] for name in fields} == dict.fromkeys(fields, kept)
         assert row["tags"] == [kept, "plain"]
         assert row["units"] == {kept: 1.5}
@@ -245,13 +246,13 @@ class TestEventsView:
             CostLine("searches", Decimal(2), Decimal("0.02")),
             CostLine("searches", Decimal(1), Decimal("0.03")),
         )
-        row = store_one(store, made_event()._replace(cost=Cost(Decimal("0.1"), lines, "book")))
+        row = store_one(store, replace(made_event(), cost=Cost(Decimal("0.1"), lines, "book")))
         assert [(part["count"], part["price"]) for part in row["cost_parts"]["searches"]] == [
             (3, "0.01"), (2, "0.02"), (1, "0.03")
         ]  # fmt: skip
 
     def test_a_free_call_has_a_price_and_no_parts(self, store: Store) -> None:
-        row = store_one(store, made_event()._replace(cost=Cost(Decimal(0), (), "book", "2026-08")))
+        row = store_one(store, replace(made_event(), cost=Cost(Decimal(0), (), "book", "2026-08")))
         assert (row["cost"], row["cost_parts"], row["price_source"]) == (0, {}, "book")
 
     def test_an_empty_usage_object_is_not_null(self, store: Store) -> None:
@@ -266,7 +267,7 @@ class TestEventsView:
         )
         priced.event.raw = {"a": nan, "b": -endless, "c": 1}
         lines = (CostLine("tokens", Decimal("NaN"), Decimal(1)),)
-        row = store_one(store, priced._replace(cost=Cost(Decimal("NaN"), lines, "book")))
+        row = store_one(store, replace(priced, cost=Cost(Decimal("NaN"), lines, "book")))
         assert [row[name] for name in ("duration_ms", "ttft_ms", "reported_cost", "cost")] == [None] * 4
         assert row["units"] == {"seconds": None, "images": 1.0}
         assert row["usage"] == {"a": None, "b": None, "c": 1}
@@ -328,7 +329,7 @@ class TestJson:
         for place, priced in enumerate(events):
             priced.event.raw = {"request": f'id "{place}, {place}', "tokens": place}
             lines = (CostLine(f"kind_{place}", Decimal(place), Decimal(2)),)
-            events[place] = priced._replace(cost=Cost(Decimal(place), lines, "book", "1"))
+            events[place] = replace(priced, cost=Cost(Decimal(place), lines, "book", "1"))
         for part in (events[:5], events[5:20], events[20:]):
             assert store.write(segment_batch(uuid4(), 0, 1, *part))
         rows = {row["event_id"]: row for row in read_events(store)}

@@ -133,16 +133,16 @@ class Told(NamedTuple):
     """For an answer, or each piece of a stream that says something: the values of `CallKind.names`."""
 
 
-class CostLine(NamedTuple):
+class CostLine(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """`count` x `price` dollars; a call's cost is the sum of its lines."""
 
     unit: str
-    count: Decimal  # type: ignore[assignment]  # a field, not the tuple's method
+    count: Decimal
     price: Decimal
     """US dollars for one unit."""
 
 
-class Cost(NamedTuple):
+class Cost(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What a call cost, or why that is not known."""
 
     amount: Decimal | None = None
@@ -154,7 +154,7 @@ class Cost(NamedTuple):
     """`unpriced`, `tier_unpriced`, `tool_unpriced`; `awaited`: what it used is not known yet."""
 
 
-class PricedEvent(NamedTuple):
+class PricedEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An event on its way into a store."""
 
     event_id: UUID

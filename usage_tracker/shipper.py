@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -29,7 +29,11 @@ logger = logging.getLogger("usage_tracker")
 OPEN_AT_MOST = 128
 """Segments that are open at a time."""
 LONGEST_FORK_WAIT = 2.0
+BACKLOG = 4
+"""After so many full batches one after the other, batches are so many times larger: calls that share a row of a rollup
+are more often in one batch then."""
 COMPACT_SECONDS = 10.0
+UNPRICED = Cost(flags=("unpriced",))
 QUIET_SECONDS = 60.0
 COMPACTING_SECONDS = 1.0
 """The longest that compacting holds up shipping."""
@@ -92,6 +96,8 @@ class Shipper:
         self._prices = prices
         self._batch_size = batch_size
         self._limit = batch_size
+        self._full = 0
+        """How many batches in a row were as large as they may be."""
         self._journal = journal
         self._files: dict[Path, SharedFile] = {}
         self._left_alone: set[Path] = set()
@@ -137,7 +143,7 @@ class Shipper:
                 Stretch(file.reader.header.segment, file.reader.position, read.end, len(read.events))
                 for file, read in taken
             ],
-            [self._priced(recorded) for _, read in taken for recorded in read.events],
+            self._priced([recorded for _, read in taken for recorded in read.events]),
         )
         try:
             written = self._connected().write(batch)
@@ -146,10 +152,16 @@ class Shipper:
             return True
         if written:
             self._confirm(taken)
-            self._limit = min(self._batch_size, self._limit * 2)
+            self._adapt(len(batch.events))
         else:
             self._locate([file for file, _ in taken])
         return True
+
+    def _adapt(self, shipped: int) -> None:
+        """Larger batches while there is a backlog; and again as large as they should be once a refused event is out."""
+        self._full = self._full + 1 if shipped >= self._limit else 0
+        most = self._batch_size * (BACKLOG if self._full >= BACKLOG else 1)
+        self._limit = min(most, self._limit * 2)
 
     def _take(self, leading: bool) -> list[Taken]:
         """Up to a batch of events, from the oldest segments on; ended segments with nothing left are deleted."""
@@ -238,12 +250,14 @@ class Shipper:
             file.reader.start_at(positions.get(file.reader.header.segment, 0))
             file.confirm(file.reader.position, file.reader.events)
 
-    def _priced(self, recorded: Recorded) -> PricedEvent:
-        event_id, origin, event = recorded
-        cost = Cost(flags=("unpriced",))
-        with guarded("price"):
-            cost = self._prices.price(origin, event)
-        return PricedEvent(event_id, origin, event, cost)
+    def _priced(self, events: Sequence[Recorded]) -> list[PricedEvent]:
+        guard, price, priced = guarded("price"), self._prices.price, []
+        for event_id, origin, event in events:
+            cost = UNPRICED
+            with guard:
+                cost = price(origin, event)
+            priced.append(PricedEvent(event_id, origin, event, cost))
+        return priced
 
     def _confirm(self, taken: list[Taken]) -> None:
         for file, read in taken:
@@ -261,7 +275,7 @@ class Shipper:
     def _split(self, taken: list[Taken], batch: Batch, refusal: EventsRefused) -> None:
         """Halve the batch; once it is a single event, set that one aside and move on."""
         if len(batch.events) > 1:
-            self._limit = max(1, len(batch.events) // 2)
+            self._limit, self._full = max(1, len(batch.events) // 2), 0
             return
         for priced in batch.events:
             refuse(self.spool, priced, str(refusal))

@@ -14,8 +14,8 @@ NOTHING = Decimal(0)
 def total(lines: Iterable[CostLine]) -> Decimal:
     """The sum of units times prices, rounded once, at its end."""
     amount = NOTHING
-    for _, count, price in lines:
-        amount = DOLLARS.fma(count, price, amount)
+    for line in lines:
+        amount = DOLLARS.fma(line.count, line.price, amount)
     return amount.quantize(SMALLEST, context=DOLLARS) if beyond(amount) else amount
 
 

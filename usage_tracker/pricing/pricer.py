@@ -6,6 +6,8 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from usage_tracker.event import Cost, Origin, UsageEvent
 from usage_tracker.pricing.bill import Contradiction, bill
 from usage_tracker.pricing.book import Book, Entry, names_of
@@ -99,9 +101,9 @@ class Pricer:
         if cost.amount is None and event.reported_cost is not None and self._books is not None:
             cost = stated(event) or cost
         if usage.estimated:
-            cost = cost._replace(flags=(*cost.flags, "estimated_tokens"))
+            cost = replace(cost, flags=(*cost.flags, "estimated_tokens"))
         if mismatch:
-            cost = cost._replace(flags=(*cost.flags, "sum_mismatch"))
+            cost = replace(cost, flags=(*cost.flags, "sum_mismatch"))
         return cost
 
     def find(self, occasion: Occasion, minute: int | None = None) -> Found:

@@ -1,6 +1,7 @@
 """Which table answers which part of a range: whole days and hours from the rollups, what is left from the events.
 
-Instants are microseconds since 1970, UTC; offsets are seconds ahead of UTC. Rollups are cut into days and hours of UTC.
+Instants are microseconds since 1970, UTC; offsets are seconds ahead of UTC. Rollups are cut into days and hours of UTC,
+or into weeks that are counted from 1970 and begin on no week's first day, so that they only serve for sums of all time.
 """
 
 from collections.abc import Collection, Iterator
@@ -38,12 +39,14 @@ class Part(NamedTuple):
     """The hour of the day, UTC, whose buckets are left out: midnight on the asked clock is in the middle of it."""
 
 
+WEEK = 7 * DAY
 KEYS = frozenset({"kind_key", "owner_key", "status"})
 ROLLUPS = (
     Source("by_day_kind", DAY, frozenset({"kind_key"})),
     Source("by_hour_kind", HOUR, frozenset({"kind_key"})),
     Source("by_day_owner", DAY, frozenset({"owner_key"})),
     Source("by_hour_owner", HOUR, frozenset({"owner_key"})),
+    Source("by_week_user_total", WEEK, frozenset({"user_key"})),
     Source("by_day_user_total", DAY, frozenset({"user_key"})),
     Source("by_day_tag_total", DAY, frozenset({"tag_key"})),
     Source("by_day", DAY, KEYS),
@@ -79,7 +82,7 @@ def plan(rollups: list[Source], unit: str | None, zone: tzinfo, span: Span) -> l
     parts: list[Part] = []
     for start, end, offset in [(*span, 0)] if unit is None else clock_settings(zone, span):
         shift = offset * SECOND
-        usable = [rollup for rollup in rollups if unit is None or shift % rollup.grain == 0]
+        usable = [each for each in rollups if unit is None or (each.grain < WEEK and shift % each.grain == 0)]
         if unit == "hour":
             usable = [rollup for rollup in usable if rollup.grain == HOUR]
         skipped = None

@@ -69,7 +69,7 @@ class Ledger(Protocol):
 
 def any_late(events: Iterable[PricedEvent]) -> bool:
     """Whether any of them awaits or completes."""
-    return any(event.awaits is not None or event.completes is not None for _, _, event, _ in events)
+    return any(priced.event.awaits is not None or priced.event.completes is not None for priced in events)
 
 
 def settle(ledger: Ledger, events: Sequence[PricedEvent]) -> list[PricedEvent]:
@@ -92,7 +92,7 @@ def settle(ledger: Ledger, events: Sequence[PricedEvent]) -> list[PricedEvent]:
     for result, priced in results.items():
         if result in fresh:
             whose = priced.origin, callers[awaited[result]]
-            own.append(priced._replace(origin=origins.setdefault(whose, made_by(*whose))))
+            own.append(msgspec.structs.replace(priced, origin=origins.setdefault(whose, made_by(*whose))))
     return own
 
 

@@ -81,6 +81,8 @@ class Keys(dict[Dimension, Known]):
     def __init__(self, *more: Dimension) -> None:
         dimensions = (KIND, OWNER, USER, TAG, TAGS, HOST, *more)
         super().__init__({dimension: Known(NONE.get(dimension)) for dimension in dimensions})
+        self._whos: dict[int, tuple[Origin, WhoKeys]] = {}
+        """By the origin's id(), which stays its own as long as it is kept here."""
 
     def who(self, origin: Origin) -> WhoKeys:
         tags = self[TAG]
@@ -93,9 +95,13 @@ class Keys(dict[Dimension, Known]):
         )
 
     def whos(self, events: Sequence[PricedEvent]) -> dict[int, WhoKeys]:
-        """The keys of each origin object, by its id(): many events share one."""
+        """The keys of each origin object, by its id(): many events share one, also those of later batches."""
         origins = {id(priced.origin): priced.origin for priced in events}
-        return {identity: self.who(origin) for identity, origin in origins.items()}
+        fresh = [(origin, self.who(origin)) for identity, origin in origins.items() if identity not in self._whos]
+        found = {id(origin): who for origin, who in fresh}
+        if not self.unknown():
+            self._whos.update((id(origin), (origin, who)) for origin, who in fresh)
+        return {identity: found.get(identity) or self._whos[identity][1] for identity in origins}
 
     def unknown(self) -> dict[Dimension, list[Content]]:
         """What was asked for in vain, in the order of dimensions that all writers keep."""
@@ -108,6 +114,8 @@ class Keys(dict[Dimension, Known]):
 
     def trim(self) -> None:
         """Between batches: start anew with what grew too large, and with what is unknown."""
+        if len(self._whos) > KEYS_AT_MOST:
+            self._whos.clear()
         for dimension, known in self.items():
             known.unknown.clear()
             if len(known) > KEYS_AT_MOST:

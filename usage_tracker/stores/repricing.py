@@ -51,9 +51,9 @@ def moves(stored: Iterable[Stored], repriced: Iterable[Repriced]) -> dict[Grain,
         second = old.started_at // 1_000_000
         hour, day = second - second % HOUR_SECONDS, second - second % DAY_SECONDS
         add(found[HOUR], (hour, old.kind_key, old.owner_key, old.status), sums)
-        add(found[DAY_USER], (day, old.kind_key, old.owner_key, old.status, old.user_key), sums)
+        add(found[DAY_USER], (day, old.user_key, old.kind_key, old.owner_key, old.status), sums)
         for tag_key in old.tag_keys:
-            add(found[DAY_TAG], (day, old.kind_key, old.owner_key, old.status, tag_key), sums)
+            add(found[DAY_TAG], (day, tag_key, old.kind_key, old.owner_key, old.status), sums)
     return found
 
 

@@ -108,8 +108,9 @@ def json_text(value: object) -> str:
 def cost_parts(lines: tuple[CostLine, ...]) -> str:
     """The column `cost_parts`: {unit: {"count": number, "price": "decimal"}}, or a list of them for two prices."""
     found: dict[str, object] = {}
-    for unit, count, price in lines:
-        part = {"count": count if count.is_finite() else None, "price": str(price)}
+    for line in lines:
+        unit, count = line.unit, line.count
+        part = {"count": count if count.is_finite() else None, "price": str(line.price)}
         known = found.get(unit)
         found[unit] = part if known is None else [*known, part] if isinstance(known, list) else [known, part]
     return json_text(found)

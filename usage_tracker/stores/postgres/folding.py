@@ -2,7 +2,18 @@
 # ruff: noqa: S608  names of tables and columns are our own
 
 from usage_tracker.stores.postgres.connection import Cursor
-from usage_tracker.stores.rollups import COARSER, DAY_LATENCY, DAY_OWNER_LATENCY, DAY_TAG, DAY_USER, HOUR, Grain
+from usage_tracker.stores.rollups import (
+    COARSER,
+    DAY_LATENCY,
+    DAY_OWNER_LATENCY,
+    DAY_SECONDS,
+    DAY_TAG,
+    DAY_USER,
+    HOUR,
+    HOUR_SECONDS,
+    WEEK_SECONDS,
+    Grain,
+)  # fmt: skip
 
 FOLD_LOCK = 0x7573616765_03
 ROWS_AT_ONCE = 100_000
@@ -12,6 +23,13 @@ TARGETS = {
     delta: (delta, *COARSER.get(delta, ())) for delta in (HOUR, DAY_USER, DAY_TAG, DAY_LATENCY, DAY_OWNER_LATENCY)
 }
 """The rollups that each delta is folded into."""
+
+BUCKETS = {
+    HOUR_SECONDS: "bucket_at",
+    DAY_SECONDS: "date_trunc('day', bucket_at, 'UTC')",
+    WEEK_SECONDS: f"to_timestamp(floor(extract(epoch FROM bucket_at) / {WEEK_SECONDS}) * {WEEK_SECONDS})",
+}
+"""The bucket of a rollup that a delta's hour or day is in."""
 
 MAY_FOLD = """
 SELECT bool_and(has_table_privilege('usage_tracker.' || relation, privilege))
@@ -48,7 +66,7 @@ def fold_delta(cursor: Cursor, delta: Grain, targets: tuple[Grain, ...]) -> int:
 
 def upsert(target: Grain) -> str:
     keys = ", ".join(target.keys)
-    selected = keys.replace("bucket_at", "date_trunc('day', bucket_at, 'UTC')") if target.daily else keys
+    selected = keys.replace("bucket_at", BUCKETS[target.seconds])
     added = ", ".join(f"{name} = known.{name} + EXCLUDED.{name}" for name in target.measures)
     return (
         f"INSERT INTO usage_tracker.rollup_{target.name} AS known ({keys}, {', '.join(target.measures)}) "

@@ -133,8 +133,9 @@ class PostgresStore:
         """Read rows as they come, in a read-only transaction that ends with them. Timestamps are aware datetimes in
         UTC, numerics are Decimals. With parameters, a percent sign is written %%."""
         with self._connections.transaction(read_only=True, statement_seconds=SELECT_SECONDS, seconds=None) as cursor:
-            # a cursor's plan is made for its first rows unless it is said that all are wanted
-            cursor.execute("SET LOCAL cursor_tuple_fraction = 1")
+            # a cursor's plan is made for its first rows unless it is said that all are wanted; and the sums of 5,000
+            # users don't fit the 4 MB that a server gives by default: writing them to disk took a fifth of the time
+            cursor.execute("SET LOCAL cursor_tuple_fraction = 1; SET LOCAL work_mem = '32MB'")
             cursor.execute(f"DECLARE selected NO SCROLL CURSOR FOR {sql}", parameters or None)
             rows = fetch(cursor)
             while len(rows) == ROWS_AT_ONCE:

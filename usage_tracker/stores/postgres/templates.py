@@ -24,11 +24,10 @@ def split_figures(json: str) -> tuple[str, str]:
 
 def split_cost(lines: tuple[CostLine, ...]) -> tuple[str, str]:
     """The same of `cost_parts(lines)`: prices repeat, counts don't."""
-    units, counts, prices = zip(*lines, strict=True) if lines else ((), (), ())
-    template = cost_template(units, tuple(map(str, prices)))
+    template = cost_template(tuple([line.unit for line in lines]), tuple([str(line.price) for line in lines]))
     if template is None:
         return split_figures(cost_parts(lines))
-    return template, ",".join([str(count) if count.is_finite() else "null" for count in counts])
+    return template, ",".join([str(line.count) if line.count.is_finite() else "null" for line in lines])
 
 
 @lru_cache(TEMPLATES_AT_MOST)

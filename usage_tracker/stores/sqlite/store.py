@@ -185,7 +185,8 @@ def add(connection: sqlite3.Connection, rows: Sequence[Row], rollups: Rollups) -
     else:
         connection.executemany(insert("usage_event", (*EVENT_COLUMNS, "batch")), ((*row, batch) for row in rows))
     for grain, sums in with_coarser(rollups.rows()).items():
-        connection.executemany(upsert(grain), ((*key, *values) for key, values in sums.items()))
+        # in the order of the index, so that neighbours are on the page that is at hand
+        connection.executemany(upsert(grain), ((*key, *sums[key]) for key in sorted(sums)))
 
 
 def note_batch(connection: sqlite3.Connection, rows: Sequence[Row]) -> int | None:
