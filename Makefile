@@ -12,7 +12,7 @@ INSTALL := python -m pip install --quiet --disable-pip-version-check
 POSTGRES_IS_THERE := import sys, postgres_server; \
 	sys.exit(not any((place / "postgres").exists() for place in postgres_server.binary_places()))
 
-.PHONY: demo test lint check sdk-matrix sdk-own-tests faults budget-crowd bench clean
+.PHONY: demo test lint check sdk-matrix sdk-own-tests faults budget-crowd clickhouse bench clean
 
 demo: $(VENV)/demo-installed  ## Real calls of the openai SDK to a local stand-in provider, and the report on them.
 	@$(BIN)/usage-tracker demo
@@ -42,6 +42,11 @@ faults: $(VENV)/dev-installed  ## Every fault of tests/faults several times, and
 
 budget-crowd: $(VENV)/dev-installed  ## 50 seeded runs of 128 threads against a strict budget of $$1: about ten minutes.
 	cd tests && ../$(BIN)/python -m budget_crowd --runs 50
+
+clickhouse: $(VENV)/dev-installed  ## The store on two servers of Debian's ClickHouse, killed at random: some minutes.
+	@command -v clickhouse-server >/dev/null && test -e /usr/share/java/zookeeper.jar || { \
+		echo "two servers and a ZooKeeper are needed: apt-get install clickhouse-server zookeeper" >&2; exit 1; }
+	$(BIN)/python -m pytest tests/clickhouse_on_cluster.py --timeout 900
 
 bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/overhead.py
