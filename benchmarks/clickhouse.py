@@ -3,9 +3,9 @@
     python benchmarks/clickhouse.py [--events N] [--batch N] [--write]
 
 Starts a throw-away Postgres, chdb's ClickHouse and, where Debian's packages `clickhouse-server` and `zookeeper` are
-installed, two replicas of version 18.16. Prints for each how many events a second one writer stores (with what encoding
-takes, by the clock), bytes per event once merges and folding are done, and how long reports take, the quickest of
-three. `--write` puts the table into RESULTS.md.
+there, two replicas of version 18.16. Prints for each how many events a second one writer stores (with what encoding
+takes, by the clock), bytes per event once all is merged and folded, and how long reports take, the quickest of three.
+`--write` puts the table into RESULTS.md.
 """
 
 import argparse
@@ -48,8 +48,7 @@ QUESTIONS = {
 
 
 def made_up(events: int) -> Iterator[PricedEvent]:
-    """In the order of time: users work on two projects each, and each of those uses three of 20 models and 4 of 200
-    keys."""
+    """In the order of time: users work on two projects each, which use three of 20 models and 4 of 200 keys."""
     chance = random.Random(1)
     step = DAYS * 86_400 * 10**9 // events
     first = int(FIRST_DAY.timestamp()) * 10**9
@@ -67,8 +66,7 @@ def made_up(events: int) -> Iterator[PricedEvent]:
         event = UsageEvent(
             started_at=first + number * step, duration_ms=chance.lognormvariate(7, 1), operation="chat",
             request_model=f"model-{model}", model=f"model-{model}-2026-05-01", response_id=f"resp-{number}",
-            http_status=200,
-            usage=Usage(input_tokens=tokens, output_tokens=answer, cache_read_tokens=tokens // 4),
+            http_status=200, usage=Usage(input_tokens=tokens, output_tokens=answer, cache_read_tokens=tokens // 4),
         )  # fmt: skip
         event.raw = {"prompt_tokens": tokens, "completion_tokens": answer, "total_tokens": tokens + answer}
         price = Decimal(model + 1) / 10_000_000
@@ -130,7 +128,7 @@ def main() -> None:
         postgres = PostgresServer()
         stack.callback(postgres.close)
         postgres.start()
-        places.append(("Postgres", postgres.create(migrated=False)))
+        places.append(("Postgres", postgres.dsn(postgres.create(migrated=False))))
         (folder / "chdb").mkdir()
         chdb = ChdbServer(folder / "chdb")
         stack.callback(chdb.kill)
@@ -143,25 +141,17 @@ def main() -> None:
         for name, dsn in places:
             rows.append(measure(name, dsn, options.events, options.batch))
             print(*rows[-1], sep=" | ", flush=True)
-    heads = [
-        "store",
-        "events/s",
-        "events per CPU second of the writer",
-        "bytes/event",
-        *(f"by {name}, ms" for name in QUESTIONS),
-    ]
-    lines = [" | ".join(heads), " | ".join(["---", *["---:"] * (len(heads) - 1)]), *(" | ".join(row) for row in rows)]
-    table = "\n".join(f"| {line} |" for line in lines)
-    said = (
-        f"{options.events:,} events of {DAYS} days in batches of {options.batch:,}, {os.cpu_count()} cores.\n\n{table}"
-    )
+    heads = ["store", "events/s", "events per CPU second of the writer", "bytes/event"]
+    heads += [f"by {name}, ms" for name in QUESTIONS]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    made = f"{options.events:,} events of {DAYS} days in batches of {options.batch:,}, {os.cpu_count()} cores."
     if options.write:
         results = HERE / "RESULTS.md"
         text = results.read_text(encoding="utf-8")
         marks = r"(<!-- clickhouse: .*? -->\n).*?(<!-- /clickhouse -->)"
-        results.write_text(
-            re.sub(marks, lambda found: f"{found[1]}\n{said}\n\n{found[2]}", text, flags=re.DOTALL), "utf-8"
-        )
+        written = re.sub(marks, lambda found: f"{found[1]}\n{made}\n\n{table}\n\n{found[2]}", text, flags=re.DOTALL)
+        results.write_text(written, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def event_rows(
         "status": [storable(priced.event.status) for priced in events],
         "bucket": [bucket(fact.duration_ms) for fact in found],
         "id": [priced.event_id.bytes for priced in events],
-        # an event that completes another one is no call, so it has no part in the sums; it has its figures all the same
+        # what completes a call is none itself and has no part in the sums; it has its figures all the same
         "duration_ms": [fact.duration_ms or 0.0 for fact in found],
         "ttft_ms": [fact.ttft_ms or 0.0 for fact in found],
         "known": [known(priced, fact) for priced, fact in zip(events, found, strict=True)],
