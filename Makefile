@@ -15,11 +15,7 @@ install = { $(BIN)/uv pip install --quiet --python $(1)/python $(2) 2>/dev/null 
 POSTGRES_IS_THERE := import sys, postgres_server; \
 	sys.exit(not any((place / "postgres").exists() for place in postgres_server.binary_places()))
 
-<<<<<<< HEAD
-.PHONY: demo test lint check installs sdk-matrix sdk-own-tests faults budget-crowd lake bench clean
-=======
-.PHONY: demo test lint check sdk-matrix sdk-own-tests faults budget-crowd clickhouse bench clean
->>>>>>> clickhouse
+.PHONY: demo test lint check installs sdk-matrix sdk-own-tests faults budget-crowd clickhouse lake bench clean
 
 demo: $(VENV)/demo-installed  ## Real calls of the openai SDK to a local stand-in provider, and the report on them.
 	@$(BIN)/usage-tracker demo
@@ -53,16 +49,13 @@ faults: $(VENV)/dev-installed  ## Every fault of tests/faults several times, and
 budget-crowd: $(VENV)/dev-installed  ## 50 seeded runs of 128 threads against a strict budget of $$1: about ten minutes.
 	cd tests && ../$(BIN)/python -m budget_crowd --runs 50
 
-<<<<<<< HEAD
 lake: $(VENV)/dev-installed  ## 10 million events to Parquet; reports on them by DuckDB and by a Spark that loses a worker (Java 17).
 	$(BIN)/$(INSTALL) --editable '.[spark]'
 	$(BIN)/python benchmarks/lake.py --write
-=======
 clickhouse: $(VENV)/dev-installed  ## The store on two servers of Debian's ClickHouse, killed at random: some minutes.
 	@command -v clickhouse-server >/dev/null && test -e /usr/share/java/zookeeper.jar || { \
 		echo "two servers and a ZooKeeper are needed: apt-get install clickhouse-server zookeeper" >&2; exit 1; }
 	$(BIN)/python -m pytest tests/clickhouse_on_cluster.py --timeout 900
->>>>>>> clickhouse
 
 bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/overhead.py
