@@ -52,6 +52,7 @@ budget-crowd: $(VENV)/dev-installed  ## 50 seeded runs of 128 threads against a 
 lake: $(VENV)/dev-installed  ## 10 million events to Parquet; reports on them by DuckDB and by a Spark that loses a worker (Java 17).
 	$(BIN)/$(INSTALL) --editable '.[spark]'
 	$(BIN)/python benchmarks/lake.py --write
+
 clickhouse: $(VENV)/dev-installed  ## The store on two servers of Debian's ClickHouse, killed at random: some minutes.
 	@command -v clickhouse-server >/dev/null && test -e /usr/share/java/zookeeper.jar || { \
 		echo "two servers and a ZooKeeper are needed: apt-get install clickhouse-server zookeeper" >&2; exit 1; }
