@@ -73,7 +73,7 @@ class ZooKeeper:
 
 
 def answers(port: int) -> bool:
-    """Whether ZooKeeper serves: it lets connections in before. ClickHouse of that age does not survive a statement for a
+    """Whether ZooKeeper serves: it lets connections in before. ClickHouse of that age dies of a statement for a
     cluster without it."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as asking:

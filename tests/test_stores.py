@@ -319,6 +319,8 @@ class TestJson:
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(raw=st.dictionaries(st.text(max_size=12), JSON_FIGURES, max_size=6))
     def test_any_usage_object_comes_back_equal(self, store: Store, raw: dict[str, Any]) -> None:
+        if store.dialect.name == "clickhouse":
+            pytest.skip("it keeps the same text as SQLite")
         priced = made_event()
         priced.event.raw = raw
         assert store_one(store, priced)["usage"] == json.loads(storable_json(raw))
