@@ -237,11 +237,13 @@ def around_response(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: 
     """The wrapper of `_process_response`, called once for each call with the HTTP response and the retries it took."""
     call = inside.get()
     if call is not None:
-        call.received = kwargs  # looked at when the call ends: a plain answer needs little of it
-        if getattr(instance, "_middleware", None):
+        call.received = kwargs
+        asks_again = getattr(instance, "_middleware", None)
+        if asks_again or call.kind is None:  # else it has one response, looked at when the call ends
             with guard_answer:
                 call.look_at_response()
-                ask_again(call, kwargs.get("response"))
+                if asks_again:
+                    ask_again(call, kwargs.get("response"))
     return wrapped(*args, **kwargs)
 
 
@@ -259,7 +261,7 @@ def ask_again(call: Call, response: Any) -> None:
 
 def answered(call: Call, client: Any, result: Any) -> None:
     """Read the answer, or watch over it where it is still to come."""
-    if call.received is not None and not call.streamed and call.tell(result):
+    if call.received is not None and not call.streamed and call.tell(result):  # from a cache there is no response
         return
     call.look_at_response()
     if call.http_status is None and getattr(client, "_middleware", None):
