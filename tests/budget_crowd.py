@@ -197,6 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--mode", choices=["strict", "default", "litellm"], default="strict")
     parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--first", type=int, default=0, help="the first run's seed")
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--threads", type=int, default=32)
     parser.add_argument("--python", default=sys.executable)
@@ -204,7 +205,7 @@ def main() -> None:
     most = Decimal(0)
     with tempfile.TemporaryDirectory() as folder, closing(PostgresServer()) as server:
         server.start()
-        for seed in range(asked.runs):
+        for seed in range(asked.first, asked.first + asked.runs):
             place = Path(folder) / f"run-{seed}"
             place.mkdir()
             found = crowd(

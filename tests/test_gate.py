@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -20,11 +21,13 @@ from capturing import Capturing
 import usage_tracker
 from usage_tracker import tracker
 from usage_tracker.budgets import gate as gates
+from usage_tracker.budgets.amounts import whole
 from usage_tracker.budgets.budget import Criterion
 from usage_tracker.budgets.view import View
 from usage_tracker.capture import open_calls
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.enforcing import Enforcing
+from usage_tracker.event import Origin, Usage
 
 MODEL = "gpt-4o-mini"
 ASK: Any = MESSAGES
@@ -109,6 +112,22 @@ def test_dollars_are_those_of_the_pricer(capturing: Capturing, enforcing: Enforc
     pricer = Pricer()
     cost = sum((pricer.price(*call).amount or Decimal(0)) for call in capturing.all())
     assert account.own == pytest.approx(int(cost * 10**9), abs=3)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-4o-2024-11-20", "gpt-5-nano", "o3", "acme-1"])
+def test_what_is_added_at_once_is_what_the_pricer_says_to_the_last_digit(model: str) -> None:
+    from usage_tracker.budgets.unit_prices import UnitPrices, made_up
+    from usage_tracker.pricing import Pricer
+
+    prices, pricer, dice = UnitPrices(None), Pricer(), random.Random(7)
+    prices.load(None)
+    origin = Origin(provider="openai", sdk="openai")
+    for _ in range(200):
+        into = dice.randint(0, 120_000)
+        usage = Usage(input_tokens=into, output_tokens=dice.randint(0, 9999), cache_read_tokens=dice.randint(0, into))
+        event = made_up(origin, model, "chat", usage)
+        amount = pricer.price(origin, event).amount
+        assert prices.cost(origin, event) == (None if amount is None else whole(amount, "cost"))
 
 
 def test_own_spending_is_dropped_once_the_store_says_it(capturing: Capturing, enforcing: Enforcing) -> None:

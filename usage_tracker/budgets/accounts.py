@@ -2,15 +2,15 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from usage_tracker.budgets.amounts import limit_of
-from usage_tracker.budgets.budget import Budget, rolls
+from usage_tracker.budgets.budget import Budget, Measure, rolls
 from usage_tracker.budgets.rates import Rate
 from usage_tracker.budgets.view import View
 from usage_tracker.budgets.windows import Window, parse_zone, window_at
+from usage_tracker.event import Origin
 
 FOREVER = float("inf")
 LOST_SECONDS = 120.0
@@ -25,19 +25,10 @@ Name = tuple[str, str]
 """A budget, and a part of it."""
 
 
-class Entry(NamedTuple):
-    """What one call of this process has used, for as long as that may not be among what the store said."""
-
-    mark: Mark
-    started_at: float
-    """In seconds since 1970, as all times here."""
-    amounts: list[tuple[Name, int]]
-
-
 class Account:
     """One part of a budget."""
 
-    __slots__ = ("budget", "limit", "name", "own", "part", "rate", "slow", "until", "used")
+    __slots__ = ("budget", "ceiling", "limit", "name", "own", "part", "rate", "slow", "until", "used")
 
     def __init__(self, budget: Budget, part: str) -> None:
         self.budget = budget
@@ -53,6 +44,35 @@ class Account:
         self.rate = Rate() if budget.is_rate else None
         self.slow = budget.strict or budget.is_rate or budget.unpriced == "refuse"
         """Whether more is to be looked at than a sum."""
+        self.ceiling = 0
+        """What `own` must stay below for a call to be made without a second look; 0 where each needs one."""
+
+    @property
+    def is_over(self) -> bool:
+        return self.used + self.own >= self.limit
+
+
+class Match:
+    """The parts that calls from one origin to one model count in."""
+
+    __slots__ = ("accounts", "calls", "cost", "origin", "rates", "tokens")
+
+    def __init__(self, origin: Origin, accounts: tuple[Account, ...]) -> None:
+        self.origin = origin
+        """Held, so that its id is its own."""
+        self.accounts = accounts
+        sums = [account for account in accounts if account.rate is None]
+        self.cost = [account for account in sums if account.budget.measure == "cost"]
+        self.tokens = [account for account in sums if account.budget.measure == "tokens"]
+        self.calls = [account for account in sums if account.budget.measure == "calls"]
+        self.rates = [each.rate for each in accounts if each.rate is not None and each.budget.measure == "tokens"]
+        """Limits of the rate that are counted when a call has ended."""
+
+
+Entry = tuple[Mark, int, Match, int, int, int]
+"""What one call of this process has used, for as long as that may not be among what the store said: its mark, when
+it started (in nanoseconds), what it counts in, its cost, its tokens, and whether it is one call. A plain tuple, for one
+is made with each call."""
 
 
 def window_of(budget: Budget, now: float) -> Window:
@@ -89,11 +109,15 @@ class Accounts:
             self._sum_up([account])
         return account
 
-    def add(self, mark: Mark, started_at: float, amounts: Sequence[tuple[Account, int]]) -> None:
-        """What a call of this process has used."""
-        for account, amount in amounts:
-            account.own += amount
-        self._entries.append(Entry(mark, started_at, [(account.name, amount) for account, amount in amounts]))
+    def add(self, mark: Mark, started_at: int, match: Match, cost: int, tokens: int, calls: int) -> None:
+        """What a call of this process has used. `started_at` in nanoseconds since 1970."""
+        for account in match.cost:
+            account.own += cost
+        for account in match.tokens:
+            account.own += tokens
+        for account in match.calls:
+            account.own += calls
+        self._entries.append((mark, started_at, match, cost, tokens, calls))
 
     def turn(self, account: Account) -> None:
         """Its window is over: begin the next."""
@@ -102,11 +126,11 @@ class Accounts:
     def keep_parents(self) -> None:
         """In a forked child: what the parent used is the parent's to report, and stays known until the store says."""
         for account in self._by_name.values():
-            account.used, account.own = account.used + account.own, 0
+            account.used, account.own, account.ceiling = account.used + account.own, 0, account.ceiling - account.own
         self._entries.clear()
 
     def _sum_up(self, accounts: Iterable[Account]) -> None:
-        now, starts, own = time.time(), dict[str, int](), dict[Name, int]()
+        now, starts, own = time.time(), dict[str, int](), dict[tuple[Name, Measure], int]()
         for account in accounts:
             budget = account.budget
             start = starts.get(budget.name)
@@ -115,16 +139,19 @@ class Accounts:
             account.until = FOREVER if rolls(budget) else window_of(budget, now).end.timestamp()
             current = self.view.since.get(budget.name) == start
             account.used = self.view.used.get(budget.name, {}).get(account.part, 0) if current else 0
-        for entry in self._entries:
-            for name, amount in entry.amounts:
-                if entry.started_at >= starts.get(name[0], FOREVER):
-                    own[name] = own.get(name, 0) + amount
+        for _, started_at, match, *amounts in self._entries:
+            for counting, amount in zip((match.cost, match.tokens, match.calls), amounts, strict=True):
+                for account in counting:
+                    if started_at / 1e9 >= starts.get(account.budget.name, FOREVER):
+                        key = account.name, account.budget.measure
+                        own[key] = own.get(key, 0) + amount
         for account in accounts:
-            account.own = own.get(account.name, 0)
+            account.own = own.get((account.name, account.budget.measure), 0)
+            account.ceiling = 0 if account.slow else max(account.limit - account.used, 0)
 
 
 def stored(entry: Entry, view: View) -> bool:
     """Whether the store's sums have it."""
-    segment, end = entry.mark
+    (segment, end), started_at, *_ = entry
     position = view.stored.get(segment)
-    return position >= end if position is not None else entry.started_at < view.read_at - LOST_SECONDS
+    return position >= end if position is not None else started_at / 1e9 < view.read_at - LOST_SECONDS

@@ -8,12 +8,12 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
 
 from usage_tracker.budgets import refusals
-from usage_tracker.budgets.accounts import Account, Accounts, Mark, start_of
+from usage_tracker.budgets.accounts import Account, Accounts, Mark, Match, start_of
 from usage_tracker.budgets.estimates import estimate
 from usage_tracker.budgets.rates import MINUTE
 from usage_tracker.budgets.reservations import Asked, Ledger, Place, Refused, Settled, Want
@@ -46,8 +46,6 @@ ANSWER_STEP = 1.0
 QUIET_SECONDS = 60.0
 MOST_MATCHES = 8192
 
-Matched = tuple[Origin, tuple[Account, ...]]
-
 
 class Gate:
     """The budgets of one process. See `capture.admission.Gate`."""
@@ -63,7 +61,7 @@ class Gate:
         self._wake = wake
         """Starts what looks into the store, where it doesn't run."""
         self._accounts = Accounts()
-        self._matches: dict[tuple[int, str | None, str], Matched] = {}
+        self._matches: dict[tuple[int, str | None, str], Match] = {}
         self._unpriced: deque[tuple[Origin, UsageEvent, Mark]] = deque()
         """Calls that ended before price data was loaded."""
         self._known = False
@@ -86,8 +84,7 @@ class Gate:
         if self._ledger is not None:
             self._ledger.budgets = {budget.name: budget for budget in view.budgets}
         while self._prices.ready and self._unpriced:
-            origin, event, mark = self._unpriced.popleft()
-            self._add(origin, event, mark)
+            self.spent(*self._unpriced.popleft())
 
     def after_fork(self) -> None:
         self._lock = threading.RLock()
@@ -98,78 +95,69 @@ class Gate:
 
     def admit(self, call: Call, body: object) -> Hold | None:
         origin, model, operation = call.described()
-        matched = self._matches.get((id(origin), model, operation))
-        accounts = matched[1] if matched is not None else self._match(origin, model, operation)
+        match = self._matches.get((id(origin), model, operation)) or self._match(origin, model, operation)
+        accounts = match.accounts
         now = time.time()
         if now >= self._fresh_until:
             if not accounts and self._known:
                 return None
             return self._hold(call, Described(origin, model, operation), body)
         for account in accounts:
-            if account.slow or account.used + account.own >= account.limit or now >= account.until:
+            if account.own >= account.ceiling or now >= account.until:
                 return self._hold(call, Described(origin, model, operation), body)
         if accounts and self._unpriced:
             return self._hold(call, Described(origin, model, operation), body)
         return None
 
-    def spent(self, origin: Origin, event: UsageEvent) -> None:
-        """A call of this process has ended, and is in the journal."""
-        matched = self._matches.get((id(origin), event.request_model, event.operation))
-        if matched is None or matched[1]:
-            if self._prices.ready:
-                self._add(origin, event, self._place())
-            else:
-                self._unpriced.append((origin, event, self._place()))
+    def spent(self, origin: Origin, event: UsageEvent, mark: Mark | None = None) -> None:
+        """A call of this process has ended, and is in the journal; at the mark, or only just."""
+        key = id(origin), event.request_model, event.operation
+        match = self._matches.get(key) or self._match(origin, event.request_model, event.operation)
+        if not match.accounts:
+            return
+        if mark is None:
+            mark = self._place()
+        cost = 0
+        if match.cost:
+            if not self._prices.ready:
+                self._unpriced.append((origin, event, mark))
+                return
+            cost = self._prices.cost(origin, event) or 0
+        usage = event.usage
+        tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
+        with self._lock:
+            self._accounts.add(mark, event.started_at, match, cost, tokens, 1 if event.completes is None else 0)
+            for rate in match.rates:
+                rate.add(tokens, time.time())
 
-    def used_of(self, accounts: Iterable[Account], origin: Origin, event: UsageEvent) -> list[tuple[Account, int]]:
-        """What the call has used of each, in its measure; what is unknown is nothing, as in reports."""
-        cost: int | None = None
-        found = []
-        for account in accounts:
-            measure = account.budget.measure
-            if measure == "cost":
-                if cost is None:
-                    cost = self._prices.cost(origin, event) or 0
-                found.append((account, cost))
-            elif measure == "tokens":
-                found.append((account, (event.usage.input_tokens or 0) + (event.usage.output_tokens or 0)))
-            else:
-                found.append((account, 0 if event.completes is not None else 1))
-        return found
+    def used_of(self, account: Account, origin: Origin, event: UsageEvent) -> int:
+        """What the call has used of it, in its measure; what is unknown is nothing, as in reports."""
+        measure = account.budget.measure
+        if measure == "cost":
+            return self._prices.cost(origin, event) or 0
+        if measure == "tokens":
+            return (event.usage.input_tokens or 0) + (event.usage.output_tokens or 0)
+        return 1 if event.completes is None else 0
 
-    def _match(self, origin: Origin, model: str | None, operation: str) -> tuple[Account, ...]:
+    def _match(self, origin: Origin, model: str | None, operation: str) -> Match:
         call = Described(origin, model, operation)
         with self._lock:
-            found = tuple(
-                self._accounts.of(budget, part)
-                for budget in self._accounts.view.budgets
-                if budget.enforces and counts_in(budget, call)
-                for part in parts_of(budget, call)
+            match = Match(
+                origin,
+                tuple(
+                    self._accounts.of(budget, part)
+                    for budget in self._accounts.view.budgets
+                    if budget.enforces and counts_in(budget, call)
+                    for part in parts_of(budget, call)
+                ),
             )
             if len(self._matches) < 2 * MOST_MATCHES:
-                self._matches[id(origin), model, operation] = (
-                    origin,
-                    found,
-                )  # holds the origin, so that its id is its own
-        return found
-
-    def _add(self, origin: Origin, event: UsageEvent, mark: Mark) -> None:
-        accounts = self._matches.get((id(origin), event.request_model, event.operation), (origin, None))[1]
-        if accounts is None:
-            accounts = self._match(origin, event.request_model, event.operation)
-        amounts = self.used_of(accounts, origin, event)
-        sums = [(account, amount) for account, amount in amounts if account.rate is None]
-        with self._lock:
-            if sums:
-                self._accounts.add(mark, event.started_at / 1e9, sums)
-            if len(sums) < len(amounts):
-                for account, amount in amounts:
-                    if account.rate is not None and account.budget.measure == "tokens":
-                        account.rate.add(amount, time.time())
+                self._matches[id(origin), model, operation] = match
+        return match
 
     def _hold(self, call: Call, described: Described, body: object) -> Hold:
         yield from self._freshen()
-        accounts = self._match(*described)
+        accounts = self._match(*described).accounts
         stale = time.time() >= self._fresh_until
         wants: list[tuple[Account, Want | None]] = []
         for account in accounts:
@@ -239,7 +227,7 @@ class Gate:
         if time.time() >= account.until:
             with self._lock:
                 self._accounts.turn(account)
-        return account.used + account.own >= account.limit
+        return account.is_over
 
     def _pass_rate(self, account: Account) -> Generator[Step, None, None]:
         """A limit of calls counts them as they are let go; one of tokens, when they have ended."""
@@ -340,9 +328,8 @@ class Reservation:
     def settle(self, origin: Origin, event: UsageEvent) -> None:
         ledger, mark = self._gate._ledger, self._gate._place()
         assert ledger is not None
-        accounts = [self._accounts[want.place] for want in self._asked.wants]
-        amounts = self._gate.used_of(accounts, origin, event)
-        for want, (_, amount) in zip(self._asked.wants, amounts, strict=True):
+        for want in self._asked.wants:
+            amount = self._gate.used_of(self._accounts[want.place], origin, event)
             before = self._used.get(want.place)
             used = (before or 0) + amount
             self._used[want.place] = used

@@ -6,11 +6,10 @@ prompts): those are priced one by one.
 
 import json
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
-from typing import NamedTuple
 
-from usage_tracker.budgets.amounts import NANO, whole
+from usage_tracker.budgets.amounts import whole
 from usage_tracker.budgets.view import PriceBook
 from usage_tracker.event import Cost, Origin, Usage, UsageEvent
 
@@ -21,13 +20,10 @@ MOST_KINDS = 4096
 CHAT = frozenset({"chat", "completion", "responses", "embeddings", "messages"})
 
 
-class Units(NamedTuple):
-    """Billionths of a dollar for one token."""
-
-    input: float
-    cache_read: float
-    output: float
-
+ATTO, ATTO_PER_NANO = 10**18, 10**9
+Units = tuple[int, int, int]
+"""What a token of input, one that was read from a cache, and one of output cost: in billionths of a billionth of a
+dollar, so that sums of whole numbers are what sums of the price list's decimals would be."""
 
 Kind = tuple[str | None, str | None, str | None, str | None, str]
 
@@ -40,10 +36,7 @@ class UnitPrices:
         self._price: Callable[[Origin, UsageEvent], Cost] | None = None
         self._refresh: Callable[[PriceBook | None], None] | None = None
         self._kinds: dict[Kind, Units | None] = {}
-
-    @property
-    def ready(self) -> bool:
-        return self._price is not None
+        self.ready = False
 
     def load(self, book: PriceBook | None) -> None:
         """Take the price books that hold now."""
@@ -67,21 +60,37 @@ class UnitPrices:
             self._refresh, self._price = refresh, pricer.price
         self._refresh(book)
         self._kinds = {}
+        self.ready = True
 
     def cost(self, origin: Origin, event: UsageEvent) -> int | None:
         """In billionths of a dollar, rounded up; None: nobody knows. Needs `load`."""
-        usage = event.usage
-        into, out = usage.input_tokens, usage.output_tokens
-        if event.operation not in CHAT or into is None or out is None or into > PLAIN_INPUT or apart(event):
-            return self._exactly(origin, event)
-        key = (origin.provider, event.model, event.request_model, event.service_tier, event.operation)
+        key = origin.provider, event.model, event.request_model, event.service_tier, event.operation
         units = self._kinds.get(key, UNKNOWN)
         if units is UNKNOWN:
             units = self._learn(key, origin, event)
-        if units is None:
+        usage = event.usage
+        into, out = usage.input_tokens, usage.output_tokens
+        if (
+            units is None
+            or into is None
+            or out is None
+            or into > PLAIN_INPUT
+            or event.cached
+            or usage.units
+            or usage.cache_write_tokens
+            or usage.input_audio_tokens
+            or usage.output_audio_tokens
+            or usage.input_image_tokens
+            or usage.output_image_tokens
+            or usage.tool_tokens
+        ):
             return self._exactly(origin, event)
-        cached = usage.cache_read_tokens or 0
-        return -int(-((into - cached) * units.input + cached * units.cache_read + out * units.output) // 1)
+        fresh, read, written = units
+        cached = usage.cache_read_tokens
+        if cached:
+            into -= cached
+            return -(-(into * fresh + cached * read + out * written) // ATTO_PER_NANO)
+        return -(-(into * fresh + out * written) // ATTO_PER_NANO)
 
     def estimate(self, origin: Origin, model: str | None, operation: str, into: int, out: int) -> int | None:
         """As `cost`, of a call that is still to be made."""
@@ -94,36 +103,27 @@ class UnitPrices:
         return None if amount is None else whole(amount, "cost")
 
     def _learn(self, key: Kind, origin: Origin, event: UsageEvent) -> Units | None:
+        """None: calls of this kind are priced one by one."""
         assert self._price is not None, "loaded before"
-        probe = made_up(origin, event.request_model, event.operation, PROBE)
-        probe.model, probe.service_tier, probe.started_at = event.model, event.service_tier, event.started_at
-        cost = self._price(origin, probe)
-        prices = {line.unit: float(line.price) * NANO for line in cost.lines}
         units = None
-        if cost.amount is not None and prices.keys() <= {"input_tokens", "cache_read_tokens", "output_tokens"}:
-            into = prices.get("input_tokens", 0.0)
-            units = Units(into, prices.get("cache_read_tokens", into), prices.get("output_tokens", 0.0))
+        if event.operation in CHAT:
+            probe = made_up(origin, event.request_model, event.operation, PROBE)
+            probe.model, probe.service_tier, probe.started_at = event.model, event.service_tier, event.started_at
+            cost = self._price(origin, probe)
+            prices = {line.unit: atto(line.price) for line in cost.lines}
+            if cost.amount is not None and prices.keys() <= {"input_tokens", "cache_read_tokens", "output_tokens"}:
+                into = prices.get("input_tokens", 0)
+                units = into, prices.get("cache_read_tokens", into), prices.get("output_tokens", 0)
         if len(self._kinds) < MOST_KINDS:
             self._kinds[key] = units
         return units
 
 
-UNKNOWN = Units(-1.0, -1.0, -1.0)
+UNKNOWN = (-1, -1, -1)
 
 
-def apart(event: UsageEvent) -> bool:
-    """Whether it used what may have a price apart from text."""
-    usage = event.usage
-    return bool(
-        event.cached
-        or usage.units
-        or usage.cache_write_tokens
-        or usage.input_audio_tokens
-        or usage.output_audio_tokens
-        or usage.input_image_tokens
-        or usage.output_image_tokens
-        or usage.tool_tokens
-    )
+def atto(dollars: Decimal) -> int:
+    return int((dollars * ATTO).to_integral_value(ROUND_CEILING))
 
 
 def made_up(origin: Origin, model: str | None, operation: str, usage: Usage) -> UsageEvent:
