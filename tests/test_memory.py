@@ -55,9 +55,9 @@ def abandon_async(count: int) -> None:
 
 
 ROUNDS: dict[str, tuple[Callable[[int], None], int, int]] = {
-    "openai: calls": (call, 1_000, 10),
-    "openai: streams that are left": (abandon, 200, 100),
-    "openai: async streams that are left": (abandon_async, 200, 100),
+    "openai: calls": (call, 2_000, 10),
+    "openai: streams that are left": (abandon, 400, 100),
+    "openai: async streams that are left": (abandon_async, 400, 100),
 }
 """What is done, how often, and how many bytes may be left of each; the smallest event takes more."""
 
