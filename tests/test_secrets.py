@@ -42,6 +42,7 @@ COMMAND_LINES: tuple[list[str], ...] = (
     ["reprice", "--since", "7d"], ["reconcile", "openai"], ["doctor"], ["doctor", "--json"], [], ["export"],
     ["budget", "set", "all", "--limit", "1", "--per", "day"], ["budget", "status"], ["budget", "list"],
     ["prune", "--older-than", "1d"], ["import", "jsonl", os.devnull], ["completion", "bash"],
+    ["sinks"],
 )  # fmt: skip
 
 

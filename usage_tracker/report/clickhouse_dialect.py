@@ -20,7 +20,7 @@ from usage_tracker.stores.clickhouse.literals import literal
 NULL = literal(NONE)
 GRAINS = {"usage_event": "event", **{f"by_{name}": name for name in (
     "hour", "day", "day_user", "day_tag", "day_latency", "hour_kind", "day_kind", "hour_owner", "day_owner",
-    "day_user_total", "day_tag_total", "day_owner_latency",
+    "day_user_total", "week_user_total", "day_tag_total", "day_owner_latency",
 )}}  # fmt: skip
 """The names of tables that are rows of `usage`."""
 

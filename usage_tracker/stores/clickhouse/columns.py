@@ -11,7 +11,8 @@ NONE = "\0"
 
 NAMES = (
     "event", "offset", "hour", "day", "day_user", "day_tag", "day_latency", "hour_kind", "day_kind", "hour_owner",
-    "day_owner", "day_user_total", "day_tag_total", "day_owner_latency", "tags", "awaited", "told", "completed", "kept",
+    "day_owner", "day_user_total", "day_tag_total", "day_owner_latency", "week_user_total", "tags", "awaited", "told",
+    "completed", "kept",
 )  # fmt: skip
 GRAINS: Mapping[str, int] = {name: number for number, name in enumerate(NAMES, 1)}
 """What a row is: an event; how far a segment is stored; a sum by what the rollup's name says; a set of tags; or what is

@@ -2,7 +2,7 @@
 -- each rollup, and how far the journal's segments are stored by then. `grain` says what a row is; merges add up the rows
 -- that have the same key.
 --
--- `at` is microseconds since 1970, UTC: when an event started, or when the hour or day of a rollup did. What stands for null
+-- `at` is microseconds since 1970, UTC: when an event started, or when the hour, day or week of a rollup did. What stands for null
 -- in a column of text is a NUL character, which no text has. `known` has a bit for each of an event's figures that may be
 -- unknown: input, output, cache-read, cache-written and reasoning tokens, duration, time to the first chunk.
 CREATE TABLE IF NOT EXISTS $shard$on_cluster (
@@ -38,6 +38,7 @@ CREATE VIEW IF NOT EXISTS by_day_kind$on_cluster AS SELECT bucket_at, * FROM $da
 CREATE VIEW IF NOT EXISTS by_hour_owner$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'hour_owner';
 CREATE VIEW IF NOT EXISTS by_day_owner$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'day_owner';
 CREATE VIEW IF NOT EXISTS by_day_user_total$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'day_user_total';
+CREATE VIEW IF NOT EXISTS by_week_user_total$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'week_user_total';
 CREATE VIEW IF NOT EXISTS by_day_tag_total$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'day_tag_total';
 CREATE VIEW IF NOT EXISTS by_day_owner_latency$on_cluster AS SELECT bucket_at, * FROM $database.usage WHERE grain = 'day_owner_latency';
 
