@@ -15,7 +15,8 @@ from usage_tracker.event import Origin, Usage, UsageEvent
 from usage_tracker.journal import Segment, SegmentReader
 from usage_tracker.journal.frames import EVENT, LARGEST_PAYLOAD, encode, framed
 from usage_tracker.journal.header import ANY_STORE, HEADER_SIZE, VERSION, Header
-from usage_tracker.journal.reader import UNKNOWN_ORIGIN, event_id
+from usage_tracker.journal.reader import event_id
+from usage_tracker.providers.told import UNKNOWN_ORIGIN
 
 ORIGIN = Origin(sdk="openai", provider="openai", project="alpha", tags=("tier:pro",))
 OTHER = Origin(sdk="openai", user_id="u-2")

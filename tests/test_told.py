@@ -18,7 +18,7 @@ from usage_tracker.demo.standin import StandIn
 from usage_tracker.event import CallKind, Origin, Told
 from usage_tracker.journal.header import VERSION, Header
 from usage_tracker.providers import openai as openai_provider
-from usage_tracker.providers.told import encode_usage, event_of, read_said, told_as_read, unread
+from usage_tracker.providers.told import encode_usage, event_of, kind_by_layout, read_said, told_as_read, unread
 
 USAGE = {"prompt_tokens": 41, "completion_tokens": 12, "total_tokens": 53, "prompt_cache_hit_tokens": 7}
 NAMES = ("id", "model", "service_tier", "usage")
@@ -53,6 +53,36 @@ def test_a_usage_object_is_kept_with_the_fields_that_the_sdk_does_not_know(shape
     assert event.raw == USAGE
     assert (event.model, event.response_id, event.status) == ("gpt-4o-mini", "chatcmpl-1", "ok")
     assert origin.provider == "openai", "by the model that answered, as the host tells nothing"
+
+
+@pytest.mark.parametrize(
+    ("said", "operation", "response_id", "tokens"),
+    [
+        (("chatcmpl-1", "gpt-4o-mini", None, encode_usage(USAGE)), "chat", "chatcmpl-1", (41, 12)),
+        (("cmpl-1", "gpt-3.5-turbo-instruct", encode_usage(USAGE)), "completion", "cmpl-1", (41, 12)),
+        (("text-embedding-3-small", encode_usage({"prompt_tokens": 5, "total_tokens": 5})), "embeddings", None, (5, None)),
+        (
+            ("message", "msg_1", "claude-sonnet-4-5", encode_usage({"input_tokens": 3, "output_tokens": 4})),
+            "chat", "msg_1", (3, 4),
+        ),
+    ],
+)  # fmt: skip
+def test_a_call_whose_kind_is_damaged_keeps_its_id_and_its_tokens_and_has_no_price(
+    said: tuple[Any, ...], operation: str, response_id: str | None, tokens: tuple[int, int | None]
+) -> None:
+    call = told(said)
+    found = kind_by_layout(call)
+    assert found is not None
+    origin, event = event_of(found, call)
+    assert (event.operation, event.response_id) == (operation, response_id)
+    assert (event.usage.input_tokens, event.usage.output_tokens) == tokens
+    assert (origin.provider, event.request_model) == (None, None)
+
+
+def test_a_call_of_which_nothing_can_be_told_is_a_call() -> None:
+    call = Told(1, 2.0, None, 200, 1, ((1, 2, 3, 4, 5, 6, {}),))
+    assert kind_by_layout(call) is None
+    assert (unread(None, call).operation, unread(None, call).usage.input_tokens) == ("unknown", None)
 
 
 def test_objects_within_are_dicts_again() -> None:

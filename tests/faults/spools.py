@@ -16,7 +16,7 @@ from faults.cases import case
 from faults.kills import SMALL_SEGMENTS, dies
 from faults.nursery import Process
 from usage_tracker.journal.files import Descriptor, FileSource
-from usage_tracker.journal.frames import FRAME
+from usage_tracker.journal.frames import CALL, EVENT, FRAME
 from usage_tracker.journal.header import HEADER_SIZE, Header
 from usage_tracker.journal.reader import SegmentReader
 
@@ -176,7 +176,7 @@ def orphans(bench: Bench, calls: int = 300, apps: int = 2) -> list[Path]:
 
 
 class Records:
-    """Where each event and origin of a segment lies in its file."""
+    """Where each event, origin and kind of a segment lies in its file."""
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -192,7 +192,7 @@ class Records:
                     file.seek(HEADER_SIZE + start)
                     marker, length, _ = FRAME.unpack(file.read(FRAME.size))
                     end = start + FRAME.size + length
-                    if marker.endswith(b"E"):
+                    if marker in (EVENT, CALL):
                         response_id = read.events[0].event.response_id
                         assert response_id is not None
                         self.events.append((HEADER_SIZE + start, HEADER_SIZE + end, response_id))

@@ -25,10 +25,8 @@ from usage_tracker.journal.frames import (
     starts_with_record,
 )  # fmt: skip
 from usage_tracker.journal.header import HEADER_SIZE, Header
-from usage_tracker.providers.told import event_of, unread
+from usage_tracker.providers.told import UNKNOWN_ORIGIN, event_of, kind_by_layout, unread
 
-UNKNOWN_ORIGIN = Origin(sdk="unknown")
-"""Of an event whose origin can't be read any more."""
 guard_told = guarded("read call")
 
 
@@ -146,7 +144,7 @@ class SegmentReader:
 
     def _event_of(self, number: int, told: Told) -> tuple[Origin, UsageEvent]:
         """What was told, read; where that can't be, only that there was a call."""
-        kind = self._kinds.get(number)
+        kind = self._kinds.get(number) or kind_by_layout(told)
         if kind is not None:
             with guard_told:
                 return event_of(kind, told)

@@ -19,6 +19,13 @@ from usage_tracker.providers.answer import Answer, Request
 from usage_tracker.providers.hosts import provider_of
 
 READERS = {"anthropic": anthropic, "openai": openai}
+LAYOUTS = [
+    (reader, operation, plain.names)
+    for reader, provider in READERS.items()  # anthropic's first: it is told by its types
+    for operation, plain in provider.PLAIN.items()
+]
+UNKNOWN_ORIGIN = Origin(sdk="unknown")
+"""Of a call whose origin can't be read any more."""
 
 encode_usage = msgspec.msgpack.Encoder(
     enc_hook=attrgetter("__dict__", "__pydantic_extra__", "__pydantic_root_model__")
@@ -83,8 +90,27 @@ def event_of(kind: CallKind, told: Told) -> tuple[Origin, UsageEvent]:
     )
 
 
+def kind_by_layout(told: Told) -> CallKind | None:
+    """The kind of a call where the journal's record of it is damaged, as far as the order tells in which fields were kept:
+    how they are read, and nothing of where they come from, so that nobody prices them as somebody else's."""
+    for reader, operation, names in LAYOUTS:
+        if all(len(values) == len(names) for values in told.said) and (
+            names[0] != "type" or all(str(values[0]).startswith("message") for values in told.said)
+        ):
+            return CallKind(
+                origin=UNKNOWN_ORIGIN,
+                by_model=False,
+                reader=reader,
+                operation=operation,
+                request_model=None,
+                streamed=len(told.said) > 1 or told.ttft_ms is not None,
+                names=names,
+            )
+    return None
+
+
 def unread(kind: CallKind | None, told: Told) -> UsageEvent:
-    """The event where nobody can read what was said, or its kind is lost: what it used is unknown."""
+    """The event where nobody can read what was said: what it used is unknown."""
     return UsageEvent(
         started_at=told.started_at,
         duration_ms=told.duration_ms,
