@@ -91,8 +91,8 @@ def event_of(kind: CallKind, told: Told) -> tuple[Origin, UsageEvent]:
 
 
 def kind_by_layout(told: Told) -> CallKind | None:
-    """The kind of a call where the journal's record of it is damaged, as far as the order tells in which fields were kept:
-    how they are read, and nothing of where they come from, so that nobody prices them as somebody else's."""
+    """The kind of a call where the journal's record of it is damaged, as far as the order tells in which fields were
+    kept: how they are read, and nothing of where they come from, so that nobody prices them as somebody else's."""
     for reader, operation, names in LAYOUTS:
         if all(len(values) == len(names) for values in told.said) and (
             names[0] != "type" or all(str(values[0]).startswith("message") for values in told.said)
