@@ -6,8 +6,9 @@ from importlib import metadata
 from packaging.requirements import Requirement
 
 NAME = "usage-tracker-llm"
-NOT_FOR_USERS = re.compile("dev|tests")
-"""Extras that nobody installs beside a program."""
+NOT_FOR_USERS = re.compile("dev|tests|spark")
+"""Extras that nobody installs beside a program, and PySpark, which is too large to be installed for this: it is under
+Apache-2.0."""
 FREE = re.compile(r"MIT|BSD|Apache|ISC|PSF|Python Software Foundation|0BSD|MPL|Mozilla")
 LINKED = {"psycopg2-binary": "LGPL"}
 """May be used by any program that leaves them as they are."""

@@ -2,6 +2,7 @@
 
 import http.client
 import time
+from contextlib import closing
 
 from usage_tracker.addresses import Address, Secret
 from usage_tracker.budgets.receivers import SIGNATURE, NotSent, connected, sign
@@ -43,13 +44,14 @@ class WebhookSink:
                 connection = http.client.HTTPConnection(address.host, address.port)
                 connection.sock = wire
                 connection.request("POST", str(address.path), body, headers)
-                answer = connection.getresponse()
+                with closing(connection.getresponse()) as answer:
+                    status, later = answer.status, answer.getheader("Retry-After")
         except NotSent as reason:
             raise NotTaken(str(reason)) from None
         except (OSError, http.client.HTTPException) as error:
             raise NotTaken(f"{address.shown} can't be reached ({type(error).__name__})") from None
-        if not 200 <= answer.status < 300:
-            raise NotTaken(f"{address.shown} answered {answer.status}", retry_after(answer.getheader("Retry-After")))
+        if not 200 <= status < 300:
+            raise NotTaken(f"{address.shown} answered {status}", retry_after(later))
 
     def close(self) -> None:
         """Nothing is kept open."""
