@@ -22,8 +22,20 @@ from usage_tracker.demo.standin import StandIn
 from usage_tracker.frameworks.celery import HEADER, attribute_tasks
 
 TASKS = """
+import os, time, uuid
 import celery, openai, usage_tracker
+from kombu.transport import filesystem
+from kombu.utils.json import dumps
 from usage_tracker.frameworks.celery import attribute_tasks
+
+def put(channel, queue, payload, **_):
+    # kombu's own lets a worker read, and lose, a message that is half written
+    name = f"{time.monotonic_ns()}_{uuid.uuid4()}.{queue}.msg"
+    with open(f"half-{name}", "w") as file:
+        file.write(dumps(payload))
+    os.rename(f"half-{name}", os.path.join(channel.data_folder_out, name))
+
+filesystem.Channel._put = put
 
 usage_tracker.install(app="shop", batch_seconds=0.05)
 attribute_tasks()
