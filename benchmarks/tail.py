@@ -99,6 +99,7 @@ def main() -> None:
         answering(client)
         sum(range(WORK * 3))  # about as long as ours
 
+    tracked()  # which opens the segment: once for each process, and again for every few megabytes
     rows = crowded({"as much other work, without us": control, "ours": tracked}, inner, calls)
     usage_tracker.uninstall()
     text = results.table(["added wall time, µs", "median", "p99", "p99.9", "calls"], rows)

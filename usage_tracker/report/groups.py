@@ -95,9 +95,9 @@ def read_groups(store: Store, query: Query) -> dict[Group, Sums]:
         text = clickhouse.write_query(statement, query, span, holds_several=several)
     else:
         text = write_query(statement, query, span, holds_several=several)
-    groups = {}
+    groups, read_sums = {}, sums_reader(statement)
     for values in store.select(text, statement.parameters):
-        sums = read_sums(statement, values[-len(COUNTED) :])
+        sums = read_sums(values[-len(COUNTED) :])
         if sums.any():
             groups[tuple(read_group(statement, query.by, iter(values)))] = sums
     return groups
@@ -260,8 +260,8 @@ def read_group(statement: Statement, by: tuple[str, ...], values: Iterator[objec
             yield start.date()
 
 
-def read_sums(statement: Statement, values: tuple[Any, ...]) -> Sums:
+def sums_reader(statement: Statement) -> Callable[[Iterable[Any]], Sums]:
     """Drivers give sums as integers, floats or Decimals, as their server likes."""
     readers: dict[type, Callable[[Any], Any]] = {float: float, int: int, Decimal: statement.read_money}
-    kinds = [Sums.__annotations__[name] for name in COUNTED]
-    return Sums(*(readers[kind](value) for kind, value in zip(kinds, values, strict=True)))
+    each = [readers[Sums.__annotations__[name]] for name in COUNTED]
+    return lambda values: Sums(*[read(value) for read, value in zip(each, values, strict=True)])

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Final
 
 from usage_tracker.report.dimensions import UNITS
-from usage_tracker.report.groups import NOTHING, Group, GroupValue, Sums
+from usage_tracker.report.groups import Group, GroupValue, Sums
 
 
 class Others(str):
@@ -26,10 +26,11 @@ Weight = tuple[Decimal, int]
 
 def find_top(by: tuple[str, ...], groups: dict[Group, Sums], top: int) -> set[Group]:
     """The values, time apart, that are the `top` most expensive of all the time; all, where only one would be left."""
-    weights: dict[Group, Sums] = defaultdict(lambda: NOTHING)
+    weights: dict[Group, Weight] = defaultdict(lambda: (Decimal(0), 0))
     for group, sums in groups.items():
         values = named(by, group)
-        weights[values] = weights[values].plus(sums)
+        cost, calls = weights[values]
+        weights[values] = (cost + sums.cost, calls + sums.calls)
     ranked = sorted(weights, key=lambda values: rank(weights[values], values))
     return set(ranked if len(ranked) <= top + 1 else ranked[:top])
 
@@ -41,7 +42,7 @@ def keep(by: tuple[str, ...], groups: dict[Group, Sums], top: set[Group]) -> dic
         place = group
         if named(by, group) not in top:
             place = tuple(value if name in UNITS else OTHERS for name, value in zip(by, group, strict=True))
-        kept[place] = kept.get(place, NOTHING).plus(sums)
+        kept[place] = kept[place].plus(sums) if place in kept else sums
     return kept
 
 
@@ -50,9 +51,10 @@ def named(by: tuple[str, ...], group: Group) -> Group:
     return tuple(value for name, value in zip(by, group, strict=True) if name not in UNITS)
 
 
-def rank(sums: Sums, values: Group) -> tuple[object, ...]:
+def rank(weight: Weight, values: Group) -> tuple[object, ...]:
     """The most expensive first, then the most called, then by name."""
-    return (-sums.cost, -sums.calls, *((value is None, value or "") for value in values))
+    cost, calls = weight
+    return (-cost, -calls, *((value is None, value or "") for value in values))
 
 
 def arrange(by: tuple[str, ...], groups: dict[Group, Sums]) -> list[Group]:
