@@ -2,6 +2,7 @@
 
 from binascii import Error as NoBase64
 from binascii import a2b_base64
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ class Body:
 
     ends_call = True
     """Whether the call has ended when the body has."""
+    keep: Callable[[bytes], None] | None = None
+    """What takes the pieces of a body that is not read: C code, as of a stream each is a piece by itself."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -139,23 +142,20 @@ class JsonLines(Body):
 
 
 class Tail(Body):
-    """The last bytes of a stream that the SDK parses. Where an event says that the stream failed, the SDK raises its
+    """The last pieces of a stream that the SDK parses. Where an event says that the stream failed, the SDK raises its
     error and drops the rest of that event, the usage up to there included."""
 
     ends_call = False
-    LENGTH = 1 << 14
+    PIECES = 32
 
     def __init__(self, call: Call) -> None:
         super().__init__(call)
-        self._bytes = b""
-
-    def feed(self, piece: bytes) -> bytes:
-        self._bytes = (self._bytes + piece)[-self.LENGTH :] if len(piece) < self.LENGTH else piece[-self.LENGTH :]
-        return piece
+        self._last: deque[bytes] = deque(maxlen=self.PIECES)
+        self.keep = self._last.append
 
     def observe_failure(self) -> None:
         """Take what the failing event says."""
-        for event in split_events(self._bytes):
+        for event in split_events(b"".join(self._last)):
             said = said_by(event)
             if b'"error"' in said:
                 self.call.observe(decode_object(said))

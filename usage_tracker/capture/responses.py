@@ -74,16 +74,20 @@ def watching(kind: Any) -> type:
             closed(self)
 
         def iter_bytes(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
-            return tap(body_of(self), super().iter_bytes(*args, **kwargs))
+            body, pieces = body_of(self), super().iter_bytes(*args, **kwargs)
+            return pieces if body is None else tap(body, pieces)
 
         def aiter_bytes(self, *args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
-            return async_tap(body_of(self), super().aiter_bytes(*args, **kwargs))
+            body, pieces = body_of(self), super().aiter_bytes(*args, **kwargs)
+            return pieces if body is None else async_tap(body, pieces)
 
         def iter_raw(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
-            return tap(raw_body_of(self), super().iter_raw(*args, **kwargs))
+            body, pieces = raw_body_of(self), super().iter_raw(*args, **kwargs)
+            return pieces if body is None else tap(body, pieces)
 
         def aiter_raw(self, *args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
-            return async_tap(raw_body_of(self), super().aiter_raw(*args, **kwargs))
+            body, pieces = raw_body_of(self), super().aiter_raw(*args, **kwargs)
+            return pieces if body is None else async_tap(body, pieces)
 
         def __del__(self) -> None:
             closed(self)
@@ -102,14 +106,15 @@ def watching(kind: Any) -> type:
     return Watched
 
 
-def tap(body: Body | None, pieces: Iterator[bytes]) -> Iterator[bytes]:
+def tap(body: Body, pieces: Iterator[bytes]) -> Iterator[bytes]:
     """The pieces, shown to the body on their way to the app."""
-    if body is None:
-        yield from pieces
-        return
+    keep = body.keep
     with Reading(body):
         for piece in pieces:
-            if shown := fed(body, piece):
+            if keep is not None:
+                keep(piece)
+                yield piece
+            elif shown := fed(body, piece):
                 body.pulling = False
                 yield shown
                 body.pulling = True
@@ -117,17 +122,17 @@ def tap(body: Body | None, pieces: Iterator[bytes]) -> Iterator[bytes]:
             yield shown
 
 
-async def async_tap(body: Body | None, pieces: Any) -> AsyncIterator[bytes]:
+async def async_tap(body: Body, pieces: Any) -> AsyncIterator[bytes]:
     """As `tap`; a generator can't be both. Closed early, it closes the pieces there and then: those of an async
     generator would otherwise hold the connection until the event loop gets round to them."""
     async with aclosing(pieces) if hasattr(pieces, "aclose") else nullcontext():
-        if body is None:
-            async for piece in pieces:
-                yield piece
-            return
+        keep = body.keep
         with Reading(body):
             async for piece in pieces:
-                if shown := fed(body, piece):
+                if keep is not None:
+                    keep(piece)
+                    yield piece
+                elif shown := fed(body, piece):
                     body.pulling = False
                     yield shown
                     body.pulling = True

@@ -72,10 +72,16 @@ class AsyncObserved:
         return self
 
     async def __anext__(self) -> Any:
+        call = self._call
         while True:
             with self._pulling:
                 chunk = await anext(self._source)
-            if self._show(self._call, chunk):
+            # as in `observed`
+            if type(chunk) in call.quiet and chunk.__dict__.get("usage") is None and not chunk.__pydantic_extra__:
+                if call.injected:
+                    chunk.__pydantic_fields_set__.discard("usage")
+                return chunk
+            if self._show(call, chunk):
                 return chunk
 
     async def aclose(self) -> None:
