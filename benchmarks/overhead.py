@@ -41,11 +41,17 @@ def answers(library):
     chunk = {**HEAD, "object": "chat.completion.chunk"}
     pieces = [{**chunk, "choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}]}] * CHUNKS
     pieces.append({**chunk, "choices": [], "usage": USAGE})
-    stream = b"".join(b"data: " + json.dumps(piece).encode() + b"\n\n" for piece in pieces) + b"data: [DONE]\n\n"
+    events = [*(b"data: " + json.dumps(piece).encode() + b"\n\n" for piece in pieces), b"data: [DONE]\n\n"]
+
+    class Stream(library.SyncByteStream):
+        """Event by event, as they come from a network."""
+
+        def __iter__(self):
+            yield from events
 
     def answer(request):
         if b'"stream":true' in request.content.replace(b" ", b""):
-            return library.Response(200, headers={"content-type": "text/event-stream"}, content=stream)
+            return library.Response(200, headers={"content-type": "text/event-stream"}, stream=Stream())
         return library.Response(200, headers={"content-type": "application/json"}, content=whole)
 
     return answer
