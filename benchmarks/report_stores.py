@@ -43,6 +43,11 @@ INSERT INTO usage_tracker.usage_host (host_key, digest, host) OVERRIDING SYSTEM 
 SELECT n, md5('host' || n)::uuid, 'host-' || n FROM generate_series(1, 20) n;
 """
 """Keys of tags: tier 0 (none) to 3, feature 0 (none) to 22."""
+SEQUENCES = "".join(
+    f"SELECT setval(pg_get_serial_sequence('usage_tracker.usage_{name}', '{name}_key'), 1000000);\n"
+    for name in ("kind", "owner", "user", "tag", "tags", "host")
+)
+"""What a shipper adds to these stores comes after all that."""
 
 EVENTS = f"""
 INSERT INTO usage_tracker.usage_event
@@ -218,7 +223,7 @@ def fill_postgres(cursor: Cursor, events: int, first_day: datetime = FIRST_DAY) 
             f"PARTITION OF usage_tracker.usage_event FOR VALUES FROM ('{month}') TO ('{following}')"
         )
         month = following
-    cursor.execute(DIMENSIONS)
+    cursor.execute(DIMENSIONS + SEQUENCES)
     for start in range(0, events, 1_000_000):
         stop = min(events, start + 1_000_000) - 1
         cursor.execute(EVENTS, {"first": first_day, "events": events, "start": start, "stop": stop})

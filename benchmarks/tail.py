@@ -18,9 +18,9 @@ from overhead import Sdk
 
 WORK = 200
 WARM_UP = 30_000
-"""Calls before anything is timed, so that the segment is one that takes all the others. Opening the next one makes files,
-and each of some ten steps of that waits for the interpreter's lock, 5 ms for each thread that computes: once for every
-hundred thousand calls of a process."""
+"""Calls before anything is timed, so that the segment is one that takes all the others. Opening the next one makes a
+file, and each of some ten steps of that waits for the interpreter's lock, 5 ms for each thread that computes: once for
+every fifty thousand calls of a process."""
 
 
 def burn() -> None:

@@ -200,6 +200,14 @@ def test_an_event_that_the_store_refuses_is_set_aside_and_holds_nothing_up(place
     assert "out of range" in letters[0]
 
 
+def test_a_store_that_refuses_everything_does_not_fill_the_log(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    append(place.journal, 20)
+    store = Picky(place.open(), set(ids(20)))
+    drain(Shipper(place.spool(), lambda: store, TenCents(), 64))  # type: ignore[arg-type, return-value]  # by duck type
+    assert len((place.spool_folder / "refused.jsonl").read_text().splitlines()) == 20
+    assert caplog.text.count("the store refuses an event (value out of range)") == 1
+
+
 def test_damaged_bytes_cost_only_the_events_in_them(place: Place) -> None:
     append(place.journal, 10)
     place.journal.close()

@@ -107,7 +107,7 @@ class Shipper:
         self._memory: set[MemoryFile] = set()
         self._compact_at = 0.0
         self._chore = chore
-        self._quiet_until = 0.0
+        self._quiet_until = self._quiet_on_refusals_until = 0.0
         self.turn = threading.Lock()
         """Held while a batch is on its way. A fork waits for it where the store can't be carried across one."""
         self._closes_for_fork = closes_for_fork
@@ -280,9 +280,12 @@ class Shipper:
         for priced in batch.events:
             refuse(self.spool, priced, str(refusal))
             self.refused += 1
+        if time.monotonic() >= self._quiet_on_refusals_until:  # a store may refuse each of a million
+            self._quiet_on_refusals_until = time.monotonic() + QUIET_SECONDS
             logger.error(
-                "the store refuses an event (%s); it is kept in %s", refusal, self.spool.folder / "refused.jsonl"
-            )
+                "the store refuses an event (%s); it is kept in %s (%d so far)",
+                refusal, self.spool.folder / "refused.jsonl", self.refused,
+            )  # fmt: skip
         if self._connected().write(Batch([stretch._replace(events=0) for stretch in batch.stretches], [])):
             self._confirm(taken)
         else:
