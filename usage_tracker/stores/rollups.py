@@ -5,9 +5,11 @@ those that should have a cost and have none, `reported` those whose provider sta
 is told later. An event that tells it is no call: its tokens and cost count, and with known tokens it is `completed`.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import partial, reduce
 from math import ceil, log
+from operator import add, itemgetter
 from typing import NamedTuple
 
 from usage_tracker.errors import EventsRefused
@@ -23,9 +25,8 @@ MEASURES = (
 Sums = tuple[int | float, ...]
 """One number for each of a grain's measures; money in picodollars."""
 Key = tuple[int | str, ...]
+Rows = dict[Key, Sums]
 Summands = defaultdict[Key, list[Sums]]
-Timing = tuple[int, int, int, int]
-"""Day, kind_key, owner_key and the bucket of latency that a call was in."""
 
 HOUR_SECONDS, DAY_SECONDS, WEEK_SECONDS = 3600, 86_400, 604_800
 LATENCY_BASE = log(1.04)
@@ -64,6 +65,8 @@ COARSER: Mapping[Grain, tuple[Grain, ...]] = {
     DAY_TAG: (DAY_TAG_TOTAL,),
 }
 """What is summed from the rows of another grain, so that most reports read few rows."""
+NEAREST: Mapping[Grain, Grain] = {DAY_KIND: DAY, DAY_OWNER: DAY, WEEK_USER_TOTAL: DAY_USER_TOTAL}
+"""Of these, which are summed from a grain that comes before them and has fewer rows."""
 DAY_LATENCY = Grain("day_latency", ("bucket_at", "kind_key", "bucket"), TIMED)
 DAY_OWNER_LATENCY = Grain("day_owner_latency", ("bucket_at", "owner_key", "bucket"), TIMED)
 
@@ -75,8 +78,9 @@ class Rollups:
         self._hour: Summands = defaultdict(list)
         self._day_user: Summands = defaultdict(list)
         self._day_tag: Summands = defaultdict(list)
-        self._took: list[Timing] = []
-        self._began: list[Timing] = []
+        self._latency: defaultdict[Key, int] = defaultdict(int)
+        """For each bucket of a kind's sketch, how many calls took so long, and FIRST_CHUNK for each that began then."""
+        self._owner_latency: defaultdict[Key, int] = defaultdict(int)
 
     def add(self, priced: PricedEvent, facts: Facts, kind_key: int, who: WhoKeys) -> None:
         """Count the event in each grain. Raises EventsRefused for counts that no sum can hold."""
@@ -89,51 +93,64 @@ class Rollups:
         for tag_key in who.each_tag:
             self._day_tag[day, tag_key, kind_key, owner_key, status].append(sums)
         if priced.event.completes is None:
-            # counted later, all at once: half the CPU of counting each as it comes
             if facts.duration_ms is not None:
-                self._took.append((day, kind_key, owner_key, latency_bucket(facts.duration_ms)))
+                bucket = latency_bucket(facts.duration_ms)
+                self._latency[day, kind_key, bucket] += 1
+                self._owner_latency[day, owner_key, bucket] += 1
             if facts.ttft_ms is not None:
-                self._began.append((day, kind_key, owner_key, latency_bucket(facts.ttft_ms)))
+                bucket = latency_bucket(facts.ttft_ms)
+                self._latency[day, kind_key, bucket] += FIRST_CHUNK
+                self._owner_latency[day, owner_key, bucket] += FIRST_CHUNK
 
-    def rows(self) -> dict[Grain, dict[Key, Sums]]:
+    def rows(self) -> dict[Grain, Rows]:
         """The rows of each grain that isn't summed from another one's."""
         return {
             HOUR: summed(self._hour),
             DAY_USER: summed(self._day_user),
             DAY_TAG: summed(self._day_tag),
-            DAY_LATENCY: self._sketch(lambda at: (at[0], at[1], at[3])),
-            DAY_OWNER_LATENCY: self._sketch(lambda at: (at[0], at[2], at[3])),
+            DAY_LATENCY: sketch(self._latency),
+            DAY_OWNER_LATENCY: sketch(self._owner_latency),
         }
 
-    def _sketch(self, key: Callable[[Timing], Key]) -> dict[Key, Sums]:
-        took, began = Counter(map(key, self._took)), Counter(map(key, self._began))
-        return {at: (took[at], began[at]) for at in {**took, **began}}
+
+FIRST_CHUNK = 1 << 32
 
 
-def with_coarser(rows: Mapping[Grain, Mapping[Key, Sums]]) -> dict[Grain, Mapping[Key, Sums]]:
+def sketch(counts: Mapping[Key, int]) -> Rows:
+    return {key: (both % FIRST_CHUNK, both // FIRST_CHUNK) for key, both in counts.items()}
+
+
+def summed(summands: Summands) -> Rows:
+    return {key: found[0] if len(found) == 1 else sum_of(found) for key, found in summands.items()}
+
+
+def sum_of(found: list[Sums]) -> Sums:
+    if len(found) > FEW:
+        return tuple(map(sum, zip(*found, strict=True)))
+    return tuple(reduce(partial(map, add), found))
+
+
+FEW = 4
+"""Up to so many, adding two rows at a time is faster than adding up each measure."""
+
+
+def with_coarser(rows: Mapping[Grain, Rows]) -> dict[Grain, Rows]:
     """The rows and what is summed from them, for stores that have no deltas to fold later."""
     found = dict(rows)
     for source in rows:
         for target in COARSER.get(source, ()):
-            found[target] = coarser(rows[source], source, target)
+            nearest = NEAREST.get(target, source)
+            found[target] = coarser(found[nearest], nearest, target)
     return found
 
 
-def coarser(rows: Mapping[Key, Sums], source: Grain, target: Grain) -> dict[Key, Sums]:
-    places = [source.keys.index(name) for name in target.keys]
-    summands: Summands = defaultdict(list)
+def coarser(rows: Rows, source: Grain, target: Grain) -> Rows:
+    pick, seconds = itemgetter(*(source.keys.index(name) for name in target.keys)), target.seconds
+    found: Summands = defaultdict(list)
     for key, sums in rows.items():
-        at, *rest = (key[place] for place in places)
-        assert isinstance(at, int)
-        summands[at - at % target.seconds, *rest].append(sums)
-    return summed(summands)
-
-
-def summed(summands: Summands) -> dict[Key, Sums]:
-    return {
-        key: found[0] if len(found) == 1 else tuple(map(sum, zip(*found, strict=True)))
-        for key, found in summands.items()
-    }
+        at, *rest = pick(key)
+        found[at - at % seconds, *rest].append(sums)
+    return summed(found)
 
 
 def measures(priced: PricedEvent, facts: Facts) -> Sums:
@@ -146,7 +163,10 @@ def measures(priced: PricedEvent, facts: Facts) -> Sums:
         usage.cache_write_tokens or 0,
         usage.reasoning_tokens or 0,
     )
-    if max(tokens) > LARGEST_SUMMAND or min(tokens) < -LARGEST_SUMMAND:
+    # nearly all are small and have no sign, which their bits tell in a fifth of the time
+    if (tokens[0] | tokens[1] | tokens[2] | tokens[3] | tokens[4]) >> 53 and (
+        max(tokens) > LARGEST_SUMMAND or min(tokens) < -LARGEST_SUMMAND
+    ):
         raise EventsRefused("a token count is beyond any measure; the event can't be stored")
     call = 1 if event.completes is None else 0
     return (
