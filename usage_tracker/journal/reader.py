@@ -13,7 +13,6 @@ from usage_tracker.journal.frames import (
     CALL,
     EVENT,
     FRAME,
-    KIND,
     LARGEST_PAYLOAD,
     LARGEST_RECORD,
     MARKERS,
@@ -133,7 +132,12 @@ class SegmentReader:
             marker, length, checksum = unpack_frame(buffer, offset)
             start = offset + FRAME.size
             payload = buffer[start : start + length]
-            if len(payload) != length or length > LARGEST_PAYLOAD or marker not in MARKERS or crc32(payload) != checksum:
+            if (
+                len(payload) != length
+                or length > LARGEST_PAYLOAD
+                or marker not in MARKERS
+                or crc32(payload) != checksum
+            ):
                 break
             try:
                 if marker == EVENT:
@@ -213,4 +217,4 @@ def event_id(segment: UUID, position: int, started_at: int) -> UUID:
     return made
 
 
-set_number, set_safety = UUID.int.__set__, UUID.is_safe.__set__
+set_number, set_safety = (vars(UUID)[name].__set__ for name in ("int", "is_safe"))

@@ -110,7 +110,7 @@ def token_parts(rates: Rates, usage: Usage, operation: str, raw: Figures | None)
     if into:
         details = read_details(raw) if rates.modal and raw else Details()
         parts += modal_input(rates, usage, details) if rates.modal else plain_input(rates, usage)
-        rest = into
+        rest: int | Decimal = into
         for _, count in parts:
             rest -= count
         if rest < 0:
