@@ -1,16 +1,22 @@
 """Made-up events of a realistic spread, in a spool folder as the processes of a host leave them.
 
 Twenty models, 50 projects, 20 teams, 5,000 users, 200 keys, 30 tags: users are unevenly busy and work on two projects
-each, a project uses three models and four keys. Every event has its provider's usage object and an answer's id.
+each, a project uses three models and four keys. Every event has its provider's usage object and an answer's id. What
+succeeded at providers that are called by the SDKs of OpenAI and Anthropic is kept as it was told, as apps keep it, and
+read by who ships it.
 """
 
 import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from usage_tracker.event import Origin, Usage, UsageEvent
+import msgspec
+
+from usage_tracker.event import CallKind, Origin, Usage, UsageEvent
 from usage_tracker.journal import Journal, Spool
+from usage_tracker.providers.told import READERS, encode_usage
 
 PROCESSES = 16
 PROJECTS, TEAMS, USERS = 50, 20, 5000
@@ -92,7 +98,46 @@ def fill(folder: Path, events: int, *, processes: int = PROCESSES, users: int = 
     for process in range(processes):
         share = events * (process + 1) // processes - events * process // processes
         journal = Journal(Spool(folder, max_bytes=1 << 40))
+        kinds: dict[tuple[Origin, str | None, bool], CallKind] = {}
         for origin, event in calls.make(share, span, process):
-            journal.append(origin, event)
+            if event.status == "ok" and origin.provider != "gemini":
+                key = origin, event.request_model, event.streamed
+                kind = kinds.get(key) or kinds.setdefault(key, kind_of(origin, event))
+                journal.append_call(kind, told(kind, event))
+            else:
+                journal.append(origin, event)
         journal.close()
         assert not journal.dropped, "the disk is full"
+
+
+def kind_of(origin: Origin, event: UsageEvent) -> CallKind:
+    reader = "anthropic" if origin.provider == "anthropic" else "openai"
+    operation = "embeddings" if str(event.model).startswith("text-embedding") else "chat"
+    return CallKind(
+        origin=origin, by_model=False, reader=reader, operation=operation, request_model=event.request_model,
+        streamed=event.streamed, names=READERS[reader].PLAIN[operation].names,
+    )  # fmt: skip
+
+
+def told(kind: CallKind, event: UsageEvent) -> tuple[Any, ...]:
+    """The call as the fields of Told. An SDK's usage object is a list of its fields, as `encode_usage` makes it."""
+    usage = event.usage
+    fields: Any = event.raw
+    if kind.reader == "anthropic":
+        fields = {
+            "cache_creation": [{"ephemeral_1h_input_tokens": 0, "ephemeral_5m_input_tokens": 0}, None, False],
+            "cache_creation_input_tokens": 0, "cache_read_input_tokens": usage.cache_read_tokens, "inference_geo": None,
+            "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "server_tool_use": None,
+            "service_tier": "standard",
+        }  # fmt: skip
+    elif kind.operation == "chat":
+        fields = {name: [part, None, False] if type(part) is dict else part for name, part in fields.items()}
+    values = {
+        "type": "message",
+        "id": event.response_id,
+        "model": event.model,
+        "service_tier": "default",
+        "usage": msgspec.Raw(encode_usage([fields, None, False])),
+    }
+    said = (tuple(values[name] for name in kind.names),)
+    return event.started_at, event.duration_ms, event.ttft_ms, event.http_status, event.attempts, said

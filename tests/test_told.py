@@ -8,6 +8,8 @@ from uuid import uuid4
 import msgspec
 import openai
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from openai.types import CompletionUsage, CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
@@ -17,8 +19,18 @@ from usage_tracker.capture.shapes import Shapes
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.event import CallKind, Origin, Told
 from usage_tracker.journal.header import VERSION, Header
+from usage_tracker.providers import alike
 from usage_tracker.providers import openai as openai_provider
-from usage_tracker.providers.told import encode_usage, event_of, kind_by_layout, read_said, told_as_read, unread
+from usage_tracker.providers.told import (
+    READERS,
+    encode_usage,
+    event_of,
+    kind_by_layout,
+    read_by,
+    read_said,
+    told_as_read,
+    unread,
+)
 
 USAGE = {"prompt_tokens": 41, "completion_tokens": 12, "total_tokens": 53, "prompt_cache_hit_tokens": 7}
 NAMES = ("id", "model", "service_tier", "usage")
@@ -37,7 +49,7 @@ def told(said: tuple[Any, ...]) -> Told:
 def kind(**more: Any) -> CallKind:
     origin = Origin(provider=None, sdk="openai", base_host="localhost")
     fields = {"by_model": True, "reader": "openai", "operation": "chat", "request_model": "gpt-4o", "streamed": False}
-    return CallKind(origin=origin, names=NAMES, **{**fields, **more})
+    return CallKind(origin=origin, **{**fields, "names": NAMES, **more})
 
 
 @pytest.fixture
@@ -167,3 +179,75 @@ def test_a_call_gives_the_same_event_read_now_or_later(provider: StandIn, tmp_pa
     assert (later.event.ttft_ms is not None) is streamed
     differs = {"started_at": 0, "duration_ms": 0.0, "ttft_ms": None, "response_id": None}
     assert msgspec.structs.replace(later.event, **differs) == msgspec.structs.replace(now.event, **differs)
+
+
+COUNTED = st.integers(0, 2000) | st.sampled_from([0, -1, 10**12, 10**12 + 1])
+FIGURE = COUNTED | st.none() | st.booleans() | st.floats(0, 9) | st.sampled_from(["standard", "", " x ", "w" * 65])
+
+
+def usages(details: dict[str, list[str]], names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+    """Usage objects with some of these names, and objects within with some of theirs."""
+    within = {name: st.dictionaries(st.sampled_from(parts), COUNTED | FIGURE) for name, parts in details.items()}
+    return st.fixed_dictionaries({}, optional={**dict.fromkeys(names, COUNTED | FIGURE), **within})
+
+
+OPENAI = usages(
+    {
+        "prompt_tokens_details": ["cached_tokens", "audio_tokens", "cache_write_tokens"],
+        "completion_tokens_details": ["reasoning_tokens", "audio_tokens"],
+        "input_tokens_details": ["cached_tokens"],
+        "cost": ["total_cost"],
+    },
+    ["prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens", "prompt_cache_hit_tokens",
+     "reasoning_tokens", "num_search_queries", "cost_in_usd_ticks", "_hidden", "service_tier", "seconds"],
+)  # fmt: skip
+ANTHROPIC = usages(
+    {
+        "cache_creation": ["ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"],
+        "server_tool_use": ["web_search_requests"],
+        "output_tokens_details": ["thinking_tokens"],
+    },
+    ["input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "service_tier",
+     "total_tokens"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("reader", "operation", "names", "values"),
+    [
+        ("openai", "chat", NAMES, ["chatcmpl-1", "gpt-4o", "default"]),
+        ("openai", "completion", ("id", "model", "usage"), ["cmpl-1", "gpt-4o"]),
+        ("openai", "embeddings", ("model", "usage"), ["text-embedding-3-small"]),
+        ("anthropic", "chat", ("type", "id", "model", "usage"), ["message", "msg-1", "claude-sonnet-4"]),
+    ],
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chance=st.data())
+def test_answers_that_are_alike_are_read_as_their_provider_reads_each(
+    reader: str, operation: str, names: tuple[str, ...], values: list[Any], chance: st.DataObject
+) -> None:
+    alike.plans.clear()
+    usage = chance.draw(ANTHROPIC if reader == "anthropic" else OPENAI)
+    for _ in range(3):  # the first one is read as ever, the next ones by what it has shown
+        if type(usage.get("prompt_tokens")) is int and type(usage.get("completion_tokens")) is int:
+            outside = chance.draw(st.sampled_from([0, 5]))
+            usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"] + outside
+            usage["completion_tokens_details"] = {"reasoning_tokens": chance.draw(st.sampled_from([0, 5]))}
+        identity = [chance.draw(st.sampled_from([value, value, "", None])) for value in values]
+        pieces = [(*identity, None)] if chance.draw(st.booleans()) else []
+        call = Told(1, 2.0, None, 200, 1, (*pieces, (*values, usage)))
+        each = kind(reader=reader, operation=operation, names=names)
+        assert event_of(each, call) == read_by(READERS[reader], each, call)
+        usage = {name: chance.draw(COUNTED) if type(part) is int else part for name, part in usage.items()}
+
+
+def test_ordinary_answers_are_alike(shapes: Shapes) -> None:
+    alike.plans.clear()
+    for tokens in (12, 40):
+        usage: dict[str, Any] = {"prompt_tokens": 41, "completion_tokens": tokens, "total_tokens": 41 + tokens}
+        said = told_as_read([shapes.take(answer(usage=CompletionUsage(**usage))) or ()])
+        reading = alike.read_alike(openai_provider, "chat", NAMES, said)
+        if reading is not None:
+            assert (reading.usage.output_tokens, reading.response_id, reading.raw) == (tokens, "chatcmpl-1", usage)
+    assert reading is not None
+    assert None not in alike.plans.values()

@@ -252,11 +252,11 @@ class Shipper:
 
     def _priced(self, events: Sequence[Recorded]) -> list[PricedEvent]:
         guard, price, priced = guarded("price"), self._prices.price, []
-        for event_id, origin, event in events:
-            cost = UNPRICED
+        for recorded in events:
+            origin, event, cost = recorded.origin, recorded.event, UNPRICED
             with guard:
                 cost = price(origin, event)
-            priced.append(PricedEvent(event_id, origin, event, cost))
+            priced.append(PricedEvent(recorded.event_id, origin, event, cost))
         return priced
 
     def _confirm(self, taken: list[Taken]) -> None:

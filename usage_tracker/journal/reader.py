@@ -2,7 +2,7 @@
 
 import time
 from typing import NamedTuple, Protocol
-from uuid import UUID
+from uuid import UUID, SafeUUID
 from zlib import crc32
 
 import msgspec
@@ -13,7 +13,6 @@ from usage_tracker.journal.frames import (
     CALL,
     EVENT,
     FRAME,
-    KIND,
     LARGEST_PAYLOAD,
     LARGEST_RECORD,
     MARKERS,
@@ -28,9 +27,10 @@ from usage_tracker.journal.header import HEADER_SIZE, Header
 from usage_tracker.providers.told import UNKNOWN_ORIGIN, event_of, kind_by_layout, unread
 
 guard_told = guarded("read call")
+unpack_frame = FRAME.unpack_from
 
 
-class Recorded(NamedTuple):
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """An event as read from a journal."""
 
     event_id: UUID
@@ -92,25 +92,22 @@ class SegmentReader:
         at = self.position
         buffer, base = b"", at
         while len(events) < limit and (until is None or at < until):
-            if len(buffer) - (at - base) < FRAME.size:
-                buffer, base = self._bytes(at, self.CHUNK), at
-            offset = at - base
-            frame = buffer[offset : offset + FRAME.size]
+            at = self._read_whole(buffer, base, at, limit, until, events, corrupt)
+            if len(events) >= limit or (until is not None and at >= until):
+                break
+            buffer, base = self._bytes(at, self.CHUNK), at
+            frame = buffer[: FRAME.size]
             if len(frame) < FRAME.size or not frame.strip(b"\0"):
                 skip = self._next_record(at) if ended else None
                 if skip is None:
                     break
             else:
-                marker, length, checksum = FRAME.unpack(frame)
+                marker, length, _ = FRAME.unpack(frame)
                 if marker in MARKERS and length <= LARGEST_PAYLOAD:
-                    if len(buffer) - offset < FRAME.size + length:
-                        buffer, base, offset = self._bytes(at, LARGEST_RECORD), at, 0
-                    payload = buffer[offset + FRAME.size : offset + FRAME.size + length]
-                    if len(payload) == length and crc32(payload) == checksum:
+                    if len(buffer) < FRAME.size + length:
+                        buffer = self._bytes(at, LARGEST_RECORD)
+                    if starts_with_record(buffer):
                         self._torn_since = None
-                        if not self._take(marker, payload, at, events):
-                            corrupt.append((at, frame + payload))
-                        at += FRAME.size + length
                         continue
                 if not (ended or self._waited_long_enough()):
                     break
@@ -123,24 +120,44 @@ class SegmentReader:
             at, buffer, base = skip, b"", skip
         return Read(events, at, corrupt)
 
-    def _take(self, marker: bytes, payload: bytes, at: int, events: list[Recorded]) -> bool:
-        try:
-            if marker == ORIGIN:
-                number, origin = decode_origin(payload)
-                self._origins[number] = origin
-            elif marker == KIND:
-                number, kind = decode_kind(payload)
-                self._kinds[number] = kind
-            else:
-                if marker == CALL:
-                    origin, event = self._event_of(*decode_call(payload))
-                else:
+    def _read_whole(
+        self, buffer: bytes, base: int, at: int, limit: int, until: int | None,
+        events: list[Recorded], corrupt: list[tuple[int, bytes]],
+    ) -> int:  # fmt: skip
+        """Take the whole records of a buffer, which lies at `base`, from `at` on; where the next record is."""
+        segment, origins, last = self.header.segment, self._origins, len(buffer) - FRAME.size
+        offset = at - base
+        stop = last if until is None else min(last, until - base - 1)
+        while offset <= stop and len(events) < limit:
+            marker, length, checksum = unpack_frame(buffer, offset)
+            start = offset + FRAME.size
+            payload = buffer[start : start + length]
+            if (
+                len(payload) != length
+                or length > LARGEST_PAYLOAD
+                or marker not in MARKERS
+                or crc32(payload) != checksum
+            ):
+                break
+            try:
+                if marker == EVENT:
                     number, event = decode_event(payload)
-                    origin = self._origins.get(number, UNKNOWN_ORIGIN)
-                events.append(Recorded(event_id(self.header.segment, at, event.started_at), origin, event))
-        except (msgspec.DecodeError, RecursionError):
-            return False
-        return True
+                    origin = origins.get(number, UNKNOWN_ORIGIN)
+                    events.append(Recorded(event_id(segment, base + offset, event.started_at), origin, event))
+                elif marker == CALL:
+                    origin, event = self._event_of(*decode_call(payload))
+                    events.append(Recorded(event_id(segment, base + offset, event.started_at), origin, event))
+                elif marker == ORIGIN:
+                    number, origin = decode_origin(payload)
+                    origins[number] = origin
+                else:
+                    number, kind = decode_kind(payload)
+                    self._kinds[number] = kind
+            except (msgspec.DecodeError, RecursionError):
+                corrupt.append((base + offset, buffer[offset : start + length]))
+            offset = start + length
+            self._torn_since = None
+        return base + offset
 
     def _event_of(self, number: int, told: Told) -> tuple[Origin, UsageEvent]:
         """What was told, read; where that can't be, only that there was a call."""
@@ -183,6 +200,21 @@ def event_id(segment: UUID, position: int, started_at: int) -> UUID:
     """A UUIDv7 that follows from where the event lies, so that it is the same however often the event is read: the
     start in milliseconds, then the position (which orders events of one millisecond), then 42 bits of the segment's
     id."""
-    rest = (position & 0xFFFF_FFFF) << 42 | (segment.int & ((1 << 42) - 1))
     milliseconds = (started_at // 1_000_000) & 0xFFFF_FFFF_FFFF
-    return UUID(int=milliseconds << 80 | 0x7 << 76 | (rest >> 62) << 64 | 0b10 << 62 | rest & ((1 << 62) - 1))
+    position &= 0xFFFF_FFFF
+    # UUID's own constructor takes half a microsecond more
+    made = UUID.__new__(UUID)
+    set_number(
+        made,
+        milliseconds << 80
+        | 0x7 << 76
+        | position >> 20 << 64
+        | 0b10 << 62
+        | (position & 0xF_FFFF) << 42
+        | segment.int & 0x3FF_FFFF_FFFF,
+    )
+    set_safety(made, SafeUUID.unknown)
+    return made
+
+
+set_number, set_safety = (vars(UUID)[name].__set__ for name in ("int", "is_safe"))

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from usage_tracker.event import Cost, CostLine, Figures, Usage, UsageEvent
 from usage_tracker.pricing.details import Details, read_details
-from usage_tracker.pricing.money import total
+from usage_tracker.pricing.money import DOLLARS, NOTHING, rounded
 from usage_tracker.pricing.rates import TIER_UNPRICED, TOOL_UNPRICED, UNPRICED, Rates
 
 GENERATES_NOTHING = frozenset({"embeddings", "rerank", "moderation"})
@@ -44,6 +44,8 @@ OTHER_MEASURES: dict[str, dict[str, tuple[str, ...]]] = {
 
 Parts = list[tuple[str, int | Decimal]]
 
+multiply_and_add = DOLLARS.fma
+
 
 class Contradiction(ValueError):
     """Parts that exceed what they are parts of, so that no bill can be right."""
@@ -65,17 +67,24 @@ def bill(rates: Rates, event: UsageEvent, left_out: int = 0) -> Cost:
         usage = replace(usage, output_tokens=(usage.output_tokens or 0) + left_out)
     if raw and (("tool_usage" in raw or "svg_usage" in raw) and made_pictures(raw)):
         return TOOL_UNPRICED
+    whole = not rates.rounded  # then nothing has more decimal places than a cost, and there is nothing to round
     try:
         parts = token_parts(rates, usage, event.operation, raw)
         if usage.units or not rates.by_token or "requests" in rates.units:
             parts.extend(unit_parts(rates, event))
+            whole = False
     except NoPrice as missing:
         return missing.cost
     if event.operation == "batch" and rates.cliffs and (usage.input_tokens or 0) > rates.cliffs[0]:
         return TIER_UNPRICED  # a sum over many requests doesn't tell which of them were beyond the cliff
     prices = rates.at(usage.input_tokens or 0)
-    lines = tuple([CostLine(unit, Decimal(count), prices[unit]) for unit, count in parts if count])
-    return Cost(total(lines), lines, rates.source, rates.version)
+    amount, lines = NOTHING, []
+    for unit, count in parts:
+        if count:
+            number, price = Decimal(count), prices[unit]
+            amount = multiply_and_add(number, price, amount)
+            lines.append(CostLine(unit, number, price))
+    return Cost(amount if whole else rounded(amount), tuple(lines), rates.source, rates.version)
 
 
 def token_parts(rates: Rates, usage: Usage, operation: str, raw: Figures | None) -> Parts:
@@ -101,7 +110,9 @@ def token_parts(rates: Rates, usage: Usage, operation: str, raw: Figures | None)
     if into:
         details = read_details(raw) if rates.modal and raw else Details()
         parts += modal_input(rates, usage, details) if rates.modal else plain_input(rates, usage)
-        rest = into - sum([count for _, count in parts])
+        rest: int | Decimal = into
+        for _, count in parts:
+            rest -= count
         if rest < 0:
             raise Contradiction
         parts.append(("input_tokens", rest))
@@ -117,7 +128,10 @@ def plain_input(rates: Rates, usage: Usage) -> list[tuple[str, int]]:
     parts = []
     if usage.cache_read_tokens and "cache_read_tokens" in rates.units:
         parts.append(("cache_read_tokens", usage.cache_read_tokens))
-    written, for_an_hour = usage.cache_write_tokens or 0, usage.cache_write_1h_tokens or 0
+    written, for_an_hour = usage.cache_write_tokens, usage.cache_write_1h_tokens
+    if not written and not for_an_hour:
+        return parts
+    written, for_an_hour = written or 0, for_an_hour or 0
     if for_an_hour > written:
         raise Contradiction
     if written and "cache_write_tokens" in rates.units:

@@ -1,9 +1,6 @@
 """How money is computed: exactly, and alike whatever the application has set for its own decimals."""
 
-from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
-
-from usage_tracker.event import CostLine
 
 DOLLARS = Context(prec=40, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 SMALLEST = Decimal("1e-12")
@@ -11,11 +8,8 @@ SMALLEST = Decimal("1e-12")
 NOTHING = Decimal(0)
 
 
-def total(lines: Iterable[CostLine]) -> Decimal:
-    """The sum of units times prices, rounded once, at its end."""
-    amount = NOTHING
-    for line in lines:
-        amount = DOLLARS.fma(line.count, line.price, amount)
+def rounded(amount: Decimal) -> Decimal:
+    """The amount as a cost is kept."""
     return amount.quantize(SMALLEST, context=DOLLARS) if beyond(amount) else amount
 
 

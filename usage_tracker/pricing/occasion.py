@@ -32,6 +32,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
 """By provider: what else its prices depend on, and what conditions of price lists may be about. `host` is the host that
 was called; the rest are fields of the usage object."""
 ONLY_HOST = (HOST,)
+SPEED = "speed"
+OF_USAGE = frozenset((SPEED, *(field for fields in FIELDS.values() for field in fields if field != HOST)))
+"""What of usage objects any price depends on, beside their counts."""
 
 
 class Occasion(NamedTuple):
@@ -88,7 +91,7 @@ def occasion_of(origin: Origin, event: UsageEvent, day: int) -> Occasion | None:
         event.model,
         event.request_model,
         tier,
-        raw is not None and raw.get("speed") == "fast",
+        raw is not None and raw.get(SPEED) == "fast",
         day * MINUTES_OF_DAY,
         (origin.base_host,) if fields is None else tuple([tell(field, origin, raw) for field in fields]),
     )
@@ -99,6 +102,13 @@ def tell(field: str, origin: Origin, raw: Figures | None) -> str | None:
         return origin.base_host
     value = raw.get(field) if raw else None
     return value if type(value) is str else None
+
+
+def told_by(raw: Figures | None) -> tuple[object, ...] | None:
+    """What a usage object says of OF_USAGE, which is nearly always nothing."""
+    if raw is None or OF_USAGE.isdisjoint(raw):
+        return None
+    return tuple([value if type(value := raw.get(name)) is str else None for name in OF_USAGE])
 
 
 def at_minute(occasion: Occasion, event: UsageEvent) -> Occasion:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from usage_tracker.event import Cost
-from usage_tracker.pricing.money import DOLLARS
+from usage_tracker.pricing.money import DOLLARS, beyond
 
 
 class Stepped(NamedTuple):
@@ -43,7 +43,7 @@ class Rates:
     """Prices by unit, ready to be multiplied."""
 
     __slots__ = ("apart", "by_step", "by_token", "cliffs", "has_input", "has_output", "input_costs", "least_seconds",
-                 "modal", "once", "output_costs", "prices", "source", "units", "version")  # fmt: skip
+                 "modal", "once", "output_costs", "prices", "rounded", "source", "units", "version")  # fmt: skip
 
     def __init__(
         self,
@@ -70,6 +70,8 @@ class Rates:
         self.by_step: list[dict[str, Decimal]] = [
             {name: price_above(price, cliff) for name, price in self.prices.items()} for cliff in (-1, *self.cliffs)
         ]
+        self.rounded = any(beyond(price) for prices in self.by_step for price in prices.values())
+        """Whether any price has more decimal places than a cost."""
         inputs, outputs = self.units & INPUT, self.units & OUTPUT
         self.has_input, self.has_output, self.by_token = bool(inputs), bool(outputs), bool(inputs | outputs)
         self.input_costs = any(prices[name] for prices in self.by_step for name in inputs)

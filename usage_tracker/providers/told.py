@@ -15,6 +15,7 @@ import msgspec
 
 from usage_tracker.event import CallKind, Origin, Told, UsageEvent
 from usage_tracker.providers import anthropic, openai
+from usage_tracker.providers.alike import read_alike
 from usage_tracker.providers.answer import Answer, Request
 from usage_tracker.providers.hosts import provider_of
 
@@ -65,7 +66,34 @@ def retell(provider: ModuleType, answer: Answer, names: Iterable[str], said: Ite
 
 def event_of(kind: CallKind, told: Told) -> tuple[Origin, UsageEvent]:
     """The event that a call is, and where it came from."""
-    provider, answer = READERS[kind.reader], Answer()
+    provider = READERS[kind.reader]
+    reading = read_alike(provider, kind.operation, kind.names, told.said)
+    if reading is None:
+        return read_by(provider, kind, told)
+    model, service_tier, response_id, usage, raw = reading
+    origin = kind.origin
+    if kind.by_model:
+        origin = served_by(origin, provider_of(origin.base_host, model or kind.request_model))
+    return origin, UsageEvent(
+        started_at=told.started_at,
+        duration_ms=told.duration_ms,
+        ttft_ms=told.ttft_ms,
+        operation=kind.operation,
+        request_model=kind.request_model,
+        model=model,
+        service_tier=service_tier,
+        streamed=kind.streamed,
+        response_id=response_id,
+        http_status=told.http_status,
+        attempts=told.attempts,
+        usage=usage,
+        raw=raw,
+    )
+
+
+def read_by(provider: ModuleType, kind: CallKind, told: Told) -> tuple[Origin, UsageEvent]:
+    """The same, read by the provider's module."""
+    answer = Answer()
     retell(provider, answer, kind.names, told.said)
     origin = kind.origin
     if kind.by_model:

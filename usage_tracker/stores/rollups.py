@@ -7,7 +7,9 @@ is told later. An event that tells it is no call: its tokens and cost count, and
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from functools import partial, reduce
 from math import ceil, log
+from operator import add, itemgetter
 from typing import NamedTuple
 
 from usage_tracker.errors import EventsRefused
@@ -23,6 +25,7 @@ MEASURES = (
 Sums = tuple[int | float, ...]
 """One number for each of a grain's measures; money in picodollars."""
 Key = tuple[int | str, ...]
+Rows = dict[Key, Sums]
 Summands = defaultdict[Key, list[Sums]]
 Timing = tuple[int, int, int, int]
 """Day, kind_key, owner_key and the bucket of latency that a call was in."""
@@ -64,6 +67,8 @@ COARSER: Mapping[Grain, tuple[Grain, ...]] = {
     DAY_TAG: (DAY_TAG_TOTAL,),
 }
 """What is summed from the rows of another grain, so that most reports read few rows."""
+NEAREST: Mapping[Grain, Grain] = {DAY_KIND: DAY, DAY_OWNER: DAY, WEEK_USER_TOTAL: DAY_USER_TOTAL}
+"""Of these, which are summed from a grain that comes before them and has fewer rows."""
 DAY_LATENCY = Grain("day_latency", ("bucket_at", "kind_key", "bucket"), TIMED)
 DAY_OWNER_LATENCY = Grain("day_owner_latency", ("bucket_at", "owner_key", "bucket"), TIMED)
 
@@ -95,45 +100,52 @@ class Rollups:
             if facts.ttft_ms is not None:
                 self._began.append((day, kind_key, owner_key, latency_bucket(facts.ttft_ms)))
 
-    def rows(self) -> dict[Grain, dict[Key, Sums]]:
+    def rows(self) -> dict[Grain, Rows]:
         """The rows of each grain that isn't summed from another one's."""
         return {
             HOUR: summed(self._hour),
             DAY_USER: summed(self._day_user),
             DAY_TAG: summed(self._day_tag),
-            DAY_LATENCY: self._sketch(lambda at: (at[0], at[1], at[3])),
-            DAY_OWNER_LATENCY: self._sketch(lambda at: (at[0], at[2], at[3])),
+            DAY_LATENCY: self._sketch(itemgetter(0, 1, 3)),
+            DAY_OWNER_LATENCY: self._sketch(itemgetter(0, 2, 3)),
         }
 
-    def _sketch(self, key: Callable[[Timing], Key]) -> dict[Key, Sums]:
+    def _sketch(self, key: Callable[[Timing], Key]) -> Rows:
         took, began = Counter(map(key, self._took)), Counter(map(key, self._began))
-        return {at: (took[at], began[at]) for at in {**took, **began}}
+        return {at: (took.get(at, 0), began.get(at, 0)) for at in {**took, **began}}
 
 
-def with_coarser(rows: Mapping[Grain, Mapping[Key, Sums]]) -> dict[Grain, Mapping[Key, Sums]]:
+def summed(summands: Summands) -> Rows:
+    return {key: found[0] if len(found) == 1 else sum_of(found) for key, found in summands.items()}
+
+
+def sum_of(found: list[Sums]) -> Sums:
+    if len(found) > FEW:
+        return tuple(map(sum, zip(*found, strict=True)))
+    return tuple(reduce(partial(map, add), found))
+
+
+FEW = 4
+"""Up to so many, adding two rows at a time is faster than adding up each measure."""
+
+
+def with_coarser(rows: Mapping[Grain, Rows]) -> dict[Grain, Rows]:
     """The rows and what is summed from them, for stores that have no deltas to fold later."""
     found = dict(rows)
     for source in rows:
         for target in COARSER.get(source, ()):
-            found[target] = coarser(rows[source], source, target)
+            nearest = NEAREST.get(target, source)
+            found[target] = coarser(found[nearest], nearest, target)
     return found
 
 
-def coarser(rows: Mapping[Key, Sums], source: Grain, target: Grain) -> dict[Key, Sums]:
-    places = [source.keys.index(name) for name in target.keys]
-    summands: Summands = defaultdict(list)
+def coarser(rows: Rows, source: Grain, target: Grain) -> Rows:
+    pick, seconds = itemgetter(*(source.keys.index(name) for name in target.keys)), target.seconds
+    found: Summands = defaultdict(list)
     for key, sums in rows.items():
-        at, *rest = (key[place] for place in places)
-        assert isinstance(at, int)
-        summands[at - at % target.seconds, *rest].append(sums)
-    return summed(summands)
-
-
-def summed(summands: Summands) -> dict[Key, Sums]:
-    return {
-        key: found[0] if len(found) == 1 else tuple(map(sum, zip(*found, strict=True)))
-        for key, found in summands.items()
-    }
+        at, *rest = pick(key)
+        found[at - at % seconds, *rest].append(sums)
+    return summed(found)
 
 
 def measures(priced: PricedEvent, facts: Facts) -> Sums:
@@ -146,7 +158,10 @@ def measures(priced: PricedEvent, facts: Facts) -> Sums:
         usage.cache_write_tokens or 0,
         usage.reasoning_tokens or 0,
     )
-    if max(tokens) > LARGEST_SUMMAND or min(tokens) < -LARGEST_SUMMAND:
+    # nearly all are small and have no sign, which their bits tell in a fifth of the time
+    if (tokens[0] | tokens[1] | tokens[2] | tokens[3] | tokens[4]) >> 53 and (
+        max(tokens) > LARGEST_SUMMAND or min(tokens) < -LARGEST_SUMMAND
+    ):
         raise EventsRefused("a token count is beyond any measure; the event can't be stored")
     call = 1 if event.completes is None else 0
     return (

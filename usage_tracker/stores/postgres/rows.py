@@ -1,11 +1,12 @@
 """Rows for Postgres."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from usage_tracker.event import Cost, Figures, PricedEvent
 from usage_tracker.stores.dimensions import KIND, Content, Dimension, Keys, Known, WhoKeys, kind_of
 from usage_tracker.stores.postgres.copy_lines import Row, written_instant, written_money
-from usage_tracker.stores.postgres.templates import TEMPLATES_AT_MOST, split_cost, split_figures
+from usage_tracker.stores.postgres.templates import TEMPLATES_AT_MOST, split_cost, split_usage
 from usage_tracker.stores.rollups import Rollups
 from usage_tracker.stores.values import cost_parts, facts, json_text, storable
 
@@ -66,10 +67,9 @@ def price_and_counts(cost: Cost, prices: Known) -> tuple[int | None, str | None]
 
 def shape_and_figures(raw: Figures, shapes: Known) -> tuple[int | None, str]:
     """The key of the usage object's shape, and its figures."""
-    json = json_text(raw)
-    template, figures = split_figures(json)
+    template, figures = split_usage(raw)
     shape_key = template_key(shapes, (template,))
-    return shape_key, json if shape_key is None else figures
+    return shape_key, json_text(raw) if shape_key is None else figures
 
 
 def template_key(known: Known, content: Content) -> int | None:
@@ -80,7 +80,8 @@ def template_key(known: Known, content: Content) -> int | None:
     return key
 
 
-def written_array(texts: Sequence[str]) -> str:
+@lru_cache(256)
+def written_array(texts: tuple[str, ...]) -> str:
     """A literal of Postgres's text[]."""
     quoted = [storable(text).replace("\\", r"\\").replace('"', r"\"") for text in texts]
     return "{" + ",".join(f'"{text}"' for text in quoted) + "}"

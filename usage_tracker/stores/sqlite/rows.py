@@ -1,7 +1,7 @@
 """Rows for SQLite, and the statements that take them."""
 # ruff: noqa: S608  names of tables and columns are our own
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from usage_tracker.event import PricedEvent
 from usage_tracker.stores.dimensions import KIND, Content, Dimension, Keys, WhoKeys, kind_of
@@ -27,10 +27,15 @@ def insert(table: str, columns: Sequence[str]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
-def upsert(grain: Grain) -> str:
-    inserted = insert(f"rollup_{grain.name}", (*grain.keys, *grain.measures))
-    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in grain.measures)
-    return f"{inserted} ON CONFLICT ({', '.join(grain.keys)}) DO UPDATE SET {added}"
+def upsert(grain: Grain, given: Collection[str] | None = None) -> str:
+    """`given`: the measures that there are values for; the rest is 0."""
+    given = grain.measures if given is None else given
+    values = ["?"] * len(grain.keys) + ["?" if name in given else "0" for name in grain.measures]
+    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in grain.measures if name in given)
+    return (
+        f"INSERT INTO rollup_{grain.name} ({', '.join((*grain.keys, *grain.measures))}) VALUES ({', '.join(values)}) "
+        f"ON CONFLICT ({', '.join(grain.keys)}) DO UPDATE SET {added or 'calls = calls'}"
+    )
 
 
 def price_of(priced: PricedEvent) -> Content | None:

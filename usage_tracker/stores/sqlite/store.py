@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from typing import cast
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from usage_tracker.stores.description import Description
 from usage_tracker.stores.dimensions import Content, Dimension, Keys, WhoKeys, digest, stored_form
 from usage_tracker.stores.pruning import Prunable
 from usage_tracker.stores.repricing import Repriced
-from usage_tracker.stores.rollups import Rollups, with_coarser
+from usage_tracker.stores.rollups import Grain, Rollups, Rows, with_coarser
 from usage_tracker.stores.sqlite import pruning
 from usage_tracker.stores.sqlite.awaited import SqliteLedger
 from usage_tracker.stores.sqlite.file import SqliteFile
@@ -181,12 +182,32 @@ def move(connection: sqlite3.Connection, stretch: Stretch) -> bool:
 def add(connection: sqlite3.Connection, rows: Sequence[Row], rollups: Rollups) -> None:
     batch = note_batch(connection, rows)
     if batch is None:
-        connection.executemany(insert("usage_event", EVENT_COLUMNS), rows)
+        add_rows(connection, EVENT_COLUMNS, rows)
     else:
-        connection.executemany(insert("usage_event", (*EVENT_COLUMNS, "batch")), ((*row, batch) for row in rows))
+        add_rows(connection, (*EVENT_COLUMNS, "batch"), [(*row, batch) for row in rows])
     for grain, sums in with_coarser(rollups.rows()).items():
-        # in the order of the index, so that neighbours are on the page that is at hand
-        connection.executemany(upsert(grain), ((*key, *sums[key]) for key in sorted(sums)))
+        add_sums(connection, grain, sums)
+
+
+def add_rows(connection: sqlite3.Connection, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Without the columns in which no row has anything, which are half of them as a rule: binding their nulls takes a
+    third of all that it takes to insert rows."""
+    if not rows:
+        return
+    given = [values.count(None) < len(rows) for values in zip(*rows, strict=True)]
+    connection.executemany(
+        insert("usage_event", list(compress(columns, given))), (tuple(compress(row, given)) for row in rows)
+    )
+
+
+def add_sums(connection: sqlite3.Connection, grain: Grain, sums: Rows) -> None:
+    """In the order of the index, so that neighbours are on the page that is at hand; and without the measures of which
+    nothing is added."""
+    given = [any(values) for values in zip(*sums.values(), strict=True)]
+    connection.executemany(
+        upsert(grain, list(compress(grain.measures, given))),
+        ((*key, *compress(sums[key], given)) for key in sorted(sums)),
+    )
 
 
 def note_batch(connection: sqlite3.Connection, rows: Sequence[Row]) -> int | None:
