@@ -9,6 +9,7 @@ import pytest
 
 import usage_tracker
 from usage_tracker import tracker
+from usage_tracker.budgets.view import View
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.event import Origin, UsageEvent
 
@@ -29,6 +30,11 @@ class Captured:
         self.captured: list[tuple[Origin, UsageEvent]] = []
         assert tracker.installed is not None
         tracker.installed.pipeline().recorder.listeners.append(lambda *call: self.captured.append(call))
+
+    def hold_to(self, view: View) -> None:
+        """Hold calls to these budgets from now on."""
+        assert tracker.installed is not None
+        tracker.installed.pipeline().enforcing.use(view)
 
     def one(self) -> UsageEvent:
         """The one event since the last time."""

@@ -47,6 +47,7 @@ class Google:
         self.one = captured.one
         self.one_call = captured.one_call
         self.all = captured.all
+        self.hold_to = captured.hold_to
         self.client = self.make()
         self.vertex = self.make(vertexai=True)
 

@@ -10,6 +10,7 @@ from typing import Any
 import anthropic
 import pytest
 from anthropic_server import USAGE, AnthropicServer
+from budgeted import budget, known
 from capturing import Captured
 from pydantic import BaseModel
 
@@ -434,3 +435,34 @@ def test_what_a_middleware_had_in_a_cache_of_its_own_used_nothing(
 def test_a_middleware_that_asks_once_is_one_event(client: anthropic.Anthropic, captured: Captured) -> None:
     client.with_middleware(lambda request, call_next: call_next(request)).messages.create(**ASKED)
     assert counts(captured.one()) == COUNTS
+
+
+def test_a_budget_refuses_a_call_before_its_request(
+    client: anthropic.Anthropic, server: AnthropicServer, captured: Captured
+) -> None:
+    """And nothing of the SDK's wraps the refusal or tries again."""
+    captured.hold_to(known(budget(), spent="1"))
+    patient = client.with_options(max_retries=3)
+
+    def streamed() -> None:
+        with patient.messages.stream(**ASKED) as stream:
+            stream.until_done()
+
+    async def streamed_async(client: anthropic.AsyncAnthropic) -> None:
+        async with client.messages.stream(**ASKED) as stream:
+            await stream.until_done()
+
+    for call in (
+        lambda: patient.messages.create(**ASKED),
+        lambda: patient.messages.create(**ASKED, stream=True),
+        lambda: patient.messages.with_raw_response.create(**ASKED),
+        lambda: in_async(server, lambda client: client.messages.create(**ASKED)),
+        lambda: in_async(server, lambda client: client.messages.create(**ASKED, stream=True)),
+        lambda: in_async(server, streamed_async),
+        streamed,
+    ):
+        with pytest.raises(usage_tracker.BudgetExceeded) as refused:
+            call()
+        assert refused.value.__cause__ is None
+    assert server.requests == []
+    assert captured.all() == []

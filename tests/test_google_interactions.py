@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from budgeted import budget, known
 from gemini_server import INTERACTION_USAGE
 from google_clients import KEY, QUIET, Google, google, since
 
@@ -214,3 +215,24 @@ def test_vertex_is_told_by_the_project_in_the_path(google: Google) -> None:
     client._api_client._credentials = Credentials("token")  # type: ignore[no-untyped-call]  # as the SDK has them
     client.interactions.create(**ASKED)
     assert google.one_call()[0].provider == "vertex"
+
+
+def test_a_budget_refuses_an_interaction_before_its_request(google: Google) -> None:
+    google.hold_to(known(budget(), spent="1"))
+    before = len(google.server.requests)
+
+    async def pull(client: Any) -> None:
+        async for _ in await client.interactions.create(**ASKED, stream=True):
+            pass
+
+    calls: list[Callable[[], Any]] = [
+        lambda: google.client.interactions.create(**ASKED),
+        lambda: google.client.interactions.create(**ASKED, stream=True),
+        lambda: google.asks(lambda client: client.interactions.create(**ASKED)),
+        lambda: google.asks(pull),
+    ]
+    for call in calls:
+        with pytest.raises(usage_tracker.BudgetExceeded):
+            call()
+    assert len(google.server.requests) == before
+    assert google.all() == []

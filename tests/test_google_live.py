@@ -4,9 +4,11 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from budgeted import budget, known
 from google.genai import live
 from google_clients import MODEL, QUIET, Google, google, has, since
 from websockets.sync.server import ServerConnection, serve
@@ -41,6 +43,7 @@ class LiveServer:
 
     def __init__(self) -> None:
         self.turns: list[list[Json]] = []
+        self.received: list[Json] = []
         self._server = serve(self._speak, "127.0.0.1", 0)
         self.port: int = self._server.socket.getsockname()[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -48,6 +51,7 @@ class LiveServer:
     def _speak(self, socket: ServerConnection) -> None:
         for received in socket:
             asked = json.loads(received)
+            self.received.append(asked)
             for message in [{"setupComplete": {}}] if "setup" in asked else self.turns.pop(0):
                 if message is CLOSES:
                     socket.close(1011, "internal error")
@@ -262,3 +266,27 @@ def test_the_session_is_the_sdks_own(google: Google, server: LiveServer) -> None
 
     assert talks(google, talk) is live.AsyncSession
     assert google.all() == []
+
+
+def test_a_budget_refuses_a_session_before_it_is_opened(google: Google, server: LiveServer) -> None:
+    google.hold_to(known(budget(), spent="1"))
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        talks(google, say)
+    assert server.received == []
+    assert google.all() == []
+
+
+def test_a_session_that_is_open_goes_on_and_what_it_uses_counts(google: Google, server: LiveServer) -> None:
+    server.turns = [[says("Hello."), ends(20, 5)], [says("Hello."), ends(30, 5)]]
+    google.hold_to(known(budget(measure="tokens", limit=Decimal(20))))
+
+    async def talk(session: Any) -> None:
+        for _ in range(2):
+            await say(session)
+            async for _ in session.receive():
+                pass
+
+    talks(google, talk)
+    assert [event.usage.input_tokens for event in google.events()] == [20, 30]
+    with pytest.raises(usage_tracker.BudgetExceeded, match="has used 60 tokens"):
+        talks(google, say)

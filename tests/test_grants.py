@@ -15,6 +15,7 @@ from postgres_server import Databases
 from psycopg2.errors import InsufficientPrivilege
 
 from usage_tracker.cli import main
+from usage_tracker.demo.standin import StandIn
 
 APP = """
 import sys, usage_tracker
@@ -22,6 +23,25 @@ usage_tracker.install(app="shop", project="alpha", user="u-1", tags=["tier:pro"]
 for _ in range(int(sys.argv[1])):
     usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1000, output_tokens=10)
 print(usage_tracker.flush(float(sys.argv[2])))
+"""
+
+ASK = """
+import sys, time, openai, usage_tracker
+usage_tracker.install()
+client = openai.OpenAI(api_key="sk-test", base_url=sys.argv[1], max_retries=0)
+
+def ask(team):
+    with usage_tracker.attribute(team=team):
+        try:
+            client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Hello"}])
+        except usage_tracker.BudgetExceeded:
+            return "refused"
+    return "made"
+
+deadline = time.monotonic() + 30
+while (shut := ask("shut")) != sys.argv[2] and time.monotonic() < deadline:
+    time.sleep(0.2)
+print(f"open was {ask('open')}, shut was {shut}")
 """
 
 
@@ -76,15 +96,18 @@ class Roles:
 
     def calls(self, kind: str, count: int, **environ: str) -> None:
         stored = "TRACKER_SHIP" not in environ
-        done = subprocess.run(
-            [sys.executable, "-c", APP, str(count), "30" if stored else "0"],
+        done = self.program(kind, APP, str(count), "30" if stored else "0", **environ)
+        assert (done.stdout, done.stderr) == (f"{stored}\n", "")
+
+    def program(self, kind: str, source: str, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-c", source, *words],
             env={
                 "PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONPATH": str(Path(__file__).parent.parent),
                 "TRACKER_DSN": self.dsn(kind), "TRACKER_SPOOL_DIR": str(self.home / "spool"), **environ,
             },
             capture_output=True, text=True, check=True, timeout=60,
         )  # fmt: skip
-        assert (done.stdout, done.stderr) == (f"{stored}\n", "")
 
     def count(self, table: str) -> object:
         return self.run("owner", f"SELECT count(*) FROM usage_tracker.{table}")[0][0]
@@ -209,6 +232,24 @@ def test_doctor_says_what_is_left_undone(roles: Roles, monkeypatch: pytest.Monke
     for (table,) in roles.run("owner", tables):
         roles.run("owner", f"DROP TABLE usage_tracker.{table}")
     assert "none for today" in roles.command("reader", "doctor", code=5).output
+
+
+def test_a_writer_that_can_not_be_held_to_a_budget_says_so_and_what_would_let_it(roles: Roles) -> None:
+    for words in (["open", "--on-limit", "block"], ["shut", "--on-limit", "block", "--unreachable", "closed"]):
+        roles.command("owner", "budget", "set", *words, "--limit", "1", "--per", "month", "--where", f"team={words[0]}")
+    name = roles.names["writer"]
+    remedy = f"GRANT SELECT ON ALL TABLES IN SCHEMA usage_tracker TO {roles.quoted(name)}"
+    found = roles.command("writer", "doctor", code=5).output
+    assert "2, to which nobody is held here" in found
+    assert remedy in found
+    with StandIn() as provider:
+        before = roles.program("writer", ASK, provider.base_url, "refused")
+        assert before.stdout == "open was made, shut was refused\n"
+        assert before.stderr.count(remedy) == 1
+        roles.run("owner", remedy)
+        after = roles.program("writer", ASK, provider.base_url, "made")
+    assert (after.stdout, remedy in after.stderr) == ("open was made, shut was made\n", False)
+    assert "! budgets" not in roles.command("writer", "doctor").output
 
 
 def test_without_names_all_three_kinds_are_printed_and_nothing_is_connected_to() -> None:

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import groq
 import pytest
 import together
+from budgeted import budget, known
 from capturing import Captured
 from cerebras.cloud import sdk as cerebras
 
+import usage_tracker
 from usage_tracker.demo.exchange import Asked, Event, Json, Reply
 from usage_tracker.demo.standin import StandIn
 
@@ -141,6 +143,28 @@ def test_a_refused_call_is_an_event_with_its_error(kin: Kin, url: str, captured:
         client.chat.completions.create(**ASKED)
     event = captured.one()
     assert (event.status, event.error_type, event.http_status) == ("error", "RateLimitError", 429)
+
+
+@each_kin
+def test_a_budget_refuses_a_call_before_its_request(kin: Kin, url: str, captured: Captured, provider: StandIn) -> None:
+    captured.hold_to(known(budget(), spent="1"))
+
+    async def ask(**said: Any) -> None:
+        async with kin.async_client(url) as client:
+            await client.chat.completions.create(**ASKED, **said)
+
+    with kin.client(url).with_options(max_retries=3) as client:
+        for call in (
+            lambda: client.chat.completions.create(**ASKED),
+            lambda: client.chat.completions.create(**ASKED, stream=True),
+            lambda: client.chat.completions.with_raw_response.create(**ASKED),
+            lambda: asyncio.run(ask()),
+            lambda: asyncio.run(ask(stream=True)),
+        ):
+            with pytest.raises(usage_tracker.BudgetExceeded):
+                call()
+    assert [asked for asked in provider.requests if asked.method == "POST"] == []
+    assert captured.all() == []
 
 
 def test_a_reranking_is_counted(provider: StandIn, captured: Captured) -> None:

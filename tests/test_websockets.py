@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import openai
 import pytest
+from budgeted import budget, known
 from capturing import KEY, Captured, since
 from websocket_server import (
     BREAK,
@@ -431,6 +432,28 @@ def test_what_can_not_be_sent_is_an_error(server: WebSocketServer, client: Any, 
     assert (event.status, event.error_type) == ("error", "ConnectionClosedOK")
     connection.close()
     assert captured.all() == []
+
+
+def test_a_budget_refuses_a_response_before_it_is_asked_for(
+    server: WebSocketServer, client: Any, captured: Captured
+) -> None:
+    """And the connection goes on."""
+    captured.hold_to(known(budget(), spent="1"))
+
+    async def talk(client: Any) -> None:
+        async with client.realtime.connect(model="gpt-realtime") as connection:
+            await connection.response.create()
+
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        ask(server, talk)
+    with client.realtime.connect(model="gpt-realtime") as connection:
+        with pytest.raises(usage_tracker.BudgetExceeded):
+            connection.response.create()
+        captured.hold_to(known())
+        connection.response.create()
+        assert read(connection)
+    assert [event["type"] for event in server.heard] == ["response.create"]
+    assert captured.one().status == "ok"
 
 
 def test_a_call_belongs_to_who_connected(server: WebSocketServer, client: Any, captured: Captured) -> None:

@@ -180,20 +180,13 @@ class Enforcing:
                 return
             self._view = view
             if not view.enforces:
-                self._stop_listening()
+                self._recorder.gate = None
                 return
             gate = self._made_gate(view)
             if load_prices and self._prices is not None:
                 self._prices.load(view.book)
             gate.use(view)
-            if gate.spent not in self._recorder.listeners:
-                self._recorder.listeners.append(gate.spent)
             self._recorder.gate = gate
-
-    def _stop_listening(self) -> None:
-        self._recorder.gate = None
-        if self._gate is not None and self._gate.spent in self._recorder.listeners:
-            self._recorder.listeners.remove(self._gate.spent)
 
     def _made_gate(self, view: "View") -> "Gate":
         if self._gate is None:

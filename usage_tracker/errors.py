@@ -33,6 +33,10 @@ class SchemaError(StoreError):
     """The store's schema is missing, older or newer than this version needs, and may not be changed from here."""
 
 
+class RightsError(SchemaError):
+    """This role may not do that in the store."""
+
+
 class BudgetExceeded(UsageTrackerError):
     """A budget whose owner chose to refuse calls has no room for this one: no request was made.
 

@@ -1,5 +1,6 @@
 """What this process knows to be used of each part of each budget: what the store said, and its own since."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -85,10 +86,12 @@ def start_of(budget: Budget, now: float) -> int:
 
 
 class Accounts:
-    """All parts that this process has met. Its owner has a lock."""
+    """All parts that this process has met. Who does more than `add` holds the lock."""
 
     def __init__(self) -> None:
         self.view = View(read_at=0.0)
+        self.lock = threading.RLock()
+        """Re-entrant: the garbage collector may end a stream, and so a call, wherever it runs."""
         self._by_name: dict[Name, Account] = {}
         self._entries: deque[Entry] = deque()
 
@@ -111,13 +114,18 @@ class Accounts:
 
     def add(self, mark: Mark, started_at: int, match: Match, cost: int, tokens: int, calls: int) -> None:
         """What a call of this process has used. `started_at` in nanoseconds since 1970."""
-        for account in match.cost:
-            account.own += cost
-        for account in match.tokens:
-            account.own += tokens
-        for account in match.calls:
-            account.own += calls
-        self._entries.append((mark, started_at, match, cost, tokens, calls))
+        with self.lock:
+            for account in match.cost:
+                account.own += cost
+            for account in match.tokens:
+                account.own += tokens
+            for account in match.calls:
+                account.own += calls
+            self._entries.append((mark, started_at, match, cost, tokens, calls))
+            if match.rates:
+                now = time.time()
+                for rate in match.rates:
+                    rate.add(tokens, now)
 
     def turn(self, account: Account) -> None:
         """Its window is over: begin the next."""
@@ -125,6 +133,7 @@ class Accounts:
 
     def keep_parents(self) -> None:
         """In a forked child: what the parent used is the parent's to report, and stays known until the store says."""
+        self.lock = threading.RLock()
         for account in self._by_name.values():
             account.used, account.own, account.ceiling = account.used + account.own, 0, account.ceiling - account.own
         self._entries.clear()

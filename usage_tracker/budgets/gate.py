@@ -5,12 +5,12 @@ added when they end. So a limit is passed by at most what others use within `SEE
 """
 
 import logging
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
+from typing import Any
 
 from usage_tracker.budgets import refusals
 from usage_tracker.budgets.accounts import Account, Accounts, Mark, Match, start_of
@@ -18,12 +18,14 @@ from usage_tracker.budgets.estimates import estimate
 from usage_tracker.budgets.rates import MINUTE
 from usage_tracker.budgets.reservations import Asked, Ledger, Place, Refused, Settled, Want
 from usage_tracker.budgets.scope import Described, counts_in, parts_of
-from usage_tracker.budgets.unit_prices import UnitPrices
+from usage_tracker.budgets.unit_prices import PLAIN_INPUT, Kind, UnitPrices, kind_of, total
 from usage_tracker.budgets.view import View
 from usage_tracker.capture import Call
 from usage_tracker.capture.admission import Answered, Hold, Step
 from usage_tracker.errors import BudgetExceeded, StoreError
-from usage_tracker.event import Origin, UsageEvent
+from usage_tracker.event import CallKind, Origin, Told, UsageEvent
+from usage_tracker.providers.counts import Words, counts_of
+from usage_tracker.providers.told import event_of, told_as_read
 
 logger = logging.getLogger("usage_tracker")
 
@@ -61,7 +63,10 @@ class Gate:
         self._wake = wake
         """Starts what looks into the store, where it doesn't run."""
         self._accounts = Accounts()
-        self._matches: dict[tuple[int, str | None, str], Match] = {}
+        self._matches: dict[CallKind | tuple[int, str | None, str], Match] = {}
+        """By what calls have in common, or by the origin, the model that was asked for and the operation."""
+        self._told: dict[tuple[CallKind, Words], tuple[Match, Kind]] = {}
+        """What calls count in and how they are priced, by their kind and the words of their answers."""
         self._unpriced: deque[tuple[Origin, UsageEvent, Mark]] = deque()
         """Calls that ended before price data was loaded."""
         self._known = False
@@ -70,14 +75,12 @@ class Gate:
         self._gave_up_at = -FRESH_SECONDS
         self._quiet_until: dict[str, float] = {}
         self._refused: Counter[str] = Counter()
-        self._lock = threading.RLock()
-        """Re-entrant: the garbage collector may end a stream, and so a call, wherever it runs."""
 
     def use(self, view: View) -> None:
         """Go on from what the store says now."""
-        with self._lock:
-            if self._accounts.take(view) or len(self._matches) > MOST_MATCHES:
-                self._matches = {}
+        with self._accounts.lock:
+            if self._accounts.take(view) or len(self._matches) > MOST_MATCHES or len(self._told) > MOST_MATCHES:
+                self._matches, self._told = {}, {}
             self._fresh_until = view.read_at + FRESH_SECONDS
             self._recent_until = view.read_at + RECENT_SECONDS
             self._known = True
@@ -87,48 +90,83 @@ class Gate:
             self.spent(*self._unpriced.popleft())
 
     def after_fork(self) -> None:
-        self._lock = threading.RLock()
         self._accounts.keep_parents()
         self._unpriced.clear()
         if self._ledger is not None:
             self._ledger.start_anew()
 
     def admit(self, call: Call, body: object) -> Hold | None:
-        origin, model, operation = call.described()
-        match = self._matches.get((id(origin), model, operation)) or self._match(origin, model, operation)
+        kind = call.kind
+        match = self._matches.get(kind) if kind is not None else None
+        if match is None:
+            match = self._match_of(call)
         accounts = match.accounts
         now = time.time()
         if now >= self._fresh_until:
             if not accounts and self._known:
                 return None
-            return self._hold(call, Described(origin, model, operation), body)
+            return self._hold(call, Described(*call.described()), body)
         for account in accounts:
             if account.own >= account.ceiling or now >= account.until:
-                return self._hold(call, Described(origin, model, operation), body)
+                return self._hold(call, Described(*call.described()), body)
         if accounts and self._unpriced:
-            return self._hold(call, Described(origin, model, operation), body)
+            return self._hold(call, Described(*call.described()), body)
         return None
 
-    def spent(self, origin: Origin, event: UsageEvent, mark: Mark | None = None) -> None:
-        """A call of this process has ended, and is in the journal; at the mark, or only just."""
+    def _match_of(self, call: Call) -> Match:
+        origin, model, operation = call.described()
+        match = self._matches.get((id(origin), model, operation)) or self._match(origin, model, operation)
+        if call.kind is not None and len(self._matches) < 2 * MOST_MATCHES:
+            self._matches[call.kind] = match
+        return match
+
+    def spent(self, origin: Origin, event: UsageEvent, mark: Mark | None = None) -> Match:
+        """A call of this process has ended, and is in the journal; at the mark, or only just. What it counts in."""
         key = id(origin), event.request_model, event.operation
         match = self._matches.get(key) or self._match(origin, event.request_model, event.operation)
         if not match.accounts:
-            return
+            return match
         if mark is None:
             mark = self._place()
         cost = 0
         if match.cost:
             if not self._prices.ready:
                 self._unpriced.append((origin, event, mark))
-                return
+                return match
             cost = self._prices.cost(origin, event) or 0
         usage = event.usage
         tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
-        with self._lock:
-            self._accounts.add(mark, event.started_at, match, cost, tokens, 1 if event.completes is None else 0)
-            for rate in match.rates:
-                rate.add(tokens, time.time())
+        self._accounts.add(mark, event.started_at, match, cost, tokens, 1 if event.completes is None else 0)
+        return match
+
+    def told(self, kind: CallKind, told: tuple[Any, ...]) -> None:
+        """As `spent`, of a call whose answer is still to be read. A few of its numbers are enough, once another one
+        like it was read."""
+        counts = counts_of(kind, told[-1])
+        if counts is None:
+            self._read(kind, told)
+            return
+        into, out, cached, words = counts
+        known = self._told.get((kind, words))
+        if known is None:
+            self._told[kind, words] = self._read(kind, told)
+            return
+        match, priced = known
+        if not match.accounts:
+            return
+        cost = 0
+        if match.cost:
+            units = self._prices.units.get(priced)
+            if units is None or into > PLAIN_INPUT:
+                self._read(kind, told)
+                return
+            cost = total(units, into, out, cached)
+        self._accounts.add(self._place(), told[0], match, cost, into + out, 1)
+
+    def _read(self, kind: CallKind, told: tuple[Any, ...]) -> tuple[Match, Kind]:
+        """What such calls count in, and how they are priced."""
+        origin, event = event_of(kind, Told(*(*told[:-1], told_as_read(told[-1]))))
+        return self.spent(origin, event), kind_of(origin, event)
 
     def used_of(self, account: Account, origin: Origin, event: UsageEvent) -> int:
         """What the call has used of it, in its measure; what is unknown is nothing, as in reports."""
@@ -141,7 +179,7 @@ class Gate:
 
     def _match(self, origin: Origin, model: str | None, operation: str) -> Match:
         call = Described(origin, model, operation)
-        with self._lock:
+        with self._accounts.lock:
             match = Match(
                 origin,
                 tuple(
@@ -225,7 +263,7 @@ class Gate:
 
     def _is_over(self, account: Account) -> bool:
         if time.time() >= account.until:
-            with self._lock:
+            with self._accounts.lock:
                 self._accounts.turn(account)
         return account.is_over
 
@@ -235,7 +273,7 @@ class Gate:
         needed = 1 if account.budget.measure == "calls" else 0
         deadline = time.monotonic() + account.budget.delay
         while True:
-            with self._lock:
+            with self._accounts.lock:
                 now = time.time()
                 used = account.rate.used(now)
                 left = deadline - time.monotonic()

@@ -18,10 +18,11 @@ from usage_tracker.budgets.accounts import start_of, window_of
 from usage_tracker.budgets.amounts import whole
 from usage_tracker.budgets.book import read_budgets
 from usage_tracker.budgets.budget import Budget, Criterion
+from usage_tracker.budgets.rights import lacking, role_of
 from usage_tracker.budgets.scope import NOBODY, WHOLE
 from usage_tracker.budgets.view import PriceBook, Usual, View
 from usage_tracker.budgets.windows import Window
-from usage_tracker.errors import SchemaError, StoreError
+from usage_tracker.errors import RightsError
 from usage_tracker.stores import Store
 from usage_tracker.stores.prices import newest_version, read_entries
 from usage_tracker.stores.store import Execute
@@ -67,6 +68,7 @@ class Refresher:
         self._usual: dict[str, dict[str, Usual]] = {}
         self._book: PriceBook | None = None
         self._any = False
+        self._said_rights = False
         self._next = 0.0
         self._slow_next = 0.0
 
@@ -78,7 +80,10 @@ class Refresher:
             return None
         self._next = started + REFRESH_SECONDS
         read_at, budgets = time.time(), read_budgets(store)
-        view = self._read(store, read_at, budgets) if budgets else View(read_at=read_at)
+        try:
+            view = self._read(store, read_at, budgets) if budgets else View(read_at=read_at)
+        except RightsError:
+            view = self._may_not_read(store, budgets)
         self._any = bool(budgets)
         took = time.monotonic() - started
         self._next = started + max(REFRESH_SECONDS if budgets else LOOK_SECONDS, took * PATIENCE)
@@ -113,6 +118,14 @@ class Refresher:
             usual=self._usual,
             book=self._book,
         )
+
+    def _may_not_read(self, store: Store, budgets: list[Budget]) -> View:
+        """What was spent can't be known, so only those hold calls that are closed then. Raises StoreError."""
+        self._next = time.monotonic() + SLOW_SECONDS
+        if not self._said_rights:
+            self._said_rights = True
+            logger.warning("nobody is held to budgets from here, for %s", lacking(role_of(store)))
+        return View(read_at=0.0, budgets=[budget for budget in budgets if budget.unreachable == "closed"])
 
     def _known_segments(self, now: float) -> list[UUID]:
         """This folder's, and those that were there until lately."""
@@ -211,10 +224,3 @@ def tidy_rate(store: Store, budget: Budget, now: float) -> None:
     mark = store.dialect.placeholder
     sql = f"DELETE FROM {store.dialect.prefix}budget_account WHERE budget = {mark} AND window_start < {mark}"
     store.change(lambda execute: execute(sql, [budget.name, int(now) - 300]))
-
-
-def explain(error: StoreError) -> str:
-    """Why budgets can't be read, for people."""
-    if isinstance(error, SchemaError):
-        return f"budgets can't be kept here: {error}"
-    return f"budgets can't be read: {error}"

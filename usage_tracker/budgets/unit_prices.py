@@ -25,7 +25,9 @@ Units = tuple[int, int, int]
 """What a token of input, one that was read from a cache, and one of output cost: in billionths of a billionth of a
 dollar, so that sums of whole numbers are what sums of the price list's decimals would be."""
 
-Kind = tuple[str | None, str | None, str | None, str | None, str]
+Kind = tuple[str | None, str | None, str | None, str | None, str, tuple[str, ...]]
+"""Calls that have the same prices: provider, model, model that was asked for, tier, operation, and what else their
+usage objects have said in words, such as Anthropic's `inference_geo` and `speed`."""
 
 
 class UnitPrices:
@@ -35,7 +37,8 @@ class UnitPrices:
         self._path = prices
         self._price: Callable[[Origin, UsageEvent], Cost] | None = None
         self._refresh: Callable[[PriceBook | None], None] | None = None
-        self._kinds: dict[Kind, Units | None] = {}
+        self.units: dict[Kind, Units | None] = {}
+        """What tokens of such calls cost, where that was asked of late; None: they are priced one by one."""
         self.ready = False
 
     def load(self, book: PriceBook | None) -> None:
@@ -59,15 +62,12 @@ class UnitPrices:
 
             self._refresh, self._price = refresh, pricer.price
         self._refresh(book)
-        self._kinds = {}
+        self.units = {}
         self.ready = True
 
     def cost(self, origin: Origin, event: UsageEvent) -> int | None:
         """In billionths of a dollar, rounded up; None: nobody knows. Needs `load`."""
-        key = origin.provider, event.model, event.request_model, event.service_tier, event.operation
-        units = self._kinds.get(key, UNKNOWN)
-        if units is UNKNOWN:
-            units = self._learn(key, origin, event)
+        units = self._units_of(origin, event)
         usage = event.usage
         into, out = usage.input_tokens, usage.output_tokens
         if (
@@ -85,12 +85,12 @@ class UnitPrices:
             or usage.tool_tokens
         ):
             return self._exactly(origin, event)
-        fresh, read, written = units
-        cached = usage.cache_read_tokens
-        if cached:
-            into -= cached
-            return -(-(into * fresh + cached * read + out * written) // ATTO_PER_NANO)
-        return -(-(into * fresh + out * written) // ATTO_PER_NANO)
+        return total(units, into, out, usage.cache_read_tokens or 0)
+
+    def _units_of(self, origin: Origin, event: UsageEvent) -> Units | None:
+        kind = kind_of(origin, event)
+        units = self.units.get(kind, UNKNOWN)
+        return self._learn(kind, origin, event) if units is UNKNOWN else units
 
     def estimate(self, origin: Origin, model: str | None, operation: str, into: int, out: int) -> int | None:
         """As `cost`, of a call that is still to be made."""
@@ -102,24 +102,35 @@ class UnitPrices:
         amount = self._price(origin, event).amount
         return None if amount is None else whole(amount, "cost")
 
-    def _learn(self, key: Kind, origin: Origin, event: UsageEvent) -> Units | None:
-        """None: calls of this kind are priced one by one."""
+    def _learn(self, kind: Kind, origin: Origin, event: UsageEvent) -> Units | None:
         assert self._price is not None, "loaded before"
         units = None
         if event.operation in CHAT:
             probe = made_up(origin, event.request_model, event.operation, PROBE)
             probe.model, probe.service_tier, probe.started_at = event.model, event.service_tier, event.started_at
+            probe.raw = {name: said for name, said in (event.raw or {}).items() if type(said) is str}
             cost = self._price(origin, probe)
             prices = {line.unit: atto(line.price) for line in cost.lines}
             if cost.amount is not None and prices.keys() <= {"input_tokens", "cache_read_tokens", "output_tokens"}:
                 into = prices.get("input_tokens", 0)
                 units = into, prices.get("cache_read_tokens", into), prices.get("output_tokens", 0)
-        if len(self._kinds) < MOST_KINDS:
-            self._kinds[key] = units
+        if len(self.units) < MOST_KINDS:
+            self.units[kind] = units
         return units
 
 
 UNKNOWN = (-1, -1, -1)
+
+
+def kind_of(origin: Origin, event: UsageEvent) -> Kind:
+    said = tuple([said for said in event.raw.values() if type(said) is str]) if event.raw else ()
+    return origin.provider, event.model, event.request_model, event.service_tier, event.operation, said
+
+
+def total(units: Units, into: int, out: int, cached: int) -> int:
+    """In billionths of a dollar, rounded up. `cached` tokens of what went `into` it were read from a cache."""
+    fresh, read, written = units
+    return -(-((into - cached) * fresh + cached * read + out * written) // ATTO_PER_NANO)
 
 
 def atto(dollars: Decimal) -> int:

@@ -11,6 +11,7 @@ from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from usage_tracker.errors import BudgetExceeded
+from usage_tracker.event import CallKind, Origin, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.scoped import CO_COROUTINE, kind_of
 
@@ -38,6 +39,12 @@ class Gate(Protocol):
 
     def admit(self, call: "Call", body: object) -> Hold | None:
         """None: the call may be made. `body` is what is asked, as the SDK has it: a mapping, an object, or bytes."""
+
+    def spent(self, origin: Origin, event: UsageEvent) -> object:
+        """A call has ended."""
+
+    def told(self, kind: CallKind, told: tuple[Any, ...]) -> None:
+        """A call has ended that is still to be read; `told` are the fields of `Told`."""
 
 
 def hold_of(call: "Call", body: object) -> Hold | None:

@@ -88,7 +88,7 @@ class Recorder:
         """Where finished calls go that are still to be read, as the fields of `Told`; None: they are read at once."""
         self.listeners: list[Callable[[Origin, UsageEvent], None]] = []
         self.gate: Gate | None = None
-        """What holds calls back or refuses them; None where no budget does."""
+        """What holds calls back or refuses them, and hears what they have used; None where no budget does."""
         self._completed = RecentlySeen()
 
         @lru_cache(maxsize=4096)
@@ -126,9 +126,15 @@ class Recorder:
         self.kind = kind
         """And calls of one kind share that."""
 
-    @cached_property
+    @property
     def watching(self) -> "Recorder":
         """As this one, for calls that somebody else records: whoever listens hears of them, and nothing is kept."""
+        watching = self._watching
+        watching.gate = self.gate
+        return watching
+
+    @cached_property
+    def _watching(self) -> "Recorder":
         watching = copy.copy(self)
         watching.keep, watching.tell = lambda origin, event: None, None
         return watching
@@ -137,6 +143,8 @@ class Recorder:
         if event.completes is not None and not self._completed.add((event.completes, event.response_id)):
             return
         self.keep(origin, event)
+        if self.gate is not None:
+            self.gate.spent(origin, event)
         for listener in self.listeners:
             listener(origin, event)
         for meter in meters:
@@ -339,6 +347,8 @@ class Call:
         told = (self.started_at, (ended - self.started) / 1e6, self.ttft, self.http_status, self.attempts, said)
         if recorder.tell is not None and not recorder.listeners and not self.meters and self.reserved is None:
             recorder.tell(kind, told)
+            if recorder.gate is not None:
+                recorder.gate.told(kind, told)
             return
         origin, event = event_of(kind, Told(*told[:-1], said=told_as_read(said)))
         recorder.record(origin, event, self.meters)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from usage_tracker.capture.admission import await_hold, hold_of
 from usage_tracker.capture.call import Call, Recorder, Wrapper, nested
 from usage_tracker.capture.google_genai import Clients
 from usage_tracker.config import Settings
@@ -41,7 +42,8 @@ class AroundSessions:
         """The app keeps the SDK's own context manager; the generator that it runs passes us."""
         manager = wrapped(*args, **kwargs)
         with guard_connect:
-            manager.gen = Connection(manager.gen, self, google_genai.model_of(kwargs.get("model")))
+            model = google_genai.model_of(kwargs.get("model"))
+            manager.gen = Connection(manager.gen, self, instance._api_client, model)
         return manager
 
     async def receive(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -67,6 +69,18 @@ class AroundSessions:
             self._sessions[instance] = found
         return found
 
+    async def admit(self, api_client: Any, model: str | None) -> None:
+        """Before a session is opened: budgets hold it as they would its first turn. Raises BudgetExceeded."""
+        call, hold = None, None
+        with guard_connect:
+            if self._recorder.gate is not None:
+                call = self.begin(api_client, model)
+                hold = hold_of(call, None)
+        if call is not None:
+            if hold is not None:
+                await await_hold(hold, call)
+            call.drop()
+
     def begin(self, api_client: Any, model: str | None) -> Call:
         request = Request("realtime", model)
         return Call(google_genai, self._recorder, self._clients.of(api_client), request, streamed=True)
@@ -75,15 +89,18 @@ class AroundSessions:
 class Connection:
     """In the place of the generator within `connect`'s context manager: it gives the session, and ends it."""
 
-    def __init__(self, generator: Any, around: AroundSessions, model: str | None) -> None:
+    def __init__(self, generator: Any, around: AroundSessions, api_client: Any, model: str | None) -> None:
         self._generator = generator
         self._around = around
+        self._api_client = api_client
         self._model = model
         self._session: Session | None = None
 
     async def __anext__(self) -> Any:
         if self._session is not None:
             self._end()
+        else:
+            await self._around.admit(self._api_client, self._model)
         session = await anext(self._generator)
         with guard_connect:
             self._session = self._around.session(session, self._model)

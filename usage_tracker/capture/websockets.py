@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
 from usage_tracker.capture.call import Call, Client, Recorder, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.socket_sessions import SocketSession
@@ -22,6 +23,7 @@ from usage_tracker.providers.answer import fields_of
 guard_open, guard_receive, guard_send = guarded("open connection"), guarded("received event"), guarded("sent event")
 guard_close = guarded("close connection")
 
+NO_EVENT: Mapping[str, object] = {}
 HELD = "_usage_session"
 """The attribute of a connection that holds what we know of it."""
 
@@ -90,22 +92,22 @@ class AroundConnection:
 
     def send(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Around `send` of a connection. Most of what is sent is audio, and passes."""
-        call = None
+        call, event = None, NO_EVENT
         with guard_send:
             event = fields_of(args[0] if args else kwargs["event"])
             if event.get("type") == "response.create":
                 call = self.session(instance).ask(event)
-        return wrapped(*args, **kwargs) if call is None else sending(call, wrapped, args, kwargs)
+        return wrapped(*args, **kwargs) if call is None else sending(call, event, wrapped, args, kwargs)
 
     def send_in_lane(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Around `send` of a lane, which goes past the connection's own to its socket."""
-        call = None
+        call, event = None, NO_EVENT
         with guard_send:
             event = fields_of(args[0] if args else kwargs["event"])
             if event.get("type") == "response.create":
                 lane = {"stream_id": instance._state.stream_id}
                 call = self.session(instance._session.connection).ask({**event, **lane})
-        return wrapped(*args, **kwargs) if call is None else sending(call, wrapped, args, kwargs)
+        return wrapped(*args, **kwargs) if call is None else sending(call, event, wrapped, args, kwargs)
 
 
 async def received(session: SocketSession, message: Any) -> Any:
@@ -133,13 +135,21 @@ class Sending:
                 self._call.finish("error" if isinstance(error, Exception) else "cancelled", kind.__name__)
 
 
-def sending(call: Call, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def sending(
+    call: Call, event: Mapping[str, object], wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Send what asks for a response, unless a budget has no room for it."""
+    hold = hold_of(call, event.get("response") or event) if call.recorder.gate is not None else None
+    if hold is not None and not is_async(wrapped):
+        pass_hold(hold, call)
     with Sending(call):
         result = wrapped(*args, **kwargs)
-    return sent(call, result) if hasattr(result, "__await__") else result
+    return sent(call, hold, result) if hasattr(result, "__await__") else result
 
 
-async def sent(call: Call, result: Any) -> Any:
+async def sent(call: Call, hold: Hold | None, result: Any) -> Any:
+    if hold is not None:
+        await await_hold(hold, call, result)
     with Sending(call):
         return await result
 

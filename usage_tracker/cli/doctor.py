@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from usage_tracker.cli.doctor_budgets import examine_budgets
 from usage_tracker.cli.doctor_prices import examine_books, examine_data
 from usage_tracker.cli.doctor_sdks import examine_sdks
 from usage_tracker.cli.doctor_sinks import examine_sinks
@@ -70,10 +71,11 @@ def examine(dsn: str | None, each_place: bool) -> Findings:
     settings = examine_settings(dsn, findings)
     if usable and settings is not None:
         examine_store(settings, findings)
+        examine_budgets(settings, findings)
         examine_books(settings, findings)
         examine_sinks(settings, findings)
     else:
-        findings.facts |= {"store": None, "price_books": [], "sinks": []}
+        findings.facts |= {"store": None, "budgets": None, "price_books": [], "sinks": []}
         settings = load_settings({"HOME": str(Path.home())})
     examine_data(findings)
     examine_spool(settings, findings)

@@ -18,7 +18,7 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, parse_dsn
 
 from usage_tracker.config import Dsn
-from usage_tracker.errors import EventsRefused, SchemaError, StoreError, StoreUnavailable
+from usage_tracker.errors import EventsRefused, RightsError, SchemaError, StoreError, StoreUnavailable
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
@@ -189,7 +189,7 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
         )
     what = f"{type(error).__name__}, SQLSTATE {code}"
     if code == "42501":
-        return SchemaError(
+        return RightsError(
             f"this role may not do that at {dsn.shown} ({what}); run `usage-tracker migrate` as the schema's owner and "
             "grant this role what it needs: `usage-tracker migrate --print-grants` prints it"
         )
