@@ -394,6 +394,40 @@ def test_colours_are_for_terminals_that_want_them(store: Store) -> None:
     assert COLOR.search(forced.stdout)
 
 
+def test_tables_are_as_wide_as_columns_says_also_where_no_terminal_is(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_events(store, [made_event(model="a-model-with-quite-a-long-name" * 3, user_id="u-1", project="alpha")])
+
+    def widest(*words: str) -> int:
+        return max(map(len, run(*words).stdout.splitlines()))
+
+    wide = {words: widest(*words) for words in (("report", *AUGUST), ("events", *AUGUST))}
+    monkeypatch.setenv("COLUMNS", "75")
+    for words, unlimited in wide.items():
+        assert widest(*words) <= 75 < unlimited
+    assert len(run("report", *AUGUST, "--chart").stdout.splitlines()[2]) == 75
+    for nonsense in ("0", "wide", ""):
+        monkeypatch.setenv("COLUMNS", nonsense)
+        assert widest("report", *AUGUST) == wide["report", *AUGUST]
+
+
+def test_what_is_for_programs_has_no_width(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store_events(store, [made_event(model="model-" * 40)])
+    monkeypatch.setenv("COLUMNS", "20")
+    for form in ("json", "jsonl", "csv", "tsv", "markdown", "plain"):
+        assert "model-" * 40 in run("report", *AUGUST, "-o", form).stdout
+
+
+def test_a_file_has_neither_the_colours_nor_the_width_of_the_terminal(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event(model="model-" * 40)])
+    shown, code = on_terminal("report", *AUGUST, "--out", str(tmp_path / "august.txt"), COLUMNS="")
+    assert (code, "Written to" in shown) == (0, True)
+    written = (tmp_path / "august.txt").read_text()
+    assert "\x1b" not in written
+    assert "model-" * 40 in written
+
+
 def test_what_is_longer_than_the_terminal_goes_through_the_pager(store: Store, tmp_path: Path) -> None:
     store_events(store, [made_event() for _ in range(40)])
     pager = tmp_path / "pager"

@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.text import Text
 
 from usage_tracker.cli.figures import align_points, show_count, show_groups, show_money
+from usage_tracker.cli.output import room_on_stdout
 from usage_tracker.report import Report, Row
 
 WIDTH = 100
-"""Of what is not a terminal, in characters."""
+"""Of what is not a terminal, in characters, unless COLUMNS names another."""
 EIGHTHS = " ▏▎▍▌▋▊▉"
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red", "bright_cyan", "bright_magenta", "bright_green")
 
@@ -21,7 +22,7 @@ def render_chart(title: str, report: Report, notes: Sequence[str], room: int | N
     """A bar for each row: its cost or, where no cost is known, its calls. With several dimensions, each value of the
     last one has a colour."""
     if room is None:
-        room = Console(file=sys.stdout).width if sys.stdout.isatty() else WIDTH
+        room = room_on_stdout(WIDTH)
     console = Console(file=sys.stdout, width=room, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(Text(title, style="bold"), soft_wrap=True)

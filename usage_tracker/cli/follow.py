@@ -1,7 +1,5 @@
 """Calls as they come into the store, line by line, until it is interrupted: `usage-tracker events --follow`."""
 
-import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, tzinfo
@@ -9,7 +7,7 @@ from typing import NamedTuple
 
 from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_duration, show_money
 from usage_tracker.cli.options import Conditions
-from usage_tracker.cli.output import emit, say
+from usage_tracker.cli.output import emit, room_on_stdout, say
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import Dsn
 from usage_tracker.errors import StoreUnavailable
@@ -85,13 +83,15 @@ def words(value: str | None) -> str:
 
 
 GAP = 2
+UNLIMITED = 1 << 20
+"""The width of what is not a terminal, unless COLUMNS names one."""
 
 
 def as_lines(zone: tzinfo) -> Form:
     """A line for each call, cut to the terminal's width."""
     chosen = cells(zone)
-    narrow = sys.stdout.isatty()
-    room = shutil.get_terminal_size().columns if narrow else 1 << 20
+    room = room_on_stdout(UNLIMITED)
+    narrow = room < UNLIMITED
     while sum(cell.width + GAP for cell in chosen) - GAP > room and any(cell.rank for cell in chosen):
         chosen.remove(max(chosen, key=lambda cell: cell.rank))
 

@@ -6,7 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import IO
 
@@ -51,6 +51,13 @@ def emit_page(text: str) -> None:
         emit([text])
 
 
+@contextmanager
+def as_for_a_file() -> Iterator[None]:
+    """Text that is made in the block has neither the colours nor the width of the terminal that the command runs in."""
+    with redirect_stdout(io.StringIO()):
+        yield
+
+
 def write_file(path: Path, text: str) -> None:
     """Write a whole file or, where that fails, none. Raises click.FileError."""
     write_pieces(path, [text])
@@ -67,6 +74,15 @@ def write_pieces(path: Path, pieces: Iterable[str]) -> None:
         raise click.FileError(str(path), error.strerror) from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def room_on_stdout(elsewhere: int) -> int:
+    """How many characters a line may have: what COLUMNS says or, without it, what the terminal has; `elsewhere` where
+    there is neither."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else elsewhere
 
 
 def say(text: str) -> None:

@@ -11,18 +11,19 @@ from rich.text import Text
 
 from usage_tracker.cli.columns import GAP, Column, shrink, width
 from usage_tracker.cli.figures import align_points
+from usage_tracker.cli.output import room_on_stdout
 
 UNLIMITED = 10_000
-"""The width of what is not a terminal: nothing is folded or left out."""
+"""The width of what is not a terminal, unless COLUMNS names one: nothing is folded or left out."""
 
 
 def render_table(title: str, columns: Sequence[Column], notes: Sequence[str], room: int | None = None) -> str:
-    """A title, the columns and, below them, notes. `room`: the width in characters; None: the terminal's, if it is one.
+    """A title, the columns and, below them, notes. `room`: the width in characters; None: that of stdout.
 
     Numbers are never broken or cut: where there is no room, names are folded, and then columns are left out.
     """
     if room is None:
-        room = Console(file=sys.stdout).width if sys.stdout.isatty() else UNLIMITED
+        room = room_on_stdout(UNLIMITED)
     kept, left_out = shrink(columns, room)
     if left_out:
         notes = [*notes, f"No room for {', '.join(left_out)}: use a wider terminal or -o json."]
