@@ -6,14 +6,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from any_query import queries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_events import INSTANTS, NOON, made_event, random_events, store_events
+from made_events import NOON, made_event, random_events, store_events
 from reference_report import check, read_view
 
 from usage_tracker.config import parse_dsn
-from usage_tracker.report import DIMENSIONS, UNITS, Condition, Query, Report, parse_condition, run
-from usage_tracker.report.dimensions import MOST_DIMENSIONS
+from usage_tracker.report import Query, Report, parse_condition, run
 from usage_tracker.stores import Store, open_store
 
 DAY = timedelta(days=1)
@@ -278,50 +278,6 @@ def test_figures_are_the_same_before_and_after_rollups_are_folded(store: Store) 
 def test_a_question_without_sense_is_an_error_in_a_sentence(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said.replace("?", r"\?")):
         Query(**fields)
-
-
-ZONES = (
-    "UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns", "Africa/Cairo",
-    "America/Havana", "Pacific/Auckland",
-)  # fmt: skip
-PATTERNS = (
-    "gpt-4o", "gpt*", "*", "u-?", "none", "tier:*", "tier:pro", "eu", r"be\\ta", "[g]*", r"a\*b", "a*b", "A_b", "a?b",
-    "50%", "pro", "p*", "ok", "error", "openai", "gr*e", "*ö*", "box-1",
-)  # fmt: skip
-
-
-@st.composite
-def moments(draw: st.DrawFn) -> datetime:
-    near = datetime.fromisoformat(draw(st.sampled_from(INSTANTS)))
-    size = draw(
-        st.sampled_from([timedelta(days=1), timedelta(hours=1), timedelta(minutes=7), timedelta(microseconds=1)])
-    )
-    return near + draw(st.integers(-40, 40)) * size
-
-
-@st.composite
-def queries(draw: st.DrawFn) -> Query:
-    unit = draw(st.sampled_from([None, *UNITS]))
-    most = MOST_DIMENSIONS - (unit is not None)
-    one_of_tags = [name for name in DIMENSIONS if name != "tag"] + [draw(st.sampled_from(["tag", "tag:tier", "tag:e"]))]
-    by = draw(st.lists(st.sampled_from(one_of_tags), unique=True, max_size=most))
-    since, until = draw(st.none() | moments()), draw(st.none() | moments())
-    if since is not None and until is not None and since > until:
-        since, until = until, since
-    conditions = st.builds(
-        Condition,
-        st.sampled_from([*DIMENSIONS, "tag", "tag:tier"]),
-        st.booleans(),
-        st.none() | st.sampled_from([*PATTERNS, r"\none"]),
-    )
-    return Query(
-        since,
-        until,
-        tuple(by) if unit is None else tuple(draw(st.permutations([*by, unit]))),
-        tuple(draw(st.lists(conditions, max_size=2))),
-        ZoneInfo(draw(st.sampled_from(ZONES))),
-        percentiles=draw(st.booleans()),
-    )
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
