@@ -428,6 +428,22 @@ def test_a_file_has_neither_the_colours_nor_the_width_of_the_terminal(store: Sto
     assert "model-" * 40 in written
 
 
+def test_what_is_for_programs_does_not_act_on_a_terminal_either(store: Store) -> None:
+    store_events(store, [made_event(model="\x1b[2Jgone\r\u202eleft", tags=("eu",))])
+    for words in (
+        ("report", *AUGUST, "-o", "csv"),
+        ("report", *AUGUST, "-o", "tsv"),
+        ("events", "-o", "csv"),
+        ("export", "-o", "csv"),
+        ("query", "SELECT model FROM events", "-o", "csv"),
+    ):
+        shown, code = on_terminal(*words)
+        assert code == 0
+        assert r"\x1b[2Jgone\r\u202eleft" in shown, words
+        assert "\x1b" not in shown
+    assert "\x1b[2Jgone\r\u202eleft" in run("report", *AUGUST, "-o", "csv").stdout
+
+
 def test_what_is_longer_than_the_terminal_goes_through_the_pager(store: Store, tmp_path: Path) -> None:
     store_events(store, [made_event() for _ in range(40)])
     pager = tmp_path / "pager"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from usage_tracker.cli.figures import (
     difference,
+    printable,
     show_changes,
     show_count,
     show_duration,
@@ -82,7 +83,7 @@ def report_columns(report: Report, names: Sequence[str] = ()) -> list[Column]:
     """Groups, then measures, then amounts: those that say something or, with `names`, these."""
     rows, total = report.rows, report.total
     columns = [
-        Column(name.replace("_", " ").capitalize(), show_groups(name, [row.group[place] for row in rows]))
+        Column(printable(name.replace("_", " ").capitalize()), show_groups(name, [row.group[place] for row in rows]))
         for place, name in enumerate(report.query.by)
     ]
     if columns:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_duration, show_money
 from usage_tracker.cli.options import Conditions
-from usage_tracker.cli.output import emit, room_on_stdout, say
+from usage_tracker.cli.output import emit_data, room_on_stdout, say
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import Dsn
 from usage_tracker.errors import StoreUnavailable
@@ -31,7 +31,7 @@ def follow(dsn: Dsn, where: Conditions, every: float, limit: int, form: Form) ->
 
     A store that is away is waited for, and so is one in which nothing was stored yet.
     """
-    emit([form.header])
+    emit_data([form.header])
     following: Following | None = None
     told = ""
     while True:
@@ -41,7 +41,7 @@ def follow(dsn: Dsn, where: Conditions, every: float, limit: int, form: Form) ->
                 first = following is None
                 following = following or Following(where)
                 found = following.look(store, datetime.now(UTC))
-                emit(form.write(found[-limit:] if first and limit else found))
+                emit_data(form.write(found[-limit:] if first and limit else found))
                 told = ""
         except (NothingYet, StoreUnavailable) as error:
             if told != str(error):

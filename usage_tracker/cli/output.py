@@ -12,6 +12,8 @@ from typing import IO
 
 import click
 
+from usage_tracker.cli.figures import printable
+
 
 def emit(pieces: Iterable[str]) -> None:
     """Write data to stdout as it comes. A reader that has seen enough (`| head`) ends the command quietly."""
@@ -24,6 +26,16 @@ def emit(pieces: Iterable[str]) -> None:
         # what is still in the buffer must not be written again when the interpreter ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise click.exceptions.Exit(0) from None
+
+
+def emit_data(pieces: Iterable[str]) -> None:
+    """As `emit`, of text for programs, whose values are as they are. Where nobody but a person at a terminal reads it,
+    what could act on that is written out."""
+    emit(map(harmless, pieces) if sys.stdout.isatty() else pieces)
+
+
+def harmless(text: str) -> str:
+    return "".join(char if char in "\n\t" else printable(char) for char in text)
 
 
 CHUNK = 1 << 15

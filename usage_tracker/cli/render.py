@@ -44,7 +44,7 @@ def title(report: Report) -> str:
     against = COSTS[query.cost]
     if query.before is not None:
         against += f" · compared with {show_range(*query.before, query.tz)}"
-    return f"Usage by {', '.join(query.by)}{show_question(query)}{against}"
+    return f"Usage by {printable(', '.join(query.by))}{show_question(query)}{against}"
 
 
 def show_question(query: Query) -> str:
@@ -132,16 +132,18 @@ def figures(row: Row, fields: Sequence[str]) -> dict[str, object]:
 def as_markdown(report: Report, _: Sequence[str], fields: Sequence[str] = ()) -> str:
     """A table of GitHub's Markdown with the columns that people see."""
     columns = report_columns(report, fields)
+    cells = (column.cells if column.number else map(markdown_cell, column.cells) for column in columns)
     lines = chain(
-        [[column.header for column in columns], ["---:" if column.number else ":---" for column in columns]],
-        zip(*(map(markdown_cell, column.cells) for column in columns), strict=True),
+        [[markdown_cell(column.header) for column in columns]],
+        [["---:" if column.number else ":---" for column in columns]],
+        zip(*cells, strict=True),
         [[column.total for column in columns]],
     )
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def markdown_cell(text: str) -> str:
-    return re.sub(r"([\\`*_<\[\]|])", r"\\\1", text)
+    return re.sub(r"([\\`*_<\[\]|~&$])", r"\\\1", text)
 
 
 Renderer = Callable[[Report, Sequence[str], Sequence[str]], str]

@@ -14,7 +14,7 @@ from usage_tracker.cli.columns import FIELDS, PERCENTILES
 from usage_tracker.cli.commands import COMMANDS
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.options import Conditions, resolve_range, selection_options
-from usage_tracker.cli.output import as_for_a_file, emit, say, write_file
+from usage_tracker.cli.output import as_for_a_file, emit, emit_data, say, write_file
 from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.render import FOR_PROGRAMS, HOLDS_NOTES, RENDERERS, as_chart, show_question
 from usage_tracker.cli.report_sources import ask, ask_files, find_source
@@ -218,7 +218,9 @@ def show(
     if output != "table" or answer.rows:
         if out is None:
             text = render(answer, notes, fields)
-            emit([text, *(budget_lines(dsn) if output == "table" and not chart and origin is None else ())])
+            (emit_data if output in FOR_PROGRAMS else emit)(
+                [text, *(budget_lines(dsn) if output == "table" and not chart and origin is None else ())]
+            )
         else:
             with as_for_a_file():
                 text = render(answer, notes, fields)
