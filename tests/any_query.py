@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import strategies as st
 from made_events import INSTANTS
 
-from usage_tracker.report import DIMENSIONS, UNITS, Condition, Query
+from usage_tracker.report import DIMENSIONS, FILTERS, UNITS, Condition, Query
 from usage_tracker.report.dimensions import MOST_DIMENSIONS
 
 ZONES = (
@@ -16,6 +16,7 @@ ZONES = (
 PATTERNS = (
     "gpt-4o", "gpt*", "*", "u-?", "none", "tier:*", "tier:pro", "eu", r"be\\ta", "[g]*", r"a\*b", "a*b", "A_b", "a?b",
     "50%", "pro", "p*", "ok", "error", "openai", "gr*e", "*ö*", "box-1",
+    "unpriced", "*unpriced",
 )  # fmt: skip
 
 
@@ -39,7 +40,7 @@ def queries(draw: st.DrawFn) -> Query:
         since, until = until, since
     conditions = st.builds(
         Condition,
-        st.sampled_from([*DIMENSIONS, "tag", "tag:tier"]),
+        st.sampled_from([*FILTERS, "tag", "tag:tier"]),
         st.booleans(),
         st.none() | st.sampled_from([*PATTERNS, r"\none"]),
     )

@@ -62,6 +62,8 @@ def values(event: Event, dimension: str, query: Query) -> list[Any]:
             return [day.replace(day=1)]
         case "tag":
             return list(dict.fromkeys(event["tags"])) or [None]
+        case "flag":
+            return list(dict.fromkeys(event["cost_flags"])) or [None]
         case _ if dimension.startswith("tag:"):
             prefix = dimension.removeprefix("tag:") + ":"
             own = [tag.removeprefix(prefix) for tag in event["tags"] if tag.startswith(prefix)]

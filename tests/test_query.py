@@ -13,7 +13,7 @@ from made_events import NOON, made_event, random_events, store_events
 from reference_report import check, read_view
 
 from usage_tracker.config import parse_dsn
-from usage_tracker.report import Query, Report, parse_condition, run
+from usage_tracker.report import Query, Report, list_events, parse_condition, run
 from usage_tracker.stores import Store, open_store
 
 DAY = timedelta(days=1)
@@ -172,6 +172,35 @@ def test_conditions_may_be_about_one_kind_of_tag(store: Store) -> None:
     }
 
 
+def test_conditions_may_be_about_the_flags_of_a_cost(store: Store) -> None:
+    store_events(
+        store,
+        [
+            made_event(flags=("sum_mismatch",), model="a", tags=("eu",)),
+            made_event(flags=("unpriced", "tool_unpriced"), cost=None, model="b"),
+            made_event(model="c"),
+        ],
+    )
+    found = {
+        where: "".join(sorted(calls(ask(store, "model", where=where))))
+        for where in ("flag=sum_mismatch", "flag=*unpriced", "flag!=unpriced", "flag=none", "flag!=none", "flag=x")
+    }
+    assert found == {
+        "flag=sum_mismatch": "a",
+        "flag=*unpriced": "b",
+        "flag!=unpriced": "ac",
+        "flag=none": "c",
+        "flag!=none": "ab",
+        "flag=x": "",
+    }
+    assert calls(ask(store, "day", "tag", where="flag=sum_mismatch tag=eu")) == {(date(2026, 8, 15), "eu"): 1}
+    started = made_event(NOON, awaits="batch-1", input_tokens=None, output_tokens=None, cost=None, flags=("awaited",))
+    store_events(store, [started])
+    assert [ask(store, where=where).untold for where in ("flag=awaited", "flag=none", "flag!=x")] == [1, 0, 1]
+    listed = list_events(store, where=[parse_condition("flag=sum_mismatch")])
+    assert [event["model"] for event in listed] == ["a"]
+
+
 def test_unequal_is_the_exact_opposite_of_equal(store: Store) -> None:
     store_events(store, [made_event(team="core"), made_event(team="web"), made_event()])
     assert calls(ask(store, "team", where="team!=core")) == {"web": 1, None: 1}
@@ -271,6 +300,7 @@ def test_figures_are_the_same_before_and_after_rollups_are_folded(store: Store) 
         ({"by": ("model", "app", "team", "user")}, "at most 3"),
         ({"by": ("tag", "tag:tier")}, "one of tag and tag:KEY at once"),
         ({"by": ("tag:",)}, "lacks its KEY"),
+        ({"by": ("flag",)}, "flag can only be a condition"),
         ({"since": NOON, "until": NOON - DAY}, "since is after until"),
         ({"since": datetime(2026, 8, 1)}, "need a time zone"),  # noqa: DTZ001  that is the fault
     ],

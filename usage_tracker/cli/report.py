@@ -42,8 +42,8 @@ def check_fields(_ctx: click.Context, _param: click.Parameter, texts: tuple[str,
     for name in names:
         if name not in FIELDS:
             near = difflib.get_close_matches(name, FIELDS, 1)
-            meant = f"did you mean {near[0]}? " if near else ""
-            raise click.BadParameter(f"{name!r} is not a figure; {meant}There are: {', '.join(FIELDS)}")
+            meant = f"; did you mean {near[0]}?" if near else "."
+            raise click.BadParameter(f"{name!r} is not a figure{meant} There are: {', '.join(FIELDS)}")
     return names
 
 
@@ -128,6 +128,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
       model=gpt-4o   'model=gpt-*'   team!=core    * is any text, ? is one character, \\ escapes
       project=none                                 calls without a project
       tag=tier:pro                                 calls that have this tag
+      flag=sum_mismatch                            calls whose cost has this flag, such as unpriced
 
     \b
     Examples:
