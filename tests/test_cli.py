@@ -319,6 +319,15 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly(store: Store) ->
         assert found.wait(30) == 0
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_not_missed(closed: str, store: Store) -> None:
+    store_events(store, [made_event()])
+    for words in ("report", "events -o csv", "watch", "nonsense"):
+        script = f'"{sys.executable}" -m usage_tracker {words} {closed}'
+        done = subprocess.run(["sh", "-c", script], check=False, capture_output=True, text=True)
+        assert (done.returncode, "Traceback" in done.stderr) == (2 if words == "nonsense" else 0, False)
+
+
 def test_ctrl_c_exits_with_130(store: Store) -> None:
     store_events(store, [made_event() for _ in range(500)])
     with process("events", "-n", "0", "-o", "jsonl") as found:

@@ -6,6 +6,7 @@ problem, 6 a provider's figures are apart from ours, 130 interrupted.
 
 import difflib
 import os
+import sys
 import traceback
 from collections.abc import Mapping
 from importlib import import_module
@@ -211,8 +212,16 @@ def use_config(ctx: click.Context) -> None:
         os.environ.update(said)
 
 
+def open_closed_streams() -> None:
+    """What a shell has closed (`>&-`) leads nowhere, and no file that is opened later gets its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
 def begin(ctx: click.Context) -> None:
     """Before each command; without one: where things stand or, where nothing was recorded yet, the help."""
+    open_closed_streams()
     use_config(ctx)
     if ctx.invoked_subcommand is None:
         from usage_tracker.cli.overview import overview
