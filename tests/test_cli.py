@@ -384,7 +384,7 @@ def on_terminal(*words: str, **environ: str) -> tuple[str, int]:
     return seen.decode(), running.wait(60)
 
 
-COLOR = re.compile(r"\x1b\[[\d;]*3\dm")
+COLOR = re.compile(r"\x1b\[[\d;]*(3\d|38;5;\d+)m")
 
 
 def test_colours_are_for_terminals_that_want_them(store: Store) -> None:

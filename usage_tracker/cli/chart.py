@@ -8,6 +8,7 @@ from itertools import pairwise
 from rich.console import Console
 from rich.text import Text
 
+from usage_tracker.cli.colours import BARS, NOTE
 from usage_tracker.cli.figures import align_points, show_count, show_groups, show_money
 from usage_tracker.cli.output import room_on_stdout
 from usage_tracker.report import Report, Row
@@ -15,7 +16,6 @@ from usage_tracker.report import Report, Row
 WIDTH = 100
 """Of what is not a terminal, in characters, unless COLUMNS names another."""
 EIGHTHS = " ▏▎▍▌▋▊▉"
-COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red", "bright_cyan", "bright_magenta", "bright_green")
 
 
 def render_chart(title: str, report: Report, notes: Sequence[str], room: int | None = None) -> str:
@@ -32,7 +32,7 @@ def render_chart(title: str, report: Report, notes: Sequence[str], room: int | N
         if notes:
             console.print()
         for note in notes:
-            console.print(Text(note, style="yellow"), soft_wrap=True)
+            console.print(Text(note, style=NOTE), soft_wrap=True)
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
@@ -53,7 +53,7 @@ def bars(report: Report, room: int) -> list[Text]:
         line = Text()
         for column, width in zip(labels, widths, strict=True):
             line.append(cut(column[at], width).ljust(width) + "  ")
-        line.append(bar(amount / largest, length).ljust(length), style=colours.get(names[-1][at], "cyan"))
+        line.append(bar(amount / largest, length).ljust(length), style=colours.get(names[-1][at], BARS[0]))
         line.append(" " + shown[at].rjust(value_width))
         lines.append(line)
     return lines
@@ -76,7 +76,7 @@ def bar(share: Decimal, length: int) -> str:
 
 def colour_by(values: Sequence[str]) -> dict[str, str]:
     """A colour for each value, in the order that they come in."""
-    return {value: COLOURS[at % len(COLOURS)] for at, value in enumerate(dict.fromkeys(values))}
+    return {value: BARS[at % len(BARS)] for at, value in enumerate(dict.fromkeys(values))}
 
 
 def hide_repeats(column: list[str]) -> list[str]:

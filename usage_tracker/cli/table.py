@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from usage_tracker.cli.colours import HEADER, MONEY, NOTE
 from usage_tracker.cli.columns import GAP, Column, shrink, width
 from usage_tracker.cli.figures import align_points
 from usage_tracker.cli.output import room_on_stdout
@@ -36,7 +37,7 @@ def render_table(title: str, columns: Sequence[Column], notes: Sequence[str], ro
         if notes:
             console.print()
         for note in notes:
-            console.print(Text(note, style="yellow"))
+            console.print(Text(note, style=NOTE))
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
@@ -54,7 +55,7 @@ def whole(columns: Sequence[Column], console: Console) -> Text | None:
         body = Text("\n".join(rows))
     else:
         body = Text("\n").join(map(colour, zip(*(cells[1:-1] for cells in padded), strict=True), [columns] * len(rows)))
-    parts = [Text(header, style="bold cyan"), Text(rule), *([body] if rows else [])]
+    parts = [Text(header, style=HEADER), Text(rule), *([body] if rows else [])]
     if any(column.total for column in columns):
         parts += [Text(rule), Text(total, style="bold")]
     return Text("\n").join(parts)
@@ -75,7 +76,7 @@ def pad(column: Column) -> list[str]:
 def colour(cells: Sequence[str], columns: Sequence[Column]) -> Text:
     line = Text()
     for place, (cell, column) in enumerate(zip(cells, columns, strict=True)):
-        line.append("  " * (place > 0) + cell, style="green" if column.money else "")
+        line.append("  " * (place > 0) + cell, style=MONEY if column.money else "")
     return line
 
 
@@ -86,7 +87,7 @@ def build(columns: Sequence[Column]) -> Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
         show_footer=any(column.total for column in columns),
-        header_style="bold cyan",
+        header_style=HEADER,
         footer_style="bold",
     )
     lines = []
@@ -99,7 +100,7 @@ def build(columns: Sequence[Column]) -> Table:
             justify="right" if column.number and not column.money else "left",
             no_wrap=column.number or column.fixed,
             overflow="fold",
-            style="green" if column.money else "",
+            style=MONEY if column.money else "",
         )
         lines.append(cells)
     for row in zip(*lines, strict=True):
