@@ -5,9 +5,10 @@ from itertools import pairwise
 
 import pytest
 from rich.color_triplet import ColorTriplet
+from rich.console import Console
 from rich.style import Style
 
-from usage_tracker.cli.colours import BARS, HEADER, MONEY, NOTE
+from usage_tracker.cli.colours import OF_16, OF_256, Colours, colours_of
 
 BLACK, WHITE = ColorTriplet(0, 0, 0), ColorTriplet(255, 255, 255)
 
@@ -32,13 +33,23 @@ def contrast(one: ColorTriplet, other: ColorTriplet) -> float:
 
 
 @pytest.mark.parametrize(
-    ("style", "least"), [*((style, 4.0) for style in (HEADER, MONEY, NOTE)), *((style, 3.0) for style in BARS)]
+    ("style", "least"), [*((style, 4.0) for style in OF_256[:3]), *((style, 3.0) for style in OF_256.bars)]
 )
 def test_a_colour_stands_out_from_black_and_from_white(style: str, least: float) -> None:
     assert min(contrast(rgb(style), background) for background in (BLACK, WHITE)) >= least
 
 
 def test_bars_beside_each_other_are_of_different_hues() -> None:
-    hues = [rgb_to_hls(*rgb(style).normalized)[0] for style in BARS]
+    hues = [rgb_to_hls(*rgb(style).normalized)[0] for style in OF_256.bars]
     for one, other in pairwise(hues):
         assert min(abs(one - other), 1 - abs(one - other)) > 0.05
+
+
+@pytest.mark.parametrize(("term", "colours"), [("xterm", OF_16), ("xterm-256color", OF_256)])
+def test_a_terminal_of_few_colours_is_given_none_but_its_own(
+    term: str, colours: Colours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("COLORTERM", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", term)
+    assert colours_of(Console(force_terminal=True)) == colours

@@ -8,7 +8,7 @@ from itertools import pairwise
 from rich.console import Console
 from rich.text import Text
 
-from usage_tracker.cli.colours import BARS, NOTE
+from usage_tracker.cli.colours import colours_of
 from usage_tracker.cli.figures import align_points, show_count, show_groups, show_money
 from usage_tracker.cli.output import room_on_stdout
 from usage_tracker.report import Report, Row
@@ -27,16 +27,17 @@ def render_chart(title: str, report: Report, notes: Sequence[str], room: int | N
     with console.capture() as capture:
         console.print(Text(title, style="bold"), soft_wrap=True)
         console.print()
-        for line in bars(report, room):
+        colours = colours_of(console)
+        for line in bars(report, room, colours.bars):
             console.print(line, soft_wrap=True)
         if notes:
             console.print()
         for note in notes:
-            console.print(Text(note, style=NOTE), soft_wrap=True)
+            console.print(Text(note, style=colours.note), soft_wrap=True)
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
-def bars(report: Report, room: int) -> list[Text]:
+def bars(report: Report, room: int, palette: Sequence[str]) -> list[Text]:
     names = [show_groups(name, [row.group[at] for row in report.rows]) for at, name in enumerate(report.query.by)]
     by_cost = any(row.cost for row in report.rows)
     amounts = [size(row, by_cost=by_cost) for row in report.rows]
@@ -47,13 +48,13 @@ def bars(report: Report, room: int) -> list[Text]:
     widths = [min(width, max(12, room // 4)) for width in widths]
     value_width = max(map(len, shown), default=0)
     length = max(10, room - sum(widths) - 2 * len(widths) - value_width - 1)
-    colours = colour_by(names[-1] if len(names) > 1 else [])
+    colours = colour_by(names[-1] if len(names) > 1 else [], palette)
     lines = []
     for at, amount in enumerate(amounts):
         line = Text()
         for column, width in zip(labels, widths, strict=True):
             line.append(cut(column[at], width).ljust(width) + "  ")
-        line.append(bar(amount / largest, length).ljust(length), style=colours.get(names[-1][at], BARS[0]))
+        line.append(bar(amount / largest, length).ljust(length), style=colours.get(names[-1][at], palette[0]))
         line.append(" " + shown[at].rjust(value_width))
         lines.append(line)
     return lines
@@ -74,9 +75,9 @@ def bar(share: Decimal, length: int) -> str:
     return "█" * whole + (EIGHTHS[part] if part else "")
 
 
-def colour_by(values: Sequence[str]) -> dict[str, str]:
+def colour_by(values: Sequence[str], palette: Sequence[str]) -> dict[str, str]:
     """A colour for each value, in the order that they come in."""
-    return {value: BARS[at % len(BARS)] for at, value in enumerate(dict.fromkeys(values))}
+    return {value: palette[at % len(palette)] for at, value in enumerate(dict.fromkeys(values))}
 
 
 def hide_repeats(column: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from usage_tracker.cli.colours import HEADER, MONEY, NOTE
+from usage_tracker.cli.colours import Colours, colours_of
 from usage_tracker.cli.columns import GAP, Column, shrink, width
 from usage_tracker.cli.figures import align_points
 from usage_tracker.cli.output import room_on_stdout
@@ -29,19 +29,20 @@ def render_table(title: str, columns: Sequence[Column], notes: Sequence[str], ro
     if left_out:
         notes = [*notes, f"No room for {', '.join(left_out)}: use a wider terminal or -o json."]
     console = Console(file=sys.stdout, width=max(room, width(kept)), highlight=False, markup=False, emoji=False)
+    colours = colours_of(console)
     with console.capture() as capture:
         console.print(Text(title, style="bold"))
         console.print()
-        text = whole(kept, console)
-        console.print(build(kept) if text is None else text, soft_wrap=text is not None)
+        text = whole(kept, console, colours)
+        console.print(build(kept, colours) if text is None else text, soft_wrap=text is not None)
         if notes:
             console.print()
         for note in notes:
-            console.print(Text(note, style=NOTE))
+            console.print(Text(note, style=colours.note))
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
-def whole(columns: Sequence[Column], console: Console) -> Text | None:
+def whole(columns: Sequence[Column], console: Console, colours: Colours) -> Text | None:
     """The table where nothing has to be folded, in a fraction of the time that it takes to build one; None where
     something has to be."""
     padded = [pad(column) for column in columns]
@@ -54,8 +55,9 @@ def whole(columns: Sequence[Column], console: Console) -> Text | None:
     if console.color_system is None:
         body = Text("\n".join(rows))
     else:
-        body = Text("\n").join(map(colour, zip(*(cells[1:-1] for cells in padded), strict=True), [columns] * len(rows)))
-    parts = [Text(header, style=HEADER), Text(rule), *([body] if rows else [])]
+        styles = [colours.money if column.money else "" for column in columns]
+        body = Text("\n").join(map(colour, zip(*(cells[1:-1] for cells in padded), strict=True), [styles] * len(rows)))
+    parts = [Text(header, style=colours.header), Text(rule), *([body] if rows else [])]
     if any(column.total for column in columns):
         parts += [Text(rule), Text(total, style="bold")]
     return Text("\n").join(parts)
@@ -73,21 +75,21 @@ def pad(column: Column) -> list[str]:
     ]
 
 
-def colour(cells: Sequence[str], columns: Sequence[Column]) -> Text:
+def colour(cells: Sequence[str], styles: Sequence[str]) -> Text:
     line = Text()
-    for place, (cell, column) in enumerate(zip(cells, columns, strict=True)):
-        line.append("  " * (place > 0) + cell, style=MONEY if column.money else "")
+    for place, (cell, style) in enumerate(zip(cells, styles, strict=True)):
+        line.append("  " * (place > 0) + cell, style=style)
     return line
 
 
-def build(columns: Sequence[Column]) -> Table:
+def build(columns: Sequence[Column], colours: Colours) -> Table:
     table = Table(
         box=SIMPLE,
         show_edge=False,
         pad_edge=False,
         padding=(0, 1, 0, 0),
         show_footer=any(column.total for column in columns),
-        header_style=HEADER,
+        header_style=colours.header,
         footer_style="bold",
     )
     lines = []
@@ -100,7 +102,7 @@ def build(columns: Sequence[Column]) -> Table:
             justify="right" if column.number and not column.money else "left",
             no_wrap=column.number or column.fixed,
             overflow="fold",
-            style=MONEY if column.money else "",
+            style=colours.money if column.money else "",
         )
         lines.append(cells)
     for row in zip(*lines, strict=True):
