@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,6 +64,23 @@ def test_a_comparison_is_read_by_people_in_columns_of_one_precision() -> None:
     assert lines[0].endswith(" · compared with 2026-07-01 to 2026-07-31")
     assert lines[4].split()[-5:] == ["$5.0000", "$2.0000", "+$3.0000", "+150", "%"]
     assert lines[5].split()[-4:] == ["$3.0000", "$0.0000", "+$3.0000", "—"]
+
+
+def test_what_is_compared_is_left_out_last_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "68")
+    shown = run("report", *AUGUST, "--compare", "2026-07").stdout
+    [header] = re.findall("^Model.*", shown, re.MULTILINE)
+    assert header.split() == ["Model", "Calls", "Input", "Output", "Cost", "Before", "Δ", "Δ", "%"]
+    assert "No room for Mean time: use a wider terminal" in shown
+
+
+def test_notes_below_a_chart_are_broken_between_words(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store_events(store, [made_event(at=NOON, cost=None, flags=["unpriced"])])
+    [note] = run("report", *AUGUST, "--chart").stdout.splitlines()[-1:]
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = run("report", *AUGUST, "--chart").stdout.splitlines()
+    assert max(map(len, lines[2:])) <= 60
+    assert " ".join(lines).endswith(note)
 
 
 @pytest.mark.parametrize(("words", "said"), [("all", "needs a --since"), ("mtd", "names no time")])

@@ -21,8 +21,8 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 def render_chart(title: str, report: Report, notes: Sequence[str], room: int | None = None) -> str:
     """A bar for each row: its cost or, where no cost is known, its calls. With several dimensions, each value of the
     last one has a colour."""
-    if room is None:
-        room = room_on_stdout(WIDTH)
+    known = room_on_stdout(0) if room is None else room
+    room = known or WIDTH
     console = Console(file=sys.stdout, width=room, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(Text(title, style="bold"), soft_wrap=True)
@@ -33,7 +33,7 @@ def render_chart(title: str, report: Report, notes: Sequence[str], room: int | N
         if notes:
             console.print()
         for note in notes:
-            console.print(Text(note, style=colours.note), soft_wrap=True)
+            console.print(Text(note, style=colours.note), soft_wrap=not known)
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 

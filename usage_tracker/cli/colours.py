@@ -10,7 +10,6 @@ class Colours(NamedTuple):
     """Styles of rich."""
 
     header: str
-    money: str
     note: str
     bars: tuple[str, ...]
     """One for each value, as long as there are enough."""
@@ -18,13 +17,12 @@ class Colours(NamedTuple):
 
 OF_256 = Colours(
     "bold color(31)",
-    "color(28)",
     "color(130)",
     tuple(f"color({number})" for number in (31, 133, 28, 130, 62, 160, 66, 100, 168)),
 )
 """Themes leave these alone. Text has a contrast of at least 4 to both backgrounds, bars have one of at least 3
 (https://www.w3.org/TR/WCAG22/#contrast-minimum)."""
-OF_16 = Colours("bold magenta", "", "", ("cyan", "magenta", "green", "red", "blue", "yellow"))
+OF_16 = Colours("bold magenta", "", ("cyan", "magenta", "green", "red", "blue", "yellow"))
 """Themes give these any colour; of xterm's own, only magenta can be read as text on both."""
 
 

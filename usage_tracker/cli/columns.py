@@ -29,7 +29,7 @@ class Column(NamedTuple):
     fixed: bool = False
     """Never broken, as numbers are; other columns may be folded."""
     rank: int = 0
-    """What is left out where there is no room: the highest first. 0 stays."""
+    """What is left out where there is no room: the highest first, the leftmost of them. 0 stays."""
     money: bool = False
 
 
@@ -117,9 +117,9 @@ def compared_columns(report: Report) -> list[Column]:
     *changes, change = show_changes([difference(now, earlier) for now, earlier in pairs], costs)
     *shares, share = [show_share(now, earlier) for now, earlier in pairs]
     return [
-        Column("Before", before, total, number=True, money=True, rank=7),
-        Column("Δ", changes, change, number=True, money=True, rank=6),
-        Column("Δ %", shares, share, number=True, rank=5),
+        Column("Before", before, total, number=True, money=True, rank=2),
+        Column("Δ", changes, change, number=True, money=True, rank=1),
+        Column("Δ %", shares, share, number=True, rank=1),
     ]
 
 

@@ -52,12 +52,7 @@ def whole(columns: Sequence[Column], console: Console, colours: Colours) -> Text
         return None
     header, *rows, total = ["  ".join(line) for line in zip(*padded, strict=True)]
     rule = "─" * length
-    if console.color_system is None:
-        body = Text("\n".join(rows))
-    else:
-        styles = [colours.money if column.money else "" for column in columns]
-        body = Text("\n").join(map(colour, zip(*(cells[1:-1] for cells in padded), strict=True), [styles] * len(rows)))
-    parts = [Text(header, style=colours.header), Text(rule), *([body] if rows else [])]
+    parts = [Text(header, style=colours.header), Text(rule), *([Text("\n".join(rows))] if rows else [])]
     if any(column.total for column in columns):
         parts += [Text(rule), Text(total, style="bold")]
     return Text("\n").join(parts)
@@ -73,13 +68,6 @@ def pad(column: Column) -> list[str]:
         " " * (width - cell_len(cell)) + cell if to_right else cell + " " * (width - cell_len(cell))
         for cell, to_right in zip(cells, right, strict=True)
     ]
-
-
-def colour(cells: Sequence[str], styles: Sequence[str]) -> Text:
-    line = Text()
-    for place, (cell, style) in enumerate(zip(cells, styles, strict=True)):
-        line.append("  " * (place > 0) + cell, style=style)
-    return line
 
 
 def build(columns: Sequence[Column], colours: Colours) -> Table:
@@ -102,7 +90,6 @@ def build(columns: Sequence[Column], colours: Colours) -> Table:
             justify="right" if column.number and not column.money else "left",
             no_wrap=column.number or column.fixed,
             overflow="fold",
-            style=colours.money if column.money else "",
         )
         lines.append(cells)
     for row in zip(*lines, strict=True):
