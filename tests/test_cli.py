@@ -301,7 +301,11 @@ def test_what_is_not_shown_in_a_table_does_not_import_rich(store: Store) -> None
         "import sys; from usage_tracker.cli import main; main({words!r}, standalone_mode=False); "
         "print(sorted({{'rich', 'psycopg2', 'openai', 'usage_tracker.report'}} & set(sys.modules)), file=sys.stderr)"
     )
-    for words, imported in (["report", "-o", "json"], ["usage_tracker.report"]), (["--help"], []):
+    for words, imported in (
+        (["report", "-o", "json"], ["usage_tracker.report"]),
+        (["events", "-o", "json"], ["usage_tracker.report"]),
+        (["--help"], []),
+    ):
         done = subprocess.run(
             [sys.executable, "-c", script.format(words=words)], capture_output=True, text=True, check=True
         )

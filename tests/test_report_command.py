@@ -142,6 +142,15 @@ def test_a_file_that_cannot_be_written_is_an_error_in_a_sentence(tmp_path: Path)
     assert "No such file or directory" in result.stderr
 
 
+def test_names_of_wide_characters_keep_columns_below_each_other(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store_events(store, [made_event(at=NOON, model="模型" * 3, cost="4")])
+    shown = run("report", *AUGUST, "-o", "plain", "--fields", "calls").stdout.splitlines()
+    assert shown[1:3] == ["a                 1", "模型模型模型      1"]
+    monkeypatch.setenv("COLUMNS", "40")
+    first, second = run("report", *AUGUST, "--chart").stdout.splitlines()[2:4]
+    assert (first.index("█"), second.index("█")) == (14, 8)
+
+
 def test_a_chart_has_bars_as_long_as_the_costs() -> None:
     lines = run("report", *AUGUST, "--chart").stdout.splitlines()[2:5]
     assert [line.split()[0] for line in lines] == ["a", "b", "c"]

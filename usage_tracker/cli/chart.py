@@ -11,6 +11,7 @@ from rich.text import Text
 from usage_tracker.cli.colours import colours_of
 from usage_tracker.cli.figures import align_points, show_count, show_groups, show_money
 from usage_tracker.cli.output import room_on_stdout
+from usage_tracker.cli.widths import cut, fill, widest
 from usage_tracker.report import Report, Row
 
 WIDTH = 100
@@ -44,7 +45,7 @@ def bars(report: Report, room: int, palette: Sequence[str]) -> list[Text]:
     shown = align_points(show_money([row.cost for row in report.rows])) if by_cost else calls(report.rows)
     largest = max(amounts, default=Decimal(0)) or Decimal(1)
     labels = [hide_repeats(column) if at == 0 else column for at, column in enumerate(names)]
-    widths = [max(map(len, column), default=0) for column in labels]
+    widths = [widest(column) for column in labels]
     widths = [min(width, max(12, room // 4)) for width in widths]
     value_width = max(map(len, shown), default=0)
     length = max(10, room - sum(widths) - 2 * len(widths) - value_width - 1)
@@ -53,7 +54,7 @@ def bars(report: Report, room: int, palette: Sequence[str]) -> list[Text]:
     for at, amount in enumerate(amounts):
         line = Text()
         for column, width in zip(labels, widths, strict=True):
-            line.append(cut(column[at], width).ljust(width) + "  ")
+            line.append(fill(cut(column[at], width), width) + "  ")
         line.append(bar(amount / largest, length).ljust(length), style=colours.get(names[-1][at], palette[0]))
         line.append(" " + shown[at].rjust(value_width))
         lines.append(line)
@@ -83,7 +84,3 @@ def colour_by(values: Sequence[str], palette: Sequence[str]) -> dict[str, str]:
 def hide_repeats(column: list[str]) -> list[str]:
     """A value that the line above has too is left out."""
     return [*column[:1], *("" if above == value else value for above, value in pairwise(column))]
-
-
-def cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"

@@ -107,6 +107,6 @@ def as_lines(zone: tzinfo) -> Form:
 
 def fit(cell: Cell, text: str, *, narrow: bool) -> str:
     """The text at the cell's width. Names are cut where there is no room for more, numbers never."""
-    if cell.number:
-        return text.rjust(cell.width)
-    return (text[: cell.width - 1] + "…" if narrow and len(text) > cell.width else text).ljust(cell.width)
+    from usage_tracker.cli.widths import cut, fill
+
+    return fill(cut(text, cell.width) if narrow and not cell.number else text, cell.width, right=cell.number)
