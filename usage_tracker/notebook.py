@@ -67,11 +67,13 @@ class Rows(list[dict[str, Any]]):
 
         body = [line("td", cells) for cells in zip(*(column.cells for column in columns), strict=True)]
         notes = [f"<p>{escape(note)}</p>" for note in self.notes]
+        # dollars are no formulas: MathJax, whichever version the notebook has, passes over what has these classes
         return (
+            '<div class="tex2jax_ignore mathjax_ignore">'
             f"<table><caption>{escape(title(self.report))}</caption>"
             f"<thead>{line('th', [column.header for column in columns])}</thead>"
             f"<tbody>{''.join(body)}</tbody>"
-            f"<tfoot>{line('th', [column.total for column in columns])}</tfoot></table>{''.join(notes)}"
+            f"<tfoot>{line('th', [column.total for column in columns])}</tfoot></table>{''.join(notes)}</div>"
         )
 
     def to_pandas(self) -> Any:
