@@ -59,7 +59,8 @@ class Rows(list[dict[str, Any]]):
     def _repr_html_(self) -> str:
         """The table that `usage-tracker report` prints."""
         columns = report_columns(self.report, self._fields)
-        align = [' style="text-align: right"' if column.number else ' style="text-align: left"' for column in columns]
+        right, left = ' style="text-align: right; white-space: nowrap"', ' style="text-align: left"'
+        align = [right if column.number else left for column in columns]
 
         def line(cell: str, texts: Iterable[str]) -> str:
             cells = [f"<{cell}{style}>{escape(text)}</{cell}>" for style, text in zip(align, texts, strict=True)]

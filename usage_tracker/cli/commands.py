@@ -81,6 +81,7 @@ Environment:
                      who the calls of a program are for
   TRACKER_CONFIG     a config file, as `usage-tracker init` writes it; unset: config.toml in your config folder
   NO_COLOR           no colours in tables; FORCE_COLOR: also where they don't go to a terminal
+  COLUMNS            how wide tables are; unset: as the terminal, and as wide as they need to be elsewhere
 
 Data goes to stdout, all else to stderr. Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 over budget, 4 a
 store that can't be used, 5 doctor found a problem, 6 a provider's figures are apart from ours, 130 interrupted."""
