@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Collection
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,11 +20,12 @@ from hypothesis import strategies as st
 from spooled import ORIGIN, START, Place, TenCents, append, ids
 
 from usage_tracker.errors import EventsRefused, StoreUnavailable
-from usage_tracker.event import Batch, UsageEvent
+from usage_tracker.event import Batch, Cost, UsageEvent
 from usage_tracker.journal import Journal, SegmentReader, Spool, frames
 from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.frames import encode, framed
 from usage_tracker.journal.header import HEADER_SIZE
+from usage_tracker.report import Query, run
 from usage_tracker.shipper import Shipper
 from usage_tracker.stores import Store
 
@@ -198,6 +200,19 @@ def test_an_event_that_the_store_refuses_is_set_aside_and_holds_nothing_up(place
     assert len(letters) == 2
     assert '"response_id": "r-17"' in letters[0]
     assert "out of range" in letters[0]
+
+
+def test_events_that_together_cost_more_than_an_integer_holds_are_all_stored(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TenCents, "price", lambda *_: Cost(Decimal("6000000.25")))
+    append(place.journal, 5)
+    drain(place.shipper())
+    assert place.stored() == ids(5)
+    assert not (place.spool_folder / "refused.jsonl").exists()
+    store = place.open()
+    assert run(store, Query()).total.cost == Decimal("30000001.25")
+    store.close()
 
 
 def test_damaged_bytes_cost_only_the_events_in_them(place: Place) -> None:
