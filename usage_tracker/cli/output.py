@@ -92,9 +92,13 @@ def room_on_stdout(elsewhere: int) -> int:
     """How many characters a line may have: what COLUMNS says or, without it, what the terminal has; `elsewhere` where
     there is neither."""
     said = os.environ.get("COLUMNS", "")
-    if said.isdecimal() and int(said):
-        return int(said)
+    if said.isdecimal() and int(said[:DIGITS]):
+        return int(said[:DIGITS])
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else elsewhere
+
+
+DIGITS = 4
+"""What is read of COLUMNS: a line of ten thousand characters is one without end."""
 
 
 def say(text: str) -> None:
