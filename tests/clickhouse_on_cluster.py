@@ -9,12 +9,13 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from any_query import queries
 from clickhouse_chaos import check_once, storm
 from clickhouse_cluster import Cluster, Replica
 from hypothesis import given, settings
 from made_events import random_events
 from reference_report import check, read_view
-from test_query import opened, queries
+from test_query import opened
 from test_stores import segment_batch
 
 from usage_tracker.config import parse_dsn

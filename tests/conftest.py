@@ -43,9 +43,9 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """No setting of the machine's user is seen, and nothing is written into their home."""
+    """No setting of the machine's user is seen, nor their terminal's width, and nothing is written into their home."""
     for name in os.environ.keys() - KEPT:
-        if name.startswith(FOREIGN) or name.lower() in PROXIES:
+        if name.startswith(FOREIGN) or name.lower() in PROXIES or name == "COLUMNS":
             monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))

@@ -64,7 +64,7 @@ def random_event(chance: random.Random) -> PricedEvent:
     return made_event(
         at,
         cost=maybe("0.000000000001", "0.25", "1234.5", "0"),
-        flags=chance.choice([(), (), ("unpriced",), ("tier_unpriced",)]),
+        flags=chance.choice([(), (), ("unpriced",), ("unpriced", "tier_unpriced")]),
         provider=maybe("openai", "azure"),
         sdk=chance.choice(["openai", "litellm"]),
         operation=chance.choice(["chat", "embeddings"]),

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from usage_tracker.report import Condition, Query, Report
+from usage_tracker.report import OTHERS, UNITS, Condition, Query, Report
 from usage_tracker.stores import Store
 
 Event = dict[str, Any]
+Groups = dict[tuple[Any, ...], list[Event]]
 PERCENTILES = ("p50_duration_ms", "p95_duration_ms", "p50_ttft_ms", "p95_ttft_ms")
 NAMES = {"user": "user_id", "session": "session_id"}
 COLUMNS = (
@@ -61,6 +62,8 @@ def values(event: Event, dimension: str, query: Query) -> list[Any]:
             return [day.replace(day=1)]
         case "tag":
             return list(dict.fromkeys(event["tags"])) or [None]
+        case "flag":
+            return list(dict.fromkeys(event["cost_flags"])) or [None]
         case _ if dimension.startswith("tag:"):
             prefix = dimension.removeprefix("tag:") + ":"
             own = [tag.removeprefix(prefix) for tag in event["tags"] if tag.startswith(prefix)]
@@ -81,8 +84,19 @@ def meets(event: Event, condition: Condition, query: Query) -> bool:
     return any(matches) == condition.equal
 
 
-def expected_groups(events: Iterable[Event], query: Query) -> dict[tuple[Any, ...], list[Event]]:
-    groups: dict[tuple[Any, ...], list[Event]] = {}
+def chosen(events: Iterable[Event], query: Query) -> list[Event]:
+    """Those that the query counts."""
+    return [
+        event
+        for event in events
+        if (query.since is None or event["started_at"] >= query.since)
+        and (query.until is None or event["started_at"] < query.until)
+        and all(meets(event, condition, query) for condition in query.where)
+    ]
+
+
+def expected_groups(events: Iterable[Event], query: Query) -> Groups:
+    groups: Groups = {}
     for event in events:
         groups_of: list[tuple[Any, ...]] = [()]
         for dimension in query.by:
@@ -90,6 +104,32 @@ def expected_groups(events: Iterable[Event], query: Query) -> dict[tuple[Any, ..
         for group in groups_of:
             groups.setdefault(group, []).append(event)
     return groups
+
+
+def with_others(groups: Groups, query: Query) -> Groups:
+    """The groups of the most expensive values, time apart, and the rest as Others; of one other value, that one."""
+    assert query.top is not None
+
+    def named(group: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(value for name, value in zip(query.by, group, strict=True) if name not in UNITS)
+
+    of_values: Groups = {}
+    for group, events in groups.items():
+        of_values.setdefault(named(group), []).extend(events)
+
+    def place(values: tuple[Any, ...]) -> Any:
+        cost = sum((event["cost"] or Decimal(0) for event in of_values[values]), Decimal(0))
+        calls = sum(event["completes"] is None for event in of_values[values])
+        return -cost, -calls, [(value is None, value or "") for value in values]
+
+    ranked = sorted(of_values, key=place)
+    top = ranked if len(ranked) == query.top + 1 else ranked[: query.top]
+    found: Groups = {}
+    for group, events in groups.items():
+        kept = named(group) in top
+        values = (value if kept or name in UNITS else OTHERS for name, value in zip(query.by, group, strict=True))
+        found.setdefault(tuple(values), []).extend(events)
+    return found
 
 
 def expected_figures(events: list[Event]) -> dict[str, Any]:
@@ -143,20 +183,14 @@ def approx(value: float) -> Any:
 def check(report: Report, events: list[Event]) -> None:
     """Hold a report against all events of its store."""
     query = report.query
-    chosen = [
-        event
-        for event in events
-        if (query.since is None or event["started_at"] >= query.since)
-        and (query.until is None or event["started_at"] < query.until)
-        and all(meets(event, condition, query) for condition in query.where)
-    ]
-    groups = expected_groups(chosen, query)
+    counted = chosen(events, query)
+    groups = expected_groups(counted, query)
     expected = {group: expected_figures(found) for group, found in groups.items()}
-    total = expected_figures(chosen)
+    total = expected_figures(counted)
     if query.percentiles:
         for group, found in groups.items():
             expected[group] |= expected_percentiles(found)
-        total |= expected_percentiles(chosen)
+        total |= expected_percentiles(counted)
     assert {row.group: figures(row) for row in report.rows} == expected
     assert figures(report.total) == total
 

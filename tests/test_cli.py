@@ -301,7 +301,11 @@ def test_what_is_not_shown_in_a_table_does_not_import_rich(store: Store) -> None
         "import sys; from usage_tracker.cli import main; main({words!r}, standalone_mode=False); "
         "print(sorted({{'rich', 'psycopg2', 'openai', 'usage_tracker.report'}} & set(sys.modules)), file=sys.stderr)"
     )
-    for words, imported in (["report", "-o", "json"], ["usage_tracker.report"]), (["--help"], []):
+    for words, imported in (
+        (["report", "-o", "json"], ["usage_tracker.report"]),
+        (["events", "-o", "json"], ["usage_tracker.report"]),
+        (["--help"], []),
+    ):
         done = subprocess.run(
             [sys.executable, "-c", script.format(words=words)], capture_output=True, text=True, check=True
         )
@@ -317,6 +321,15 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly(store: Store) ->
         found.stdout.close()
         assert found.stderr.read() == ""
         assert found.wait(30) == 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_not_missed(closed: str, store: Store) -> None:
+    store_events(store, [made_event()])
+    for words in ("report", "events -o csv", "watch", "nonsense"):
+        script = f'"{sys.executable}" -m usage_tracker {words} {closed}'
+        done = subprocess.run(["sh", "-c", script], check=False, capture_output=True, text=True)
+        assert (done.returncode, "Traceback" in done.stderr) == (2 if words == "nonsense" else 0, False)
 
 
 def test_ctrl_c_exits_with_130(store: Store) -> None:
@@ -375,7 +388,7 @@ def on_terminal(*words: str, **environ: str) -> tuple[str, int]:
     return seen.decode(), running.wait(60)
 
 
-COLOR = re.compile(r"\x1b\[[\d;]*3\dm")
+COLOR = re.compile(r"\x1b\[[\d;]*(3\d|38;5;\d+)m")
 
 
 def test_colours_are_for_terminals_that_want_them(store: Store) -> None:
@@ -392,6 +405,56 @@ def test_colours_are_for_terminals_that_want_them(store: Store) -> None:
         capture_output=True, text=True, check=True, env={**os.environ, "FORCE_COLOR": "1"},
     )  # fmt: skip
     assert COLOR.search(forced.stdout)
+
+
+def test_tables_are_as_wide_as_columns_says_also_where_no_terminal_is(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_events(store, [made_event(model="a-model-with-quite-a-long-name" * 3, user_id="u-1", project="alpha")])
+
+    def widest(*words: str) -> int:
+        return max(map(len, run(*words).stdout.splitlines()))
+
+    wide = {words: widest(*words) for words in (("report", *AUGUST), ("events", *AUGUST))}
+    monkeypatch.setenv("COLUMNS", "75")
+    for words, unlimited in wide.items():
+        assert widest(*words) <= 75 < unlimited
+    assert len(run("report", *AUGUST, "--chart").stdout.splitlines()[2]) == 75
+    for nonsense in ("0", "wide", ""):
+        monkeypatch.setenv("COLUMNS", nonsense)
+        assert widest("report", *AUGUST) == wide["report", *AUGUST]
+
+
+def test_what_is_for_programs_has_no_width(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store_events(store, [made_event(model="model-" * 40)])
+    monkeypatch.setenv("COLUMNS", "20")
+    for form in ("json", "jsonl", "csv", "tsv", "markdown", "plain"):
+        assert "model-" * 40 in run("report", *AUGUST, "-o", form).stdout
+
+
+def test_a_file_has_neither_the_colours_nor_the_width_of_the_terminal(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event(model="model-" * 40)])
+    shown, code = on_terminal("report", *AUGUST, "--out", str(tmp_path / "august.txt"), COLUMNS="")
+    assert (code, "Written to" in shown) == (0, True)
+    written = (tmp_path / "august.txt").read_text()
+    assert "\x1b" not in written
+    assert "model-" * 40 in written
+
+
+def test_what_is_for_programs_does_not_act_on_a_terminal_either(store: Store) -> None:
+    store_events(store, [made_event(model="\x1b[2Jgone\r\u202eleft", tags=("eu",))])
+    for words in (
+        ("report", *AUGUST, "-o", "csv"),
+        ("report", *AUGUST, "-o", "tsv"),
+        ("events", "-o", "csv"),
+        ("export", "-o", "csv"),
+        ("query", "SELECT model FROM events", "-o", "csv"),
+    ):
+        shown, code = on_terminal(*words)
+        assert code == 0
+        assert r"\x1b[2Jgone\r\u202eleft" in shown, words
+        assert "\x1b" not in shown
+    assert "\x1b[2Jgone\r\u202eleft" in run("report", *AUGUST, "-o", "csv").stdout
 
 
 def test_what_is_longer_than_the_terminal_goes_through_the_pager(store: Store, tmp_path: Path) -> None:

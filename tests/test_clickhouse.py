@@ -10,13 +10,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from any_query import queries
 from clickhouse_chaos import check_once, storm
 from clickhouse_servers import ChdbServer
 from hypothesis import given, settings
 from made_events import NOON, made_event, random_events
 from msgspec.structs import replace
 from reference_report import check, read_view
-from test_query import opened, queries
+from test_query import opened
 from test_stores import segment_batch
 
 from usage_tracker.config import parse_dsn

@@ -109,6 +109,15 @@ def test_what_was_pruned_is_said(store: Store) -> None:
     assert "earlier ones were pruned" in doctor().stdout
 
 
+def test_counts_that_contradict_each_other_are_said_and_are_no_problem_of_this_machine(store: Store) -> None:
+    store_events(store, [made_event(), made_event(flags=("sum_mismatch",))])
+    found = document()
+    assert found["store"]["counts"] == {"calls": 2, "contradicting": 1}
+    result = doctor()
+    assert result.exit_code == 0
+    assert "in 1 of the newest 2 calls; `usage-tracker events --where flag=sum_mismatch` lists them" in result.stdout
+
+
 def test_a_store_that_is_away_exits_with_5_and_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_DSN", "postgresql://me:geheim@127.0.0.1:9/usage")
     result = doctor()

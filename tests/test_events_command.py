@@ -167,6 +167,20 @@ def test_for_people_it_is_a_line_for_each_call_below_one_header(
     assert r"a\x1b[31m" in result.stdout
 
 
+def test_the_lines_of_following_are_as_wide_as_columns_says(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store_events(store, [made_event(datetime.now(UTC), model="a-model-with-quite-a-long-name")])
+
+    def sleep(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("usage_tracker.cli.follow.time.sleep", sleep)
+    assert "a-model-with-quite-a-long-name" in run("events", "--follow").stdout
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run("events", "--follow").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "a-model-with-quite-a-lo…" in lines[1]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [(["-o", "json"], "use -o jsonl"), (["--since", "today"], "--follow begins now")],

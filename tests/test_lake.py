@@ -97,7 +97,7 @@ def test_by_any_clock(both: Both, zone: str, unit: str) -> None:
 CONDITIONS = r"""
 model=gpt-* model!=gpt-* request_model=a\*b request_model=none request_model=\none project=[g]* project=be?ta
 project=be\\ta user=gr* tag=tier:* tag!=eu tag=none tag=\none tag:tier=pro tag:tier=none team!=none status=error
-session=none model=50%
+session=none model=50% flag=unpriced flag!=*unpriced flag=none
 """.split()
 
 

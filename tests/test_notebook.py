@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from made_events import NOON, made_event, store_events
 
 import usage_tracker
@@ -58,6 +59,15 @@ def test_a_notebook_shows_a_table_in_which_names_are_only_text(store: Store) -> 
     assert "<script>" not in shown
     assert "$9.00" in shown
     assert "<p>1 call is unpriced" in shown
+    shell: Any = InteractiveShell.instance(history_manager=None)
+    assert shell.display_formatter.format(report())[0]["text/html"] == shown
+    InteractiveShell.clear_instance()
+
+
+def test_amounts_are_no_formulas_to_a_notebook() -> None:
+    shown = report()._repr_html_()
+    assert shown.startswith('<div class="tex2jax_ignore mathjax_ignore"><table>')
+    assert shown.endswith("</div>")
 
 
 @pytest.mark.parametrize(

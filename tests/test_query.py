@@ -6,14 +6,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from any_query import queries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_events import INSTANTS, NOON, made_event, random_events, store_events
+from made_events import NOON, made_event, random_events, store_events
 from reference_report import check, read_view
 
 from usage_tracker.config import parse_dsn
-from usage_tracker.report import DIMENSIONS, UNITS, Condition, Query, Report, parse_condition, run
-from usage_tracker.report.dimensions import MOST_DIMENSIONS
+from usage_tracker.report import Query, Report, list_events, parse_condition, run
 from usage_tracker.stores import Store, open_store
 
 DAY = timedelta(days=1)
@@ -172,6 +172,35 @@ def test_conditions_may_be_about_one_kind_of_tag(store: Store) -> None:
     }
 
 
+def test_conditions_may_be_about_the_flags_of_a_cost(store: Store) -> None:
+    store_events(
+        store,
+        [
+            made_event(flags=("sum_mismatch",), model="a", tags=("eu",)),
+            made_event(flags=("unpriced", "tool_unpriced"), cost=None, model="b"),
+            made_event(model="c"),
+        ],
+    )
+    found = {
+        where: "".join(sorted(calls(ask(store, "model", where=where))))
+        for where in ("flag=sum_mismatch", "flag=*unpriced", "flag!=unpriced", "flag=none", "flag!=none", "flag=x")
+    }
+    assert found == {
+        "flag=sum_mismatch": "a",
+        "flag=*unpriced": "b",
+        "flag!=unpriced": "ac",
+        "flag=none": "c",
+        "flag!=none": "ab",
+        "flag=x": "",
+    }
+    assert calls(ask(store, "day", "tag", where="flag=sum_mismatch tag=eu")) == {(date(2026, 8, 15), "eu"): 1}
+    started = made_event(NOON, awaits="batch-1", input_tokens=None, output_tokens=None, cost=None, flags=("awaited",))
+    store_events(store, [started])
+    assert [ask(store, where=where).untold for where in ("flag=awaited", "flag=none", "flag!=x")] == [1, 0, 1]
+    listed = list_events(store, where=[parse_condition("flag=sum_mismatch")])
+    assert [event["model"] for event in listed] == ["a"]
+
+
 def test_unequal_is_the_exact_opposite_of_equal(store: Store) -> None:
     store_events(store, [made_event(team="core"), made_event(team="web"), made_event()])
     assert calls(ask(store, "team", where="team!=core")) == {"web": 1, None: 1}
@@ -271,6 +300,7 @@ def test_figures_are_the_same_before_and_after_rollups_are_folded(store: Store) 
         ({"by": ("model", "app", "team", "user")}, "at most 3"),
         ({"by": ("tag", "tag:tier")}, "one of tag and tag:KEY at once"),
         ({"by": ("tag:",)}, "lacks its KEY"),
+        ({"by": ("flag",)}, "flag can only be a condition"),
         ({"since": NOON, "until": NOON - DAY}, "since is after until"),
         ({"since": datetime(2026, 8, 1)}, "need a time zone"),  # noqa: DTZ001  that is the fault
     ],
@@ -278,50 +308,6 @@ def test_figures_are_the_same_before_and_after_rollups_are_folded(store: Store) 
 def test_a_question_without_sense_is_an_error_in_a_sentence(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said.replace("?", r"\?")):
         Query(**fields)
-
-
-ZONES = (
-    "UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns", "Africa/Cairo",
-    "America/Havana", "Pacific/Auckland",
-)  # fmt: skip
-PATTERNS = (
-    "gpt-4o", "gpt*", "*", "u-?", "none", "tier:*", "tier:pro", "eu", r"be\\ta", "[g]*", r"a\*b", "a*b", "A_b", "a?b",
-    "50%", "pro", "p*", "ok", "error", "openai", "gr*e", "*ö*", "box-1",
-)  # fmt: skip
-
-
-@st.composite
-def moments(draw: st.DrawFn) -> datetime:
-    near = datetime.fromisoformat(draw(st.sampled_from(INSTANTS)))
-    size = draw(
-        st.sampled_from([timedelta(days=1), timedelta(hours=1), timedelta(minutes=7), timedelta(microseconds=1)])
-    )
-    return near + draw(st.integers(-40, 40)) * size
-
-
-@st.composite
-def queries(draw: st.DrawFn) -> Query:
-    unit = draw(st.sampled_from([None, *UNITS]))
-    most = MOST_DIMENSIONS - (unit is not None)
-    one_of_tags = [name for name in DIMENSIONS if name != "tag"] + [draw(st.sampled_from(["tag", "tag:tier", "tag:e"]))]
-    by = draw(st.lists(st.sampled_from(one_of_tags), unique=True, max_size=most))
-    since, until = draw(st.none() | moments()), draw(st.none() | moments())
-    if since is not None and until is not None and since > until:
-        since, until = until, since
-    conditions = st.builds(
-        Condition,
-        st.sampled_from([*DIMENSIONS, "tag", "tag:tier"]),
-        st.booleans(),
-        st.none() | st.sampled_from([*PATTERNS, r"\none"]),
-    )
-    return Query(
-        since,
-        until,
-        tuple(by) if unit is None else tuple(draw(st.permutations([*by, unit]))),
-        tuple(draw(st.lists(conditions, max_size=2))),
-        ZoneInfo(draw(st.sampled_from(ZONES))),
-        percentiles=draw(st.booleans()),
-    )
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -73,6 +73,26 @@ def test_a_mistake_is_told_in_the_words_of_the_store() -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_a_mistake_that_only_a_later_row_shows_is_told_like_any_other() -> None:
+    result = query("SELECT 1 UNION ALL SELECT abs(-9223372036854775807 - 1)", "-o", "csv")
+    assert result.exit_code == 1
+    assert "integer overflow" in result.stderr or "bigint out of range" in result.stderr
+
+
+def test_money_beyond_what_an_integer_holds_is_summed_in_the_views(dsn: str) -> None:
+    store = open_store(parse_dsn(dsn))
+    for model in "ab":
+        store_events(store, [made_event(model=model, cost="6000000.25")])
+    store.close()
+    for view in ("events", "daily"):
+        result = query(f"SELECT sum(cost) AS cost FROM {view}", "-o", "csv")
+        assert result.exit_code == 0
+        assert float(result.stdout.splitlines()[1]) == pytest.approx(12000000.53, rel=1e-12)
+    if dsn.startswith("sqlite"):
+        result = query("SELECT sum(cost) FROM usage_event")
+        assert (result.exit_code, "ask the views events and daily" in result.stderr) == (1, True)
+
+
 def test_a_statement_without_rows_is_refused() -> None:
     assert query("   ").exit_code == 2
 

@@ -233,6 +233,21 @@ def test_markdown_is_a_table_with_a_total() -> None:
     )
 
 
+def test_markdown_has_names_as_they_are_whatever_they_hold() -> None:
+    name = "<b>*a*</b> &amp; ~b~ $c$ [d](e) `f` \\|"
+    shown = as_markdown(report(row(name)), []).splitlines()[2]
+    assert shown.startswith(r"| \<b>\*a\*\</b> \&amp; \~b\~ \$c\$ \[d\](e) \`f\` \\\| | 10 |")
+
+
+def test_no_spreadsheet_finds_a_formula_in_a_cell_however_it_separates_cells() -> None:
+    for start in ("=", "+", "-", "@", "\t", "\r", "\n", "＝"):
+        [[cell, *_]] = list(csv.reader(io.StringIO(as_csv(report(row(f"{start}1+1")), []), newline="")))[1:]
+        assert cell == f"'{start}1+1"
+    for separator in ";\t":
+        line = as_csv(report(row(f"a{separator}=1+1")), []).split("\n")[1]
+        assert next(csv.reader([line], delimiter=separator))[0].startswith(f"a{separator}=1+1")
+
+
 def test_notes_say_what_the_figures_do_not() -> None:
     assert explain(report(row("m"))) == []
     found = replace(report(calls=12, estimated=1, unpriced=1200, models=("x", None, "a\x1b")), unknown=2)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,6 +66,23 @@ def test_a_comparison_is_read_by_people_in_columns_of_one_precision() -> None:
     assert lines[5].split()[-4:] == ["$3.0000", "$0.0000", "+$3.0000", "—"]
 
 
+def test_what_is_compared_is_left_out_last_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "68")
+    shown = run("report", *AUGUST, "--compare", "2026-07").stdout
+    [header] = re.findall("^Model.*", shown, re.MULTILINE)
+    assert header.split() == ["Model", "Calls", "Input", "Output", "Cost", "Before", "Δ", "Δ", "%"]
+    assert "No room for Mean time: use a wider terminal" in shown
+
+
+def test_notes_below_a_chart_are_broken_between_words(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store_events(store, [made_event(at=NOON, cost=None, flags=["unpriced"])])
+    [note] = run("report", *AUGUST, "--chart").stdout.splitlines()[-1:]
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = run("report", *AUGUST, "--chart").stdout.splitlines()
+    assert max(map(len, lines[2:])) <= 60
+    assert " ".join(lines).endswith(note)
+
+
 @pytest.mark.parametrize(("words", "said"), [("all", "needs a --since"), ("mtd", "names no time")])
 def test_a_comparison_with_nothing_is_refused(words: str, said: str) -> None:
     against = "previous" if words == "all" else "juli"
@@ -122,6 +140,15 @@ def test_a_file_that_cannot_be_written_is_an_error_in_a_sentence(tmp_path: Path)
     result = run("report", *AUGUST, "--out", str(tmp_path / "nowhere" / "august.txt"))
     assert (result.exit_code, result.stdout) == (1, "")
     assert "No such file or directory" in result.stderr
+
+
+def test_names_of_wide_characters_keep_columns_below_each_other(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store_events(store, [made_event(at=NOON, model="模型" * 3, cost="4")])
+    shown = run("report", *AUGUST, "-o", "plain", "--fields", "calls").stdout.splitlines()
+    assert shown[1:3] == ["a                 1", "模型模型模型      1"]
+    monkeypatch.setenv("COLUMNS", "40")
+    first, second = run("report", *AUGUST, "--chart").stdout.splitlines()[2:4]
+    assert (first.index("█"), second.index("█")) == (14, 8)
 
 
 def test_a_chart_has_bars_as_long_as_the_costs() -> None:

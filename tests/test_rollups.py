@@ -1,5 +1,6 @@
 """What the rollups hold is what the events add up to, in every store, before and after deltas are folded."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from made_events import NOON, made_event, random_event, random_events, store_eve
 
 from usage_tracker.config import parse_dsn
 from usage_tracker.event import Batch, PricedEvent, Stretch
+from usage_tracker.exports.buckets import COUNTED, read_counted
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.rollups import MEASURES, latency_bucket
 
@@ -247,6 +249,20 @@ def test_money_adds_up_to_the_last_picodollar(request: pytest.FixtureRequest, ki
         store.compact()
     [(cost,)] = store.select(f"SELECT cost FROM {store.dialect.prefix}daily")
     assert float(str(cost)) == pytest.approx(123456.700000001, rel=1e-15)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_day_may_cost_more_than_an_integer_of_picodollars_holds(request: pytest.FixtureRequest, kind: str) -> None:
+    store: Store = request.getfixturevalue(kind)
+    seen = []
+    for status, model in (("ok", "a"), ("error", "a"), ("error", "b"), ("ok", "a")):
+        store_events(store, [made_event(cost="6000000.25", status=status, model=model)])
+        costs = store.select(f"SELECT sum(cost) FROM {store.dialect.prefix}daily")
+        [counted] = read_counted(store, "day").values()
+        seen.append([float(str(cost)) for (cost,) in costs] + [float(json.loads(counted)[COUNTED.index("cost")])])
+        store.compact()
+    unit = 1e12 if kind == "sqlite" else 1
+    assert seen == [[each, each * unit] for each in (6000000.25, 12000000.5, 18000000.75, 24000001.0)]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Collection
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,11 +20,12 @@ from hypothesis import strategies as st
 from spooled import ORIGIN, START, Place, TenCents, append, ids
 
 from usage_tracker.errors import EventsRefused, StoreUnavailable
-from usage_tracker.event import Batch, UsageEvent
+from usage_tracker.event import Batch, Cost, UsageEvent
 from usage_tracker.journal import Journal, SegmentReader, Spool, frames
 from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.frames import encode, framed
 from usage_tracker.journal.header import HEADER_SIZE
+from usage_tracker.report import Query, run
 from usage_tracker.shipper import Shipper
 from usage_tracker.stores import Store
 
@@ -206,6 +208,19 @@ def test_a_store_that_refuses_everything_does_not_fill_the_log(place: Place, cap
     drain(Shipper(place.spool(), lambda: store, TenCents(), 64))  # type: ignore[arg-type, return-value]  # by duck type
     assert len((place.spool_folder / "refused.jsonl").read_text().splitlines()) == 20
     assert caplog.text.count("the store refuses an event (value out of range)") == 1
+
+
+def test_events_that_together_cost_more_than_an_integer_holds_are_all_stored(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TenCents, "price", lambda *_: Cost(Decimal("6000000.25")))
+    append(place.journal, 5)
+    drain(place.shipper())
+    assert place.stored() == ids(5)
+    assert not (place.spool_folder / "refused.jsonl").exists()
+    store = place.open()
+    assert run(store, Query()).total.cost == Decimal("30000001.25")
+    store.close()
 
 
 def test_damaged_bytes_cost_only_the_events_in_them(place: Place) -> None:

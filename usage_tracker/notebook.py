@@ -59,7 +59,8 @@ class Rows(list[dict[str, Any]]):
     def _repr_html_(self) -> str:
         """The table that `usage-tracker report` prints."""
         columns = report_columns(self.report, self._fields)
-        align = [' style="text-align: right"' if column.number else ' style="text-align: left"' for column in columns]
+        right, left = ' style="text-align: right; white-space: nowrap"', ' style="text-align: left"'
+        align = [right if column.number else left for column in columns]
 
         def line(cell: str, texts: Iterable[str]) -> str:
             cells = [f"<{cell}{style}>{escape(text)}</{cell}>" for style, text in zip(align, texts, strict=True)]
@@ -67,11 +68,13 @@ class Rows(list[dict[str, Any]]):
 
         body = [line("td", cells) for cells in zip(*(column.cells for column in columns), strict=True)]
         notes = [f"<p>{escape(note)}</p>" for note in self.notes]
+        # dollars are no formulas: MathJax, whichever version the notebook has, passes over what has these classes
         return (
+            '<div class="tex2jax_ignore mathjax_ignore">'
             f"<table><caption>{escape(title(self.report))}</caption>"
             f"<thead>{line('th', [column.header for column in columns])}</thead>"
             f"<tbody>{''.join(body)}</tbody>"
-            f"<tfoot>{line('th', [column.total for column in columns])}</tfoot></table>{''.join(notes)}"
+            f"<tfoot>{line('th', [column.total for column in columns])}</tfoot></table>{''.join(notes)}</div>"
         )
 
     def to_pandas(self) -> Any:

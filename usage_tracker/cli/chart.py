@@ -8,51 +8,54 @@ from itertools import pairwise
 from rich.console import Console
 from rich.text import Text
 
+from usage_tracker.cli.colours import colours_of
 from usage_tracker.cli.figures import align_points, show_count, show_groups, show_money
+from usage_tracker.cli.output import room_on_stdout
+from usage_tracker.cli.widths import cut, fill, widest
 from usage_tracker.report import Report, Row
 
 WIDTH = 100
-"""Of what is not a terminal, in characters."""
+"""Of what is not a terminal, in characters, unless COLUMNS names another."""
 EIGHTHS = " ▏▎▍▌▋▊▉"
-COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red", "bright_cyan", "bright_magenta", "bright_green")
 
 
 def render_chart(title: str, report: Report, notes: Sequence[str], room: int | None = None) -> str:
     """A bar for each row: its cost or, where no cost is known, its calls. With several dimensions, each value of the
     last one has a colour."""
-    if room is None:
-        room = Console(file=sys.stdout).width if sys.stdout.isatty() else WIDTH
+    known = room_on_stdout(0) if room is None else room
+    room = known or WIDTH
     console = Console(file=sys.stdout, width=room, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(Text(title, style="bold"), soft_wrap=True)
         console.print()
-        for line in bars(report, room):
+        colours = colours_of(console)
+        for line in bars(report, room, colours.bars):
             console.print(line, soft_wrap=True)
         if notes:
             console.print()
         for note in notes:
-            console.print(Text(note, style="yellow"), soft_wrap=True)
+            console.print(Text(note, style=colours.note), soft_wrap=not known)
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
-def bars(report: Report, room: int) -> list[Text]:
+def bars(report: Report, room: int, palette: Sequence[str]) -> list[Text]:
     names = [show_groups(name, [row.group[at] for row in report.rows]) for at, name in enumerate(report.query.by)]
     by_cost = any(row.cost for row in report.rows)
     amounts = [size(row, by_cost=by_cost) for row in report.rows]
     shown = align_points(show_money([row.cost for row in report.rows])) if by_cost else calls(report.rows)
     largest = max(amounts, default=Decimal(0)) or Decimal(1)
     labels = [hide_repeats(column) if at == 0 else column for at, column in enumerate(names)]
-    widths = [max(map(len, column), default=0) for column in labels]
+    widths = [widest(column) for column in labels]
     widths = [min(width, max(12, room // 4)) for width in widths]
     value_width = max(map(len, shown), default=0)
     length = max(10, room - sum(widths) - 2 * len(widths) - value_width - 1)
-    colours = colour_by(names[-1] if len(names) > 1 else [])
+    colours = colour_by(names[-1] if len(names) > 1 else [], palette)
     lines = []
     for at, amount in enumerate(amounts):
         line = Text()
         for column, width in zip(labels, widths, strict=True):
-            line.append(cut(column[at], width).ljust(width) + "  ")
-        line.append(bar(amount / largest, length).ljust(length), style=colours.get(names[-1][at], "cyan"))
+            line.append(fill(cut(column[at], width), width) + "  ")
+        line.append(bar(amount / largest, length).ljust(length), style=colours.get(names[-1][at], palette[0]))
         line.append(" " + shown[at].rjust(value_width))
         lines.append(line)
     return lines
@@ -73,15 +76,11 @@ def bar(share: Decimal, length: int) -> str:
     return "█" * whole + (EIGHTHS[part] if part else "")
 
 
-def colour_by(values: Sequence[str]) -> dict[str, str]:
+def colour_by(values: Sequence[str], palette: Sequence[str]) -> dict[str, str]:
     """A colour for each value, in the order that they come in."""
-    return {value: COLOURS[at % len(COLOURS)] for at, value in enumerate(dict.fromkeys(values))}
+    return {value: palette[at % len(palette)] for at, value in enumerate(dict.fromkeys(values))}
 
 
 def hide_repeats(column: list[str]) -> list[str]:
     """A value that the line above has too is left out."""
     return [*column[:1], *("" if above == value else value for above, value in pairwise(column))]
-
-
-def cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from usage_tracker.cli.figures import (
     difference,
+    printable,
     show_changes,
     show_count,
     show_duration,
@@ -28,7 +29,7 @@ class Column(NamedTuple):
     fixed: bool = False
     """Never broken, as numbers are; other columns may be folded."""
     rank: int = 0
-    """What is left out where there is no room: the highest first. 0 stays."""
+    """What is left out where there is no room: the highest first, the leftmost of them. 0 stays."""
     money: bool = False
 
 
@@ -82,7 +83,7 @@ def report_columns(report: Report, names: Sequence[str] = ()) -> list[Column]:
     """Groups, then measures, then amounts: those that say something or, with `names`, these."""
     rows, total = report.rows, report.total
     columns = [
-        Column(name.replace("_", " ").capitalize(), show_groups(name, [row.group[place] for row in rows]))
+        Column(printable(name.replace("_", " ").capitalize()), show_groups(name, [row.group[place] for row in rows]))
         for place, name in enumerate(report.query.by)
     ]
     if columns:
@@ -116,9 +117,9 @@ def compared_columns(report: Report) -> list[Column]:
     *changes, change = show_changes([difference(now, earlier) for now, earlier in pairs], costs)
     *shares, share = [show_share(now, earlier) for now, earlier in pairs]
     return [
-        Column("Before", before, total, number=True, money=True, rank=7),
-        Column("Δ", changes, change, number=True, money=True, rank=6),
-        Column("Δ %", shares, share, number=True, rank=5),
+        Column("Before", before, total, number=True, money=True, rank=2),
+        Column("Δ", changes, change, number=True, money=True, rank=1),
+        Column("Δ %", shares, share, number=True, rank=1),
     ]
 
 

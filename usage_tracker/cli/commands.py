@@ -6,6 +6,7 @@ problem, 6 a provider's figures are apart from ours, 130 interrupted.
 
 import difflib
 import os
+import sys
 import traceback
 from collections.abc import Mapping
 from importlib import import_module
@@ -80,6 +81,7 @@ Environment:
                      who the calls of a program are for
   TRACKER_CONFIG     a config file, as `usage-tracker init` writes it; unset: config.toml in your config folder
   NO_COLOR           no colours in tables; FORCE_COLOR: also where they don't go to a terminal
+  COLUMNS            how wide tables are; unset: as the terminal, and as wide as they need to be elsewhere
 
 Data goes to stdout, all else to stderr. Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 over budget, 4 a
 store that can't be used, 5 doctor found a problem, 6 a provider's figures are apart from ours, 130 interrupted."""
@@ -211,8 +213,16 @@ def use_config(ctx: click.Context) -> None:
         os.environ.update(said)
 
 
+def open_closed_streams() -> None:
+    """What a shell has closed (`>&-`) leads nowhere, and no file that is opened later gets its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
 def begin(ctx: click.Context) -> None:
     """Before each command; without one: where things stand or, where nothing was recorded yet, the help."""
+    open_closed_streams()
     use_config(ctx)
     if ctx.invoked_subcommand is None:
         from usage_tracker.cli.overview import overview

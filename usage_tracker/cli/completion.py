@@ -41,9 +41,9 @@ def complete_dimensions(_ctx: click.Context, _param: click.Parameter, typed: str
 
 
 def complete_conditions(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
-    from usage_tracker.report import DIMENSIONS
+    from usage_tracker.report import FILTERS
 
-    return [CompletionItem(f"{name}=") for name in DIMENSIONS if name.startswith(typed)]
+    return [CompletionItem(f"{name}=") for name in FILTERS if name.startswith(typed)]
 
 
 def complete_fields(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:

@@ -10,11 +10,14 @@ from usage_tracker.config import Dsn, Settings
 from usage_tracker.errors import SchemaError, StoreError
 from usage_tracker.report.dialects import to_moment
 from usage_tracker.report.kept import find_kept
+from usage_tracker.report.listing import list_events
 from usage_tracker.stores import Store, migrations, open_store
 from usage_tracker.stores.description import Description
 
 SKEW = timedelta(seconds=5)
 """By how much two clocks may differ before hours and days of calls are not what they seem."""
+NEWEST = 1000
+"""How many calls are looked at for what no total is kept of."""
 MANY_UNFOLDED = 200_000
 """Rows that take a report noticeably longer."""
 
@@ -72,6 +75,7 @@ def examine_content(store: Store, findings: Findings, facts: dict[str, object]) 
     examine_server(seen, skew, findings, facts)
     examine_partitions(seen, findings, facts)
     examine_kept(store, findings, facts)
+    examine_counts(store, findings, facts)
 
 
 def examine_server(seen: Description, skew: timedelta, findings: Findings, facts: dict[str, object]) -> None:
@@ -113,3 +117,16 @@ def examine_kept(store: Store, findings: Findings, facts: dict[str, object]) -> 
     facts["events_since"] = plain(since)
     if since is not None:
         findings.add("events", f"{show_range(since, None, UTC)}; earlier ones were pruned, reports keep their sums")
+
+
+def examine_counts(store: Store, findings: Findings, facts: dict[str, object]) -> None:
+    """Whether providers' counts of tokens contradict each other, of late."""
+    flags = [event["cost_flags"] for event in list_events(store, limit=NEWEST)]
+    contradicting = sum("sum_mismatch" in each for each in flags)
+    facts["counts"] = {"calls": len(flags), "contradicting": contradicting}
+    if contradicting:
+        findings.add(
+            "counts",
+            f"those of providers contradict each other in {show_count(contradicting)} of the newest "
+            f"{show_count(len(flags))} calls; `usage-tracker events --where flag=sum_mismatch` lists them",
+        )

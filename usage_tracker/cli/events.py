@@ -13,7 +13,7 @@ from usage_tracker.cli.commands import LazyGroup, Place
 from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_duration, show_money
 from usage_tracker.cli.follow import Form, as_lines, follow
 from usage_tracker.cli.options import Conditions, resolve_range, selection_options
-from usage_tracker.cli.output import emit, emit_page, say
+from usage_tracker.cli.output import emit_data, emit_page, say
 from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain
 from usage_tracker.cli.pruned import listing_note
 from usage_tracker.cli.render import show_question
@@ -148,14 +148,14 @@ def events(
             first = list(islice(found, 1))
             if first:
                 written = FORMATS[output](query, chain(first, found))
-                emit_page("".join(written)) if output == "table" else emit(written)
+                emit_page("".join(written)) if output == "table" else emit_data(written)
             if not limit or since:
                 gone = listing_note(store, query)
     except NothingYet as nothing:
         remark = str(nothing)
     if not first:
         if output != "table":
-            emit(FORMATS[output](query, ()))
+            emit_data(FORMATS[output](query, ()))
         say(remark)
     for note in (gone, waiting_note(dsn)):
         if note:

@@ -11,7 +11,7 @@ import click
 from usage_tracker.cli.events import as_csv, as_jsonl
 from usage_tracker.cli.export_files import export_files
 from usage_tracker.cli.options import Conditions, resolve_range, selection_options
-from usage_tracker.cli.output import emit, is_terminal, progress, say, write_pieces
+from usage_tracker.cli.output import emit_data, is_terminal, progress, say, write_pieces
 from usage_tracker.cli.pruned import listing_note
 from usage_tracker.cli.render import show_question
 from usage_tracker.cli.stores import NothingYet, reading
@@ -113,14 +113,14 @@ def export(
     try:
         with reading(dsn) as store, closing(export_events(store, query.since, query.until, where)) as found:
             if out is None:
-                emit(write(query, counted.each(found)))
+                emit_data(write(query, counted.each(found)))
             else:
                 total = run(store, query).total.calls if is_terminal(sys.stderr) else 0
                 with progress("Exporting", total) as advance:
                     write_pieces(out, write(query, counted.each(found, advance)))
             gone = listing_note(store, query)
     except NothingYet as nothing:
-        emit(write(query, ())) if out is None else write_pieces(out, write(query, ()))
+        emit_data(write(query, ())) if out is None else write_pieces(out, write(query, ()))
         say(str(nothing))
         return
     if out is not None:

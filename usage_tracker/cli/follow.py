@@ -1,7 +1,5 @@
 """Calls as they come into the store, line by line, until it is interrupted: `usage-tracker events --follow`."""
 
-import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, tzinfo
@@ -9,7 +7,7 @@ from typing import NamedTuple
 
 from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_duration, show_money
 from usage_tracker.cli.options import Conditions
-from usage_tracker.cli.output import emit, say
+from usage_tracker.cli.output import emit_data, room_on_stdout, say
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import Dsn
 from usage_tracker.errors import StoreUnavailable
@@ -33,7 +31,7 @@ def follow(dsn: Dsn, where: Conditions, every: float, limit: int, form: Form) ->
 
     A store that is away is waited for, and so is one in which nothing was stored yet.
     """
-    emit([form.header])
+    emit_data([form.header])
     following: Following | None = None
     told = ""
     while True:
@@ -43,7 +41,7 @@ def follow(dsn: Dsn, where: Conditions, every: float, limit: int, form: Form) ->
                 first = following is None
                 following = following or Following(where)
                 found = following.look(store, datetime.now(UTC))
-                emit(form.write(found[-limit:] if first and limit else found))
+                emit_data(form.write(found[-limit:] if first and limit else found))
                 told = ""
         except (NothingYet, StoreUnavailable) as error:
             if told != str(error):
@@ -85,13 +83,15 @@ def words(value: str | None) -> str:
 
 
 GAP = 2
+UNLIMITED = 1 << 20
+"""The width of what is not a terminal, unless COLUMNS names one."""
 
 
 def as_lines(zone: tzinfo) -> Form:
     """A line for each call, cut to the terminal's width."""
     chosen = cells(zone)
-    narrow = sys.stdout.isatty()
-    room = shutil.get_terminal_size().columns if narrow else 1 << 20
+    room = room_on_stdout(UNLIMITED)
+    narrow = room < UNLIMITED
     while sum(cell.width + GAP for cell in chosen) - GAP > room and any(cell.rank for cell in chosen):
         chosen.remove(max(chosen, key=lambda cell: cell.rank))
 
@@ -107,6 +107,6 @@ def as_lines(zone: tzinfo) -> Form:
 
 def fit(cell: Cell, text: str, *, narrow: bool) -> str:
     """The text at the cell's width. Names are cut where there is no room for more, numbers never."""
-    if cell.number:
-        return text.rjust(cell.width)
-    return (text[: cell.width - 1] + "…" if narrow and len(text) > cell.width else text).ljust(cell.width)
+    from usage_tracker.cli.widths import cut, fill
+
+    return fill(cut(text, cell.width) if narrow and not cell.number else text, cell.width, right=cell.number)

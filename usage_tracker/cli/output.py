@@ -6,11 +6,13 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import IO
 
 import click
+
+from usage_tracker.cli.figures import printable
 
 
 def emit(pieces: Iterable[str]) -> None:
@@ -24,6 +26,16 @@ def emit(pieces: Iterable[str]) -> None:
         # what is still in the buffer must not be written again when the interpreter ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise click.exceptions.Exit(0) from None
+
+
+def emit_data(pieces: Iterable[str]) -> None:
+    """As `emit`, of text for programs, whose values are as they are. Where nobody but a person at a terminal reads it,
+    what could act on that is written out."""
+    emit(map(harmless, pieces) if sys.stdout.isatty() else pieces)
+
+
+def harmless(text: str) -> str:
+    return "".join(char if char in "\n\t" else printable(char) for char in text)
 
 
 CHUNK = 1 << 15
@@ -51,6 +63,13 @@ def emit_page(text: str) -> None:
         emit([text])
 
 
+@contextmanager
+def as_for_a_file() -> Iterator[None]:
+    """Text that is made in the block has neither the colours nor the width of the terminal that the command runs in."""
+    with redirect_stdout(io.StringIO()):
+        yield
+
+
 def write_file(path: Path, text: str) -> None:
     """Write a whole file or, where that fails, none. Raises click.FileError."""
     write_pieces(path, [text])
@@ -67,6 +86,19 @@ def write_pieces(path: Path, pieces: Iterable[str]) -> None:
         raise click.FileError(str(path), error.strerror) from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def room_on_stdout(elsewhere: int) -> int:
+    """How many characters a line may have: what COLUMNS says or, without it, what the terminal has; `elsewhere` where
+    there is neither."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said[:DIGITS]):
+        return int(said[:DIGITS])
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else elsewhere
+
+
+DIGITS = 4
+"""What is read of COLUMNS: a line of ten thousand characters is one without end."""
 
 
 def say(text: str) -> None:

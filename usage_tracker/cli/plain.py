@@ -14,7 +14,10 @@ from usage_tracker.report import Query
 SCHEMA_VERSION = 1
 """Of the JSON documents. Fields may be added to a version; none is renamed, removed or given another meaning."""
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What makes a formula of a cell, in one spreadsheet or another."""
+ENDS = ";\t\r\n"
+"""Where some of them end a cell that isn't quoted, and would find the start of a formula behind it."""
 
 
 def plain(value: object) -> object:
@@ -44,8 +47,8 @@ def csv_lines(header: Sequence[str], rows: Iterable[Mapping[str, object]]) -> It
     """The header and a line for each row, quoted as RFC 4180 says, ended by a line feed."""
     for cells in with_header(header, rows):
         line = io.StringIO()
-        csv.writer(line).writerow(cells)  # with its own line end, the writer would leave a carriage return unquoted
-        yield line.getvalue().removesuffix("\r\n") + "\n"
+        csv.writer(line, lineterminator=ENDS).writerow(cells)  # which quotes what holds one of them
+        yield line.getvalue().removesuffix(ENDS) + "\n"
 
 
 def tsv_lines(header: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
@@ -62,7 +65,7 @@ def escaped(found: re.Match[str]) -> str:
 
 
 def with_header(header: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[list[object]]:
-    yield list(header)
+    yield list(map(csv_cell, header))
     for row in rows:
         yield [csv_cell(row[name]) for name in header]
 

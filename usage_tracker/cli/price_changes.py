@@ -11,7 +11,7 @@ from usage_tracker.cli.change_log import THROUGH
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import printable
 from usage_tracker.cli.options import dsn_option
-from usage_tracker.cli.output import emit, say
+from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_text
 from usage_tracker.cli.price_books import read_stored, stored_in
 from usage_tracker.cli.stores import NothingYet, reading
@@ -206,7 +206,7 @@ def diff(old: str | None, new: str | None, dsn: Dsn, output: str) -> None:
     if output == "json":
         emit([json_text({"schema_version": SCHEMA_VERSION, "old": old, "new": new, "differences": rows})])
     elif output == "csv":
-        emit(csv_lines(Difference._fields, rows))
+        emit_data(csv_lines(Difference._fields, rows))
     elif found:
         from usage_tracker.cli.table import render_table
 

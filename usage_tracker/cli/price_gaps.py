@@ -9,7 +9,7 @@ import click
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups
 from usage_tracker.cli.options import Conditions, resolve_range, selection_options
-from usage_tracker.cli.output import emit, say
+from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_head, json_text
 from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
 from usage_tracker.cli.price_reasons import Reason, newest_unpriced, reason_of, same_as
@@ -67,7 +67,7 @@ def unpriced(
         found = [as_figures(gap) for gap in gaps]
         emit([json_text({"schema_version": SCHEMA_VERSION, **json_head(query), "models": found})])
     elif output == "csv":
-        emit(csv_lines([*BY, *FIGURES], [as_figures(gap) for gap in gaps]))
+        emit_data(csv_lines([*BY, *FIGURES], [as_figures(gap) for gap in gaps]))
     elif gaps:
         emit([as_table(query, gaps)])
     if not gaps:

@@ -12,7 +12,7 @@ from usage_tracker.cli.columns import Column
 from usage_tracker.cli.event import show_price
 from usage_tracker.cli.figures import UNKNOWN, exact, printable
 from usage_tracker.cli.options import dsn_option
-from usage_tracker.cli.output import emit, say
+from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_text, plain
 from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
 from usage_tracker.config import Dsn
@@ -67,7 +67,7 @@ def list_prices(pattern: str | None, provider: str | None, dsn: Dsn, path: Path 
     if output == "json":
         emit([json_text({"schema_version": SCHEMA_VERSION, "currency": "USD", "models": models})])
     elif output == "csv":
-        emit(csv_lines(["provider", "model", *SHORT, "source", "version"], [flat(row) for row in models]))
+        emit_data(csv_lines(["provider", "model", *SHORT, "source", "version"], [flat(row) for row in models]))
     elif models:
         emit([models_table(pattern, models[:MOST_MODELS])])
         if len(models) > MOST_MODELS:
@@ -86,7 +86,7 @@ def list_entries(books: Sequence[Book], output: str) -> None:
         emit([json_text({"schema_version": SCHEMA_VERSION, "currency": "USD", "entries": tables})])
     elif output == "csv":
         rows = [{"version": version, "entry": name_of(table), "says": said(table)} for version, table in entries]
-        emit(csv_lines(["version", "entry", "says"], rows))
+        emit_data(csv_lines(["version", "entry", "says"], rows))
     elif entries:
         from usage_tracker.cli.table import render_table
 

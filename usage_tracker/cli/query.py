@@ -12,7 +12,7 @@ import click
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.cli.options import dsn_option
-from usage_tracker.cli.output import emit, emit_page, say
+from usage_tracker.cli.output import emit_data, emit_page, say
 from usage_tracker.cli.plain import csv_lines, json_text, plain, tsv_lines
 from usage_tracker.cli.stores import NothingYet, check_there
 from usage_tracker.config import Dsn
@@ -33,7 +33,7 @@ def as_table(names: Sequence[str], rows: Rows) -> list[str]:
         notes.append(f"The first {MOST_SHOWN:,} rows; -o csv has all of them.")
     cells = zip(*shown[:MOST_SHOWN], strict=True) if shown else [[] for _ in names]
     columns = [
-        Column(name, list(map(show, column)), number=all(is_number(value) for value in column))
+        Column(printable(name), list(map(show, column)), number=all(is_number(value) for value in column))
         for name, column in zip(names, map(list, cells), strict=True)
     ]
     return [render_table(f"{min(len(shown), MOST_SHOWN):,} rows", columns, notes)]
@@ -109,7 +109,7 @@ def query(sql: str, dsn: Dsn, output: str) -> None:
     with closing(read_sql(dsn, text)) as found:
         names = unique(cast(Sequence[str], next(found)))
         written = FORMATS[output](names, found)
-        emit_page("".join(written)) if output == "table" else emit(written)
+        emit_page("".join(written)) if output == "table" else emit_data(written)
 
 
 def unique(names: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ from usage_tracker.cli.options import (
     until_option,
     where_option,
 )
-from usage_tracker.cli.output import emit, say, write_file
+from usage_tracker.cli.output import emit, emit_data, say, write_file
 from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import Dsn
@@ -272,7 +272,7 @@ def show(found: Reconciliation, provider: str, tolerance: Tolerance, output: str
         emit([json_text(document)])
     else:
         names = [*by, *(f"{side}_{name}" for side in SIDES for name in FIGURES), "difference", "unpriced", "apart"]
-        emit(csv_lines(names, [flat(row, by) for row in found.rows]))
+        emit_data(csv_lines(names, [flat(row, by) for row in found.rows]))
 
 
 def as_object(row: Row, by: Sequence[str]) -> dict[str, object]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from itertools import chain
 
-from usage_tracker.cli.columns import FIELDS, Column, report_columns
+from usage_tracker.cli.columns import FIELDS, report_columns
 from usage_tracker.cli.figures import difference, printable, show_range
 from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain, tsv_lines
 from usage_tracker.report import OTHERS, Query, Report, Row
@@ -26,14 +26,14 @@ def as_chart(report: Report, notes: Sequence[str], _: Sequence[str] = ()) -> str
 
 def as_plain(report: Report, _: Sequence[str], fields: Sequence[str] = ()) -> str:
     """The table's cells in columns, without lines and colours, a line for each row, for `awk` and its kin."""
+    from usage_tracker.cli.widths import fill, widest
+
     columns = report_columns(report, fields)
-    lines = [[column.header for column in columns], *map(list, zip(*(column.cells for column in columns), strict=True))]
-    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-    return "".join("  ".join(map(pad, line, widths, columns)).rstrip() + "\n" for line in lines)
-
-
-def pad(text: str, width: int, column: Column) -> str:
-    return text.rjust(width) if column.number else text.ljust(width)
+    padded = []
+    for column in columns:
+        texts = [column.header, *column.cells]
+        padded.append([fill(text, widest(texts), right=column.number) for text in texts])
+    return "".join("  ".join(line).rstrip() + "\n" for line in zip(*padded, strict=True))
 
 
 COSTS = {"recorded": "", "current": " · at prices of today", "reported": " · costs as providers reported them"}
@@ -44,7 +44,7 @@ def title(report: Report) -> str:
     against = COSTS[query.cost]
     if query.before is not None:
         against += f" · compared with {show_range(*query.before, query.tz)}"
-    return f"Usage by {', '.join(query.by)}{show_question(query)}{against}"
+    return f"Usage by {printable(', '.join(query.by))}{show_question(query)}{against}"
 
 
 def show_question(query: Query) -> str:
@@ -132,16 +132,18 @@ def figures(row: Row, fields: Sequence[str]) -> dict[str, object]:
 def as_markdown(report: Report, _: Sequence[str], fields: Sequence[str] = ()) -> str:
     """A table of GitHub's Markdown with the columns that people see."""
     columns = report_columns(report, fields)
+    cells = (column.cells if column.number else map(markdown_cell, column.cells) for column in columns)
     lines = chain(
-        [[column.header for column in columns], ["---:" if column.number else ":---" for column in columns]],
-        zip(*(map(markdown_cell, column.cells) for column in columns), strict=True),
+        [[markdown_cell(column.header) for column in columns]],
+        [["---:" if column.number else ":---" for column in columns]],
+        zip(*cells, strict=True),
         [[column.total for column in columns]],
     )
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def markdown_cell(text: str) -> str:
-    return re.sub(r"([\\`*_<\[\]|])", r"\\\1", text)
+    return re.sub(r"([\\`*_<\[\]|~&$])", r"\\\1", text)
 
 
 Renderer = Callable[[Report, Sequence[str], Sequence[str]], str]

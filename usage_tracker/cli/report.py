@@ -14,7 +14,7 @@ from usage_tracker.cli.columns import FIELDS, PERCENTILES
 from usage_tracker.cli.commands import COMMANDS
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.options import Conditions, resolve_range, selection_options
-from usage_tracker.cli.output import emit, say, write_file
+from usage_tracker.cli.output import as_for_a_file, emit, emit_data, say, write_file
 from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.render import FOR_PROGRAMS, HOLDS_NOTES, RENDERERS, as_chart, show_question
 from usage_tracker.cli.report_sources import ask, ask_files, find_source
@@ -42,8 +42,8 @@ def check_fields(_ctx: click.Context, _param: click.Parameter, texts: tuple[str,
     for name in names:
         if name not in FIELDS:
             near = difflib.get_close_matches(name, FIELDS, 1)
-            meant = f"did you mean {near[0]}? " if near else ""
-            raise click.BadParameter(f"{name!r} is not a figure; {meant}There are: {', '.join(FIELDS)}")
+            meant = f"; did you mean {near[0]}?" if near else "."
+            raise click.BadParameter(f"{name!r} is not a figure{meant} There are: {', '.join(FIELDS)}")
     return names
 
 
@@ -128,6 +128,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
       model=gpt-4o   'model=gpt-*'   team!=core    * is any text, ? is one character, \\ escapes
       project=none                                 calls without a project
       tag=tier:pro                                 calls that have this tag
+      flag=sum_mismatch                            calls whose cost has this flag, such as unpriced
 
     \b
     Examples:
@@ -216,10 +217,14 @@ def show(
     notes = explain(answer)
     render = as_chart if chart and output == "table" else RENDERERS[output]
     if output != "table" or answer.rows:
-        text = render(answer, notes, fields)
         if out is None:
-            emit([text, *(budget_lines(dsn) if output == "table" and not chart and origin is None else ())])
+            text = render(answer, notes, fields)
+            (emit_data if output in FOR_PROGRAMS else emit)(
+                [text, *(budget_lines(dsn) if output == "table" and not chart and origin is None else ())]
+            )
         else:
+            with as_for_a_file():
+                text = render(answer, notes, fields)
             write_file(out, text)
             say(f"Written to {out}.")
     if missing or not answer.rows:

@@ -12,7 +12,7 @@ import click
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import show_count, show_groups, show_money
 from usage_tracker.cli.options import Conditions, resolve_range, selection_options
-from usage_tracker.cli.output import emit, say
+from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain
 from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
 from usage_tracker.cli.render import show_question
@@ -132,7 +132,7 @@ def show(query: Query, rows: Rows, output: str) -> None:
         plain_rows = [{name: plain(row[name]) for name in COLUMNS} for row in found]
         emit([json_text({**json_head(query), "currency": "USD", "rows": plain_rows})])
     elif output == "csv":
-        emit(csv_lines(COLUMNS, found))
+        emit_data(csv_lines(COLUMNS, found))
     elif rows:
         from usage_tracker.cli.table import render_table
 

@@ -9,37 +9,40 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from usage_tracker.cli.colours import Colours, colours_of
 from usage_tracker.cli.columns import GAP, Column, shrink, width
 from usage_tracker.cli.figures import align_points
+from usage_tracker.cli.output import room_on_stdout
 
 UNLIMITED = 10_000
-"""The width of what is not a terminal: nothing is folded or left out."""
+"""The width of what is not a terminal, unless COLUMNS names one: nothing is folded or left out."""
 
 
 def render_table(title: str, columns: Sequence[Column], notes: Sequence[str], room: int | None = None) -> str:
-    """A title, the columns and, below them, notes. `room`: the width in characters; None: the terminal's, if it is one.
+    """A title, the columns and, below them, notes. `room`: the width in characters; None: that of stdout.
 
     Numbers are never broken or cut: where there is no room, names are folded, and then columns are left out.
     """
     if room is None:
-        room = Console(file=sys.stdout).width if sys.stdout.isatty() else UNLIMITED
+        room = room_on_stdout(UNLIMITED)
     kept, left_out = shrink(columns, room)
     if left_out:
         notes = [*notes, f"No room for {', '.join(left_out)}: use a wider terminal or -o json."]
     console = Console(file=sys.stdout, width=max(room, width(kept)), highlight=False, markup=False, emoji=False)
+    colours = colours_of(console)
     with console.capture() as capture:
         console.print(Text(title, style="bold"))
         console.print()
-        text = whole(kept, console)
-        console.print(build(kept) if text is None else text, soft_wrap=text is not None)
+        text = whole(kept, console, colours)
+        console.print(build(kept, colours) if text is None else text, soft_wrap=text is not None)
         if notes:
             console.print()
         for note in notes:
-            console.print(Text(note, style="yellow"))
+            console.print(Text(note, style=colours.note))
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
-def whole(columns: Sequence[Column], console: Console) -> Text | None:
+def whole(columns: Sequence[Column], console: Console, colours: Colours) -> Text | None:
     """The table where nothing has to be folded, in a fraction of the time that it takes to build one; None where
     something has to be."""
     padded = [pad(column) for column in columns]
@@ -49,11 +52,7 @@ def whole(columns: Sequence[Column], console: Console) -> Text | None:
         return None
     header, *rows, total = ["  ".join(line) for line in zip(*padded, strict=True)]
     rule = "─" * length
-    if console.color_system is None:
-        body = Text("\n".join(rows))
-    else:
-        body = Text("\n").join(map(colour, zip(*(cells[1:-1] for cells in padded), strict=True), [columns] * len(rows)))
-    parts = [Text(header, style="bold cyan"), Text(rule), *([body] if rows else [])]
+    parts = [Text(header, style=colours.header), Text(rule), *([Text("\n".join(rows))] if rows else [])]
     if any(column.total for column in columns):
         parts += [Text(rule), Text(total, style="bold")]
     return Text("\n").join(parts)
@@ -71,21 +70,14 @@ def pad(column: Column) -> list[str]:
     ]
 
 
-def colour(cells: Sequence[str], columns: Sequence[Column]) -> Text:
-    line = Text()
-    for place, (cell, column) in enumerate(zip(cells, columns, strict=True)):
-        line.append("  " * (place > 0) + cell, style="green" if column.money else "")
-    return line
-
-
-def build(columns: Sequence[Column]) -> Table:
+def build(columns: Sequence[Column], colours: Colours) -> Table:
     table = Table(
         box=SIMPLE,
         show_edge=False,
         pad_edge=False,
         padding=(0, 1, 0, 0),
         show_footer=any(column.total for column in columns),
-        header_style="bold cyan",
+        header_style=colours.header,
         footer_style="bold",
     )
     lines = []
@@ -98,7 +90,6 @@ def build(columns: Sequence[Column]) -> Table:
             justify="right" if column.number and not column.money else "left",
             no_wrap=column.number or column.fixed,
             overflow="fold",
-            style="green" if column.money else "",
         )
         lines.append(cells)
     for row in zip(*lines, strict=True):

@@ -10,7 +10,7 @@ from decimal import Decimal
 import click
 
 from usage_tracker.cli.columns import Column
-from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups, show_money
+from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_groups, show_money
 from usage_tracker.cli.options import Conditions, dsn_option, tz_option, where_option
 from usage_tracker.cli.output import emit, is_terminal, say
 from usage_tracker.cli.overview import project
@@ -84,7 +84,7 @@ def screen(dsn: Dsn, where: Conditions, zone: tzinfo, now: datetime | None = Non
     local = moment.astimezone(zone)
     since_midnight = max(moment - midnight(local.date(), zone), timedelta(minutes=1))
     rates = [*((name, report.total, span) for name, span, report in spans), ("Today", today, since_midnight)]
-    conditions = "".join(f" · {condition}" for condition in where)
+    conditions = "".join(f" · {printable(str(condition))}" for condition in where)
     yield render_table(f"{local:%Y-%m-%d %H:%M:%S} · {zone}{conditions}", rate_columns(rates), ())
     spent, end = show_money([month.cost, project(month, local.date())])
     yield f"\nThis month so far {spent} · at this pace {end} by its end\n\n"

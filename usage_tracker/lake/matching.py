@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from usage_tracker.report import Condition
 from usage_tracker.report.conditions import about_tags, split_pattern
+from usage_tracker.report.dimensions import ARRAYS
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -19,10 +20,11 @@ def meets(table: "ir.Table", condition: Condition) -> Expression:
     import ibis
 
     condition = about_tags(condition)
-    if condition.dimension == "tag":
-        some = table.tags.length() > 0
+    if condition.dimension in ARRAYS:
+        values = table[ARRAYS[condition.dimension]]
+        some = values.length() > 0
         if condition.pattern is not None:
-            some = table.tags.filter(lambda tag: matches(tag, condition)).length() > 0
+            some = values.filter(lambda value: matches(value, condition)).length() > 0
         return some == ibis.literal(condition.equal == (condition.pattern is not None))
     if condition.dimension == "model":
         value = ibis.coalesce(table.model, table.request_model)

@@ -8,7 +8,7 @@ from typing import Any
 from usage_tracker.report.comparison import previous
 from usage_tracker.report.conditions import Condition, parse_condition
 from usage_tracker.report.dialects import has_schema
-from usage_tracker.report.dimensions import DIMENSIONS, TAGGED, UNITS, is_dimension
+from usage_tracker.report.dimensions import DIMENSIONS, FILTERS, TAGGED, UNITS, is_dimension
 from usage_tracker.report.figures import Figures
 from usage_tracker.report.following import Following
 from usage_tracker.report.groups import reads_every_event
@@ -28,6 +28,7 @@ from usage_tracker.report.ranking import OTHERS
 
 __all__ = [
     "DIMENSIONS",
+    "FILTERS",
     "MOST_EVENTS",
     "OTHERS",
     "TAGGED",

@@ -30,5 +30,5 @@ def write_untold(statement: Statement, query: Query, span: Span) -> str:
         f"started_at {sign} {statement.bind_instant(at, 'started_at')}"
         for sign, at in zip((">=", "<"), span, strict=True)
     ]
-    tests += write_filter(statement, query.where, rollup=False)
+    tests += write_filter(statement, query.where, rollup=False, flags=statement.awaited_flags)
     return f"SELECT count(*) FROM {statement.table('usage_awaited')} WHERE {' AND '.join(tests)}"  # noqa: S608  our names

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from usage_tracker.report.clickhouse_dialect import NULL
 from usage_tracker.report.conditions import Condition, about_tags, needed_keys, split_pattern
 from usage_tracker.report.dialects import Statement
-from usage_tracker.report.dimensions import UNITS
+from usage_tracker.report.dimensions import ARRAYS, FLAG, UNITS
 from usage_tracker.report.groups import COUNTED, CUTS, keys_of
 from usage_tracker.report.plan import EVENTS, Part, Span, plan, rollups_by
 from usage_tracker.report.question import Query
@@ -139,20 +139,27 @@ def own_tags(key: str | None) -> str:
     return f"arrayDistinct(arrayMap(one -> substring(one, {skip}), {own}))"
 
 
-def write_conditions(statement: Statement, where: Iterable[Condition], *, of_events: bool) -> list[str]:
-    """Tests that rows pass which meet the conditions."""
+def write_conditions(
+    statement: Statement, where: Iterable[Condition], *, of_events: bool, flags: str = ARRAYS[FLAG]
+) -> list[str]:
+    """Tests that rows pass which meet the conditions. `flags`: their array of flags."""
     tests = []
     for condition in map(about_tags, where):
-        if condition.dimension != "tag":
+        if condition.dimension not in ARRAYS:
             tests.append(write_match(statement, COLUMNS.get(condition.dimension, condition.dimension), condition))
         elif not of_events:
             tests.append(write_match(statement, "tag", condition))
-        elif condition.pattern is None:
-            tests.append("empty(tags)" if condition.equal else "notEmpty(tags)")
         else:
-            some = f"arrayExists(one -> {write_match(statement, 'one', condition._replace(equal=True))}, tags)"
-            tests.append(some if condition.equal else f"NOT {some}")
+            array = flags if condition.dimension == FLAG else ARRAYS[condition.dimension]
+            tests.append(write_match_of_some(statement, array, condition))
     return tests
+
+
+def write_match_of_some(statement: Statement, array: str, condition: Condition) -> str:
+    if condition.pattern is None:
+        return f"{'empty' if condition.equal else 'notEmpty'}({array})"
+    some = f"arrayExists(one -> {write_match(statement, 'one', condition._replace(equal=True))}, {array})"
+    return some if condition.equal else f"NOT {some}"
 
 
 def write_match(statement: Statement, value: str, condition: Condition) -> str:
@@ -191,7 +198,8 @@ SKETCHED = {"calls": "sum(calls)", "ttft_calls": "sum(ttft_calls)"}
 
 def write_untold(statement: Statement, query: Query, span: Span) -> str:
     """How many of the calls that the query counts are awaited still."""
-    tests = [f"at >= {span[0]}", f"at < {span[1]}", *write_conditions(statement, query.where, of_events=True)]
+    tests = [f"at >= {span[0]}", f"at < {span[1]}"]
+    tests += write_conditions(statement, query.where, of_events=True, flags=statement.awaited_flags)
     return (
         f"SELECT uniqExact(id) FROM usage PREWHERE grain = 'awaited' WHERE {' AND '.join(tests)} "
         "AND id GLOBAL NOT IN (SELECT id FROM usage PREWHERE grain = 'told')"

@@ -42,6 +42,7 @@ class ClickHouseStatement(Statement):
     )
     has_schema = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'usage'"
     call = "calls = 1"
+    awaited_flags = "['awaited']"
 
     def bind(self, value: object) -> str:
         return literal(value)

@@ -4,6 +4,7 @@ r"""Filters as people write them, `model=gpt-*` or `project!=none`, and as SQL.
 * `none` stands for calls that have no such value; `\none` for the word
 * `!=` is the exact opposite of `=`, so it also keeps calls that have no such value
 * a call meets `tag=x` when one of its tags is x, and `tag=none` when it has no tag
+* `flag=x` is about the flags of a call's cost in the same way
 * `tag:KEY=x` is about the tags that are written `KEY:value`: `tag:tier=pro` is `tag=tier:pro`
 
 Upper and lower case differ. Several conditions hold together.
@@ -15,10 +16,12 @@ from typing import NamedTuple
 
 from usage_tracker.report.dialects import Statement
 from usage_tracker.report.dimensions import (
-    DIMENSIONS,
+    ARRAYS,
+    FILTERS,
+    FLAG,
     NULLABLE_KEYS,
     UNITS,
-    is_dimension,
+    is_filter,
     key_of_tags,
     of_tags,
     unknown,
@@ -55,8 +58,8 @@ def parse_condition(text: str) -> Condition:
     name, operator, pattern = match.groups()
     if name in UNITS:
         raise ValueError(f"{name!r} can't be a condition; use --since and --until to choose a time")
-    if not is_dimension(name):
-        raise ValueError(unknown(name, tuple(DIMENSIONS)))
+    if not is_filter(name):
+        raise ValueError(unknown(name, tuple(FILTERS)))
     if pattern == "":
         raise ValueError(f"{text!r} has no value; {name}=none finds calls without a {name}")
     if "\0" in pattern or any("\ud800" <= char <= "\udfff" for char in pattern):
@@ -87,25 +90,31 @@ def needed_keys(by: Collection[str], where: Collection[Condition]) -> set[str]:
     of the events, whose key is `tags_key`.
     """
     where = [about_tags(condition) for condition in where]
-    keys = {DIMENSIONS[condition.dimension].key for condition in where}
+    keys = {FILTERS[condition.dimension].key for condition in where}
     tagged = [condition for condition in where if condition.dimension == "tag"]
     one_tag = len(tagged) == 1 and tagged[0].equal and (tagged[0].pattern is None or tagged[0].literal is not None)
     return keys | {"tags_key"} if tagged and (not one_tag or of_tags(by)) else keys
 
 
-def write_filter(statement: Statement, where: Collection[Condition], *, rollup: bool) -> list[str]:
-    """SQL tests that rows of a rollup, or of `usage_event`, pass when they meet the conditions."""
+def write_filter(
+    statement: Statement, where: Collection[Condition], *, rollup: bool, flags: str = ARRAYS[FLAG]
+) -> list[str]:
+    """SQL tests that rows of a rollup, or of `usage_event`, pass when they meet the conditions. `flags`: their array of
+    flags."""
     by_key: dict[str, list[Condition]] = {}
     for condition in map(about_tags, where):
-        by_key.setdefault(DIMENSIONS[condition.dimension].key, []).append(condition)
+        by_key.setdefault(FILTERS[condition.dimension].key, []).append(condition)
     tests = []
     for key, conditions in by_key.items():
-        table = DIMENSIONS[conditions[0].dimension].table
+        table = FILTERS[conditions[0].dimension].table
+        if conditions[0].dimension == FLAG:
+            tests += [write_match_of_some(statement, flags, condition) for condition in conditions]
+            continue
         if key == "tag_key" and not rollup:
             rows = f"tags_key IN (SELECT tags_key FROM {statement.table('usage_tags')}, "  # noqa: S608  our own names
-            tests += [write_tag_match(statement, condition, rows) for condition in conditions]
+            tests += [write_match_of_some(statement, "tags", condition, rows) for condition in conditions]
             continue
-        matches = [write_match(statement, DIMENSIONS[condition.dimension].value, condition) for condition in conditions]
+        matches = [write_match(statement, FILTERS[condition.dimension].value, condition) for condition in conditions]
         test = " AND ".join(matches)
         if table is not None:
             test = f"{key} IN (SELECT {key} FROM {statement.table(table)} WHERE {test})"  # noqa: S608  our own names
@@ -115,9 +124,11 @@ def write_filter(statement: Statement, where: Collection[Condition], *, rollup: 
     return tests
 
 
-def write_tag_match(statement: Statement, condition: Condition, rows: str = "EXISTS (SELECT 1 FROM ") -> str:
-    """SQL for: the array `tags` is as the condition says. `rows`: how the rows are found that have such a tag."""
-    each = statement.write_each("tags", "one")
+def write_match_of_some(
+    statement: Statement, array: str, condition: Condition, rows: str = "EXISTS (SELECT 1 FROM "
+) -> str:
+    """SQL for: the array is as the condition says. `rows`: how the rows are found that have such an element."""
+    each = statement.write_each(array, "one")
     some = "TRUE" if condition.pattern is None else write_match(statement, "one.value", condition._replace(equal=True))
     negated = condition.equal == (condition.pattern is None)
     return f"{'NOT ' if negated else ''}{rows}{each} WHERE {some})"

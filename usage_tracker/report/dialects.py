@@ -45,6 +45,8 @@ class Statement(ABC):
     """A SELECT that says whether anything was ever laid into the store."""
     call = "completes IS NULL"
     """Whether an event is a call, and not the usage of an earlier one."""
+    awaited_flags = ""
+    """The flags of a call whose usage is told later, as an array."""
     rows_hold_values = False
     """Whether rows hold values instead of keys into tables of dimensions: see report.clickhouse."""
 
@@ -134,6 +136,7 @@ class PostgresStatement(Statement):
     each = "LATERAL unnest({array}) AS {name}(value)"
     events = "usage_tracker.events"
     has_schema = "SELECT to_regclass('usage_tracker.usage_event') IS NOT NULL"
+    awaited_flags = "ARRAY['awaited']"
 
     def bind_instant(self, instant: int, column: str) -> str:
         return self.bind(to_moment(instant))
@@ -197,6 +200,7 @@ class SqliteStatement(Statement):
     )
     event_columns = MappingProxyType({"price_source": "source", "price_version": "version"})
     has_schema = "SELECT count(*) FROM sqlite_master WHERE name = 'usage_event'"
+    awaited_flags = "'[\"awaited\"]'"
 
     def bind_instant(self, instant: int, column: str) -> str:
         return self.bind(instant // SECOND if column == "bucket_at" else instant)

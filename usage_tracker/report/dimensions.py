@@ -37,6 +37,13 @@ DIMENSIONS: dict[str, Dimension] = {
 }
 """The dimensions other than time."""
 
+FLAG = "flag"
+"""The flags of a call's cost, such as `sum_mismatch`. A call may have several, and no rollup is cut by them."""
+FILTERS: dict[str, Dimension] = {**DIMENSIONS, FLAG: Dimension("cost_flags", None, "cost_flags")}
+"""What conditions can be about."""
+ARRAYS = {"tag": "tags", FLAG: "cost_flags"}
+"""The filters of which a call may have several values, and the column of events that holds them."""
+
 UNITS = ("hour", "day", "week", "month")
 """The dimensions of time. A week starts on Monday."""
 
@@ -72,6 +79,10 @@ def is_dimension(name: str) -> bool:
     return name in DIMENSIONS or bool(key_of_tags(name))
 
 
+def is_filter(name: str) -> bool:
+    return name in FILTERS or bool(key_of_tags(name))
+
+
 def check_dimensions(names: tuple[str, ...]) -> None:
     """Raise ValueError, with a sentence for people, where a report can't be grouped by these."""
     if len(names) > MOST_DIMENSIONS:
@@ -93,6 +104,8 @@ def unknown(name: str, valid: tuple[str, ...]) -> str:
     """The sentence about a word that is no dimension, with the one that was probably meant."""
     if name == TAGGED:
         return "tag: lacks its KEY; tag:tier are the values of tags such as tier:pro"
+    if name == FLAG:
+        return "flag can only be a condition, such as --where flag=sum_mismatch"
     near = difflib.get_close_matches(name, valid, 1)
-    meant = f"did you mean {near[0]}? " if near else ""
-    return f"{name!r} is not a dimension; {meant}There are: {', '.join(valid)}, {TAGGED}KEY"
+    meant = f"; did you mean {near[0]}?" if near else "."
+    return f"{name!r} is not a dimension{meant} There are: {', '.join(valid)}, {TAGGED}KEY"

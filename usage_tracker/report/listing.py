@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from usage_tracker.event import COLUMNS
-from usage_tracker.report.conditions import Condition, about_tags, write_match, write_tag_match
+from usage_tracker.report.conditions import Condition, about_tags, write_match, write_match_of_some
 from usage_tracker.report.dialects import DAY, HOUR, Statement, open_statement
-from usage_tracker.report.dimensions import DIMENSIONS
+from usage_tracker.report.dimensions import ARRAYS, FILTERS
 from usage_tracker.report.groups import find_span
 from usage_tracker.report.plan import Span
 from usage_tracker.stores import Store
@@ -94,10 +94,10 @@ def write_tests(statement: Statement, window: Span, where: Collection[Condition]
 
         return tests + clickhouse.write_conditions(statement, where, of_events=True)
     for condition in map(about_tags, where):
-        if condition.dimension == "tag":
-            tests.append(write_tag_match(statement, condition))
+        if condition.dimension in ARRAYS:
+            tests.append(write_match_of_some(statement, ARRAYS[condition.dimension], condition))
         else:
-            tests.append(write_match(statement, DIMENSIONS[condition.dimension].value, condition))
+            tests.append(write_match(statement, FILTERS[condition.dimension].value, condition))
     return tests
 
 

@@ -115,8 +115,8 @@ def parse_period(text: str, zone: tzinfo, now: datetime) -> Range:
             f"{text!r} is not a date or time of the calendar; write it like 2026-08-31 or 2026-08-31T14:30"
         ) from None
     near = difflib.get_close_matches(text, [*PERIODS, "all"], 1)
-    meant = f"did you mean {near[0]}? " if near else ""
-    raise ValueError(f"{text!r} names no time; {meant}Use one of: {FORMS}")
+    meant = f"; did you mean {near[0]}?" if near else "."
+    raise ValueError(f"{text!r} names no time{meant} Use one of: {FORMS}")
 
 
 def both_ends(text: str) -> tuple[str, str | None]:

@@ -9,8 +9,8 @@ import msgspec
 from usage_tracker.errors import EventsRefused
 from usage_tracker.event import CostLine, PricedEvent
 
-LARGEST_SUMMAND = 1 << 53
-"""No real count or duration reaches it; beyond it, the sums of rollups would overflow."""
+LARGEST_SUMMAND = 1 << 43
+"""No real count or duration reaches it, and it takes a million of that size before the sums of rollups overflow."""
 LARGEST_MONEY = (1 << 63) - 1
 """Picodollars: 9.2 million dollars for one call."""
 

@@ -38,8 +38,8 @@ def read_parameters(parameters: Iterable[Parameter], given: Iterable[tuple[str, 
     for name, text in given:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            meant = f"did you mean {near[0]}? " if near else ""
-            raise Refused(f"there is no parameter {name!r}; {meant}There are: {', '.join(known) or 'none'}", name)
+            meant = f"; did you mean {near[0]}?" if near else "."
+            raise Refused(f"there is no parameter {name!r}{meant} There are: {', '.join(known) or 'none'}", name)
         if text == "":
             continue
         if len(text) > LONGEST:
@@ -77,8 +77,8 @@ def one_of(words: Sequence[str]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in words:
             near = difflib.get_close_matches(text, words, 1)
-            meant = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(f"{text[:40]!r} is none of these; {meant}There are: {', '.join(words)}")
+            meant = f"; did you mean {near[0]}?" if near else "."
+            raise ValueError(f"{text[:40]!r} is none of these{meant} There are: {', '.join(words)}")
         return text
 
     return read

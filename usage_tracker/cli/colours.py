@@ -1,0 +1,30 @@
+"""Colours that can be read on black and on white: terminals don't say which of them they have."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Colours(NamedTuple):
+    """Styles of rich."""
+
+    header: str
+    note: str
+    bars: tuple[str, ...]
+    """One for each value, as long as there are enough."""
+
+
+OF_256 = Colours(
+    "bold color(31)",
+    "color(130)",
+    tuple(f"color({number})" for number in (31, 133, 28, 130, 62, 160, 66, 100, 168)),
+)
+"""Themes leave these alone. Text has a contrast of at least 4 to both backgrounds, bars have one of at least 3
+(https://www.w3.org/TR/WCAG22/#contrast-minimum)."""
+OF_16 = Colours("bold magenta", "", ("cyan", "magenta", "green", "red", "blue", "yellow"))
+"""Themes give these any colour; of xterm's own, only magenta can be read as text on both."""
+
+
+def colours_of(console: "Console") -> Colours:
+    return OF_16 if console.color_system in ("standard", "windows") else OF_256

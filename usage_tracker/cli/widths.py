@@ -1,0 +1,18 @@
+"""How much room text takes on a terminal, where many characters of East Asia are two wide. Imports a part of rich."""
+
+from rich.cells import cell_len, set_cell_size
+
+
+def widest(texts: list[str]) -> int:
+    return max(map(cell_len, texts), default=0)
+
+
+def fill(text: str, width: int, *, right: bool = False) -> str:
+    """The text and as many spaces as it lacks, after it or, with `right`, before."""
+    spaces = " " * (width - cell_len(text))
+    return spaces + text if right else text + spaces
+
+
+def cut(text: str, width: int) -> str:
+    """The text or, where it is wider, its beginning and a mark."""
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
