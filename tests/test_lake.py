@@ -1,5 +1,9 @@
-"""Reports on exported events say what reports on the store say, whatever is asked."""
+"""Reports on exported events say what reports on the store say, whatever is asked.
 
+They are asked of DuckDB; with LAKE_ENGINE=spark, or the address of a Spark master, of that.
+"""
+
+import os
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +24,7 @@ from usage_tracker.lake import LakeFigures, open_lake
 from usage_tracker.report import Query, Range, Report, Row, answer, export_events, parse_condition, run
 from usage_tracker.stores import Store, open_store
 
+ENGINE = os.environ.get("LAKE_ENGINE", "duckdb")
 SINCE, UNTIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 11, 2, 5, 30, tzinfo=UTC)
 
 
@@ -57,7 +62,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     ]
     store_events(store, [*map(near, random_events(5, 400)), *told])
     open_exporter(store, Plan(str(folder / "lake"))).run()
-    lake = open_lake(str(folder / "lake"))
+    lake = open_lake(str(folder / "lake"), ENGINE)
     yield Both(store, LakeFigures(lake))
     lake.close()
     store.close()
@@ -108,7 +113,7 @@ def test_under_any_condition(both: Both, condition: str) -> None:
 
 def test_of_a_delta_table(both: Both, tmp_path: Path) -> None:
     open_exporter(both.store, Plan(str(tmp_path / "table"), "delta")).run()
-    lake = open_lake(str(tmp_path / "table"))
+    lake = open_lake(str(tmp_path / "table"), ENGINE)
     for by in ((), ("day", "tag")):
         Both(both.store, LakeFigures(lake)).say_the_same(Query(by=by))
     lake.close()
