@@ -107,7 +107,8 @@ def export_killed(dsn: str, folder: Path, seconds: float) -> int:
         command = [sys.executable, "-m", "usage_tracker", "export", "--to", str(folder)]
         with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as program:
             try:
-                _, said = program.communicate(timeout=chance.uniform(0.3, 1) * seconds / 4)
+                # the longer, the more were killed: however slow the machine, one gets through
+                _, said = program.communicate(timeout=chance.uniform(0.3, 1) * (seconds / 4 + killed))
             except subprocess.TimeoutExpired:
                 program.send_signal(signal.SIGKILL)
                 program.communicate()

@@ -23,11 +23,11 @@ class SparkCluster:
     def __init__(self, folder: Path) -> None:
         import pyspark
 
+        os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # for the program that asks, too
         home = Path(pyspark.__file__).parent
         self._program = str(home / "bin" / "spark-class")
         self._environ = os.environ | {
             "SPARK_HOME": str(home),
-            "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_NO_DAEMONIZE": "1",
             "SPARK_DAEMON_MEMORY": "512m",
             "SPARK_WORKER_DIR": str(folder / "work"),

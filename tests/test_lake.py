@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import ibis
+import pyarrow as pa
 import pytest
+import sqlglot
 from click.testing import CliRunner
 from made_events import NOON, made_event, random_events, store_events
 
@@ -20,7 +23,8 @@ from usage_tracker.config import parse_dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.event import PricedEvent
 from usage_tracker.exporting import Plan, open_exporter
-from usage_tracker.lake import LakeFigures, open_lake
+from usage_tracker.exports.columns import SCHEMA
+from usage_tracker.lake import Lake, LakeFigures, open_lake
 from usage_tracker.report import Query, Range, Report, Row, answer, export_events, parse_condition, run
 from usage_tracker.stores import Store, open_store
 
@@ -131,6 +135,19 @@ def test_with_percentiles_costs_and_comparisons(both: Both) -> None:
 def test_events_come_back_as_they_are_in_the_store(both: Both) -> None:
     stored = {event["event_id"]: event for event in export_events(both.store)}
     assert {event["event_id"]: event for event in both.figures.events(Query())} == stored
+
+
+@pytest.mark.parametrize("warehouse", ["bigquery", "databricks", "snowflake", "trino"])
+def test_the_same_expressions_are_the_sql_of_warehouses(warehouse: str) -> None:
+    events = ibis.table(ibis.Schema.from_pyarrow(SCHEMA.append(pa.field("day", pa.date32()))), name="usage")
+    asked = list[Any]()
+    figures = LakeFigures(Lake(events, "usage", lambda table: asked.append(table) or iter(()), lambda: None))
+    where = (parse_condition("tag=tier:*"), parse_condition("model!=gpt-*"))
+    figures.groups(Query(SINCE, UNTIL, ("day", "tag:tier"), where, tz=ZoneInfo("Europe/Berlin")))
+    figures.groups(Query(by=("model",), percentiles=True))
+    for table in asked:
+        sql = str(ibis.to_sql(table, dialect=warehouse))
+        assert sqlglot.parse_one(sql, dialect=warehouse).find(sqlglot.exp.Table).name == "usage"
 
 
 def test_the_command_asks_a_place_or_another_store(tmp_path: Path) -> None:
