@@ -8,6 +8,7 @@ is told later. An event that tells it is no call: its tokens and cost count, and
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from math import ceil, log
+from operator import itemgetter
 from typing import NamedTuple
 
 from usage_tracker.errors import EventsRefused
@@ -78,8 +79,8 @@ class Rollups:
         self._took: list[Timing] = []
         self._began: list[Timing] = []
 
-    def add(self, priced: PricedEvent, facts: Facts, kind_key: int, who: WhoKeys) -> None:
-        """Count the event in each grain. Raises EventsRefused for counts that no sum can hold."""
+    def add(self, priced: PricedEvent, facts: Facts, kind_key: int, who: WhoKeys) -> Sums:
+        """Count the event in each grain; its MEASURES. Raises EventsRefused for counts that no sum can hold."""
         sums = measures(priced, facts)
         status, owner_key = priced.event.status, who.owner
         second = facts.started_at // 1_000_000
@@ -94,6 +95,7 @@ class Rollups:
                 self._took.append((day, kind_key, owner_key, latency_bucket(facts.duration_ms)))
             if facts.ttft_ms is not None:
                 self._began.append((day, kind_key, owner_key, latency_bucket(facts.ttft_ms)))
+        return sums
 
     def rows(self) -> dict[Grain, dict[Key, Sums]]:
         """The rows of each grain that isn't summed from another one's."""
@@ -120,12 +122,11 @@ def with_coarser(rows: Mapping[Grain, Mapping[Key, Sums]]) -> dict[Grain, Mappin
 
 
 def coarser(rows: Mapping[Key, Sums], source: Grain, target: Grain) -> dict[Key, Sums]:
-    places = [source.keys.index(name) for name in target.keys]
+    pick, seconds = itemgetter(*(source.keys.index(name) for name in target.keys)), target.seconds
     summands: Summands = defaultdict(list)
     for key, sums in rows.items():
-        at, *rest = (key[place] for place in places)
-        assert isinstance(at, int)
-        summands[at - at % target.seconds, *rest].append(sums)
+        at, *rest = pick(key)
+        summands[at - at % seconds, *rest].append(sums)
     return summed(summands)
 
 
