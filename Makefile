@@ -51,6 +51,7 @@ budget-crowd: $(VENV)/dev-installed  ## 50 seeded runs of 128 threads against a 
 
 lake: $(VENV)/dev-installed  ## 10 million events to Parquet; reports on them by DuckDB and by a Spark that loses a worker (Java 17).
 	$(BIN)/$(INSTALL) --editable '.[spark]'
+	LAKE_ENGINE=spark $(BIN)/python -m pytest tests/test_lake.py --timeout 300
 	$(BIN)/python benchmarks/lake.py --write
 
 clickhouse: $(VENV)/dev-installed  ## The store on two servers of Debian's ClickHouse, killed at random: some minutes.

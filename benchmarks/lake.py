@@ -1,91 +1,87 @@
 """Millions of events out of Postgres into Parquet, and reports on them by DuckDB and by Spark, which loses a worker.
 
-    python benchmarks/lake.py [--events N] [--folder FOLDER] [--server DSN] [--write]
+    python benchmarks/lake.py [--events N | --dsn DSN] [--folder FOLDER] [--write]
 
-Fills a throw-away Postgres with N made-up events, exports them as `usage-tracker export --to` does, and kills such an
-export again and again on the way to a second folder. Then it asks Postgres, DuckDB and Spark for the same totals: a
-standalone master and two workers on this machine, one of which is killed (-9, with its executor) while Spark is asked.
-`--write` puts the table into RESULTS.md and docs/warehouses.md. Spark needs Java; without pyspark it is left out.
+Exports all events as `usage-tracker export --to` does, and kills such an export again and again on the way to a second
+folder: of a throw-away Postgres with N made-up events, or of a store that is there already, in which nothing is left.
+Then the store, DuckDB and Spark are asked the same questions and have to say the same: a standalone master and two
+workers on this machine, one of which is killed (-9, with its executor) while both compute. `--write` puts the tables
+into RESULTS.md and docs/warehouses.md. Spark needs Java; without pyspark it is left out.
 """
 
 import argparse
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psycopg2
-from report_stores import AFTER, DIMENSIONS, EVENTS, FIRST_DAY, MEASURES, SUMS
+from report_stores import fill_postgres
+from spark_cluster import SparkCluster, WorkerLost, spark_cluster
 
 from usage_tracker.config import parse_dsn
 from usage_tracker.exporting import Plan, export_once
 from usage_tracker.lake import LakeFigures, open_lake
-from usage_tracker.report import Query, Report, answer
+from usage_tracker.report import Query, Report, answer, run
 from usage_tracker.stores import open_store
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from postgres_server import PostgresServer
 
 HERE = Path(__file__).parent
-FOLDED = f"""
-INSERT INTO usage_tracker.rollup_{{grain}}_kind (bucket_at, kind_key, {MEASURES}, awaited, completed)
-    SELECT date_trunc('{{grain}}', started_at, 'UTC'), kind_key, {SUMS}, 0, 0 FROM usage_tracker.usage_event
-    GROUP BY 1, 2 ORDER BY 1
-"""
 QUERIES = {
-    "totals": Query(FIRST_DAY, AFTER, ()),
-    "by day and model": Query(FIRST_DAY, AFTER, ("day", "model")),
-    "top 20 users": Query(FIRST_DAY, AFTER, ("user",), top=20),
-    "by tag": Query(FIRST_DAY, AFTER, ("tag",)),
-    "p50 and p95 by model": Query(FIRST_DAY, AFTER, ("model",), percentiles=True),
+    "totals": Query(),
+    "by day and model": Query(by=("day", "model")),
+    "top 20 users": Query(by=("user",), top=20),
+    "by tag": Query(by=("tag",)),
+    "p50 and p95 by model": Query(by=("model",), percentiles=True),
 }
+KILLED = "by day and model"
+"""What Spark is asked while it loses a worker."""
 TOTALS = """
 SELECT count(*), count(*) FILTER (WHERE status = 'error'), sum(input_tokens), sum(output_tokens), sum(cost)
 FROM usage_tracker.usage_event
 """
 
 
-def fill(dsn: str, events: int) -> None:
-    """Events, and the rollups that an export looks at."""
-    store = open_store(parse_dsn(dsn))
-    store.migrate()
-    store.close()
-    connection = psycopg2.connect(dsn)
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute("SET timezone = 'UTC'; SET work_mem = '256MB'; SELECT setseed(0.5)")
-        for month in (8, 9, 10):
-            cursor.execute(
-                f"CREATE TABLE IF NOT EXISTS usage_tracker.usage_event_2026_{month:02} "
-                "PARTITION OF usage_tracker.usage_event "
-                f"FOR VALUES FROM ('2026-{month:02}-01') TO ('2026-{month + 1:02}-01')"
-            )
-        cursor.execute(DIMENSIONS)
-        for start in range(0, events, 1_000_000):
-            stop = min(events, start + 1_000_000) - 1
-            cursor.execute(EVENTS, {"first": FIRST_DAY, "events": events, "start": start, "stop": stop})
-        for grain in ("hour", "day"):
-            cursor.execute(FOLDED.format(grain=grain))
-    connection.close()
+@contextmanager
+def filled(events: int) -> Iterator[str]:
+    """The DSN of a throw-away store with made-up events."""
+    with closing(PostgresServer()) as server:
+        server.start()
+        dsn = server.dsn(server.create(migrated=False))
+        with closing(open_store(parse_dsn(dsn))) as store:
+            store.migrate()
+        with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            fill_postgres(cursor, events)
+        print(f"filled: {dsn}", flush=True)
+        yield dsn
 
 
 def read_totals(dsn: str) -> tuple[Any, ...]:
-    connection = psycopg2.connect(dsn)
-    with connection.cursor() as cursor:
+    with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
         cursor.execute(TOTALS)
         found: tuple[Any, ...] = cursor.fetchone()
-    connection.close()
     return found
+
+
+def forget(dsn: str, folder: Path) -> None:
+    """Take what the store notes of the folder out of it: the folder goes, too."""
+    with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
+        for table in ("export_file", "export_destination"):
+            cursor.execute(f"DELETE FROM usage_tracker.{table} WHERE destination = %s", [str(folder)])
 
 
 def totals_of(report: Report) -> tuple[Any, ...]:
@@ -111,86 +107,33 @@ def export_killed(dsn: str, folder: Path, seconds: float) -> int:
         command = [sys.executable, "-m", "usage_tracker", "export", "--to", str(folder)]
         with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as program:
             try:
-                _, said = program.communicate(timeout=chance.uniform(0.3, 1) * seconds / 4)
+                # the longer, the more were killed: however slow the machine, one gets through
+                _, said = program.communicate(timeout=chance.uniform(0.3, 1) * (seconds / 4 + killed))
             except subprocess.TimeoutExpired:
                 program.send_signal(signal.SIGKILL)
                 program.communicate()
                 killed += 1
-                release(dsn)
                 continue
         assert program.returncode == 0, said
         return killed
 
 
-def release(dsn: str) -> None:
-    """What a quarter of an hour would do: who was killed exports no more."""
-    connection = psycopg2.connect(dsn)
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE usage_tracker.export_destination SET claimed_until = 0")
-    connection.close()
+Answers = dict[str, tuple[float, Report]]
+"""To each question, and the seconds that it took."""
 
 
-@contextmanager
-def spark_cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A standalone master and two workers, each with one core, on the loopback."""
-    import pyspark
-
-    home = Path(pyspark.__file__).parent
-    environ = {**os.environ, "SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_NO_DAEMONIZE": "1"}
-    environ |= {"PYSPARK_PYTHON": sys.executable, "SPARK_WORKER_DIR": str(folder / "work")}
-    log = (folder / "spark.log").open("wb")
-    port, started = 17077, list[subprocess.Popen[bytes]]()
-
-    def start(*words: str) -> subprocess.Popen[bytes]:
-        program = subprocess.Popen(
-            [str(home / "bin" / "spark-class"), *words], env=environ, stdout=log, stderr=log, start_new_session=True
-        )
-        started.append(program)
-        return program
-
-    master = f"spark://127.0.0.1:{port}"
-    start(
-        "org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "18080"
-    )  # fmt: skip
-    time.sleep(5)
-    workers = [
-        start("org.apache.spark.deploy.worker.Worker", "--cores", "1", "--memory", "2g", "--host", "127.0.0.1",
-              "--webui-port", str(18081 + number), master)
-        for number in range(2)
-    ]  # fmt: skip
-    time.sleep(8)
-    try:
-        yield master, workers
-    finally:
-        for program in started:
-            kill_session(program.pid)
-            program.wait()
-        log.close()
+def ask_store(dsn: str) -> Answers:
+    with closing(open_store(parse_dsn(dsn))) as store:
+        return {name: timed(lambda query=query: run(store, query)) for name, query in QUERIES.items()}  # type: ignore[misc]
 
 
-def kill_session(session: int) -> None:
-    """A worker and the executors that it has started, which are in a session of their own."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session:
-            try:
-                os.kill(int(path.parent.name), signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-
-
-def ask_all(address: str, engine: str, before: Callable[[str], None] = lambda _: None) -> dict[str, tuple[float, Any]]:
-    lake = open_lake(address, engine)
-    found = {}
-    for name, query in QUERIES.items():
-        before(name)
-        figures = LakeFigures(lake)
-        found[name] = timed(lambda query=query, figures=figures: answer(figures, query))  # type: ignore[misc]
-    lake.close()
+def ask_lake(folder: Path, engine: str, cluster: SparkCluster | None = None) -> Answers:
+    """The cluster, if there is one, loses a worker on the way."""
+    with closing(open_lake(str(folder), engine)) as lake:
+        figures, found = LakeFigures(lake), {}
+        for name, query in QUERIES.items():
+            with WorkerLost(cluster) if cluster and name == KILLED else nullcontext():
+                found[name] = timed(lambda query=query: answer(figures, query))  # type: ignore[misc]
     return found
 
 
@@ -209,26 +152,15 @@ def same(one: Report, other: Report) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=10_000_000)
-    parser.add_argument("--folder", type=Path, help="Where to keep the files; unset: nowhere.")
-    parser.add_argument("--server", metavar="DSN", help="A database that is filled already, by an earlier run.")
+    parser.add_argument("--dsn", help="A store that has events already, in Postgres.")
+    parser.add_argument("--folder", type=Path, help="Where the files are made, in folders that go again.")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as kept:
-        folder = (options.folder or Path(kept)).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        if options.server:
-            lines = measure(options.server, folder)
-        else:
-            server = PostgresServer()
-            try:
-                server.start()
-                dsn = server.dsn(server.create(migrated=False))
-                fill(dsn, options.events)
-                print(f"filled: {dsn}", flush=True)
-                lines = measure(dsn, folder)
-            finally:
-                server.close()
-    text = "\n".join(lines) + "\n"
+    with (
+        tempfile.TemporaryDirectory(prefix="lake-", dir=options.folder) as folder,
+        nullcontext(options.dsn) if options.dsn else filled(options.events) as dsn,
+    ):
+        text = "\n".join(measure(dsn, Path(folder))) + "\n"
     print(text)
     if options.write:
         for path in (HERE / "RESULTS.md", HERE.parent / "docs" / "warehouses.md"):
@@ -238,54 +170,71 @@ def main() -> None:
 
 
 def measure(dsn: str, folder: Path) -> list[str]:
-    expected = read_totals(dsn)
-    events = expected[0]
-    lake = folder / "lake"
-    release(dsn)
-    seconds, exported = timed(lambda: export_once(parse_dsn(dsn), Plan(str(lake), again=True)))
+    whole, killed = folder / "lake", folder / "killed"
+    try:
+        seconds, lines = measure_export(dsn, whole)
+        asked = measure_reports(dsn, whole, folder)
+        lines.append(measure_killed(dsn, killed, seconds))
+    finally:
+        forget(dsn, whole)
+        forget(dsn, killed)
+    return [*lines, "", *asked]
+
+
+def measure_export(dsn: str, folder: Path) -> tuple[float, list[str]]:
+    events, *_ = read_totals(dsn)
+    cpu = time.process_time()
+    seconds, exported = timed(lambda: export_once(parse_dsn(dsn), Plan(str(folder))))
+    cpu = time.process_time() - cpu
     assert exported.rows == events
-    size = size_of(lake)
-    idle, _ = timed(lambda: export_once(parse_dsn(dsn), Plan(str(lake))))
+    idle, nothing = timed(lambda: export_once(parse_dsn(dsn), Plan(str(folder))))
+    assert nothing.files == 0
     lines = [
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}.",
+        "",
         "| what | figure |",
         "|---|--:|",
-        f"| events exported from Postgres to Parquet | {events:,} |",
+        f"| events exported from Postgres to Parquet, one process | {events:,} |",
         f"| seconds | {seconds:.0f} |",
-        f"| events per second, one process | {events / seconds:,.0f} |",
-        f"| bytes per event (zstd) | {size / events:.1f} |",
+        f"| events per second | {events / seconds:,.0f} |",
+        f"| CPU of the exporting process | {cpu / events * 1e6:.1f} µs for each event |",
+        f"| its memory, at most | {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB |",
+        f"| bytes per event (zstd) | {size_of(folder) / events:.1f} |",
         f"| a second run, when nothing has changed | {idle:.2f} s |",
     ]
-    duck = ask_all(str(lake), "duckdb")
-    assert totals_of(duck["totals"][1]) == expected, (totals_of(duck["totals"][1]), expected)
-    spark: dict[str, tuple[float, Any]] = {}
+    print("\n".join(lines), flush=True)
+    return seconds, lines
+
+
+def measure_reports(dsn: str, lake: Path, folder: Path) -> list[str]:
+    expected = read_totals(dsn)
+    answers = {"Postgres, from its rollups": ask_store(dsn), f"DuckDB {version('duckdb')}": ask_lake(lake, "duckdb")}
     if find_spec("pyspark"):
-        with spark_cluster(folder) as (master, workers):
-            spark = ask_all(str(lake), master, lambda name: kill_during(name, workers))
-        assert totals_of(spark["totals"][1]) == expected
-        for name, (_, report) in spark.items():
-            assert same(duck[name][1], report), name
-    asked = ["", "| question | DuckDB | Spark, two workers |", "|---|--:|--:|"]
-    for name, (took, _) in duck.items():
-        other = f"{spark[name][0]:.1f} s{' (a worker killed)' if name == KILLED else ''}" if spark else "–"
-        asked.append(f"| {name} | {took:.2f} s | {other} |")
-    print("\n".join([*lines, *asked]), flush=True)
-    again = folder / "killed"
-    killed = export_killed(dsn, again, seconds)
-    after = open_lake(str(again))
-    assert totals_of(answer(LakeFigures(after), QUERIES["totals"])) == expected
-    [row] = after.rows(after.events.aggregate(ids=after.events.event_id.nunique()))
-    assert row["ids"] == events
-    after.close()
-    lines.append(f"| exports killed (-9) on the way to a second folder; events lost, doubled | {killed}; 0, 0 |")
-    return [*lines, *asked]
+        with spark_cluster(folder) as cluster:
+            answers[f"Spark {version('pyspark')}, two workers"] = ask_lake(lake, cluster.master, cluster)
+    stored, *others = answers.values()
+    assert totals_of(stored["totals"][1]) == expected, (totals_of(stored["totals"][1]), expected)
+    for other in others:
+        for name, (_, report) in other.items():
+            assert same(stored[name][1], report), name
+    lines = ["| question, the same answer of all | " + " | ".join(answers) + " |", "|---|" + "--:|" * len(answers)]
+    for name in QUERIES:
+        took = [f"{each[name][0]:.2f} s" for each in answers.values()]
+        if len(took) == 3 and name == KILLED:
+            took[-1] += ", a worker killed"
+        lines.append(f"| {name} | " + " | ".join(took) + " |")
+    print("\n".join(lines), flush=True)
+    return lines
 
 
-KILLED = "by day and model"
-
-
-def kill_during(name: str, workers: list[subprocess.Popen[bytes]]) -> None:
-    if name == KILLED:
-        threading.Timer(0.5, kill_session, [workers[0].pid]).start()
+def measure_killed(dsn: str, folder: Path, seconds: float) -> str:
+    expected = read_totals(dsn)
+    killed = export_killed(dsn, folder, seconds)
+    with closing(open_lake(str(folder))) as lake:
+        assert totals_of(answer(LakeFigures(lake), QUERIES["totals"])) == expected
+        [row] = lake.rows(lake.events.aggregate(ids=lake.events.event_id.nunique()))
+    assert row["ids"] == expected[0]
+    return f"| exports killed (-9) on the way to a second folder; events lost, doubled | {killed}; 0, 0 |"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,9 @@
-"""Reports on exported events say what reports on the store say, whatever is asked."""
+"""Reports on exported events say what reports on the store say, whatever is asked.
 
+They are asked of DuckDB; with LAKE_ENGINE=spark, or the address of a Spark master, of that.
+"""
+
+import os
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -7,7 +11,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import ibis
+import pyarrow as pa
 import pytest
+import sqlglot
 from click.testing import CliRunner
 from made_events import NOON, made_event, random_events, store_events
 
@@ -16,10 +23,15 @@ from usage_tracker.config import parse_dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.event import PricedEvent
 from usage_tracker.exporting import Plan, open_exporter
-from usage_tracker.lake import LakeFigures, open_lake
+from usage_tracker.exports.columns import SCHEMA
+from usage_tracker.lake import Lake, LakeFigures, open_lake
 from usage_tracker.report import Query, Range, Report, Row, answer, export_events, parse_condition, run
 from usage_tracker.stores import Store, open_store
 
+ENGINE = os.environ.get("LAKE_ENGINE", "duckdb")
+UNCLOSED = ("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+"""PySpark leaves its sockets to the garbage collector."""
+pytestmark = [] if ENGINE == "duckdb" else [pytest.mark.filterwarnings(*UNCLOSED)]
 SINCE, UNTIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 11, 2, 5, 30, tzinfo=UTC)
 
 
@@ -57,7 +69,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     ]
     store_events(store, [*map(near, random_events(5, 400)), *told])
     open_exporter(store, Plan(str(folder / "lake"))).run()
-    lake = open_lake(str(folder / "lake"))
+    lake = open_lake(str(folder / "lake"), ENGINE)
     yield Both(store, LakeFigures(lake))
     lake.close()
     store.close()
@@ -108,7 +120,7 @@ def test_under_any_condition(both: Both, condition: str) -> None:
 
 def test_of_a_delta_table(both: Both, tmp_path: Path) -> None:
     open_exporter(both.store, Plan(str(tmp_path / "table"), "delta")).run()
-    lake = open_lake(str(tmp_path / "table"))
+    lake = open_lake(str(tmp_path / "table"), ENGINE)
     for by in ((), ("day", "tag")):
         Both(both.store, LakeFigures(lake)).say_the_same(Query(by=by))
     lake.close()
@@ -126,6 +138,25 @@ def test_with_percentiles_costs_and_comparisons(both: Both) -> None:
 def test_events_come_back_as_they_are_in_the_store(both: Both) -> None:
     stored = {event["event_id"]: event for event in export_events(both.store)}
     assert {event["event_id"]: event for event in both.figures.events(Query())} == stored
+
+
+@pytest.mark.parametrize("warehouse", ["bigquery", "databricks", "snowflake", "trino"])
+def test_the_same_expressions_are_the_sql_of_warehouses(warehouse: str) -> None:
+    events = ibis.table(ibis.Schema.from_pyarrow(SCHEMA.append(pa.field("day", pa.date32()))), name="usage")
+    asked = list[Any]()
+
+    def compute(table: Any) -> Iterator[Any]:
+        asked.append(table)
+        yield from ()
+
+    figures = LakeFigures(Lake(events, "usage", compute, lambda: None))
+    where = (parse_condition("tag=tier:*"), parse_condition("model!=gpt-*"))
+    figures.groups(Query(SINCE, UNTIL, ("day", "tag:tier"), where, tz=ZoneInfo("Europe/Berlin")))
+    figures.groups(Query(by=("model",), percentiles=True))
+    assert len(asked) == 4  # sums of either, and sketches of what calls and their first chunks took
+    for table in asked:
+        read = sqlglot.parse_one(str(ibis.to_sql(table, dialect=warehouse)), dialect=warehouse)
+        assert "usage" in {found.name for found in read.find_all(sqlglot.exp.Table)}
 
 
 def test_the_command_asks_a_place_or_another_store(tmp_path: Path) -> None:

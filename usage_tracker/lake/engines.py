@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from usage_tracker.errors import ConfigError
 from usage_tracker.exports.places import is_remote, local_path, open_system, without_secrets
@@ -10,7 +11,6 @@ from usage_tracker.lake.matching import Expression
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
-    from ibis import BaseBackend
 
 ENGINES = "duckdb, spark, or the address of a Spark master such as spark://host:7077"
 
@@ -18,9 +18,9 @@ ENGINES = "duckdb, spark, or the address of a Spark master such as spark://host:
 class Lake:
     """A table of exported events on an engine."""
 
-    def __init__(self, backend: "BaseBackend", events: "ir.Table", shown: str, compute: "Compute") -> None:
-        self._backend = backend
+    def __init__(self, events: "ir.Table", shown: str, compute: "Compute", close: Callable[[], None]) -> None:
         self._compute = compute
+        self._close = close
         self.events = events
         self.shown = shown
 
@@ -37,7 +37,7 @@ class Lake:
         return table.started_at.truncate("s").epoch_seconds()
 
     def close(self) -> None:
-        self._backend.disconnect()
+        self._close()
 
 
 Compute = Callable[[Any], Iterator[Mapping[str, Any]]]
@@ -117,13 +117,14 @@ def on_duckdb(found: Found, shown: str) -> Lake:
     def compute(table: "ir.Table") -> Iterator[Mapping[str, Any]]:
         yield from backend.to_pyarrow(table).to_pylist()
 
-    return Lake(backend, events.mutate(day=events.day.cast("date")), shown, compute)
+    return Lake(events.mutate(day=events.day.cast("date")), shown, compute, backend.disconnect)
 
 
 def on_spark(found: Found, shown: str, master: str) -> Lake:
     ibis = import_ibis("spark")
     from pyspark.sql import SparkSession
 
+    found_session = SparkSession.getActiveSession()
     session = (
         SparkSession.builder.master(master)
         .appName("usage-tracker report")
@@ -132,16 +133,21 @@ def on_spark(found: Found, shown: str, master: str) -> Lake:
         .getOrCreate()
     )
     backend = ibis.pyspark.connect(session)
-    frame = session.read.option("basePath", found.root).parquet(*found.files)
-    frame.createOrReplaceTempView("usage_tracker_events")
-    events = backend.table("usage_tracker_events")
+    view = f"usage_tracker_{uuid4().hex}"
+    session.read.option("basePath", found.root).parquet(*found.files).createOrReplaceTempView(view)
+    events = backend.table(view)
 
     def compute(table: "ir.Table") -> Iterator[Mapping[str, Any]]:
         # not by Ibis, which goes through pandas and makes floats of counts that may be null
         for row in session.sql(backend.compile(table)).collect():
             yield row.asDict()
 
-    return Lake(backend, events.mutate(day=events.day.cast("date")), shown, compute)
+    def close() -> None:
+        session.catalog.dropTempView(view)
+        if found_session is None:
+            session.stop()
+
+    return Lake(events.mutate(day=events.day.cast("date")), shown, compute, close)
 
 
 def import_ibis(extra: str) -> Any:

@@ -47,7 +47,7 @@ def as_expression(pattern: str) -> str:
     """The pattern as a regular expression that RE2 and Java read alike: what has a meaning there stands in brackets."""
     wildcards = {"*": ".*", "?": "."}
     pieces = [
-        wildcards[text] if wild else f"[{text}]" if text in ".$|()+*?{}[" else f"\\{text}" if text in "\\^]" else text
+        wildcards[text] if wild else f"[{text}]" if text in ".$|()+*?{}" else f"\\{text}" if text in "\\^[]" else text
         for text, wild in split_pattern(pattern)
     ]
     return f"(?s)^{''.join(pieces)}\\z"

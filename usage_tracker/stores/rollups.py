@@ -83,8 +83,8 @@ class Rollups:
         self._took: list[Timing] = []
         self._began: list[Timing] = []
 
-    def add(self, priced: PricedEvent, facts: Facts, kind_key: int, who: WhoKeys) -> None:
-        """Count the event in each grain. Raises EventsRefused for counts that no sum can hold."""
+    def add(self, priced: PricedEvent, facts: Facts, kind_key: int, who: WhoKeys) -> Sums:
+        """Count the event in each grain; its MEASURES. Raises EventsRefused for counts that no sum can hold."""
         sums = measures(priced, facts)
         status, owner_key = priced.event.status, who.owner
         second = facts.started_at // 1_000_000
@@ -99,6 +99,7 @@ class Rollups:
                 self._took.append((day, kind_key, owner_key, latency_bucket(facts.duration_ms)))
             if facts.ttft_ms is not None:
                 self._began.append((day, kind_key, owner_key, latency_bucket(facts.ttft_ms)))
+        return sums
 
     def rows(self) -> dict[Grain, Rows]:
         """The rows of each grain that isn't summed from another one's."""

@@ -23,7 +23,6 @@ from usage_tracker.stores.dimensions import (
     stored_form,
 )
 from usage_tracker.stores.rollups import MEASURES, Grain, Key, Rollups, Sums, latency_bucket, with_coarser
-from usage_tracker.stores.rollups import measures as measures_of
 from usage_tracker.stores.values import Facts, cost_parts, facts, json_text, storable
 
 SECOND = 1_000_000
@@ -112,15 +111,16 @@ def event_rows(
     """The events; counts them in the rollups, too."""
     found = [facts(priced) for priced in events]
     kinds = [keys[KIND][kind_of(priced)] for priced in events]
-    for priced, fact, kind in zip(events, found, kinds, strict=True):
+    sums = [
         rollups.add(priced, fact, kind, whos[id(priced.origin)])
+        for priced, fact, kind in zip(events, found, kinds, strict=True)
+    ]
     kind_texts, owner_texts, user_texts = (keys.texts(dimension) for dimension in (KIND, OWNER, USER))
     owners = [whos[id(priced.origin)] for priced in events]
     text: dict[str, list[str]] = defaultdict(list)
     for priced in events:
         for name, value in zip(TEXTS, texts_of(priced), strict=True):
             text[name].append(value)
-    sums = [measures_of(priced, fact) for priced, fact in zip(events, found, strict=True)]
     columns: Values = dict(zip(MEASURES, zip(*sums, strict=True), strict=True))
     columns |= {name: [column[key] for key in kinds] for name, column in kind_texts.items()}
     columns |= {name: [column[who.owner] for who in owners] for name, column in owner_texts.items()}

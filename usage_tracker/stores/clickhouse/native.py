@@ -27,7 +27,7 @@ class Section(NamedTuple):
 
     rows: int
     values: Mapping[str, Sequence[Any]]
-    """By column. Text is text or, encoded before, bytes."""
+    """By column. Those of text are all text or, encoded before, all bytes."""
 
 
 def write_block(columns: Sequence[Column], sections: Sequence[Section]) -> bytes:
@@ -76,7 +76,10 @@ DEFAULTS = {
 def write_values(kind: str, values: Sequence[Any]) -> bytes:
     kind = kind.partition("(")[0]
     if kind == "String":
-        return b"".join([text if isinstance(text, bytes) else write_text(text) for text in values])
+        if values and isinstance(values[0], bytes):
+            return b"".join(values)
+        encoded = Encoded()
+        return b"".join([encoded[text] for text in values])
     if kind == "FixedString":
         return b"".join(values)
     if kind == "Decimal":
@@ -99,6 +102,14 @@ def little_endian(numbers: "array[Any]") -> bytes:
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tobytes()
+
+
+class Encoded(dict[str, bytes]):
+    """Each text once: most columns have few that differ."""
+
+    def __missing__(self, text: str) -> bytes:
+        found = self[text] = write_text(text)
+        return found
 
 
 def write_text(text: str) -> bytes:
