@@ -249,12 +249,15 @@ def test_a_normal_exit_ships_what_is_left(machine: Machine, ending: str) -> None
     assert machine.stored() == 2 + ("thread" in ending)
 
 
+@pytest.mark.skipif(sys.version_info[:3] == (3, 13, 0), reason="3.13.0 crashes at the end of such a program by itself")
 def test_an_open_stream_is_an_event_at_exit(machine: Machine) -> None:
     machine.run(
         f"import usage_tracker.auto\n{ASK}\n"
         "stream = client.chat.completions.create(model='m', messages=[{'role': 'user', 'content': 'x'}], stream=True)\n"
         "next(stream)",
     )
+    if (3, 12) <= sys.version_info < (3, 12, 2):  # no thread starts at exit there, and the next process ships the event
+        machine.command("ship", "--once")  # https://github.com/python/cpython/issues/113964
     assert machine.stored() == 1
 
 
