@@ -15,6 +15,7 @@ import pytest
 import usage_tracker
 from usage_tracker import tracker
 from usage_tracker.demo.standin import StandIn
+from usage_tracker.errors import ConfigError
 
 ASK = """
 import openai, os
@@ -280,6 +281,15 @@ def test_a_recorded_call_of_no_sdk_is_stored(machine: Machine) -> None:
         "assert usage_tracker.flush()\nassert usage_tracker.stats()[:4] == (1, 1, 0, 0), usage_tracker.stats()"
     )
     assert "gpt-4o-mini" in machine.command("report", "-o", "csv").stdout
+
+
+def test_an_sdk_that_is_asked_for_by_name_has_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"names 'opnai'; known SDKs are .*openai"):
+        usage_tracker.install(ship=False, spool_dir=tmp_path, sdks=["opnai"])
+    monkeypatch.setattr(tracker, "version_of", lambda sdk: None)
+    with pytest.raises(ConfigError, match="names 'openai', which is not installed: pip install openai"):
+        usage_tracker.install(ship=False, spool_dir=tmp_path, sdks=["openai"])
+    assert tracker.installed is None
 
 
 @pytest.mark.parametrize(
