@@ -588,9 +588,9 @@ def main() -> None:
     if options.write and options.tools:
         parser.error("the tables are of all tools")
     columns: dict[str, Column] = {}
-    server, collector = PostgresServer(), Collector()
-    server.start()
-    with StandIn() as provider:
+    collector = Collector()
+    with closing(PostgresServer()) as server, StandIn() as provider:
+        server.start()
         provider.reply = answer
         for tool in TOOLS:
             if options.tools and tool.name not in options.tools:
@@ -600,7 +600,6 @@ def main() -> None:
                 columns[tool.name] = measure(tool, provider, collector, server)
             except Unavailable as error:
                 columns[tool.name] = str(error)
-    server.close()
     print(f"{summary(columns)}\n\n{details(columns)}")
     if options.write:
         write(ROOT / "README.md", "comparison", summary(columns))
