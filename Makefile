@@ -15,7 +15,7 @@ install = { $(BIN)/uv pip install --quiet --python $(1)/python $(2) 2>/dev/null 
 POSTGRES_IS_THERE := import sys, postgres_server; \
 	sys.exit(not any((place / "postgres").exists() for place in postgres_server.binary_places()))
 
-.PHONY: demo test lint check installs sdk-matrix sdk-own-tests faults budget-crowd clickhouse lake bench clean
+.PHONY: demo test lint check installs sdk-matrix sdk-own-tests faults budget-crowd clickhouse lake mutants bench clean
 
 demo: $(VENV)/demo-installed  ## Real calls of the openai SDK to a local stand-in provider, and the report on them.
 	@$(BIN)/usage-tracker demo
@@ -59,6 +59,13 @@ clickhouse: $(VENV)/dev-installed  ## The store on two servers of Debian's Click
 		echo "two servers and a ZooKeeper are needed: apt-get install clickhouse-server zookeeper" >&2; exit 1; }
 	$(BIN)/python -m pytest tests/clickhouse_on_cluster.py --timeout 900
 
+# Each change of a line has a number, so that this is every fifth of them.
+MUTANTS ?= *_*[37]
+mutants: $(VENV)/dev-installed  ## Lines of extractors, journal, pricer and ledger changed, and which of that no test notices.
+	$(BIN)/$(INSTALL) mutmut
+	$(BIN)/python -m mutmut run --max-children 2 '$(MUTANTS)'
+	$(BIN)/python -m mutmut results | grep -v 'not checked' || true
+
 bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/stream.py
@@ -74,7 +81,7 @@ bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/simulation.py --against-a-run
 
 clean:
-	rm -rf $(VENV) $(VENV_LITELLM) $(VENV_CALLERS) build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_LITELLM) $(VENV_CALLERS) build dist .coverage* .hypothesis .import_linter_cache mutants .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python $(BIN_LITELLM)/python $(BIN_CALLERS)/python:

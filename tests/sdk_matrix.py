@@ -79,7 +79,7 @@ def main() -> int:
             for name in seen.failed:
                 print(f"  FAILED {name}", flush=True)
     if options.write:
-        write(table(rows))
+        write(rows)
     return 1 if any(seen.failed for *_, seen in rows) else 0
 
 
@@ -87,11 +87,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("sdk", nargs="*", help="only these, such as openai or openai==1.40.0")
     parser.add_argument("--folder", type=Path, default=PROJECT / ".sdk-matrix", help="where the environments are kept")
-    parser.add_argument("--write", action="store_true", help="write the table into the README")
-    options = parser.parse_args()
-    if options.write and options.sdk:
-        parser.error("the README's table is of all SDKs")
-    return options
+    parser.add_argument("--write", action="store_true", help="write them into the README's table; other rows stay")
+    return parser.parse_args()
 
 
 def environment(folder: Path, sdk: Sdk, version: str) -> Path:
@@ -136,21 +133,19 @@ def python_version(python: Path) -> str:
     return subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def table(rows: list[tuple[str, str, str, Seen]]) -> str:
-    """In Markdown."""
-    lines = [
-        "| SDK | version | Python | tests passed | of what the version lacks | failed |",
-        "|---|---|---|---|---|---|",
-    ]
-    for sdk, version, python, seen in rows:
-        lines.append(f"| {sdk} | {version} | {python} | {seen.passed} | {seen.lacking} | {len(seen.failed)} |")
-    return "\n".join(lines) + "\n"
-
-
-def write(text: str) -> None:
+def write(rows: list[tuple[str, str, str, Seen]]) -> None:
+    """Into the README, in the order of the matrix; versions that are no more in it go."""
     before = README.read_text(encoding="utf-8")
-    marked = re.compile(f"{re.escape(START)}.*?{re.escape(END)}", re.DOTALL)
-    README.write_text(marked.sub(lambda _: f"{START}\n{text}\n{END}", before), encoding="utf-8")
+    marked = re.compile(f"{re.escape(START)}(.*?){re.escape(END)}", re.DOTALL)
+    [shown] = marked.findall(before)
+    head, line, *known = shown.strip().splitlines()
+    lines = {tuple(row.strip("| ").split(" | ")[:2]): row for row in known}
+    for sdk, version, python, seen in rows:
+        figures = f"{seen.passed} | {seen.lacking} | {len(seen.failed)}"
+        lines[sdk, version] = f"| {sdk} | {version} | {python} | {figures} |"
+    ordered = [lines[sdk.name, version] for sdk in MATRIX for version in sdk.versions if (sdk.name, version) in lines]
+    text = "\n".join(["", head, line, *ordered, "", ""])
+    README.write_text(marked.sub(lambda _: f"{START}{text}{END}", before), encoding="utf-8")
 
 
 if __name__ == "__main__":

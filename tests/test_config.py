@@ -123,3 +123,14 @@ def test_a_group_may_be_named_or_numbered() -> None:
     assert load_settings({}).spool_group is None
     with pytest.raises(ConfigError, match="TRACKER_SPOOL_GROUP"):
         load_settings({"TRACKER_SPOOL_GROUP": "no such group"})
+
+
+def test_several_words_are_a_sequence_or_a_text_with_commas() -> None:
+    for tags in (["a", " b ", ""], ("a", "b"), "a, b,", iter("ab")):
+        assert load_settings({}, tags=tags).tags == ("a", "b")
+
+
+def test_what_gets_alerts_can_be_called() -> None:
+    assert load_settings({}, on_alert=print).on_alert is print
+    with pytest.raises(ConfigError, match="on_alert"):
+        load_settings({}, on_alert="print")

@@ -41,6 +41,13 @@ def test_what_it_points_to_is_there(document: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_it_lets_make_do_is_in_the_makefile(document: Path) -> None:
+    targets = set(re.findall(r"^([\w-]+):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"(?:`|\$ )make ([a-z][\w-]*)", document.read_text(encoding="utf-8")))
+    assert named <= targets
+
+
 def test_every_guide_is_in_the_readme() -> None:
     linked = set(re.findall(r"\]\((docs/[\w-]+\.md)\)", prose(ROOT / "README.md")))
     assert linked == {str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")}

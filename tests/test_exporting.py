@@ -70,14 +70,17 @@ def test_a_round_that_fails_is_said_once_and_the_next_makes_it_good(
     store.close()
 
 
-def test_who_asks_for_no_export_loads_nothing_for_it() -> None:
+def test_who_asks_for_no_export_loads_nothing_for_it(tmp_path: Path) -> None:
     program = (
         "import sys, usage_tracker; usage_tracker.install(dsn='sqlite:///usage.db');"
         "usage_tracker.record(provider='openai', model='gpt-4o', input_tokens=1); usage_tracker.flush(20);"
         "print(sorted({'pyarrow', 'fsspec', 'ibis', 'deltalake'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stdout == "[]\n"
+    assert (tmp_path / "usage.db").exists()
 
 
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

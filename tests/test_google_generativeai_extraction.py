@@ -174,6 +174,27 @@ def test_what_is_no_request_has_no_model() -> None:
         assert read_request("chat", nothing, {}).model is None
 
 
+@pytest.mark.parametrize(
+    ("modality", "read"),
+    [
+        (b"\x08\x04\x10\x07", {"modality": "AUDIO", "tokenCount": 7}),
+        (b"\x08\x04", {"modality": "AUDIO", "tokenCount": 0}),
+        (b"\x10\x07", {"modality": "MODALITY_UNSPECIFIED", "tokenCount": 7}),
+        (b"\x08\x06\x10\x07", None),
+    ],
+    ids=["whole", "no count, which is 0", "no modality, which is the first", "a modality that came later"],
+)
+def test_protobuf_leaves_out_what_is_zero(modality: bytes, read: Json | None) -> None:
+    message = b"\x08\x0c" + b"\x2a" + bytes([len(modality)]) + modality
+    assert read_figures(message).get("promptTokensDetails") == (read and [read])
+
+
+@pytest.mark.parametrize("unknown", [b"\x79" + b"\x18\x63" * 4, b"\x7d" + b"\x18\x63" * 2, b"\x7a\x02\x18\x63"])
+def test_a_field_that_nobody_knows_is_passed_over_whole(unknown: bytes) -> None:
+    """Of 8 bytes, of 4, and of as many as it says; each holds what would be read as a total of 99."""
+    assert read_figures(unknown + b"\x08\x0c") == {"promptTokenCount": 12}
+
+
 @given(st.binary(max_size=64))
 def test_bytes_that_are_no_usage_can_not_break_the_reading(message: bytes) -> None:
     answer = Answer()

@@ -195,6 +195,38 @@ def test_openais_usage_export(dsn: str, tmp_path: Path) -> None:
     assert all(call["cost"] is not None and call["usage"] == {"num_model_requests": 40} for call in found)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model,input_tokens\ngpt-4o,5\n", "it has no column start_time"),
+        ("", "it has no column start_time"),
+        ("start_time,input_tokens\n1785542400,5\nlast week,5\n", "line 3 of "),
+        ("start_time,input_tokens\n1785542400,many\n", "line 2 of "),
+    ],
+)
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_what_is_no_usage_export_is_refused_by_its_line(dsn: str, tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "usage.csv"
+    path.write_text(text)
+    found = CliRunner().invoke(main, ["import", "openai", str(path)], prog_name="usage-tracker")
+    assert found.exit_code == 1
+    assert said in found.stderr
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_a_call_that_no_store_can_hold_keeps_no_other_out(dsn: str, tmp_path: Path) -> None:
+    path = tmp_path / "usage.csv"
+    counts = [10, 11, 10**19, 13, 14]
+    lines = [f"{1785542400 + number},{count}\n" for number, count in enumerate(counts)]
+    path.write_text("".join(["start_time,input_tokens\n", *lines]))
+    said = bring("openai", str(path))
+    assert said.startswith("4 calls brought")
+    assert said.endswith("; 1 can't be stored.\n")
+    assert [call["input_tokens"] for call in sorted(events(dsn), key=lambda call: call["started_at"])] == [
+        10, 11, 13, 14,
+    ]  # fmt: skip
+
+
 def test_lines_of_another_store_are_the_same_events(dsn: str, tmp_path: Path) -> None:
     other = f"sqlite:///{tmp_path}/other.db"
     made = [

@@ -7,12 +7,15 @@ import threading
 from pathlib import Path
 
 import pytest
+from msgspec import Raw
+from msgspec.structs import replace
 
-from usage_tracker.event import Origin, UsageEvent
+from usage_tracker.event import CallKind, Origin, Told, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.files import OwnFile
 from usage_tracker.journal.frames import LARGEST_PAYLOAD
 from usage_tracker.journal.journal import MOST_OPEN
+from usage_tracker.providers.told import encode_usage
 
 ORIGIN = Origin(sdk="openai")
 
@@ -90,6 +93,31 @@ def test_an_event_too_large_is_kept_without_its_raw_usage(journal: Journal) -> N
     event.raw = {"a": "x" * LARGEST_PAYLOAD}
     journal.append(ORIGIN, event)
     assert read_all(journal.spool) == [7]
+
+
+def test_a_call_too_large_to_be_read_later_is_read_at_once(journal: Journal) -> None:
+    kind = CallKind(
+        origin=ORIGIN, by_model=False, reader="openai", operation="chat", request_model="gpt-4o", streamed=False,
+        names=("id", "usage"),
+    )  # fmt: skip
+    usage = {"prompt_tokens": 41, **dict.fromkeys(map(str, range(LARGEST_PAYLOAD // 4)), 1)}
+    journal.append_call(kind, Told(7, 1.0, None, 200, 1, (("chatcmpl-1", Raw(encode_usage(usage))),)))
+    [path] = journal.spool.segments()
+    file = journal.spool.open(path)
+    assert file is not None
+    [kept] = file.reader.read(10, ended=True).events
+    file.close()
+    assert (kept.event.started_at, kept.event.usage.input_tokens, kept.event.response_id) == (7, 41, "chatcmpl-1")
+    assert (journal.captured(), journal.dropped) == (1, 0)
+
+
+def test_what_stays_too_large_is_dropped_and_counted(journal: Journal) -> None:
+    enormous = "x" * LARGEST_PAYLOAD
+    journal.append(Origin(sdk="openai", user_id=enormous), made(1))
+    journal.append(ORIGIN, replace(made(2), model=enormous))
+    journal.append(ORIGIN, made(3))
+    assert read_all(journal.spool) == [3]
+    assert (journal.captured(), journal.dropped) == (1, 2)
 
 
 def test_the_spools_bound_drops_the_newest_and_counts_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -275,6 +275,9 @@ def test_what_geminis_tools_added_to_the_prompt_is_what_the_total_leaves_over() 
         "tool_tokens": 3,
     }
     assert used("chat", answered(chat(usage), provider="groq"))["input_tokens"] == 12
+    for missing in ("prompt_tokens", "completion_tokens"):
+        half = {name: count for name, count in usage.items() if name != missing}
+        assert "tool_tokens" not in used("chat", answered(chat(half), provider="gemini"))
 
 
 def test_ranking_is_counted_in_searches_and_reading_in_pages() -> None:

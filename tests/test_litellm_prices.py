@@ -10,7 +10,7 @@ import pytest
 
 from usage_tracker.event import Cost, Origin, Usage, UsageEvent
 from usage_tracker.pricing import Pricer
-from usage_tracker.pricing.book import read_book
+from usage_tracker.pricing.reading import read_book
 
 ASKED = Usage(input_tokens=1000, output_tokens=100)
 TOKENS = {"input_cost_per_token": 2.5e-06, "output_cost_per_token": 1e-05}

@@ -12,7 +12,7 @@ import pytest
 from usage_tracker.cli.event import FLAGS
 from usage_tracker.event import Origin, Usage, UsageEvent
 from usage_tracker.pricing import Pricer
-from usage_tracker.pricing.book import read_book
+from usage_tracker.pricing.reading import read_book
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "money.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)

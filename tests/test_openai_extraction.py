@@ -302,6 +302,7 @@ def test_the_size_of_a_video_which_its_price_depends_on_is_kept() -> None:
     ("operation", "body", "answer", "units"),
     [
         ("image", {"n": 4}, {"created": 1, "data": [{"url": "https://x"}, {"b64_json": "aGk="}]}, {"images": 2}),
+        ("image", {}, {"created": 1, "data": [{"b64_json": "aGk="}]}, {"images": 1}),
         ("image", {"n": 4}, {"created": 1}, {"images": 4}),
         ("embeddings", {}, {"object": "list", "data": [{"embedding": [0.5]}]}, None),
         ("transcription", {}, {"text": "hi", "duration": 8.47}, {"seconds": 8.47}),
@@ -407,6 +408,7 @@ def test_the_responses_api_tells_usage_with_its_last_event() -> None:
         (chunk(x_groq={"error": "over capacity"}), "error"),
         (chunk(error=None), None),
         ({"event": "error", "data": {"code": "server_error", "message": "…"}}, "server_error"),
+        ({"event": "error", "data": {"error": {"code": "rate_limit_exceeded"}}}, "rate_limit_exceeded"),
         (
             {"event": "thread.run.failed", "data": {"object": "thread.run", "last_error": {"code": "invalid_prompt"}}},
             "invalid_prompt",

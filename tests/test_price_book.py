@@ -12,7 +12,7 @@ import pytest
 from usage_tracker.errors import ConfigError
 from usage_tracker.event import Cost, CostLine, Origin, Usage, UsageEvent
 from usage_tracker.pricing import Pricer, Shelf, StoredBook
-from usage_tracker.pricing.book import load_book, read_book
+from usage_tracker.pricing.reading import load_book, read_book
 from usage_tracker.pricing.toml_lines import line_of
 
 NOVEMBER = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -259,6 +259,7 @@ def page(value: str, day: date = DAY, *, more: bool = False, **changes: Any) -> 
         ('{"data": 1, "has_more": false}', (), "no list of data"),
         ('{"data": [], "has_more": false}', (), "hold no costs and no usage"),
         (page("1", amount={"value": 1, "currency": "eur"}), (), "in eur, not in US dollars"),
+        (page("1", amount="1"), (), "an amount has no value"),
         (page("much"), (), "an amount is no number"),
         (page("NaN"), (), "an amount is no number"),
         (page("1", object=None), (), "doesn't say what it is"),
@@ -277,6 +278,23 @@ def test_answers_that_cant_be_compared_are_refused(
     assert result.exit_code in (1, 2)
     assert said in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("provider", "result", "said"),
+    [
+        ("openai", {"object": "organization.usage.completions.result", "num_model_requests": True}, "no whole number"),
+        ("openai", {"object": "organization.usage.completions.result", "num_model_requests": 1.5}, "no whole number"),
+        ("anthropic", {"uncached_input_tokens": 5, "cache_creation": {"ephemeral_5m_input_tokens": "5"}}, "no whole"),
+        ("anthropic", {"output_tokens": 5}, "neither an amount nor tokens"),
+    ],
+)
+def test_a_figure_that_is_none_is_never_taken_for_one(provider: str, result: dict[str, Any], said: str) -> None:
+    times: dict[str, Any] = {"start_time": 1_800_057_600, "end_time": 1_800_144_000}
+    if provider == "anthropic":
+        times = {"starting_at": "2027-01-16T00:00:00Z", "ending_at": "2027-01-17T00:00:00Z"}
+    with pytest.raises(BadPage, match=said):
+        Account(provider).add([{"data": [{**times, "results": [result]}]}])
 
 
 def test_hours_are_no_days() -> None:

@@ -258,6 +258,9 @@ class TestAddresses:
             (f"kafka://u:{SECRET}@127.0.0.1:9092/", "names no topic"),
             ("posthog://eu.i.posthog.com", "lacks the project's key"),
             (f"https://u:{SECRET}@example.com/", "has a user"),
+            (f"https://[{SECRET}/", "none of these"),
+            (f"https://example.com:{SECRET}/", "none of these"),
+            (f"https://a.example;b.example/{SECRET}", "more than one host"),
         ):
             with pytest.raises(ConfigError, match=expected) as caught:
                 parse_sinks((text,))

@@ -15,6 +15,7 @@ import pytest
 import usage_tracker
 from usage_tracker import tracker
 from usage_tracker.demo.standin import StandIn
+from usage_tracker.errors import ConfigError
 
 ASK = """
 import openai, os
@@ -249,12 +250,15 @@ def test_a_normal_exit_ships_what_is_left(machine: Machine, ending: str) -> None
     assert machine.stored() == 2 + ("thread" in ending)
 
 
+@pytest.mark.skipif(sys.version_info[:3] == (3, 13, 0), reason="3.13.0 crashes at the end of such a program by itself")
 def test_an_open_stream_is_an_event_at_exit(machine: Machine) -> None:
     machine.run(
         f"import usage_tracker.auto\n{ASK}\n"
         "stream = client.chat.completions.create(model='m', messages=[{'role': 'user', 'content': 'x'}], stream=True)\n"
         "next(stream)",
     )
+    if (3, 12) <= sys.version_info < (3, 12, 2):  # no thread starts at exit there, and the next process ships the event
+        machine.command("ship", "--once")  # https://github.com/python/cpython/issues/113964
     assert machine.stored() == 1
 
 
@@ -277,6 +281,15 @@ def test_a_recorded_call_of_no_sdk_is_stored(machine: Machine) -> None:
         "assert usage_tracker.flush()\nassert usage_tracker.stats()[:4] == (1, 1, 0, 0), usage_tracker.stats()"
     )
     assert "gpt-4o-mini" in machine.command("report", "-o", "csv").stdout
+
+
+def test_an_sdk_that_is_asked_for_by_name_has_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"names 'opnai'; known SDKs are .*openai"):
+        usage_tracker.install(ship=False, spool_dir=tmp_path, sdks=["opnai"])
+    monkeypatch.setattr(tracker, "version_of", lambda sdk: None)
+    with pytest.raises(ConfigError, match="names 'openai', which is not installed: pip install openai"):
+        usage_tracker.install(ship=False, spool_dir=tmp_path, sdks=["openai"])
+    assert tracker.installed is None
 
 
 @pytest.mark.parametrize(

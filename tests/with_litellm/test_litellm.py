@@ -15,6 +15,7 @@ from anthropic_server import AnthropicServer
 from budgeted import budget, known
 from capturing import Captured
 from gemini_server import GeminiServer
+from litellm.integrations.custom_logger import CustomLogger
 from with_litellm.asking import (
     ASK,
     CONTENTS,
@@ -439,7 +440,12 @@ def test_an_error_of_ours_is_not_the_apps(
 def test_what_a_call_of_litellm_left_behind_makes_calls_of_its_own(captured: Captured, provider: StandIn) -> None:
     """Such as a callback of the app's, which LiteLLM runs in the context of the call that it is about."""
     left_behind: list[contextvars.Context] = []
-    litellm.input_callback = [lambda *_: left_behind.append(contextvars.copy_context())]
+
+    class Callback(CustomLogger):  # type: ignore[misc]  # litellm has no types where mypy runs
+        def log_pre_api_call(self, **_: object) -> None:
+            left_behind.append(contextvars.copy_context())
+
+    litellm.input_callback = [Callback()]
     chat(provider)
     captured.one()
     litellm.input_callback = []

@@ -9,9 +9,9 @@ from usage_tracker.cli.price_books import stored_book_in
 from usage_tracker.config import Dsn, Settings
 from usage_tracker.errors import ConfigError, StoreError
 from usage_tracker.pricing import newest_data
-from usage_tracker.pricing.book import load_book
 from usage_tracker.pricing.genai import GenaiPrices
 from usage_tracker.pricing.newer import data_file
+from usage_tracker.pricing.reading import load_book
 
 OLD_DAYS = 90
 """Providers have come out with new models by then."""

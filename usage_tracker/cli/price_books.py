@@ -10,7 +10,8 @@ from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import Dsn
 from usage_tracker.errors import SchemaError
 from usage_tracker.pricing import Pricer, StoredBook, newest_data
-from usage_tracker.pricing.book import Book, Table, load_book
+from usage_tracker.pricing.book import Book, Table
+from usage_tracker.pricing.reading import load_book
 from usage_tracker.pricing.shelf import stored_book
 from usage_tracker.stores import Store
 from usage_tracker.stores.prices import newest_version, read_entries

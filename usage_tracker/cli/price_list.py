@@ -17,11 +17,12 @@ from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_text, plain
 from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
 from usage_tracker.config import Dsn
 from usage_tracker.pricing import Pricer, newest_data
-from usage_tracker.pricing.book import Book, glob
+from usage_tracker.pricing.book import Book
 from usage_tracker.pricing.book_text import name_of, said, write_book
 from usage_tracker.pricing.genai import PROVIDERS
 from usage_tracker.pricing.occasion import MINUTES_OF_DAY, STANDARD, Occasion, usual
 from usage_tracker.pricing.rates import ORDER, Price, Rates, Stepped
+from usage_tracker.pricing.reading import glob
 from usage_tracker.providers.hosts import vendor_of
 
 SHORT = {

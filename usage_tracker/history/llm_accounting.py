@@ -19,8 +19,7 @@ COLUMNS = (
     "id", "timestamp", "model", "prompt_tokens", "completion_tokens", "cost", "execution_time", "project",
     "caller_name", "username", "session", "cached_tokens", "reasoning_tokens",
 )  # fmt: skip
-MISSING = ("session", "cached_tokens", "reasoning_tokens")
-"""Columns that older versions don't have."""
+"""Older versions lack the last three."""
 
 
 class AccountingEntries:

@@ -23,7 +23,7 @@ from usage_tracker.journal.header import HEADER_SIZE, Header
 from usage_tracker.journal.reader import SegmentReader
 from usage_tracker.journal.segment import Segment, counted
 from usage_tracker.journal.spool import FIRST_SEGMENT, LARGEST_SEGMENT, SUFFIX, Spool, SpoolFull
-from usage_tracker.providers.told import event_of
+from usage_tracker.providers.told import event_of, told_as_read
 
 logger = logging.getLogger("usage_tracker")
 
@@ -124,7 +124,8 @@ class Journal:
     def _kept_with_care(self, marker: bytes, about: Origin | CallKind, content: Any) -> bool:
         """Whether it could be kept, in another segment or without its raw figures."""
         if too_large(content) and isinstance(about, CallKind):
-            about, content = event_of(about, Told(*content))
+            told = Told(*content)
+            about, content = event_of(about, told._replace(said=told_as_read(told.said)))
             marker = EVENT
         if too_large(content):
             content = msgspec.structs.replace(content, raw=None)

@@ -5,7 +5,8 @@ prices by image and by second of video, and fine-tuned models. Each entry says w
 from functools import cache
 from importlib.resources import files
 
-from usage_tracker.pricing.book import Book, read_book
+from usage_tracker.pricing.book import Book
+from usage_tracker.pricing.reading import read_book
 
 AS_OF = "2026-11-28"
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from usage_tracker.errors import ConfigError
-from usage_tracker.pricing.book import Book, Mistake, Table, load_book, read_entry
+from usage_tracker.pricing.book import Book, Table
+from usage_tracker.pricing.reading import Mistake, load_book, read_entry
 
 logger = logging.getLogger("usage_tracker")
 
