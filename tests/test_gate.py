@@ -154,8 +154,8 @@ def test_spending_is_known_to_the_last_digit_before_an_answer_is_read(
     assert file.reader._kinds, "not read before"
     assert len(events) == 8
     pricer = Pricer()
-    costs = [pricer.price(origin, event).amount for _, origin, event in events]
-    usages = [event.usage for _, _, event in events]
+    costs = [pricer.price(each.origin, each.event).amount for each in events]
+    usages = [each.event.usage for each in events]
     assert gate._accounts._by_name["b", ""].own == sum(whole(cost or Decimal(0), "cost") for cost in costs)
     assert gate._accounts._by_name["tokens", ""].own == sum(
         (usage.input_tokens or 0) + (usage.output_tokens or 0) for usage in usages
