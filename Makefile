@@ -74,10 +74,12 @@ bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/pricing.py
 	$(BIN)/python benchmarks/budgets.py
-	$(BIN)/python benchmarks/report.py
-	$(BIN)/python benchmarks/ingest.py
-	$(BIN)/python benchmarks/neighbour.py
-	$(BIN)/python benchmarks/lag.py
+	$(BIN)/python benchmarks/report.py --write
+	$(BIN)/python benchmarks/ingest.py --write
+	$(BIN)/python benchmarks/neighbour.py --write
+	$(BIN)/python benchmarks/lag.py --write
+	$(BIN)/python benchmarks/growth.py --write
+	$(BIN)/python benchmarks/memory.py --write
 	$(BIN)/python benchmarks/simulation.py --against-a-run
 
 clean:
