@@ -317,6 +317,36 @@ MISTAKES = {
         5,
         "no price can depend on 'weather'",
     ),
+    "entries that are no tables": ("price = [1]\n", 1, "double brackets"),
+    "a label that is no text": ('[[price]]\nmatch = "a"\ninput = 1\nlabel = 5\n', 4, "'label' is a text"),
+    "two steps at one number": (
+        '[[price]]\nmatch = "a"\ninput = 1\nabove = [{ input_tokens = 9 }, { input_tokens = 9, input = 3 }]\n',
+        4,
+        "ascends",
+    ),
+    "a step whose price is no number": (
+        '[[price]]\nmatch = "a"\ninput = 1\n[[price.above]]\ninput_tokens = 9\ninput = "2"\n',
+        6,
+        "'input' is a number",
+    ),
+    "a condition that is no table": ('[[price]]\nmatch = "a"\ninput = 1\nwhen = "eu"\n', 4, "'when' is a table"),
+    "tiers that are no table": ('[[price]]\nmatch = "a"\ninput = 1\ntier = 0.5\n', 4, "'tier' is a table"),
+    "terms of the standard tier": (
+        '[[price]]\nmatch = "a"\ninput = 1\ntier.flex.input = 1\ntier.standard.input = 2\n',
+        5,
+        "are those of the entry itself",
+    ),
+    "a word of a tier that is no key": (
+        '[[price]]\nmatch = "a"\ninput = 1\ntier.flex.input = 1\ntier.flex.weather = 2\n',
+        5,
+        "a tier has prices or a multiplier",
+    ),
+    "an alias with a tier": ('[[price]]\nmatch = "a"\nmodel = "b"\ntier.flex.multiplier = 2\n', 3, "no prices of its"),
+    "an addition whose price is no number": (
+        '[[price]]\nmatch = "a"\n[price.add]\nsearch = 1\nfile_search = "2"\n',
+        5,
+        "'file_search' is a number",
+    ),
     "an addition that is no price": ('[[price]]\nmatch = "a"\nadd = { serach = 1 }\n', 3, "is no price"),
 }
 
