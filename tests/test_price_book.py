@@ -273,6 +273,25 @@ def test_figures_are_taken_to_the_digit() -> None:
     assert cost.amount == Decimal("123456.789012345679")
 
 
+def test_video_may_have_prices_of_its_own() -> None:
+    def priced(more: str) -> Cost:
+        details = {
+            "promptTokensDetails": [{"modality": "VIDEO", "tokenCount": 100}, {"modality": "TEXT", "tokenCount": 60}],
+            "cacheTokensDetails": [{"modality": "VIDEO", "tokenCount": 30}],
+            "candidatesTokensDetails": [{"modality": "VIDEO", "tokenCount": 5}],
+        }
+        usage = Usage(input_tokens=160, cache_read_tokens=40, output_tokens=20)
+        book = '[[price]]\nmatch = "*"\ninput = 1\ninput_video = 2\ncache_read = 0.5\noutput = 4\noutput_video = 8\n'
+        return cost_by(book + more, call(usage=usage, raw=details), "gemini")
+
+    assert {line.unit: line.count for line in priced("cache_read_video = 0.25").lines} == {
+        "input_tokens": 50, "cache_read_tokens": 10, "input_video_tokens": 70, "cache_video_read_tokens": 30,
+        "output_tokens": 15, "output_video_tokens": 5,
+    }  # fmt: skip
+    assert priced("cache_read_video = 0.25").amount == Decimal("0.0003025")
+    assert priced("").flags == ("unpriced",), "what a cached token of video costs is not known"
+
+
 MISTAKES = {
     "no TOML": ('[[price]]\nmatch = "a\n', 2, "no TOML"),
     "a word that is no key": ('[[price]]\nmatch = "a"\ninput = 1\nouptut = 2\n', 4, "did you mean 'output'?"),
