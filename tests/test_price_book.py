@@ -158,6 +158,8 @@ def test_service_tiers_have_prices_of_their_own_or_a_multiple_and_others_are_unp
     """
     assert dollars(book, call(tier="flex")) == Decimal("0.001")
     assert dollars(book, call(tier="priority")) == Decimal("0.004")  # output as in the standard tier
+    flex, standard = cost_by(book, call(tier="flex")), cost_by(book)
+    assert (flex.source, flex.version) == (standard.source, standard.version) == ("book", read_book(book, "x").version)
     assert cost_by(book, call(tier="scale")).flags == ("unpriced", "tier_unpriced")
 
 
