@@ -156,6 +156,16 @@ def test_another_stores_events_are_only_adopted_when_asked_for(tmp_path: Path) -
     assert len(file.reader.read(10, ended=True).events) == 2
 
 
+def test_taking_over_makes_nobodys_events_another_stores(tmp_path: Path) -> None:
+    journal_with(tmp_path / "wrong", 2, OTHER_STORE).close()
+    spool = Spool(tmp_path / "spool", STORE)
+    assert take_over(spool, tmp_path / "wrong") == 1
+    assert spool.open(spool.segments()[0]) is None
+    theirs = Spool(spool.folder, OTHER_STORE).open(spool.segments()[0])
+    assert theirs is not None
+    theirs.close()
+
+
 def test_what_waits_is_as_old_as_its_oldest_event_in_whichever_segment(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool", STORE)
     assert spool.backlog() == (0, None)
