@@ -20,19 +20,40 @@ from usage_tracker.providers.told import encode_usage
 ORIGIN = Origin(sdk="openai")
 
 
+KIND = CallKind(
+    origin=ORIGIN,
+    by_model=False,
+    reader="openai",
+    operation="chat",
+    request_model="gpt-4o",
+    streamed=False,
+    names=("id", "usage"),
+)
+
+
+def called(number: int, usage: dict[str, int]) -> Told:
+    """A call that is still to be read, as an app's thread keeps it."""
+    return Told(number, 1.0, None, 200, 1, (("chatcmpl-1", Raw(encode_usage(usage))),))
+
+
 def made(number: int = 0) -> UsageEvent:
     return UsageEvent(started_at=number, duration_ms=1.0, operation="chat")
 
 
-def read_all(spool: Spool) -> list[int]:
-    """The start of every event in the folder."""
+def kept(spool: Spool) -> list[UsageEvent]:
+    """Every event in the folder."""
     found = []
     for path in spool.segments():
         file = spool.open(path)
         assert file is not None
-        found += [each.event.started_at for each in file.reader.read(10**6, ended=True).events]
+        found += [each.event for each in file.reader.read(10**6, ended=True).events]
         file.close()
     return found
+
+
+def read_all(spool: Spool) -> list[int]:
+    """The start of every event in the folder."""
+    return [event.started_at for event in kept(spool)]
 
 
 @pytest.fixture
@@ -95,19 +116,27 @@ def test_an_event_too_large_is_kept_without_its_raw_usage(journal: Journal) -> N
     assert read_all(journal.spool) == [7]
 
 
+def test_a_call_is_read_by_who_ships_it(journal: Journal) -> None:
+    journal.append_call(KIND, called(7, {"prompt_tokens": 41, "completion_tokens": 12}))
+    [event] = kept(journal.spool)
+    assert (event.started_at, event.operation, event.request_model) == (7, "chat", "gpt-4o")
+    assert (event.usage.input_tokens, event.usage.output_tokens) == (41, 12)
+    assert (journal.captured(), journal.pending(), journal.dropped) == (1, 1, 0)
+
+
+@pytest.mark.guarded_errors_expected
+def test_a_call_that_nobody_can_read_is_a_call_all_the_same(journal: Journal) -> None:
+    journal.append_call(replace(KIND, reader="no longer there"), called(7, {"prompt_tokens": 41}))
+    [event] = kept(journal.spool)
+    assert (event.started_at, event.operation, event.request_model) == (7, "chat", "gpt-4o")
+    assert event.usage.input_tokens is None
+
+
 def test_a_call_too_large_to_be_read_later_is_read_at_once(journal: Journal) -> None:
-    kind = CallKind(
-        origin=ORIGIN, by_model=False, reader="openai", operation="chat", request_model="gpt-4o", streamed=False,
-        names=("id", "usage"),
-    )  # fmt: skip
     usage = {"prompt_tokens": 41, **dict.fromkeys(map(str, range(LARGEST_PAYLOAD // 4)), 1)}
-    journal.append_call(kind, Told(7, 1.0, None, 200, 1, (("chatcmpl-1", Raw(encode_usage(usage))),)))
-    [path] = journal.spool.segments()
-    file = journal.spool.open(path)
-    assert file is not None
-    [kept] = file.reader.read(10, ended=True).events
-    file.close()
-    assert (kept.event.started_at, kept.event.usage.input_tokens, kept.event.response_id) == (7, 41, "chatcmpl-1")
+    journal.append_call(KIND, called(7, usage))
+    [event] = kept(journal.spool)
+    assert (event.started_at, event.usage.input_tokens, event.response_id) == (7, 41, "chatcmpl-1")
     assert (journal.captured(), journal.dropped) == (1, 0)
 
 
@@ -124,10 +153,10 @@ def test_the_spools_bound_drops_the_newest_and_counts_them(tmp_path: Path, caplo
     journal = Journal(Spool(tmp_path / "spool", max_bytes=1 << 20))
     for number in range(30_000):
         journal.append(ORIGIN, made(number))
-    kept = read_all(journal.spool)
-    assert kept[0] == 0
-    assert 0 < len(kept) < 30_000
-    assert journal.dropped == 30_000 - len(kept)
+    found = read_all(journal.spool)
+    assert found[0] == 0
+    assert 0 < len(found) < 30_000
+    assert journal.dropped == 30_000 - len(found)
     assert len([record for record in caplog.records if "its bound" in record.message]) == 1
 
 

@@ -110,6 +110,13 @@ def test_tiers_and_steps_are_read_from_the_keys(known: dict[str, Any]) -> None:
     assert price(tier="scale").flags == ("unpriced", "tier_unpriced")
 
 
+@pytest.mark.parametrize("tier", ["flex", "priority", "batch"])
+def test_a_tiers_price_counts_wherever_it_stands(known: dict[str, Any], tier: str) -> None:
+    name = {"batch": "batches"}.get(tier, tier)
+    known["acme-1"] = {f"output_cost_per_token_{name}": 9e-06, **TOKENS, "litellm_provider": "deepinfra"}
+    assert price(tier=tier).amount == Decimal("0.0034"), "input at the price of all tiers"
+
+
 def test_all_kinds_of_tokens_have_their_price(known: dict[str, Any]) -> None:
     known["acme-1"] = {
         **TOKENS,

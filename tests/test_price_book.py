@@ -158,6 +158,8 @@ def test_service_tiers_have_prices_of_their_own_or_a_multiple_and_others_are_unp
     """
     assert dollars(book, call(tier="flex")) == Decimal("0.001")
     assert dollars(book, call(tier="priority")) == Decimal("0.004")  # output as in the standard tier
+    flex, standard = cost_by(book, call(tier="flex")), cost_by(book)
+    assert (flex.source, flex.version) == (standard.source, standard.version) == ("book", read_book(book, "x").version)
     assert cost_by(book, call(tier="scale")).flags == ("unpriced", "tier_unpriced")
 
 
@@ -273,6 +275,25 @@ def test_figures_are_taken_to_the_digit() -> None:
     assert cost.amount == Decimal("123456.789012345679")
 
 
+def test_video_may_have_prices_of_its_own() -> None:
+    def priced(more: str) -> Cost:
+        details = {
+            "promptTokensDetails": [{"modality": "VIDEO", "tokenCount": 100}, {"modality": "TEXT", "tokenCount": 60}],
+            "cacheTokensDetails": [{"modality": "VIDEO", "tokenCount": 30}],
+            "candidatesTokensDetails": [{"modality": "VIDEO", "tokenCount": 5}],
+        }
+        usage = Usage(input_tokens=160, cache_read_tokens=40, output_tokens=20)
+        book = '[[price]]\nmatch = "*"\ninput = 1\ninput_video = 2\ncache_read = 0.5\noutput = 4\noutput_video = 8\n'
+        return cost_by(book + more, call(usage=usage, raw=details), "gemini")
+
+    assert {line.unit: line.count for line in priced("cache_read_video = 0.25").lines} == {
+        "input_tokens": 50, "cache_read_tokens": 10, "input_video_tokens": 70, "cache_video_read_tokens": 30,
+        "output_tokens": 15, "output_video_tokens": 5,
+    }  # fmt: skip
+    assert priced("cache_read_video = 0.25").amount == Decimal("0.0003025")
+    assert priced("").flags == ("unpriced",), "what a cached token of video costs is not known"
+
+
 MISTAKES = {
     "no TOML": ('[[price]]\nmatch = "a\n', 2, "no TOML"),
     "a word that is no key": ('[[price]]\nmatch = "a"\ninput = 1\nouptut = 2\n', 4, "did you mean 'output'?"),
@@ -316,6 +337,36 @@ MISTAKES = {
         '[[price]]\nmatch = "a"\nprovider = "openai"\ninput = 1\nwhen = { weather = "fine" }\n',
         5,
         "no price can depend on 'weather'",
+    ),
+    "entries that are no tables": ("price = [1]\n", 1, "double brackets"),
+    "a label that is no text": ('[[price]]\nmatch = "a"\ninput = 1\nlabel = 5\n', 4, "'label' is a text"),
+    "two steps at one number": (
+        '[[price]]\nmatch = "a"\ninput = 1\nabove = [{ input_tokens = 9 }, { input_tokens = 9, input = 3 }]\n',
+        4,
+        "ascends",
+    ),
+    "a step whose price is no number": (
+        '[[price]]\nmatch = "a"\ninput = 1\n[[price.above]]\ninput_tokens = 9\ninput = "2"\n',
+        6,
+        "'input' is a number",
+    ),
+    "a condition that is no table": ('[[price]]\nmatch = "a"\ninput = 1\nwhen = "eu"\n', 4, "'when' is a table"),
+    "tiers that are no table": ('[[price]]\nmatch = "a"\ninput = 1\ntier = 0.5\n', 4, "'tier' is a table"),
+    "terms of the standard tier": (
+        '[[price]]\nmatch = "a"\ninput = 1\ntier.flex.input = 1\ntier.standard.input = 2\n',
+        5,
+        "are those of the entry itself",
+    ),
+    "a word of a tier that is no key": (
+        '[[price]]\nmatch = "a"\ninput = 1\ntier.flex.input = 1\ntier.flex.weather = 2\n',
+        5,
+        "a tier has prices or a multiplier",
+    ),
+    "an alias with a tier": ('[[price]]\nmatch = "a"\nmodel = "b"\ntier.flex.multiplier = 2\n', 3, "no prices of its"),
+    "an addition whose price is no number": (
+        '[[price]]\nmatch = "a"\n[price.add]\nsearch = 1\nfile_search = "2"\n',
+        5,
+        "'file_search' is a number",
     ),
     "an addition that is no price": ('[[price]]\nmatch = "a"\nadd = { serach = 1 }\n', 3, "is no price"),
 }

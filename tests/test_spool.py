@@ -156,6 +156,27 @@ def test_another_stores_events_are_only_adopted_when_asked_for(tmp_path: Path) -
     assert len(file.reader.read(10, ended=True).events) == 2
 
 
+def test_taking_over_makes_nobodys_events_another_stores(tmp_path: Path) -> None:
+    journal_with(tmp_path / "wrong", 2, OTHER_STORE).close()
+    spool = Spool(tmp_path / "spool", STORE)
+    assert take_over(spool, tmp_path / "wrong") == 1
+    assert spool.open(spool.segments()[0]) is None
+    theirs = Spool(spool.folder, OTHER_STORE).open(spool.segments()[0])
+    assert theirs is not None
+    theirs.close()
+
+
+def test_what_waits_is_as_old_as_its_oldest_event_in_whichever_segment(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", STORE)
+    assert spool.backlog() == (0, None)
+    for starts in ((50, 30), (20, 40), (60,)):
+        journal = journal_with(spool.folder, 0)
+        for start in starts:
+            journal.append(ORIGIN, UsageEvent(started_at=start, duration_ms=1.0, operation="chat"))
+        journal.close()
+    assert spool.backlog() == (5, 20)
+
+
 def test_what_a_killed_process_left_half_made_is_cleared_by_the_next_leader(tmp_path: Path) -> None:
     left = tmp_path / "left.new"
     left.write_bytes(b"")

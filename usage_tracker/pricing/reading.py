@@ -54,6 +54,7 @@ TOKEN_KEYS: dict[str, tuple[str, ...]] = {
     "cache_read_image": ("cache_image_read_tokens",),
     "input_video": ("input_video_tokens",),
     "output_video": ("output_video_tokens",),
+    "cache_read_video": ("cache_video_read_tokens",),
 }
 """What a price is called, and what it is the price of: US dollars for a million of them."""
 UNIT_KEYS: dict[str, tuple[str, ...]] = {
