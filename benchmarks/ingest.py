@@ -28,6 +28,7 @@ from psycopg2.extras import execute_values
 from report import cursor_of, database, server, server_ms, write_between
 from spooled_events import Calls, fill
 
+from usage_tracker.cli.garbage import Garbage
 from usage_tracker.config import parse_dsn
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.pipeline import LazyPricer
@@ -55,7 +56,8 @@ class Run(NamedTuple):
 
 
 def ship(spool: Path, dsn: str, events: int) -> Run:
-    """Ship all that is in the folder. Raises AssertionError where anything is missing or twice."""
+    """Ship all that is in the folder, as `usage-tracker ship` does. Raises AssertionError where anything is missing or
+    twice."""
     opened: list[Store] = []
 
     def open_once() -> Store:
@@ -69,8 +71,9 @@ def ship(spool: Path, dsn: str, events: int) -> Run:
     [store] = opened
     at_server = (lambda: 0.0) if store.dialect.name == "sqlite" else backend_clock(store)
     started, client, backend = time.perf_counter(), time.process_time(), at_server()
-    while shipper.step():
-        pass
+    with Garbage() as garbage:
+        while shipper.step():
+            garbage.collect()
     took = time.perf_counter() - started
     client, backend = time.process_time() - client, at_server() - backend
     folding = time.perf_counter()

@@ -1,9 +1,14 @@
 """`usage-tracker ship` as a process."""
 
+import gc
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from usage_tracker.cli.garbage import Garbage
 
 PROGRAM = """
 import signal, sys, threading, time
@@ -31,3 +36,19 @@ def test_it_ends_also_where_the_system_gives_the_signal_to_another_thread(
     )
     assert done.returncode == 0, done.stderr
     assert "0 events shipped" in done.stderr + done.stdout
+
+
+def test_garbage_is_collected_between_batches_and_the_collector_is_as_before_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = iter([0.0, 59.0, 60.0, 60.0, 61.0])
+    monkeypatch.setattr("usage_tracker.cli.garbage.time.monotonic", lambda: next(times))
+    collected: list[bool] = []
+    monkeypatch.setattr("gc.collect", lambda: collected.append(True))
+    assert gc.isenabled()
+    with Garbage() as garbage:
+        assert not gc.isenabled()
+        for expected in (0, 1, 1):
+            garbage.collect()
+            assert len(collected) == expected
+    assert gc.isenabled()

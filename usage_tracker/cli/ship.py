@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from usage_tracker.cli.garbage import Garbage
 from usage_tracker.cli.output import say
 from usage_tracker.config import Settings, load_settings
 from usage_tracker.enforcing import Leading
@@ -70,8 +71,9 @@ def ship_once(shipper: Shipper) -> None:
         raise UsageTrackerError(
             f"process {leader[0] if leader else '?'} ships this folder already; its events need no help from here"
         )
-    while shipper.step():
-        pass
+    with Garbage() as garbage:
+        while shipper.step():
+            garbage.collect()
     shipper.fold()
 
 
@@ -92,8 +94,17 @@ def ship_until_told(shipper: Shipper, settings: Settings) -> None:
 
 def ship_until(shipper: Shipper, stopping: threading.Event, pause: float) -> None:
     """Lead as soon as nobody else does; wait out a store, or a folder, that can't be used."""
+    with Garbage() as garbage:
+        ship_batches(shipper, stopping, pause, garbage)
+    with suppress(StoreError, OSError):
+        shipper.step()
+    shipper.close()
+
+
+def ship_batches(shipper: Shipper, stopping: threading.Event, pause: float, garbage: Garbage) -> None:
     failures = 0
     while not stopping.is_set():
+        garbage.collect()
         try:
             if not shipper.spool.lead() or (not shipped(shipper) and not shipper.spool.listen(pause)):
                 stopping.wait(pause)
@@ -106,9 +117,6 @@ def ship_until(shipper: Shipper, stopping: threading.Event, pause: float) -> Non
             stopping.wait(min(LONGEST_BACK_OFF, 0.5 * 2 ** min(failures, 6)))
         else:
             shipper.spool.say("leading")
-    with suppress(StoreError, OSError):
-        shipper.step()
-    shipper.close()
 
 
 def shipped(shipper: Shipper) -> bool:

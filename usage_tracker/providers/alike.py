@@ -5,7 +5,8 @@ twice by its provider's module, as it is and with other numbers in it, which tel
 next ones are read at a third of the CPU.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from types import ModuleType, NoneType
 from typing import Any, NamedTuple
 
@@ -42,8 +43,10 @@ class Plan(NamedTuple):
     service_tier: str | None
     named: int | None
     """The piece whose id is the answer's."""
-    counts: tuple[tuple[int, ...] | None, ...]
-    """For each of COUNTS the places of the numbers that it is the sum of; None: it is unknown."""
+    pick: Callable[[list[int | None]], tuple[int | None, ...]]
+    """Picks COUNTS from the numbers, of which the last is None for what is unknown."""
+    sums: tuple[tuple[int, tuple[int, ...]], ...]
+    """Which of COUNTS are sums, and the places of the numbers that they are sums of."""
     total: int | None
     """The place of a total. Where it isn't the sum of input and output, these mean something else."""
 
@@ -72,7 +75,9 @@ def read_alike(provider: ModuleType, operation: str, names: tuple[str, ...], sai
                 plans.clear()
             plans[key] = make_plan(provider, operation, names, said, raw, numbers)
         return None  # it is read as all were before, once more
-    counts = [places and sum([numbers[place] for place in places]) for places in plan.counts]
+    counts = list(plan.pick([*numbers, None]))
+    for column, places in plan.sums:
+        counts[column] = sum([numbers[place] for place in places])
     if plan.total is not None and numbers[plan.total] != (counts[0] or 0) + (counts[1] or 0):
         return None
     response_id = None
@@ -146,20 +151,22 @@ def make_plan(
         for at, piece in enumerate(fields)
     ]  # fmt: skip
     answer, usage = read(provider, operation, probes)
-    total = marked.get("total_tokens")
+    total, ids = marked.get("total_tokens"), [probe.get("id") for probe in probes]
+    counts = [getattr(usage, name) for name in COUNTS]
     if (
         usage.units or usage.estimated or answer.raw != marked or answer.error_type or answer.awaits
         or answer.completes or answer.reported_cost or answer.cached or type(total) not in (int, NoneType)
-        or (answer.service_tier or "").isdecimal()
+        or (answer.service_tier or "").isdecimal() or answer.response_id not in (None, *ids) or 0 in counts
         or (usage.output_tokens is None and total is not None and operation in getattr(provider, "WRITES", ()))
     ):  # fmt: skip
         return None
-    ids = [probe.get("id") for probe in probes]
+    places = list(map(places_of, counts))
     return Plan(
         answer.model,
         answer.service_tier,
         None if answer.response_id is None else ids.index(answer.response_id),
-        tuple(places_of(getattr(usage, name)) for name in COUNTS),
+        itemgetter(*(each[0] if each else -1 for each in places)),
+        tuple((column, each) for column, each in enumerate(places) if len(each) > 1),
         None if total is None else total.bit_length() - 1,
     )
 
@@ -180,5 +187,6 @@ def replaced(raw: Figures, marks: Iterator[int]) -> Figures:
     }
 
 
-def places_of(count: int | None) -> tuple[int, ...] | None:
-    return None if count is None else tuple(place for place in range(count.bit_length()) if count >> place & 1)
+def places_of(count: int | None) -> tuple[int, ...]:
+    """Of the numbers whose sum it is, where each is a power of two. None is the sum of none."""
+    return () if count is None else tuple(place for place in range(count.bit_length()) if count >> place & 1)

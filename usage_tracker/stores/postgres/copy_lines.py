@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
+from typing import Any
 
 import msgspec
 
@@ -72,20 +73,31 @@ def written_instant(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)
 
 
+def instant_text(microseconds: int) -> str:
+    """The same as text: many events start in the same second."""
+    second, rest = divmod(microseconds, 1_000_000)
+    return f"{second_text(second)}.{rest:06}Z"
+
+
+@lru_cache(4096)
+def second_text(seconds: int) -> str:
+    return written_instant(seconds * 1_000_000).isoformat()[:19]
+
+
 def written_money(picodollars: int | None) -> str | None:
     return None if picodollars is None else f"{picodollars}e-12"
 
 
 @lru_cache(256)
-def written_bucket(seconds: int) -> datetime:
+def written_bucket(seconds: Any) -> datetime:
     return written_instant(seconds * 1_000_000)
 
 
 def delta_rows(grain: Grain, rows: dict[Key, Sums]) -> Iterator[Row]:
     """Rows of the grain's keys and measures."""
     money = [place for place, name in enumerate((*grain.keys, *grain.measures)) if name in ("cost", "reported_cost")]
-    for (seconds, *keys), sums in rows.items():
-        row: list[object] = [written_bucket(seconds), *keys, *sums]
+    for key, sums in rows.items():
+        row: list[Any] = [written_bucket(key[0]), *key[1:], *sums]
         for place in money:
             if row[place]:
                 row[place] = f"{row[place]}e-12"

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from usage_tracker.event import Cost, Figures, PricedEvent
 from usage_tracker.stores.dimensions import KIND, Content, Dimension, Keys, Known, WhoKeys, kind_of
-from usage_tracker.stores.postgres.copy_lines import Row, written_instant, written_money
+from usage_tracker.stores.postgres.copy_lines import Row, instant_text, written_money
 from usage_tracker.stores.postgres.templates import TEMPLATES_AT_MOST, split_cost, split_usage
 from usage_tracker.stores.rollups import Rollups
 from usage_tracker.stores.values import cost_parts, facts, json_text, storable
@@ -37,7 +37,7 @@ def event_rows(
         price_key, cost_counts = price_and_counts(priced.cost, prices)
         shape_key, figures = (None, None) if event.raw is None else shape_and_figures(event.raw, shapes)
         yield (
-            priced.event_id, written_instant(found.started_at),
+            priced.event_id, instant_text(found.started_at),
             usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens,
             usage.cache_write_1h_tokens, usage.reasoning_tokens, usage.input_audio_tokens, usage.output_audio_tokens,
             usage.input_image_tokens, usage.output_image_tokens, usage.tool_tokens, found.duration_ms, found.ttft_ms,
@@ -82,6 +82,13 @@ def template_key(known: Known, content: Content) -> int | None:
 
 @lru_cache(256)
 def written_array(texts: tuple[str, ...]) -> str:
-    """A literal of Postgres's text[]."""
-    quoted = [storable(text).replace("\\", r"\\").replace('"', r"\"") for text in texts]
-    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
+    """A literal of Postgres's text[]. Words have no quotes, so that lines of CSV have nothing to unescape."""
+    return "{" + ",".join(text if is_word(text) else quoted(storable(text)) for text in texts) + "}"
+
+
+def is_word(text: str) -> bool:
+    return text.isascii() and text.isidentifier() and text.lower() != "null"
+
+
+def quoted(text: str) -> str:
+    return '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
