@@ -1,12 +1,11 @@
 """Answers that are told alike: where each number of their usage objects goes is found out once, and then known.
 
 Most answers of an app have the same few fields, and differ in their numbers and ids alone. The first of a kind is read
-twice by its provider's module, as it is and with other numbers in it, which tell by themselves what became of them. The
+by its provider's module as it is and twice with other numbers in it, which tell by themselves what became of them. The
 next ones are read at a third of the CPU.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from operator import itemgetter
+from collections.abc import Iterable, Iterator
 from types import ModuleType, NoneType
 from typing import Any, NamedTuple
 
@@ -43,8 +42,8 @@ class Plan(NamedTuple):
     service_tier: str | None
     named: int | None
     """The piece whose id is the answer's."""
-    pick: Callable[[list[int | None]], tuple[int | None, ...]]
-    """Picks COUNTS from the numbers, of which the last is None for what is unknown."""
+    places: tuple[int, ...]
+    """Where COUNTS are among the numbers; the one after all of them is None, for what is unknown."""
     sums: tuple[tuple[int, tuple[int, ...]], ...]
     """Which of COUNTS are sums, and the places of the numbers that they are sums of."""
     total: int | None
@@ -75,7 +74,8 @@ def read_alike(provider: ModuleType, operation: str, names: tuple[str, ...], sai
                 plans.clear()
             plans[key] = make_plan(provider, operation, names, said, raw, numbers)
         return None  # it is read as all were before, once more
-    counts = list(plan.pick([*numbers, None]))
+    known = [*numbers, None]
+    counts = [known[place] for place in plan.places]
     for column, places in plan.sums:
         counts[column] = sum([numbers[place] for place in places])
     if plan.total is not None and numbers[plan.total] != (counts[0] or 0) + (counts[1] or 0):
@@ -143,7 +143,17 @@ def make_plan(
     """How answers like this one are read; None where numbers and ids don't tell."""
     if len(numbers) > MOST_NUMBERS:
         return None
-    marked = replaced(raw, iter([1 << place for place in range(len(numbers))]))
+    marks = [1 << place for place in range(len(numbers))]
+    plan = probe(provider, operation, names, said, raw, marks)
+    # where it is a difference, or the larger of two, other marks say something else
+    return plan if plan == probe(provider, operation, names, said, raw, marks[::-1]) else None
+
+
+def probe(
+    provider: ModuleType, operation: str, names: tuple[str, ...], said: Said, raw: Figures, marks: list[int]
+) -> Plan | None:
+    """What becomes of these marks in the places of the numbers, each a power of two."""
+    marked = replaced(raw, iter(marks))
     fields = [dict(zip(names, piece, strict=True)) for piece in said]
     probes = [
         {**piece, "id": f"id-{at}", "usage": piece["usage"] and marked} if "id" in piece else
@@ -151,7 +161,7 @@ def make_plan(
         for at, piece in enumerate(fields)
     ]  # fmt: skip
     answer, usage = read(provider, operation, probes)
-    total, ids = marked.get("total_tokens"), [probe.get("id") for probe in probes]
+    total, ids = marked.get("total_tokens"), [piece.get("id") for piece in probes]
     counts = [getattr(usage, name) for name in COUNTS]
     if (
         usage.units or usage.estimated or answer.raw != marked or answer.error_type or answer.awaits
@@ -160,14 +170,14 @@ def make_plan(
         or (usage.output_tokens is None and total is not None and operation in getattr(provider, "WRITES", ()))
     ):  # fmt: skip
         return None
-    places = list(map(places_of, counts))
+    places = [() if count is None else tuple(at for at, mark in enumerate(marks) if count & mark) for count in counts]
     return Plan(
         answer.model,
         answer.service_tier,
         None if answer.response_id is None else ids.index(answer.response_id),
-        itemgetter(*(each[0] if each else -1 for each in places)),
+        tuple(each[0] if each else -1 for each in places),
         tuple((column, each) for column, each in enumerate(places) if len(each) > 1),
-        None if total is None else total.bit_length() - 1,
+        None if total is None else marks.index(total),
     )
 
 
@@ -185,8 +195,3 @@ def replaced(raw: Figures, marks: Iterator[int]) -> Figures:
         name: next(marks) if type(part) is int else replaced(part, marks) if type(part) is dict else part
         for name, part in raw.items()
     }
-
-
-def places_of(count: int | None) -> tuple[int, ...]:
-    """Of the numbers whose sum it is, where each is a power of two. None is the sum of none."""
-    return () if count is None else tuple(place for place in range(count.bit_length()) if count >> place & 1)
