@@ -50,7 +50,7 @@ def test_a_limit_is_dollars_tokens_or_calls(text: str, amount: str, measure: str
     assert parse_limit(text) == (Decimal(amount), measure)
 
 
-@pytest.mark.parametrize("text", ["", "much", "5 euros", "1e", "--5", "NaN", "5 M M tokens"])
+@pytest.mark.parametrize("text", ["", "much", "5 euros", "1e", "--5", "NaN", "5 M M tokens", "1e9999999999"])
 def test_what_is_no_limit_is_refused_with_what_would_be_one(text: str) -> None:
     with pytest.raises(ConfigError, match="write 100"):
         parse_limit(text)
@@ -97,6 +97,8 @@ def test_a_budget_that_makes_no_sense_is_refused_with_a_sentence(said: dict[str,
         [("team", True, "a"), ("team", True, "b")],
         [("team", True, "a"), ("team", False, "a")],
         [("team", True, "a"), ("team", True, "b*")],
+        [("team", True, "a*"), ("team", True, "b*")],
+        [("model", True, "*-mini"), ("model", True, "gpt-?-nano")],
         [("team", True, None), ("team", True, "a")],
         [("team", True, None), ("team", False, None)],
         [("tag", True, "a"), ("tag", False, "a")],
@@ -105,6 +107,12 @@ def test_a_budget_that_makes_no_sense_is_refused_with_a_sentence(said: dict[str,
 def test_a_budget_that_could_never_match_is_refused(tests: list[tuple[str, bool, str | None]]) -> None:
     with pytest.raises(ConfigError, match="never match"):
         check(budget(where=tuple(Criterion(*test) for test in tests)))
+
+
+def test_patterns_that_some_call_meets_are_no_contradiction() -> None:
+    for one, other in (("gpt-*", "*-mini"), ("gpt-*", "gpt-4*"), ("*", "b?"), (r"\\*a*", r"\\**")):
+        check(budget(where=(Criterion("model", True, one), Criterion("model", True, other))))
+    check(budget(where=(Criterion("tag", True, "a*"), Criterion("tag", True, "b*"))))
 
 
 def test_nobody_has_none_of_what_each_budget_is_for() -> None:
