@@ -1,6 +1,6 @@
 """A budget says how much of what, for which calls, in which window; one that makes no sense is refused."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -165,6 +165,28 @@ def test_windows_are_those_of_the_calendar_in_the_zone() -> None:
         datetime(2026, 9, 30, 22, tzinfo=UTC),
         datetime(2026, 10, 31, 23, tzinfo=UTC),
     )
+
+
+@pytest.mark.parametrize("per", ["day", "week", "month"])
+@pytest.mark.parametrize(
+    "zone", ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo"]
+)
+def test_windows_of_the_calendar_leave_no_gap_and_never_overlap(per: str, zone: str) -> None:
+    """Over days of 23, 24 and 25 hours, days that begin at one o'clock, and the ends of months and years."""
+    where, now = parse_zone(zone), datetime(2017, 12, 30, 11, tzinfo=UTC)
+    window = window_at(per, where, now)
+    for _ in range(400):
+        now += timedelta(hours=23)
+        following = window_at(per, where, now)
+        assert following == window or following.start == window.end
+        assert following.start <= now < following.end
+        window = following
+
+
+def test_an_hour_that_the_clock_repeats_is_two() -> None:
+    berlin = parse_zone("Europe/Berlin")
+    first, second = (window_at("hour", berlin, datetime(2026, 10, 25, hour, 30, tzinfo=UTC)) for hour in (0, 1))
+    assert first.end == second.start == datetime(2026, 10, 25, 1, tzinfo=UTC)
 
 
 def test_a_rolling_window_ends_now_and_starts_with_an_hour() -> None:
