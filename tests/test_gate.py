@@ -23,6 +23,7 @@ from capturing import Capturing
 
 import usage_tracker
 from usage_tracker import tracker
+from usage_tracker.budgets import accounts
 from usage_tracker.budgets import gate as gates
 from usage_tracker.budgets.amounts import whole
 from usage_tracker.budgets.budget import Criterion
@@ -198,6 +199,30 @@ def test_own_spending_is_dropped_once_the_store_says_it(capturing: Capturing, en
     view.stored[segment] = position
     enforcing.use(view)
     assert (account.used, account.own) == (250_000_000, 0)
+
+
+def test_while_the_store_takes_nothing_what_calls_have_used_is_kept_in_sums(
+    capturing: Capturing, enforcing: Enforcing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "MOST_ENTRIES", 3)
+    enforcing.use(known(budget()))
+    gate = enforcing._gate
+    assert gate is not None
+    gate._accounts._tidy_at = 3
+    for _ in range(5):
+        ask(capturing)
+    [account] = gate._accounts._by_name.values()
+    own, (segment, position) = account.own, enforcing._journal.place()
+    gate.tidy()
+    assert len(gate._accounts._entries) in (1, 2), "2 where a quarter of an hour ends meanwhile"
+    view = known(budget())
+    view.stored[segment] = position - 1
+    enforcing.use(view)
+    assert account.own == own
+    view = known(budget())
+    view.stored[segment] = position
+    enforcing.use(view)
+    assert account.own == 0
 
 
 def test_only_calls_within_the_scope_are_held_to_it(capturing: Capturing, enforcing: Enforcing) -> None:

@@ -172,6 +172,8 @@ class Enforcing:
             self.use(view, load_prices=load_prices)
         elif load_prices and self._view is not None and self._prices is not None and not self._prices.ready:
             self.use(self._view)
+        if self._gate is not None:
+            self._gate.tidy()
 
     def use(self, view: "View", *, load_prices: bool = True) -> None:
         """Hold calls to these budgets from now on."""

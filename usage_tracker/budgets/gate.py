@@ -90,6 +90,10 @@ class Gate:
         while self._prices.ready and self._unpriced:
             self.spent(*self._unpriced.popleft())
 
+    def tidy(self) -> None:
+        """Now and then, off the app's path: bound what is kept of calls while the store takes nothing."""
+        self._accounts.tidy()
+
     def after_fork(self) -> None:
         self._accounts.keep_parents()
         self._unpriced.clear()
