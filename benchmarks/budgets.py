@@ -121,7 +121,8 @@ def main() -> None:
 def reserve_us(folder):
     from usage_tracker.budgets.budget import Budget
     from usage_tracker.budgets.refresh import read_part
-    from usage_tracker.budgets.reservations import Ledger, Place, Want
+    from usage_tracker.budgets.reservation_tables import Place, Want
+    from usage_tracker.budgets.reservations import Ledger
     from usage_tracker.config import parse_dsn
     from usage_tracker.spending import read_used
     from usage_tracker.stores import open_store

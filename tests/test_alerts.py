@@ -283,6 +283,8 @@ def test_a_function_that_raises_is_tried_again(store: Store) -> None:
         ("https:///x", "not an address"),
         ("https://example.com:x/", "not an address"),
         ("https://exa mple.com/", "not an address"),
+        ("https://exa..mple.com/", "not an address"),
+        (f"https://{'a' * 70}.com/", "not an address"),
         ("http://example.com/x", "https"),
         ("https://me:pass@example.com/x", "user"),
         ("http://169.254.169.254/latest/meta-data", "link-local"),
@@ -298,6 +300,12 @@ def test_an_address_that_nothing_may_be_sent_to_is_refused_and_not_repeated(url:
     with pytest.raises(ConfigError, match=why) as refusal:
         parse_receiver("TRACKER_ALERT_WEBHOOK", url)
     assert "pass" not in str(refusal.value)
+
+
+def test_a_path_may_have_any_letters(inbox: Inbox) -> None:
+    [receiver] = receivers_of(settings(alert_webhook=f"{inbox.url}/über?x=%C3%BC&y={{1}}|2"))
+    receiver.send({"id": "1", "text": "x"})
+    assert inbox.posts[0][0].endswith("/%C3%BCber?x=%C3%BC&y={1}|2")
 
 
 def test_a_name_that_leads_to_such_an_address_is_not_sent_to(monkeypatch: pytest.MonkeyPatch) -> None:

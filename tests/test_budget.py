@@ -1,6 +1,6 @@
 """A budget says how much of what, for which calls, in which window; one that makes no sense is refused."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -50,7 +50,7 @@ def test_a_limit_is_dollars_tokens_or_calls(text: str, amount: str, measure: str
     assert parse_limit(text) == (Decimal(amount), measure)
 
 
-@pytest.mark.parametrize("text", ["", "much", "5 euros", "1e", "--5", "NaN", "5 M M tokens"])
+@pytest.mark.parametrize("text", ["", "much", "5 euros", "1e", "--5", "NaN", "5 M M tokens", "1e9999999999"])
 def test_what_is_no_limit_is_refused_with_what_would_be_one(text: str) -> None:
     with pytest.raises(ConfigError, match="write 100"):
         parse_limit(text)
@@ -97,6 +97,8 @@ def test_a_budget_that_makes_no_sense_is_refused_with_a_sentence(said: dict[str,
         [("team", True, "a"), ("team", True, "b")],
         [("team", True, "a"), ("team", False, "a")],
         [("team", True, "a"), ("team", True, "b*")],
+        [("team", True, "a*"), ("team", True, "b*")],
+        [("model", True, "*-mini"), ("model", True, "gpt-?-nano")],
         [("team", True, None), ("team", True, "a")],
         [("team", True, None), ("team", False, None)],
         [("tag", True, "a"), ("tag", False, "a")],
@@ -105,6 +107,12 @@ def test_a_budget_that_makes_no_sense_is_refused_with_a_sentence(said: dict[str,
 def test_a_budget_that_could_never_match_is_refused(tests: list[tuple[str, bool, str | None]]) -> None:
     with pytest.raises(ConfigError, match="never match"):
         check(budget(where=tuple(Criterion(*test) for test in tests)))
+
+
+def test_patterns_that_some_call_meets_are_no_contradiction() -> None:
+    for one, other in (("gpt-*", "*-mini"), ("gpt-*", "gpt-4*"), ("*", "b?"), (r"\\*a*", r"\\**")):
+        check(budget(where=(Criterion("model", True, one), Criterion("model", True, other))))
+    check(budget(where=(Criterion("tag", True, "a*"), Criterion("tag", True, "b*"))))
 
 
 def test_nobody_has_none_of_what_each_budget_is_for() -> None:
@@ -157,6 +165,28 @@ def test_windows_are_those_of_the_calendar_in_the_zone() -> None:
         datetime(2026, 9, 30, 22, tzinfo=UTC),
         datetime(2026, 10, 31, 23, tzinfo=UTC),
     )
+
+
+@pytest.mark.parametrize("per", ["day", "week", "month"])
+@pytest.mark.parametrize(
+    "zone", ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo"]
+)
+def test_windows_of_the_calendar_leave_no_gap_and_never_overlap(per: str, zone: str) -> None:
+    """Over days of 23, 24 and 25 hours, days that begin at one o'clock, and the ends of months and years."""
+    where, now = parse_zone(zone), datetime(2017, 12, 30, 11, tzinfo=UTC)
+    window = window_at(per, where, now)
+    for _ in range(400):
+        now += timedelta(hours=23)
+        following = window_at(per, where, now)
+        assert following == window or following.start == window.end
+        assert following.start <= now < following.end
+        window = following
+
+
+def test_an_hour_that_the_clock_repeats_is_two() -> None:
+    berlin = parse_zone("Europe/Berlin")
+    first, second = (window_at("hour", berlin, datetime(2026, 10, 25, hour, 30, tzinfo=UTC)) for hour in (0, 1))
+    assert first.end == second.start == datetime(2026, 10, 25, 1, tzinfo=UTC)
 
 
 def test_a_rolling_window_ends_now_and_starts_with_an_hour() -> None:

@@ -94,6 +94,9 @@ def test_a_model_is_the_one_that_was_asked_for(budget: Type, dsn: str) -> None:
         (["x"], "needs a --limit"),
         (["x", "--limit", "-5"], "more than 0"),
         (["x", "--limit", "lots"], "is no limit"),
+        (["x", "--limit", "1e999999999"], "is no limit"),
+        (["x", "--limit", "1e9999"], "a limit of more than 1,000,000,000 dollars would never"),
+        (["x", "--limit", "5", "--where", "team=a*", "--where", "team=b*"], "never match"),
         (["x", "--limit", "5", "--where", "tem=a"], "did you mean team?"),
         (["x", "--limit", "5", "--where", "status=ok"], "can't be the scope"),
         (["x", "--limit", "5", "--where", "team=a", "--where", "team=b"], "never match"),
@@ -111,6 +114,14 @@ def test_a_budget_that_makes_no_sense_is_refused(tmp_path: Path, words: list[str
     assert said.exit_code == 2
     assert why in said.output
     assert "Traceback" not in said.output
+
+
+def test_a_scope_that_no_call_was_in_lately_is_said(budget: Type, dsn: str) -> None:
+    assert "None of the calls" not in budget("set", "x", "--limit", "5", "--where", "team=frontned").output
+    spend(dsn, "0.75", request_model="gpt-4o")
+    said = budget("set", "x", "--limit", "5", "--where", "team=frontned").output
+    assert "None of the calls of the last 30 days counts in it: team=frontned." in said
+    assert "None of the calls" not in budget("set", "y", "--limit", "5", "--where", "model=gpt-*").output
 
 
 def test_alerts_are_listed_and_a_test_says_who_did_not_take_it(budget: Type, monkeypatch: pytest.MonkeyPatch) -> None:

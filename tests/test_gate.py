@@ -7,10 +7,13 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
+from uuid import uuid4
 
 import openai
 import pytest
@@ -20,9 +23,12 @@ from capturing import Capturing
 
 import usage_tracker
 from usage_tracker import tracker
+from usage_tracker.budgets import accounts
 from usage_tracker.budgets import gate as gates
 from usage_tracker.budgets.amounts import whole
 from usage_tracker.budgets.budget import Criterion
+from usage_tracker.budgets.reservation_tables import Settled
+from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.view import View
 from usage_tracker.capture import open_calls
 from usage_tracker.demo.standin import StandIn
@@ -193,6 +199,30 @@ def test_own_spending_is_dropped_once_the_store_says_it(capturing: Capturing, en
     view.stored[segment] = position
     enforcing.use(view)
     assert (account.used, account.own) == (250_000_000, 0)
+
+
+def test_while_the_store_takes_nothing_what_calls_have_used_is_kept_in_sums(
+    capturing: Capturing, enforcing: Enforcing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "MOST_ENTRIES", 3)
+    enforcing.use(known(budget()))
+    gate = enforcing._gate
+    assert gate is not None
+    gate._accounts._tidy_at = 3
+    for _ in range(5):
+        ask(capturing)
+    [account] = gate._accounts._by_name.values()
+    own, (segment, position) = account.own, enforcing._journal.place()
+    gate.tidy()
+    assert len(gate._accounts._entries) in (1, 2), "2 where a quarter of an hour ends meanwhile"
+    view = known(budget())
+    view.stored[segment] = position - 1
+    enforcing.use(view)
+    assert account.own == own
+    view = known(budget())
+    view.stored[segment] = position
+    enforcing.use(view)
+    assert account.own == 0
 
 
 def test_only_calls_within_the_scope_are_held_to_it(capturing: Capturing, enforcing: Enforcing) -> None:
@@ -379,6 +409,47 @@ def test_a_process_is_held_from_its_first_call_on(fresh_start: Path, client: ope
         client.chat.completions.create(model=MODEL, messages=ASK)
     usage_tracker.install(ship=False, spool_dir=spool, budgets="off")
     client.chat.completions.create(model=MODEL, messages=ASK)
+
+
+def test_when_the_clock_was_set_back_what_is_read_from_then_on_counts(
+    capturing: Capturing, enforcing: Enforcing
+) -> None:
+    enforcing.use(known(budget(), age=-3600))
+    enforcing.use(known(budget(), spent="1"))
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        ask(capturing)
+    enforcing.use(known(budget(), age=5))
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        ask(capturing)
+
+
+def test_a_task_that_is_cancelled_as_its_reservation_comes_gives_it_back(
+    capturing: Capturing, enforcing: Enforcing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else this process would renew it until its end."""
+    answer: Future[Any] = Future()
+    asked = Asked(uuid4(), (), answer)
+    settled: list[Any] = []
+    ledger = Ledger(Mock(), Mock())
+    monkeypatch.setattr(ledger, "ask", lambda wants: asked)
+    monkeypatch.setattr(ledger, "_put", settled.append)
+    enforcing.use(known(budget(measure="calls", strict=True)))
+    assert enforcing._gate is not None
+    enforcing._gate._ledger = ledger
+
+    async def work() -> None:
+        async with capturing.aclient as client:
+            task = asyncio.create_task(client.chat.completions.create(model=MODEL, messages=ASK))
+            await asyncio.sleep(0.05)
+            answer.set_running_or_notify_cancel()
+            answer.set_result(None)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(work())
+    assert settled == [Settled(asked.reservation, None)]
+    assert capturing.provider.requests == []
 
 
 def test_a_child_of_a_fork_knows_what_its_parent_spent(capturing: Capturing, enforcing: Enforcing) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from budget_crowd import crowd
 from made_events import made_event, store_events
@@ -18,7 +19,8 @@ from usage_tracker.budgets import reservations
 from usage_tracker.budgets.accounts import start_of
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.refresh import clock, read_part, update_accounts
-from usage_tracker.budgets.reservations import Ledger, Place, Refused, Settled, Want
+from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Want
+from usage_tracker.budgets.reservations import Ledger
 from usage_tracker.config import parse_dsn
 from usage_tracker.errors import StoreError
 from usage_tracker.spending import read_used
@@ -117,6 +119,23 @@ def test_a_settled_call_counts_with_what_it_used_until_it_is_among_the_events(le
     refused = ask(ledger, 71)
     assert isinstance(refused, Refused)
     assert refused.used == 30
+
+
+def test_what_a_call_has_used_counts_while_nobody_ships_its_event(ledger: Ledger, store: Store) -> None:
+    """For as long as the window, not as the process lives."""
+    for budget, seconds in ((BUDGET, 86_400), (msgspec.structs.replace(BUDGET, per="1h"), 3600)):
+        ledger.budgets = {budget.name: budget}
+        first = ask(ledger, 20)
+        assert isinstance(first, UUID)
+        ledger.settle(Settled(first, place(), 30, (str(uuid4()), 500)))
+        soonest = time.time() + seconds - 60
+        wait_for(partial(expires_after, store, soonest))
+
+
+def expires_after(store: Store, moment: float) -> bool:
+    """Whether all that is reserved is kept until then."""
+    rows = store.select(f"SELECT expires_at FROM {store.dialect.prefix}budget_reservation")
+    return all(float(str(expires_at)) > moment for (expires_at,) in rows)
 
 
 def test_who_has_read_earlier_does_not_overwrite_who_has_read_later(ledger: Ledger, store: Store) -> None:

@@ -1,14 +1,17 @@
 """Where alerts go: addresses as people write them, checked. What they hold of secrets is never shown."""
 
 import re
+import string
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from usage_tracker.errors import ConfigError
 
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
 METADATA = frozenset({"100.100.100.200", "168.63.129.16", "fd00:ec2::254"})
 """Where clouds tell a machine its secrets, beside the link-local 169.254.169.254."""
+WRITTEN_AS_IS = string.punctuation
+"""What a path and a query may hold beside letters and digits; other characters go over the wire percent-encoded."""
 PORTS = {"http": 80, "https": 443, "smtp": 587, "smtps": 465}
 
 
@@ -65,6 +68,7 @@ def parse(variable: str, text: str, schemes: tuple[str, ...]) -> Address:
     try:
         parts = urlsplit(text.strip())
         port = parts.port
+        (parts.hostname or "").encode("idna")  # as a name is asked for: labels have lengths
     except ValueError:
         raise ConfigError(broken) from None
     host = parts.hostname
@@ -72,7 +76,7 @@ def parse(variable: str, text: str, schemes: tuple[str, ...]) -> Address:
         raise ConfigError(broken)
     if (why := forbidden(host)) is not None:
         raise ConfigError(f"{variable}: {why}")
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=WRITTEN_AS_IS)
     return Address(
         parts.scheme,
         host,

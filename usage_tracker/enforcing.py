@@ -172,11 +172,13 @@ class Enforcing:
             self.use(view, load_prices=load_prices)
         elif load_prices and self._view is not None and self._prices is not None and not self._prices.ready:
             self.use(self._view)
+        if self._gate is not None:
+            self._gate.tidy()
 
     def use(self, view: "View", *, load_prices: bool = True) -> None:
         """Hold calls to these budgets from now on."""
         with self._lock:
-            if self._settings.budgets == "off" or (self._view is not None and view.read_at < self._view.read_at):
+            if self._settings.budgets == "off" or self._is_older(view):
                 return
             self._view = view
             if not view.enforces:
@@ -187,6 +189,10 @@ class Enforcing:
                 self._prices.load(view.book)
             gate.use(view)
             self._recorder.gate = gate
+
+    def _is_older(self, view: "View") -> bool:
+        """Whether what is known is newer; not where that is of a time to come, as the clock was set back."""
+        return self._view is not None and view.read_at < self._view.read_at <= time.time()
 
     def _made_gate(self, view: "View") -> "Gate":
         if self._gate is None:

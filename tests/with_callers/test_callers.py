@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from anthropic_server import AnthropicServer
+from budgeted import budget, known
 from capturing import KEY, Captured
 from gemini_server import GeminiServer
 
-from usage_tracker import attribute, measure
+from usage_tracker import BudgetExceeded, attribute, measure
 from usage_tracker.attribution import current
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.event import UsageEvent
@@ -113,6 +114,18 @@ class TestLangchainOpenai:
         assert seen == ["u-1"] * 4
         assert [origin.user_id for origin, _ in captured.all()] == ["u-1"] * 3
 
+    def test_a_refusal_is_neither_wrapped_nor_retried(self, captured: Captured, model: Any, provider: StandIn) -> None:
+        captured.hold_to(known(budget(), spent="1"))
+        for ask in (
+            lambda: model.invoke("Say hello."),
+            lambda: list(model.stream("Say hello.")),
+            lambda: asyncio.run(model.ainvoke("Say hello.")),
+            lambda: model.with_retry(retry_if_exception_type=(OSError,)).invoke("Say hello."),
+        ):
+            with pytest.raises(BudgetExceeded):
+                ask()
+        assert provider.requests == []
+
 
 def test_langchain_anthropic(captured: Captured, anthropic: AnthropicServer) -> None:
     from langchain_anthropic import ChatAnthropic
@@ -162,6 +175,12 @@ class TestPydanticAi:
         assert (event.streamed, event.status) == (True, "ok")
         assert event.usage.output_tokens
 
+    def test_a_refusal_is_neither_wrapped_nor_retried(self, captured: Captured, agent: Any, provider: StandIn) -> None:
+        captured.hold_to(known(budget(), spent="1"))
+        with pytest.raises(BudgetExceeded):
+            asyncio.run(agent.run("Say hello."))
+        assert provider.requests == []
+
 
 def test_openai_agents(captured: Captured, provider: StandIn) -> None:
     import agents
@@ -178,3 +197,7 @@ def test_openai_agents(captured: Captured, provider: StandIn) -> None:
     told = asyncio.run(main())
     event = captured.one()
     assert (event.operation, *used(event)) == ("responses", told.input_tokens, told.output_tokens)
+    captured.hold_to(known(budget(), spent="1"))
+    with pytest.raises(BudgetExceeded):
+        asyncio.run(main())
+    assert len(provider.requests) == 1

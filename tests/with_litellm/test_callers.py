@@ -4,10 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from budgeted import budget, known
 from capturing import KEY, Captured
 from pydantic import BaseModel
 
-from usage_tracker import attribute, measure
+from usage_tracker import BudgetExceeded, attribute, measure
 from usage_tracker.attribution import current
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.event import UsageEvent
@@ -111,6 +112,17 @@ class TestLlamaIndex:
         assert list(answer.response_gen)
         origin, event = captured.one_call()
         assert (origin.user_id, event.streamed, event.status, used.calls) == ("u-1", True, "ok", 1)
+
+    def test_a_refusal_is_neither_wrapped_nor_retried(self, captured: Captured, model: Any, provider: StandIn) -> None:
+        captured.hold_to(known(budget(), spent="1"))
+        for ask in (
+            lambda: model.complete("Say hello."),
+            lambda: list(model.stream_complete("Say hello.")),
+            lambda: asyncio.run(model.acomplete("Say hello.")),
+        ):
+            with pytest.raises(BudgetExceeded):
+                ask()
+        assert provider.requests == []
 
 
 class Person(BaseModel):

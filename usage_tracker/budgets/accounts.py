@@ -18,7 +18,10 @@ LOST_SECONDS = 120.0
 """What was appended to a segment that nobody knows any more, so long ago, was stored with it."""
 MOST_ACCOUNTS = 50_000
 """Users and sessions come and go."""
-
+MOST_ENTRIES = 20_000
+"""Beyond that, while the store takes nothing, what calls have used is kept in sums."""
+QUARTER_HOUR = 900 * 10**9
+"""No window of the calendar begins within one, in any zone; in nanoseconds."""
 
 Mark = tuple[str, int]
 """A segment of the journal, and the position that an event ends before."""
@@ -94,6 +97,7 @@ class Accounts:
         """Re-entrant: the garbage collector may end a stream, and so a call, wherever it runs."""
         self._by_name: dict[Name, Account] = {}
         self._entries: deque[Entry] = deque()
+        self._tidy_at = MOST_ENTRIES
 
     def take(self, view: View) -> bool:
         """Go on from what the store says now; whether the accounts are new ones."""
@@ -101,7 +105,8 @@ class Accounts:
         self.view = view
         if anew:
             self._by_name = {}
-        self._entries = deque(entry for entry in self._entries if not stored(entry, view))
+        left = [entry for entry in self._taken_out() if not stored(entry, view)]
+        self._entries.extend(left)
         self._sum_up(self._by_name.values())
         return anew
 
@@ -127,6 +132,26 @@ class Accounts:
                 for rate in match.rates:
                     rate.add(tokens, now)
 
+    def tidy(self) -> None:
+        """Keep one entry for what calls of one kind have used within a quarter of an hour, where there are too many. It
+        counts until the last of those calls is stored."""
+        if len(self._entries) < self._tidy_at:
+            return
+        sums: dict[tuple[str, Match, int], Entry] = {}
+        with self.lock:
+            for entry in self._taken_out():
+                (segment, _), started_at, match, *_ = entry
+                key = segment, match, started_at // QUARTER_HOUR
+                known = sums.get(key)
+                sums[key] = entry if known is None else both(entry, known)
+            self._entries.extend(sums.values())
+            self._tidy_at = max(MOST_ENTRIES, 2 * len(sums))
+
+    def _taken_out(self) -> deque[Entry]:
+        """All entries; what the garbage collector ends meanwhile, in this thread, is not among them and not lost."""
+        taken, self._entries = self._entries, deque()
+        return taken
+
     def turn(self, account: Account) -> None:
         """Its window is over: begin the next."""
         self._sum_up([account])
@@ -148,7 +173,7 @@ class Accounts:
             account.until = FOREVER if rolls(budget) else window_of(budget, now).end.timestamp()
             current = self.view.since.get(budget.name) == start
             account.used = self.view.used.get(budget.name, {}).get(account.part, 0) if current else 0
-        for _, started_at, match, *amounts in self._entries:
+        for _, started_at, match, *amounts in tuple(self._entries):
             for counting, amount in zip((match.cost, match.tokens, match.calls), amounts, strict=True):
                 for account in counting:
                     if started_at / 1e9 >= starts.get(account.budget.name, FOREVER):
@@ -164,3 +189,9 @@ def stored(entry: Entry, view: View) -> bool:
     (segment, end), started_at, *_ = entry
     position = view.stored.get(segment)
     return position >= end if position is not None else started_at / 1e9 < view.read_at - LOST_SECONDS
+
+
+def both(one: Entry, other: Entry) -> Entry:
+    """Two of one segment and kind, as one that is stored when both are."""
+    mark, started_at, match, cost, tokens, calls = one
+    return max(mark, other[0]), max(started_at, other[1]), match, cost + other[3], tokens + other[4], calls + other[5]

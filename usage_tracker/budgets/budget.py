@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from itertools import takewhile
 from typing import Literal
 
 import msgspec
@@ -118,7 +119,7 @@ def parse_limit(text: str) -> tuple[Decimal, Measure]:
     measure: Measure = "tokens" if unit[0] == "t" else "calls" if unit[0] in "cr" else "cost"
     try:
         return Decimal(match[1].replace(",", "").replace("_", "")) * SCALES[match[2].lower()], measure
-    except InvalidOperation:
+    except ArithmeticError:
         raise ConfigError(f"{text!r} is no limit; write 100 (US dollars), '5M tokens' or '1000 calls'") from None
 
 
@@ -127,9 +128,9 @@ def parse_share(text: str) -> Decimal:
     stripped = text.strip()
     try:
         value = Decimal(stripped.removesuffix("%"))
-    except InvalidOperation:
-        value = Decimal("NaN")
-    share = value / 100 if stripped.endswith("%") else value
+        share = value / 100 if stripped.endswith("%") else value
+    except ArithmeticError:
+        share = Decimal("NaN")
     if not share.is_finite() or not 0 < share <= MOST_SHARE:
         raise ConfigError(f"{text!r} is no share of a limit; write it like 80%")
     return share.normalize()
@@ -162,7 +163,8 @@ def mistakes_of_limit(budget: Budget) -> Iterator[str]:
     if not limit.is_finite() or limit <= 0:
         yield f"a limit is more than 0, not {limit}"
     elif limit > LARGEST[measure]:
-        yield f"a limit of {limit:,f} {measure if measure != 'cost' else 'dollars'} would never hold anything back"
+        unit = measure if measure != "cost" else "dollars"
+        yield f"a limit of more than {LARGEST[measure]:,f} {unit} would never hold anything back"
     elif measure == "cost" and limit < SMALLEST_COST:
         yield "a limit of less than a millionth of a dollar would hold back every call"
     elif measure != "cost" and limit != limit.to_integral_value():
@@ -214,7 +216,25 @@ def contradict(tests: Sequence[Criterion], *, several: bool) -> bool:
 
         if not all(passes(other, (test.literal,)) for other in tests):
             return True
-    return False
+    patterns = [] if several else [test.pattern for test in tests if test.equal and test.pattern is not None]
+    return any(apart(one, other) for one in patterns for other in patterns)
+
+
+def apart(one: str, other: str) -> bool:
+    """Whether no value meets both patterns, by what stands before their first wildcards, or after their last ones."""
+    starts, ends = (firm_start(one), firm_start(other)), (firm_end(one), firm_end(other))
+    return not (starts[0].startswith(starts[1]) or starts[1].startswith(starts[0])) or not (
+        ends[0].endswith(ends[1]) or ends[1].endswith(ends[0])
+    )
+
+
+def firm_start(pattern: str) -> str:
+    return "".join(piece[-1] for piece in takewhile(lambda piece: piece not in ("*", "?"), pieces(pattern)))
+
+
+def firm_end(pattern: str) -> str:
+    backwards = takewhile(lambda piece: piece not in ("*", "?"), reversed(pieces(pattern)))
+    return "".join(piece[-1] for piece in backwards)[::-1]
 
 
 def default_name(budget: Budget) -> str:

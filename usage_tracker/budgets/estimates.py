@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.scope import Described
 from usage_tracker.budgets.unit_prices import UnitPrices
@@ -47,8 +49,11 @@ def estimate(
 def tokens_asked(body: object) -> tuple[int, int | None]:
     """The tokens of what is sent, by its length; and the most that may be generated, where the call says so."""
     if isinstance(body, bytes | str):
-        return len(body) // CHARACTERS_PER_TOKEN, None
-    fields = fields_of(body)
+        fields = object_in(body)
+        if not fields:
+            return len(body) // CHARACTERS_PER_TOKEN, None
+    else:
+        fields = fields_of(body)
     if not fields:
         size = getattr(getattr(body, "_pb", None), "ByteSize", None)  # a message of Google's legacy SDK
         return (size() // CHARACTERS_PER_TOKEN if callable(size) else 0), most_asked(getattr(body, "__dict__", {}))
@@ -59,6 +64,15 @@ def tokens_asked(body: object) -> tuple[int, int | None]:
         else:
             characters += len(text)
     return -(-characters // CHARACTERS_PER_TOKEN) + files * TOKENS_PER_FILE, most_asked(fields)
+
+
+def object_in(body: bytes | str) -> Mapping[str, object]:
+    """The JSON object that is sent; empty for anything else."""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return {}
+    return found if type(found) is dict else {}
 
 
 def most_asked(fields: Mapping[str, Any]) -> int | None:

@@ -16,7 +16,8 @@ from usage_tracker.budgets import refusals
 from usage_tracker.budgets.accounts import Account, Accounts, Mark, Match, start_of
 from usage_tracker.budgets.estimates import estimate
 from usage_tracker.budgets.rates import MINUTE
-from usage_tracker.budgets.reservations import Asked, Ledger, Place, Refused, Settled, Want
+from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Want
+from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.scope import Described, counts_in, parts_of
 from usage_tracker.budgets.unit_prices import PLAIN_INPUT, Kind, UnitPrices, kind_of, total
 from usage_tracker.budgets.view import View
@@ -88,6 +89,10 @@ class Gate:
             self._ledger.budgets = {budget.name: budget for budget in view.budgets}
         while self._prices.ready and self._unpriced:
             self.spent(*self._unpriced.popleft())
+
+    def tidy(self) -> None:
+        """Now and then, off the app's path: bound what is kept of calls while the store takes nothing."""
+        self._accounts.tidy()
 
     def after_fork(self) -> None:
         self._accounts.keep_parents()
@@ -329,16 +334,19 @@ class Gate:
             self._warn("reserve", "a strict budget can't be reserved from, for this process doesn't know the store")
             return None, None
         asked, deadline = ledger.ask(wants), time.monotonic() + RESERVE_SECONDS
+        taken = False
         try:
             while not asked.answer.done() and time.monotonic() < deadline and not ledger.is_silent(SILENT_SECONDS):
                 yield Answered(asked.answer, ANSWER_STEP)
             if asked.answer.done() and not asked.answer.cancelled():
-                return asked, asked.answer.result()
+                answer = asked.answer.result()
+                taken = True
+                return asked, answer
         except (StoreError, CancelledError):
             pass
         finally:
-            if not asked.answer.done() and not asked.answer.cancel():
-                asked.answer.add_done_callback(lambda _: ledger.settle(Settled(asked.reservation, None)))
+            if not taken and not asked.answer.cancel():  # who asked has left, and the store may have let it go
+                asked.answer.add_done_callback(lambda answer: ledger.give_back(asked.reservation, answer))
         self._warn("reserve", "a strict budget can't be reserved from, for the store can't be reached")
         return None, None
 

@@ -76,6 +76,13 @@ def next_step(hold: Hold, call: "Call") -> Step | None:
     return None
 
 
+def leave(hold: Hold, call: "Call") -> None:
+    """The call is not made; what it waited for is given back."""
+    with guard_admission:
+        hold.close()
+    call.drop()
+
+
 def pass_hold(hold: Hold, call: "Call") -> None:
     """Wait as long as the hold says. Raises BudgetExceeded."""
     try:
@@ -86,7 +93,7 @@ def pass_hold(hold: Hold, call: "Call") -> None:
                 time.sleep(step)
         call.begin_now()
     except BaseException:  # a refusal, or an interrupt: no call was made
-        call.drop()
+        leave(hold, call)
         raise
 
 
@@ -101,7 +108,7 @@ async def await_hold(hold: Hold, call: "Call", made: Any = None) -> None:
                 await asyncio.sleep(step)
         call.begin_now()
     except BaseException:  # a refusal, or a cancelled task: no call was made
-        call.drop()
+        leave(hold, call)
         if hasattr(made, "close"):
             made.close()
         raise

@@ -1,6 +1,7 @@
 """`usage-tracker budget set` and `rm`."""
 
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -8,6 +9,8 @@ import msgspec
 
 from usage_tracker.budgets.book import read_budgets, remove_budget, set_budget
 from usage_tracker.budgets.budget import Budget, Criterion, check, default_name, parse_limit, parse_share
+from usage_tracker.budgets.scope import WHOLE
+from usage_tracker.budgets.windows import Window
 from usage_tracker.cli.budget_text import describe
 from usage_tracker.cli.change_log import THROUGH
 from usage_tracker.cli.options import Conditions, dsn_option, where_option
@@ -17,8 +20,11 @@ from usage_tracker.enforcing import Leading
 from usage_tracker.errors import ConfigError
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.pipeline import open_spool
+from usage_tracker.spending import read_used
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.changes import this_account
+
+LATELY_DAYS = 30
 
 
 def understood(parse: Any) -> Any:
@@ -129,6 +135,15 @@ def remind(store: Store, budget: Budget) -> None:
     """What is worth knowing before one relies on it."""
     if budget.strict and store.dialect.name == "sqlite":
         say("A strict budget in SQLite lets one call at a time reserve; Postgres is made for many.")
+    now = datetime.now(UTC)
+    lately = Window(now - timedelta(days=LATELY_DAYS), now)
+
+    def calls(scope: Budget) -> int:
+        return read_used(store, scope, lately)[WHOLE].calls
+
+    everything = msgspec.structs.replace(budget, each=None, where=())
+    if budget.where and not calls(msgspec.structs.replace(budget, each=None)) and calls(everything):
+        say(f"None of the calls of the last {LATELY_DAYS} days counts in it: {budget.scope}.")
 
 
 def tell_this_host(dsn: Dsn, store: Store) -> None:
