@@ -99,9 +99,12 @@ def settle(store: Store) -> None:
         continue
     if store.dialect.name == "clickhouse":
         table = "usage" if store._server.address.cluster is None else "usage_shard"  # type: ignore[attr-defined]
+        with suppress(StoreUnavailable):  # it goes on
+            store._server.run(f"OPTIMIZE TABLE {table} FINAL")  # type: ignore[attr-defined]
         for _ in range(PATIENCE):
             with suppress(StoreUnavailable):
-                store._server.run(f"OPTIMIZE TABLE {table} FINAL")  # type: ignore[attr-defined]
+                while any(merges for (merges,) in store.select("SELECT count() AS merges FROM system.merges")):
+                    time.sleep(1)
                 return
         raise TimeoutError("the table's merges come to no end")
 
