@@ -110,7 +110,7 @@ def test_what_comes_late_replaces_the_file_of_its_day_and_no_other(store: Store,
 
 KILLED = """
 import os, signal, sys
-from usage_tracker.exports import places
+from usage_tracker.exports import marks
 from usage_tracker.exporting import Plan, export_once
 from usage_tracker.config import parse_dsn
 
