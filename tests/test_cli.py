@@ -90,6 +90,7 @@ def test_a_misspelled_command_is_met_with_the_right_one() -> None:
     result = run("reprot")
     assert result.exit_code == 2
     assert "did you mean report?" in result.stderr
+    assert "did you mean rm?" in run("budget", "remove", "tiny").stderr
 
 
 def test_a_report_is_a_table_by_model_with_a_total(store: Store) -> None:

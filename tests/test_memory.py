@@ -62,7 +62,7 @@ ROUNDS: dict[str, tuple[Callable[[int], None], int, int]] = {
 """What is done, how often, and how many bytes may be left of each; the smallest event takes more."""
 
 GROWTH_MAX = 300_000
-"""Bytes, of an hour's calls: ten for each, less than any object takes. What is loaded meanwhile, once, is among them."""
+"""Bytes, of an hour's calls: ten for each, less than any object takes. What is loaded meanwhile, once, is in them."""
 
 HOUR = 30_000
 """Calls of a busy process in an hour."""

@@ -40,6 +40,11 @@ def test_the_answer_is_a_table() -> None:
     assert rows[4:] == [["a", "2"], ["=b", "1"]]
 
 
+def test_a_small_sum_of_money_has_no_exponent() -> None:
+    assert "0.000009" in query("SELECT CAST(0.000009 AS double precision) AS cost").stdout
+    assert "e+" in query("SELECT CAST(1e300 AS double precision) AS much").stdout
+
+
 def test_programs_get_json_or_csv_in_which_nothing_is_a_formula() -> None:
     assert json.loads(query(BY_MODEL, "-o", "json").stdout) == [{"model": "a", "calls": 2}, {"model": "=b", "calls": 1}]
     assert query(BY_MODEL, "-o", "csv").stdout == "model,calls\na,2\n'=b,1\n"

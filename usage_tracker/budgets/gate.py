@@ -352,7 +352,9 @@ class Gate:
 
     def _refuse(self, error: BudgetExceeded) -> BudgetExceeded:
         self._refused[error.budget] += 1
-        self._warn(f"refused {error.budget}", f"{error} ({self._refused[error.budget]} calls refused by this process)")
+        count = self._refused[error.budget]
+        calls = "1 call" if count == 1 else f"{count} calls"
+        self._warn(f"refused {error.budget}", f"{error} ({calls} refused by this process)")
         return error
 
     def _warn(self, about: str, sentence: str) -> None:

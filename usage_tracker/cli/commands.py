@@ -87,6 +87,10 @@ Data goes to stdout, all else to stderr. Exit codes: 0 done, 1 an error, 2 a wro
 store that can't be used, 5 doctor found a problem, 6 a provider's figures are apart from ours, 130 interrupted."""
 
 
+SAME = {"remove": ("rm",), "delete": ("rm",), "add": ("set",), "ls": ("list",), "dashboard": ("serve",)}
+"""What commands are called elsewhere, and here."""
+
+
 class Failure(click.ClickException):
     """An error of ours, shown as its sentence."""
 
@@ -139,7 +143,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in self.places and not args[0].startswith("-") and not ctx.resilient_parsing:
-            near = difflib.get_close_matches(args[0], self.places, 1)
+            near = [name for name in SAME.get(args[0], ()) if name in self.places]
+            near += difflib.get_close_matches(args[0], self.places, 1)
             meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(self.places)}."
             raise click.UsageError(f"{args[0]!r} is not a command; {meant}", ctx)
         return super().resolve_command(ctx, args)

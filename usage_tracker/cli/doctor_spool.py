@@ -40,7 +40,7 @@ def examine_spool(settings: Settings, findings: Findings) -> None:
         remedy = "its store is away: see its log, or the line above" if away else None
         findings.add("leader", f"process {leader[0]}, {leader[1]}", remedy)
     else:
-        findings.add("leader", "none: nobody ships this folder now")
+        findings.add("leader", "none now: the next program that records ships this folder")
     folders = {settings.spool_dir, *(path for path in (data_folder() / "spool").glob("*") if path.is_dir())}
     for folder in sorted(folders, key=lambda path: (path != settings.spool_dir, path)):
         own = folder == settings.spool_dir

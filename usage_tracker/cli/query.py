@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from decimal import Decimal
 from itertools import islice
 from typing import cast
 
@@ -40,6 +41,8 @@ def as_table(names: Sequence[str], rows: Rows) -> list[str]:
 
 
 def show(value: object) -> str:
+    if isinstance(value, float) and 1e-15 < abs(value) < 1e15:
+        return format(Decimal(repr(value)), "f")  # small sums of money have no exponent elsewhere either
     return UNKNOWN if value is None else printable(str(plain(value)))
 
 
