@@ -175,11 +175,11 @@ def run_really(processes: int, rate: float, seconds: float, address: str) -> tup
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--client-us", type=float, default=70.0)
-    parser.add_argument("--server-us", type=float, default=30.0, help="with folding")
-    parser.add_argument("--transaction-ms", type=float, default=4.4)
+    parser.add_argument("--client-us", type=float, default=58.0)
+    parser.add_argument("--server-us", type=float, default=31.0, help="with folding")
+    parser.add_argument("--transaction-ms", type=float, default=2.8)
     parser.add_argument("--cores", type=int, default=8, help="of the database server")
-    parser.add_argument("--bytes", type=float, default=330.0, help="of an event in the database")
+    parser.add_argument("--bytes", type=float, default=290.0, help="of an event in the database")
     parser.add_argument("--against-a-run", action="store_true")
     parser.add_argument("--processes", type=int, default=32)
     parser.add_argument("--rate", type=float, default=30.0, help="events a second of each process")
