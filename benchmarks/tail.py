@@ -17,10 +17,10 @@ import results
 from overhead import Sdk
 
 WORK = 200
-WARM_UP = 30_000
+WARM_UP = 40_000
 """Calls before anything is timed, so that the segment is one that takes all the others. Opening the next one makes a
 file, and each of some ten steps of that waits for the interpreter's lock, 5 ms for each thread that computes: once for
-every fifty thousand calls of a process."""
+every forty thousand calls of a process."""
 
 
 def burn() -> None:
