@@ -55,11 +55,12 @@ def abandon_async(count: int) -> None:
 
 
 ROUNDS: dict[str, tuple[Callable[[int], None], int, int]] = {
-    "openai: calls": (call, 2_000, 10),
-    "openai: streams that are left": (abandon, 400, 100),
-    "openai: async streams that are left": (abandon_async, 400, 100),
+    "openai: calls": (call, 2_000, 40),
+    "openai: streams that are left": (abandon, 400, 400),
+    "openai: async streams that are left": (abandon_async, 400, 400),
 }
-"""What is done, how often, and how many bytes may be left of each; the smallest event takes more."""
+"""What is done, how often, and how many bytes may be left of each. A call that is kept takes a thousand and more; other
+threads of the process are counted too."""
 
 GROWTH_MAX = 300_000
 """Bytes, of an hour's calls: ten for each, less than any object takes. What is loaded meanwhile, once, is in them."""
