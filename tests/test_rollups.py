@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from made_events import NOON, made_event, random_event, random_events, store_events
 
 from usage_tracker.config import parse_dsn
+from usage_tracker.errors import EventsRefused
 from usage_tracker.event import Batch, PricedEvent, Stretch
 from usage_tracker.exports.buckets import COUNTED, read_counted
 from usage_tracker.stores import Store, open_store
-from usage_tracker.stores.rollups import MEASURES, latency_bucket
+from usage_tracker.stores.rollups import MEASURES, latency_bucket, measures
+from usage_tracker.stores.values import LARGEST_SUMMAND, facts
 
 TABLES = (
     "usage_event", "rollup_hour", "rollup_day", "rollup_day_user", "rollup_day_tag", "rollup_day_latency",
@@ -290,3 +292,15 @@ def test_a_latency_bucket_is_a_power_of_four_percent(milliseconds: float, bucket
     assert latency_bucket(milliseconds) == bucket
     if bucket:
         assert 1.04 ** (bucket - 1) < milliseconds <= 1.04**bucket
+
+
+@pytest.mark.parametrize("tokens", [LARGEST_SUMMAND + 1, -LARGEST_SUMMAND - 1, 1 << 52])
+def test_a_count_beyond_any_measure_is_refused(tokens: int) -> None:
+    priced = made_event(input_tokens=tokens)
+    with pytest.raises(EventsRefused):
+        measures(priced, facts(priced))
+
+
+def test_the_largest_count_is_a_measure_like_any_other() -> None:
+    priced = made_event(input_tokens=LARGEST_SUMMAND)
+    assert LARGEST_SUMMAND in measures(priced, facts(priced))

@@ -32,6 +32,7 @@ Timing = tuple[int, int, int, int]
 
 HOUR_SECONDS, DAY_SECONDS, WEEK_SECONDS = 3600, 86_400, 604_800
 LATENCY_BASE = log(1.04)
+LARGE_BITS = LARGEST_SUMMAND.bit_length() - 1
 
 
 class Grain(NamedTuple):
@@ -160,7 +161,7 @@ def measures(priced: PricedEvent, facts: Facts) -> Sums:
         usage.reasoning_tokens or 0,
     )
     # nearly all are small and have no sign, which their bits tell in a fifth of the time
-    if (tokens[0] | tokens[1] | tokens[2] | tokens[3] | tokens[4]) >> 53 and (
+    if (tokens[0] | tokens[1] | tokens[2] | tokens[3] | tokens[4]) >> LARGE_BITS and (
         max(tokens) > LARGEST_SUMMAND or min(tokens) < -LARGEST_SUMMAND
     ):
         raise EventsRefused("a token count is beyond any measure; the event can't be stored")
