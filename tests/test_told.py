@@ -25,6 +25,7 @@ from usage_tracker.providers.told import (
     READERS,
     encode_usage,
     event_of,
+    event_with,
     kind_by_layout,
     read_by,
     read_said,
@@ -237,7 +238,7 @@ def test_answers_that_are_alike_are_read_as_their_provider_reads_each(
         pieces = [(*identity, None)] if chance.draw(st.booleans()) else []
         call = Told(1, 2.0, None, 200, 1, (*pieces, (*values, usage)))
         each = kind(reader=reader, operation=operation, names=names)
-        assert event_of(each, call) == read_by(READERS[reader], each, call)
+        assert event_of(each, call) == event_with(each, call, read_by(READERS[reader], each, call))
         usage = {name: chance.draw(COUNTED) if type(part) is int else part for name, part in usage.items()}
 
 

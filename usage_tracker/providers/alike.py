@@ -26,13 +26,15 @@ Outline = tuple[object, ...]
 
 
 class Reading(NamedTuple):
-    """What an answer has said, as far as answers that are alike say anything."""
+    """What an answer has said. Those that are alike say nothing of an error or a cost."""
 
     model: str | None
     service_tier: str | None
     response_id: str | None
     usage: Usage
-    raw: Figures
+    raw: Figures | None
+    error_type: str | None = None
+    reported_cost: str | None = None
 
 
 class Plan(NamedTuple):

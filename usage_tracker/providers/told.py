@@ -15,7 +15,7 @@ import msgspec
 
 from usage_tracker.event import CallKind, Origin, Told, UsageEvent
 from usage_tracker.providers import anthropic, openai
-from usage_tracker.providers.alike import read_alike
+from usage_tracker.providers.alike import Reading, read_alike
 from usage_tracker.providers.answer import Answer, Request
 from usage_tracker.providers.hosts import provider_of
 
@@ -67,54 +67,47 @@ def retell(provider: ModuleType, answer: Answer, names: Iterable[str], said: Ite
 def event_of(kind: CallKind, told: Told) -> tuple[Origin, UsageEvent]:
     """The event that a call is, and where it came from."""
     provider = READERS[kind.reader]
-    reading = read_alike(provider, kind.operation, kind.names, told.said)
-    if reading is None:
-        return read_by(provider, kind, told)
-    model, service_tier, response_id, usage, raw = reading
+    reading = read_alike(provider, kind.operation, kind.names, told.said) or read_by(provider, kind, told)
+    return event_with(kind, told, reading)
+
+
+def event_with(kind: CallKind, told: Told, reading: Reading) -> tuple[Origin, UsageEvent]:
+    """The same, of what was said."""
     origin = kind.origin
     if kind.by_model:
-        origin = served_by(origin, provider_of(origin.base_host, model or kind.request_model))
+        origin = served_by(origin, provider_of(origin.base_host, reading.model or kind.request_model))
     return origin, UsageEvent(
         started_at=told.started_at,
         duration_ms=told.duration_ms,
         ttft_ms=told.ttft_ms,
         operation=kind.operation,
         request_model=kind.request_model,
-        model=model,
-        service_tier=service_tier,
+        model=reading.model,
+        service_tier=reading.service_tier,
         streamed=kind.streamed,
-        response_id=response_id,
+        response_id=reading.response_id,
+        status="ok" if reading.error_type is None else "error",
+        error_type=reading.error_type,
         http_status=told.http_status,
         attempts=told.attempts,
-        usage=usage,
-        raw=raw,
+        usage=reading.usage,
+        raw=reading.raw,
+        reported_cost=reading.reported_cost,
     )
 
 
-def read_by(provider: ModuleType, kind: CallKind, told: Told) -> tuple[Origin, UsageEvent]:
-    """The same, read by the provider's module."""
+def read_by(provider: ModuleType, kind: CallKind, told: Told) -> Reading:
+    """What was said, read by the provider's module."""
     answer = Answer()
     retell(provider, answer, kind.names, told.said)
-    origin = kind.origin
-    if kind.by_model:
-        origin = served_by(origin, provider_of(origin.base_host, answer.model or kind.request_model))
-    return origin, UsageEvent(
-        started_at=told.started_at,
-        duration_ms=told.duration_ms,
-        ttft_ms=told.ttft_ms,
-        operation=kind.operation,
-        request_model=kind.request_model,
-        model=answer.model,
-        service_tier=answer.service_tier,
-        streamed=kind.streamed,
-        response_id=answer.response_id,
-        status="ok" if answer.error_type is None else "error",
-        error_type=answer.error_type,
-        http_status=told.http_status,
-        attempts=told.attempts,
-        usage=provider.usage_of(kind.operation, answer, Request(kind.operation, kind.request_model)),
-        raw=answer.raw,
-        reported_cost=answer.reported_cost,
+    return Reading(
+        answer.model,
+        answer.service_tier,
+        answer.response_id,
+        provider.usage_of(kind.operation, answer, Request(kind.operation, kind.request_model)),
+        answer.raw,
+        answer.error_type,
+        answer.reported_cost,
     )
 
 
