@@ -19,6 +19,12 @@ with warnings.catch_warnings():
 litellm.suppress_debug_info = True
 
 
+def pytest_configure() -> None:
+    """After the last test pytest collects once more, and clients left open are found then, too."""
+    warnings.filterwarnings("ignore", "unclosed", ResourceWarning)
+    warnings.filterwarnings("ignore", category=pytest.PytestUnraisableExceptionWarning)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """LiteLLM's own warnings, of clients that it leaves open and of what it uses that is deprecated, are not ours."""
     for item in items:
