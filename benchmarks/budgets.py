@@ -123,7 +123,7 @@ def reserve_us(folder):
     from usage_tracker.budgets.refresh import read_part
     from usage_tracker.budgets.reservation_tables import Place, Want
     from usage_tracker.budgets.reservations import Ledger
-    from usage_tracker.config import parse_dsn
+    from usage_tracker.dsn import parse_dsn
     from usage_tracker.spending import read_used
     from usage_tracker.stores import open_store
 

@@ -29,7 +29,7 @@ from clickhouse_cluster import Cluster, is_there  # noqa: E402  of the tests
 from clickhouse_servers import ChdbServer  # noqa: E402
 from postgres_server import PostgresServer  # noqa: E402
 
-from usage_tracker.config import parse_dsn  # noqa: E402
+from usage_tracker.dsn import parse_dsn  # noqa: E402
 from usage_tracker.errors import StoreUnavailable  # noqa: E402
 from usage_tracker.event import Batch, Cost, CostLine, Origin, PricedEvent, Stretch, Usage, UsageEvent  # noqa: E402
 from usage_tracker.report import Query, run  # noqa: E402

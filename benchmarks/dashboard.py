@@ -30,7 +30,7 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import Batch, Cost, Origin, PricedEvent, Stretch, Usage, UsageEvent
 from usage_tracker.stores import open_store
 

@@ -25,7 +25,7 @@ from report import cursor_of, database, server
 from report_stores import DAYS, fill_postgres
 from spooled_events import Calls
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.pipeline import LazyPricer
 from usage_tracker.report import Query, run

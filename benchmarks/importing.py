@@ -24,7 +24,7 @@ from postgres_server import PostgresServer
 from spend_logs import KEYS, make_table, totals
 from test_importing import ours
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
 
 

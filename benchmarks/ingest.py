@@ -29,7 +29,7 @@ from report import cursor_of, database, server, server_ms, write_between
 from spooled_events import Calls, fill
 
 from usage_tracker.cli.garbage import Garbage
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.pipeline import LazyPricer
 from usage_tracker.shipper import Shipper

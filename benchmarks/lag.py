@@ -23,7 +23,7 @@ from typing import Self
 from neighbour import SIDECAR, THREAD, environment, percentile, run_app, sidecar
 from report import database, server, write_between
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import Query, run
 from usage_tracker.stores import open_store
 

@@ -30,7 +30,7 @@ import psycopg2
 from report_stores import fill_postgres
 from spark_cluster import SparkCluster, WorkerLost, spark_cluster
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.exporting import Plan, export_once
 from usage_tracker.lake import LakeFigures, open_lake
 from usage_tracker.report import Query, Report, answer, run

@@ -28,7 +28,7 @@ from zoneinfo import ZoneInfo
 import psycopg2
 from report_stores import AFTER, FIRST_DAY, fill_litellm, fill_postgres, fill_sqlite
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import Query, run
 from usage_tracker.stores import Store, open_store
 

@@ -28,9 +28,9 @@ from msgspec.structs import replace
 from usage_tracker.budgets.book import set_budget
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.estimates import tokens_asked
-from usage_tracker.config import parse_dsn
 from usage_tracker.demo.exchange import Asked, Json, Reply
 from usage_tracker.demo.standin import StandIn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import Query, run
 from usage_tracker.stores import open_store
 

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from clickhouse_writer import GROUPS
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import Query, run
 from usage_tracker.stores import Store, open_store
 

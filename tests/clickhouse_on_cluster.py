@@ -18,7 +18,7 @@ from reference_report import check, read_view
 from test_query import opened
 from test_stores import segment_batch
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreError, StoreUnavailable
 from usage_tracker.report import Query, run
 from usage_tracker.stores import open_store

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.stores import open_store
 

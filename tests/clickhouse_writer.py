@@ -14,7 +14,7 @@ from uuid import UUID
 from made_events import NOON, made_event
 from msgspec.structs import replace
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import Batch, PricedEvent, Stretch
 from usage_tracker.stores import open_store

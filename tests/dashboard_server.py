@@ -10,7 +10,7 @@ import httpx
 import uvicorn
 from made_events import store_events
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import PricedEvent
 from usage_tracker.stores import open_store
 from usage_tracker.web.access import COOKIE, Access, Identity, Role

@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 
 from usage_tracker.addresses import Secret
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import Event, list_events
 from usage_tracker.sink_addresses import SinkAddress, parse_sinks
 from usage_tracker.sinks import Feeder, open_sink

@@ -23,7 +23,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
 
 START_SECONDS = 60

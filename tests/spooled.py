@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import Cost, Origin, Usage, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.shipper import Shipper

@@ -26,7 +26,8 @@ from usage_tracker.budgets.book import set_budget
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.receivers import NotSent, receivers_of, sign
 from usage_tracker.budgets.windows import Window
-from usage_tracker.config import load_settings, parse_dsn
+from usage_tracker.config import load_settings
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.stores import Store, open_store
 from usage_tracker.unusual import anomaly, look_for
@@ -126,7 +127,8 @@ from usage_tracker.budgets.alerts import Alerts, budget_alerts
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.receivers import receivers_of
 from usage_tracker.budgets.windows import Window
-from usage_tracker.config import load_settings, parse_dsn
+from usage_tracker.config import load_settings
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
 
 def work(number, dsn):

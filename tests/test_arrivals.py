@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from made_events import NOON, made_event, store_events
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.report.arrivals import last_arrival, read_arrived
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.arriving import SPANS_AT_MOST, read_spans, spans_of

@@ -24,7 +24,7 @@ from test_postgres import database_of, writer_role
 from test_shipper import Fails
 from test_stores import count, read_events
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import EventsRefused, StoreUnavailable
 from usage_tracker.event import Batch, Origin, PricedEvent, Stretch, Usage, UsageEvent
 from usage_tracker.report import Query, parse_condition, run
@@ -368,7 +368,7 @@ def clear(store: Store) -> None:
 
 
 RACE = """
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
 from made_events import made_event, store_events
 

@@ -15,8 +15,8 @@ from capturing import KEY, Capturing, since
 from started_work import BATCH_USAGE, RUN_USAGE, Workshop
 
 from usage_tracker.capture import open_calls
-from usage_tracker.config import parse_dsn
 from usage_tracker.demo.standin import StandIn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import UsageEvent
 from usage_tracker.report import Query, run
 from usage_tracker.stores import open_store

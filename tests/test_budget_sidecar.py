@@ -15,8 +15,8 @@ from receivers import Receiver
 
 from usage_tracker.budgets.book import set_budget
 from usage_tracker.budgets.budget import Criterion
-from usage_tracker.config import parse_dsn
 from usage_tracker.demo.standin import StandIn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import Store, open_store
 
 APP = """

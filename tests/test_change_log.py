@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from usage_tracker.budgets.book import remove_budget, set_budget
 from usage_tracker.budgets.budget import Budget, decode
 from usage_tracker.cli import main
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.changes import Author, read_changes
 from usage_tracker.stores.prices import add_version

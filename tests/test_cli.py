@@ -21,7 +21,7 @@ from made_events import NOON, made_event, store_events
 
 from usage_tracker.cli import main
 from usage_tracker.cli.commands import COMMANDS
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import COLUMNS
 from usage_tracker.stores import Store, open_store
 

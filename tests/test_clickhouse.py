@@ -20,7 +20,7 @@ from reference_report import check, read_view
 from test_query import opened
 from test_stores import segment_batch
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError, QueryError, SchemaError, StoreError, StoreUnavailable
 from usage_tracker.report import Query, export_events, find_event, list_events, parse_condition, run
 from usage_tracker.report.kept import find_kept

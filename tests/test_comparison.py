@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from made_events import made_event, store_events
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import PricedEvent
 from usage_tracker.report import OTHERS, Query, Range, parse_range, previous, run
 from usage_tracker.stores import Store, open_store

@@ -14,7 +14,7 @@ from dashboard_server import ADMIN, TOKENS, dashboard, filled, served
 from dashboard_story import story
 from made_events import made_event, store_events
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
 from usage_tracker.web.metrics import COUNTERS, FAMILIES
 

@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 
 from usage_tracker import tracker
 from usage_tracker.cli import main
-from usage_tracker.config import parse_dsn
 from usage_tracker.demo.story import CHAPTERS
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
 
 CALLS = sum(chapter.calls for chapter in CHAPTERS)

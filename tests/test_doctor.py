@@ -15,8 +15,9 @@ from made_events import made_event, store_events
 from usage_tracker.cli import main
 from usage_tracker.cli.doctor_store import examine_partitions, examine_server
 from usage_tracker.cli.findings import Findings
-from usage_tracker.config import load_settings, parse_dsn
+from usage_tracker.config import load_settings
 from usage_tracker.config_file import config_path
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import Origin, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.aside import note_dropped, noted_dropped

@@ -15,7 +15,7 @@ from usage_tracker.budgets.estimates import DEFAULT_OUTPUT, TOKENS_PER_FILE, est
 from usage_tracker.budgets.scope import Described
 from usage_tracker.budgets.unit_prices import UnitPrices
 from usage_tracker.budgets.view import Usual
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import Origin
 from usage_tracker.spending import read_usual
 from usage_tracker.stores import open_store

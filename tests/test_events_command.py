@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from made_events import NOON, made_event, random_events, store_events
 
 from usage_tracker.cli import main
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import COLUMNS
 from usage_tracker.report import Following, list_events, parse_condition
 from usage_tracker.stores import Store, open_store

@@ -11,7 +11,7 @@ import pytest
 from made_events import NOON, made_event, store_events
 from s3_server import s3_server
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.exporting import Plan, open_destination, open_exporter
 from usage_tracker.exports import Exported

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from made_events import made_event, store_events
 
-from usage_tracker.config import load_settings, parse_dsn
+from usage_tracker.config import load_settings
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.exporting import Exporting, Plan, open_exporter
 from usage_tracker.stores import Store, open_store

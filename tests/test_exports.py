@@ -20,7 +20,7 @@ from postgres_server import Databases
 from pyarrow import dataset
 
 from usage_tracker.cli.events import as_csv, as_jsonl
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.event import COLUMNS, Cost
 from usage_tracker.exporting import Plan, open_exporter
@@ -112,7 +112,7 @@ KILLED = """
 import os, signal, sys
 from usage_tracker.exports import marks
 from usage_tracker.exporting import Plan, export_once
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 
 where, after = sys.argv[3], int(sys.argv[4])
 

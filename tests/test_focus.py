@@ -12,7 +12,7 @@ import pytest
 from made_events import NOON, made_event, store_events
 from msgspec.structs import replace
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import CostLine, PricedEvent
 from usage_tracker.exporting import Plan, open_exporter
 from usage_tracker.exports.focus import COLUMNS

@@ -470,7 +470,7 @@ def test_a_child_of_a_fork_knows_what_its_parent_spent(capturing: Capturing, enf
 @pytest.mark.timeout(120)
 def test_a_running_process_follows_a_change_within_seconds(fresh_start: Path, client: openai.OpenAI) -> None:
     from usage_tracker.budgets.book import remove_budget, set_budget
-    from usage_tracker.config import parse_dsn
+    from usage_tracker.dsn import parse_dsn
     from usage_tracker.stores import open_store
 
     dsn = f"sqlite:///{fresh_start}/usage.db"

@@ -17,7 +17,8 @@ from spooled import Place, append
 
 from usage_tracker import host_reports, sdk_coverage
 from usage_tracker.choke_points import ChokePoint
-from usage_tracker.config import Settings, load_settings, parse_dsn
+from usage_tracker.config import Settings, load_settings
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.host_reports import HostReport, HostReporting, encode
 from usage_tracker.patching import State
 from usage_tracker.sdk_coverage import CoverageNotes, Sdk, covered, read_notes

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from spend_logs import KEYS, make_table, run, totals
 
 from usage_tracker.cli.commands import main
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import CostLine
 from usage_tracker.report import Query
 from usage_tracker.report import run as ask

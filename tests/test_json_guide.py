@@ -12,7 +12,7 @@ from made_events import made_event, store_events
 from usage_tracker.cli import main
 from usage_tracker.cli.columns import FIELDS
 from usage_tracker.cli.plain import SCHEMA_VERSION
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import MOST_EVENTS
 from usage_tracker.stores import open_store
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from made_events import NOON, made_event, random_events, store_events
 
 from usage_tracker.cli import main
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.event import PricedEvent
 from usage_tracker.exporting import Plan, open_exporter

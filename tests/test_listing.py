@@ -9,7 +9,7 @@ from made_events import NOON, made_event, random_events, store_events
 from msgspec.structs import replace
 from reference_report import meets, read_view
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import COLUMNS, CostLine
 from usage_tracker.report import Event, Query, list_events, parse_condition
 from usage_tracker.stores import Store, open_store

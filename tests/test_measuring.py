@@ -12,7 +12,7 @@ from capturing import ASK, Capturing
 
 import usage_tracker
 from usage_tracker import measure, tracker, wrap
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 
 
 def ask(capturing: Capturing, model: str = "gpt-4o-mini") -> int:

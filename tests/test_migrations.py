@@ -14,14 +14,14 @@ from made_events import made_event, store_events
 from postgres_server import Databases
 from racing import race
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import SchemaError
 from usage_tracker.stores import Store, migrations, open_store
 from usage_tracker.stores.migrations import Migration
 from usage_tracker.stores.rollups import latency_bucket
 
 MIGRATE = """
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
 from made_events import made_event, store_events
 
@@ -34,7 +34,7 @@ def work(number, dsn):
 
 INTERRUPTED = """
 import sys; sys.path[:0] = {path!r}
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import migrations, open_store
 from usage_tracker.stores.migrations import Migration
 from usage_tracker.stores.rollups import latency_bucket

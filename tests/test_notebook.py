@@ -16,7 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from made_events import NOON, made_event, store_events
 
 import usage_tracker
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import Store, open_store
 
 

@@ -10,7 +10,7 @@ from made_events import made_event, store_events
 
 from usage_tracker.cli import main
 from usage_tracker.cli.overview import Overview, look, project, show, sparkline, warn
-from usage_tracker.config import Dsn, parse_dsn
+from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.stores import open_store
 
 NOW = datetime(2026, 8, 16, 12, tzinfo=UTC)

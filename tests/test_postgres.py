@@ -17,7 +17,7 @@ from made_events import NOON, made_event, random_events, store_events
 from postgres_server import Databases, PostgresServer
 from racing import race
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import SchemaError, StoreUnavailable
 from usage_tracker.event import Batch, PricedEvent, Stretch
 from usage_tracker.stores import open_store
@@ -29,7 +29,7 @@ from usage_tracker.stores.postgres.partitions import MONTHS, PARTITION_LOCK, mak
 
 WRITE = """
 from uuid import uuid4
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import Batch, Stretch
 from usage_tracker.stores import open_store
 from usage_tracker.stores.grants import grants

@@ -20,7 +20,8 @@ from msgspec.structs import replace
 from usage_tracker import pipeline
 from usage_tracker.cli import main
 from usage_tracker.cli.prices import COMMANDS
-from usage_tracker.config import load_settings, parse_dsn
+from usage_tracker.config import load_settings
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import Cost, CostLine, Origin, Usage, UsageEvent
 from usage_tracker.journal import Journal
 from usage_tracker.pipeline import make_shipper, open_spool

@@ -12,8 +12,8 @@ from made_events import made_event, store_events
 
 import usage_tracker
 from usage_tracker.cli import main
-from usage_tracker.config import parse_dsn
 from usage_tracker.demo.standin import StandIn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import COLUMNS
 from usage_tracker.stores import open_store
 

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from spooled import ORIGIN, START, TenCents
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import Batch, Usage, UsageEvent
 from usage_tracker.journal import Journal, Spool

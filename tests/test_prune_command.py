@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from made_events import NOON, made_event, random_events, store_events
 
 from usage_tracker.cli import main
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import Query, parse_condition, parse_zone, run
 from usage_tracker.report.dialects import to_moment
 from usage_tracker.report.kept import find_kept, lacks

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made_events import NOON, made_event, random_events, store_events
 from reference_report import check, read_view
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import Query, Report, list_events, parse_condition, run
 from usage_tracker.stores import Store, open_store
 

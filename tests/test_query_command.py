@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from made_events import made_event, store_events
 
 from usage_tracker.cli import main
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
 
 BY_MODEL = "SELECT model, count(*) AS calls FROM events GROUP BY model ORDER BY 2 DESC"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from made_events import NOON, made_event, store_events
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import OTHERS, Query, Report, run
 from usage_tracker.stores import Store, open_store
 

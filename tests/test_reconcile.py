@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from made_events import NOON, made_event, store_events
 
 from usage_tracker.cli import main
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import PricedEvent
 from usage_tracker.report.accounts import Account, BadPage, Figures, model_of
 from usage_tracker.report.reconciling import Tolerance, own_name

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from made_events import NOON, made_event, random_events, store_events
 
 from usage_tracker.cli import main
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import Cost, PricedEvent
 from usage_tracker.report import Query, list_events, run
 from usage_tracker.report.conditions import parse_condition

@@ -21,7 +21,7 @@ from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.refresh import clock, read_part, update_accounts
 from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Want
 from usage_tracker.budgets.reservations import Ledger
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreError
 from usage_tracker.spending import read_used
 from usage_tracker.stores import Store, open_store

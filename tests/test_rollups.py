@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_events import NOON, made_event, random_event, random_events, store_events
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import EventsRefused
 from usage_tracker.event import Batch, PricedEvent, Stretch
 from usage_tracker.exports.buckets import COUNTED, read_counted

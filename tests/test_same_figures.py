@@ -23,7 +23,7 @@ from reference_report import (
 )
 
 from usage_tracker.cli import main
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import OTHERS, UNITS, Query
 from usage_tracker.stores import Store, open_store
 

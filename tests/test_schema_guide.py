@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from usage_tracker.cli import main
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import COLUMNS
 from usage_tracker.stores import open_store
 

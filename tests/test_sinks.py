@@ -20,7 +20,8 @@ from receivers import Receiver, each_once
 from usage_tracker.addresses import Secret
 from usage_tracker.budgets.receivers import sign
 from usage_tracker.cli import main
-from usage_tracker.config import load_settings, parse_dsn
+from usage_tracker.config import load_settings
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.report import Event, list_events
 from usage_tracker.sink_addresses import SinkAddress, parse_sinks

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from made_events import made_event, store_events
 
 from usage_tracker.cli import main
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import PricedEvent
 from usage_tracker.stores import open_store
 

@@ -14,7 +14,7 @@ import pytest
 from made_events import NOON, made_event, random_events, store_events
 from racing import race
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import SchemaError, StoreError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch
 from usage_tracker.stores import open_store
@@ -22,7 +22,7 @@ from usage_tracker.stores.sqlite import SqliteStore
 
 WRITE = """
 from uuid import uuid4
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import Batch, Stretch
 from usage_tracker.stores import open_store
 from made_events import random_events
@@ -38,7 +38,7 @@ def work(number, dsn):
 FILLING = """
 import resource, signal, sys
 sys.path[:0] = {path!r}
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.stores import open_store
 from made_events import made_event, store_events

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from made_events import NOON, made_event, random_events
 from msgspec.structs import replace
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import EventsRefused
 from usage_tracker.event import COLUMNS, Batch, Cost, CostLine, PricedEvent, Stretch
 from usage_tracker.report.dialects import DAY

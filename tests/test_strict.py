@@ -20,8 +20,8 @@ from capturing import ASK, KEY
 import usage_tracker
 from usage_tracker import tracker
 from usage_tracker.budgets.view import Usual
-from usage_tracker.config import parse_dsn
 from usage_tracker.demo.standin import StandIn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import Store, open_store
 
 MODEL = "gpt-4o-mini"

@@ -10,7 +10,7 @@ import pytest
 from made_events import made_event, store_events
 from postgres_server import PostgresServer, unprivileged_account
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.stores import open_store
 

@@ -14,7 +14,7 @@ from made_events import made_event, store_events
 
 from usage_tracker.cli import main
 from usage_tracker.cli.watch import CLOSE, HOME, OPEN, screen
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import parse_condition
 from usage_tracker.stores import open_store
 

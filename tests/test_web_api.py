@@ -20,7 +20,7 @@ from postgres_server import PostgresServer
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
 from usage_tracker.web.openapi import document
 from usage_tracker.web.posting import Posted, Writer

@@ -15,7 +15,7 @@ from made_events import made_event
 from postgres_server import Databases
 
 from usage_tracker.cli import main
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
 from usage_tracker.web.access import COOKIE, Access, Identity
 

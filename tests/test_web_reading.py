@@ -13,7 +13,7 @@ import pytest
 from dashboard_server import VIEWER, Served, dashboard, filled
 from made_events import made_event
 
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.report import Query, parse_condition, reads_every_event
 from usage_tracker.stores import Store, open_store

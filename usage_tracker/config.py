@@ -3,158 +3,15 @@ secret."""
 
 import hashlib
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from usage_tracker.addresses import Address, Secret, parse_mail_server, parse_mailboxes, parse_receiver
+from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.sink_addresses import SinkAddress, parse_sinks
-
-VALID_FORMS = (
-    "valid forms are postgresql://user:password@host:5432/database?sslmode=require, "
-    '"host=… dbname=… user=…" (libpq keywords), sqlite:///relative.db, sqlite:////absolute.db, '
-    "clickhouse://user:password@host:8123/database?cluster=name"
-)
-
-# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS (PostgreSQL 18)
-LIBPQ_KEYWORDS = frozenset(
-    """
-    host hostaddr port dbname user password passfile require_auth channel_binding connect_timeout
-    client_encoding options application_name fallback_application_name keepalives keepalives_idle
-    keepalives_interval keepalives_count tcp_user_timeout replication gssencmode sslmode requiressl
-    sslnegotiation sslcompression sslcert sslkey sslkeylogfile sslpassword sslcertmode sslrootcert sslcrl
-    sslcrldir sslsni requirepeer ssl_min_protocol_version ssl_max_protocol_version min_protocol_version
-    max_protocol_version krbsrvname gsslib gssdelegation scram_client_key scram_server_key service
-    servicefile target_session_attrs load_balance_hosts oauth_issuer oauth_client_id oauth_client_secret
-    oauth_scope
-    """.split()
-)
-SECRET_KEYWORDS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
-
-CLICKHOUSE = re.compile(
-    r"(?P<scheme>clickhouses?)://((?P<user>[^:@/?#]*)(:(?P<password>[^:@/?#]*))?@)?"
-    r"(?P<rest>(?P<hosts>([\w.-]+|\[[\da-f:.]+\])(:\d+)?(,([\w.-]+|\[[\da-f:.]+\])(:\d+)?)*)"
-    r"(/(?P<database>\w*))?(\?cluster=(?P<cluster>[\w.-]+))?)",
-    re.IGNORECASE,
-)
-"""ClickHouse's address."""
-
-
-class Dsn(NamedTuple):
-    """A store's address, parsed and checked."""
-
-    scheme: str
-    """`postgresql`, `sqlite` or `clickhouse`; the key of the stores' scheme map."""
-    text: str
-    """What the driver gets, secrets included: a libpq URL or keyword string, the path of the SQLite file, or
-    ClickHouse's URL."""
-    shown: str
-    """For people: without secrets."""
-
-    @property
-    def identity(self) -> str:
-        """16 hex digits that name this store whatever its password; part of the spool folder's name."""
-        return hashlib.blake2b(self.shown.encode(), digest_size=8).hexdigest()
-
-    def __repr__(self) -> str:
-        return f"Dsn({self.shown})"
-
-
-def parse_dsn(text: str) -> Dsn:
-    """Raises ConfigError for an unknown scheme, an unknown option or a broken address; the message never repeats
-    secrets."""
-    text = text.strip()
-    scheme = re.match(r"([a-zA-Z][\w+.-]*)://", text)
-    if scheme is None:
-        if "=" in text:
-            return parse_keywords(text)
-        raise ConfigError(f"TRACKER_DSN has no scheme; {VALID_FORMS}")
-    name = scheme[1].lower()
-    if name == "sqlite":
-        return parse_sqlite(text)
-    if name in ("postgresql", "postgres"):
-        return parse_url(text)
-    if name in ("clickhouse", "clickhouses"):
-        return parse_clickhouse(text)
-    raise ConfigError(f"TRACKER_DSN has the unknown scheme {name!r}; {VALID_FORMS}")
-
-
-def parse_sqlite(text: str) -> Dsn:
-    path, _, options = text[len("sqlite://") :].partition("?")
-    if options:
-        raise ConfigError(f"TRACKER_DSN: SQLite takes no option {options.partition('=')[0]!r}; {VALID_FORMS}")
-    if not path.startswith("/") or path == "/":
-        raise ConfigError(
-            f"TRACKER_DSN names no SQLite file: sqlite:// is followed by three or four slashes; {VALID_FORMS}"
-        )
-    path = unquote(path[1:])
-    if path == ":memory:":
-        return Dsn("sqlite", path, "sqlite:///:memory:")
-    absolute = os.path.abspath(os.path.expanduser(path))
-    return Dsn("sqlite", absolute, f"sqlite:///{absolute}")
-
-
-def parse_url(text: str) -> Dsn:
-    broken = ConfigError(f"TRACKER_DSN is not a valid Postgres URL (escape special characters as %XX); {VALID_FORMS}")
-    try:
-        parts = urlsplit(text)
-        options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        ports = [int(port) for port in re.findall(r":(\d*)(?:,|$)", parts.netloc.rpartition("@")[2]) if port]
-    except ValueError:
-        raise broken from None
-    # an @ elsewhere is the end of a password that is not escaped, and what stands before it is not to be shown
-    misplaced = parts.netloc.count("@") > 1 or "@" in parts.path + parts.query
-    if (
-        misplaced
-        or parts.fragment
-        or any(not 0 < port < 65536 for port in ports)
-        or re.search(r":[^\]\d,][^\]]*$", parts.netloc.rpartition("@")[2])
-    ):
-        raise broken
-    check_keywords(name for name, _ in options)
-    account, at, hosts = parts.netloc.rpartition("@")
-    shown_query = "&".join(f"{name}={quote(value)}" for name, value in sorted(options) if name not in SECRET_KEYWORDS)
-    shown = f"postgresql://{account.partition(':')[0]}{at}{hosts}{parts.path}" + (
-        f"?{shown_query}" if shown_query else ""
-    )
-    return Dsn("postgresql", re.sub(r"^\w+://", "postgresql://", text), shown)
-
-
-def parse_clickhouse(text: str) -> Dsn:
-    """`clickhouses` is over TLS. Several hosts, with commas between them, are replicas of one shard."""
-    address = CLICKHOUSE.fullmatch(text)
-    ports = re.findall(r":(\d+)(?:,|$)", address["hosts"]) if address else []
-    if address is None or any(not 0 < int(port) < 65536 for port in ports):
-        raise ConfigError(
-            f"TRACKER_DSN is not a valid ClickHouse URL (escape special characters as %XX); {VALID_FORMS}"
-        )
-    shown = f"{address['scheme'].lower()}://{address['user'] or ''}{'@' if address['user'] else ''}{address['rest']}"
-    return Dsn("clickhouse", text, shown)
-
-
-def parse_keywords(text: str) -> Dsn:
-    pairs: dict[str, str] = {}
-    rest = text
-    while rest:
-        match = re.match(r"\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s\\']|\\.)*))(?:\s+|$)", rest)
-        if match is None:
-            raise ConfigError(f"TRACKER_DSN is not a valid libpq keyword string; {VALID_FORMS}")
-        value = match[2] if match[2] is not None else match[3]
-        pairs[match[1]] = re.sub(r"\\(.)", r"\1", value)
-        rest = rest[match.end() :]
-    check_keywords(pairs)
-    shown = " ".join(f"{name}={value!r}" for name, value in sorted(pairs.items()) if name not in SECRET_KEYWORDS)
-    return Dsn("postgresql", text, shown)
-
-
-def check_keywords(names: Iterable[str]) -> None:
-    for name in names:
-        if name not in LIBPQ_KEYWORDS:
-            raise ConfigError(f"TRACKER_DSN has the unknown option {name!r}; {VALID_FORMS}")
 
 
 def data_folder(environ: Mapping[str, str] = os.environ) -> Path:

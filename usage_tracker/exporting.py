@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from usage_tracker.config import Dsn, Settings
+from usage_tracker.config import Settings
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import ConfigError, UsageTrackerError
 from usage_tracker.guard import guarded
 from usage_tracker.threads import start_thread

@@ -9,7 +9,8 @@ from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from usage_tracker.config import Dsn, Settings
+from usage_tracker.config import Settings
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import ConfigError, StoreError, UsageTrackerError
 from usage_tracker.guard import guarded
 from usage_tracker.sink_addresses import SinkAddress

@@ -14,7 +14,8 @@ from usage_tracker.cli.notes import explain
 from usage_tracker.cli.price_books import open_books, open_pricer
 from usage_tracker.cli.render import title
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn, default_dsn, parse_dsn
+from usage_tracker.config import default_dsn
+from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.report import (
     OTHERS,
     CostBasis,

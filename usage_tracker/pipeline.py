@@ -20,7 +20,8 @@ from usage_tracker.capture import Recorder, Wrapper, finish_open_calls, open_cal
 from usage_tracker.capture.tracked_proxy import mark_of
 from usage_tracker.choke_points import ChokePoint
 from usage_tracker.chores import Chores
-from usage_tracker.config import Dsn, Settings, default_spool
+from usage_tracker.config import Settings, default_spool
+from usage_tracker.dsn import Dsn
 from usage_tracker.enforcing import Enforcing, Leading
 from usage_tracker.event import CallKind, Cost, Origin, UsageEvent
 from usage_tracker.exporting import Exporting

@@ -13,7 +13,7 @@ from postgres_server import PostgresServer
 
 from faults.bench import Bench
 from faults.targets import PASSWORD, PostgresTarget
-from usage_tracker.config import parse_dsn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
 
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import openai
 import pytest
 
-from usage_tracker.config import parse_dsn
 from usage_tracker.demo.standin import StandIn
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreError
 from usage_tracker.stores import open_store
 

@@ -10,7 +10,8 @@ import re
 from hashlib import blake2b
 from urllib.parse import urlsplit
 
-from usage_tracker.config import Dsn, Settings
+from usage_tracker.config import Settings
+from usage_tracker.dsn import Dsn
 
 RECORDED_IN = "x-usage-tracker-store"
 """The header of an answer whose call is recorded; it holds the store's mark."""

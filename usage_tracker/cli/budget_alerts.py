@@ -13,7 +13,8 @@ from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.cli.options import dsn_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn, load_settings
+from usage_tracker.config import load_settings
+from usage_tracker.dsn import Dsn
 from usage_tracker.stores import Store
 
 MOST_SHOWN = 50

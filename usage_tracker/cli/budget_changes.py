@@ -15,7 +15,8 @@ from usage_tracker.cli.budget_text import describe
 from usage_tracker.cli.change_log import THROUGH
 from usage_tracker.cli.options import Conditions, dsn_option, where_option
 from usage_tracker.cli.output import say
-from usage_tracker.config import Dsn, load_settings
+from usage_tracker.config import load_settings
+from usage_tracker.dsn import Dsn
 from usage_tracker.enforcing import Leading
 from usage_tracker.errors import ConfigError
 from usage_tracker.journal.folder import SpoolUnusable

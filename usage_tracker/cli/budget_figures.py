@@ -13,7 +13,7 @@ from usage_tracker.cli.budget_text import show_amount, show_moment, show_percent
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError
 from usage_tracker.spending import NOTHING_USED, read_used
 from usage_tracker.stores import Store

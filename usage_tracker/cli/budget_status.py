@@ -18,7 +18,7 @@ from usage_tracker.cli.options import dsn_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError
 
 OVER_BUDGET = 3

@@ -17,7 +17,7 @@ from usage_tracker.cli.options import dsn_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.pricing.book_text import differ
 from usage_tracker.stores.changes import Change, Kind, read_changes
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from usage_tracker.cli.findings import Findings
 from usage_tracker.cli.price_books import stored_book_in
-from usage_tracker.config import Dsn, Settings
+from usage_tracker.config import Settings
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import ConfigError, StoreError
 from usage_tracker.pricing import newest_data
 from usage_tracker.pricing.genai import GenaiPrices

@@ -6,7 +6,8 @@ from pathlib import Path
 from usage_tracker.cli.figures import show_bytes, show_count, show_range
 from usage_tracker.cli.findings import Findings
 from usage_tracker.cli.plain import plain
-from usage_tracker.config import Dsn, Settings
+from usage_tracker.config import Settings
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError, StoreError
 from usage_tracker.report.dialects import to_moment
 from usage_tracker.report.kept import find_kept

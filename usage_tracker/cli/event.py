@@ -12,7 +12,7 @@ from usage_tracker.cli.options import dsn_option, tz_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.report import Event, Original, find_event, find_original
 
 SMALLEST = Decimal("1e-12")

@@ -19,7 +19,7 @@ from usage_tracker.cli.pruned import listing_note
 from usage_tracker.cli.render import show_question
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import waiting_note
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.event import COLUMNS
 from usage_tracker.report import Event, Query, list_events
 

@@ -6,7 +6,7 @@ import threading
 from usage_tracker.cli.output import progress, say
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import waiting_note
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.exporting import Plan, open_exporter
 

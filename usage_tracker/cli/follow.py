@@ -9,7 +9,7 @@ from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_durat
 from usage_tracker.cli.options import Conditions
 from usage_tracker.cli.output import emit_data, room_on_stdout, say
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.report import Event, Following
 

@@ -11,7 +11,8 @@ import click
 from usage_tracker.cli.commands import LazyGroup, Place
 from usage_tracker.cli.options import dsn_option, resolve_range
 from usage_tracker.cli.output import say
-from usage_tracker.config import Dsn, load_settings, parse_dsn
+from usage_tracker.config import load_settings
+from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.errors import ConfigError
 
 if TYPE_CHECKING:

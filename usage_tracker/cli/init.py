@@ -7,8 +7,9 @@ import click
 
 from usage_tracker.cli.options import choose_dsn
 from usage_tracker.cli.output import can_ask, say
-from usage_tracker.config import Dsn, default_dsn, parse_dsn
+from usage_tracker.config import default_dsn
 from usage_tracker.config_file import config_path, write_config
+from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.errors import ConfigError, SchemaError, StoreError
 from usage_tracker.report import parse_zone
 from usage_tracker.stores import migrations, open_store

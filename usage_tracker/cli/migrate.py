@@ -6,7 +6,7 @@ import click
 
 from usage_tracker.cli.options import dsn_option
 from usage_tracker.cli.output import emit, say
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.stores import open_store
 from usage_tracker.stores.grants import FILES, grants
 

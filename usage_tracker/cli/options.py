@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from usage_tracker.config import Dsn, default_dsn, parse_dsn
+from usage_tracker.config import default_dsn
+from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.report import Condition, Range, both_ends, parse_condition, parse_range, parse_zone
 
 Given = str | tuple[str, ...]

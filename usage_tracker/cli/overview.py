@@ -16,7 +16,7 @@ from usage_tracker.cli.options import choose_dsn
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import spool_of, waiting_note
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.journal.aside import noted_dropped
 from usage_tracker.report import Query, Range, Report, Row, parse_range, parse_zone, previous, run
 from usage_tracker.stores import Store

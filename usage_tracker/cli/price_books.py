@@ -7,7 +7,7 @@ from typing import NamedTuple
 import click
 
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError
 from usage_tracker.pricing import Pricer, StoredBook, newest_data
 from usage_tracker.pricing.book import Book, Table

@@ -15,7 +15,7 @@ from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_text
 from usage_tracker.cli.price_books import read_stored, stored_in
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.pricing.book import Table
 from usage_tracker.pricing.book_text import Difference, differ, identity, name_of, write_book

@@ -15,7 +15,7 @@ from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
 from usage_tracker.cli.price_reasons import Reason, newest_unpriced, reason_of, same_as
 from usage_tracker.cli.render import show_question
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.pricing import Pricer
 from usage_tracker.report import Query, Row, run
 from usage_tracker.stores import Store

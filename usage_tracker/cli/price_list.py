@@ -15,7 +15,7 @@ from usage_tracker.cli.options import dsn_option
 from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_text, plain
 from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.pricing import Pricer, newest_data
 from usage_tracker.pricing.book import Book
 from usage_tracker.pricing.book_text import name_of, said, write_book

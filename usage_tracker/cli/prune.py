@@ -11,7 +11,7 @@ from usage_tracker.cli.options import dsn_option, tz_option
 from usage_tracker.cli.output import emit, progress, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreError
 from usage_tracker.report import parse_period
 from usage_tracker.stores import Store

@@ -4,7 +4,7 @@ from datetime import tzinfo
 
 from usage_tracker.cli.figures import show_range
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.report import Query
 from usage_tracker.report.dialects import to_instant, to_moment
 from usage_tracker.report.kept import Kept, find_kept, lacks

@@ -16,7 +16,7 @@ from usage_tracker.cli.options import dsn_option
 from usage_tracker.cli.output import emit_data, emit_page, say
 from usage_tracker.cli.plain import csv_lines, json_text, plain, tsv_lines
 from usage_tracker.cli.stores import NothingYet, check_there
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.stores import read_sql
 
 Rows = Iterable[tuple[object, ...]]

@@ -23,7 +23,7 @@ from usage_tracker.cli.options import (
 from usage_tracker.cli.output import emit, emit_data, say, write_file
 from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.report.accounts import Account, BadPage, Figures
 from usage_tracker.report.reconciling import KEYS, Reconciliation, Row, Tolerance, compare_account
 

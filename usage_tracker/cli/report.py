@@ -19,7 +19,7 @@ from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.render import FOR_PROGRAMS, HOLDS_NOTES, RENDERERS, as_chart, show_question
 from usage_tracker.cli.report_sources import ask, ask_files, find_source
 from usage_tracker.cli.waiting import waiting_note
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.report import (
     DIMENSIONS,
     UNITS,

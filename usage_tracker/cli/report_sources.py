@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn, parse_dsn
+from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.report import Query, Report, answer, no_calls, run
 

@@ -17,7 +17,7 @@ from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain
 from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
 from usage_tracker.cli.render import show_question
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.report import Query
 from usage_tracker.report.repricing import Comparison, compare_prices
 from usage_tracker.stores import Store

@@ -11,7 +11,8 @@ from usage_tracker.cli.options import dsn_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import Dsn, load_settings
+from usage_tracker.config import load_settings
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.sinks import Standing, forget_sink, standings
 

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from usage_tracker.config import Dsn, default_app, default_spool
+from usage_tracker.config import default_app, default_spool
+from usage_tracker.dsn import Dsn
 
 MOST_COUNTED = 100_000
 """Counting reads the events, so it ends here."""

@@ -16,7 +16,7 @@ from usage_tracker.cli.output import emit, is_terminal, say
 from usage_tracker.cli.overview import project
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import waiting_note
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.report import Query, Report, Row, midnight, parse_range, run
 from usage_tracker.stores import Store

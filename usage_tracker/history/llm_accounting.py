@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from usage_tracker.attribution import clean
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import QueryError, UsageTrackerError
 from usage_tracker.event import Origin, Usage, UsageEvent
 from usage_tracker.history.importing import Found, instant, microseconds

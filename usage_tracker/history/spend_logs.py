@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from usage_tracker.attribution import clean, clean_tags
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable, UsageTrackerError
 from usage_tracker.event import Origin, Usage, UsageEvent
 from usage_tracker.history.importing import Found, instant, microseconds, optional

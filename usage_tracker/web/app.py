@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from usage_tracker.config import Dsn, load_settings, parse_dsn
+from usage_tracker.config import load_settings
+from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.web import budgets_page, login, pages
 from usage_tracker.web.access import Access
 from usage_tracker.web.answers import page, program

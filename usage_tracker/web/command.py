@@ -9,7 +9,7 @@ import click
 
 from usage_tracker.cli.options import dsn_option, tz_option
 from usage_tracker.cli.output import say
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import ConfigError
 
 KEEP_ALIVE_SECONDS = 75

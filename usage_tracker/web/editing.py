@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from usage_tracker.budgets.book import read_budgets, remove_budget, set_budget
 from usage_tracker.budgets.budget import Budget
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.changes import Author
 from usage_tracker.web.access import Identity

@@ -13,7 +13,8 @@ from usage_tracker.cli.doctor_spool import NEARLY_FULL, examine_spool
 from usage_tracker.cli.doctor_store import examine_store
 from usage_tracker.cli.figures import UNKNOWN, show_bytes, show_count, show_duration, show_groups
 from usage_tracker.cli.findings import Finding, Findings
-from usage_tracker.config import Dsn, load_settings
+from usage_tracker.config import load_settings
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import ConfigError, SchemaError
 from usage_tracker.host_reports import MOST_COUNTED, REPORT_SECONDS, HostReport
 from usage_tracker.report import Query, Report, list_events, run

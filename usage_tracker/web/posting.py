@@ -17,7 +17,7 @@ import msgspec
 
 from usage_tracker.attribution import clean, clean_tags
 from usage_tracker.capture.fingerprint import fingerprint
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import Batch, Origin, PricedEvent, Status, Stretch, Usage, UsageEvent
 from usage_tracker.pipeline import LazyPricer

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from usage_tracker.cli.stores import NothingYet, check_there
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError, StoreUnavailable
 from usage_tracker.report import Query, Report, has_schema, reads_every_event, run
 from usage_tracker.stores import Store, open_store

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from usage_tracker.cli.figures import show_range
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.report import DIMENSIONS, CostBasis, Range
 from usage_tracker.web.access import Access, Identity
 from usage_tracker.web.editing import Editor

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from usage_tracker.config import CLICKHOUSE, Dsn
+from usage_tracker.dsn import CLICKHOUSE, Dsn
 
 
 class Host(NamedTuple):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import QueryError, StoreError
 from usage_tracker.stores.clickhouse.address import Address, address_of
 from usage_tracker.stores.clickhouse.server import CODE, CREDENTIALS, Server, translated

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import EventsRefused, SchemaError, StoreError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch
 from usage_tracker.stores import migrations

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, parse_dsn
 
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import EventsRefused, RightsError, SchemaError, StoreError, StoreUnavailable
 
 CONNECT_SECONDS = 5

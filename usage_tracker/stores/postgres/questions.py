@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import psycopg2
 
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import QueryError
 from usage_tracker.stores.postgres.connection import Connections
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg2.sql  # noqa: F401  `execute_values()` would at its first use, when a fork no longer waits for imports
 from psycopg2.extras import execute_values
 
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError, StoreUnavailable
 from usage_tracker.event import Batch, PricedEvent, Stretch
 from usage_tracker.stores import migrations

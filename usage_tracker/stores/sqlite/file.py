@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import EventsRefused, SchemaError, StoreError, StoreUnavailable
 from usage_tracker.stores.rollups import latency_bucket
 

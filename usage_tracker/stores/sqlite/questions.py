@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.errors import QueryError
 from usage_tracker.stores.sqlite.file import SqliteFile
 

@@ -7,7 +7,7 @@ from itertools import compress
 from typing import cast
 from uuid import UUID
 
-from usage_tracker.config import Dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.event import Batch, PricedEvent, Stretch
 from usage_tracker.stores import migrations
 from usage_tracker.stores.arriving import spans_of
