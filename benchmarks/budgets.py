@@ -91,7 +91,8 @@ def main() -> None:
         pipeline.enforcing.use(on)
         gate = recorder.gate
         from usage_tracker.capture.admission import hold_of
-        from usage_tracker.capture.call import Call, Client
+        from usage_tracker.capture.call import Call
+        from usage_tracker.capture.recorder import Client
         from usage_tracker.providers import openai
         from usage_tracker.providers.answer import Request
         from usage_tracker.providers.counts import counts_of

@@ -1,18 +1,16 @@
 """One invocation of a choke point, from its start to its one event."""
 
-import copy
-from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import cached_property
 from time import perf_counter_ns, time_ns
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
-from weakref import ref
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from usage_tracker import guard
-from usage_tracker.attribution import NOBODY, Attribution, Meter, Standing, clean_tags, inside, standing
-from usage_tracker.capture.admission import Gate
+from usage_tracker.attribution import Attribution, Standing, clean_tags, inside, standing
+from usage_tracker.capture.failures import causes, http_status_of, retries_before
+from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.capture.shapes import Shapes
 from usage_tracker.capture.tracked_proxy import RECORDED_IN
 from usage_tracker.event import CallKind, Origin, Status, Told, Usage, UsageEvent
@@ -34,130 +32,10 @@ LITELLM_COST = "x-litellm-response-cost"
 """What a LiteLLM proxy says that the call cost, in US dollars; streams have no such header, and a charge within the
 answer goes before it. https://docs.litellm.ai/docs/proxy/cost_tracking"""
 
-
-class Client(NamedTuple):
-    """The SDK client that a call was made with."""
-
-    sdk: str
-    host: str | None = None
-    azure: bool = False
-    api_key: str | None = None
-    """A fingerprint."""
-    provider: str | None = None
-    """Who serves it, where the SDK itself says so."""
-
-
-class RecentlySeen:
-    """What was seen of late: an app that polls is told the same again and again. The store holds against the rest."""
-
-    LENGTH = 4096
-
-    def __init__(self) -> None:
-        self._seen: dict[object, object] = {}
-        self._order: deque[object] = deque()
-
-    def add(self, thing: object) -> bool:
-        """Whether it is new. Without a lock, each step being atomic: a fork would leave it locked in the child."""
-        mine = object()
-        if self._seen.setdefault(thing, mine) is not mine:
-            return False
-        self._order.append(thing)
-        if len(self._order) > self.LENGTH:
-            self._seen.pop(self._order.popleft(), None)
-        return True
-
-
-class Recorder:
-    """Where finished calls go, and who they are for where nobody said."""
-
-    def __init__(
-        self,
-        keep: Callable[[Origin, UsageEvent], None],
-        *,
-        app: str | None = None,
-        host: str | None = None,
-        pid: int | None = None,
-        default: Attribution = NOBODY,
-        store_mark: str | None = None,
-    ) -> None:
-        self.keep = keep
-        self.default = default
-        self.store_mark = store_mark
-        """What a proxy says whose events are in the same store as ours."""
-        self.tell: Callable[[CallKind, tuple[Any, ...]], None] | None = None
-        """Where finished calls go that are still to be read, as the fields of `Told`; None: they are read at once."""
-        self.listeners: list[Callable[[Origin, UsageEvent], None]] = []
-        self.gate: Gate | None = None
-        """What holds calls back or refuses them, and hears what they have used; None where no budget does."""
-        self._completed = RecentlySeen()
-
-        @lru_cache(maxsize=4096)
-        def origin(client: Client, provider: str | None, said: Attribution) -> Origin:
-            project, team, user, session, tags = said.over(default) if default is not NOBODY else said
-            return Origin(
-                provider=provider,
-                sdk=client.sdk,
-                base_host=client.host,
-                api_key=client.api_key,
-                app=app,
-                project=project,
-                team=team,
-                user_id=user,
-                session_id=session,
-                tags=tags,
-                host=host,
-                pid=pid,
-            )
-
-        @lru_cache(maxsize=4096)
-        def kind(
-            client: Client, said: Attribution, reader: str, operation: str, model: str | None, streamed: bool,
-            names: tuple[str, ...],
-        ) -> CallKind:  # fmt: skip
-            served_by = client.provider or provider_of(client.host, model, client.azure)
-            by_model = client.provider is None and provider_of(client.host, None, client.azure) is None
-            return CallKind(
-                origin=origin(client, served_by, said), by_model=by_model, reader=reader, operation=operation,
-                request_model=model, streamed=streamed, names=names,
-            )  # fmt: skip
-
-        self.origin = origin
-        """Repeated callers share one Origin; a bounded cache, as users and sessions come and go."""
-        self.kind = kind
-        """And calls of one kind share that."""
-
-    @property
-    def watching(self) -> "Recorder":
-        """As this one, for calls that somebody else records: whoever listens hears of them, and nothing is kept."""
-        watching = self._watching
-        watching.gate = self.gate
-        return watching
-
-    @cached_property
-    def _watching(self) -> "Recorder":
-        watching = copy.copy(self)
-        watching.keep, watching.tell = lambda origin, event: None, None
-        return watching
-
-    def record(self, origin: Origin, event: UsageEvent, meters: Iterable[ref[Meter]] = ()) -> None:
-        if event.completes is not None and not self._completed.add((event.completes, event.response_id)):
-            return
-        self.keep(origin, event)
-        if self.gate is not None:
-            self.gate.spent(origin, event)
-        for listener in self.listeners:
-            listener(origin, event)
-        for meter in meters:
-            if (reading := meter()) is not None:
-                reading.add(origin, event)
-
-
 guard_leave, guard_finish = guarded("leave call"), guarded("finish")
 
 MOST_SAID = 16
 """Pieces of a stream that bring figures; of a stream that has more, they are read as they come."""
-MOST_CAUSES = 8
-"""An error is followed back to here."""
 NOTHING = Usage(input_tokens=0, output_tokens=0)
 """What a provider did that was not asked, because a cache had the answer."""
 
@@ -462,34 +340,6 @@ class Call:
         self.recorder.record(origin, event, self.meters)
         if self.reserved is not None:
             self.reserved.settle(origin, event)
-
-
-def http_status_of(error: BaseException) -> int | None:
-    """The HTTP status that an SDK's error tells of: Google's call it `code`, as others call their own words."""
-    # not by getattr: of other libraries' errors these may be properties, which warn when they are read
-    told = (vars(error).get(name, getattr(type(error), name, None)) for name in ("status_code", "code"))
-    return next((int(status) for status in told if isinstance(status, int) and 100 <= status <= 599), None)
-
-
-def retries_before(error: BaseException) -> int:
-    """How many retries preceded the request that failed, by the header that the SDK itself sends with each one: of this
-    error, or of those that it came of."""
-    return max(retries_of(cause) for cause in causes(error))
-
-
-def retries_of(error: BaseException) -> int:
-    headers = getattr(vars(error).get("request"), "headers", {})
-    count = headers.get("x-stainless-retry-count", "0")
-    return int(count) if count.isdigit() else 0
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it came of."""
-    cause: BaseException | None = error
-    for _ in range(MOST_CAUSES):
-        if cause is not None:
-            yield cause
-            cause = cause.__cause__ or cause.__context__
 
 
 def finish_open_calls() -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from usage_tracker.capture.bodies import skim
-from usage_tracker.capture.call import Call, Client, Recorder
+from usage_tracker.capture.call import Call
+from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.providers import google_genai
 from usage_tracker.providers.answer import Request
 from usage_tracker.providers.gemini_bodies import BatchItem

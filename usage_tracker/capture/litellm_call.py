@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from usage_tracker.capture.bodies import decode_object, said_by
-from usage_tracker.capture.call import Call, Client, Recorder, causes, open_calls
+from usage_tracker.capture.call import Call, open_calls
+from usage_tracker.capture.failures import causes
+from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.event import Figures, Origin, Status
 from usage_tracker.guard import guarded
 from usage_tracker.providers import litellm

@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from usage_tracker.attribution import inside
-from usage_tracker.capture.call import Client, Recorder, causes
+from usage_tracker.capture.failures import causes
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.litellm import host_of
 from usage_tracker.capture.litellm_call import LiteLLMCall, requests, said
+from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.event import Status
 from usage_tracker.guard import guarded
 from usage_tracker.providers import litellm, litellm_asked

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from usage_tracker.attribution import standing
 from usage_tracker.capture.bodies import decode_object
-from usage_tracker.capture.call import Call, Client, Recorder, open_calls
+from usage_tracker.capture.call import Call, open_calls
+from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.event import Status
 from usage_tracker.guard import guarded
 from usage_tracker.providers import openai_events

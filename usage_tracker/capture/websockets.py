@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import Any
 
 from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
-from usage_tracker.capture.call import Call, Client, Recorder, Wrapper
+from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
+from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.capture.socket_sessions import SocketSession
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded

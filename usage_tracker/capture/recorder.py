@@ -1,0 +1,130 @@
+"""Where finished calls go, and who they are for: what all calls of a process have in common."""
+
+import copy
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+from weakref import ref
+
+from usage_tracker.attribution import NOBODY, Attribution, Meter
+from usage_tracker.capture.admission import Gate
+from usage_tracker.event import CallKind, Origin, UsageEvent
+from usage_tracker.providers.hosts import provider_of
+
+
+class Client(NamedTuple):
+    """The SDK client that a call was made with."""
+
+    sdk: str
+    host: str | None = None
+    azure: bool = False
+    api_key: str | None = None
+    """A fingerprint."""
+    provider: str | None = None
+    """Who serves it, where the SDK itself says so."""
+
+
+class RecentlySeen:
+    """What was seen of late: an app that polls is told the same again and again. The store holds against the rest."""
+
+    LENGTH = 4096
+
+    def __init__(self) -> None:
+        self._seen: dict[object, object] = {}
+        self._order: deque[object] = deque()
+
+    def add(self, thing: object) -> bool:
+        """Whether it is new. Without a lock, each step being atomic: a fork would leave it locked in the child."""
+        mine = object()
+        if self._seen.setdefault(thing, mine) is not mine:
+            return False
+        self._order.append(thing)
+        if len(self._order) > self.LENGTH:
+            self._seen.pop(self._order.popleft(), None)
+        return True
+
+
+class Recorder:
+    """Where finished calls go, and who they are for where nobody said."""
+
+    def __init__(
+        self,
+        keep: Callable[[Origin, UsageEvent], None],
+        *,
+        app: str | None = None,
+        host: str | None = None,
+        pid: int | None = None,
+        default: Attribution = NOBODY,
+        store_mark: str | None = None,
+    ) -> None:
+        self.keep = keep
+        self.default = default
+        self.store_mark = store_mark
+        """What a proxy says whose events are in the same store as ours."""
+        self.tell: Callable[[CallKind, tuple[Any, ...]], None] | None = None
+        """Where finished calls go that are still to be read, as the fields of `Told`; None: they are read at once."""
+        self.listeners: list[Callable[[Origin, UsageEvent], None]] = []
+        self.gate: Gate | None = None
+        """What holds calls back or refuses them, and hears what they have used; None where no budget does."""
+        self._completed = RecentlySeen()
+
+        @lru_cache(maxsize=4096)
+        def origin(client: Client, provider: str | None, said: Attribution) -> Origin:
+            project, team, user, session, tags = said.over(default) if default is not NOBODY else said
+            return Origin(
+                provider=provider,
+                sdk=client.sdk,
+                base_host=client.host,
+                api_key=client.api_key,
+                app=app,
+                project=project,
+                team=team,
+                user_id=user,
+                session_id=session,
+                tags=tags,
+                host=host,
+                pid=pid,
+            )
+
+        @lru_cache(maxsize=4096)
+        def kind(
+            client: Client, said: Attribution, reader: str, operation: str, model: str | None, streamed: bool,
+            names: tuple[str, ...],
+        ) -> CallKind:  # fmt: skip
+            served_by = client.provider or provider_of(client.host, model, client.azure)
+            by_model = client.provider is None and provider_of(client.host, None, client.azure) is None
+            return CallKind(
+                origin=origin(client, served_by, said), by_model=by_model, reader=reader, operation=operation,
+                request_model=model, streamed=streamed, names=names,
+            )  # fmt: skip
+
+        self.origin = origin
+        """Repeated callers share one Origin; a bounded cache, as users and sessions come and go."""
+        self.kind = kind
+        """And calls of one kind share that."""
+
+    @property
+    def watching(self) -> "Recorder":
+        """As this one, for calls that somebody else records: whoever listens hears of them, and nothing is kept."""
+        watching = self._watching
+        watching.gate = self.gate
+        return watching
+
+    @cached_property
+    def _watching(self) -> "Recorder":
+        watching = copy.copy(self)
+        watching.keep, watching.tell = lambda origin, event: None, None
+        return watching
+
+    def record(self, origin: Origin, event: UsageEvent, meters: Iterable[ref[Meter]] = ()) -> None:
+        if event.completes is not None and not self._completed.add((event.completes, event.response_id)):
+            return
+        self.keep(origin, event)
+        if self.gate is not None:
+            self.gate.spent(origin, event)
+        for listener in self.listeners:
+            listener(origin, event)
+        for meter in meters:
+            if (reading := meter()) is not None:
+                reading.add(origin, event)
