@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from usage_tracker.budgets import estimates, gate, reservations
+from usage_tracker.budgets import estimates, gate, holding, reservations, reserving
 from usage_tracker.budgets.receivers import ATTEMPT_SECONDS
 from usage_tracker.cli.budgets import COMMANDS
 from usage_tracker.demo.standin import StandIn
@@ -56,9 +56,9 @@ def test_the_figures_are_those_of_the_code() -> None:
     assert f"expires after {reservations.EXPIRE_SECONDS:.0f} seconds" in GUIDE
     assert f"an attempt ends after {ATTEMPT_SECONDS:.0f} seconds" in GUIDE
     assert estimates.CHARACTERS_PER_TOKEN == 3
-    assert f"leaves a process without an answer for {gate.SILENT_SECONDS:.0f} seconds" in GUIDE
-    assert f"more than {gate.RESERVE_SECONDS:.0f} seconds for its turn" in GUIDE
-    assert gate.FIRST_SECONDS == 2
+    assert f"leaves a process without an answer for {reserving.SILENT_SECONDS:.0f} seconds" in GUIDE
+    assert f"more than {reserving.RESERVE_SECONDS:.0f} seconds for its turn" in GUIDE
+    assert holding.FIRST_SECONDS == 2
 
 
 def test_every_command_is_shown() -> None:

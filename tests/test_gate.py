@@ -23,8 +23,7 @@ from capturing import Capturing
 
 import usage_tracker
 from usage_tracker import tracker
-from usage_tracker.budgets import accounts
-from usage_tracker.budgets import gate as gates
+from usage_tracker.budgets import accounts, holding
 from usage_tracker.budgets.amounts import whole
 from usage_tracker.budgets.budget import Criterion
 from usage_tracker.budgets.reservation_tables import Settled
@@ -41,7 +40,7 @@ ASK: Any = MESSAGES
 
 @pytest.fixture
 def enforcing(capturing: Capturing, monkeypatch: pytest.MonkeyPatch) -> Enforcing:
-    monkeypatch.setattr(gates, "FIRST_SECONDS", 0.1)
+    monkeypatch.setattr(holding, "FIRST_SECONDS", 0.1)
     assert tracker.installed is not None
     return tracker.installed.pipeline().enforcing
 
@@ -435,7 +434,7 @@ def test_a_task_that_is_cancelled_as_its_reservation_comes_gives_it_back(
     monkeypatch.setattr(ledger, "_put", settled.append)
     enforcing.use(known(budget(measure="calls", strict=True)))
     assert enforcing._gate is not None
-    enforcing._gate._ledger = ledger
+    enforcing._gate._reserving.ledger = ledger
 
     async def work() -> None:
         async with capturing.aclient as client:
@@ -510,7 +509,7 @@ def test_a_strict_call_waits_for_prices_rather_than_go_unreserved(
     """A process that starts knows of the budget before it has loaded what calls cost."""
     from usage_tracker.budgets.view import ViewFile
 
-    monkeypatch.setattr(gates, "RESERVE_SECONDS", 0.1)
+    monkeypatch.setattr(holding, "RESERVE_SECONDS", 0.1)
     spool = fresh_start / "spool"
     spool.mkdir(mode=0o700)
     ViewFile(spool).save(known(budget(strict=True, unreachable="closed")))

@@ -1,5 +1,8 @@
-"""The sentences of refused calls."""
+"""What is said of refused calls: to who made them, and in the log."""
 
+import logging
+import time
+from collections import Counter
 from datetime import datetime
 from decimal import Decimal
 
@@ -8,6 +11,11 @@ from usage_tracker.budgets.budget import Budget, rolls
 from usage_tracker.budgets.scope import named
 from usage_tracker.budgets.windows import parse_zone, window_at
 from usage_tracker.errors import BudgetExceeded
+
+logger = logging.getLogger("usage_tracker")
+
+QUIET_SECONDS = 60.0
+"""The log says the same thing once in so long."""
 
 
 def called(budget: Budget, part: str) -> str:
@@ -60,3 +68,25 @@ def refusal(
         limit=budget.limit,
         resets_at=resets_at,
     )
+
+
+class Log:
+    """What a process's log is told of its budgets."""
+
+    def __init__(self) -> None:
+        self._quiet_until: dict[str, float] = {}
+        self._refused: Counter[str] = Counter()
+
+    def refuse(self, error: BudgetExceeded) -> BudgetExceeded:
+        """The error, for who raises it."""
+        self._refused[error.budget] += 1
+        count = self._refused[error.budget]
+        calls = "1 call" if count == 1 else f"{count} calls"
+        self.warn(f"refused {error.budget}", f"{error} ({calls} refused by this process)")
+        return error
+
+    def warn(self, about: str, sentence: str) -> None:
+        now = time.monotonic()
+        if now >= self._quiet_until.get(about, 0.0):
+            self._quiet_until[about] = now + QUIET_SECONDS
+            logger.warning("%s", sentence)

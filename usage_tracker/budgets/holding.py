@@ -1,0 +1,159 @@
+"""Calls that can't be let go at once: what they wait for, and which are refused."""
+
+import time
+from collections.abc import Callable, Generator, Sized
+from datetime import UTC, datetime
+
+from usage_tracker.budgets import refusals
+from usage_tracker.budgets.accounts import Account, Accounts, Match
+from usage_tracker.budgets.reservation_tables import Want
+from usage_tracker.budgets.reserving import RESERVE_SECONDS, THROTTLE_STEP, Reserving
+from usage_tracker.budgets.scope import Described
+from usage_tracker.budgets.unit_prices import UnitPrices
+from usage_tracker.capture import Call
+from usage_tracker.capture.admission import Hold, Step
+from usage_tracker.event import Origin
+
+FRESH_SECONDS = 30.0
+"""How old what the store said may be; after that, it counts as unreachable."""
+RECENT_SECONDS = 5.0
+"""A call is held back or refused by what the store said so lately; before that, the store is asked again."""
+FIRST_SECONDS = 2.0
+"""How long a call may wait for the first look into the store."""
+STEP_SECONDS = 0.02
+
+
+class Seen:
+    """What this process has seen of the store: whether anything, and until when that is new. In seconds since 1970."""
+
+    __slots__ = ("fresh_until", "known", "recent_until")
+
+    def __init__(self) -> None:
+        self.known = False
+        self.fresh_until = 0.0
+        self.recent_until = 0.0
+
+    def read_at(self, moment: float) -> None:
+        self.fresh_until = moment + FRESH_SECONDS
+        self.recent_until = moment + RECENT_SECONDS
+        self.known = True
+
+
+class Holding:
+    def __init__(
+        self,
+        seen: Seen,
+        accounts: Accounts,
+        prices: UnitPrices,
+        reserving: Reserving,
+        match: Callable[[Origin, str | None, str], Match],
+        unpriced: Sized,
+        wake: Callable[[], None],
+        log: refusals.Log,
+    ) -> None:
+        self._seen = seen
+        self._accounts = accounts
+        self._prices = prices
+        self._reserving = reserving
+        self._match = match
+        """What a call counts in."""
+        self._unpriced = unpriced
+        """Calls that ended before price data was loaded."""
+        self._wake = wake
+        """Starts what looks into the store, where it doesn't run."""
+        self._log = log
+        self._gave_up_at = -FRESH_SECONDS
+
+    def hold(self, call: Call, described: Described, body: object) -> Hold:
+        yield from self._freshen()
+        accounts = self._match(*described).accounts
+        stale = time.time() >= self._seen.fresh_until
+        wants: list[tuple[Account, Want | None]] = []
+        for account in accounts:
+            if account.budget.measure == "cost" and (account.slow or self._unpriced):
+                yield from self._need_prices(RESERVE_SECONDS if account.budget.strict else FIRST_SECONDS)
+            if account.budget.unpriced == "refuse":
+                self._check_price(account, described)
+            if account.budget.strict:
+                wants.append((account, self._reserving.want(account, described, body)))
+            elif account.rate is not None:
+                yield from self._pass_rate(account)
+            else:
+                if stale:
+                    yield from self._pass_unknown(account)
+                yield from self._pass_limit(account)
+        if wants and not (yield from self._reserving.reserve(call, wants)):
+            for account, _ in wants:
+                yield from self._pass_unknown(account)
+                yield from self._pass_limit(account)
+
+    def _freshen(self) -> Generator[Step, None, None]:
+        """Wait for a look into the store where the last one was long ago; not again and again."""
+        self._wake()  # a process whose calls are all refused would never look again
+        if time.time() < self._seen.recent_until:
+            return
+        now = time.monotonic()
+        if now < self._gave_up_at + FRESH_SECONDS:
+            return
+        while time.time() >= self._seen.recent_until:
+            if time.monotonic() >= now + FIRST_SECONDS:
+                self._gave_up_at = time.monotonic()
+                if time.time() >= self._seen.fresh_until:
+                    self._log.warn(
+                        "stale", "what budgets have used can't be read from the store; see `usage-tracker doctor`"
+                    )
+                return
+            yield STEP_SECONDS
+
+    def _need_prices(self, seconds: float) -> Generator[Step, None, None]:
+        """Wait until price data is loaded, which is done in the background."""
+        deadline = time.monotonic() + seconds
+        while not self._prices.ready and time.monotonic() < deadline:
+            yield STEP_SECONDS
+
+    def _check_price(self, account: Account, described: Described) -> None:
+        if self._prices.ready and self._prices.estimate(*described, 1, 1) is None:
+            raise self._log.refuse(refusals.unpriced(account.budget, account.part, described.model))
+
+    def _pass_unknown(self, account: Account) -> Generator[Step, None, None]:
+        """The store can't be reached."""
+        if account.budget.unreachable == "open":
+            return
+        if account.budget.on_limit == "block":
+            raise self._log.refuse(refusals.unknown(account.budget, account.part))
+        yield account.budget.delay
+
+    def _pass_limit(self, account: Account) -> Generator[Step, None, None]:
+        deadline = time.monotonic() + account.budget.delay
+        while self._is_over(account):
+            if account.budget.on_limit == "block":
+                used = account.used + account.own
+                raise self._log.refuse(refusals.used_up(account.budget, account.part, used, datetime.now(UTC)))
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            yield min(left, THROTTLE_STEP)
+
+    def _is_over(self, account: Account) -> bool:
+        if time.time() >= account.until:
+            with self._accounts.lock:
+                self._accounts.turn(account)
+        return account.is_over
+
+    def _pass_rate(self, account: Account) -> Generator[Step, None, None]:
+        """A limit of calls counts them as they are let go; one of tokens, when they have ended."""
+        assert account.rate is not None
+        needed = 1 if account.budget.measure == "calls" else 0
+        deadline = time.monotonic() + account.budget.delay
+        while True:
+            with self._accounts.lock:
+                now = time.time()
+                used = account.rate.used(now)
+                left = deadline - time.monotonic()
+                over = used + max(needed, 1) > account.limit
+                if not over or (account.budget.on_limit == "throttle" and left <= 0):
+                    account.rate.add(needed, now)
+                    return
+            if account.budget.on_limit == "block":
+                raise self._log.refuse(refusals.used_up(account.budget, account.part, int(used), datetime.now(UTC)))
+            yield min(left, THROTTLE_STEP)
