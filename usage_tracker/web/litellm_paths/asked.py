@@ -1,0 +1,108 @@
+"""What the proxy's addresses take, and the answer in its form."""
+
+import json
+from datetime import UTC, date, timedelta, tzinfo
+from typing import Any
+
+from starlette.responses import Response
+
+from usage_tracker.report import Condition, Range, midnight
+from usage_tracker.web.parameters import Parameter, Refused, day, one_of, switch, whole
+from usage_tracker.web.view import exactly
+
+UNATTRIBUTED = "unattributed"
+"""The proxy's name of calls without a key."""
+NO_TEAM = "Unassigned Team"
+MOST_DAYS = 3660
+
+DAY = {"type": "string", "format": "date"}
+START = Parameter("start_date", "The first day, as 2026-08-01.", day, DAY)
+END = Parameter("end_date", "The last day, included.", day, DAY)
+MODEL = Parameter("model", "Only this model.")
+API_KEY = Parameter("api_key", f"Only this key's fingerprint, or `{UNATTRIBUTED}`.")
+USER = Parameter("user_id", "Only this user.")
+PAGE = Parameter(
+    "page", "Which page.", whole(1, 100_000), {"type": "integer", "minimum": 1, "maximum": 100_000}, default=1
+)
+PAGE_SIZE = Parameter(
+    "page_size", "Days of a page.", whole(1, 1000), {"type": "integer", "minimum": 1, "maximum": 1000}, default=50
+)
+TIMEZONE = Parameter(
+    "timezone",
+    "Minutes from local time to UTC, as JavaScript's getTimezoneOffset() says it: 480 for Los Angeles in winter.",
+    whole(-840, 840),
+    {"type": "integer", "minimum": -840, "maximum": 840},
+)
+CURRENT_DAY = Parameter(
+    "include_current_utc_day",
+    "Without effect: days are the caller's own.",
+    switch,
+    {"type": "boolean"},
+)
+GROUP_BY = Parameter(
+    "group_by",
+    "team, customer or api_key.",
+    one_of(("team", "customer", "api_key")),
+    {"type": "string", "enum": ["team", "customer", "api_key"]},
+    default="team",
+)
+INTERNAL_USER = Parameter("internal_user_id", "The keys and models of this user.")
+TEAM = Parameter("team_id", "Only this team.")
+CUSTOMER = Parameter("customer_id", "Only this user.")
+REQUEST = Parameter("request_id", "The provider's id of the answer, or ours of the call.")
+SUMMARIZE = Parameter(
+    "summarize", "With both days: sums by day; false: the calls one by one.", switch, {"type": "boolean"}, default=True
+)
+
+DAILY_ACTIVITY = (START, END, MODEL, API_KEY, USER, PAGE, PAGE_SIZE, TIMEZONE, CURRENT_DAY)
+SPEND_TAGS = (START, END)
+SPEND_REPORT = (START, END, GROUP_BY, API_KEY, INTERNAL_USER, TEAM, CUSTOMER)
+SPEND_LOGS = (API_KEY, USER, REQUEST, START, END, SUMMARIZE)
+
+
+def conditions(values: dict[str, Any], names: dict[str, str]) -> tuple[Condition, ...]:
+    """Conditions of parameters, by the dimensions that they are about."""
+    found = []
+    for name, dimension in names.items():
+        value = values.get(name)
+        if value is not None:
+            missing = (dimension, value) in {("api_key", UNATTRIBUTED), ("team", NO_TEAM)}
+            found.append(exactly(dimension, None if missing else value))
+    return tuple(found)
+
+
+def both_days(values: dict[str, Any], zone: tzinfo) -> Range:
+    """Raises Refused where a day is missing, or they are in the wrong order or too far apart."""
+    first, last = values["start_date"], values["end_date"]
+    if first is None or last is None:
+        raise Refused("please provide start_date and end_date", "start_date")
+    return days_between(first, last, zone)
+
+
+def some_days(values: dict[str, Any]) -> Range:
+    """As `both_days`; without one, the range is open there."""
+    first, last = values["start_date"], values["end_date"]
+    if first is not None and last is not None:
+        return days_between(first, last, UTC)
+    start = None if first is None else midnight(max(first, FIRST), UTC)
+    return Range(start, midnight(min(last or LAST, LAST) + timedelta(days=1), UTC))
+
+
+FIRST, LAST = date(2, 1, 1), date(9998, 12, 30)
+"""What every time zone can hold."""
+
+
+def days_between(first: date, last: date, zone: tzinfo) -> Range:
+    if last < first:
+        raise Refused("start_date must be on or before end_date", "start_date")
+    if (last - first).days > MOST_DAYS:
+        raise Refused(f"that are more than {MOST_DAYS} days", "end_date")
+    if first < FIRST or last > LAST:
+        raise Refused("the days are beyond the calendar", "start_date")
+    return Range(midnight(first, zone), midnight(last + timedelta(days=1), zone))
+
+
+def answer(body: object, headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        json.dumps(body), media_type="application/json", headers={"Cache-Control": "no-store", **(headers or {})}
+    )

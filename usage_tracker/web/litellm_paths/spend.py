@@ -1,0 +1,117 @@
+"""`/spend/tags` and `/global/spend/report`: spend by tag, team, customer or key."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from usage_tracker.report import Condition, Query, Range, Report, Row, midnight
+from usage_tracker.web.litellm_paths.asked import (
+    NO_TEAM,
+    SPEND_REPORT,
+    SPEND_TAGS,
+    answer,
+    both_days,
+    conditions,
+    some_days,
+)
+from usage_tracker.web.parameters import Refused, read_parameters
+from usage_tracker.web.reading import Reader
+from usage_tracker.web.site import site_of
+
+
+async def spend_tags(request: Request) -> Response:
+    """Spend by tag. A call with several tags counts under each."""
+    values = read_parameters(SPEND_TAGS, request.query_params.multi_items())
+    found = await site_of(request).reader.ask(Query(*some_days(values), ("tag",)))
+    return answer(
+        [
+            {"individual_request_tag": row.group[0], "log_count": row.calls, "total_spend": float(row.cost or 0)}
+            for row in found.rows
+            if row.group[0] is not None
+        ]
+    )
+
+
+async def spend_report(request: Request) -> Response:
+    """Spend by day and team or customer, or by key, each with what it is made of."""
+    values = read_parameters(SPEND_REPORT, request.query_params.multi_items())
+    if values["start_date"] is None or values["end_date"] is None:
+        raise Refused("please provide start_date and end_date", "start_date")
+    asked, reader = both_days(values, UTC), site_of(request).reader
+    where = conditions(
+        values, {"api_key": "api_key", "internal_user_id": "user", "team_id": "team", "customer_id": "user"}
+    )
+    if values["api_key"] or values["internal_user_id"] or values["group_by"] == "api_key":
+        return answer(by_key(await reader.ask(Query(*asked, ("api_key", "model"), where))))
+    if values["team_id"] and values["customer_id"]:
+        entry = {"team_name": values["team_id"], "customer": values["customer_id"]}
+        days = await each_day(reader, asked, where, ("model", "api_key"))
+        return answer([{"group_by_day": start, "teams": [group_entry(entry, found.rows, 0)]} for start, found in days])
+    by_team = values["group_by"] == "team"
+    dimension, name, plural = ("team", "team_name", "teams") if by_team else ("user", "customer", "customers")
+    days = await each_day(reader, asked, where, (dimension, "model", "api_key"))
+    return answer([{"group_by_day": start, plural: group_entries(found, name)} for start, found in days])
+
+
+async def each_day(
+    reader: Reader, asked: Range, where: tuple[Condition, ...], by: tuple[str, ...]
+) -> list[tuple[str, Report]]:
+    """A report for each day that has calls: four dimensions at once are more than one report has."""
+    days = await reader.ask(Query(*asked, ("day",), where))
+    starts = [midnight(row.group[0], UTC) for row in days.rows if row.calls and isinstance(row.group[0], date)]
+    found = await asyncio.gather(*(reader.ask(Query(start, start + timedelta(days=1), by, where)) for start in starts))
+    return [(start.isoformat(), report) for start, report in zip(starts, found, strict=True)]
+
+
+def group_entries(report: Report, name: str) -> list[dict[str, Any]]:
+    """An entry for each value of the report's first dimension."""
+    groups: dict[Any, list[Row]] = {}
+    for row in report.rows:
+        groups.setdefault(row.group[0], []).append(row)
+    missing = NO_TEAM if name == "team_name" else None
+    return [group_entry({name: missing if value is None else value}, rows, 1) for value, rows in groups.items()]
+
+
+def group_entry(named: dict[str, Any], rows: Iterable[Row], place: int) -> dict[str, Any]:
+    """What one team or customer spent, by model and key; these stand in the group from `place` on."""
+    parts = [
+        {
+            "model": row.group[place] or "",
+            "api_key": row.group[place + 1] or "",
+            "spend": float(row.cost or 0),
+            "total_tokens": (row.input_tokens or 0) + (row.output_tokens or 0),
+        }
+        for row in rows
+    ]
+    total = sum((row.cost or Decimal(0) for row in rows), Decimal(0))
+    return {**named, "total_spend": float(total), "metadata": parts}
+
+
+def by_key(report: Report) -> list[dict[str, Any]]:
+    """Each key with its models, the most expensive first."""
+    keys: dict[Any, list[Row]] = {}
+    for row in report.rows:
+        keys.setdefault(row.group[0], []).append(row)
+    return [
+        {
+            "api_key": key or "",
+            "total_cost": float(sum((row.cost or Decimal(0) for row in rows), Decimal(0))),
+            "total_input_tokens": sum(row.input_tokens or 0 for row in rows),
+            "total_output_tokens": sum(row.output_tokens or 0 for row in rows),
+            "model_details": [
+                {
+                    "model": row.group[1] or "",
+                    "total_cost": float(row.cost or 0),
+                    "total_input_tokens": row.input_tokens or 0,
+                    "total_output_tokens": row.output_tokens or 0,
+                }
+                for row in rows
+            ],
+        }
+        for key, rows in keys.items()
+    ]
