@@ -14,7 +14,7 @@ from usage_tracker.cli.budget_figures import outlook_columns, read_outlooks, sho
 from usage_tracker.cli.budget_text import describe, show_amount, state
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import printable, show_count
-from usage_tracker.cli.options import dsn_option
+from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
 from usage_tracker.cli.stores import NothingYet, reading
@@ -23,9 +23,6 @@ from usage_tracker.errors import SchemaError
 
 OVER_BUDGET = 3
 NONE_YET = "No budgets yet. Set one: usage-tracker budget set frontend --where team=frontend --limit 100 --per month"
-output_option = click.option(
-    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="The format."
-)
 
 
 def find(dsn: Dsn, names: Sequence[str], look: Callable[..., Any]) -> Any:
@@ -63,7 +60,7 @@ def outlooks_of(dsn: Dsn, names: Sequence[str]) -> list[Outlook]:
 
 
 @click.command("list", help="All budgets, and what each does at its limit.")
-@output_option
+@output_option(("table", "json"))
 @dsn_option
 def list_all(output: str, dsn: Dsn) -> None:
     budgets: list[Budget] = find(dsn, (), lambda store, budgets: budgets)
@@ -138,7 +135,7 @@ def outlook_json(outlooks: Iterable[Outlook]) -> str:
     """
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@output_option
+@output_option(("table", "json"))
 @dsn_option
 def status(names: tuple[str, ...], output: str, dsn: Dsn) -> None:
     outlooks = outlooks_of(dsn, names)
@@ -163,7 +160,7 @@ def show_table(outlooks: Sequence[Outlook], shown: Sequence[Outlook]) -> None:
 
 @click.command(help="One budget, and who has used how much of it.")
 @click.argument("name")
-@output_option
+@output_option(("table", "json"))
 @dsn_option
 def show(name: str, output: str, dsn: Dsn) -> None:
     budgets: list[Budget] = find(dsn, [name], lambda store, budgets: budgets)

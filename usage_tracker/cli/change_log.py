@@ -13,7 +13,7 @@ from usage_tracker.cli.budget_status import as_json as budget_json
 from usage_tracker.cli.budget_text import describe
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable
-from usage_tracker.cli.options import dsn_option
+from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
 from usage_tracker.cli.stores import NothingYet, reading
@@ -24,9 +24,6 @@ from usage_tracker.stores.changes import Change, Kind, read_changes
 THROUGH = "command line"
 MOST_SHOWN = 50
 
-output_option = click.option(
-    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="The format."
-)
 limit_option = click.option(
     "--limit", type=click.IntRange(1, 10_000), default=MOST_SHOWN, show_default=True, help="The most changes."
 )
@@ -37,7 +34,7 @@ limit_option = click.option(
 )
 @click.argument("name", required=False)
 @limit_option
-@output_option
+@output_option(("table", "json"))
 @dsn_option
 def budget_log(name: str | None, limit: int, output: str, dsn: Dsn) -> None:
     show(dsn, "budget", name, limit, output, "No budget was changed yet.")
@@ -45,7 +42,7 @@ def budget_log(name: str | None, limit: int, output: str, dsn: Dsn) -> None:
 
 @click.command("log", help="The newest changes of the store's price book: who, when, and which entries differ.")
 @limit_option
-@output_option
+@output_option(("table", "json"))
 @dsn_option
 def price_log(limit: int, output: str, dsn: Dsn) -> None:
     show(dsn, "prices", None, limit, output, "The store's price book was never changed.")

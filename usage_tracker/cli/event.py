@@ -8,7 +8,7 @@ import click
 
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import EXACT, UNKNOWN, exact, printable, show_duration
-from usage_tracker.cli.options import dsn_option, tz_option
+from usage_tracker.cli.options import dsn_option, output_option, tz_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
 from usage_tracker.cli.stores import NothingYet, reading
@@ -143,9 +143,7 @@ def as_json(event: Event, original: Original | None) -> list[str]:
 @click.argument("id_", metavar="ID")
 @dsn_option
 @tz_option
-@click.option(
-    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="The format."
-)
+@output_option(("table", "json"))
 def show(id_: str, dsn: Dsn, zone: tzinfo, output: str) -> None:
     try:
         with reading(dsn) as store:

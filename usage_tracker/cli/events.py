@@ -12,7 +12,7 @@ from usage_tracker.cli.columns import Column
 from usage_tracker.cli.commands import LazyGroup, Place
 from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_duration, show_money
 from usage_tracker.cli.follow import Form, as_lines, follow
-from usage_tracker.cli.options import Conditions, resolve_range, selection_options
+from usage_tracker.cli.options import Conditions, output_option, resolve_range, selection_options
 from usage_tracker.cli.output import emit_data, emit_page, say
 from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain
 from usage_tracker.cli.pruned import listing_note
@@ -107,9 +107,7 @@ FORMATS: dict[str, Callable[[Query, Iterable[Event]], Iterable[str]]] = {
 @click.option(
     "-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="The most calls; 0: all of them."
 )
-@click.option(
-    "-o", "--output", type=click.Choice(list(FORMATS)), default="table", show_default=True, help="The format."
-)
+@output_option(FORMATS)
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on with each call that comes, until Ctrl-C.")
 @click.option(
     "--every",

@@ -1,6 +1,6 @@
 """The options that reading commands share, and how their values are understood."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, tzinfo
 from functools import wraps
 from typing import Any
@@ -69,6 +69,14 @@ where_option = click.option(
     metavar="KEY=VALUE",
     help="Only calls that are so: model=gpt-4o, 'model=gpt-*', team!=core, project=none. Repeated: all hold.",
 )
+
+
+def output_option(
+    formats: Iterable[str], about: str = "The format."
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`formats`: the default first."""
+    first, *_ = listed = list(formats)
+    return click.option("-o", "--output", type=click.Choice(listed), default=first, show_default=True, help=about)
 
 
 def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ import click
 from usage_tracker.cli.change_log import THROUGH
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import printable
-from usage_tracker.cli.options import dsn_option
+from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_text
 from usage_tracker.cli.price_books import read_stored, stored_in
@@ -183,14 +183,7 @@ def differences_text(found: Sequence[Difference]) -> str:
 @click.argument("old", required=False)
 @click.argument("new", required=False)
 @dsn_option
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-    help="The format.",
-)
+@output_option(("table", "json", "csv"))
 def diff(old: str | None, new: str | None, dsn: Dsn, output: str) -> None:
     numbers = versions_in(dsn)
     if old is None:

@@ -8,7 +8,7 @@ import click
 
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups
-from usage_tracker.cli.options import Conditions, resolve_range, selection_options
+from usage_tracker.cli.options import Conditions, output_option, resolve_range, selection_options
 from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_head, json_text
 from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
@@ -40,14 +40,7 @@ REMEDIES = 5
 )
 @selection_options
 @prices_option
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-    help="The format.",
-)
+@output_option(("table", "json", "csv"))
 def unpriced(
     since: str | None, until: str | None, where: Conditions, zone: tzinfo, dsn: Dsn, path: Path | None, output: str
 ) -> None:

@@ -11,7 +11,7 @@ import click
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.event import show_price
 from usage_tracker.cli.figures import UNKNOWN, exact, printable
-from usage_tracker.cli.options import dsn_option
+from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_text, plain
 from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
@@ -34,10 +34,7 @@ SHORT = {
 """The prices that have a column in a list of models."""
 MOST_MODELS = 200
 
-list_output = click.option(
-    "-o", "--output", type=click.Choice(["table", "json", "csv", "toml"]), default="table", show_default=True,
-    help="The format. toml: a file that `prices import` takes.",
-)  # fmt: skip
+list_output = output_option(("table", "json", "csv", "toml"), "The format. toml: a file that `prices import` takes.")
 
 
 @click.command(
@@ -191,9 +188,7 @@ def in_millions(row: dict[str, Any], unit: str) -> str:
 @click.option("--at", metavar="DAY", type=click.DateTime(["%Y-%m-%d"]), help="As of this day; unset: today.")
 @dsn_option
 @prices_option
-@click.option(
-    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="The format."
-)
+@output_option(("table", "json"))
 def show(
     model: str, provider: str | None, tier: str, at: datetime | None, dsn: Dsn, path: Path | None, output: str
 ) -> None:

@@ -8,6 +8,7 @@ from urllib.request import Request, urlopen
 import click
 
 from usage_tracker.cli.figures import printable
+from usage_tracker.cli.options import output_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
 from usage_tracker.pricing.genai import GenaiPrices
@@ -37,9 +38,7 @@ SHOWN = 20
 )
 @click.option("--bundled", is_flag=True, help="Go back to the data that came with the installed genai-prices.")
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
-@click.option(
-    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="The format."
-)
+@output_option(("table", "json"))
 def update(place: str | None, bundled: bool, dry_run: bool, output: str) -> None:
     if bundled and place:
         raise click.UsageError("--bundled and --from contradict each other")

@@ -7,7 +7,7 @@ import click
 
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import show_bytes, show_count
-from usage_tracker.cli.options import dsn_option, tz_option
+from usage_tracker.cli.options import dsn_option, output_option, tz_option
 from usage_tracker.cli.output import emit, progress, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
 from usage_tracker.cli.stores import NothingYet, reading
@@ -49,9 +49,7 @@ VACUUMED_BYTES = 256 << 20
     default=None,
     help="SQLite: give freed space back to the disk; others can't write until that is done.",
 )
-@click.option(
-    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="The format."
-)
+@output_option(("table", "json"))
 def prune(
     older_than: str | None,
     before: str | None,

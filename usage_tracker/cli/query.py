@@ -12,7 +12,7 @@ import click
 
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable
-from usage_tracker.cli.options import dsn_option
+from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit_data, emit_page, say
 from usage_tracker.cli.plain import csv_lines, json_text, plain, tsv_lines
 from usage_tracker.cli.stores import NothingYet, check_there
@@ -97,9 +97,7 @@ FORMATS: dict[str, Callable[[Sequence[str], Rows], Iterable[str]]] = {
 )
 @click.argument("sql")
 @dsn_option
-@click.option(
-    "-o", "--output", type=click.Choice(list(FORMATS)), default="table", show_default=True, help="The format."
-)
+@output_option(FORMATS)
 def query(sql: str, dsn: Dsn, output: str) -> None:
     text = sys.stdin.read() if sql == "-" else sql
     if not text.strip():

@@ -14,6 +14,7 @@ from usage_tracker.cli.figures import exact, show_changes, show_count, show_grou
 from usage_tracker.cli.options import (
     Conditions,
     dsn_option,
+    output_option,
     parsed,
     resolve_range,
     since_option,
@@ -145,14 +146,7 @@ def parse_project(text: str) -> tuple[str, str]:
     help="Where the API is; unset: the provider's own address.",
 )
 @dsn_option
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-    help="The format.",
-)
+@output_option(("table", "json", "csv"))
 def reconcile(
     provider: str,
     since: str | None,

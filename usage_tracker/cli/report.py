@@ -13,7 +13,7 @@ from usage_tracker.cli.budget_figures import budget_lines
 from usage_tracker.cli.columns import FIELDS, PERCENTILES
 from usage_tracker.cli.commands import COMMANDS
 from usage_tracker.cli.notes import explain
-from usage_tracker.cli.options import Conditions, resolve_range, selection_options
+from usage_tracker.cli.options import Conditions, output_option, resolve_range, selection_options
 from usage_tracker.cli.output import as_for_a_file, emit, emit_data, say, write_file
 from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.render import FOR_PROGRAMS, HOLDS_NOTES, RENDERERS, as_chart, show_question
@@ -88,9 +88,7 @@ SHARED = (
         metavar="NAME",
         help="The figures to show, such as calls,cost; unset: those that say something.",
     ),
-    click.option(
-        "-o", "--output", type=click.Choice(list(RENDERERS)), default="table", show_default=True, help="The format."
-    ),
+    output_option(RENDERERS),
     click.option(
         "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write to a file, not to stdout."
     ),

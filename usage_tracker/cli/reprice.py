@@ -11,7 +11,7 @@ import click
 
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import show_count, show_groups, show_money
-from usage_tracker.cli.options import Conditions, resolve_range, selection_options
+from usage_tracker.cli.options import Conditions, output_option, resolve_range, selection_options
 from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain
 from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
@@ -77,14 +77,7 @@ def plus(one: Decimal | None, other: Decimal | None) -> Decimal | None:
 @selection_options
 @prices_option
 @click.option("--apply", is_flag=True, help="Change the costs; without it, nothing is changed.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-    help="The format.",
-)
+@output_option(("table", "json", "csv"))
 def reprice(
     since: str | None,
     until: str | None,
