@@ -6,7 +6,7 @@ added when they end. So a limit is passed by at most what others use within `SEE
 
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
@@ -75,7 +75,6 @@ class Gate:
         self._recent_until = 0.0
         self._gave_up_at = -FRESH_SECONDS
         self._quiet_until: dict[str, float] = {}
-        self._refused: Counter[str] = Counter()
 
     def use(self, view: View) -> None:
         """Go on from what the store says now."""
@@ -351,10 +350,8 @@ class Gate:
         return None, None
 
     def _refuse(self, error: BudgetExceeded) -> BudgetExceeded:
-        self._refused[error.budget] += 1
-        count = self._refused[error.budget]
-        calls = "1 call" if count == 1 else f"{count} calls"
-        self._warn(f"refused {error.budget}", f"{error} ({calls} refused by this process)")
+        """Who made the call is told by the exception: the log has no warning of it."""
+        logger.info("%s", error)
         return error
 
     def _warn(self, about: str, sentence: str) -> None:
