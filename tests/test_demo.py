@@ -33,10 +33,17 @@ def events(folder: Path, columns: str) -> list[tuple[object, ...]]:
 def test_every_call_of_the_story_is_an_event_and_in_the_report(tmp_path: Path) -> None:
     result = run_demo(tmp_path)
     assert len(events(tmp_path, "event_id")) == CALLS
-    assert f"{CALLS} calls captured, {CALLS} stored" in result.stderr
+    assert f"{CALLS} calls captured, {CALLS} stored" in result.stdout
     assert "gpt-5-2025-08-07" in result.stdout
     assert "support-bot" in result.stdout
     assert "acme-llm-7b" in result.stdout.split("unpriced (")[1]
+
+
+def test_the_story_is_told_in_one_place_to_its_end(tmp_path: Path) -> None:
+    result = run_demo(tmp_path)
+    assert result.stderr == ""
+    assert result.stdout.startswith("A stand-in for")
+    assert result.stdout.endswith(f"take it away with:\n    rm -r {tmp_path}\n")
 
 
 def test_the_calls_are_of_many_kinds_and_all_are_for_somebody(tmp_path: Path) -> None:
@@ -80,6 +87,13 @@ def test_an_sdk_that_is_too_old_for_the_story_is_named(tmp_path: Path, monkeypat
     assert result.exit_code == 1
     assert "pip install --upgrade openai" in result.stderr
     assert tracker.installed is None
+
+
+def test_of_a_story_that_can_not_be_told_no_folder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai.resources.responses", None)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert CliRunner().invoke(main, ["demo"]).exit_code == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_the_sdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What documents of the project point to is there: files, headings, code; and each guide is in the README's index."""
+"""What documents of the project point to is there: files, headings, code; and each guide is in their index."""
 
 import re
 from functools import cache
@@ -11,6 +11,7 @@ from usage_tracker.cli import main
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
+INDEX = ROOT / "docs" / "README.md"
 CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 FOLDERS = ("usage_tracker", "tests", "docs", "benchmarks", "deploy")
 
@@ -48,9 +49,19 @@ def test_what_it_lets_make_do_is_in_the_makefile(document: Path) -> None:
     assert named <= targets
 
 
-def test_every_guide_is_in_the_readme() -> None:
-    linked = set(re.findall(r"\]\((docs/[\w-]+\.md)\)", prose(ROOT / "README.md")))
-    assert linked == {str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")}
+def test_every_guide_has_a_line_of_its_own_in_their_index() -> None:
+    linked = re.findall(r"^\| .+ \| \[[\w-]+\.md\]\(([\w-]+\.md)\) \|$", prose(INDEX), re.MULTILINE)
+    assert sorted(linked) == sorted(path.name for path in INDEX.parent.glob("*.md") if path != INDEX)
+
+
+def test_the_readme_leads_to_that_index_and_to_what_its_words_mean() -> None:
+    assert {"(docs/README.md)", "(docs/glossary.md)"} <= set(re.findall(r"\]([(][^)]+[)])", prose(ROOT / "README.md")))
+
+
+def test_the_glossary_explains_each_word_once() -> None:
+    words = re.findall(r"^\| ([\w -]+) \| \S", prose(INDEX.parent / "glossary.md"), re.MULTILINE)[1:]
+    assert {"journal", "spool", "segment", "leader", "rollup", "ledger", "sidecar", "unpriced"} <= set(words)
+    assert len(words) == len(set(words))
 
 
 @pytest.mark.parametrize("guide", ["adding-a-store", "upgrading"])

@@ -110,6 +110,9 @@ class TestExport:
         result = run("export", "-o", "csv")
         assert result.stdout == ",".join(COLUMNS) + "\n"
         assert "No calls" in result.stderr
+        hint = result.stderr
+        result = run("export", "--out", str(tmp_path / "none.csv"))
+        assert result.stderr == f"0 calls written to {tmp_path / 'none.csv'}.\n{hint}"
         none = run("export", "--dsn", f"sqlite:///{tmp_path}/none.db")
         assert (none.exit_code, none.stdout) == (0, "")
         assert "No events yet" in none.stderr

@@ -60,10 +60,13 @@ def test_without_budgets_there_is_no_gate(capturing: Capturing, enforcing: Enfor
     assert not has_gate(known())
 
 
-def test_a_call_is_refused_before_its_request_and_is_no_event(capturing: Capturing, enforcing: Enforcing) -> None:
+def test_a_call_is_refused_before_its_request_and_is_no_event(
+    capturing: Capturing, enforcing: Enforcing, caplog: pytest.LogCaptureFixture
+) -> None:
     enforcing.use(known(budget(), spent="1.25"))
     with pytest.raises(usage_tracker.BudgetExceeded) as refused:
         ask(capturing)
+    assert not [said for said in caplog.records if said.levelno >= logging.WARNING], "it is told once, to who calls"
     error = refused.value
     assert (error.budget, error.spent, error.limit, error.measure) == ("b", Decimal("1.25"), Decimal(1), "cost")
     assert error.resets_at is not None

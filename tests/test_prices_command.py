@@ -608,6 +608,21 @@ def test_a_call_is_found_by_the_providers_own_id(store: Store) -> None:
     assert json.loads(run("events", "show", "chatcmpl-1", "-o", "json").stdout)["event"]["response_id"] == "chatcmpl-1"
 
 
+def test_the_newest_call_is_found_without_an_id(store: Store) -> None:
+    assert run("events", "show", "last").exit_code == 1
+    calls = [made_event(at=NOON + timedelta(minutes=minute)) for minute in (1, 2, 0)]
+    store_events(store, calls)
+    assert f"Call {calls[1].event_id}" in run("events", "show", "last").stdout
+
+
+def test_the_list_has_the_ids_that_show_takes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = made_event()
+    store_events(store, [event])
+    assert str(event.event_id) in run("events").stdout
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "No room for ID, " in run("events").stdout
+
+
 def test_a_call_without_a_cost_says_why(store: Store) -> None:
     priced = made_event(cost=None, flags=["unpriced", "tier_unpriced", "sum_mismatch"])
     store_events(store, [priced])

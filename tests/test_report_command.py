@@ -66,6 +66,15 @@ def test_a_comparison_is_read_by_people_in_columns_of_one_precision() -> None:
     assert lines[5].split()[-4:] == ["$3.0000", "$0.0000", "+$3.0000", "—"]
 
 
+def test_a_time_without_any_records_is_no_time_without_costs() -> None:
+    result = run("report", *AUGUST, "--compare", "2026-05")
+    _, _, header, _, *rows, _, total, _, note = result.stdout.splitlines()
+    assert header.split()[-4:] == ["Before", "Δ", "Δ", "%"]
+    assert {tuple(row.split()[-3:]) for row in (*rows, total)} == {("—", "—", "—")}
+    assert note == "No calls were recorded in the range that it is compared with."
+    assert report("--compare", "2026-05")["total"]["before"]["calls"] == 0
+
+
 def test_what_is_compared_is_left_out_last_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "68")
     shown = run("report", *AUGUST, "--compare", "2026-07").stdout

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections import Counter
 from datetime import datetime
 from decimal import Decimal
 
@@ -75,14 +74,10 @@ class Log:
 
     def __init__(self) -> None:
         self._quiet_until: dict[str, float] = {}
-        self._refused: Counter[str] = Counter()
 
     def refuse(self, error: BudgetExceeded) -> BudgetExceeded:
-        """The error, for who raises it."""
-        self._refused[error.budget] += 1
-        count = self._refused[error.budget]
-        calls = "1 call" if count == 1 else f"{count} calls"
-        self.warn(f"refused {error.budget}", f"{error} ({calls} refused by this process)")
+        """The error, for who raises it. Who made the call is told by that: the log has no warning of it."""
+        logger.info("%s", error)
         return error
 
     def warn(self, about: str, sentence: str) -> None:

@@ -1,18 +1,19 @@
 """`usage-tracker demo`: what usage_tracker does, shown on real calls of a real SDK."""
 
 import os
+import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from shutil import which
 
 import click
 
 import usage_tracker
-from usage_tracker.cli.output import say
+from usage_tracker.cli.output import emit
 from usage_tracker.cli.report import report
 from usage_tracker.demo.standin import StandIn
 
@@ -23,7 +24,7 @@ FLUSH_SECONDS = 30.0
     help="""Make a few dozen calls with the openai SDK and show the report on them.
 
     The calls go to a stand-in provider on this machine: nothing leaves it, nothing is billed, no key is needed. The
-    events go to an SQLite file of their own, never to your store.
+    events go to an SQLite file of their own, never to your store; it stays, so that you can go on asking.
     """
 )
 @click.option(
@@ -34,17 +35,35 @@ FLUSH_SECONDS = 30.0
 def demo(folder: Path | None) -> None:
     if find_spec("openai") is None:
         raise click.ClickException("the demo calls a provider with the openai SDK: pip install openai")
-    folder = folder or Path(tempfile.mkdtemp(prefix="usage-tracker-demo-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    with kept_if_told(folder) as place:
+        tell_story(place)
+
+
+@contextmanager
+def kept_if_told(folder: Path | None) -> Iterator[Path]:
+    """The folder or, without one, a temporary one, which stays only where the story came to its end."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        return
+    folder = Path(tempfile.mkdtemp(prefix="usage-tracker-demo-"))
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def tell_story(folder: Path) -> None:
     dsn = f"sqlite:///{folder.resolve()}/usage.db"
     with own_environment(), StandIn() as provider:
-        say(f"A stand-in for OpenAI's API answers at {provider.base_url}. Your program's part:\n")
-        say(f'    usage_tracker.install(dsn="{dsn}")\n')
+        tell(f"A stand-in for OpenAI's API answers at {provider.base_url}. Your program's part:\n")
+        tell(f'    usage_tracker.install(dsn="{dsn}")\n')
         make_calls(provider, dsn, folder / "spool")
         for by in ("model", "project"):
             show_report(dsn, by)
     command = how_called()
-    say(
+    tell(
         f"""
 Go on with:
     {command} report --dsn {dsn} --by team,operation
@@ -52,8 +71,15 @@ Go on with:
     {command} report --help
 Record the calls of your own program, into a store of its own:
     {command} run -- python app.py
-    {command} report"""
+    {command} report
+The demo's events stay in a folder of their own, for these questions; take it away with:
+    rm -r {shlex.quote(str(folder))}"""
     )
+
+
+def tell(text: str) -> None:
+    """The story is what the command is asked for, as much as the reports in it."""
+    emit([f"{text}\n"])
 
 
 def make_calls(provider: StandIn, dsn: str, spool: Path) -> None:
@@ -66,14 +92,14 @@ def make_calls(provider: StandIn, dsn: str, spool: Path) -> None:
         if not story.can_be_told():
             raise click.ClickException("the demo uses the Responses API: pip install --upgrade openai")
         for chapter in story.tell(provider):
-            say(f"{chapter.calls:4} {chapter.sentence}")
+            tell(f"{chapter.calls:4} {chapter.sentence}")
         arrived = usage_tracker.flush(timeout=FLUSH_SECONDS)
         counts = usage_tracker.stats()
     finally:
         usage_tracker.uninstall()
     if not arrived:
         raise click.ClickException(f"{counts.pending} of {counts.captured} events did not reach {dsn}")
-    say(f"{counts.captured:4} calls captured, {counts.stored} stored")
+    tell(f"{counts.captured:4} calls captured, {counts.stored} stored")
 
 
 def how_called() -> str:
@@ -81,13 +107,13 @@ def how_called() -> str:
     script = Path(sys.argv[0])
     if script.name == "__main__.py":
         return "python -m usage_tracker"
-    found = which("usage-tracker")
+    found = shutil.which("usage-tracker")
     return str(script) if found is None or not script.exists() or not script.samefile(found) else "usage-tracker"
 
 
 def show_report(dsn: str, by: str) -> None:
     """What the command that it names would show."""
-    say(f"\n$ usage-tracker report --by {by}")
+    tell(f"\n$ usage-tracker report --by {by}")
     report.main(["--dsn", dsn, "--by", by], prog_name="usage-tracker report", standalone_mode=False)
 
 

@@ -1,5 +1,6 @@
 """`usage-tracker events show`: one call, and how its cost is made up."""
 
+from contextlib import closing
 from datetime import tzinfo
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -13,9 +14,11 @@ from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.dsn import Dsn
-from usage_tracker.report import Event, Original, find_event, find_original
+from usage_tracker.report import Event, Original, find_event, find_original, list_events
+from usage_tracker.stores import Store
 
 SMALLEST = Decimal("1e-12")
+NEWEST = "last"
 
 NO_USAGE = "it should have a cost, and what it used is not known"
 FLAGS = {
@@ -129,15 +132,22 @@ def as_json(event: Event, original: Original | None) -> list[str]:
     return [json_text({**head, "event": values, "lines": lines, "original": before})]
 
 
+def find_newest(store: Store) -> Event | None:
+    with closing(list_events(store, limit=1)) as found:
+        return next(found, None)
+
+
 @click.command(
     help="""One call, and how its cost is made up: units × price = cost, line by line.
 
-    ID is the event's id, as `usage-tracker events -o json` lists it, or the provider's own id of the answer.
+    ID is the event's id, as `usage-tracker events` lists it, the provider's own id of the answer, or `last`: the newest
+    call.
 
     \b
     Examples:
       usage-tracker events show 0199f0c2-7a3e-7c55-8d2e-5a1b2c3d4e5f
       usage-tracker events show chatcmpl-9XyZ -o json
+      usage-tracker events show last
     """
 )
 @click.argument("id_", metavar="ID")
@@ -147,7 +157,7 @@ def as_json(event: Event, original: Original | None) -> list[str]:
 def show(id_: str, dsn: Dsn, zone: tzinfo, output: str) -> None:
     try:
         with reading(dsn) as store:
-            event = find_event(store, id_.strip())
+            event = find_newest(store) if id_ == NEWEST else find_event(store, id_.strip())
             original = find_original(store, event) if event else None
     except NothingYet as nothing:
         say(str(nothing))

@@ -45,6 +45,7 @@ def event_columns(events: list[Event], zone: tzinfo) -> list[Column]:
         Column("Output", [show_count(event["output_tokens"]) for event in events], number=True),
         Column("Took", [show_duration(event["duration_ms"]) for event in events], number=True, rank=2),
         Column("Cost", show_money(event["cost"] for event in events), number=True, money=True),
+        Column("ID", [str(event["event_id"]) for event in events], fixed=True, rank=6),
     ]
 
 
@@ -92,7 +93,8 @@ FORMATS: dict[str, Callable[[Query, Iterable[Event]], Iterable[str]]] = {
 
     \b
     Ranges and conditions are those of `usage-tracker report`; without --since, it is all there is.
-    json, jsonl and csv have every column, and jsonl and csv are written as they are read.
+    json, jsonl and csv have every column, and jsonl and csv are written as they are read. `events show ID` has all of
+    one call, `events show last` of the newest.
 
     \b
     Examples:

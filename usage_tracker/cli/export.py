@@ -125,7 +125,7 @@ def export(
         return
     if out is not None:
         say(f"{'1 call' if counted.count == 1 else f'{counted.count:,} calls'} written to {out}.")
-    elif not counted.count:
+    if not counted.count:
         say(f"No calls{show_question(query)}. Try --since all, or fewer conditions.")
     for note in (gone, waiting_note(dsn)):
         if note:

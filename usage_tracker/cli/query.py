@@ -17,6 +17,7 @@ from usage_tracker.cli.output import emit_data, emit_page, say
 from usage_tracker.cli.plain import csv_lines, json_text, plain, tsv_lines
 from usage_tracker.cli.stores import NothingYet, check_there
 from usage_tracker.dsn import Dsn
+from usage_tracker.errors import WriteRefused
 from usage_tracker.stores import read_sql
 
 Rows = Iterable[tuple[object, ...]]
@@ -108,7 +109,13 @@ def query(sql: str, dsn: Dsn, output: str) -> None:
         say(str(nothing))
         return
     with closing(read_sql(dsn, text)) as found:
-        names = unique(cast(Sequence[str], next(found)))
+        try:
+            names = unique(cast(Sequence[str], next(found)))
+        except WriteRefused as refused:
+            raise click.ClickException(
+                f"a query only reads: {refused}. `usage-tracker prune` takes old events out, `usage-tracker reprice` "
+                "prices calls again, and `usage-tracker migrate` makes the tables"
+            ) from None
         written = FORMATS[output](names, found)
         emit_page("".join(written)) if output == "table" else emit_data(written)
 
