@@ -133,9 +133,9 @@ def test_what_a_call_has_used_counts_while_nobody_ships_its_event(ledger: Ledger
 
 
 def expires_after(store: Store, moment: float) -> bool:
-    """Whether all that is reserved is kept until then."""
+    """Whether something is reserved, and all of it kept until then."""
     rows = store.select(f"SELECT expires_at FROM {store.dialect.prefix}budget_reservation")
-    return all(float(str(expires_at)) > moment for (expires_at,) in rows)
+    return bool(rows) and all(float(str(expires_at)) > moment for (expires_at,) in rows)
 
 
 def test_who_has_read_earlier_does_not_overwrite_who_has_read_later(ledger: Ledger, store: Store) -> None:
