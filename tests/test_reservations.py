@@ -18,7 +18,7 @@ from made_events import made_event, store_events
 from usage_tracker.budgets import reservations
 from usage_tracker.budgets.accounts import start_of
 from usage_tracker.budgets.budget import Budget
-from usage_tracker.budgets.refresh import clock, read_part, update_accounts
+from usage_tracker.budgets.refresh import clock, read_part, tidy_rate, update_accounts
 from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Want
 from usage_tracker.budgets.reservations import Ledger
 from usage_tracker.dsn import parse_dsn
@@ -175,6 +175,17 @@ def test_a_rate_counts_across_processes(dsn: str) -> None:
     minute = Place("rate", "", int(time.time() // 60) * 60)
     asked = [each.ask([Want(minute, 10, 1, is_rate=True)]) for _ in range(10) for each in ledgers]
     assert sum(each.answer.result(timeout=30) is None for each in asked) == 10
+
+
+def test_the_minutes_of_a_rate_are_forgotten_once_they_are_over(ledger: Ledger, store: Store) -> None:
+    rate = msgspec.structs.replace(BUDGET, name="rate", per="minute", strict=True)
+    now = time.time()
+    for ago in (0, 600):
+        minute = Place("rate", "", int((now - ago) // 60) * 60)
+        assert ledger.ask([Want(minute, 10, 1, is_rate=True)]).answer.result(timeout=30) is None
+    tidy_rate(store, rate, now)
+    [(kept,)] = store.select(f"SELECT window_start FROM {store.dialect.prefix}budget_account")
+    assert int(str(kept)) == int(now // 60) * 60
 
 
 def test_a_store_that_cannot_be_reached_is_an_error_and_the_next_try_a_new_one(tmp_path: Path) -> None:
