@@ -54,7 +54,8 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
 
 @pytest.fixture(autouse=True)
 def guarded_errors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Exception]]:
-    """What the guard swallowed during the test, in any thread. It fails the test, unless it is expected."""
+    """What the guard swallowed during the test, in any thread. It fails the test, unless it is expected; then
+    its absence does."""
     swallowed: list[Exception] = []
 
     def keep(where: guard.Guard, error: Exception) -> None:
@@ -63,8 +64,10 @@ def guarded_errors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(guard, "report", keep)
     yield swallowed
-    if swallowed and request.node.get_closest_marker("guarded_errors_expected") is None:
+    expected = request.node.get_closest_marker("guarded_errors_expected") is not None
+    if swallowed and not expected:
         raise ExceptionGroup("swallowed by the guard", swallowed)
+    assert swallowed or not expected, "the guard had nothing to swallow"
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ from usage_tracker.budgets.receivers import NotSent, receivers_of, sign
 from usage_tracker.budgets.windows import Window
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.errors import ConfigError
+from usage_tracker.errors import ConfigError, StoreUnavailable
 from usage_tracker.stores import Store, open_store
 from usage_tracker.unusual import anomaly, look_for
 
@@ -179,6 +179,47 @@ def test_a_receiver_that_refuses_is_tried_again_later(
     made.send(store)
     assert len(inbox.posts) == 2
     assert inbox.posts[0][2] == inbox.posts[1][2], "the same id and content"
+
+
+def test_a_receiver_that_never_takes_an_alert_is_given_up_and_said(
+    store: Store, inbox: Inbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(alerting, "MOST_TRIES", 2)
+    inbox.status = 503
+    made = raised(store, inbox, *budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+    for later in (1, 2, 3):
+        at = time.time() + later * alerting.LONGEST_RETRY
+        with monkeypatch.context() as clock:
+            clock.setattr(time, "time", lambda at=at: at)
+            made.send(store)
+    assert len(inbox.posts) == 2
+    assert "an alert is given up: " in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_what_is_due_is_sent_beside_the_leaders_work(tmp_path: Path, store: Store, inbox: Inbox) -> None:
+    made = Alerts(
+        receivers_of(settings(alert_webhook=inbox.url)),
+        lambda: open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db")),
+    )
+    made.notice(store, budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+    made.send_later()
+    made.send_later()  # it has only just looked
+    made.wait(30)
+    assert len(inbox.posts) == 1
+
+
+def test_while_the_store_is_away_alerts_wait(store: Store, inbox: Inbox) -> None:
+    def away() -> Store:
+        raise StoreUnavailable("no connection")
+
+    made = Alerts(receivers_of(settings(alert_webhook=inbox.url)), away)
+    made.notice(store, budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+    made.send_later()
+    made.wait(30)
+    assert inbox.posts == []
+    made.send(store)
+    assert len(inbox.posts) == 1
 
 
 def test_a_redirect_is_not_followed(store: Store, inbox: Inbox) -> None:

@@ -249,8 +249,8 @@ class TestRuns:
         list(self.start(capturing, stream=True))
         with capturing.client.beta.threads.create_and_run_stream(assistant_id="asst_1") as stream:
             stream.until_done()
-        for _, event in capturing.all():
-            assert (event.awaits, event.completes, used(event)) == (None, None, (1200, 300))
+        told = [(event.awaits, event.completes, used(event)) for _, event in capturing.all()]
+        assert told == [(None, None, (1200, 300))] * 2
 
     def test_a_stream_that_asks_for_tool_outputs_awaits_what_the_stream_after_them_brings(
         self, capturing: Capturing, workshop: Workshop

@@ -281,15 +281,19 @@ def test_threads_share_a_client(capturing: Capturing) -> None:
 
 
 @pytest.mark.guarded_errors_expected
-def test_an_error_of_ours_is_not_the_apps(capturing: Capturing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_ours_is_not_the_apps(
+    capturing: Capturing, monkeypatch: pytest.MonkeyPatch, guarded_errors: list[Exception]
+) -> None:
     def fail(*_: object) -> None:
         raise KeyError("ours")
 
     for place in ("read_request", "observe", "usage_of"):
+        before = len(guarded_errors)
         with monkeypatch.context() as broken:
             broken.setattr(f"usage_tracker.providers.openai.{place}", fail)
             assert capturing.client.chat.completions.create(**ASKED).choices
             assert [chunk for chunk in capturing.client.chat.completions.create(**ASKED, stream=True) if chunk.choices]
+        assert len(guarded_errors) > before, place
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,9 @@ class TestExport:
     def test_jsonl_gives_back_exactly_what_is_stored(self, store: Store) -> None:
         store_events(store, [*random_events(5, 60), made_event(cost="0.000000000001", units={"seconds": 1.5})])
         stored = {event["event_id"]: event for event in list_events(store)}
-        for event in lines_of(run("export", "--until", "2027").stdout):
+        found = lines_of(run("export", "--until", "2027").stdout)
+        assert len(found) == len(stored) == 61
+        for event in found:
             event["started_at"] = datetime.fromisoformat(event["started_at"])
             for name in ("cost", "reported_cost"):
                 assert event[name] is None or isinstance(event[name], str)

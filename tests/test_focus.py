@@ -92,7 +92,9 @@ def test_the_columns_are_those_of_the_specification(store: Store, tmp_path: Path
 
 def test_values_have_the_forms_of_the_specification(store: Store, tmp_path: Path) -> None:
     store_events(store, EVENTS)
-    for row in charge_of(store, tmp_path):
+    rows = charge_of(store, tmp_path)
+    assert rows
+    for row in rows:
         assert all(re.fullmatch(r"-?\d+(\.\d+)?", row[name]) for name in DECIMALS)
         for name in ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd"):
             assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row[name])
@@ -103,7 +105,9 @@ def test_values_have_the_forms_of_the_specification(store: Store, tmp_path: Path
 
 def test_price_times_quantity_is_the_cost(store: Store, tmp_path: Path) -> None:
     store_events(store, EVENTS)
-    for row in charge_of(store, tmp_path):
+    rows = charge_of(store, tmp_path)
+    assert rows
+    for row in rows:
         product = Decimal(row["ContractedUnitPrice"]) * Decimal(row["PricingQuantity"])
         assert abs(product - Decimal(row["BilledCost"])) < Decimal("1e-12") * int(row["x_Calls"])
 

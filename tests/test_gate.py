@@ -506,6 +506,37 @@ def test_a_running_process_follows_a_change_within_seconds(fresh_start: Path, cl
         assert becomes(refused=False)
 
 
+def test_calls_that_end_before_prices_are_known_count_once_they_are(
+    capturing: Capturing, enforcing: Enforcing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enforcing.use(known(budget(limit=Decimal("0.000001"))))
+    gate = enforcing._gate
+    assert gate is not None
+    with monkeypatch.context() as early:
+        early.setattr(gate._prices, "ready", False)
+        ask(capturing)
+        assert len(gate._unpriced) == 1
+    enforcing.use(known(budget(limit=Decimal("0.000001"))))
+    assert not gate._unpriced
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        ask(capturing)
+
+
+def test_a_strict_budget_that_this_process_can_not_reserve_from_says_what_then(
+    capturing: Capturing, enforcing: Enforcing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process beside a sidecar doesn't know the store."""
+    enforcing.use(known(budget(strict=True)))
+    gate = enforcing._gate
+    assert gate is not None
+    gate._ledger = None
+    ask(capturing)
+    assert "can't be reserved from" in caplog.text
+    enforcing.use(known(budget(strict=True, unreachable="closed")))
+    with pytest.raises(usage_tracker.BudgetExceeded, match="can't be known"):
+        ask(capturing)
+
+
 def test_a_strict_call_waits_for_prices_rather_than_go_unreserved(
     fresh_start: Path, provider: StandIn, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -351,15 +351,19 @@ def test_the_answer_is_what_it_is_without_us(google: Google) -> None:
 
 
 @pytest.mark.guarded_errors_expected
-def test_an_error_of_ours_is_not_the_apps(google: Google, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_ours_is_not_the_apps(
+    google: Google, monkeypatch: pytest.MonkeyPatch, guarded_errors: list[Exception]
+) -> None:
     def fail(*_: object) -> None:
         raise KeyError("ours")
 
     for place in ("operation_of", "read_request", "observe", "usage_of"):
+        before = len(guarded_errors)
         with monkeypatch.context() as broken:
             broken.setattr(f"usage_tracker.providers.google_genai.{place}", fail)
             assert google.client.models.generate_content(**ASKED).text
             assert list(google.client.models.generate_content_stream(**ASKED))
+        assert len(guarded_errors) > before, place
 
 
 def test_a_budget_refuses_a_call_before_its_request(google: Google) -> None:

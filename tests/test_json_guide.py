@@ -42,6 +42,8 @@ def test_the_document_has_the_fields_that_are_promised() -> None:
 
 
 def test_the_commands_run() -> None:
-    for line in re.findall(r"^usage-tracker (.*)$", GUIDE, re.MULTILINE):
+    commands = re.findall(r"^usage-tracker (.*)$", GUIDE, re.MULTILINE)
+    assert commands
+    for line in commands:
         result = CliRunner().invoke(main, line.split())
         assert result.exit_code == 0, f"{line}\n{result.output}"

@@ -12,6 +12,9 @@ import pytest
 from usage_tracker.errors import ConfigError
 from usage_tracker.event import Cost, CostLine, Origin, Usage, UsageEvent
 from usage_tracker.pricing import Pricer, Shelf, StoredBook
+from usage_tracker.pricing.bill import bill
+from usage_tracker.pricing.book_text import differ
+from usage_tracker.pricing.rates import Rates
 from usage_tracker.pricing.reading import load_book, read_book
 from usage_tracker.pricing.toml_lines import line_of
 
@@ -295,6 +298,8 @@ def test_video_may_have_prices_of_its_own() -> None:
 
 
 MISTAKES = {
+    "steps that are no list": ('[[price]]\nmatch = "a"\ninput = 1\nabove = 5\n', 4, "is an array"),
+    "fees that are no table": ('[[price]]\nmatch = "a"\nadd = 0.01\n', 3, "is a table of prices"),
     "no TOML": ('[[price]]\nmatch = "a\n', 2, "no TOML"),
     "a word that is no key": ('[[price]]\nmatch = "a"\ninput = 1\nouptut = 2\n', 4, "did you mean 'output'?"),
     "a table of another name": ('[prices]\nmatch = "a"\n', 1, "[[price]]"),
@@ -477,3 +482,53 @@ def test_a_stored_book_of_a_newer_version_is_not_half_understood(caplog: pytest.
     shelf.look(lambda _: StoredBook(3, [{"match": "a", "input": 1}, {"match": "b", "per_moon": 1}]))
     assert shelf.books is None
     assert "version 3, entry 2" in caplog.text
+
+
+IN_PARTS = """
+[[price]]
+match = "speaks"
+output_audio = 40
+output = 10
+input = 1
+
+[[price]]
+match = "speaks-only"
+output_audio = 40
+input_audio = 4
+"""
+
+
+def heard(model: str, **counts: Any) -> Cost:
+    return cost_by(IN_PARTS, call(model, Usage(**counts)))
+
+
+def test_parts_of_the_output_that_are_more_than_it_make_no_bill() -> None:
+    assert heard("speaks", input_tokens=1, output_tokens=5, output_audio_tokens=5).amount == Decimal("0.000201")
+    assert heard("speaks", input_tokens=1, output_tokens=4, output_audio_tokens=5).flags == ("unpriced", "sum_mismatch")
+
+
+def test_a_list_of_audio_alone_says_nothing_of_text() -> None:
+    spoken = {"input_tokens": 7, "input_audio_tokens": 7, "output_tokens": 3, "output_audio_tokens": 3}
+    assert heard("speaks-only", **spoken).amount == Decimal("0.000148")
+    assert heard("speaks-only", **{**spoken, "output_tokens": 4}).flags == ("unpriced",)
+    assert heard("speaks-only", **{**spoken, "input_tokens": 8}).flags == ("unpriced",)
+
+
+def test_tokens_that_a_tool_added_may_have_a_price_of_their_own() -> None:
+    rates = Rates(
+        {"input_tokens": Decimal(2), "input_tool_tokens": Decimal(3), "output_tokens": Decimal(0)}, "ours", "1"
+    )
+    cost = bill(rates, call(usage=Usage(input_tokens=10, tool_tokens=4, output_tokens=0)))
+    assert {(line.unit, line.count) for line in cost.lines} == {("input_tokens", 6), ("input_tool_tokens", 4)}
+    assert cost.amount == 6 * 2 + 4 * 3
+
+
+def test_units_of_which_there_are_none_are_not_billed_whatever_they_are() -> None:
+    event = call(usage=Usage(input_tokens=1000, output_tokens=100, units={"searches": 0}))
+    assert cost_by(ACME, event).amount == Decimal("0.0035")
+
+
+def test_that_entries_changed_places_is_a_difference() -> None:
+    first, second = ({"match": name, "input": 1} for name in ("a-*", "a-1"))
+    assert [found.entry for found in differ([first, second], [second, first])] == ["the order of entries"]
+    assert differ([first, second], [first, second]) == []

@@ -25,6 +25,7 @@ from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import Cost, CostLine, Origin, Usage, UsageEvent
 from usage_tracker.journal import Journal
 from usage_tracker.pipeline import make_shipper, open_spool
+from usage_tracker.pricing.newer import data_file
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.prices import add_version, newest_version, read_entries, read_versions
 
@@ -508,6 +509,16 @@ def test_newer_data_is_taken_from_a_file_and_given_up_again(data: Path) -> None:
     prices("update", "--bundled")
     assert prices("show", "acme-1", "--provider", "acme").exit_code == 1
     assert prices("show", "gpt-4o").exit_code == 0
+
+
+def test_newer_data_that_is_damaged_is_said_once_and_the_bundled_is_used(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prices("update", "--from", str(data))
+    data_file().write_text("{")
+    shown = document("show", "gpt-4o")["lists"][0]
+    assert not shown["version"].startswith("data ")
+    assert "prices are those that are bundled" in caplog.text
 
 
 def test_what_changes_is_said_model_by_model(data: Path) -> None:

@@ -71,7 +71,9 @@ def test_somebodys_calls_become_nobodys(kind: str, request: pytest.FixtureReques
 
 
 def test_the_commands_it_names_are_there() -> None:
-    for words in re.findall(r"`usage-tracker ([^`]*)`", GUIDE):
+    commands = re.findall(r"`usage-tracker ([^`]*)`", GUIDE)
+    assert commands
+    for words in commands:
         name = words.split(" -")[0].split()
         result = CliRunner().invoke(main, [*name, "--help"])
         assert result.exit_code == 0, words

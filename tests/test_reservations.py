@@ -18,7 +18,7 @@ from made_events import made_event, store_events
 from usage_tracker.budgets import reservations
 from usage_tracker.budgets.accounts import start_of
 from usage_tracker.budgets.budget import Budget
-from usage_tracker.budgets.refresh import clock, read_part, update_accounts
+from usage_tracker.budgets.refresh import clock, read_part, tidy_rate, update_accounts
 from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Want
 from usage_tracker.budgets.reservations import Ledger
 from usage_tracker.dsn import parse_dsn
@@ -133,9 +133,9 @@ def test_what_a_call_has_used_counts_while_nobody_ships_its_event(ledger: Ledger
 
 
 def expires_after(store: Store, moment: float) -> bool:
-    """Whether all that is reserved is kept until then."""
+    """Whether something is reserved, and all of it kept until then."""
     rows = store.select(f"SELECT expires_at FROM {store.dialect.prefix}budget_reservation")
-    return all(float(str(expires_at)) > moment for (expires_at,) in rows)
+    return bool(rows) and all(float(str(expires_at)) > moment for (expires_at,) in rows)
 
 
 def test_who_has_read_earlier_does_not_overwrite_who_has_read_later(ledger: Ledger, store: Store) -> None:
@@ -175,6 +175,17 @@ def test_a_rate_counts_across_processes(dsn: str) -> None:
     minute = Place("rate", "", int(time.time() // 60) * 60)
     asked = [each.ask([Want(minute, 10, 1, is_rate=True)]) for _ in range(10) for each in ledgers]
     assert sum(each.answer.result(timeout=30) is None for each in asked) == 10
+
+
+def test_the_minutes_of_a_rate_are_forgotten_once_they_are_over(ledger: Ledger, store: Store) -> None:
+    rate = msgspec.structs.replace(BUDGET, name="rate", per="minute", strict=True)
+    now = time.time()
+    for ago in (0, 600):
+        minute = Place("rate", "", int((now - ago) // 60) * 60)
+        assert ledger.ask([Want(minute, 10, 1, is_rate=True)]).answer.result(timeout=30) is None
+    tidy_rate(store, rate, now)
+    [(kept,)] = store.select(f"SELECT window_start FROM {store.dialect.prefix}budget_account")
+    assert int(str(kept)) == int(now // 60) * 60
 
 
 def test_a_store_that_cannot_be_reached_is_an_error_and_the_next_try_a_new_one(tmp_path: Path) -> None:

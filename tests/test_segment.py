@@ -5,6 +5,7 @@ import mmap
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -321,3 +322,18 @@ class TestDamagedHeader:
     def test_what_has_no_record_is_no_segment(self, start: bytes) -> None:
         assert Header.mended(b"X" + start[1:HEADER_SIZE] + b"other bytes" * 10, self.id, self.STORE) is None
         assert Header.mended(b"X", self.id, self.STORE) is None
+
+
+def test_without_a_gil_threads_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys._is_gil_enabled", lambda: False, raising=False)
+    writing = Writing(1 << 20)
+
+    def write(first: int) -> None:
+        for number in range(first, first + 100):
+            writing.segment.append(ORIGIN if number % 2 else OTHER, made(number))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(0, 400, 100)))
+    assert writing.segment._turn is not None
+    assert sorted(number or 0 for number in writing.numbers()) == list(range(400))
+    writing.segment.seal()

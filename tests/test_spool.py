@@ -15,7 +15,7 @@ import pytest
 from usage_tracker.event import Origin, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.adoption import adopt, take_over
-from usage_tracker.journal.aside import keep_aside
+from usage_tracker.journal.aside import keep_aside, note_dropped, noted_dropped
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.journal.spool import SpoolFull
 
@@ -283,3 +283,79 @@ def test_segments_are_taken_over_from_another_disk(tmp_path: Path, monkeypatch: 
     assert take_over(spool, tmp_path / "elsewhere") == 1
     assert spool.waiting() == 2
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_folder_has_nothing_to_take_over_from_itself(tmp_path: Path) -> None:
+    journal_with(tmp_path, 2).close()
+    spool = Spool(tmp_path, STORE)
+    assert take_over(spool, tmp_path) == 0
+    assert spool.waiting() == 2
+
+
+def test_a_segment_that_can_not_be_moved_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal_with(tmp_path / "elsewhere", 2).close()
+
+    def rename(source: object, target: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("usage_tracker.journal.adoption.os.rename", rename)
+    with pytest.raises(OSError, match="Read-only"):
+        take_over(Spool(tmp_path / "spool", STORE), tmp_path / "elsewhere")
+    assert Spool(tmp_path / "elsewhere", STORE).waiting() == 2
+
+
+def test_what_comes_from_elsewhere_is_held_to_the_folders_bound(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", STORE, max_bytes=1000)
+    spool.restore("a.seg", bytes(900))
+    with pytest.raises(SpoolFull, match="its bound"):
+        spool.restore("b.seg", bytes(200))
+    assert [path.name for path in spool.segments()] == ["a.seg"]
+
+
+class TestOfAGroup:
+    """The folder that several users share."""
+
+    def test_two_that_make_it_at_once_have_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        group = os.getegid()
+        chown = os.chown
+
+        def slow(path: Path, owner: int, group: int) -> None:
+            chown(path, owner, group)
+            if not (tmp_path / "spool").exists():  # here the other one comes first, and has put something in it
+                (tmp_path / "spool").mkdir()
+                (tmp_path / "spool").chmod(0o2770)
+                (tmp_path / "spool" / "a.seg").touch()
+
+        monkeypatch.setattr("usage_tracker.journal.folder.os.chown", slow)
+        Spool(tmp_path / "spool", group=group).prepare()
+        assert [path.name for path in tmp_path.iterdir()] == ["spool"]
+        assert (tmp_path / "spool" / "a.seg").exists()
+
+    @pytest.mark.parametrize(
+        ("number", "raised"), [(errno.EPERM, SpoolUnusable), (errno.EROFS, OSError)], ids=["not in it", "read-only"]
+    )
+    def test_what_can_not_be_made_for_it_leaves_nothing_behind(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, raised: type[Exception]
+    ) -> None:
+        def chown(path: Path, owner: int, group: int) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr("usage_tracker.journal.folder.os.chown", chown)
+        with pytest.raises(raised):
+            Spool(tmp_path / "spool", group=os.getegid()).prepare()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_what_is_set_aside_is_for_it_too(self, tmp_path: Path) -> None:
+        spool = Spool(tmp_path / "spool", group=os.getegid())
+        spool.prepare()
+        keep_aside(spool, "a", [(0, b"x")])
+        assert (spool.folder / "corrupt").stat().st_mode & 0o7777 == 0o2770
+        assert {path.stat().st_mode & 0o777 for path in (spool.folder / "corrupt").iterdir()} == {0o660}
+
+
+def test_what_was_dropped_is_counted_up_to_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usage_tracker.journal.aside.DROPS_MAX", 6)
+    spool = Spool(tmp_path)
+    for count in (12, 30, 7):
+        note_dropped(spool, count)
+    assert noted_dropped(tmp_path) == 42

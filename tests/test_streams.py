@@ -23,7 +23,7 @@ def test_the_stream_is_the_sdks_own(capturing: Capturing) -> None:
     assert type(found) is openai.Stream
     with found:
         chunks = list(found)
-    assert all(type(chunk).__name__ == "ChatCompletionChunk" for chunk in chunks)
+    assert {type(chunk).__name__ for chunk in chunks} == {"ChatCompletionChunk"}
     assert type(found.response).__mro__[1].__name__ != type(found.response).__name__
     assert found.response.is_closed
     capturing.one()
@@ -32,6 +32,7 @@ def test_the_stream_is_the_sdks_own(capturing: Capturing) -> None:
 def test_the_usage_that_we_asked_for_is_taken_and_its_chunk_hidden(capturing: Capturing) -> None:
     chunks = list(stream(capturing))
     assert capturing.provider.requests[-1].body["stream_options"] == {"include_usage": True}
+    assert chunks
     assert all(chunk.choices for chunk in chunks)
     assert all("usage" not in chunk.model_dump(exclude_unset=True) for chunk in chunks)
     event = capturing.one()
@@ -303,6 +304,7 @@ def test_an_async_stream_is_read_to_its_end(capturing: Capturing) -> None:
             return [chunk async for chunk in found]
 
     chunks = asyncio.run(main())
+    assert chunks
     assert all(chunk.choices for chunk in chunks)
     assert capturing.one().usage.output_tokens
 

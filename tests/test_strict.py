@@ -130,6 +130,23 @@ def test_windows_that_roll_are_held_to_alike(strictly: Strictly, per: str) -> No
     stream.close()
 
 
+def test_a_strict_limit_per_minute_takes_what_calls_have_used(strictly: Strictly) -> None:
+    strictly.hold_to(per="minute")
+    usage = strictly.ask(max_tokens=1000).usage
+    used, deadline = 0, time.monotonic() + 20
+    while used != usage.total_tokens and time.monotonic() < deadline:  # until then, what it might use
+        used = sum(int(str(each)) for (each,) in strictly.store.select("SELECT used FROM budget_account"))
+    assert used == usage.total_tokens < PROMPT + 1000
+
+
+def test_a_budget_of_calls_is_one_for_each(strictly: Strictly) -> None:
+    strictly.hold_to(measure="calls", limit=Decimal(2))
+    for _ in range(2):
+        strictly.ask()
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        strictly.ask()
+
+
 def test_each_user_reserves_from_a_budget_of_their_own(strictly: Strictly) -> None:
     strictly.hold_to(each="user", limit=Decimal(PROMPT + 100))
     for user in ("u-1", "u-2"):

@@ -17,7 +17,7 @@ import usage_tracker
 from usage_tracker import tracker
 from usage_tracker.capture.shapes import Shapes
 from usage_tracker.demo.standin import StandIn
-from usage_tracker.event import CallKind, Origin, Told
+from usage_tracker.event import CallKind, Origin, Told, Usage
 from usage_tracker.journal.header import VERSION, Header
 from usage_tracker.providers import alike
 from usage_tracker.providers import openai as openai_provider
@@ -252,3 +252,49 @@ def test_ordinary_answers_are_alike(shapes: Shapes) -> None:
             assert (reading.usage.output_tokens, reading.response_id, reading.raw) == (tokens, "chatcmpl-1", usage)
     assert reading is not None
     assert None not in alike.plans.values()
+
+
+def test_a_count_that_is_a_sum_is_one_in_the_next_answer_too() -> None:
+    """Anthropic's input is what was read from a cache, what was written to one, and the rest."""
+    alike.plans.clear()
+    for rest, read, written in ((10, 200, 30), (11, 500, 7)):
+        usage = {
+            "input_tokens": rest, "cache_read_input_tokens": read, "cache_creation_input_tokens": written,
+            "output_tokens": 5,
+        }  # fmt: skip
+        said = (("message", "msg-1", "claude-sonnet-4", usage),)
+        reading = alike.read_alike(READERS["anthropic"], "chat", ("type", "id", "model", "usage"), said)
+    assert reading is not None
+    assert reading.usage == Usage(input_tokens=518, output_tokens=5, cache_read_tokens=500, cache_write_tokens=7)
+
+
+def alike_usage(total: int) -> dict[str, Any]:
+    return {"prompt_tokens": 41, "completion_tokens": 12, "total_tokens": total}
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ((("chatcmpl-1", "gpt-4o", "default", alike_usage(53)),), True),
+        ((("chatcmpl-1", "gpt-4o", "default", alike_usage(60)),), False),  # there is more than input and output
+        (((" ", "gpt-4o", "default", alike_usage(53)),), False),  # which is no id
+        (((5, "gpt-4o", "default", alike_usage(53)),), False),
+        ((("chatcmpl-1", 4, "default", alike_usage(53)),), False),
+        ((("chatcmpl-1", "gpt-4o", "default", None),), False),
+        ((("chatcmpl-1", "gpt-4o", "default", alike_usage(53)),) * 2, False),
+    ],
+)
+def test_what_no_plan_is_sure_of_is_left_to_the_provider(said: alike.Said, read: bool) -> None:
+    alike.plans.clear()
+    for _ in range(2):  # a plan is made of the first
+        alike.read_alike(openai_provider, "chat", NAMES, (("chatcmpl-1", "gpt-4o", "default", alike_usage(53)),))
+        found = alike.read_alike(openai_provider, "chat", NAMES, said)
+    assert (found is not None) is read
+
+
+def test_plans_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    alike.plans.clear()
+    monkeypatch.setattr(alike, "PLANS_AT_MOST", 3)
+    for model in "abcde":
+        alike.read_alike(openai_provider, "chat", NAMES, (("chatcmpl-1", model, "default", alike_usage(53)),))
+    assert len(alike.plans) == 2

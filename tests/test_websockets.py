@@ -788,17 +788,27 @@ def test_connections_stay_what_they_were(client: Any, captured: Captured) -> Non
 
 @pytest.mark.guarded_errors_expected
 def test_an_error_of_ours_is_not_the_apps(
-    server: WebSocketServer, client: Any, captured: Captured, monkeypatch: pytest.MonkeyPatch
+    server: WebSocketServer,
+    client: Any,
+    captured: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    guarded_errors: list[Exception],
 ) -> None:
     def fail(*_: object) -> None:
         raise KeyError("ours")
 
-    for place in ("capture.websockets.SocketSession", "capture.socket_sessions.type_of", "providers.openai.observe"):
+    for place in (
+        "capture.websockets.SocketSession",
+        "capture.socket_sessions.type_of",
+        "providers.openai_events.observe",
+    ):
+        before = len(guarded_errors)
         with monkeypatch.context() as broken:
             broken.setattr(f"usage_tracker.{place}", fail)
             with client.realtime.connect(model="gpt-realtime") as connection:
                 connection.response.create()
                 assert read(connection)[-2].type == "response.done"
+        assert len(guarded_errors) > before, place
 
 
 def test_a_connection_over_a_stand_in_of_the_apps_tests_is_no_error(captured: Captured) -> None:

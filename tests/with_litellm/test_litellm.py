@@ -141,7 +141,9 @@ def test_geminis_content_is_one_call(captured: Captured, gemini: GeminiServer) -
     asked: dict[str, Any] = {"model": "gemini/gemini-2.5-flash", "contents": CONTENTS, **at_gemini(gemini)}
     litellm.google_genai.generate_content(**asked)
     run(litellm.agenerate_content(**asked))
-    for origin, event in captured.all():
+    calls = captured.all()
+    assert len(calls) == 2
+    for origin, event in calls:
         assert (origin.provider, event.operation) == ("gemini", "chat")
         assert (event.usage.input_tokens, event.usage.output_tokens) == (29, 17)
 

@@ -54,8 +54,8 @@ def test_whom_an_attempt_is_for_and_nothing_of_the_router_is_known(captured: Cap
         router(provider).completion(
             model="second", messages=ASK, user="u-1", metadata={"tags": ["job:7"], "mine": "kept"}
         )
-    for origin, _ in captured.all():
-        assert (origin.project, origin.user_id, origin.tags) == ("alpha", "u-1", ("job:7", "mine:kept"))
+    whom = [(origin.project, origin.user_id, origin.tags) for origin, _ in captured.all()]
+    assert whom == [("alpha", "u-1", ("job:7", "mine:kept"))] * 2
 
 
 def test_a_model_that_litellm_has_no_price_for_has_no_reported_cost(captured: Captured, provider: StandIn) -> None:

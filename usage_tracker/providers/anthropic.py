@@ -96,8 +96,6 @@ def read_user(user: str) -> Mapping[str, object]:
         packed = json.loads(user)
     except ValueError:
         return {}
-    if not isinstance(packed, dict):
-        return {}
     account, device = packed.pop("account_uuid", None), packed.pop("device_id", None)
     return {"user_id": packed.pop("user", None) or account or device, **packed}
 
