@@ -133,9 +133,7 @@ class Pipeline:
         self._default = default
         self.recorder = self._recorder()
         self._coverage = CoverageNotes(settings.spool_dir, settings.spool_group, states)
-        self.enforcing = Enforcing(
-            settings, self.journal, self.recorder, self._start_unless_started, self._look_beside
-        )
+        self.enforcing = Enforcing(settings, self.journal, self.recorder, self._start_unless_started, self._look_beside)
         self.shipping: Shipping | None = None
         if settings.ship and settings.dsn:
             leading = Leading(settings, self.enforcing.use, lambda: self.journal.dropped)
