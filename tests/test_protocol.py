@@ -335,7 +335,8 @@ class Process:
         self.dead = True
         self.world.mortal |= self.in_memory()
         self.world.processes.remove(self)
-        for own in (self.journal._current, *self.journal._closed):
+        journal = self.journal
+        for own in (journal._current, journal._standby.made, *journal._replaced, *journal._closed):
             if isinstance(own, OwnFile | MemoryFile):
                 own.segment.forget()
         for number, file in self.open.copy().items():
@@ -427,8 +428,16 @@ class Protocol(RuleBasedStateMachine):
         process = self._process(number)
         with self.world.acting(process, stroke):
             process.journal.put_on_disk()
+            process.journal.look_ahead()
             for _ in range(batches):
                 process.ship(though_another_leads=leads_anyway)
+
+    @rule(number=any_of_them, stroke=strokes)
+    def look_ahead(self, number: int, stroke: Stroke | None) -> None:
+        """As a process's thread does that doesn't ship."""
+        process = self._process(number)
+        with self.world.acting(process, stroke):
+            process.journal.look_ahead()
 
     @rule(number=any_of_them, stroke=strokes)
     def resign(self, number: int, stroke: Stroke | None) -> None:
@@ -516,11 +525,14 @@ TestProtocol.settings = settings(max_examples=100, stateful_step_count=25, deadl
 
 
 def some_life(world: World, stroke: Stroke | None) -> None:
-    """A process that appends, rotates, leads, ships and ends."""
+    """A process that appends, looks ahead, rotates, leads, ships and ends."""
     process = world.start()
     with world.acting(process, stroke):
         for number in range(7):
             process.append(f"r-{number}")
+            if number == 3:
+                process.journal.look_ahead()
+        process.journal.look_ahead()
         assert process.spool.lead()
         process.shipper.step()
         process.append("r-7")

@@ -186,6 +186,19 @@ def test_what_a_killed_process_left_half_made_is_cleared_by_the_next_leader(tmp_
     assert [path.name for path in tmp_path.glob("*.new")] == ["young.new"]
 
 
+def test_what_neighbours_left_half_made_is_cleared_while_a_leader_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage_tracker.journal.spool.UNREADY_SECONDS", 0.0)
+    leader = Spool(tmp_path, STORE)
+    assert leader.lead()
+    left = tmp_path / "left.new"
+    left.write_bytes(b"")
+    os.utime(left, (0, 0))
+    assert leader.lead()
+    assert not left.exists()
+
+
 def test_unreadable_bytes_are_kept_within_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("usage_tracker.journal.aside.KEPT_ASIDE_MAX", 10)
     keep_aside(Spool(tmp_path), "segment", [(0, b"12345678"), (9, b"12345678")])

@@ -133,9 +133,7 @@ class Pipeline:
         self._default = default
         self.recorder = self._recorder()
         self._coverage = CoverageNotes(settings.spool_dir, settings.spool_group, states)
-        self.enforcing = Enforcing(
-            settings, self.journal, self.recorder, self._start_unless_started, self._coverage.note
-        )
+        self.enforcing = Enforcing(settings, self.journal, self.recorder, self._start_unless_started, self._look_beside)
         self.shipping: Shipping | None = None
         if settings.ship and settings.dsn:
             leading = Leading(settings, self.enforcing.use, lambda: self.journal.dropped)
@@ -147,6 +145,11 @@ class Pipeline:
         """What the thread that ships looks at with each round."""
         self.enforcing.look()
         self._coverage.note()
+
+    def _look_beside(self) -> None:
+        """What the thread of a process that doesn't ship looks at, beside budgets."""
+        self._coverage.note()
+        self.journal.look_ahead()
 
     def wrapper(self, point: ChokePoint) -> Wrapper:
         """What goes around that function of an SDK."""

@@ -80,7 +80,10 @@ class OwnFile:
         return os.pread(self._descriptor.number, HEADER_SIZE + self.segment.position, 0)
 
     def close(self) -> None:
-        """First no thread can append, then the lock is free, also where a forked child still has the file open."""
+        """First no thread can append, then the lock is free, also where a forked child still has the file open. Again,
+        it does nothing."""
+        if self._closed:
+            return
         self.segment.seal()
         self._closed = True
         self.segment.close()

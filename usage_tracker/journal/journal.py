@@ -1,7 +1,7 @@
 """This process's end of the durable queue: where captured events are appended.
 
 The hot path is one `write` of the current segment. All else, the first segment, a full one, a full disk, a full
-spool, is behind its ValueError.
+spool, is behind its ValueError, and the first thing there is a segment that was made ready meanwhile.
 """
 
 import itertools
@@ -10,6 +10,8 @@ import mmap
 import os
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -23,10 +25,13 @@ from usage_tracker.journal.header import HEADER_SIZE, Header
 from usage_tracker.journal.reader import SegmentReader
 from usage_tracker.journal.segment import Segment, counted
 from usage_tracker.journal.spool import FIRST_SEGMENT, LARGEST_SEGMENT, SUFFIX, Spool, SpoolFull
+from usage_tracker.journal.standby import Standby
 from usage_tracker.providers.told import event_of, told_as_read
 
 logger = logging.getLogger("usage_tracker")
 
+READY_AT = 0.5
+"""How full a segment is when the next one is made ready: what is left lasts for seconds."""
 MEMORY_SEGMENT = 4 << 20
 MEMORY_SEGMENTS = 4
 """Bound of what is kept in memory while the spool can't be written."""
@@ -86,10 +91,16 @@ class Journal:
         self.memory: list[MemoryFile] = []
         """Segments that only this process can ship."""
         self._lock = threading.RLock()
-        """Re-entrant: a signal handler or the garbage collector may come back here from inside."""
+        """Re-entrant: a signal handler or the garbage collector may come back here from inside. Who holds it may be
+        waiting for a disk."""
+        self._switching = threading.RLock()
+        """Held while another segment becomes the current one, and never for longer."""
         self._current: Own | None = None
         self._write = full
+        self._replaced: list[Own] = []
+        """Full, and to be closed by the next who holds the lock."""
         self._closed: list[Own | HandedOver] = []
+        self._standby = Standby(self.spool)
         self._captured = itertools.count()
         """Its own, not the sum of the segments': a thread may have written to one and not counted it when it is
         replaced."""
@@ -131,24 +142,43 @@ class Journal:
             content = msgspec.structs.replace(content, raw=None)
         if too_large(about) or too_large(content):
             return False
+        if self._written(self._go_on, marker, about, content):
+            return True
         with self._lock:
-            for _ in range(2):
-                try:
-                    self._write(marker, about, content)
-                except ValueError:
-                    if not self._open_next():
-                        break
-                else:
-                    return True
+            return self._written(self._open_next, marker, about, content)
+
+    def _written(self, go_on: Callable[[], bool], marker: bytes, about: Origin | CallKind, content: Any) -> bool:
+        """Whether the current segment took it, or the next one."""
+        for _ in range(2):
+            try:
+                self._write(marker, about, content)
+            except ValueError:
+                if not go_on():
+                    break
+            else:
+                return True
         return False
 
+    def _go_on(self) -> bool:
+        """Replace the full segment by the one that was made ready, if there is one. No file is touched."""
+        with self._switching:
+            fresh = self._standby.made
+            if fresh is None:
+                return False
+            self._use(fresh)
+            self._standby.made = None  # only now: a child that is forked in between has to know of it
+        return True
+
     def _open_next(self) -> bool:
-        """Replace the full segment; False where nothing more can be kept for now."""
+        """Replace the full segment by one that is made now; False where nothing more can be kept for now."""
+        if self._go_on():  # somebody made it while we waited for the lock
+            return True
         now = time.monotonic()
         if now < self._retry_at:
             return self._open_in_memory() if isinstance(self._current, MemoryFile) else False
         try:
-            self._use(self.spool.create(self._next_size()))
+            used = self._current.segment.position if self._current else 0
+            self._use(self.spool.create(size_after(used)))
         except SpoolFull as reason:
             self._retry_at = now + RETRY_SECONDS
             self._warn("%s; new events are dropped until the store takes some", reason)
@@ -159,15 +189,26 @@ class Journal:
                 "the journal can't be written (%s); events are kept in memory, and lost if this process dies", reason
             )
             return self._open_in_memory()
+        self._close_replaced()
         self.put_on_disk()
         return True
 
-    def _next_size(self) -> int:
-        """Twice what the last one came to hold."""
-        used = self._current.segment.position if self._current else 0
-        return min(LARGEST_SEGMENT, max(FIRST_SEGMENT, 2 * used))
+    def look_ahead(self) -> None:
+        """Off the app's thread, every now and then: close what was replaced and, when the current segment is half full,
+        make the next one ready. Without that, it is made by whoever needs it."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._close_replaced()
+            current = self._current
+            if isinstance(current, OwnFile) and (filled := current.segment.filled()) >= READY_AT:
+                with suppress(OSError, SpoolFull, SpoolUnusable):  # whoever needs it finds out, and says so
+                    self._standby.make(size_after(int(current.segment.position / filled)))
+        finally:
+            self._lock.release()
 
     def _open_in_memory(self) -> bool:
+        self._close_replaced()
         # a thread may be about to append to the current one
         self.memory = [kept for kept in self.memory if kept is self._current or kept.left()]
         if len(self.memory) >= MEMORY_SEGMENTS:
@@ -179,6 +220,7 @@ class Journal:
         self.memory.append(kept)
         self._use(kept)
         self._write = self._write_in_memory
+        self._close_replaced()
         return True
 
     def _write_in_memory(self, marker: bytes, about: Origin | CallKind, content: Any) -> None:
@@ -190,10 +232,16 @@ class Journal:
         self._current.segment.write(marker, about, content)
 
     def _use(self, fresh: Own) -> None:
-        old, self._current = self._current, fresh
-        self._write = fresh.segment.write
-        if old is not None:
-            self._retire(old)
+        """Append to that segment from now on."""
+        with self._switching:
+            if self._current is not None and self._current is not fresh:
+                self._replaced.append(self._current)
+            self._current, self._write = fresh, fresh.segment.write
+
+    def _close_replaced(self) -> None:
+        while self._replaced:
+            self._retire(self._replaced[0])
+            del self._replaced[0]
 
     def _retire(self, own: Own) -> None:
         own.close()
@@ -214,9 +262,11 @@ class Journal:
         if time.monotonic() < self._retry_at or not self._lock.acquire(blocking=False):
             return
         try:
+            self._close_replaced()
             self._let_go_of_stored()
             if isinstance(self._current, MemoryFile) or (self._current and self._current.gone()):
                 self._use(self.spool.create(FIRST_SEGMENT))
+                self._close_replaced()
             for place, own in enumerate(self._closed):
                 self._closed[place] = self._handed_over(own)
         except (OSError, SpoolFull, SpoolUnusable):
@@ -259,6 +309,7 @@ class Journal:
     def pending(self) -> int:
         """Events of this process that are not confirmed as stored yet."""
         with self._lock:
+            self._close_replaced()
             self._let_go_of_stored()
             return sum(own.left() for own in (self._current, *self._closed) if own)
 
@@ -273,20 +324,28 @@ class Journal:
     def close(self) -> None:
         """End the current segment, so that any leader may finish it. A later event opens a new one."""
         with self._lock:
-            if self._current is not None:
-                own, self._current, self._write = self._current, None, full
-                self._retire(own)
+            with self._switching:
+                if self._current is not None:
+                    self._replaced.append(self._current)
+                self._current, self._write = None, full
+            self._close_replaced()
+            self._standby.discard()
             self._retry_at = 0.0
             self.put_on_disk()
             self._note_dropped()
 
     def forget(self) -> None:
         """In a forked child: the parent's segments and their events are the parent's."""
-        parents = [self._current, *self._closed]
+        parents = [self._current, self._standby.made, *self._replaced, *self._closed]
         self._start()
         for own in parents:
             if isinstance(own, OwnFile):
                 own.forget()
+
+
+def size_after(held: int) -> int:
+    """Of the next segment: twice what the last one came to hold, in bytes."""
+    return min(LARGEST_SEGMENT, max(FIRST_SEGMENT, 2 * held))
 
 
 def full(marker: bytes, about: Origin | CallKind, content: Any) -> None:

@@ -97,6 +97,10 @@ class Segment:
         """Where the next record will be."""
         return self._buffer.tell() - HEADER_SIZE if self._end is None else self._end
 
+    def filled(self) -> float:
+        """How much of what it takes was appended, from 0 to 1. Raises ValueError once closed."""
+        return max(self._buffer.tell() / len(self._buffer), len(self._numbers) / MOST_ORIGINS)
+
     def stored(self) -> tuple[int, int]:
         """The position and the number of events that the shipper has confirmed. Raises ValueError once closed."""
         position, events = STORED.unpack(self._buffer[STORED_AT : STORED_AT + STORED.size])

@@ -76,6 +76,7 @@ class Spool:
         """Held while a file is open that `forget` doesn't know of yet; a fork waits for it, or its child would hold on
         to our locks."""
         self._told: set[Path] = set()
+        self._clear_at = 0.0
 
     def prepare(self) -> None:
         """Make the folder. Raises SpoolUnusable for one that others could tamper with."""
@@ -166,7 +167,7 @@ class Spool:
         """Delete what processes left that were killed while they made a segment; nothing was written to it."""
         for path, found in self._entries((UNREADY,)):
             if time.time() - found.st_mtime > UNREADY_SECONDS:
-                with suppress(OSError), opened(Path(path)) as descriptor:
+                with self.undivided, suppress(OSError), opened(Path(path)) as descriptor:
                     if lock(descriptor):
                         os.unlink(path)
 
@@ -209,6 +210,8 @@ class Spool:
                 self._leading = descriptor
             self.say("leading")
             self.open_bell()
+        if time.monotonic() >= self._clear_at:
+            self._clear_at = time.monotonic() + UNREADY_SECONDS
             self._clear_unready()
         return True
 
