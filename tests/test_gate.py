@@ -529,7 +529,7 @@ def test_a_strict_budget_that_this_process_can_not_reserve_from_says_what_then(
     enforcing.use(known(budget(strict=True)))
     gate = enforcing._gate
     assert gate is not None
-    gate._ledger = None
+    gate._reserving.ledger = None
     ask(capturing)
     assert "can't be reserved from" in caplog.text
     enforcing.use(known(budget(strict=True, unreachable="closed")))
