@@ -329,6 +329,8 @@ def grounded(**grounding: object) -> Json:
     [
         ({"webSearchQueries": ["a", "b", "a", "", " "]}, {"searches": 2}),
         ({"webSearchQueries": ["a"], "imageSearchQueries": ["b"]}, {"searches": 2}),
+        ({"web_search_queries": ["a"], "image_search_queries": ["b"]}, {"searches": 2}),
+        ({"grounding_chunks": [{"maps": {"uri": "u"}}]}, {"map_searches": 1}),
         ({"webSearchQueries": [], "groundingChunks": [{"retrievedContext": {}}]}, None),
         ({"groundingChunks": [{"maps": {"uri": "u"}}, {"maps": {"uri": "v"}}]}, {"map_searches": 1}),
         ({"webSearchQueries": "a", "groundingChunks": 7}, None),
@@ -385,6 +387,10 @@ def batch(**output: object) -> Json:
 
 def test_a_batch_awaits_its_end_and_each_of_its_answers_completes_it() -> None:
     assert answered(batch()).awaits == "batches/b1"
+    assert answered(batch()).service_tier == "batch"
+    job = answered({"name": "projects/p/locations/l/batchPredictionJobs/7", "state": "JOB_STATE_PENDING"})
+    assert (job.awaits, job.service_tier) == ("projects/p/locations/l/batchPredictionJobs/7", "batch")
+    assert answered({"name": "cachedContents/c1"}).awaits is None
     held: list[object] = [
         {"response": {"usageMetadata": FULL, "responseId": "r-1"}},
         {"error": {"code": 3}},

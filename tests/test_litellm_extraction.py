@@ -413,6 +413,20 @@ class HTTPStatusError(Exception):
         self.response = SimpleNamespace(status_code=code)
 
 
+class APIStatusError(Exception):
+    """By the name of the openai SDK's."""
+
+    def __init__(self, code: object) -> None:
+        self.response = SimpleNamespace(status_code=code)
+
+
+class LiteLLMsOwn(APIStatusError):
+    """Derived from that by LiteLLM."""
+
+    __module__ = "litellm.exceptions"
+    status_code = 500
+
+
 class TransportError(Exception):
     """By the name of httpx's, where nobody answered."""
 
@@ -429,6 +443,9 @@ def test_an_errors_status_is_the_providers_own() -> None:
     assert status_of([InternalServerError(), TransportError()], sent=True) is None
     assert status_of([InternalServerError()], sent=True) == 500
     assert status_of([InternalServerError()], sent=False) is None
+    assert status_of([InternalServerError(), APIStatusError(418)], sent=True) == 418
+    assert status_of([LiteLLMsOwn(418)], sent=True) == 500, "what it is derived from is not what it came of"
+    assert [status_of([HTTPStatusError(code)], sent=True) for code in (100, 599, 99, 600)] == [100, 599, None, None]
 
 
 words = st.text(max_size=8) | st.sampled_from(["message", "message_start", "error", "response", "interaction", "batch"])
