@@ -314,6 +314,8 @@ def test_the_tier_is_in_the_usage() -> None:
         ({"code": 429, "status": "RESOURCE_EXHAUSTED"}, "RESOURCE_EXHAUSTED"),
         ({"code": 503}, "503"),
         ({"message": "no"}, "error"),
+        ({"status": "S" * 70}, "S" * 64),
+        ({"code": "C" * 70}, "C" * 64),
     ],
 )
 def test_an_error_within_a_stream_is_named(error: Json, kind: str) -> None:

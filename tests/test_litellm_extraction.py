@@ -285,6 +285,7 @@ def test_ranking_is_counted_in_searches_and_reading_in_pages() -> None:
         {"id": "r-1", "results": [], "meta": {"billed_units": {"search_units": 2}, "tokens": {"input_tokens": 40}}}
     )
     assert used("rerank", ranked) == {"input_tokens": 40, "units": {"searches": 2}}
+    assert (ranked.response_id, ranked.model) == ("r-1", None)
     read = answered({"pages": [{}], "model": "mistral-ocr-2505", "usage_info": {"pages_processed": 3}})
     assert (read.model, used("ocr", read)) == ("mistral-ocr-2505", {"units": {"pages": 3}})
 
