@@ -145,6 +145,7 @@ def test_labels_are_tags_and_columns_also_in_an_extra_body() -> None:
     labels = {"team": "search", "user": "u-1", "job": "7"}
     expected = Request("chat", user="u-1", team="search", tags=("job:7",))
     assert read_request("chat", {"labels": labels}, None) == expected
+    assert read_request("chat", {"labels": labels, "model": "models/m"}, None).model == "m"
     assert read_request("chat", {"labels": {"team": "lost"}}, {"labels": labels}) == expected
 
 
@@ -345,6 +346,12 @@ def test_searches_are_counted_by_what_was_searched_for(grounding: Json, units: d
 def test_a_stream_that_repeats_its_searches_searched_once() -> None:
     once, more = grounded(webSearchQueries=["a"]), grounded(webSearchQueries=["a", "b"])
     assert used(once, more, grounded())["units"] == {"searches": 2}
+
+
+def test_a_decision_tells_its_usage_as_an_interaction_does() -> None:
+    decision = answered({"answers": {"q-1": {}}, "model": "gemini-3-flash", "usage": INTERACTION})
+    assert (decision.model, decision.raw) == ("gemini-3-flash", INTERACTION)
+    assert (decision.awaits, decision.partial) == (None, False)
 
 
 def test_what_an_interaction_searched_for_is_in_its_usage() -> None:

@@ -280,6 +280,15 @@ def test_what_geminis_tools_added_to_the_prompt_is_what_the_total_leaves_over() 
         assert "tool_tokens" not in used("chat", answered(chat(half), provider="gemini"))
 
 
+def test_an_interaction_is_read_in_its_own_words() -> None:
+    usage = {"total_input_tokens": 100, "total_output_tokens": 30, "total_tokens": 130}
+    done = answered(
+        {"object": "interaction", "id": "i-1", "model": "gemini-2.5-flash", "status": "completed", "usage": usage}
+    )
+    assert (done.response_id, done.model) == ("i-1", "gemini-2.5-flash")
+    assert used("interaction", done) == {"input_tokens": 100, "output_tokens": 30}
+
+
 def test_ranking_is_counted_in_searches_and_reading_in_pages() -> None:
     ranked = answered(
         {"id": "r-1", "results": [], "meta": {"billed_units": {"search_units": 2}, "tokens": {"input_tokens": 40}}}

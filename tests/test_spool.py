@@ -226,6 +226,7 @@ def test_what_only_has_the_name_of_a_segment_is_left_alone_and_said_once(
     for _ in range(2):
         assert [spool.open(path) for path in spool.segments()] == [None] * 5
     assert len(caplog.messages) == 5
+    assert spool.waiting() == 0
     assert take_over(Spool(tmp_path / "other"), tmp_path) == 1, "a regular file may be a damaged segment"
 
 
