@@ -110,6 +110,7 @@ def test_extra_body_replaces_what_the_arguments_said_as_it_does_on_the_wire() ->
         ('{"user_id": "u", "team": "core", "tier": "pro"}', Request("chat", user="u", team="core", tags=("tier:pro",))),
         ('{"user": ', Request("chat", user='{"user":')),
         ('{"user": {}}', Request("chat")),
+        ('{"user": "u-9", "device_id": "d-1"}', Request("chat", user="u-9")),
         ("{}", Request("chat")),
     ],
 )

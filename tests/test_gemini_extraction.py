@@ -145,6 +145,7 @@ def test_labels_are_tags_and_columns_also_in_an_extra_body() -> None:
     labels = {"team": "search", "user": "u-1", "job": "7"}
     expected = Request("chat", user="u-1", team="search", tags=("job:7",))
     assert read_request("chat", {"labels": labels}, None) == expected
+    assert read_request("chat", {"labels": labels, "model": "models/m"}, None).model == "m"
     assert read_request("chat", {"labels": {"team": "lost"}}, {"labels": labels}) == expected
 
 
@@ -314,6 +315,8 @@ def test_the_tier_is_in_the_usage() -> None:
         ({"code": 429, "status": "RESOURCE_EXHAUSTED"}, "RESOURCE_EXHAUSTED"),
         ({"code": 503}, "503"),
         ({"message": "no"}, "error"),
+        ({"status": "S" * 70}, "S" * 64),
+        ({"code": "C" * 70}, "C" * 64),
     ],
 )
 def test_an_error_within_a_stream_is_named(error: Json, kind: str) -> None:
@@ -329,6 +332,8 @@ def grounded(**grounding: object) -> Json:
     [
         ({"webSearchQueries": ["a", "b", "a", "", " "]}, {"searches": 2}),
         ({"webSearchQueries": ["a"], "imageSearchQueries": ["b"]}, {"searches": 2}),
+        ({"web_search_queries": ["a"], "image_search_queries": ["b"]}, {"searches": 2}),
+        ({"grounding_chunks": [{"maps": {"uri": "u"}}]}, {"map_searches": 1}),
         ({"webSearchQueries": [], "groundingChunks": [{"retrievedContext": {}}]}, None),
         ({"groundingChunks": [{"maps": {"uri": "u"}}, {"maps": {"uri": "v"}}]}, {"map_searches": 1}),
         ({"webSearchQueries": "a", "groundingChunks": 7}, None),
@@ -341,6 +346,12 @@ def test_searches_are_counted_by_what_was_searched_for(grounding: Json, units: d
 def test_a_stream_that_repeats_its_searches_searched_once() -> None:
     once, more = grounded(webSearchQueries=["a"]), grounded(webSearchQueries=["a", "b"])
     assert used(once, more, grounded())["units"] == {"searches": 2}
+
+
+def test_a_decision_tells_its_usage_as_an_interaction_does() -> None:
+    decision = answered({"answers": {"q-1": {}}, "model": "gemini-3-flash", "usage": INTERACTION})
+    assert (decision.model, decision.raw) == ("gemini-3-flash", INTERACTION)
+    assert (decision.awaits, decision.partial) == (None, False)
 
 
 def test_what_an_interaction_searched_for_is_in_its_usage() -> None:
@@ -385,6 +396,10 @@ def batch(**output: object) -> Json:
 
 def test_a_batch_awaits_its_end_and_each_of_its_answers_completes_it() -> None:
     assert answered(batch()).awaits == "batches/b1"
+    assert answered(batch()).service_tier == "batch"
+    job = answered({"name": "projects/p/locations/l/batchPredictionJobs/7", "state": "JOB_STATE_PENDING"})
+    assert (job.awaits, job.service_tier) == ("projects/p/locations/l/batchPredictionJobs/7", "batch")
+    assert answered({"name": "cachedContents/c1"}).awaits is None
     held: list[object] = [
         {"response": {"usageMetadata": FULL, "responseId": "r-1"}},
         {"error": {"code": 3}},

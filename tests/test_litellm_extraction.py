@@ -280,11 +280,21 @@ def test_what_geminis_tools_added_to_the_prompt_is_what_the_total_leaves_over() 
         assert "tool_tokens" not in used("chat", answered(chat(half), provider="gemini"))
 
 
+def test_an_interaction_is_read_in_its_own_words() -> None:
+    usage = {"total_input_tokens": 100, "total_output_tokens": 30, "total_tokens": 130}
+    done = answered(
+        {"object": "interaction", "id": "i-1", "model": "gemini-2.5-flash", "status": "completed", "usage": usage}
+    )
+    assert (done.response_id, done.model) == ("i-1", "gemini-2.5-flash")
+    assert used("interaction", done) == {"input_tokens": 100, "output_tokens": 30}
+
+
 def test_ranking_is_counted_in_searches_and_reading_in_pages() -> None:
     ranked = answered(
         {"id": "r-1", "results": [], "meta": {"billed_units": {"search_units": 2}, "tokens": {"input_tokens": 40}}}
     )
     assert used("rerank", ranked) == {"input_tokens": 40, "units": {"searches": 2}}
+    assert (ranked.response_id, ranked.model) == ("r-1", None)
     read = answered({"pages": [{}], "model": "mistral-ocr-2505", "usage_info": {"pages_processed": 3}})
     assert (read.model, used("ocr", read)) == ("mistral-ocr-2505", {"units": {"pages": 3}})
 
@@ -413,6 +423,20 @@ class HTTPStatusError(Exception):
         self.response = SimpleNamespace(status_code=code)
 
 
+class APIStatusError(Exception):
+    """By the name of the openai SDK's."""
+
+    def __init__(self, code: object) -> None:
+        self.response = SimpleNamespace(status_code=code)
+
+
+class LiteLLMsOwn(APIStatusError):
+    """Derived from that by LiteLLM."""
+
+    __module__ = "litellm.exceptions"
+    status_code = 500
+
+
 class TransportError(Exception):
     """By the name of httpx's, where nobody answered."""
 
@@ -429,6 +453,9 @@ def test_an_errors_status_is_the_providers_own() -> None:
     assert status_of([InternalServerError(), TransportError()], sent=True) is None
     assert status_of([InternalServerError()], sent=True) == 500
     assert status_of([InternalServerError()], sent=False) is None
+    assert status_of([InternalServerError(), APIStatusError(418)], sent=True) == 418
+    assert status_of([LiteLLMsOwn(418)], sent=True) == 500, "what it is derived from is not what it came of"
+    assert [status_of([HTTPStatusError(code)], sent=True) for code in (100, 599, 99, 600)] == [100, 599, None, None]
 
 
 words = st.text(max_size=8) | st.sampled_from(["message", "message_start", "error", "response", "interaction", "batch"])

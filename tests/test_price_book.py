@@ -519,9 +519,9 @@ def test_tokens_that_a_tool_added_may_have_a_price_of_their_own() -> None:
         {"input_tokens": Decimal(2), "input_tool_tokens": Decimal(3), "output_tokens": Decimal(0)}, "ours", "1"
     )
     cost = bill(rates, call(usage=Usage(input_tokens=10, tool_tokens=4, output_tokens=0)))
-    assert {(line.unit, line.count) for line in cost.lines} == {
-        ("input_tokens", Decimal(6)),
-        ("input_tool_tokens", Decimal(4)),
+    assert {line.unit: line.count for line in cost.lines} == {
+        "input_tokens": Decimal(6),
+        "input_tool_tokens": Decimal(4),
     }
     assert cost.amount == 6 * 2 + 4 * 3
 

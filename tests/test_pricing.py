@@ -1,7 +1,7 @@
 """What a call cost: every price that genai-prices knows is billed to the cent that it computes, and nothing else is."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from itertools import product
 from math import nan
 from typing import Any
@@ -405,6 +405,18 @@ def test_what_a_gateway_states_is_the_cost_of_what_no_list_has() -> None:
 
 
 @pytest.mark.parametrize(
+    ("stated", "kept"),
+    [("0.0012300000006", "0.001230000001"), ("0.001", "0.001"), ("1e17", "1e17")],
+)
+def test_a_stated_charge_is_kept_to_the_picodollar_whatever_the_apps_decimals_are(stated: str, kept: str) -> None:
+    event = call("acme-llm-7b")
+    event.reported_cost = stated
+    with localcontext(prec=3):
+        cost = price(event, "openrouter")
+    assert (cost.amount, cost.source) == (Decimal(kept), "reported")
+
+
+@pytest.mark.parametrize(
     ("stated", "raw"), [("0", None), ("0.0", None), ("-1", None), ("free", None), ("0.1", {"is_byok": True})]
 )
 def test_a_stated_charge_that_is_not_all_of_it_is_no_cost(stated: str, raw: dict[str, Any] | None) -> None:
@@ -460,6 +472,10 @@ def test_pictures_that_a_hosted_tool_made_have_no_known_price() -> None:
     event.raw = {"tool_usage": {"image_gen": {"total_tokens": 320}, "web_search": {"num_requests": 0}}}
     assert price(event).flags == ("unpriced", "tool_unpriced")
     event.raw["tool_usage"]["image_gen"]["total_tokens"] = 0
+    assert price(event).amount is not None
+    event.raw = {"svg_usage": {"total_tokens": 320}}
+    assert price(event).flags == ("unpriced", "tool_unpriced")
+    event.raw = {"tool_usage": "none", "svg_usage": None}
     assert price(event).amount is not None
 
 

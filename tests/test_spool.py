@@ -88,6 +88,8 @@ def test_one_leads_and_the_next_follows_when_it_is_gone(tmp_path: Path) -> None:
     assert first.lead()
     assert not second.lead()
     assert second.leader() == (os.getpid(), "leading")
+    first.say("waiting")
+    assert second.leader() == (os.getpid(), "waiting")
     first.resign()
     assert second.leader() is None
     assert second.lead()
@@ -100,6 +102,15 @@ def test_the_bell_wakes_the_leader(tmp_path: Path) -> None:
     started = time.monotonic()
     assert leader.listen(30.0)
     assert time.monotonic() - started < 5.0
+
+
+def test_a_bell_that_nobody_rings_is_waited_for(tmp_path: Path) -> None:
+    leader = Spool(tmp_path, STORE)
+    assert not leader.listen(30.0), "who doesn't lead has none"
+    assert leader.lead()
+    started = time.monotonic()
+    assert leader.listen(0.2)
+    assert time.monotonic() - started >= 0.2
 
 
 def test_a_forked_child_does_not_hold_the_parents_lead(tmp_path: Path) -> None:
@@ -228,6 +239,7 @@ def test_what_only_has_the_name_of_a_segment_is_left_alone_and_said_once(
     for _ in range(2):
         assert [spool.open(path) for path in spool.segments()] == [None] * 5
     assert len(caplog.messages) == 5
+    assert spool.waiting() == 0
     assert take_over(Spool(tmp_path / "other"), tmp_path) == 1, "a regular file may be a damaged segment"
 
 
@@ -372,3 +384,6 @@ def test_what_was_dropped_is_counted_up_to_a_bound(tmp_path: Path, monkeypatch: 
     for count in (12, 30, 7):
         note_dropped(spool, count)
     assert noted_dropped(tmp_path) == 42
+    assert (tmp_path / "dropped").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "dropped").write_bytes("zw\u00f6lf\n5\n".encode())  # by whoever
+    assert noted_dropped(tmp_path) == 5

@@ -148,6 +148,9 @@ def test_chunks_of_text_need_no_reading(shapes: Shapes) -> None:
 def test_what_nobody_can_read_is_a_call_of_unknown_usage() -> None:
     event = unread(None, Told(1, 2.0, None, 200, 1, ()))
     assert (event.operation, event.usage.known(), event.http_status) == ("unknown", False, 200)
+    event = unread(kind(streamed=True), Told(1, 2.0, 1.5, 200, 3, ()))
+    assert (event.started_at, event.duration_ms, event.ttft_ms, event.attempts) == (1, 2.0, 1.5, 3)
+    assert (event.operation, event.request_model, event.streamed) == ("chat", kind().request_model, True)
 
 
 def test_segments_of_the_version_before_can_be_read_and_those_of_the_next_are_left_alone() -> None:

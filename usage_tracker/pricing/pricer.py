@@ -13,7 +13,7 @@ from usage_tracker.pricing.bill import Contradiction, bill
 from usage_tracker.pricing.book import Book, Entry, names_of
 from usage_tracker.pricing.genai import GenaiPrices, priced_name
 from usage_tracker.pricing.litellm_map import LitellmMap
-from usage_tracker.pricing.money import SMALLEST
+from usage_tracker.pricing.money import rounded
 from usage_tracker.pricing.occasion import DAY, MINUTE, STANDARD, Occasion, at_minute, moved, occasion_of, told_by
 from usage_tracker.pricing.own import own_prices
 from usage_tracker.pricing.rates import TIER_UNPRICED, UNPRICED, Found, Rates
@@ -284,4 +284,4 @@ def stated(event: UsageEvent) -> Cost | None:
         return None
     if not amount.is_finite() or amount <= 0 or (event.raw and event.raw.get("is_byok") is True):
         return None
-    return Cost(amount if amount == amount.quantize(SMALLEST) else amount.quantize(SMALLEST), source="reported")
+    return Cost(rounded(amount), source="reported")

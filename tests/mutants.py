@@ -1,0 +1,215 @@
+"""Which changes of our lines no test notices: `make mutants`.
+
+mutmut makes the changes, each as another body of its function. Here the tests are collected once, and each change is
+tried in a fork of the process that has them: by the tests that reach the function, the quickest first, until one fails.
+A session of pytest for each change would take a second for itself.
+"""
+
+import argparse
+import fnmatch
+import gc
+import json
+import os
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from mutmut.__main__ import create_mutants
+from mutmut.configuration import config
+from mutmut.mutation.data import SourceFileMutationData
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+from mutmut.mutation.trampoline import set_mutant_under_test
+from mutmut.state import state
+from mutmut.utils.file_utils import (
+    change_cwd,
+    copy_also_copy_files,
+    copy_src_dir,
+    setup_source_paths,
+    walk_mutatable_files,
+)
+
+ROOT = Path(__file__).parent.parent
+KILLED, SURVIVED, UNREACHED, ENDLESS = 1, 0, 33, 36
+"""What mutmut keeps of a change; of the last, that its tests did not end."""
+
+
+class Reach(NamedTuple):
+    """What a test does."""
+
+    test: int
+    seconds: float
+    functions: list[str]
+
+
+class Mutants:
+    """A plugin that runs the tests once for each change in the place of once."""
+
+    def __init__(self, patterns: Sequence[str], again: bool, files: list[SourceFileMutationData]) -> None:
+        self.patterns = patterns
+        self.again = again
+        self.files = files
+        self.failed = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed += f"{report.nodeid}\n{report.longreprtext}\n"
+
+    def chosen(self) -> Iterator[tuple[SourceFileMutationData, str]]:
+        for file in self.files:
+            for name, code in file.exit_code_by_key.items():
+                if (code == SURVIVED or not self.again) and any(fnmatch.fnmatch(name, each) for each in self.patterns):
+                    yield file, name
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        reached: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
+        for test, seconds, functions in self.look(session.items):
+            for function in functions:
+                reached[function].append((seconds, test))
+        gc.freeze()  # or the first collection of each child would copy all pages
+        chosen = sorted(
+            ((sum(seconds for seconds, _ in reached[function_of(name)]), name, file) for file, name in self.chosen()),
+            key=lambda each: each[:2],
+        )
+        for at, (seconds, name, file) in enumerate(chosen, 1):
+            items = [session.items[test] for _, test in sorted(reached[function_of(name)])]
+            code = self.outcome(name, items, seconds) if items else UNREACHED
+            file.exit_code_by_key[name] = code
+            file.save()
+            if code == SURVIVED:
+                print(name, *diff(name, file), sep="\n", flush=True)
+            if at % 100 == 0:
+                print(f"{at} of {len(chosen)} tried", file=sys.stderr, flush=True)
+        return True
+
+    def look(self, items: Sequence[pytest.Item]) -> list[Reach]:
+        """Run each test once, unchanged, and see which functions it reaches."""
+        reading, writing = os.pipe()
+
+        def work() -> int:
+            found = []
+            for number, item in enumerate(items):
+                started = time.perf_counter()
+                run(item, items[number + 1 :])
+                found.append(Reach(number, time.perf_counter() - started, sorted(state()._stats)))
+                state()._stats.clear()
+            with open(writing, "w") as file:
+                json.dump([self.failed, found], file)
+            return 0
+
+        child = forked("stats", work)
+        os.close(writing)
+        with open(reading) as file:
+            failed, found = json.load(file)
+        os.waitpid(child, 0)
+        if failed:
+            raise SystemExit(f"tests fail before anything is changed:\n{failed}")
+        return [Reach(*each) for each in found]
+
+    def outcome(self, name: str, items: Sequence[pytest.Item], seconds: float) -> int:
+        def work() -> int:
+            for number, item in enumerate(items):
+                run(item, items[number + 1 :])
+                if self.failed:
+                    return KILLED
+            return SURVIVED
+
+        child, deadline = forked(name, work), time.monotonic() + 20 + 20 * seconds
+        while True:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                code = os.waitstatus_to_exitcode(status)
+                return code if code in (KILLED, SURVIVED) else KILLED
+            if time.monotonic() > deadline:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return ENDLESS
+            time.sleep(0.002)
+
+
+def function_of(name: str) -> str:
+    return name.partition("__mutmut_")[0]
+
+
+def diff(name: str, file: SourceFileMutationData) -> list[str]:
+    with change_cwd(ROOT):
+        return [line for line in get_diff_for_mutant(name, path=file.path).splitlines()[3:] if line[:1] in "+-"]
+
+
+def run(item: pytest.Item, rest: Sequence[pytest.Item]) -> None:
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=rest[0] if rest else None)
+
+
+def forked(name: str, work: Callable[[], int]) -> int:
+    """A child in which that change is made, and which says nothing."""
+    child = os.fork()
+    if child:
+        return child
+    code = KILLED
+    try:
+        silent = os.open(os.devnull, os.O_WRONLY)
+        for descriptor in (1, 2):
+            os.dup2(silent, descriptor)
+        os.setsid()  # so that what its tests start ends with it
+        set_mutant_under_test(name)
+        code = work()
+    finally:
+        os._exit(code)
+
+
+def make_mutants() -> list[SourceFileMutationData]:
+    files = []
+    with redirect_stdout(StringIO()):
+        (ROOT / "mutants").mkdir(exist_ok=True)
+        copy_src_dir()
+        copy_also_copy_files()
+        setup_source_paths()
+        create_mutants(2)
+    for path in walk_mutatable_files():
+        file = SourceFileMutationData(path=path)
+        file.load()
+        file.meta_path = file.meta_path.absolute()
+        files.append(file)
+    return files
+
+
+def table(files: Sequence[SourceFileMutationData]) -> Iterator[str]:
+    """Of what was tried."""
+    yield "| file | changes | noticed | not | not reached |"
+    yield "|---|---:|---:|---:|---:|"
+    for file in files:
+        codes = [code for code in file.exit_code_by_key.values() if code is not None]
+        if codes:
+            noticed = sum(code in (KILLED, ENDLESS) for code in codes)
+            path = str(file.path).removeprefix("usage_tracker/")
+            yield f"| `{path}` | {len(codes)} | {noticed} | {codes.count(SURVIVED)} | {codes.count(UNREACHED)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("patterns", nargs="*", default=["*"], help="such as 'usage_tracker.pricing.rates.*'")
+    parser.add_argument("--again", action="store_true", help="only what nothing noticed the last time")
+    parser.add_argument("--quick", action="store_true", help="without the tests that try many examples")
+    asked = parser.parse_args()
+    os.chdir(ROOT)
+    files = make_mutants()
+    plugin = Mutants(asked.patterns, asked.again, files)
+    words = [
+        *config().pytest_add_cli_args_test_selection,
+        *config().pytest_add_cli_args,
+        *("-p", "no:terminal", "-o", "addopts=", "--rootdir=."),
+        *(("-m", "not hypothesis") if asked.quick else ()),
+    ]
+    os.chdir("mutants")
+    pytest.main(words, plugins=[plugin])
+    print(*table(files), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
