@@ -35,8 +35,9 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 KEPT = {"TRACKER_TEST_DSN", "LITELLM_LOCAL_MODEL_COST_MAP"}
 
 
-def pytest_collection_finish() -> None:
-    """The SDKs and all else that tests have imported is looked through once, and not whenever garbage is collected."""
+@pytest.fixture(scope="module", autouse=True)
+def small_heap() -> None:
+    """Whatever earlier tests have imported is not looked through whenever a test collects garbage, as many do."""
     gc.collect()
     gc.freeze()
 
