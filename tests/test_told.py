@@ -295,6 +295,16 @@ def test_what_no_plan_is_sure_of_is_left_to_the_provider(said: alike.Said, read:
     assert (found is not None) is read
 
 
+def test_an_answers_id_is_that_of_the_same_piece_as_in_those_that_are_alike() -> None:
+    alike.plans.clear()
+    usage = alike_usage(53)
+    for first, last in (("chatcmpl-1", "chatcmpl-1"), ("chatcmpl-2", "chatcmpl-3")):
+        call = Told(1, 2.0, None, 200, 1, ((first, "gpt-4o", None, None), (last, "gpt-4o", None, usage)))
+        found = alike.read_alike(openai_provider, "chat", NAMES, call.said)
+    assert found is not None
+    assert found == read_by(openai_provider, kind(), call)
+
+
 def test_plans_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     alike.plans.clear()
     monkeypatch.setattr(alike, "PLANS_AT_MOST", 3)
