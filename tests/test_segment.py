@@ -151,7 +151,11 @@ def test_a_torn_tail_ends_a_dead_writers_segment() -> None:
     tail = writing.segment.position
     writing.segment.append(ORIGIN, made(1))
     torn(writing, tail + 12)
-    assert writing.numbers(ended=True) == [0]
+    written = writing.buffer[HEADER_SIZE + tail : HEADER_SIZE + writing.segment.position]
+    found = writing.reader.read(10, ended=True)
+    assert [each.event.usage.input_tokens for each in found.events] == [0]
+    assert found.corrupt == [(tail, written)], "and none of the zeros behind it"
+    writing.reader.position = found.end
     assert writing.reader.read(10, ended=True).events == []
 
 
@@ -177,6 +181,21 @@ def test_a_living_writers_record_that_stays_damaged_is_skipped_in_the_end(monkey
     assert writing.numbers(ended=False) == [0]
     later = time.monotonic() + SegmentReader.PATIENCE + 1
     monkeypatch.setattr("usage_tracker.journal.reader.time.monotonic", lambda: later)
+    assert writing.numbers(ended=False) == [2]
+
+
+def test_behind_a_damaged_record_a_living_writers_next_one_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    writing = Writing()
+    writing.segment.append(ORIGIN, made(0))
+    damaged = writing.segment.position
+    writing.segment.append(ORIGIN, made(1))
+    torn(writing, damaged + 12)
+    assert writing.numbers(ended=False) == [0]
+    later = time.monotonic() + SegmentReader.PATIENCE + 1
+    monkeypatch.setattr("usage_tracker.journal.reader.time.monotonic", lambda: later)
+    found = writing.reader.read(10, ended=False)
+    assert (found.end, found.events, found.corrupt) == (damaged, [], [])
+    writing.segment.append(ORIGIN, made(2))
     assert writing.numbers(ended=False) == [2]
 
 
