@@ -358,6 +358,12 @@ class TestOfAGroup:
             Spool(tmp_path / "spool", group=os.getegid()).prepare()
         assert list(tmp_path.iterdir()) == []
 
+    def test_segments_that_come_from_elsewhere_are_for_it_too(self, tmp_path: Path) -> None:
+        journal_with(tmp_path / "elsewhere", 1).close()
+        spool = Spool(tmp_path / "spool", STORE, group=os.getegid())
+        assert take_over(spool, tmp_path / "elsewhere") == 1
+        assert [path.stat().st_mode & 0o777 for path in spool.segments()] == [0o660]
+
     def test_what_is_set_aside_is_for_it_too(self, tmp_path: Path) -> None:
         spool = Spool(tmp_path / "spool", group=os.getegid())
         spool.prepare()
