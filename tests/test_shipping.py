@@ -91,7 +91,6 @@ def test_a_store_that_was_away_is_said_to_be_back(place: Place, caplog: pytest.L
     thread.start()
     wait_until(lambda: "no connection" in caplog.text)
     wait_until(lambda: place.spool().leader() == (os.getpid(), "waiting"))
-    assert thread.resting()
     away.clear()
     wait_until(place.journal.drained)
     wait_until(lambda: "the store is back" in caplog.text)
