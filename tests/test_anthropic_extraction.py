@@ -96,6 +96,11 @@ def test_the_results_of_a_batch_are_retrieved() -> None:
     assert (batch_of(url), batch_of("/v1/messages/batches/msgbatch_1")) == ("msgbatch_1", None)
 
 
+@pytest.mark.parametrize("body", [None, [], b"raw", "text"])
+def test_a_body_that_is_no_object_asks_for_nothing(body: Any) -> None:
+    assert read_request("chat", body, None) == Request("chat")
+
+
 def test_extra_body_replaces_what_the_arguments_said_as_it_does_on_the_wire() -> None:
     body = {"model": "m-1", "metadata": {"user_id": "u-1"}}
     extra = {"model": "m-2", "metadata": {"user_id": "u-2"}}

@@ -90,6 +90,10 @@ def test_one_leads_and_the_next_follows_when_it_is_gone(tmp_path: Path) -> None:
     assert second.leader() == (os.getpid(), "leading")
     first.say("waiting")
     assert second.leader() == (os.getpid(), "waiting")
+    (tmp_path / "leader.lock").write_bytes(b"\xff\xfe")  # by whoever
+    assert second.leader() is None
+    first.say("leading")
+    assert second.leader() == (os.getpid(), "leading")
     first.resign()
     assert second.leader() is None
     assert second.lead()
