@@ -35,6 +35,7 @@ from mutmut.utils.file_utils import (
     walk_mutatable_files,
 )
 
+MAIN = os.getpid()
 ROOT = Path(__file__).parent.parent
 KILLED, SURVIVED, UNREACHED, ENDLESS = 1, 0, 33, 36
 """What mutmut keeps of a change; of the last, that its tests did not end."""
@@ -64,7 +65,8 @@ class Mutants:
     def chosen(self) -> Iterator[tuple[SourceFileMutationData, str]]:
         for file in self.files:
             for name, code in file.exit_code_by_key.items():
-                if (code == SURVIVED or not self.again) and any(fnmatch.fnmatch(name, each) for each in self.patterns):
+                wanted = code == SURVIVED if self.again else code is None
+                if wanted and any(fnmatch.fnmatch(name, each) for each in self.patterns):
                     yield file, name
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -143,6 +145,8 @@ def diff(name: str, file: SourceFileMutationData) -> list[str]:
 
 
 def run(item: pytest.Item, rest: Sequence[pytest.Item]) -> None:
+    if os.getpid() != MAIN != os.getppid():
+        os._exit(KILLED)  # nobody waits for it any more
     item.config.hook.pytest_runtest_protocol(item=item, nextitem=rest[0] if rest else None)
 
 
@@ -194,7 +198,7 @@ def table(files: Sequence[SourceFileMutationData]) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("patterns", nargs="*", default=["*"], help="such as 'usage_tracker.pricing.rates.*'")
-    parser.add_argument("--again", action="store_true", help="only what nothing noticed the last time")
+    parser.add_argument("--again", action="store_true", help="what nothing noticed, rather than what was never tried")
     parser.add_argument("--quick", action="store_true", help="without the tests that try many examples")
     asked = parser.parse_args()
     os.chdir(ROOT)

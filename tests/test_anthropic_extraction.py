@@ -21,6 +21,7 @@ from usage_tracker.providers.anthropic import (
     read_request,
     read_result,
     retrieval_of,
+    says_nothing,
     usage_of,
 )
 
@@ -93,6 +94,11 @@ def test_the_results_of_a_batch_are_retrieved() -> None:
     url = "https://api.anthropic.com/v1/messages/batches/msgbatch_1/results?beta=true"
     assert (retrieval_of("get", url), retrieval_of("POST", url)) == ("batch", None)
     assert (batch_of(url), batch_of("/v1/messages/batches/msgbatch_1")) == ("msgbatch_1", None)
+
+
+@pytest.mark.parametrize("body", [None, [], b"raw", "text"])
+def test_a_body_that_is_no_object_asks_for_nothing(body: Any) -> None:
+    assert read_request("chat", body, None) == Request("chat")
 
 
 def test_extra_body_replaces_what_the_arguments_said_as_it_does_on_the_wire() -> None:
@@ -252,6 +258,28 @@ def test_a_charge_that_a_gateway_states_is_kept() -> None:
 )
 def test_an_answer_that_failed_says_why_in_one_word(piece: dict[str, object], error: str | None) -> None:
     assert answered(start({"input_tokens": 1}), piece).error_type == error
+
+
+def test_an_errors_name_is_bounded() -> None:
+    assert answered({"type": "error", "error": {"type": "e" * 70}}).error_type == "e" * 64
+
+
+def test_a_message_is_read_though_its_model_is_known() -> None:
+    answer = answered({"type": "completion", "id": "compl-1", "model": "claude-2"}, {"type": "completion", "id": "x"})
+    assert answer.response_id == "compl-1", "each event of a stream of completions says the same"
+    observe(answer, {"type": "message", "id": "msg-1", "model": "claude-3", "usage": {"input_tokens": 1}})
+    assert (answer.response_id, answer.model, answer.raw) == ("msg-1", "claude-3", {"input_tokens": 1})
+
+
+@pytest.mark.parametrize(
+    ("event", "nothing"),
+    [
+        ({"type": "content_block_delta", "index": 0, "delta": {}}, True),
+        ({"type": "message_delta", "delta": {}, "usage": {}}, False),
+    ],
+)
+def test_events_about_a_block_of_content_say_nothing_of_usage(event: dict[str, object], nothing: bool) -> None:
+    assert says_nothing(event) is nothing
 
 
 def test_a_batch_awaits_its_results() -> None:

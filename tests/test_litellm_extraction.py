@@ -287,6 +287,7 @@ def test_an_interaction_is_read_in_its_own_words() -> None:
     )
     assert (done.response_id, done.model) == ("i-1", "gemini-2.5-flash")
     assert used("interaction", done) == {"input_tokens": 100, "output_tokens": 30}
+    assert answered({"object": "interaction", "id": "i-1", "status": "in_progress"}).awaits == "i-1"
 
 
 def test_ranking_is_counted_in_searches_and_reading_in_pages() -> None:
@@ -414,6 +415,14 @@ def test_counts_of_litellms_own_are_estimates() -> None:
     nothing = answered(chat(None))
     nothing.estimated = True
     assert used("chat", nothing) == {}
+
+
+@pytest.mark.parametrize(("before", "behind", "tells"), [(16, 17, True), (0, 99, True), (99, 0, True), (50, 50, False)])
+def test_a_long_answer_is_searched_for_counts_at_both_ends(
+    before: int, behind: int, tells: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage_tracker.providers.litellm.MOST_TEXT", 20)
+    assert tells_usage(" " * before + '"usage"' + " " * behind, "openai") is tells
 
 
 class HTTPStatusError(Exception):

@@ -15,6 +15,7 @@ from openai.types.responses import Response
 from usage_tracker.event import Usage
 from usage_tracker.providers.answer import Answer, Request, fields_of
 from usage_tracker.providers.openai import (
+    any_figure,
     is_usage_only,
     observe,
     operation_of,
@@ -530,3 +531,11 @@ def test_nothing_that_is_sent_or_asked_can_break_the_reading(
     assert all(0 < number <= 10**12 for number in (usage.units or {}).values())
     kept = [usage, answer.raw, answer.model, answer.response_id, answer.error_type, answer.reported_cost, asked]
     msgspec.msgpack.encode(kept)
+
+
+@pytest.mark.parametrize(
+    ("usage", "some"),
+    [({"a": 1}, True), ({"a": {"b": [0, 1]}}, True), ({"a": 0, "b": [], "c": {"d": 0}, "e": "7"}, False), ({}, False)],
+)
+def test_a_usage_object_says_something_if_any_number_in_it_is_not_zero(usage: dict[str, object], some: bool) -> None:
+    assert any_figure(usage) is some

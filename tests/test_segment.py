@@ -151,7 +151,11 @@ def test_a_torn_tail_ends_a_dead_writers_segment() -> None:
     tail = writing.segment.position
     writing.segment.append(ORIGIN, made(1))
     torn(writing, tail + 12)
-    assert writing.numbers(ended=True) == [0]
+    written = writing.buffer[HEADER_SIZE + tail : HEADER_SIZE + writing.segment.position]
+    found = writing.reader.read(10, ended=True)
+    assert [each.event.usage.input_tokens for each in found.events] == [0]
+    assert found.corrupt == [(tail, written)], "and none of the zeros behind it"
+    writing.reader.position = found.end
     assert writing.reader.read(10, ended=True).events == []
 
 
@@ -177,6 +181,21 @@ def test_a_living_writers_record_that_stays_damaged_is_skipped_in_the_end(monkey
     assert writing.numbers(ended=False) == [0]
     later = time.monotonic() + SegmentReader.PATIENCE + 1
     monkeypatch.setattr("usage_tracker.journal.reader.time.monotonic", lambda: later)
+    assert writing.numbers(ended=False) == [2]
+
+
+def test_behind_a_damaged_record_a_living_writers_next_one_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    writing = Writing()
+    writing.segment.append(ORIGIN, made(0))
+    damaged = writing.segment.position
+    writing.segment.append(ORIGIN, made(1))
+    torn(writing, damaged + 12)
+    assert writing.numbers(ended=False) == [0]
+    later = time.monotonic() + SegmentReader.PATIENCE + 1
+    monkeypatch.setattr("usage_tracker.journal.reader.time.monotonic", lambda: later)
+    found = writing.reader.read(10, ended=False)
+    assert (found.end, found.events, found.corrupt) == (damaged, [], [])
+    writing.segment.append(ORIGIN, made(2))
     assert writing.numbers(ended=False) == [2]
 
 
@@ -315,9 +334,27 @@ class TestDamagedHeader:
     def test_a_whole_header_needs_no_mending(self, start: bytes) -> None:
         assert Header.mended(start, self.id, self.STORE) is None
 
+    def test_whose_it_was_and_since_when_stays_known(self, start: bytes) -> None:
+        whole, mended = Header.unpack(start[:HEADER_SIZE]), Header.mended(b"X" + start[1:], self.id, self.STORE)
+        assert mended == whole
+        assert (mended and mended.pid) == os.getpid()
+
     def test_another_stores_segment_stays_so(self, start: bytes) -> None:
         damaged = b"X" + start[1:]
         assert Header.mended(damaged, self.id, b"anothers") is None
+
+    @pytest.mark.parametrize(("wrong", "ours"), [(0xFF, True), (0x1FF, False)])
+    def test_a_store_may_differ_by_eight_bits_of_damage(self, start: bytes, wrong: int, ours: bool) -> None:
+        store = (int.from_bytes(self.STORE) ^ wrong).to_bytes(8)
+        mended = Header.mended(b"X" + start[1:], self.id, store)
+        assert (mended and mended.store) == (store if ours else None)
+
+    def test_a_segment_for_any_store_is_mended_for_each(self) -> None:
+        buffer = mmap.mmap(-1, 1 << 16)
+        segment = Segment(buffer, ANY_STORE, os.getpid())
+        segment.append(ORIGIN, made(0))
+        mended = Header.mended(b"X" + buffer[1:1000], segment.id, self.STORE)
+        assert (mended and mended.store) == self.STORE
 
     def test_what_has_no_record_is_no_segment(self, start: bytes) -> None:
         assert Header.mended(b"X" + start[1:HEADER_SIZE] + b"other bytes" * 10, self.id, self.STORE) is None

@@ -1,14 +1,17 @@
 """The thread that ships: at once while a process is young, what is left at its end, and never longer than it may."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
 
+import pytest
 from spooled import Place, TenCents, append
 
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.shipper import Shipper
 from usage_tracker.shipping import Shipping
+from usage_tracker.stores import Store
 
 
 def shipping(place: Place) -> Shipping:
@@ -72,3 +75,53 @@ def test_stopping_is_bounded_while_the_store_hangs(place: Place) -> None:
     assert time.monotonic() - started < 1.0
     hung.set()
     assert place.journal.pending() == 5
+
+
+def test_a_store_that_was_away_is_said_to_be_back(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    away = threading.Event()
+    away.set()
+
+    def open_now() -> Store:
+        if away.is_set():
+            raise StoreUnavailable("no connection")
+        return place.open()
+
+    thread = Shipping(Shipper(place.spool(), open_now, TenCents(), 100, place.journal), place.journal, 1.0)
+    append(place.journal, 5)
+    thread.start()
+    wait_until(lambda: "no connection" in caplog.text)
+    wait_until(lambda: place.spool().leader() == (os.getpid(), "waiting"))
+    away.clear()
+    wait_until(place.journal.drained)
+    wait_until(lambda: "the store is back" in caplog.text)
+    assert place.spool().leader() == (os.getpid(), "leading")
+    assert thread.shipper.last_error is None
+    assert thread.stop(time.monotonic() + 5)
+    assert len(place.stored()) == 5
+
+
+def test_at_its_end_a_process_does_not_wait_for_a_leader_whose_store_is_away(place: Place) -> None:
+    leader = place.spool()
+    assert leader.lead()
+    thread = shipping(place)
+    thread.start()
+    append(place.journal, 5)
+    leader.say("waiting")
+    started = time.monotonic()
+    assert thread.stop(started + 30)
+    assert time.monotonic() - started < 15
+    assert place.journal.pending() == 5
+
+
+def test_what_never_started_has_nothing_to_stop(place: Place) -> None:
+    assert shipping(place).stop(time.monotonic())
+
+
+def test_in_a_folder_that_can_not_be_used_nobody_leads(place: Place) -> None:
+    place.spool_folder.symlink_to(place.spool_folder.parent)
+    thread = shipping(place)
+    append(place.journal, 5)
+    thread.start()
+    wait_until(place.journal.drained)  # what is only in memory is shipped from there
+    assert thread.stop(time.monotonic() + 5)
+    assert len(place.stored()) == 5

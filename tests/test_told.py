@@ -295,6 +295,37 @@ def test_what_no_plan_is_sure_of_is_left_to_the_provider(said: alike.Said, read:
     assert (found is not None) is read
 
 
+def test_an_answers_id_is_that_of_the_same_piece_as_in_those_that_are_alike() -> None:
+    alike.plans.clear()
+    usage = alike_usage(53)
+    for first, last in (("chatcmpl-1", "chatcmpl-1"), ("chatcmpl-2", "chatcmpl-3")):
+        call = Told(1, 2.0, None, 200, 1, ((first, "gpt-4o", None, None), (last, "gpt-4o", None, usage)))
+        found = alike.read_alike(openai_provider, "chat", NAMES, call.said)
+    assert found is not None
+    assert found == read_by(openai_provider, kind(), call)
+
+
+@pytest.mark.parametrize(
+    ("reader", "usage"),
+    [
+        ("openai", {"prompt_tokens": 41, "completion_tokens": 12, "total_tokens": "53"}),
+        ("openai", {"prompt_tokens": 41, "completion_tokens": 12, "total_tokens": {"of": 53}}),
+        ("openai", {"prompt_tokens": 41, "total_tokens": 53}),
+        ("openai", {"completion_tokens": 12}),
+        ("anthropic", {"input_tokens": 41, "output_tokens": 12, "service_tier": 3}),
+    ],
+)
+def test_what_numbers_alone_do_not_tell_is_read_by_the_provider_each_time(reader: str, usage: dict[str, Any]) -> None:
+    alike.plans.clear()
+    names = NAMES if reader == "openai" else ("type", "id", "model", "usage")
+    values = ("chatcmpl-1", "gpt-4o", None) if reader == "openai" else ("message", "msg-1", "claude-sonnet-4")
+    each = kind(reader=reader, names=names)
+    for more in (0, 5, 9):
+        now = {name: part + more if type(part) is int else part for name, part in usage.items()}
+        call = Told(1, 2.0, None, 200, 1, ((*values, now),))
+        assert event_of(each, call) == event_with(each, call, read_by(READERS[reader], each, call))
+
+
 def test_plans_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     alike.plans.clear()
     monkeypatch.setattr(alike, "PLANS_AT_MOST", 3)

@@ -110,7 +110,18 @@ def test_what_is_billed_by_number_is_read_by_kind(raw: dict[str, object], units:
 
 @pytest.mark.parametrize(
     ("value", "number"),
-    [(9, 9), (8.47, 8.47), ("8.47", 8.47), ("nan", None), ("long", None), (-1, None), (True, None), (None, None)],
+    [
+        (9, 9),
+        (8.47, 8.47),
+        ("8.47", 8.47),
+        ("nan", None),
+        ("long", None),
+        (-1, None),
+        (True, None),
+        (None, None),
+        (f"{9:064}", 9),
+        (f"{9:065}", None),
+    ],
 )
 def test_an_amount_may_be_fractional_or_written_out(value: Any, number: float | None) -> None:
     assert amount(value) == number

@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
-from collections.abc import Callable
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from functools import wraps
 from typing import Any
 
 import litellm
@@ -110,6 +112,62 @@ def test_a_stream_of_geminis_own_events_is_read(captured: Captured, gemini: Gemi
     assert len(calls) == 2
     for _, event in calls:
         assert (event.status, event.usage.input_tokens, event.usage.output_tokens) == ("ok", 29, 17)
+
+
+@pytest.fixture
+def generators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in versions of LiteLLM that hand back generators, which can't carry a call."""
+    import litellm.google_genai.main as gemini
+
+    asked, asked_async = gemini.generate_content_stream, gemini.agenerate_content_stream
+
+    @wraps(asked)
+    def older(*args: Any, **kwargs: Any) -> Any:
+        stream = asked(*args, **kwargs)
+
+        def pieces() -> Iterator[Any]:
+            yield from stream
+
+        return pieces()
+
+    @wraps(asked_async)
+    async def older_async(*args: Any, **kwargs: Any) -> Any:
+        stream = await asked_async(*args, **kwargs)
+
+        async def pieces() -> AsyncIterator[Any]:
+            async for piece in stream:
+                yield piece
+
+        return pieces()
+
+    for module in (gemini, litellm.google_genai):
+        monkeypatch.setattr(module, "generate_content_stream", older)
+        monkeypatch.setattr(module, "agenerate_content_stream", older_async)
+
+
+@pytest.mark.usefixtures("generators")
+def test_a_generator_is_watched_by_one_of_ours(captured: Captured, gemini: GeminiServer) -> None:
+    asked: dict[str, Any] = {"model": "gemini/gemini-2.5-flash", "contents": CONTENTS, **at_gemini(gemini)}
+    stream = litellm.google_genai.generate_content_stream(**asked)
+    assert (inspect.isgenerator(stream), stream.__name__) == (True, "pieces")
+    assert list(stream)
+    assert run(litellm.google_genai.agenerate_content_stream(**asked))
+    calls = captured.all()
+    assert len(calls) == 2
+    for _, event in calls:
+        assert (event.status, event.usage.input_tokens, event.usage.output_tokens) == ("ok", 29, 17)
+
+
+@pytest.mark.usefixtures("generators")
+def test_a_generator_that_is_left_or_dropped_is_abandoned(captured: Captured, gemini: GeminiServer) -> None:
+    asked: dict[str, Any] = {"model": "gemini/gemini-2.5-flash", "contents": CONTENTS, **at_gemini(gemini)}
+    stream = litellm.google_genai.generate_content_stream(**asked)
+    next(stream)
+    stream.close()
+    del stream
+    assert captured.one().status == "abandoned"
+    litellm.google_genai.generate_content_stream(**asked)
+    assert captured.one().status == "abandoned"
 
 
 def test_a_stream_by_way_of_another_api_has_its_providers_usage(captured: Captured, anthropic: AnthropicServer) -> None:
