@@ -93,9 +93,9 @@ class Process(NamedTuple):
         return f"{self.cpu:,.0f} ({self.clock:,.0f})"
 
 
-def process_ms(rounds: int, dsn: str, words: Sequence[str]) -> Process:
+def process_ms(rounds: int, dsn: str, words: Sequence[str], days: Sequence[str] = RANGE) -> Process:
     """The quickest of each."""
-    command = [sys.executable, "-m", "usage_tracker", "report", "--dsn", dsn, *RANGE, *words]
+    command = [sys.executable, "-m", "usage_tracker", "report", "--dsn", dsn, *days, *words]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
     found = []
     for _ in range(rounds + 1):
@@ -168,9 +168,11 @@ def server(named: str | None) -> Iterator[str]:
     from postgres_server import PostgresServer
 
     own = PostgresServer()
-    own.start()
-    yield f"host=127.0.0.1 port={own.port} user=postgres dbname=postgres"
-    own.close()
+    try:
+        own.start()
+        yield f"host=127.0.0.1 port={own.port} user=postgres dbname=postgres"
+    finally:
+        own.close()
 
 
 @contextmanager
