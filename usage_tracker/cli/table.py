@@ -1,5 +1,5 @@
-"""Tables, in the terminal and elsewhere. What draws on a terminal takes longer to import than a report takes in its store,
-so it is only imported for one."""
+"""Tables. What draws on a terminal takes longer to import than most reports take in their store, so that is only
+imported for one."""
 
 import os
 import sys
