@@ -171,6 +171,9 @@ def server(named: str | None) -> Iterator[str]:
     try:
         own.start()
         yield f"host=127.0.0.1 port={own.port} user=postgres dbname=postgres"
+    except psycopg2.OperationalError:
+        print(f"The server said last:\n{own.log()[-2000:]}", file=sys.stderr)
+        raise
     finally:
         own.close()
 
