@@ -12,8 +12,6 @@ from usage_tracker.budgets.windows import parse_zone, window_at
 from usage_tracker.cli.budget_text import show_amount, show_moment, show_percent, state
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable
-from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError
 from usage_tracker.spending import NOTHING_USED, read_used
 from usage_tracker.stores import Store
@@ -74,13 +72,12 @@ def outlook_columns(outlooks: Sequence[Outlook]) -> list[Column]:
     return columns
 
 
-def budget_lines(dsn: Dsn) -> list[str]:
+def budget_lines(store: Store) -> list[str]:
     """The table, for below a report and on the overview; nothing where there is no budget. Raises StoreError."""
     try:
-        with reading(dsn) as store:
-            budgets = [budget for budget in read_budgets(store) if not budget.is_rate]
-            outlooks = shortened(read_outlooks(store, budgets, datetime.now(UTC)))
-    except (NothingYet, SchemaError):  # a store of before there were budgets
+        budgets = [budget for budget in read_budgets(store) if not budget.is_rate]
+        outlooks = shortened(read_outlooks(store, budgets, datetime.now(UTC)))
+    except SchemaError:  # a store of before there were budgets
         return []
     if not outlooks:
         return []

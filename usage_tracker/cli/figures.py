@@ -91,7 +91,9 @@ def exact(amount: Decimal) -> str:
 
 def show_groups(dimension: str, values: Sequence[str | date | datetime | None]) -> list[str]:
     """A dimension's values. Hours show their offset from UTC where it changes."""
-    form = {"hour": "%Y-%m-%d %H:%M", "month": "%Y-%m"}.get(dimension, "%Y-%m-%d")
+    if dimension not in ("hour", "month"):
+        return [NONE if value is None else printable(f"{value}") for value in values]
+    form = {"hour": "%Y-%m-%d %H:%M", "month": "%Y-%m"}[dimension]
     if len({value.utcoffset() for value in values if isinstance(value, datetime)}) > 1:
         form += " %z"
     return [

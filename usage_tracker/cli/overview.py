@@ -2,18 +2,19 @@
 
 import calendar
 import os
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import NamedTuple
 
 import click
 
-from usage_tracker.cli.budget_figures import budget_lines
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, show_changes, show_count, show_groups, show_money, show_share
 from usage_tracker.cli.notes import calls, name_models
 from usage_tracker.cli.options import choose_dsn
 from usage_tracker.cli.output import emit, say
+from usage_tracker.cli.report_sources import lines_of_budgets
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import spool_of, waiting_note
 from usage_tracker.dsn import Dsn
@@ -34,6 +35,8 @@ class Overview(NamedTuple):
     """By model."""
     projects: Report
     days: Report
+    budgets: Sequence[str]
+    """The table of them."""
     now: datetime
     zone: tzinfo
 
@@ -49,7 +52,7 @@ def overview() -> bool:
         seen = look(dsn, zone)
     except NothingYet:
         return False
-    emit([*show(seen), *budget_lines(dsn)])
+    emit([*show(seen), *seen.budgets])
     warnings = [*warn(seen), *warn_of_journal(dsn)]
     if warnings:
         say("")
@@ -74,6 +77,7 @@ def look(dsn: Dsn, zone: tzinfo, now: datetime | None = None) -> Overview:
             compared(month, "model"),
             compared(month, "project"),
             last_days(store, zone, moment),
+            lines_of_budgets(store),
             moment,
             zone,
         )

@@ -3,8 +3,6 @@
 from datetime import tzinfo
 
 from usage_tracker.cli.figures import show_range
-from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.dsn import Dsn
 from usage_tracker.report import Query
 from usage_tracker.report.dialects import to_instant, to_moment
 from usage_tracker.report.kept import Kept, find_kept, lacks
@@ -21,13 +19,9 @@ def listing_note(store: Store, query: Query) -> str | None:
     return f"Calls {show_gone(kept, query.tz)} were pruned; `usage-tracker report` still counts them."
 
 
-def report_note(dsn: Dsn, query: Query) -> str | None:
+def report_note(store: Store, query: Query) -> str | None:
     """A sentence where a report lacks calls, as it needs events that are gone. Raises StoreError."""
-    try:
-        with reading(dsn) as store:
-            kept = lacks(store, query)
-    except NothingYet:
-        return None
+    kept = lacks(store, query)
     if kept is None:
         return None
     return (

@@ -9,13 +9,11 @@ from typing import Any
 
 import click
 
-from usage_tracker.cli.budget_figures import budget_lines
 from usage_tracker.cli.columns import FIELDS, PERCENTILES
 from usage_tracker.cli.commands import COMMANDS
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.options import Conditions, output_option, resolve_range, selection_options
 from usage_tracker.cli.output import as_for_a_file, emit, emit_data, say, write_file
-from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.render import FOR_PROGRAMS, HOLDS_NOTES, RENDERERS, as_chart, show_question
 from usage_tracker.cli.report_sources import ask, ask_files, find_source
 from usage_tracker.cli.waiting import waiting_note
@@ -211,30 +209,31 @@ def show(
     if compare is not None:
         query = replace(query, before=resolve_earlier(compare, asked, zone))
     source = dsn if origin is None else find_source(origin)
-    answer, missing = ask(source, query) if isinstance(source, Dsn) else (ask_files(source, engine, dsn, query), None)
-    notes = explain(answer)
+    for_people = output == "table" and not chart
+    if isinstance(source, Dsn):
+        answer = ask(source, query, budgets=for_people and out is None and origin is None)
+    else:
+        answer = ask_files(source, engine, dsn, query)
+    report, notes = answer.report, explain(answer.report)
     render = as_chart if chart and output == "table" else RENDERERS[output]
-    if output != "table" or answer.rows:
+    if output != "table" or report.rows:
         if out is None:
-            text = render(answer, notes, fields)
-            (emit_data if output in FOR_PROGRAMS else emit)(
-                [text, *(budget_lines(dsn) if output == "table" and not chart and origin is None else ())]
-            )
+            text = render(report, notes, fields)
+            (emit_data if output in FOR_PROGRAMS else emit)([text, *answer.budgets])
         else:
             with as_for_a_file():
-                text = render(answer, notes, fields)
+                text = render(report, notes, fields)
             write_file(out, text)
             say(f"Written to {out}.")
-    if missing or not answer.rows:
-        say(missing or f"No calls{show_question(query)}. Try --since all, or fewer conditions.")
+    if answer.missing or not report.rows:
+        say(answer.missing or f"No calls{show_question(query)}. Try --since all, or fewer conditions.")
     elif output not in HOLDS_NOTES:
         for note in notes:
             say(note)
-    if isinstance(source, Dsn):
-        if gone := report_note(source, query):
-            say(gone)
-        if waiting := waiting_note(source):
-            say(waiting)
+    if answer.pruned:
+        say(answer.pruned)
+    if isinstance(source, Dsn) and (waiting := waiting_note(source)):
+        say(waiting)
 
 
 def resolve_earlier(compare: str, asked: Range, zone: tzinfo) -> Range:

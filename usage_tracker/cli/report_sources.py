@@ -1,30 +1,59 @@
 """What a report is asked of: a store, or events that were exported."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.dsn import Dsn, parse_dsn
-from usage_tracker.errors import ConfigError
+from usage_tracker.errors import ConfigError, SchemaError
 from usage_tracker.report import Query, Report, answer, no_calls, run
+from usage_tracker.stores import Store
 
 if TYPE_CHECKING:
     from usage_tracker.report.repricing import Prices
 
 
-def ask(dsn: Dsn, query: Query) -> tuple[Report, str | None]:
-    """The answer, and a sentence where there is no store yet."""
+class Answer(NamedTuple):
+    """A report, and what has to be said beside it."""
+
+    report: Report
+    missing: str | None = None
+    """A sentence where there is no store yet."""
+    budgets: Sequence[str] = ()
+    """The table of them."""
+    pruned: str | None = None
+    """A sentence where events that it needs are gone."""
+
+
+def ask(dsn: Dsn, query: Query, *, budgets: bool) -> Answer:
+    """The answer, by one connection to the store. `budgets`: whether their table is wanted. Raises StoreError."""
     prices = prices_of(dsn, query)
     try:
         with reading(dsn) as store:
-            return run(store, query, prices), None
+            report = run(store, query, prices)
+            return Answer(report, None, lines_of_budgets(store) if budgets else (), report_note(store, query))
     except ValueError as error:
         raise click.UsageError(f"--cost {query.cost}: {error}") from None
     except NothingYet as nothing:
-        return no_calls(query), str(nothing)
+        return Answer(no_calls(query), str(nothing))
+
+
+def lines_of_budgets(store: Store) -> Sequence[str]:
+    """What knows them is imported only where there are any."""
+    try:
+        found = list(store.select(f"SELECT name FROM {store.dialect.prefix}budget LIMIT 1"))  # noqa: S608  our own names
+    except SchemaError:  # a store of before there were budgets
+        return ()
+    if not found:
+        return ()
+    from usage_tracker.cli.budget_figures import budget_lines
+
+    return budget_lines(store)
 
 
 def prices_of(dsn: Dsn, query: Query) -> "Prices | None":
@@ -52,7 +81,7 @@ def find_source(origin: str) -> Dsn | str:
 PLACES = ("file", "s3", "gs", "gcs", "az", "abfs", "abfss", "memory", "hdfs", "sftp")
 
 
-def ask_files(place: str, engine: str, dsn: Dsn, query: Query) -> Report:
+def ask_files(place: str, engine: str, dsn: Dsn, query: Query) -> Answer:
     """The answer of exported events. Prices of today are still those of the store."""
     try:
         from usage_tracker.lake import LakeFigures, open_lake
@@ -60,7 +89,7 @@ def ask_files(place: str, engine: str, dsn: Dsn, query: Query) -> Report:
         raise ConfigError(f"{error.name} is missing; run: pip install 'usage-tracker-llm[duckdb]'") from None
     lake = open_lake(place, engine)
     try:
-        return answer(LakeFigures(lake), query, prices_of(dsn, query))
+        return Answer(answer(LakeFigures(lake), query, prices_of(dsn, query)))
     except ValueError as error:
         raise click.UsageError(f"--cost {query.cost}: {error}") from None
     finally:

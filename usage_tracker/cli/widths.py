@@ -3,13 +3,18 @@
 from rich.cells import cell_len, set_cell_size
 
 
+def room_of(text: str) -> int:
+    """What most texts take, told in a tenth of the time."""
+    return len(text) if text.isascii() and text.isprintable() else cell_len(text)
+
+
 def widest(texts: list[str]) -> int:
-    return max(map(cell_len, texts), default=0)
+    return max(map(room_of, texts), default=0)
 
 
 def fill(text: str, width: int, *, right: bool = False) -> str:
     """The text and as many spaces as it lacks, after it or, with `right`, before."""
-    spaces = " " * (width - cell_len(text))
+    spaces = " " * (width - room_of(text))
     return spaces + text if right else text + spaces
 
 

@@ -47,6 +47,8 @@ class Statement(ABC):
     """Whether an event is a call, and not the usage of an earlier one."""
     awaited_flags = ""
     """The flags of a call whose usage is told later, as an array."""
+    by_character = ""
+    """Goes after a text to sort it by the numbers of its characters, as Python does."""
     rows_hold_values = False
     """Whether rows hold values instead of keys into tables of dimensions: see report.clickhouse."""
 
@@ -135,6 +137,7 @@ class Statement(ABC):
 class PostgresStatement(Statement):
     each = "LATERAL unnest({array}) AS {name}(value)"
     events = "usage_tracker.events"
+    by_character = ' COLLATE "C"'
     has_schema = "SELECT to_regclass('usage_tracker.usage_event') IS NOT NULL"
     awaited_flags = "ARRAY['awaited']"
 

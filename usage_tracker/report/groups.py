@@ -3,10 +3,10 @@
 Names in the SQL are this package's own; every value is bound.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from operator import add
+from operator import add, sub
 from typing import Any, NamedTuple, cast
 
 from usage_tracker.report.conditions import needed_keys, write_filter
@@ -53,6 +53,10 @@ class Sums(NamedTuple):
     def plus(self, other: "Sums") -> "Sums":
         return Sums._make(map(add, self, other))
 
+    def minus(self, other: "Sums") -> "Sums":
+        """Without sketches."""
+        return Sums(*map(sub, self[: len(COUNTED)], other[: len(COUNTED)]))
+
     def any(self) -> bool:
         """Whether anything was counted. A sum of durations may be next to nothing where others were taken from it."""
         return any(value for value in self if not isinstance(value, float))
@@ -71,7 +75,6 @@ EVENT_SUMS: dict[str, str] = {
     "counted": f"count(*) FILTER (WHERE {KNOWN} AND {CALL})",
     "estimated": "count(*) FILTER (WHERE estimated)",
     "priced": "count(cost)",
-    "unpriced": "count(*) FILTER (WHERE {unpriced})",
     "reported": "count(reported_cost)",
     "duration_ms": f"coalesce(sum(CAST(duration_ms AS double precision)) FILTER (WHERE {CALL}), 0)",
     "ttft_calls": f"count(ttft_ms) FILTER (WHERE {CALL})",
@@ -130,16 +133,25 @@ class Measured(NamedTuple):
 def write_query(statement: Statement, query: Query, span: Span, *, holds_several: bool = False) -> str:
     """One SELECT: the sources of the plan, each summed by keys, then put together and given what the keys stand for.
     `holds_several`: whether calls may have more than one tag of the query's `tag:KEY`."""
-    keys = keys_of(query)
-    parts = plan(rollups_by({*keys, *needed_keys(query.by, query.where)}), query.unit, query.tz, span)
+    parts = plan_for(query, span)
     tagged = [part for part in parts if "tag_key" in part.source.keys and query.tag_key is not None]
     named = [f"tagged_{place} AS ({write_part(statement, query, part)})" for place, part in enumerate(tagged)]
     branches = [write_part(statement, query, part) for part in parts if part not in tagged]
     for place, part in enumerate(tagged):
         branches += write_with_none(statement, query, part, f"tagged_{place}", holds_several=holds_several)
     named.append(f"part AS ({' UNION ALL '.join(branches)})")
-    sums = [f"coalesce({statement.write_sum(name)}, 0)" for name in COUNTED]
-    return write_groups(query, named, sums, statement)
+    return write_groups(query, named, write_sums(statement), statement)
+
+
+def write_sums(statement: Statement, names: Sequence[str] = COUNTED) -> list[str]:
+    """The sums over `part`."""
+    return [f"coalesce({statement.write_sum(name)}, 0)" for name in names]
+
+
+def plan_for(query: Query, span: Span) -> list[Part]:
+    """The smallest sources that can answer the query."""
+    keys = {*keys_of(query), *needed_keys(query.by, query.where)}
+    return plan(rollups_by(keys), query.unit, query.tz, span)
 
 
 def reads_every_event(query: Query) -> bool:
@@ -172,14 +184,17 @@ CUTS = {"hour": ["cut", "shift"], "day": ["cut"], "week": ["cut"], "month": ["cu
 """The columns of the dimensions of time."""
 
 
-def measure(statement: Statement, source: Source) -> Measured:
-    """The sums that every source counts."""
+def measure(statement: Statement, source: Source, names: Sequence[str] = COUNTED) -> Measured:
+    """The sums that every source counts, or those of these names."""
+    return Measured([f"{write_measure(statement, source, name)} AS {name}" for name in names])
+
+
+def write_measure(statement: Statement, source: Source, name: str) -> str:
     if source.grain:
-        return Measured([f"{statement.write_sum(name)} AS {name}" for name in COUNTED])
-    unpriced = f"count(*) FILTER (WHERE {statement.write_contains('cost_flags', 'unpriced')})"
-    special = {**EVENT_SUMS, "unpriced": unpriced}
-    sums = {name: f"coalesce({statement.write_sum(name)}, 0)" for name in COUNTED} | special
-    return Measured([f"{sums[name]} AS {name}" for name in COUNTED])
+        return statement.write_sum(name)
+    if name == "unpriced":
+        return f"count(*) FILTER (WHERE {statement.write_contains('cost_flags', 'unpriced')})"
+    return EVENT_SUMS.get(name) or f"coalesce({statement.write_sum(name)}, 0)"
 
 
 def write_with_none(
@@ -212,7 +227,7 @@ def write_part(
     """The sums of one source by time and keys. `tag_keys`: the query of the tags that each set of tags counts under."""
     source, at = part.source, part.source.at
     keys = keys_of(query)
-    groups = ["0 AS tag_key" if key == "tag_key" and source.grain and key not in source.keys else key for key in keys]
+    groups = [f"0 AS {key}" if source.grain and key not in source.keys else key for key in keys]
     if query.unit is not None:
         cut = [f"{statement.write_cut(at, query.unit, part.offset)} AS cut"]
         groups[:0] = [*cut, f"{statement.bind(part.offset)} AS shift"] if query.unit == "hour" else cut

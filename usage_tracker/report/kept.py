@@ -5,10 +5,9 @@ Nothing notes that, so that it also holds where somebody dropped a partition by 
 
 from typing import NamedTuple, cast
 
-from usage_tracker.report.conditions import needed_keys
 from usage_tracker.report.dialects import DAY, HOUR, open_statement
-from usage_tracker.report.groups import find_span, keys_of
-from usage_tracker.report.plan import Span, plan, rollups_by
+from usage_tracker.report.groups import find_span, plan_for
+from usage_tracker.report.plan import Span
 from usage_tracker.report.question import Query
 from usage_tracker.report.tag_pairs import sets_with_several
 from usage_tracker.stores import Store
@@ -46,8 +45,7 @@ def lacks(store: Store, query: Query) -> Kept | None:
     span = find_span(store, query.since, query.until, closed=True)
     if span is None:
         return None
-    keys = {*keys_of(query), *needed_keys(query.by, query.where)}
-    parts = plan(rollups_by(keys), query.unit, query.tz, span)
+    parts = plan_for(query, span)
     several = sets_with_several(store, query.tag_key)
     loose = [span for part in parts if several or not part.source.grain for span in part.spans]
     kept = find_kept(store) if loose else None

@@ -39,11 +39,14 @@ def keep(by: tuple[str, ...], groups: dict[Group, Sums], top: set[Group]) -> dic
     """The groups with these values; all others as one, in each bucket of time."""
     kept: dict[Group, Sums] = {}
     for group, sums in groups.items():
-        place = group
-        if named(by, group) not in top:
-            place = tuple(value if name in UNITS else OTHERS for name, value in zip(by, group, strict=True))
+        place = group if named(by, group) in top else among_others(by, group)
         kept[place] = kept[place].plus(sums) if place in kept else sums
     return kept
+
+
+def among_others(by: tuple[str, ...], group: Group) -> Group:
+    """The row of Others that stands for a group in its bucket of time."""
+    return tuple(value if name in UNITS else OTHERS for name, value in zip(by, group, strict=True))
 
 
 def named(by: tuple[str, ...], group: Group) -> Group:

@@ -20,6 +20,8 @@ class Sketch(dict[int, int]):
 
     def percentile(self, percent: int) -> float | None:
         """What so many percent of the calls took at most, in milliseconds to three digits; None where none is timed."""
+        if not self:
+            return None
         calls = sum(self.values())
         wanted = ceil(calls * percent / 100)
         for bucket in sorted(self):

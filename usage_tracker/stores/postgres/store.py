@@ -37,6 +37,7 @@ SELECT_SECONDS = 600
 COPY_SECONDS = 3600
 """A day of events, at the pace of whoever reads them."""
 ROWS_AT_ONCE = 2000
+FETCH = f"FETCH {ROWS_AT_ONCE} FROM selected"
 
 
 class PostgresStore:
@@ -135,9 +136,12 @@ class PostgresStore:
         with self._connections.transaction(read_only=True, statement_seconds=SELECT_SECONDS, seconds=None) as cursor:
             # a cursor's plan is made for its first rows unless it is said that all are wanted; and the sums of 5,000
             # users don't fit the 4 MB that a server gives by default: writing them to disk took a fifth of the time
-            cursor.execute("SET LOCAL cursor_tuple_fraction = 1; SET LOCAL work_mem = '32MB'")
-            cursor.execute(f"DECLARE selected NO SCROLL CURSOR FOR {sql}", parameters or None)
-            rows = fetch(cursor)
+            cursor.execute(
+                "SET LOCAL cursor_tuple_fraction = 1; SET LOCAL work_mem = '32MB';"
+                f"DECLARE selected NO SCROLL CURSOR FOR {sql};{FETCH}",
+                parameters or None,
+            )
+            rows = cursor.fetchall()
             while len(rows) == ROWS_AT_ONCE:
                 yield from rows
                 rows = fetch(cursor)
@@ -266,6 +270,6 @@ def copy_in(cursor: Cursor, table: str, columns: Sequence[str], rows: Iterator[R
 
 
 def fetch(cursor: Cursor) -> list[tuple[object, ...]]:
-    cursor.execute(f"FETCH {ROWS_AT_ONCE} FROM selected")
+    cursor.execute(FETCH)
     rows: list[tuple[object, ...]] = cursor.fetchall()
     return rows

@@ -1,0 +1,114 @@
+"""The top of a report out of two small questions is the same as out of all groups' sums."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from any_query import queries
+from hypothesis import given, settings
+from made_events import NOON, made_event, random_events, store_events
+
+from usage_tracker.dsn import parse_dsn
+from usage_tracker.report import OTHERS, UNITS, Query
+from usage_tracker.report.groups import Group, Sums, read_groups
+from usage_tracker.report.leading import only_name, read_leading
+from usage_tracker.report.ranking import find_top, keep
+from usage_tracker.stores import Store, open_store
+
+Opener = Callable[[str], Store]
+
+
+@pytest.fixture
+def opened() -> Iterator[Opener]:
+    stores: list[Store] = []
+
+    def open_migrated(dsn: str) -> Store:
+        store = open_store(parse_dsn(dsn))
+        store.migrate()
+        stores.append(store)
+        return store
+
+    yield open_migrated
+    for store in stores:
+        store.close()
+
+
+def out_of_all(store: Store, query: Query) -> dict[Group, Sums]:
+    groups = read_groups(store, query)
+    assert query.top is not None
+    return keep(query.by, groups, find_top(query.by, groups, query.top))
+
+
+def nearly(sums: Sums) -> list[Any]:
+    """Durations of events in Postgres are floating numbers of 4 bytes, in rollups of 8."""
+    return [pytest.approx(each, rel=1e-6, abs=0.1) if isinstance(each, float) else each for each in sums]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_any_top_is_that_of_all_groups(
+    kind: str, request: pytest.FixtureRequest, opened: Opener, tmp_path: Path
+) -> None:
+    dsn = request.getfixturevalue("postgres_dsn") if kind == "postgres" else f"sqlite:///{tmp_path}/usage.db"
+    store = opened(dsn)
+    store_events(store, random_events(31, 150))
+    store.compact()
+    store_events(store, random_events(32, 150))
+
+    @settings(max_examples=40, deadline=None)
+    @given(queries())
+    def ask_anything(asked: Query) -> None:
+        by = [*[name for name in asked.by if name in UNITS], *[name for name in asked.by if name not in UNITS][:1]]
+        query = replace(asked, by=tuple(by), top=1)
+        if only_name(query) is None:
+            query = Query(query.since, query.until, (*filter(UNITS.__contains__, by), "user"), tz=query.tz, top=1)
+        leading = read_leading(store, query)
+        if leading is None:
+            return  # there are too few values, or some of them may hold nothing
+        expected = out_of_all(store, query)
+        assert leading.keys() == expected.keys()
+        for group, sums in leading.items():
+            assert list(sums) == nearly(expected[group])
+
+    ask_anything()
+
+
+def test_what_is_beyond_the_top_is_what_all_calls_are_without_it(opened: Opener) -> None:
+    store = opened("sqlite:///:memory:")
+    costs = {"ann": "5", "bob": "3", None: "2", "cy": "1", "dan": "1"}
+    store_events(store, [made_event(user_id=user, cost=cost, at=NOON) for user, cost in costs.items()])
+    leading = read_leading(store, Query(by=("user",), top=3))
+    assert leading is not None
+    assert {group: (sums.cost, sums.calls) for group, sums in leading.items()} == {
+        ("ann",): (Decimal(5), 1),
+        ("bob",): (Decimal(3), 1),
+        (None,): (Decimal(2), 1),
+        (OTHERS,): (Decimal(2), 2),
+    }
+
+
+def test_values_that_may_hold_nothing_are_looked_at_with_all_their_sums(opened: Opener) -> None:
+    """Events that only tell the usage of an earlier call have no calls of their own."""
+    store = opened("sqlite:///:memory:")
+    late = made_event(user_id="late", cost=None, completes="batch-1", input_tokens=7)
+    store_events(store, [late, *(made_event(user_id=user) for user in ("ann", "bob"))])
+    assert read_leading(store, Query(by=("user",), top=1)) is None
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        Query(by=("tag",), top=1),
+        Query(by=("user", "model"), top=1),
+        Query(by=("session",), top=1),
+        Query(by=("user",), top=1, percentiles=True),
+        Query(by=("user",), top=1, cost="reported"),
+        Query(by=("user",)),
+    ],
+)
+def test_questions_that_need_every_groups_sums_are_left_alone(query: Query, opened: Opener) -> None:
+    store = opened("sqlite:///:memory:")
+    store_events(store, [made_event(user_id=user) for user in ("ann", "bob", "cy")])
+    assert read_leading(store, query) is None
