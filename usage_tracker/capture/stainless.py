@@ -14,7 +14,7 @@ from weakref import ref
 
 from usage_tracker.attribution import Attribution, Standing, inside, standing
 from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
-from usage_tracker.capture.bodies import decode_object, observe_json
+from usage_tracker.capture.bodies import observe_json
 from usage_tracker.capture.call import Call, Wrapper, nested
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.recorder import Client, Recorder
@@ -24,7 +24,7 @@ from usage_tracker.capture.streams import observe_stream
 from usage_tracker.config import Settings
 from usage_tracker.event import CallKind
 from usage_tracker.guard import guarded
-from usage_tracker.providers.answer import Answer, Request, fields_of
+from usage_tracker.providers.answer import Answer, Request, decode_object, fields_of
 from usage_tracker.providers.hosts import platform_of
 from usage_tracker.providers.metadata import FIELDS
 

@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from typing import Any
 
-from usage_tracker.capture.bodies import Tail
 from usage_tracker.capture.call import Call
 from usage_tracker.capture.pulling import Pulling
 from usage_tracker.capture.responses import watch_response
@@ -20,8 +19,8 @@ def observe_stream(stream: Any, call: Call) -> None:
     else:
         stream._iterator = observed(source, call)
         next(stream._iterator)  # up to its first yield: from here on it notices being dropped
-    call.tail = Tail(call)
-    watch_response(stream.response, call, call.tail)
+    call.parsed = True
+    watch_response(stream.response, call, None)
 
 
 def show(call: Call, chunk: object) -> bool:
