@@ -187,22 +187,26 @@ class Call:
         said = self.shapes.take(chunk) if self.shapes is not None and self.kind is not None else None
         if said is None or self.shapes is None:
             shown = self.observe(fields_of(chunk))
-            known = self.answer.model is not None or self.answer.response_id is not None
         else:
             if self.ttft is None:
                 self.ttft = (perf_counter_ns() - self.started) / 1e6
             shown = not (self.injected and self.provider.is_usage_only(fields_of(chunk)))
-            known = self.shapes.identifies(said)
             if self.said is None:
                 self.said = [said]
             elif len(self.said) < MOST_SAID:
                 self.said.append(said)
             else:
                 self.provider.observe(self.answer, fields_of(chunk))
-        if known and self.shapes is not None:
+        if self.shapes is not None and (self.quiet is self.shapes.quiet or self._identified(said)):
             self.shapes.meet(type(chunk))
             self.quiet = self.shapes.quiet
         return shown
+
+    def _identified(self, said: tuple[Any, ...] | None) -> bool:
+        """Whether the model or an id is known: from then on a chunk may say nothing."""
+        if said is not None and self.shapes is not None:
+            return self.shapes.identifies(said)
+        return self.answer.model is not None or self.answer.response_id is not None
 
     def tell(self, answer: object) -> bool:
         """End with an answer that says all in a few fields, and leave it to who ships to read them. False where it has

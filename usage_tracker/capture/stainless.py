@@ -205,12 +205,10 @@ class AroundRequest:
         client = call.client
         if self._stream_usage == "never" or client.host in self._refusing:
             return False
-        if self._stream_usage == "known" and not self._provider.sends_usage_when_asked(client.host, client.azure):
+        body, more = options.json_data, getattr(options, "extra_json", None)
+        if not self._provider.wants_usage(call.request.operation, body, more):
             return False
-        wanted: bool = self._provider.wants_usage(
-            call.request.operation, options.json_data, getattr(options, "extra_json", None)
-        )
-        return wanted
+        return self._stream_usage == "always" or self._provider.sends_usage_when_asked(client.host, client.azure)
 
 
 def key_of(client: Any) -> str | None:
