@@ -77,4 +77,4 @@ class TestTurns:
         assert shipper.spool.lead()
         start_thread("test", shipper.step).join()
         assert place.stored() == ids(50)
-        assert len(slept) > 100, "once for each event that is priced, and that is made a row"
+        assert len(slept) > 150, "once for each event that is priced, made a row, and written"
