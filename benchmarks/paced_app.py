@@ -10,6 +10,7 @@ import json
 import random
 import sys
 import time
+from typing import NamedTuple
 
 import usage_tracker
 from usage_tracker import tracker
@@ -35,16 +36,28 @@ def call(number: int) -> float:
     return (time.perf_counter_ns() - started) / 1000
 
 
-def paced(rate: float, seconds: float) -> tuple[list[float], list[float]]:
-    """How long each call took, and when it had returned, by the monotonic clock. A late call is made at once."""
-    took, returned, started = [], [], time.monotonic()
+class Paced(NamedTuple):
+    """One of each for every call."""
+
+    took: list[float]
+    """Microseconds."""
+    late: list[float]
+    """Microseconds between its time and its beginning: a thread that wakes up waits for the interpreter's lock."""
+    returned: list[float]
+    """When it had returned, by the monotonic clock."""
+
+
+def paced(rate: float, seconds: float) -> Paced:
+    """Make calls; a late one at once."""
+    took, late, returned, started = [], [], [], time.monotonic()
     for number in range(int(rate * seconds)):
         due = started + number / rate
         while (left := due - time.monotonic()) > 0:
             time.sleep(left - SPINNING if left > SPINNING else 0)
+        late.append(-left * 1e6)
         took.append(call(number))
         returned.append(time.monotonic())
-    return took, returned
+    return Paced(took, late, returned)
 
 
 def flat_out(seconds: float) -> float:
@@ -65,7 +78,7 @@ def main() -> None:
         call(number)
     time.sleep(1.0)  # prices are imported, and the first batch is stored
     before = time.thread_time()
-    took, returned = paced(rate, seconds)
+    made = paced(rate, seconds)
     own = time.thread_time() - before
     usage_tracker.flush(30)
     fastest = flat_out(FLAT_OUT_SECONDS) if kept else None
@@ -73,7 +86,8 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "took_us": sorted(took), "returned": returned, "own_cpu_us": own / len(took) * 1e6, "calls_s": fastest,
+                "took_us": sorted(made.took), "late_us": sorted(made.late), "returned": made.returned,
+                "own_cpu_us": own / len(made.took) * 1e6, "calls_s": fastest,
                 "warm_up": 200, "dropped": usage_tracker.stats().dropped,
             }
         ),

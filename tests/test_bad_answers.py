@@ -96,6 +96,10 @@ STREAMS = {
     "only comments": Bad(events(b": wait\n\n", b": wait\n\n", DONE)),
     "without its end": Bad(events(FIRST, FIRST)),
     "an error": Bad(events(FIRST, *data(ERROR)), fails=True),
+    "an error that brings the usage": Bad(
+        events(FIRST, *data({**ERROR, "usage": {"prompt_tokens": 3, "completion_tokens": 4}})),
+        Usage(input_tokens=3, output_tokens=4), fails=True,
+    ),
     "an error event": Bad(events(FIRST, b"event: error\n" + data(ERROR)[0]), fails=True),
     "cut by the connection": Bad(events(FIRST, cut=True), fails=True),
     "cut before anything": Bad(events(cut=True), fails=True),

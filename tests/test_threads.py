@@ -2,8 +2,14 @@
 
 import subprocess
 import sys
+import threading
+import time
 
-from usage_tracker.threads import start_thread
+import pytest
+from spooled import Place, append, ids
+
+from usage_tracker import threads
+from usage_tracker.threads import give_way, in_turns, start_thread
 
 LATE = """
 import os
@@ -32,3 +38,43 @@ def test_what_it_runs_gets_its_arguments() -> None:
 def test_at_the_interpreters_end_none_is_started_and_nothing_waits() -> None:
     done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, timeout=60, check=True)
     assert (done.stdout, done.stderr) == (b"refused", b"")
+
+
+class TestTurns:
+    """Threads of ours leave the app's the interpreter's lock every now and then."""
+
+    @pytest.fixture(autouse=True)
+    def short(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(threads, "TURN_SECONDS", 0.0)
+
+    @pytest.fixture
+    def slept(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """Which thread has slept, as often as it has."""
+        slept: list[str] = []
+        monkeypatch.setattr(time, "sleep", lambda _: slept.append(threading.current_thread().name))
+        return slept
+
+    def test_ours_pause_between_two_things(self, slept: list[str]) -> None:
+        seen: list[int] = []
+        start_thread("test", lambda: seen.extend(in_turns(range(3)))).join()
+        assert (seen, slept) == ([0, 1, 2], ["usage_tracker test"] * 3)
+
+    def test_the_apps_never_do_nor_a_process_that_only_ships(self, slept: list[str]) -> None:
+        things = [1, 2, 3]
+        assert in_turns(things) is things
+        give_way()
+        assert slept == []
+
+    def test_one_that_has_just_paused_goes_on(self, slept: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(threads, "TURN_SECONDS", 60.0)
+        start_thread("test", lambda: list(in_turns(range(1000)))).join()
+        assert len(slept) == 1
+
+    def test_a_batch_is_read_priced_and_written_in_turns(self, place: Place, slept: list[str]) -> None:
+        append(place.journal, 50)
+        place.journal.close()
+        shipper = place.shipper()
+        assert shipper.spool.lead()
+        start_thread("test", shipper.step).join()
+        assert place.stored() == ids(50)
+        assert len(slept) > 150, "once for each event that is priced, made a row, and written"

@@ -23,6 +23,7 @@ from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.journal import MemoryFile
 from usage_tracker.journal.reader import Read
 from usage_tracker.stores import Store
+from usage_tracker.threads import in_turns
 
 logger = logging.getLogger("usage_tracker")
 
@@ -252,7 +253,7 @@ class Shipper:
 
     def _priced(self, events: Sequence[Recorded]) -> list[PricedEvent]:
         guard, price, priced = guarded("price"), self._prices.price, []
-        for recorded in events:
+        for recorded in in_turns(events):
             origin, event, cost = recorded.origin, recorded.event, UNPRICED
             with guard:
                 cost = price(origin, event)

@@ -2,7 +2,6 @@
 
 from binascii import Error as NoBase64
 from binascii import a2b_base64
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,21 +10,16 @@ import msgspec
 from usage_tracker.capture.aws_frames import Frame, take_frames
 from usage_tracker.capture.call import Call
 from usage_tracker.guard import guarded
+from usage_tracker.providers.answer import decode_object
 
 BODY_MAX = 64 << 20
 """A JSON body beyond this is not kept for reading."""
 
 guard_event = guarded("event")
-decode = msgspec.json.Decoder().decode
 
 
 class Body:
     """A body that the app reads piece by piece; this kind says nothing about usage, such as audio."""
-
-    ends_call = True
-    """Whether the call has ended when the body has."""
-    keep: Callable[[bytes], None] | None = None
-    """What takes the pieces of a body that is not read: C code, as of a stream each is a piece by itself."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -141,26 +135,6 @@ class JsonLines(Body):
                 self.call.complete(part)
 
 
-class Tail(Body):
-    """The last pieces of a stream that the SDK parses. Where an event says that the stream failed, the SDK raises its
-    error and drops the rest of that event, the usage up to there included."""
-
-    ends_call = False
-    PIECES = 32
-
-    def __init__(self, call: Call) -> None:
-        super().__init__(call)
-        self._last: deque[bytes] = deque(maxlen=self.PIECES)
-        self.keep = self._last.append
-
-    def observe_failure(self) -> None:
-        """Take what the failing event says."""
-        for event in split_events(b"".join(self._last)):
-            said = said_by(event)
-            if b'"error"' in said:
-                self.call.observe(decode_object(said))
-
-
 def said_by(event: bytes) -> bytes:
     """The data of a server-sent event."""
     return b"".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
@@ -187,15 +161,6 @@ def event_in(frame: Frame) -> dict[str, object]:
         return decode_object(a2b_base64(inner)) if isinstance(inner, str) else {}
     except NoBase64:
         return {}
-
-
-def decode_object(text: bytes) -> dict[str, object]:
-    """A JSON object; empty for anything else, such as a body that was cut."""
-    try:
-        value = decode(text)
-    except msgspec.DecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def skim(decode_known: Callable[[Any], Mapping[str, object]], text: str | bytes) -> Mapping[str, object]:

@@ -5,11 +5,11 @@ from decimal import Decimal
 from functools import cached_property
 from time import perf_counter_ns, time_ns
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 from usage_tracker import guard
 from usage_tracker.attribution import Attribution, Standing, clean_tags, inside, standing
-from usage_tracker.capture.failures import causes, http_status_of, retries_before
+from usage_tracker.capture.failures import causes, failing_event, http_status_of, retries_before
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.capture.shapes import Shapes
 from usage_tracker.capture.tracked_proxy import RECORDED_IN
@@ -19,10 +19,6 @@ from usage_tracker.providers.answer import Answer, Request, fields_of
 from usage_tracker.providers.hosts import provider_of
 from usage_tracker.providers.told import event_of, retell, told_as_read
 from usage_tracker.providers.usage_fields import dollars
-
-if TYPE_CHECKING:
-    from usage_tracker.capture.bodies import Tail
-
 
 Wrapper = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
 """What wrapt calls in a function's place: with the function, its instance and its arguments."""
@@ -76,8 +72,8 @@ class Call:
     ttft: float | None = None
     pulling = False
     """Whether the SDK's own iterator is at work: it decides how the stream ends."""
-    tail: "Tail | None" = None
-    """The last bytes of a stream, for the event that ended it with an error."""
+    parsed = False
+    """Whether the SDK reads a stream's events, and raises an error where one says that the stream failed."""
     response: Any = None
     """The last response, where the client has a middleware that may ask once more."""
     received: Mapping[str, Any] | None = None
@@ -191,22 +187,26 @@ class Call:
         said = self.shapes.take(chunk) if self.shapes is not None and self.kind is not None else None
         if said is None or self.shapes is None:
             shown = self.observe(fields_of(chunk))
-            known = self.answer.model is not None or self.answer.response_id is not None
         else:
             if self.ttft is None:
                 self.ttft = (perf_counter_ns() - self.started) / 1e6
             shown = not (self.injected and self.provider.is_usage_only(fields_of(chunk)))
-            known = self.shapes.identifies(said)
             if self.said is None:
                 self.said = [said]
             elif len(self.said) < MOST_SAID:
                 self.said.append(said)
             else:
                 self.provider.observe(self.answer, fields_of(chunk))
-        if known and self.shapes is not None:
+        if self.shapes is not None and (self.quiet is self.shapes.quiet or self._identified(said)):
             self.shapes.meet(type(chunk))
             self.quiet = self.shapes.quiet
         return shown
+
+    def _identified(self, said: tuple[Any, ...] | None) -> bool:
+        """Whether the model or an id is known: from then on a chunk may say nothing."""
+        if said is not None and self.shapes is not None:
+            return self.shapes.identifies(said)
+        return self.answer.model is not None or self.answer.response_id is not None
 
     def tell(self, answer: object) -> bool:
         """End with an answer that says all in a few fields, and leave it to who ships to read them. False where it has
@@ -242,8 +242,8 @@ class Call:
             self.attempts = max(self.attempts, 1 + retries_before(error))
             for cause in causes(error):
                 self.leave_to(getattr(vars(cause).get("response"), "headers", {}))
-            if self.tail is not None:
-                self.tail.observe_failure()
+            if self.parsed and (event := failing_event(error)) is not None:
+                self.observe(event)
         # what isn't an Exception is no failure of the call: a cancelled task, an interrupt, an exit
         self.finish("error" if isinstance(error, Exception) else "cancelled", type(error).__name__)
 

@@ -1,6 +1,9 @@
-"""What an SDK's error tells of the requests behind it: the status of the last one, and how many were made."""
+"""What an SDK's error tells of the requests behind it: the status of the last one, how many were made, and the event of
+a stream that says what failed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+from usage_tracker.providers.answer import decode_object
 
 MOST_CAUSES = 8
 """An error is followed back to here."""
@@ -32,3 +35,16 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         if cause is not None:
             yield cause
             cause = cause.__cause__ or cause.__context__
+
+
+def failing_event(error: BaseException) -> Mapping[str, object] | None:
+    """The event for which an SDK that Stainless generates raised its error: it drops the rest of that, the usage up to
+    there included. The event lies in the frame that raised, which costs nothing before that.
+    https://github.com/openai/openai-python/blob/v2.54.0/src/openai/_streaming.py"""
+    line = error.__traceback__
+    while line is not None:
+        text = getattr(line.tb_frame.f_locals.get("sse"), "data", None)
+        if isinstance(text, str) and '"error"' in text:
+            return decode_object(text)
+        line = line.tb_next
+    return None

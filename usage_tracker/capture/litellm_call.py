@@ -4,14 +4,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from usage_tracker.capture.bodies import decode_object, said_by
+from usage_tracker.capture.bodies import said_by
 from usage_tracker.capture.call import Call, open_calls
 from usage_tracker.capture.failures import causes
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.event import Figures, Origin, Status
 from usage_tracker.guard import guarded
 from usage_tracker.providers import litellm
-from usage_tracker.providers.answer import Answer, Request, fields_of, figures
+from usage_tracker.providers.answer import Answer, Request, decode_object, fields_of, figures
 from usage_tracker.providers.hosts import provider_of
 from usage_tracker.providers.usage_fields import read_cost
 

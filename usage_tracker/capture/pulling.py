@@ -18,13 +18,20 @@ class Pulling:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         call = self._call
+        if error is not None:
+            ended_by(error, call)
+            return
         call.pulling = False
-        if kind is None:
-            if self._ends_stream:
-                call.finish()
-        elif kind in (StopIteration, StopAsyncIteration):
+        if self._ends_stream:
             call.finish()
-        elif kind is GeneratorExit:
-            call.finish("abandoned")
-        elif error is not None:
-            call.fail(error)
+
+
+def ended_by(error: BaseException, call: Call) -> None:
+    """The host's own iterator has raised it, or was closed."""
+    call.pulling = False
+    if type(error) in (StopIteration, StopAsyncIteration):
+        call.finish()
+    elif type(error) is GeneratorExit:
+        call.finish("abandoned")
+    else:
+        call.fail(error)

@@ -47,9 +47,9 @@ def observe_results(result: Any, call: Call) -> None:
 watched: dict[type, type] = {}
 
 
-def watch_response(response: Any, call: Call, body: Body) -> None:
-    """Have an httpx response tell us when it is closed, which every way of leaving a stream early comes down to, and
-    what is read from it.
+def watch_response(response: Any, call: Call, body: Body | None) -> None:
+    """Have an httpx response tell us when it is closed, which every way of leaving a stream early comes down to, and,
+    where it has a body for us, what is read from it.
 
     Its class is exchanged for a subclass until it is closed. An attribute on the object would be simpler and wrong: a
     closure over the response is a cycle, and SDKs rely on reference counts to close a dropped stream.
@@ -108,13 +108,9 @@ def watching(kind: Any) -> type:
 
 def tap(body: Body, pieces: Iterator[bytes]) -> Iterator[bytes]:
     """The pieces, shown to the body on their way to the app."""
-    keep = body.keep
     with Reading(body):
         for piece in pieces:
-            if keep is not None:
-                keep(piece)
-                yield piece
-            elif shown := fed(body, piece):
+            if shown := fed(body, piece):
                 body.pulling = False
                 yield shown
                 body.pulling = True
@@ -126,13 +122,9 @@ async def async_tap(body: Body, pieces: Any) -> AsyncIterator[bytes]:
     """As `tap`; a generator can't be both. Closed early, it closes the pieces there and then: those of an async
     generator would otherwise hold the connection until the event loop gets round to them."""
     async with aclosing(pieces) if hasattr(pieces, "aclose") else nullcontext():
-        keep = body.keep
         with Reading(body):
             async for piece in pieces:
-                if keep is not None:
-                    keep(piece)
-                    yield piece
-                elif shown := fed(body, piece):
+                if shown := fed(body, piece):
                     body.pulling = False
                     yield shown
                     body.pulling = True
@@ -159,9 +151,9 @@ def body_of(response: Any) -> Body | None:
     return None if body is None or body.reading else body
 
 
-def unwatched(response: Any) -> tuple[Call, Body]:
+def unwatched(response: Any) -> tuple[Call, Body | None]:
     """Give a response its own class back; what watched it."""
-    state: tuple[Call, Body] = response.__dict__.pop("_usage_watch")
+    state: tuple[Call, Body | None] = response.__dict__.pop("_usage_watch")
     response.__class__ = type(response).__mro__[1]
     return state
 
@@ -171,7 +163,7 @@ def closed(response: Any) -> None:
     with guarded("close stream"):
         if "_usage_watch" in response.__dict__:
             call, body = unwatched(response)
-            if not call.pulling and not (body.pulling and body.ends_call):
+            if not call.pulling and not (body is not None and body.pulling):
                 call.finish("abandoned")
 
 
@@ -189,5 +181,4 @@ class Reading(Pulling):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         self._body.reading = self._body.pulling = False
-        if self._body.ends_call:
-            super().__exit__(kind, error, traceback)
+        super().__exit__(kind, error, traceback)

@@ -8,13 +8,12 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from usage_tracker.attribution import standing
-from usage_tracker.capture.bodies import decode_object
 from usage_tracker.capture.call import Call, open_calls
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.event import Status
 from usage_tracker.guard import guarded
 from usage_tracker.providers import openai_events
-from usage_tracker.providers.answer import Request, fields_of, word
+from usage_tracker.providers.answer import Request, decode_object, fields_of, word
 from usage_tracker.providers.openai_events import Session, ending_of, read_refusal, read_request, read_session, type_of
 
 Lane = str | None

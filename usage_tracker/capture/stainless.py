@@ -14,7 +14,7 @@ from weakref import ref
 
 from usage_tracker.attribution import Attribution, Standing, inside, standing
 from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
-from usage_tracker.capture.bodies import decode_object, observe_json
+from usage_tracker.capture.bodies import observe_json
 from usage_tracker.capture.call import Call, Wrapper, nested
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.recorder import Client, Recorder
@@ -24,7 +24,7 @@ from usage_tracker.capture.streams import observe_stream
 from usage_tracker.config import Settings
 from usage_tracker.event import CallKind
 from usage_tracker.guard import guarded
-from usage_tracker.providers.answer import Answer, Request, fields_of
+from usage_tracker.providers.answer import Answer, Request, decode_object, fields_of
 from usage_tracker.providers.hosts import platform_of
 from usage_tracker.providers.metadata import FIELDS
 
@@ -205,12 +205,10 @@ class AroundRequest:
         client = call.client
         if self._stream_usage == "never" or client.host in self._refusing:
             return False
-        if self._stream_usage == "known" and not self._provider.sends_usage_when_asked(client.host, client.azure):
+        body, more = options.json_data, getattr(options, "extra_json", None)
+        if not self._provider.wants_usage(call.request.operation, body, more):
             return False
-        wanted: bool = self._provider.wants_usage(
-            call.request.operation, options.json_data, getattr(options, "extra_json", None)
-        )
-        return wanted
+        return self._stream_usage == "always" or self._provider.sends_usage_when_asked(client.host, client.azure)
 
 
 def key_of(client: Any) -> str | None:

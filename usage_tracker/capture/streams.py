@@ -3,9 +3,8 @@
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from typing import Any
 
-from usage_tracker.capture.bodies import Tail
 from usage_tracker.capture.call import Call
-from usage_tracker.capture.pulling import Pulling
+from usage_tracker.capture.pulling import Pulling, ended_by
 from usage_tracker.capture.responses import watch_response
 from usage_tracker.guard import guarded
 
@@ -20,8 +19,8 @@ def observe_stream(stream: Any, call: Call) -> None:
     else:
         stream._iterator = observed(source, call)
         next(stream._iterator)  # up to its first yield: from here on it notices being dropped
-    call.tail = Tail(call)
-    watch_response(stream.response, call, call.tail)
+    call.parsed = True
+    watch_response(stream.response, call, None)
 
 
 def show(call: Call, chunk: object) -> bool:
@@ -60,13 +59,12 @@ class AsyncObserved:
     """The chunks of an async stream. A class: an async generator that was never started would not tell that it is
     dropped."""
 
-    __slots__ = ("_call", "_pulling", "_show", "_source")
+    __slots__ = ("_call", "_show", "_source")
 
     def __init__(self, source: AsyncGenerator[Any, None], call: Call, show: Callable[[Call, Any], bool] = show) -> None:
         self._source = source
         self._call = call
         self._show = show
-        self._pulling = Pulling(call, ends_stream=False)
 
     def __aiter__(self) -> "AsyncObserved":
         return self
@@ -74,8 +72,13 @@ class AsyncObserved:
     async def __anext__(self) -> Any:
         call = self._call
         while True:
-            with self._pulling:
+            call.pulling = True
+            try:  # `with` would be two functions of ours for each chunk
                 chunk = await anext(self._source)
+            except BaseException as error:
+                ended_by(error, call)
+                raise
+            call.pulling = False
             # as in `observed`
             if type(chunk) in call.quiet and chunk.__dict__.get("usage") is None and not chunk.__pydantic_extra__:
                 if call.injected:

@@ -25,6 +25,7 @@ from usage_tracker.journal.frames import (
 )  # fmt: skip
 from usage_tracker.journal.header import HEADER_SIZE, Header
 from usage_tracker.providers.told import UNKNOWN_ORIGIN, event_of, kind_by_layout, unread
+from usage_tracker.threads import give_way
 
 guard_told = guarded("read call")
 unpack_frame = FRAME.unpack_from
@@ -57,6 +58,8 @@ class SegmentReader:
     """Reads records in order; remembers origins. The caller decides when a position counts as stored."""
 
     CHUNK = 1 << 18
+    AT_ONCE = 1 << 14
+    """Bytes: some hundred events, which take less than a turn beside an app's threads."""
     PATIENCE = 2.0
     """Seconds that a record of a living writer may look torn before it is taken for corrupt: it may be half-written."""
 
@@ -95,7 +98,8 @@ class SegmentReader:
             at = self._read_whole(buffer, base, at, limit, until, events, corrupt)
             if len(events) >= limit or (until is not None and at >= until):
                 break
-            buffer, base = self._bytes(at, self.CHUNK), at
+            give_way()
+            buffer, base = self._bytes(at, self.AT_ONCE), at
             frame = buffer[: FRAME.size]
             if len(frame) < FRAME.size or not frame.strip(b"\0"):
                 skip = self._next_record(at) if ended else None

@@ -5,6 +5,8 @@ from functools import lru_cache
 from math import isfinite
 from typing import NamedTuple
 
+import msgspec
+
 from usage_tracker.event import Figures
 
 LONGEST_WORD = 64
@@ -17,6 +19,9 @@ DEEPEST = 6
 """Figures that are nested deeper are left out. The deepest that a provider sends today is four."""
 MOST_PARTS = 64
 """An object or list within a usage object is read up to here."""
+
+
+decode = msgspec.json.Decoder().decode
 
 
 class Request(NamedTuple):
@@ -105,6 +110,15 @@ def fields_of(value: object) -> Mapping[str, object]:
         return value
     fields: Mapping[str, object] = getattr(value, "__dict__", None) or {}
     return fields
+
+
+def decode_object(text: bytes | str) -> dict[str, object]:
+    """A JSON object; empty for anything else, such as a body that was cut."""
+    try:
+        value = decode(text)
+    except msgspec.DecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def word(value: object, longest: int = LONGEST_NAME) -> str | None:

@@ -30,6 +30,7 @@ from usage_tracker.stores.pruning import Prunable
 from usage_tracker.stores.repricing import Repriced, moves
 from usage_tracker.stores.rollups import Rollups
 from usage_tracker.stores.store import Dialect, Execute, Result
+from usage_tracker.threads import in_turns
 
 logger = logging.getLogger("usage_tracker")
 
@@ -263,7 +264,7 @@ def look_up(cursor: Cursor, dimension: Dimension, digests: Iterable[str]) -> dic
 
 
 def copy_in(cursor: Cursor, table: str, columns: Sequence[str], rows: Iterator[Row]) -> None:
-    lines = CopyLines(rows)
+    lines = CopyLines(iter(in_turns(rows)))
     cursor.copy_expert(copy_command(table, columns), lines)
     if lines.refusal is not None:
         raise lines.refusal

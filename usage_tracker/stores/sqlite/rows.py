@@ -7,6 +7,7 @@ from usage_tracker.event import PricedEvent
 from usage_tracker.stores.dimensions import KIND, Content, Dimension, Keys, WhoKeys, kind_of
 from usage_tracker.stores.rollups import Grain, Rollups
 from usage_tracker.stores.values import cost_parts, facts, json_text, storable
+from usage_tracker.threads import in_turns
 
 Row = tuple[object, ...]
 
@@ -51,7 +52,7 @@ def rows_and_rollups(
     rows: list[Row] = []
     rollups = Rollups()
     kinds, prices = keys[KIND], keys[PRICE]
-    for priced in events:
+    for priced in in_turns(events):
         event, usage, origin, price = priced.event, priced.event.usage, priced.origin, price_of(priced)
         who, kind_key, found = whos[id(origin)], kinds[kind_of(priced)], facts(priced)
         rollups.add(priced, found, kind_key, who)

@@ -25,6 +25,7 @@ from usage_tracker.stores.sqlite.rows import EVENT_COLUMNS, PRICE, Row, insert, 
 from usage_tracker.stores.sqlite.schema import SqliteSchema
 from usage_tracker.stores.store import Dialect, Execute, Result
 from usage_tracker.stores.values import json_text
+from usage_tracker.threads import in_turns
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -196,7 +197,7 @@ def add_rows(connection: sqlite3.Connection, columns: Sequence[str], rows: Seque
         return
     given = [values.count(None) < len(rows) for values in zip(*rows, strict=True)]
     connection.executemany(
-        insert("usage_event", list(compress(columns, given))), (tuple(compress(row, given)) for row in rows)
+        insert("usage_event", list(compress(columns, given))), (tuple(compress(row, given)) for row in in_turns(rows))
     )
 
 
@@ -206,7 +207,7 @@ def add_sums(connection: sqlite3.Connection, grain: Grain, sums: Rows) -> None:
     given = [any(values) for values in zip(*sums.values(), strict=True)]
     connection.executemany(
         upsert(grain, list(compress(grain.measures, given))),
-        ((*key, *compress(sums[key], given)) for key in sorted(sums)),
+        ((*key, *compress(sums[key], given)) for key in in_turns(sorted(sums))),
     )
 
 
