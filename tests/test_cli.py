@@ -247,10 +247,12 @@ def test_migrate_lays_the_schema_and_names_what_it_applied(tmp_path: Path) -> No
 
 def test_events_are_listed_newest_first_with_who_they_were_for(store: Store) -> None:
     failed = made_event(NOON, status="error", error_type="Busy", cost=None, project="alpha", duration_ms=1500.0)
-    store_events(store, [made_event(NOON - timedelta(days=1)), failed])
+    passed = made_event(NOON - timedelta(days=1))
+    store_events(store, [passed, failed])
     result = run("events", *AUGUST)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert [line.rstrip() for line in result.stdout.splitlines()] == [
+    lines = result.stdout.splitlines()
+    assert [line[:103].rstrip() for line in lines] == [
         "Calls · 2026-08-01 to 2026-08-31 · UTC",
         "",
         "Time                 Provider  Model   Operation  Project  Status      Input  Output    Took       Cost",
@@ -258,6 +260,7 @@ def test_events_are_listed_newest_first_with_who_they_were_for(store: Store) -> 
         "2026-08-15 12:00:00  openai    gpt-4o  chat       alpha    error Busy    100      10   1.5 s   —",
         "2026-08-14 12:00:00  openai    gpt-4o  chat       —        ok            100      10  250 ms  $0.010000",
     ]
+    assert [line[103:].strip() for line in lines[2:]] == ["ID", "─" * 38, str(failed.event_id), str(passed.event_id)]
 
 
 def test_events_are_limited_filtered_and_without_a_range_all_there_is(store: Store) -> None:

@@ -43,7 +43,9 @@ def test_the_story_is_told_in_one_place_to_its_end(tmp_path: Path) -> None:
     result = run_demo(tmp_path)
     assert result.stderr == ""
     assert result.stdout.startswith("A stand-in for")
-    assert result.stdout.endswith(f"take it away with:\n    rm -r {tmp_path}\n")
+    assert result.stdout.endswith(f"To take it away:\n    rm -r {tmp_path}\n")
+    prose = [line for line in result.stdout.partition("\n$ ")[0].splitlines() if str(tmp_path) not in line]
+    assert max(map(len, prose)) <= 80
 
 
 def test_the_calls_are_of_many_kinds_and_all_are_for_somebody(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 from made_events import made_event, store_events
 
 from usage_tracker.cli import main
+from usage_tracker.cli.doctor import as_lines
 from usage_tracker.cli.doctor_store import examine_partitions, examine_server
-from usage_tracker.cli.findings import Findings
+from usage_tracker.cli.findings import Finding, Findings
 from usage_tracker.config import load_settings
 from usage_tracker.config_file import config_path
 from usage_tracker.dsn import parse_dsn
@@ -117,6 +118,21 @@ def test_counts_that_contradict_each_other_are_said_and_are_no_problem_of_this_m
     result = doctor()
     assert result.exit_code == 0
     assert "in 1 of the newest 2 calls; `usage-tracker events --where flag=sum_mismatch` lists them" in result.stdout
+
+
+def test_in_a_narrow_terminal_lines_are_broken_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    findings = [
+        Finding("store", "cannot be reached from here", "start it, or name another"),
+        Finding("spool", "x" * 50),
+    ]
+    monkeypatch.setenv("COLUMNS", "30")
+    assert "".join(as_lines(findings)).splitlines()[:5] == [
+        "! store  cannot be reached",
+        "         from here",
+        "         → start it, or name",
+        "           another",
+        f"  spool  {'x' * 50}",
+    ]
 
 
 def test_a_store_that_is_away_exits_with_5_and_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

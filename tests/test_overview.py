@@ -77,7 +77,9 @@ def test_it_warns_of_what_has_no_price(seen: Overview) -> None:
 
 def test_without_events_it_is_the_help(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{tmp_path}/none.db")
-    assert "Type first:" in CliRunner().invoke(main, [], prog_name="usage-tracker").stdout
+    result = CliRunner().invoke(main, [], prog_name="usage-tracker")
+    assert "Type first:" in result.stdout
+    assert f"No events yet in sqlite:///{tmp_path}/none.db." in result.stderr
 
 
 def test_with_events_it_is_the_overview_and_what_to_type_next(monkeypatch: pytest.MonkeyPatch, dsn: Dsn) -> None:

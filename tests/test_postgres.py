@@ -487,7 +487,7 @@ class TestAway:
 
     def test_a_database_that_does_not_exist(self, postgres_databases: Databases) -> None:
         store = PostgresStore(parse_dsn(postgres_databases.dsn("no_such_database")))
-        with pytest.raises(StoreUnavailable, match="does not exist"):
+        with pytest.raises(StoreUnavailable, match="database … does not exist: `createdb` makes one"):
             store.migrate()
 
 

@@ -63,12 +63,20 @@ def test_columns_of_one_name_are_told_apart() -> None:
     assert query("SELECT count(*) AS n, max(model) AS n FROM events", "-o", "csv").stdout.splitlines()[0] == "n,n_2"
 
 
-@pytest.mark.parametrize("sql", ["DELETE FROM usage_event", "CREATE TABLE mine (x integer)"])
-def test_it_cannot_write(sql: str) -> None:
+@pytest.mark.parametrize("sql", ["DELETE FROM events", " create TABLE mine (x integer)"])
+def test_a_statement_that_writes_is_told_what_to_type_instead(sql: str) -> None:
     result = query(sql)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("Error: a query only reads: ")
+    first, *_ = sql.split()
+    assert result.stderr.startswith(f"Error: {first.upper()} would change the store, and a query only reads; ")
     assert "`usage-tracker prune` takes old events out" in result.stderr
+
+
+@pytest.mark.parametrize("sql", ["/* now */ DELETE FROM usage_event", "/* now */ CREATE TABLE mine (x integer)"])
+def test_what_hides_that_it_writes_cannot_write_either(sql: str) -> None:
+    result = query(sql)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "read" in result.stderr
     assert query("SELECT count(*) AS n FROM events", "-o", "csv").stdout == "n\n3\n"
 
 

@@ -66,6 +66,16 @@ def test_a_comparison_is_read_by_people_in_columns_of_one_precision() -> None:
     assert lines[5].split()[-4:] == ["$3.0000", "$0.0000", "+$3.0000", "—"]
 
 
+def test_counts_that_contradict_each_other_are_named_below_the_table(store: Store) -> None:
+    assert report()["notes"] == []
+    store_events(store, [made_event(flags=["sum_mismatch"])])
+    [note] = report()["notes"]
+    assert note.startswith(
+        "1 call has counts of tokens that contradict each other: `usage-tracker events --where flag="
+    )
+    assert run("report", *AUGUST).stdout.endswith(f"\n{note}\n")
+
+
 def test_a_time_without_any_records_is_no_time_without_costs() -> None:
     result = run("report", *AUGUST, "--compare", "2026-05")
     _, _, header, _, *rows, _, total, _, note = result.stdout.splitlines()

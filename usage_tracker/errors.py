@@ -29,10 +29,6 @@ class QueryError(UsageTrackerError):
     """A user's own SQL that the store can't run, in the store's words."""
 
 
-class WriteRefused(QueryError):
-    """A user's own SQL that would change the store, which a question may not."""
-
-
 class SchemaError(StoreError):
     """The store's schema is missing, older or newer than this version needs, and may not be changed from here."""
 

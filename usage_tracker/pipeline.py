@@ -260,8 +260,8 @@ class Pipeline:
                 logger.warning("%d events could not be kept on disk nor stored before the end: they are lost", lost)
             if left and self.shipping:
                 logger.warning(
-                    "%d events wait in %s; the next process ships them, or `usage-tracker ship --once` does",
-                    left,
+                    "%s in %s; the next process ships what is there, or `usage-tracker ship --once` does",
+                    "1 event waits" if left == 1 else f"{left} events wait",
                     self.settings.spool_dir,
                 )
 

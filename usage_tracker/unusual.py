@@ -33,7 +33,8 @@ def look_for(store: Store, dropped: int, host: str, now: datetime | None = None)
     now_unpriced = run(store, Query(today, today + timedelta(days=1), ()))
     if count := now_unpriced.total.unpriced:
         models = ", ".join(name or "(no name)" for name in now_unpriced.unpriced_models[:MOST_NAMED])
-        text = f"{count} calls of today have no known cost ({models}); see `usage-tracker prices unpriced`."
+        they = "1 call of today has" if count == 1 else f"{count} calls of today have"
+        text = f"{they} no known cost ({models}); see `usage-tracker prices unpriced`."
         found.append(Alert("unpriced", "", start, "day", {"kind": "unpriced", "calls": count, "text": text}))
     if dropped:
         text = f"{dropped} events could not be kept on {host} and are lost; see `usage-tracker doctor` there."

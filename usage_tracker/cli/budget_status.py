@@ -154,7 +154,8 @@ def show_table(outlooks: Sequence[Outlook], shown: Sequence[Outlook]) -> None:
     if len(shown) < len(outlooks):
         notes.append(f"{show_count(len(outlooks) - len(shown))} more have used less; -o json has all of them.")
     if unpriced := sum(each.unpriced for each in outlooks if each.budget.measure == "cost"):
-        notes.append(f"{show_count(unpriced)} calls have no known cost: they are in no sum. See prices unpriced.")
+        they = "1 call has" if unpriced == 1 else f"{show_count(unpriced)} calls have"
+        notes.append(f"{they} no known cost, which is in no sum; `usage-tracker prices unpriced` says why.")
     emit([render_table("Budgets", outlook_columns(shown), notes)])
 
 
@@ -196,4 +197,5 @@ def check_all(names: tuple[str, ...], dsn: Dsn) -> None:
         )
     if over:
         raise click.exceptions.Exit(OVER_BUDGET)
-    say(f"{len({each.budget.name for each in outlooks})} budgets have room.")
+    count = len({each.budget.name for each in outlooks})
+    say("1 budget has room." if count == 1 else f"{count} budgets have room.")

@@ -112,8 +112,6 @@ def compared_columns(report: Report) -> list[Column]:
         return []
     pairs = [(row.cost, report.before[row.group].cost) for row in report.rows]
     pairs.append((report.total.cost, report.total_before.cost))
-    if not report.total_before.calls:  # nothing is known of a time without records: no call is not a call for nothing
-        pairs = [(now, None) for now, _ in pairs]
     costs = [now for now, _ in pairs]
     *before, total = show_money([earlier for _, earlier in pairs], costs)
     *changes, change = show_changes([difference(now, earlier) for now, earlier in pairs], costs)

@@ -232,8 +232,9 @@ def begin(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         from usage_tracker.cli.overview import overview
 
-        if not overview():
+        if nothing := overview():
             click.echo(ctx.get_help())
+            click.echo(f"\n{nothing}", err=True)
 
 
 main = LazyGroup(

@@ -57,7 +57,7 @@ def kept_if_told(folder: Path | None) -> Iterator[Path]:
 def tell_story(folder: Path) -> None:
     dsn = f"sqlite:///{folder.resolve()}/usage.db"
     with own_environment(), StandIn() as provider:
-        tell(f"A stand-in for OpenAI's API answers at {provider.base_url}. Your program's part:\n")
+        tell(f"A stand-in for OpenAI's API answers at {provider.base_url}.\nYour program's part:\n")
         tell(f'    usage_tracker.install(dsn="{dsn}")\n')
         make_calls(provider, dsn, folder / "spool")
         for by in ("model", "project"):
@@ -72,7 +72,7 @@ Go on with:
 Record the calls of your own program, into a store of its own:
     {command} run -- python app.py
     {command} report
-The demo's events stay in a folder of their own, for these questions; take it away with:
+The demo's events stay in a folder of their own. To take it away:
     rm -r {shlex.quote(str(folder))}"""
     )
 

@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from usage_tracker.cli.doctor_spool import examine_spool
 from usage_tracker.cli.doctor_store import examine_store
 from usage_tracker.cli.figures import printable
 from usage_tracker.cli.findings import Finding, Findings
-from usage_tracker.cli.output import emit
+from usage_tracker.cli.output import emit, room_on_stdout
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
 from usage_tracker.config import Settings, load_settings
 from usage_tracker.config_file import config_path, is_open_to_others, read_config
@@ -50,13 +51,32 @@ def doctor(dsn: str | None, as_json: bool, verbose: bool) -> None:
         raise click.exceptions.Exit(5)
 
 
+def hanging(lead: str, text: str, room: int) -> str:
+    """The text behind its lead, broken between words where it has to be; an address or a command's word never is."""
+    lines = textwrap.wrap(
+        printable(text),
+        max(room, len(lead) + NARROWEST),
+        initial_indent=lead,
+        subsequent_indent=" " * len(lead),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines or [lead.rstrip()]) + "\n"
+
+
+UNLIMITED = 10_000
+"""The width of what is not a terminal, unless COLUMNS names one."""
+NARROWEST = 20
+
+
 def as_lines(findings: Sequence[Finding]) -> Iterator[str]:
     width = max(len(finding.what) for finding in findings)
+    room = room_on_stdout(UNLIMITED)
     for finding in findings:
         mark = "!" if finding.remedy else " "
-        yield f"{mark} {finding.what:{width}}  {printable(finding.found)}\n"
+        yield hanging(f"{mark} {finding.what:{width}}  ", finding.found, room)
         if finding.remedy:
-            yield f"  {'':{width}}  → {printable(finding.remedy)}\n"
+            yield hanging(f"  {'':{width}}  → ", finding.remedy, room)
     problems = sum(finding.remedy is not None for finding in findings)
     yield f"\n{'No problem' if not problems else '1 problem' if problems == 1 else f'{problems} problems'} found.\n"
 

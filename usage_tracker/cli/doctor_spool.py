@@ -57,10 +57,16 @@ def examine_spool(settings: Settings, findings: Findings) -> None:
             others.append({"folder": str(folder), "waiting": waiting})
         if waiting and not (own and leader):
             command = "usage-tracker ship --once" + ("" if own else f" --from {shlex.quote(str(folder))}")
-            findings.add("waiting", f"{waiting} events in {folder}", f"`{command}` ships them to this store")
+            findings.add(
+                "waiting", f"{events_of(waiting)} in {folder}", f"`{command}` ships to this store what is there"
+            )
         elif own:
-            findings.add("waiting", f"{waiting} events")
+            findings.add("waiting", events_of(waiting))
         examine_aside(folder, findings, facts if own else {})
+
+
+def events_of(count: int) -> str:
+    return "1 event" if count == 1 else f"{show_count(count)} events"
 
 
 def examine_room(spool: Spool, settings: Settings, findings: Findings) -> None:
@@ -80,6 +86,6 @@ def examine_aside(folder: Path, findings: Findings, facts: dict[str, object]) ->
     if dropped := noted_dropped(folder):
         findings.add(
             "dropped",
-            f"{show_count(dropped)} events, as the spool was full or could not be written",
+            f"{events_of(dropped)}, as the spool was full or could not be written",
             f"see that the store keeps up, or raise TRACKER_SPOOL_MAX_BYTES; then delete {folder / DROPS}",
         )

@@ -99,23 +99,31 @@ def ask_zone(asking: bool, given: str | None) -> str | None:
         except ValueError as error:
             if given is not None:
                 raise click.UsageError(f"--tz: {error}") from None
-            say(f"{error}.")
+            say(sentence(error))
         else:
             return zone
 
 
 def ask_store() -> tuple[str | None, list[str] | None]:
     """Ask until there is a store that works, or one that is to be used although it doesn't."""
-    say(f"Where do events go? Empty: {default_dsn().shown}; or postgresql://user@host:5432/database")
+    say(
+        f"Where do events go? Enter alone means {default_dsn().shown}; type another address otherwise, such as "
+        "postgresql://user@host:5432/database."
+    )
     while True:
         text = str(click.prompt("Store", default="", show_default=False, err=True)).strip() or None
         try:
             text = ask_password(text)
             return try_store(text)
         except (ConfigError, StoreError) as error:
-            say(f"{error}.")
+            say(sentence(error))
             if isinstance(error, StoreError) and click.confirm("Use it all the same?", default=False, err=True):
                 return text, None
+
+
+def sentence(error: Exception) -> str:
+    text = str(error)
+    return text if text.endswith("?") else f"{text}."
 
 
 def ask_password(text: str | None) -> str | None:

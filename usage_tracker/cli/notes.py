@@ -27,6 +27,11 @@ def explain(report: Report) -> list[str]:
         notes.append(f"{calls(total.estimated, 'has', 'have')} estimated tokens: the provider sent no counts.")
     if report.unknown:
         notes.append(f"{calls(report.unknown, 'has', 'have')} unknown tokens, which are not in the sums.")
+    if report.contradicting:
+        notes.append(
+            f"{calls(report.contradicting, 'has', 'have')} counts of tokens that contradict each other: `usage-tracker "
+            "events --where flag=sum_mismatch` lists such calls."
+        )
     if report.untold:
         they = "it" if report.untold == 1 else "they"
         notes.append(

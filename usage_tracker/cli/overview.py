@@ -41,8 +41,8 @@ class Overview(NamedTuple):
     zone: tzinfo
 
 
-def overview() -> bool:
-    """Show it, of the store and in the zone that the environment names; whether there was anything to show."""
+def overview() -> NothingYet | None:
+    """Show it, of the store and in the zone that the environment names; or give back why there is nothing to show."""
     dsn = choose_dsn(os.environ.get("TRACKER_DSN"))
     try:
         zone = parse_zone(os.environ.get("TRACKER_TZ") or "UTC")
@@ -50,8 +50,8 @@ def overview() -> bool:
         raise click.UsageError(f"TRACKER_TZ: {error}") from None
     try:
         seen = look(dsn, zone)
-    except NothingYet:
-        return False
+    except NothingYet as nothing:
+        return nothing
     emit([*show(seen), *seen.budgets])
     warnings = [*warn(seen), *warn_of_journal(dsn)]
     if warnings:
@@ -59,7 +59,7 @@ def overview() -> bool:
     for warning in warnings:
         say(f"! {warning}")
     emit([NEXT])
-    return True
+    return None
 
 
 def look(dsn: Dsn, zone: tzinfo, now: datetime | None = None) -> Overview:

@@ -1,6 +1,7 @@
 """`usage-tracker query`: a user's own SQL, which may only read."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -17,11 +18,12 @@ from usage_tracker.cli.output import emit_data, emit_page, say
 from usage_tracker.cli.plain import csv_lines, json_text, plain, tsv_lines
 from usage_tracker.cli.stores import NothingYet, check_there
 from usage_tracker.dsn import Dsn
-from usage_tracker.errors import WriteRefused
 from usage_tracker.stores import read_sql
 
 Rows = Iterable[tuple[object, ...]]
 
+WRITES = re.compile(r"\s*(alter|create|delete|drop|grant|insert|merge|replace|revoke|truncate|update)\b", re.IGNORECASE)
+"""How statements begin that are refused in our words; no store runs the others either, and says so in its own."""
 MOST_SHOWN = 1000
 """Rows of a table for people; other formats have all of them."""
 
@@ -48,7 +50,7 @@ def show(value: object) -> str:
 
 
 def is_number(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    return value is None or (isinstance(value, int | float | Decimal) and not isinstance(value, bool))
 
 
 def as_json(names: Sequence[str], rows: Rows) -> list[str]:
@@ -103,19 +105,18 @@ def query(sql: str, dsn: Dsn, output: str) -> None:
     text = sys.stdin.read() if sql == "-" else sql
     if not text.strip():
         raise click.UsageError("the statement is empty")
+    if writes := WRITES.match(text):
+        raise click.ClickException(
+            f"{writes[1].upper()} would change the store, and a query only reads; `usage-tracker prune` takes old "
+            "events out, `usage-tracker reprice` prices calls again"
+        )
     try:
         check_there(dsn)
     except NothingYet as nothing:
         say(str(nothing))
         return
     with closing(read_sql(dsn, text)) as found:
-        try:
-            names = unique(cast(Sequence[str], next(found)))
-        except WriteRefused as refused:
-            raise click.ClickException(
-                f"a query only reads: {refused}. `usage-tracker prune` takes old events out, `usage-tracker reprice` "
-                "prices calls again, and `usage-tracker migrate` makes the tables"
-            ) from None
+        names = unique(cast(Sequence[str], next(found)))
         written = FORMATS[output](names, found)
         emit_page("".join(written)) if output == "table" else emit_data(written)
 

@@ -52,7 +52,8 @@ def ship(dsn: str | None, once: bool, origin: Path | None) -> None:
     # once, sinks are fed when all is shipped, and until then they wait
     shipper = make_shipper(settings, settings.dsn, chore=Leading(settings) if once else None)
     if origin is not None:
-        say(f"{adopt(shipper.spool, origin)} segments taken over from {origin}.")
+        count = adopt(shipper.spool, origin)
+        say(f"{'1 segment' if count == 1 else f'{count:,} segments'} taken over from {origin}.")
     if once:
         try:
             ship_once(shipper)
@@ -62,7 +63,7 @@ def ship(dsn: str | None, once: bool, origin: Path | None) -> None:
             raise click.exceptions.Exit(1)
     else:
         ship_until_told(shipper, settings)
-    say(f"{shipper.stored} events shipped to {settings.dsn.shown}.")
+    say(f"{'1 event' if shipper.stored == 1 else f'{shipper.stored:,} events'} shipped to {settings.dsn.shown}.")
 
 
 def ship_once(shipper: Shipper) -> None:

@@ -63,6 +63,10 @@ class LakeFigures:
         )
         return int(row["found"])
 
+    def contradicting(self, query: Query) -> int | None:
+        """Not asked for: it would be one more reading of all files."""
+        return None
+
     def events(self, query: Query) -> Iterable[Event]:
         for row in self._lake.rows(self._chosen(query).select(*COLUMNS)):
             yield read_event(row)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from usage_tracker.report.awaited import count_untold
+from usage_tracker.report.contradicting import count_contradicting
 from usage_tracker.report.groups import Group, Sums, read_groups
 from usage_tracker.report.latency import too_many_events, with_sketches
 from usage_tracker.report.leading import read_leading
@@ -27,6 +28,10 @@ class Figures(Protocol):
     def untold(self, query: Query) -> int:
         """How many of the calls that it counts are awaited still."""
 
+    def contradicting(self, query: Query) -> int | None:
+        """How many of the calls that it counts have counts of tokens that contradict each other; None where that would
+        take too long."""
+
     def events(self, query: Query) -> Iterable[Event]:
         """The events that it counts."""
 
@@ -48,6 +53,9 @@ class StoreFigures(NamedTuple):
 
     def untold(self, query: Query) -> int:
         return count_untold(self.store, query)
+
+    def contradicting(self, query: Query) -> int | None:
+        return count_contradicting(self.store, query)
 
     def events(self, query: Query) -> Iterable[Event]:
         return list_events(self.store, query.since, query.until, query.where)

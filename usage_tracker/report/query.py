@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import cast
 
 from usage_tracker.report.comparison import beside
+from usage_tracker.report.contradicting import MOST_READ
 from usage_tracker.report.costs import as_reported, price_anew, with_costs
 from usage_tracker.report.figures import Figures, StoreFigures
 from usage_tracker.report.groups import NOTHING, Group, Sums
@@ -88,6 +89,19 @@ class Row:
             awaited=sums.awaited,
         )
 
+    @classmethod
+    def unrecorded(cls, group: Group) -> "Row":
+        """Of a range in which nothing was recorded: what it cost and used isn't known, and need not be nothing."""
+        return replace(
+            cls.of(group, NOTHING),
+            input_tokens=None,
+            cache_read_tokens=None,
+            cache_write_tokens=None,
+            output_tokens=None,
+            reasoning_tokens=None,
+            cost=None,
+        )
+
 
 @dataclass(frozen=True)
 class Report:
@@ -100,12 +114,14 @@ class Report:
     unpriced_models: tuple[str | None, ...]
     """The models whose calls are unpriced, most calls first."""
     before: Mapping[Group, Row] = field(default_factory=dict)
-    """Each group's figures in the range before, where one was asked for."""
+    """Each group's figures in the range before, where one was asked for; unknown where nothing was recorded in it."""
     total_before: Row | None = None
     untold: int = 0
     """Of the total's `awaited`, those whose usage has not come yet."""
     unknown: int = 0
     """Calls that should have tokens and have none, at least."""
+    contradicting: int | None = None
+    """Calls whose provider's counts of tokens contradict each other; None where there are too many calls to see."""
     untimed: bool = False
     """Whether percentiles were asked for and are left out, because too many events would have to be read for them."""
 
@@ -132,17 +148,19 @@ def answer(figures: Figures, query: Query, prices: Prices | None = None) -> Repo
         top = find_top(query.by, groups, query.top)
         groups, earlier = keep(query.by, groups, top), keep(query.by, earlier, top)
     total = read_total(read, query, groups)
-    before = (Row.of((), read_total(reader(figures, each, prices), each, earlier)) for each in earlier_of(query))
+    then = sum_up(read_total(reader(figures, each, prices), each, earlier) for each in earlier_of(query))
+    before = {group: earlier.get(group, NOTHING) for group in groups} if query.before else {}
     return Report(
         query,
         tuple(Row.of(group, groups[group]) for group in arrange(query.by, groups)),
         Row.of((), total),
         find_unpriced(read, query) if total.unpriced else (),
-        {} if query.before is None else {group: Row.of(group, earlier.get(group, NOTHING)) for group in groups},
-        next(before, None),
+        {group: Row.of(group, sums) if then.any() else Row.unrecorded(group) for group, sums in before.items()},
+        None if query.before is None else Row.of((), then) if then.any() else Row.unrecorded(()),
         figures.untold(query) if total.awaited else 0,
         count_unknown(figures.groups, query) if total.calls > total.counted + total.awaited else 0,
-        untimed,
+        figures.contradicting(query) if 0 < total.calls <= MOST_READ else None,
+        untimed=untimed,
     )
 
 
@@ -190,7 +208,7 @@ def read_total(read: Reader, query: Query, groups: dict[Group, Sums]) -> Sums:
 def no_calls(query: Query) -> Report:
     """The answer of a store that holds nothing."""
     nothing = Row.of((), NOTHING)
-    return Report(query, (), nothing, (), total_before=None if query.before is None else nothing)
+    return Report(query, (), nothing, (), total_before=None if query.before is None else Row.unrecorded(()))
 
 
 def find_unpriced(read: Reader, query: Query) -> tuple[str | None, ...]:

@@ -119,7 +119,7 @@ def figures(report: Report, month: Report, prices: PriceData, view: View, now: d
             short_money(total.cost),
             exact_money(total.cost),
             *changed(report, lambda row: row.cost),
-            note=f"{exact_money(before.cost)} before" if before else "",
+            note=f"{exact_money(before.cost)} before" if before and before.cost is not None else "",
         ),
         Figure("Calls", short(total.calls), show_count(total.calls), *changed(report, lambda row: row.calls)),
         Figure(

@@ -4,14 +4,12 @@ import json
 from collections.abc import Iterator
 
 from usage_tracker.dsn import Dsn
-from usage_tracker.errors import QueryError, StoreError, WriteRefused
+from usage_tracker.errors import QueryError, StoreError
 from usage_tracker.stores.clickhouse.address import Address, address_of
 from usage_tracker.stores.clickhouse.server import CODE, CREDENTIALS, Server, translated
 
 READ_ONLY = {"readonly": "2"}
 """Nothing but reading, with any settings."""
-READONLY = 164
-"""ClickHouse's number for what such a request may not do."""
 
 
 def read(dsn: Dsn, sql: str) -> Iterator[tuple[object, ...]]:
@@ -33,4 +31,4 @@ def in_its_words(said: bytes, address: Address) -> Exception:
     found = CODE.search(said)
     if found is None or int(found[1]) in CREDENTIALS:
         return translated(said, address)
-    return (WriteRefused if int(found[1]) == READONLY else QueryError)(said.decode("utf-8", "replace").strip())
+    return QueryError(said.decode("utf-8", "replace").strip())

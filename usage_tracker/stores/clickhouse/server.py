@@ -179,9 +179,7 @@ class Server:
         self._first = (self._first + 1) % len(self.address.hosts)
         self._version = None
         why = getattr(error, "strerror", None) or type(error).__name__
-        return StoreUnavailable(
-            f"ClickHouse at {self.address.shown} can't be reached ({why}); events wait until it can"
-        )
+        return StoreUnavailable(f"ClickHouse at {self.address.shown} can't be reached ({why})")
 
     def _leave_parent(self) -> None:
         if self._pid != os.getpid():
@@ -213,6 +211,4 @@ def translated(said: bytes, address: Address) -> StoreError:
         )
     if code in REFUSED:
         return EventsRefused(f"ClickHouse refuses a value (code {code}); the event can't be stored")
-    return StoreUnavailable(
-        f"ClickHouse at {address.shown} can't work right now (code {code}); events wait until it can"
-    )
+    return StoreUnavailable(f"ClickHouse at {address.shown} can't work right now (code {code})")

@@ -184,9 +184,7 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
     """
     code: str | None = error.pgcode
     if code is None:
-        return StoreUnavailable(
-            f"Postgres at {dsn.shown} can't be reached ({unreachable(str(error))}); events wait until it can"
-        )
+        return StoreUnavailable(f"Postgres at {dsn.shown} can't be reached ({unreachable(str(error))})")
     what = f"{type(error).__name__}, SQLSTATE {code}"
     if code == "42501":
         return RightsError(
@@ -201,12 +199,21 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
         column = re.search(r"\bcolumn (\w+)", str(error))
         where = f" in {column[1]}" if column else ""
         return EventsRefused(f"Postgres refuses a value{where} ({what}); the event can't be stored")
-    return StoreUnavailable(f"Postgres at {dsn.shown} can't work right now ({what}); events wait until it can")
+    return StoreUnavailable(f"Postgres at {dsn.shown} can't work right now ({what})")
+
+
+REMEDIES = {
+    "Connection refused": ": no server listens there",
+    "database … does not exist": ": `createdb` makes one, as a role that may",
+    "role … does not exist": ": `createuser` makes one, as a role that may",
+}
+"""What else to say to libpq's words."""
 
 
 def unreachable(words: str) -> str:
     """Why a connection failed, in libpq's words. Names in quotes are left out: a badly escaped password is one."""
     line = words.partition("\n")[0]
     if " failed: " in line:
-        return re.sub(r'"[^"]*"?', "…", line.rpartition(" failed: ")[2]).strip()
+        said = re.sub(r'"[^"]*"?', "…", line.rpartition(" failed: ")[2]).strip().removeprefix("FATAL:").strip()
+        return f"{said}{REMEDIES.get(said, '')}"
     return "its host name is unknown" if line.startswith("could not translate") else "the connection was lost"

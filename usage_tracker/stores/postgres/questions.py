@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 import psycopg2
-from psycopg2.errorcodes import READ_ONLY_SQL_TRANSACTION
 
 from usage_tracker.dsn import Dsn
-from usage_tracker.errors import QueryError, WriteRefused
+from usage_tracker.errors import QueryError
 from usage_tracker.stores.postgres.connection import Connections
 
 LONGEST_SECONDS = 3600.0
@@ -24,8 +23,7 @@ def read(dsn: Dsn, sql: str) -> Iterator[tuple[object, ...]]:
             except psycopg2.Error as error:
                 if error.pgcode is None:
                     raise
-                kind = WriteRefused if error.pgcode == READ_ONLY_SQL_TRANSACTION else QueryError
-                raise kind(f"{error.diag.message_primary or error} (SQLSTATE {error.pgcode})") from None
+                raise QueryError(f"{error.diag.message_primary or error} (SQLSTATE {error.pgcode})") from None
             if cursor.description is None:
                 raise QueryError("the statement returns no rows; write a SELECT")
             yield tuple(column.name for column in cursor.description)

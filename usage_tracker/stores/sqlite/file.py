@@ -178,7 +178,7 @@ def translated(error: Exception, dsn: Dsn) -> StoreError:
     if code in REFUSED or isinstance(error, sqlite3.DataError | sqlite3.IntegrityError):
         return EventsRefused(f"SQLite refuses a value ({name}); the event can't be stored")
     if code in PASSING:
-        return StoreUnavailable(f"{dsn.shown} can't be used right now ({name}); events wait until it can")
+        return StoreUnavailable(f"{dsn.shown} can't be used right now ({name})")
     if code == sqlite3.SQLITE_NOTADB:
         return StoreError(f"{dsn.shown} is no SQLite database; move it away or set TRACKER_DSN to another file")
     if code == sqlite3.SQLITE_CORRUPT:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from usage_tracker.dsn import Dsn
-from usage_tracker.errors import QueryError, WriteRefused
+from usage_tracker.errors import QueryError
 from usage_tracker.stores.sqlite.file import SqliteFile
 
 REMEDIES = {
@@ -29,8 +29,6 @@ def read(dsn: Dsn, sql: str) -> Iterator[tuple[object, ...]]:
                 code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
                 if code not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH):
                     raise
-                if code == sqlite3.SQLITE_READONLY:
-                    raise WriteRefused(str(error)) from None
                 raise QueryError(f"{error}{REMEDIES.get(str(error), '')}") from None
     finally:
         file.close()

@@ -1,0 +1,49 @@
+"""Calls whose provider's counts of tokens contradict each other are seen where that takes no time."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from made_events import NOON, made_event, store_events
+
+from usage_tracker.dsn import parse_dsn
+from usage_tracker.report import Query, parse_condition
+from usage_tracker.report.contradicting import count_contradicting
+from usage_tracker.stores import Store, open_store
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """Two calls that contradict themselves at noon, of five, and one an hour later."""
+    sqlite = request.param == "sqlite"
+    dsn = f"sqlite:///{tmp_path}/usage.db" if sqlite else request.getfixturevalue("postgres_dsn")
+    found = open_store(parse_dsn(dsn))
+    found.migrate()
+    flags = ["estimated_tokens", "sum_mismatch"]
+    events = [made_event(flags=flags, project=project, tags=("tier:pro",)) for project in ("alpha", "beta")]
+    events += [made_event(flags=["cached"]), made_event(), made_event(project="beta")]
+    store_events(found, [*events, made_event(at=NOON + timedelta(hours=1), flags=flags)])
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize(
+    ("conditions", "count"),
+    [([], 2), (["project=beta"], 1), (["tag=tier:pro", "project!=beta"], 1), (["model=none"], 0)],
+)
+def test_those_of_the_range_are_counted_that_meet_the_conditions(
+    store: Store, conditions: list[str], count: int
+) -> None:
+    query = Query(NOON, NOON + timedelta(minutes=1), (), tuple(map(parse_condition, conditions)))
+    assert count_contradicting(store, query) == count
+
+
+def test_of_all_time_they_are_counted_too(store: Store) -> None:
+    assert count_contradicting(store, Query()) == 3
+
+
+def test_among_more_events_than_are_read_in_passing_nobody_knows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usage_tracker.report.contradicting.MOST_READ", 5)
+    assert count_contradicting(store, Query()) is None
+    assert count_contradicting(store, Query(until=NOON + timedelta(minutes=1))) == 2
