@@ -311,6 +311,7 @@ def test_an_answers_id_is_that_of_the_same_piece_as_in_those_that_are_alike() ->
         ("openai", {"prompt_tokens": 41, "completion_tokens": 12, "total_tokens": "53"}),
         ("openai", {"prompt_tokens": 41, "completion_tokens": 12, "total_tokens": {"of": 53}}),
         ("openai", {"prompt_tokens": 41, "total_tokens": 53}),
+        ("openai", {"prompt_tokens": 41, "total_tokens": 41}),
         ("openai", {"completion_tokens": 12}),
         ("anthropic", {"input_tokens": 41, "output_tokens": 12, "service_tier": 3}),
     ],
