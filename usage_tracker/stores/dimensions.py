@@ -1,12 +1,12 @@
 """What repeats from event to event: kinds of calls, owners, users, tags, hosts. Rows hold its key instead of itself."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
-from usage_tracker.event import Origin, PricedEvent
+from usage_tracker.event import AlikeCalls, Origin, PricedEvent
 from usage_tracker.stores.values import encode_json, storable_parts
 
 Content = tuple[object, ...]
@@ -37,7 +37,7 @@ NONE: dict[Dimension, Content] = {USER: (None,), TAG: (None,), TAGS: ((),)}
 """What the key 0 stands for: every schema has these rows."""
 
 
-def kind_of(priced: PricedEvent) -> Content:
+def kind_of(priced: PricedEvent | AlikeCalls) -> Content:
     event, origin = priced.event, priced.origin
     return (
         origin.provider,
@@ -58,9 +58,12 @@ class Known(dict[Content, int]):
     def __init__(self, none: Content | None) -> None:
         super().__init__() if none is None else super().__init__({none: 0})
         self.unknown: dict[Content, None] = {}
+        self.missed = 0
+        """How often anything was asked for in vain."""
 
     def __missing__(self, content: Content) -> int:
         self.unknown[content] = None
+        self.missed += 1
         return 0
 
 
@@ -91,17 +94,26 @@ class Keys(dict[Dimension, Known]):
             self[USER][(origin.user_id,)],
             self[TAGS][(origin.tags,)],
             None if origin.host is None else self[HOST][(origin.host,)],
-            tuple(dict.fromkeys(tags[(tag,)] for tag in origin.tags or (None,))),
+            tuple(dict.fromkeys([tags[(tag,)] for tag in origin.tags or (None,)])),
         )
 
-    def whos(self, events: Sequence[PricedEvent]) -> dict[int, WhoKeys]:
+    def whos(self, those: Iterable[Origin]) -> dict[int, WhoKeys]:
         """The keys of each origin object, by its id(): many events share one, also those of later batches."""
-        origins = {id(priced.origin): priced.origin for priced in events}
-        fresh = [(origin, self.who(origin)) for identity, origin in origins.items() if identity not in self._whos]
-        found = {id(origin): who for origin, who in fresh}
-        if not self.unknown():
-            self._whos.update((id(origin), (origin, who)) for origin, who in fresh)
-        return {identity: found.get(identity) or self._whos[identity][1] for identity in origins}
+        found: dict[int, WhoKeys] = {}
+        known, missed = self._whos, self._missed()
+        for identity, origin in {id(origin): origin for origin in those}.items():
+            kept = known.get(identity)
+            if kept is not None:
+                found[identity] = kept[1]
+                continue
+            found[identity] = who = self.who(origin)
+            if missed == (now := self._missed()):
+                known[identity] = origin, who
+            missed = now
+        return found
+
+    def _missed(self) -> int:
+        return self[OWNER].missed + self[USER].missed + self[TAG].missed + self[TAGS].missed + self[HOST].missed
 
     def unknown(self) -> dict[Dimension, list[Content]]:
         """What was asked for in vain, in the order of dimensions that all writers keep."""
