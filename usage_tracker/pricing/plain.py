@@ -47,6 +47,9 @@ def plainly_billed(calls: AlikeCalls, found: Found) -> list[PricedCalls] | None:
         return None
     if not isinstance(found, Rates):
         return [PricedCalls(calls, None, flags=UNPRICED.flags if found is None else found.flags)]
+    out = calls.counts[1]
+    if out and not found.has_output and found.by_token and all(out):
+        return [PricedCalls(calls, None, flags=UNPRICED.flags)]
     lines = lines_of(calls, found, rest)
     if lines is None:
         return None

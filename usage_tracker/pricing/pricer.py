@@ -17,7 +17,7 @@ from usage_tracker.pricing.money import SMALLEST
 from usage_tracker.pricing.occasion import DAY, MINUTE, STANDARD, Occasion, at_minute, moved, occasion_of, told_by
 from usage_tracker.pricing.own import own_prices
 from usage_tracker.pricing.plain import may_be_plain, plainly_billed
-from usage_tracker.pricing.rates import TIER_UNPRICED, UNPRICED, Found, Rates
+from usage_tracker.pricing.rates import TIER_UNPRICED, UNPRICED, Found, Rates, alike
 from usage_tracker.pricing.sums import contradicts, left_out
 
 FREE = {("openai", "moderation")}
@@ -126,7 +126,12 @@ class Pricer:
         if (origin.provider, event.operation) in FREE or not may_be_plain(event):
             return None
         found, lasts = self._list_of(origin, event)
-        return plainly_billed(calls, found) if lasts else None
+        if not lasts:
+            minutes = {started_at // MINUTE for started_at in calls.started_at}
+            lists = [self.list_of(origin, replace(event, started_at=minute * MINUTE)) for minute in minutes]
+            if not all(alike(found, other) for other in lists):
+                return None
+        return plainly_billed(calls, found)
 
     def list_of(self, origin: Origin, event: UsageEvent) -> Found:
         """The price list that the call is billed by, or why there is none."""
@@ -139,12 +144,12 @@ class Pricer:
             days = self._change_days = self._find_change_days()
         # prices are those of the last day on which any price has changed: more calls share what is remembered
         changes = bisect_right(days, event.started_at // DAY)
-        alike = (
+        key = (
             origin.provider, origin.base_host, event.model, event.request_model, event.service_tier, event.operation,
             changes, told_by(event.raw),
         )  # fmt: skip
         # a third of the CPU of making the occasion and asking for its list
-        found = self._of_alike.get(alike, UNASKED)
+        found = self._of_alike.get(key, UNASKED)
         if found is UNASKED:
             occasion = occasion_of(origin, event, days[changes - 1])
             if occasion is None:
@@ -156,7 +161,7 @@ class Pricer:
                 return found, not isinstance(found, Rates)
             if len(self._of_alike) >= REMEMBERED:
                 self._of_alike.clear()
-            self._of_alike[alike] = found
+            self._of_alike[key] = found
         return found, True
 
     def _price(self, origin: Origin, event: UsageEvent, mismatch: bool) -> Cost:

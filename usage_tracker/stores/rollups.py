@@ -149,18 +149,14 @@ def note(timings: dict[Grain, Timings], day: int, kind_key: int, owner_key: int,
 
 def sums_by_who(priced: PricedCalls, whos: Sequence[WhoKeys]) -> list[tuple[WhoKeys, Sums]]:
     """MEASURES of the calls of each, by the identity of the keys: some that stand for the same may be apart."""
-    calls, size = priced.calls, len(whos)
+    calls = priced.calls
+    nothing = [0] * len(whos)
     into, out, read, written, _, reasoning, *_ = calls.counts
-    nothing, once = [0] * size, [1] * size
-    counted = nothing if into is out is None else once
-    amounts = priced.amounts
     rows: Iterable[Sums] = zip(
-        once, once if calls.event.status == "error" else nothing, counted, nothing,
-        nothing if amounts is None else once, once if "unpriced" in priced.flags else nothing,
         into or nothing, out or nothing, read or nothing, written or nothing, reasoning or nothing,
-        amounts or nothing, nothing, nothing,
-        calls.duration_ms, [0 if began is None else 1 for began in calls.ttft_ms],
-        [began or 0.0 for began in calls.ttft_ms], nothing, nothing, strict=True,
+        priced.amounts or nothing, calls.duration_ms, [0 if began is None else 1 for began in calls.ttft_ms],
+        [began or 0.0 for began in calls.ttft_ms],
+        strict=True,
     )  # fmt: skip
     found: dict[int, tuple[WhoKeys, list[Sums]]] = {}
     for who, row in zip(whos, rows, strict=True):
@@ -169,7 +165,14 @@ def sums_by_who(priced: PricedCalls, whos: Sequence[WhoKeys]) -> list[tuple[WhoK
             found[id(who)] = who, [row]
         else:
             known[1].append(row)
-    return [(who, sums[0] if len(sums) == 1 else sum_of(sums)) for who, sums in found.values()]
+    failed, counted = calls.event.status == "error", into is not None or out is not None
+    is_priced, is_unpriced = priced.amounts is not None, "unpriced" in priced.flags
+    made = []
+    for who, each in found.values():
+        size, sums = len(each), each[0] if len(each) == 1 else sum_of(each)
+        own = size, size * failed, size * counted, 0, size * is_priced, size * is_unpriced
+        made.append((who, (*own, *sums[:6], 0, 0, sums[6], sums[7], sums[8], 0, 0)))
+    return made
 
 
 def summed(summands: Summands) -> Rows:

@@ -8,7 +8,7 @@ import msgspec
 
 from usage_tracker.event import Cost, Figures, Origin, PricedCalls, PricedEvent
 from usage_tracker.stores.dimensions import KIND, Content, Dimension, Keys, Known, WhoKeys, kind_of
-from usage_tracker.stores.postgres.copy_lines import Row, instant_text, written_money
+from usage_tracker.stores.postgres.copy_lines import Row, encode_lines, instant_text, second_text, written_money
 from usage_tracker.stores.postgres.templates import TEMPLATES_AT_MOST, split_cost, split_usage
 from usage_tracker.stores.rollups import Rollups
 from usage_tracker.stores.values import cost_parts, cost_template, encode_json, facts, json_text, storable
@@ -69,29 +69,29 @@ class Shared(NamedTuple):
     kind_key: int
     price_key: int | None
     shape_key: int | None
-    cost_counts: str
-    figures: str | None
-    """How these are written, with %s for each figure: as JSON, where its template has no key."""
+    bill: str | None
+    usage: str | None
+    """JSON with %s for each figure, where it has no key and each call keeps it whole."""
 
 
 def shared_by(priced: PricedCalls, keys: Keys) -> Shared:
     """Not to be kept where `keys` has unknown ones afterwards."""
-    price_key, counts, calls = None, commas(len(priced.units)), priced.calls
+    calls, price_key, shape_key, bill = priced.calls, None, None, None
     if priced.amounts is not None:
         lines = cost_template(priced.units, priced.prices)
         price_key = template_key(keys[PRICE], (priced.source, priced.version, lines))
-        if price_key is None or lines is None:
-            price_key, counts = keys[PRICE][priced.source, priced.version, None], str(lines)
-    shape_key, figures = None, None
+        if price_key is None:
+            price_key, bill = keys[PRICE][priced.source, priced.version, None], lines
     if calls.template is not None:
         shape_key = template_key(keys[SHAPE], (calls.template,))
-        figures = calls.template if shape_key is None else commas(calls.template.count("%s"))
-    return Shared(keys[KIND][kind_of(calls)], price_key, shape_key, counts, figures)
+    return Shared(keys[KIND][kind_of(calls)], price_key, shape_key, bill, calls.template if shape_key is None else None)
 
 
-@lru_cache(64)
-def commas(count: int) -> str:
-    return ",".join(["%s"] * count)
+def written_figures(template: str | None, rows: Sequence[tuple[int, ...]]) -> list[str]:
+    """What goes into each place of a template, with commas between; of a template that has no key, all of it."""
+    if template is not None:
+        return [template % row for row in rows]
+    return encode_lines(rows)[1:-2].decode().split("]\n[")
 
 
 def alike_rows(
@@ -118,12 +118,15 @@ def alike_rows(
     ))  # fmt: skip
     return zip(
         [f"{number:032x}" for number in calls.event_ids],
-        [instant_text(started_at // 1000) for started_at in calls.started_at],
+        [
+            f"{second_text(started_at // 1_000_000_000)}.{started_at // 1000 % 1_000_000:06}Z"
+            for started_at in calls.started_at
+        ],
         *[column or nothing for column in calls.counts],
         calls.duration_ms, calls.ttft_ms,
         nothing if priced.amounts is None else [f"{amount}e-12" for amount in priced.amounts],
-        nothing if priced.amounts is None else [shared.cost_counts % counts for counts in priced.counts],
-        nothing if shared.figures is None else [shared.figures % figures for figures in calls.figures],
+        nothing if priced.amounts is None else written_figures(shared.bill, priced.counts),
+        nothing if calls.template is None else written_figures(shared.usage, calls.figures),
         calls.response_ids,
         [written[id(origin)] for origin in calls.origins],
         [rest] * size,

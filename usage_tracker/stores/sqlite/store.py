@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import compress
 from typing import cast
 from uuid import UUID
 
@@ -199,11 +198,12 @@ def add(connection: sqlite3.Connection, tables: Sequence[Table], rollups: Rollup
 def add_sums(connection: sqlite3.Connection, grain: Grain, sums: Rows) -> None:
     """In the order of the index, so that neighbours are on the page that is at hand; and without the measures of which
     nothing is added."""
-    given = [any(values) for values in zip(*sums.values(), strict=True)]
-    connection.executemany(
-        upsert(grain, list(compress(grain.measures, given))),
-        ((*key, *compress(sums[key], given)) for key in sorted(sums)),
-    )
+    if not sums:
+        return
+    keys = sorted(sums)
+    columns = dict(zip(grain.measures, zip(*map(sums.__getitem__, keys), strict=True), strict=True))
+    given = {name: values for name, values in columns.items() if any(values)}
+    connection.executemany(upsert(grain, given), zip(*zip(*keys, strict=True), *given.values(), strict=True))
 
 
 def note_batch(connection: sqlite3.Connection, tables: Sequence[Table]) -> int | None:
