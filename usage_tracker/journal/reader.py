@@ -251,8 +251,9 @@ class SegmentReader:
 
 
 def number_of(payload: bytes) -> int:
-    """The number that a payload begins with, as msgpack writes it; -1 where there is none of a kind."""
-    first = payload[1] if len(payload) > 3 else 0xFF
+    """The first of the two things that a payload is of, as our encoder writes it; -1 where it is none of a kind or
+    origin."""
+    first = payload[1] if len(payload) > 3 and payload[0] == 0x92 else 0xFF
     if first < 0x80:
         return first
     return payload[2] if first == 0xCC else payload[2] << 8 | payload[3] if first == 0xCD else -1
