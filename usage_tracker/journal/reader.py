@@ -1,7 +1,7 @@
 """Reading a segment: records in order, over what is damaged, and the ids of events."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 from uuid import UUID, SafeUUID
@@ -30,6 +30,9 @@ from usage_tracker.providers.alike_calls import HOUR, Gathered, pattern_of_recor
 from usage_tracker.providers.patterns import Patterns, patterns_of_event, patterns_of_kind
 from usage_tracker.providers.told import UNKNOWN_ORIGIN, event_of, kind_by_layout, unread
 
+TOGETHER_AT_MOST = 1000
+"""Of calls that are alike: what is done with a column of them takes less than a millisecond, in which no other thread
+of the app can run."""
 RECORDED = frozenset((CALL, EVENT))
 
 guard_told = guarded("read call")
@@ -51,7 +54,7 @@ class Read(NamedTuple):
     end: int
     corrupt: list[tuple[int, bytes]]
     """(position, bytes) of what could not be read as a record."""
-    alike: Collection[Gathered] = ()
+    alike: Sequence[Gathered] = ()
     """More events."""
 
     @property
@@ -66,7 +69,9 @@ class Finding:
     def __init__(self) -> None:
         self.events: list[Recorded] = []
         self.corrupt: list[tuple[int, bytes]] = []
-        self.alike: dict[tuple[object, ...], Gathered] = {}
+        self.alike: list[Gathered] = []
+        self.open: dict[tuple[object, ...], Gathered] = {}
+        """Of these, who still takes calls, by what they have to have in common."""
         self.size = 0
         """How many events there are in both."""
 
@@ -144,7 +149,7 @@ class SegmentReader:
                 skip = at + len(self._rest(at))
             found.corrupt.append((at, self._bytes(at, skip - at)))
             at, buffer, base = skip, b"", skip
-        return Read(found.events, at, found.corrupt, found.alike.values())
+        return Read(found.events, at, found.corrupt, found.alike)
 
     def _read_whole(
         self, buffer: bytes, base: int, at: int, limit: int, until: int | None, found: Finding, gather: bool
@@ -197,9 +202,10 @@ class SegmentReader:
             return False
         pattern, values = read
         key = (pattern, values[3], values[4], values[0] // HOUR)
-        gathered = found.alike.get(key)
-        if gathered is None:
-            gathered = found.alike[key] = Gathered(pattern, self.header.segment)
+        gathered = found.open.get(key)
+        if gathered is None or len(gathered.positions) >= TOGETHER_AT_MOST:
+            gathered = found.open[key] = Gathered(pattern, self.header.segment)
+            found.alike.append(gathered)
         gathered.abouts.append(about)
         gathered.values.append(values)
         gathered.positions.append(position)
