@@ -58,12 +58,9 @@ class Known(dict[Content, int]):
     def __init__(self, none: Content | None) -> None:
         super().__init__() if none is None else super().__init__({none: 0})
         self.unknown: dict[Content, None] = {}
-        self.missed = 0
-        """How often anything was asked for in vain."""
 
     def __missing__(self, content: Content) -> int:
         self.unknown[content] = None
-        self.missed += 1
         return 0
 
 
@@ -76,6 +73,15 @@ class WhoKeys(msgspec.Struct, frozen=True):
     host: int | None
     each_tag: tuple[int, ...]
     """What the event counts under in the rollup by tag: each of its tags once, or 0 for none."""
+
+    def known(self, origin: Origin) -> bool:
+        """Whether no key is 0 for want of a better one."""
+        return bool(
+            self.owner
+            and (self.user or origin.user_id is None)
+            and (not origin.tags or (self.tags and 0 not in self.each_tag))
+            and self.host != 0
+        )
 
 
 class Keys(dict[Dimension, Known]):
@@ -100,20 +106,16 @@ class Keys(dict[Dimension, Known]):
     def whos(self, those: Iterable[Origin]) -> dict[int, WhoKeys]:
         """The keys of each origin object, by its id(): many events share one, also those of later batches."""
         found: dict[int, WhoKeys] = {}
-        known, missed = self._whos, self._missed()
+        known = self._whos
         for identity, origin in {id(origin): origin for origin in those}.items():
             kept = known.get(identity)
             if kept is not None:
                 found[identity] = kept[1]
                 continue
             found[identity] = who = self.who(origin)
-            if missed == (now := self._missed()):
+            if who.known(origin):
                 known[identity] = origin, who
-            missed = now
         return found
-
-    def _missed(self) -> int:
-        return self[OWNER].missed + self[USER].missed + self[TAG].missed + self[TAGS].missed + self[HOST].missed
 
     def unknown(self) -> dict[Dimension, list[Content]]:
         """What was asked for in vain, in the order of dimensions that all writers keep."""
