@@ -22,6 +22,7 @@ from usage_tracker.journal.aside import keep_aside, refuse
 from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.journal import MemoryFile
 from usage_tracker.journal.reader import Read
+from usage_tracker.providers.alike_calls import Gathered
 from usage_tracker.stores import Store
 
 logger = logging.getLogger("usage_tracker")
@@ -258,7 +259,7 @@ class Shipper:
         """Events and alike calls with what they cost."""
         guard, price, alike, priced = guarded("price"), self._prices.price, [], []
         events = [(each.event_id, each.origin, each.event) for read in reads for each in read.events]
-        for gathered in (gathered for read in reads for gathered in read.alike):
+        for gathered in Gathered.joined(gathered for read in reads for gathered in read.alike):
             together = None
             with guard:
                 calls = gathered.columns()

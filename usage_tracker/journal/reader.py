@@ -26,13 +26,10 @@ from usage_tracker.journal.frames import (
     starts_with_record,
 )  # fmt: skip
 from usage_tracker.journal.header import HEADER_SIZE, Header
-from usage_tracker.providers.alike_calls import HOUR, Gathered, pattern_of_record
+from usage_tracker.providers.alike_calls import HOUR, TOGETHER_AT_MOST, Gathered, pattern_of_record
 from usage_tracker.providers.patterns import Patterns, patterns_of_event, patterns_of_kind
 from usage_tracker.providers.told import UNKNOWN_ORIGIN, event_of, kind_by_layout, unread
 
-TOGETHER_AT_MOST = 1000
-"""Of calls that are alike: what is done with a column of them takes less than a millisecond, in which no other thread
-of the app can run."""
 RECORDED = frozenset((CALL, EVENT))
 
 guard_told = guarded("read call")
@@ -54,13 +51,10 @@ class Read(NamedTuple):
     end: int
     corrupt: list[tuple[int, bytes]]
     """(position, bytes) of what could not be read as a record."""
-    alike: Sequence[Gathered] = ()
+    alike: Sequence[Gathered]
     """More events."""
-
-    @property
-    def size(self) -> int:
-        """How many events were found."""
-        return len(self.events) + sum([len(calls.positions) for calls in self.alike])
+    size: int
+    """How many events were found."""
 
 
 class Finding:
@@ -100,6 +94,7 @@ class SegmentReader:
         self._patterns: dict[int, Patterns] = {}
         """By the number of a kind."""
         self._torn_since: float | None = None
+        self._segment = header.segment.int
 
     def start_at(self, position: int) -> None:
         """Go to a position, reading the origins that lie before it."""
@@ -149,7 +144,7 @@ class SegmentReader:
                 skip = at + len(self._rest(at))
             found.corrupt.append((at, self._bytes(at, skip - at)))
             at, buffer, base = skip, b"", skip
-        return Read(found.events, at, found.corrupt, found.alike)
+        return Read(found.events, at, found.corrupt, found.alike, found.size)
 
     def _read_whole(
         self, buffer: bytes, base: int, at: int, limit: int, until: int | None, found: Finding, gather: bool
@@ -203,12 +198,12 @@ class SegmentReader:
         pattern, values = read
         key = (pattern, values[3], values[4], values[0] // HOUR)
         gathered = found.open.get(key)
-        if gathered is None or len(gathered.positions) >= TOGETHER_AT_MOST:
-            gathered = found.open[key] = Gathered(pattern, self.header.segment)
+        if gathered is None or len(gathered.event_ids) >= TOGETHER_AT_MOST:
+            gathered = found.open[key] = Gathered(pattern, key)
             found.alike.append(gathered)
         gathered.abouts.append(about)
         gathered.values.append(values)
-        gathered.positions.append(position)
+        gathered.event_ids.append(event_number(self._segment, position, values[0]))
         gathered.payloads.append(payload)
         return True
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from usage_tracker.event import AlikeCalls, CallKind, Origin, Told, UsageEvent, event_number
+from usage_tracker.event import AlikeCalls, CallKind, Origin, Told, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.providers.answer import word
 from usage_tracker.providers.hosts import provider_of
@@ -17,6 +17,8 @@ from usage_tracker.providers.patterns import Pattern, Values, pattern_of_call, p
 from usage_tracker.providers.told import event_of, served_by, unread
 
 guard_told = guarded("read call")
+TOGETHER_AT_MOST = 1000
+"""What is done with a column of so many takes less than a millisecond, in which no other thread of the app can run."""
 HOUR = 3_600_000_000_000
 
 decode_event = msgspec.msgpack.Decoder(tuple[int, UsageEvent]).decode
@@ -27,22 +29,22 @@ provider_of_model = lru_cache(1024)(provider_of)
 class Gathered:
     """Calls of one pattern and one hour, with the same HTTP status and as many attempts."""
 
-    __slots__ = ("_pattern", "_segment", "abouts", "payloads", "positions", "values")
+    __slots__ = ("_key", "_pattern", "abouts", "event_ids", "payloads", "values")
 
-    def __init__(self, pattern: Pattern, segment: UUID) -> None:
+    def __init__(self, pattern: Pattern, key: tuple[object, ...]) -> None:
+        """`key`: what they have to have in common."""
         self._pattern = pattern
-        self._segment = segment
+        self._key = key
         self.abouts: list[CallKind | Origin] = []
         """What the records refer to: of a told call its kind, of an event its origin."""
         self.values: list[Values] = []
-        self.positions: list[int] = []
-        """Of the records."""
+        self.event_ids: list[int] = []
         self.payloads: list[bytes] = []
 
     def events(self) -> Iterator[tuple[UUID, Origin, UsageEvent]]:
         """Each by itself: its id, where it came from and what it is."""
-        self._pattern.fruitless += 2 * len(self.positions)
-        for about, position, payload in zip(self.abouts, self.positions, self.payloads, strict=True):
+        self._pattern.fruitless += 2 * len(self.event_ids)
+        for about, number, payload in zip(self.abouts, self.event_ids, self.payloads, strict=True):
             if isinstance(about, CallKind):
                 _, told = decode_call(payload)
                 origin, event = about.origin, unread(about, told)
@@ -50,7 +52,24 @@ class Gathered:
                     origin, event = event_of(about, told)
             else:
                 origin, (_, event) = about, decode_event(payload)
-            yield UUID(int=event_number(self._segment.int, position, event.started_at)), origin, event
+            yield UUID(int=number), origin, event
+
+    @classmethod
+    def joined(cls, those: Iterable["Gathered"]) -> list["Gathered"]:
+        """The same, with what several segments have of the same put together."""
+        found: list[Gathered] = []
+        known: dict[tuple[object, ...], Gathered] = {}
+        for gathered in those:
+            other = known.get(gathered._key)
+            if other is None or len(other.event_ids) + len(gathered.event_ids) > TOGETHER_AT_MOST:
+                known[gathered._key] = gathered
+                found.append(gathered)
+            else:
+                other.abouts += gathered.abouts
+                other.values += gathered.values
+                other.event_ids += gathered.event_ids
+                other.payloads += gathered.payloads
+        return found
 
     def columns(self) -> AlikeCalls | None:
         """All of them; None where a pattern doesn't tell what one of them says."""
@@ -64,7 +83,7 @@ class Gathered:
         origins: list[Origin]
         if pattern.named and not are_words(ids):
             return None
-        pattern.fruitless = max(0, pattern.fruitless - len(self.positions))
+        pattern.fruitless = max(0, pattern.fruitless - len(self.event_ids))
         if isinstance(about, CallKind):
             origins = [kind.origin for kind in self.abouts]  # type: ignore[union-attr]
             if about.by_model:
@@ -74,12 +93,12 @@ class Gathered:
             origins = self.abouts  # type: ignore[assignment]
         event = copy(pattern.event)
         event.started_at, event.http_status, event.attempts = max(started_at), http_status[0], attempts[0]
-        segment, figures = self._segment.int, len(self.values[0]) - pattern.figures
+        figures = len(self.values[0]) - pattern.figures
         return AlikeCalls(
             origins[0],
             event,
             origins,
-            [event_number(segment, *place) for place in zip(self.positions, started_at, strict=True)],
+            self.event_ids,
             started_at,
             duration_ms,
             ttft_ms,
