@@ -260,6 +260,7 @@ class Connection:
 
     def __init__(self, world: World) -> None:
         self.dialect = world.store.dialect
+        self.takes_alike = world.store.takes_alike
         self._world = world
 
     def migrate(self) -> list[str]:

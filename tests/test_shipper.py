@@ -177,12 +177,13 @@ def test_rollups_that_can_not_be_folded_hold_no_event_up(place: Place, monkeypat
 class Picky:
     """A store that refuses some events."""
 
-    def __init__(self, store: Store, refused: set[str]) -> None:
+    def __init__(self, store: Store, refused: set[str | None]) -> None:
         self.dialect = store.dialect
         self._store, self._refused = store, refused
 
     def write(self, batch: Batch) -> bool:
-        if any(priced.event.response_id in self._refused for priced in batch.events):
+        together = [name for priced in batch.alike for name in priced.calls.response_ids]
+        if not self._refused.isdisjoint([*together, *(priced.event.response_id for priced in batch.events)]):
             raise EventsRefused("value out of range")
         return self._store.write(batch)
 
@@ -304,10 +305,10 @@ def test_a_segment_that_can_not_be_read_holds_no_other_up(place: Place, monkeypa
     broken = place.spool().segments()[0]
     whole = SegmentReader.read
 
-    def read(self: SegmentReader, *arguments: Any) -> Any:
+    def read(self: SegmentReader, *arguments: Any, **options: Any) -> Any:
         if str(self.header.segment) == broken.stem:
             raise OSError("bad sector")
-        return whole(self, *arguments)
+        return whole(self, *arguments, **options)
 
     with monkeypatch.context() as disk:
         disk.setattr(SegmentReader, "read", read)

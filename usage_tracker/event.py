@@ -4,7 +4,7 @@ Token counts follow OpenTelemetry's GenAI conventions: a total includes its part
 None means unknown; it is never written as 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -173,11 +173,82 @@ class Stretch(NamedTuple):
     events: int
 
 
+class AlikeCalls(NamedTuple):
+    """Calls of one hour that differ in their ids, times, figures and in who made them, column by column."""
+
+    origin: Origin
+    """Of one of them: all have its provider, SDK and host."""
+    event: UsageEvent
+    """What they have in common. Its own figures and times are those of one of them."""
+    origins: Sequence[Origin]
+    event_ids: Sequence[int]
+    started_at: Sequence[int]
+    duration_ms: Sequence[float]
+    ttft_ms: Sequence[float | None]
+    response_ids: Sequence[str | None]
+    counts: tuple[Sequence[int] | None, ...]
+    """For each count of tokens in Usage, in that order; None: it is unknown of them all."""
+    template: str | None
+    """The JSON of the usage object, with %s for each figure; None: there is none."""
+    figures: Sequence[tuple[int, ...]]
+
+
+class PricedCalls(NamedTuple):
+    """Calls that are alike, also in what they are billed for, on their way into a store."""
+
+    calls: AlikeCalls
+    amounts: Sequence[int] | None
+    """Picodollars; None: the cost of them all is unknown."""
+    units: tuple[str, ...] = ()
+    prices: tuple[str, ...] = ()
+    counts: Sequence[tuple[int, ...]] = ()
+    """How many of each unit each call is billed for."""
+    source: str | None = None
+    version: str | None = None
+    flags: tuple[str, ...] = ()
+
+
 class Batch(NamedTuple):
     """Events and the stretches of journal that they were read from, stored together or not at all."""
 
     stretches: list[Stretch]
     events: list[PricedEvent]
+    alike: Sequence[PricedCalls] = ()
+    """More events, where the store takes them like this."""
+
+    @property
+    def size(self) -> int:
+        """How many events it has."""
+        return len(self.events) + sum([len(priced.calls.event_ids) for priced in self.alike])
+
+
+def origins_of(batch: Batch) -> Iterator[Origin]:
+    """The origin of each of its events."""
+    yield from [priced.origin for priced in batch.events]
+    for priced in batch.alike:
+        yield from priced.calls.origins
+
+
+def starts_of(batch: Batch) -> Iterator[int]:
+    """When each of its events started: nanoseconds since 1970."""
+    yield from [priced.event.started_at for priced in batch.events]
+    for priced in batch.alike:
+        yield from priced.calls.started_at
+
+
+def event_number(segment: int, position: int, started_at: int) -> int:
+    """The bits of an event's id, a UUIDv7 that follows from where the event lies, so that it is the same however often
+    the event is read: the start in milliseconds, then the position (which orders events of one millisecond), then 42
+    bits of the segment's id."""
+    position &= 0xFFFF_FFFF
+    return (
+        (started_at // 1_000_000 & 0xFFFF_FFFF_FFFF) << 80
+        | 0x7 << 76
+        | position >> 20 << 64
+        | 0b10 << 62
+        | (position & 0xF_FFFF) << 42
+        | segment & 0x3FF_FFFF_FFFF
+    )
 
 
 COLUMNS: tuple[str, ...] = (

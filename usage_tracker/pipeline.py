@@ -23,7 +23,7 @@ from usage_tracker.chores import Chores
 from usage_tracker.config import Settings, default_spool
 from usage_tracker.dsn import Dsn
 from usage_tracker.enforcing import Enforcing, Leading
-from usage_tracker.event import CallKind, Cost, Origin, UsageEvent
+from usage_tracker.event import AlikeCalls, CallKind, Cost, Origin, PricedCalls, UsageEvent
 from usage_tracker.exporting import Exporting
 from usage_tracker.feeding import Feeding
 from usage_tracker.guard import guarded
@@ -94,6 +94,10 @@ class LazyPricer:
     def price(self, origin: Origin, event: UsageEvent) -> Cost:
         assert self._pricer is not None, "refreshed before each batch"
         return self._pricer.price(origin, event)
+
+    def price_alike(self, calls: AlikeCalls) -> list[PricedCalls] | None:
+        assert self._pricer is not None, "refreshed before each batch"
+        return self._pricer.price_alike(calls)
 
 
 def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None, chore: Chore | None = None) -> Shipper:

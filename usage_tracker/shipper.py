@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from usage_tracker.errors import EventsRefused, StoreError
-from usage_tracker.event import Batch, Cost, Origin, PricedEvent, Stretch, UsageEvent
+from usage_tracker.event import AlikeCalls, Batch, Cost, Origin, PricedCalls, PricedEvent, Stretch, UsageEvent
 from usage_tracker.guard import guarded
-from usage_tracker.journal import Journal, Recorded, Spool
+from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.aside import keep_aside, refuse
 from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.journal import MemoryFile
 from usage_tracker.journal.reader import Read
+from usage_tracker.providers.alike_calls import Gathered
 from usage_tracker.stores import Store
 from usage_tracker.threads import in_turns
 
@@ -50,6 +51,9 @@ class Prices(Protocol):
         """After that: take what the store's own price book says by now. Raises StoreError."""
 
     def price(self, origin: Origin, event: UsageEvent) -> Cost: ...
+
+    def price_alike(self, calls: AlikeCalls) -> list[PricedCalls] | None:
+        """As `price` each of them would be; None where that has to be done, one by one."""
 
 
 class Chore(Protocol):
@@ -99,6 +103,8 @@ class Shipper:
         self._limit = batch_size
         self._full = 0
         """How many batches in a row were as large as they may be."""
+        self._one_by_one = False
+        """Whether calls that are alike are read one by one, as the store refuses one of them."""
         self._journal = journal
         self._files: dict[Path, SharedFile] = {}
         self._left_alone: set[Path] = set()
@@ -139,13 +145,10 @@ class Shipper:
         with self._importing:
             self._prices.load()
         self._prices.refresh(self._connected())
-        batch = Batch(
-            [
-                Stretch(file.reader.header.segment, file.reader.position, read.end, len(read.events))
-                for file, read in taken
-            ],
-            self._priced([recorded for _, read in taken for recorded in read.events]),
-        )
+        stretches = [
+            Stretch(file.reader.header.segment, file.reader.position, read.end, read.size) for file, read in taken
+        ]
+        batch = Batch(stretches, *self._priced([read for _, read in taken]))
         try:
             written = self._connected().write(batch)
         except EventsRefused as refusal:
@@ -153,7 +156,7 @@ class Shipper:
             return True
         if written:
             self._confirm(taken)
-            self._adapt(len(batch.events))
+            self._adapt(batch.size)
         else:
             self._locate([file for file, _ in taken])
         return True
@@ -163,6 +166,7 @@ class Shipper:
         self._full = self._full + 1 if shipped >= self._limit else 0
         most = self._batch_size * (BACKLOG if self._full >= BACKLOG else 1)
         self._limit = min(most, self._limit * 2)
+        self._one_by_one = self._one_by_one and self._limit < self._batch_size
 
     def _take(self, leading: bool) -> list[Taken]:
         """Up to a batch of events, from the oldest segments on; ended segments with nothing left are deleted."""
@@ -177,7 +181,7 @@ class Shipper:
                 continue
             if read is not None:
                 taken.append(Taken(file, read))
-                room -= len(read.events)
+                room -= read.size
         return taken
 
     def _read(self, file: SharedFile | MemoryFile, room: int) -> Read | None:
@@ -185,7 +189,8 @@ class Shipper:
         ended = file.ended()
         if not ended and not file.reader.pending():
             return None
-        read = file.reader.read(room, ended)
+        gather = self._store is not None and self._store.takes_alike and not self._one_by_one
+        read = file.reader.read(room, ended, gather=gather)
         if read.end > file.reader.position:
             return read
         if ended and isinstance(file, SharedFile):
@@ -251,20 +256,31 @@ class Shipper:
             file.reader.start_at(positions.get(file.reader.header.segment, 0))
             file.confirm(file.reader.position, file.reader.events)
 
-    def _priced(self, events: Sequence[Recorded]) -> list[PricedEvent]:
-        guard, price, priced = guarded("price"), self._prices.price, []
-        for recorded in in_turns(events):
-            origin, event, cost = recorded.origin, recorded.event, UNPRICED
+    def _priced(self, reads: Sequence[Read]) -> tuple[list[PricedEvent], list[PricedCalls]]:
+        """Events and alike calls with what they cost."""
+        guard, price, alike, priced = guarded("price"), self._prices.price, [], []
+        events = [(each.event_id, each.origin, each.event) for read in reads for each in read.events]
+        for gathered in in_turns(Gathered.joined(gathered for read in reads for gathered in read.alike)):
+            together = None
+            with guard:
+                calls = gathered.columns()
+                together = None if calls is None else self._prices.price_alike(calls)
+            if together is None:
+                events += gathered.events()
+            else:
+                alike += together
+        for event_id, origin, event in in_turns(events):
+            cost = UNPRICED
             with guard:
                 cost = price(origin, event)
-            priced.append(PricedEvent(recorded.event_id, origin, event, cost))
-        return priced
+            priced.append(PricedEvent(event_id, origin, event, cost))
+        return priced, alike
 
     def _confirm(self, taken: list[Taken]) -> None:
         for file, read in taken:
             file.reader.position = read.end
-            file.reader.events += len(read.events)
-            self.stored += len(read.events)
+            file.reader.events += read.size
+            self.stored += read.size
             if read.corrupt:
                 self.corrupt += len(read.corrupt)
                 logger.warning(
@@ -275,8 +291,8 @@ class Shipper:
 
     def _split(self, taken: list[Taken], batch: Batch, refusal: EventsRefused) -> None:
         """Halve the batch; once it is a single event, set that one aside and move on."""
-        if len(batch.events) > 1:
-            self._limit, self._full = max(1, len(batch.events) // 2), 0
+        if batch.alike or batch.size > 1:
+            self._limit, self._full, self._one_by_one = max(1, batch.size // 2), 0, True
             return
         for priced in batch.events:
             refuse(self.spool, priced, str(refusal))

@@ -1,13 +1,15 @@
 """Reading a segment: records in order, over what is damaged, and the ids of events."""
 
 import time
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 from uuid import UUID, SafeUUID
 from zlib import crc32
 
 import msgspec
 
-from usage_tracker.event import CallKind, Origin, Told, UsageEvent
+from usage_tracker.event import CallKind, Origin, Told, UsageEvent, event_number
 from usage_tracker.guard import guarded
 from usage_tracker.journal.frames import (
     CALL,
@@ -24,8 +26,12 @@ from usage_tracker.journal.frames import (
     starts_with_record,
 )  # fmt: skip
 from usage_tracker.journal.header import HEADER_SIZE, Header
+from usage_tracker.providers.alike_calls import HOUR, TOGETHER_AT_MOST, Gathered, pattern_of_record
+from usage_tracker.providers.patterns import Patterns, patterns_of_event, patterns_of_kind
 from usage_tracker.providers.told import UNKNOWN_ORIGIN, event_of, kind_by_layout, unread
 from usage_tracker.threads import give_way
+
+RECORDED = frozenset((CALL, EVENT))
 
 guard_told = guarded("read call")
 unpack_frame = FRAME.unpack_from
@@ -46,6 +52,23 @@ class Read(NamedTuple):
     end: int
     corrupt: list[tuple[int, bytes]]
     """(position, bytes) of what could not be read as a record."""
+    alike: Sequence[Gathered]
+    """More events."""
+    size: int
+    """How many events were found."""
+
+
+class Finding:
+    """What is found while a segment is read."""
+
+    def __init__(self) -> None:
+        self.events: list[Recorded] = []
+        self.corrupt: list[tuple[int, bytes]] = []
+        self.alike: list[Gathered] = []
+        self.open: dict[tuple[object, ...], Gathered] = {}
+        """Of these, who still takes calls, by what they have to have in common."""
+        self.size = 0
+        """How many events there are in both."""
 
 
 class Bytes(Protocol):
@@ -71,7 +94,10 @@ class SegmentReader:
         self._source = source
         self._origins: dict[int, Origin] = {}
         self._kinds: dict[int, CallKind] = {}
+        self._patterns: dict[int, Patterns] = {}
+        """By the number of a kind."""
         self._torn_since: float | None = None
+        self._segment = header.segment.int
 
     def start_at(self, position: int) -> None:
         """Go to a position, reading the origins that lie before it."""
@@ -80,7 +106,7 @@ class SegmentReader:
             found = self.read(limit=1 << 14, ended=True, until=position)
             if found.end == offset:
                 break
-            self.events += len(found.events)
+            self.events += found.size
             self.position = offset = found.end
         self.position = position
 
@@ -88,15 +114,15 @@ class SegmentReader:
         """Whether something lies at the current position."""
         return self._bytes(self.position, 2).strip(b"\0") != b""
 
-    def read(self, limit: int, ended: bool, until: int | None = None) -> Read:
-        """At most `limit` events from the current position on. `ended`: nobody writes to this segment any more."""
-        events: list[Recorded] = []
-        corrupt: list[tuple[int, bytes]] = []
+    def read(self, limit: int, ended: bool, until: int | None = None, *, gather: bool = False) -> Read:
+        """At most `limit` events from the current position on. `ended`: nobody writes to this segment any more.
+        `gather`: those that are alike may come together."""
+        found = Finding()
         at = self.position
         buffer, base = b"", at
-        while len(events) < limit and (until is None or at < until):
-            at = self._read_whole(buffer, base, at, limit, until, events, corrupt)
-            if len(events) >= limit or (until is not None and at >= until):
+        while found.size < limit and (until is None or at < until):
+            at = self._read_whole(buffer, base, at, limit, until, found, gather)
+            if found.size >= limit or (until is not None and at >= until):
                 break
             give_way()
             buffer, base = self._bytes(at, self.AT_ONCE), at
@@ -120,19 +146,18 @@ class SegmentReader:
                 if not ended:
                     break
                 skip = at + len(self._rest(at))
-            corrupt.append((at, self._bytes(at, skip - at)))
+            found.corrupt.append((at, self._bytes(at, skip - at)))
             at, buffer, base = skip, b"", skip
-        return Read(events, at, corrupt)
+        return Read(found.events, at, found.corrupt, found.alike, found.size)
 
     def _read_whole(
-        self, buffer: bytes, base: int, at: int, limit: int, until: int | None,
-        events: list[Recorded], corrupt: list[tuple[int, bytes]],
-    ) -> int:  # fmt: skip
+        self, buffer: bytes, base: int, at: int, limit: int, until: int | None, found: Finding, gather: bool
+    ) -> int:
         """Take the whole records of a buffer, which lies at `base`, from `at` on; where the next record is."""
-        segment, origins, last = self.header.segment, self._origins, len(buffer) - FRAME.size
+        segment, last, events = self.header.segment, len(buffer) - FRAME.size, found.events
         offset = at - base
         stop = last if until is None else min(last, until - base - 1)
-        while offset <= stop and len(events) < limit:
+        while offset <= stop and found.size < limit:
             marker, length, checksum = unpack_frame(buffer, offset)
             start = offset + FRAME.size
             payload = buffer[start : start + length]
@@ -144,24 +169,54 @@ class SegmentReader:
             ):
                 break
             try:
-                if marker == EVENT:
-                    number, event = decode_event(payload)
-                    origin = origins.get(number, UNKNOWN_ORIGIN)
-                    events.append(Recorded(event_id(segment, base + offset, event.started_at), origin, event))
-                elif marker == CALL:
-                    origin, event = self._event_of(*decode_call(payload))
-                    events.append(Recorded(event_id(segment, base + offset, event.started_at), origin, event))
+                if marker in RECORDED:
+                    if not gather or not self._gather(marker, payload, base + offset, found):
+                        origin, event = self._one(marker, payload)
+                        events.append(Recorded(event_id(segment, base + offset, event.started_at), origin, event))
+                    found.size += 1
                 elif marker == ORIGIN:
                     number, origin = decode_origin(payload)
-                    origins[number] = origin
+                    self._origins[number] = origin
                 else:
                     number, kind = decode_kind(payload)
                     self._kinds[number] = kind
+                    self._patterns[number] = patterns_of_kind(kind)
             except (msgspec.DecodeError, RecursionError):
-                corrupt.append((base + offset, buffer[offset : start + length]))
+                found.corrupt.append((base + offset, buffer[offset : start + length]))
             offset = start + length
             self._torn_since = None
         return base + offset
+
+    def _gather(self, marker: bytes, payload: bytes, position: int, found: Finding) -> bool:
+        """Put the call to those that it is alike; whether there are any."""
+        number = number_of(payload)
+        about = self._kinds.get(number) if marker == CALL else self._origins.get(number)
+        if about is None:
+            return False
+        patterns = self._patterns[number] if isinstance(about, CallKind) else patterns_of_event(about, payload)
+        read = patterns.read(payload)
+        if read is None:
+            with guard_told:
+                patterns.learn(partial(pattern_of_record, about, payload))
+            return False
+        pattern, values = read
+        key = (pattern, values[3], values[4], values[0] // HOUR)
+        gathered = found.open.get(key)
+        if gathered is None or len(gathered.event_ids) >= TOGETHER_AT_MOST:
+            gathered = found.open[key] = Gathered(pattern, key)
+            found.alike.append(gathered)
+        gathered.abouts.append(about)
+        gathered.values.append(values)
+        gathered.event_ids.append(event_number(self._segment, position, values[0]))
+        gathered.payloads.append(payload)
+        return True
+
+    def _one(self, marker: bytes, payload: bytes) -> tuple[Origin, UsageEvent]:
+        """The event of a record, and where it came from."""
+        if marker == CALL:
+            return self._event_of(*decode_call(payload))
+        number, event = decode_event(payload)
+        return self._origins.get(number, UNKNOWN_ORIGIN), event
 
     def _event_of(self, number: int, told: Told) -> tuple[Origin, UsageEvent]:
         """What was told, read; where that can't be, only that there was a call."""
@@ -200,23 +255,19 @@ class SegmentReader:
         return self._source.read(HEADER_SIZE + position, size)
 
 
+def number_of(payload: bytes) -> int:
+    """The first of the two things that a payload is of, as our encoder writes it; -1 where it is none of a kind or
+    origin."""
+    first = payload[1] if len(payload) > 3 and payload[0] == 0x92 else 0xFF
+    if first < 0x80:
+        return first
+    return payload[2] if first == 0xCC else payload[2] << 8 | payload[3] if first == 0xCD else -1
+
+
 def event_id(segment: UUID, position: int, started_at: int) -> UUID:
-    """A UUIDv7 that follows from where the event lies, so that it is the same however often the event is read: the
-    start in milliseconds, then the position (which orders events of one millisecond), then 42 bits of the segment's
-    id."""
-    milliseconds = (started_at // 1_000_000) & 0xFFFF_FFFF_FFFF
-    position &= 0xFFFF_FFFF
     # UUID's own constructor takes half a microsecond more
     made = UUID.__new__(UUID)
-    set_number(
-        made,
-        milliseconds << 80
-        | 0x7 << 76
-        | position >> 20 << 64
-        | 0b10 << 62
-        | (position & 0xF_FFFF) << 42
-        | segment.int & 0x3FF_FFFF_FFFF,
-    )
+    set_number(made, event_number(segment.int, position, started_at))
     set_safety(made, SafeUUID.unknown)
     return made
 

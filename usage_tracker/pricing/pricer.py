@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
-from usage_tracker.event import Cost, Origin, UsageEvent
+from usage_tracker.event import AlikeCalls, Cost, Origin, PricedCalls, UsageEvent
 from usage_tracker.pricing.bill import Contradiction, bill
 from usage_tracker.pricing.book import Book, Entry, names_of
 from usage_tracker.pricing.genai import GenaiPrices, priced_name
@@ -16,7 +16,8 @@ from usage_tracker.pricing.litellm_map import LitellmMap
 from usage_tracker.pricing.money import rounded
 from usage_tracker.pricing.occasion import DAY, MINUTE, STANDARD, Occasion, at_minute, moved, occasion_of, told_by
 from usage_tracker.pricing.own import own_prices
-from usage_tracker.pricing.rates import TIER_UNPRICED, UNPRICED, Found, Rates
+from usage_tracker.pricing.plain import may_be_plain, plainly_billed
+from usage_tracker.pricing.rates import TIER_UNPRICED, UNPRICED, Found, Rates, alike
 from usage_tracker.pricing.sums import contradicts, left_out
 
 FREE = {("openai", "moderation")}
@@ -119,31 +120,49 @@ class Pricer:
             return changed(with_own(self._litellm.find(now), now), decided)
         return found
 
+    def price_alike(self, calls: AlikeCalls) -> list[PricedCalls] | None:
+        """As `price` each of them would be; None where that has to be done, one by one."""
+        origin, event = calls.origin, calls.event
+        if (origin.provider, event.operation) in FREE or not may_be_plain(event):
+            return None
+        found, lasts = self._list_of(origin, event)
+        if not lasts:
+            minutes = {started_at // MINUTE for started_at in calls.started_at}
+            lists = [self.list_of(origin, replace(event, started_at=minute * MINUTE)) for minute in minutes]
+            if not all(alike(found, other) for other in lists):
+                return None
+        return plainly_billed(calls, found)
+
     def list_of(self, origin: Origin, event: UsageEvent) -> Found:
         """The price list that the call is billed by, or why there is none."""
+        return self._list_of(origin, event)[0]
+
+    def _list_of(self, origin: Origin, event: UsageEvent) -> tuple[Found, bool]:
+        """The same, and whether it holds for earlier calls of the same hour, too."""
         days = self._change_days
         if days is None:
             days = self._change_days = self._find_change_days()
         # prices are those of the last day on which any price has changed: more calls share what is remembered
         changes = bisect_right(days, event.started_at // DAY)
-        alike = (
+        key = (
             origin.provider, origin.base_host, event.model, event.request_model, event.service_tier, event.operation,
             changes, told_by(event.raw),
         )  # fmt: skip
         # a third of the CPU of making the occasion and asking for its list
-        found = self._of_alike.get(alike, UNASKED)
+        found = self._of_alike.get(key, UNASKED)
         if found is UNASKED:
             occasion = occasion_of(origin, event, days[changes - 1])
             if occasion is None:
-                return UNPRICED
+                return UNPRICED, True
             if self._within_day(occasion):
-                return self.find(at_minute(occasion, event), event.started_at // MINUTE)
+                return self.find(at_minute(occasion, event), event.started_at // MINUTE), False
             found = self.find(occasion, event.started_at // MINUTE)
-            if not isinstance(self._lists(occasion), Missing):
-                if len(self._of_alike) >= REMEMBERED:
-                    self._of_alike.clear()
-                self._of_alike[alike] = found
-        return found
+            if isinstance(self._lists(occasion), Missing):
+                return found, not isinstance(found, Rates)
+            if len(self._of_alike) >= REMEMBERED:
+                self._of_alike.clear()
+            self._of_alike[key] = found
+        return found, True
 
     def _price(self, origin: Origin, event: UsageEvent, mismatch: bool) -> Cost:
         found = self.list_of(origin, event)

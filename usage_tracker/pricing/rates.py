@@ -130,6 +130,22 @@ class Rates:
         )
 
 
+UNPRICED = Cost(flags=("unpriced",))
+TIER_UNPRICED = Cost(flags=("unpriced", "tier_unpriced"))
+TOOL_UNPRICED = Cost(flags=("unpriced", "tool_unpriced"))
+
+Found = Rates | Cost | None
+"""What a source of prices says of an occasion: its list, why there is none, or, with None, that it doesn't know the
+model, so that the next source is asked."""
+
+
+def alike(one: Found, other: Found) -> bool:
+    """Whether they say the same."""
+    if isinstance(one, Rates) and isinstance(other, Rates):
+        return all(getattr(one, name) == getattr(other, name) for name in Rates.__slots__)
+    return one == other
+
+
 def noted(version: str | None, note: str | None) -> str | None:
     """The version with a note behind it."""
     return " ".join(part for part in (version, note) if part) or None
@@ -153,12 +169,3 @@ def multiplied(price: Price, by: Decimal) -> Price:
             tuple((start, DOLLARS.multiply(each, by)) for start, each in price.above),
         )
     return DOLLARS.multiply(price, by)
-
-
-UNPRICED = Cost(flags=("unpriced",))
-TIER_UNPRICED = Cost(flags=("unpriced", "tier_unpriced"))
-TOOL_UNPRICED = Cost(flags=("unpriced", "tool_unpriced"))
-
-Found = Rates | Cost | None
-"""What a source of prices says of an occasion: its list, why there is none, or, with None, that it doesn't know the
-model, so that the next source is asked."""

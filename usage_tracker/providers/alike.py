@@ -88,6 +88,16 @@ def read_alike(provider: ModuleType, operation: str, names: tuple[str, ...], sai
     return Reading(plan.model, plan.service_tier, response_id, msgspec.convert(counts, Usage), raw)
 
 
+def plan_of(provider: ModuleType, operation: str, names: tuple[str, ...], said: Said) -> tuple[Plan, Figures] | None:
+    """How answers like this one are read, and the figures of this one; None where that isn't known."""
+    try:
+        raw, alike = outline_of(said, names.index("id") if "id" in names else None, [])
+    except Unlike:
+        return None
+    plan = plans.get((provider.__name__, operation, names, alike))
+    return None if plan is None else (plan, raw)
+
+
 def outline_of(said: Said, place: int | None, numbers: list[int]) -> tuple[Figures, Outline]:
     """The figures of what was said, and all that it has beside its numbers, which are appended, and its ids, which are
     at that place of each piece. Raises Unlike where there is not one usage object."""

@@ -1,12 +1,12 @@
 """What repeats from event to event: kinds of calls, owners, users, tags, hosts. Rows hold its key instead of itself."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
-from usage_tracker.event import Origin, PricedEvent
+from usage_tracker.event import AlikeCalls, Origin, PricedEvent
 from usage_tracker.stores.values import encode_json, storable_parts
 
 Content = tuple[object, ...]
@@ -37,7 +37,7 @@ NONE: dict[Dimension, Content] = {USER: (None,), TAG: (None,), TAGS: ((),)}
 """What the key 0 stands for: every schema has these rows."""
 
 
-def kind_of(priced: PricedEvent) -> Content:
+def kind_of(priced: PricedEvent | AlikeCalls) -> Content:
     event, origin = priced.event, priced.origin
     return (
         origin.provider,
@@ -74,6 +74,15 @@ class WhoKeys(msgspec.Struct, frozen=True):
     each_tag: tuple[int, ...]
     """What the event counts under in the rollup by tag: each of its tags once, or 0 for none."""
 
+    def known(self, origin: Origin) -> bool:
+        """Whether no key is 0 for want of a better one."""
+        return bool(
+            self.owner
+            and (self.user or origin.user_id is None)
+            and (not origin.tags or (self.tags and 0 not in self.each_tag))
+            and self.host != 0
+        )
+
 
 class Keys(dict[Dimension, Known]):
     """The keys that a store knows. They are forgotten with the connection that learned them."""
@@ -91,17 +100,22 @@ class Keys(dict[Dimension, Known]):
             self[USER][(origin.user_id,)],
             self[TAGS][(origin.tags,)],
             None if origin.host is None else self[HOST][(origin.host,)],
-            tuple(dict.fromkeys(tags[(tag,)] for tag in origin.tags or (None,))),
+            tuple(dict.fromkeys([tags[(tag,)] for tag in origin.tags or (None,)])),
         )
 
-    def whos(self, events: Sequence[PricedEvent]) -> dict[int, WhoKeys]:
+    def whos(self, those: Iterable[Origin]) -> dict[int, WhoKeys]:
         """The keys of each origin object, by its id(): many events share one, also those of later batches."""
-        origins = {id(priced.origin): priced.origin for priced in events}
-        fresh = [(origin, self.who(origin)) for identity, origin in origins.items() if identity not in self._whos]
-        found = {id(origin): who for origin, who in fresh}
-        if not self.unknown():
-            self._whos.update((id(origin), (origin, who)) for origin, who in fresh)
-        return {identity: found.get(identity) or self._whos[identity][1] for identity in origins}
+        found: dict[int, WhoKeys] = {}
+        known = self._whos
+        for identity, origin in {id(origin): origin for origin in those}.items():
+            kept = known.get(identity)
+            if kept is not None:
+                found[identity] = kept[1]
+                continue
+            found[identity] = who = self.who(origin)
+            if who.known(origin):
+                known[identity] = origin, who
+        return found
 
     def unknown(self) -> dict[Dimension, list[Content]]:
         """What was asked for in vain, in the order of dimensions that all writers keep."""

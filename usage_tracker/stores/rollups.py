@@ -6,14 +6,14 @@ is told later. An event that tells it is no call: its tokens and cost count, and
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial, reduce
 from math import ceil, log
 from operator import add, itemgetter
 from typing import NamedTuple
 
 from usage_tracker.errors import EventsRefused
-from usage_tracker.event import PricedEvent
+from usage_tracker.event import PricedCalls, PricedEvent
 from usage_tracker.stores.dimensions import WhoKeys
 from usage_tracker.stores.values import LARGEST_SUMMAND, Facts
 
@@ -27,8 +27,8 @@ Sums = tuple[int | float, ...]
 Key = tuple[int | str, ...]
 Rows = dict[Key, Sums]
 Summands = defaultdict[Key, list[Sums]]
-Timing = tuple[int, int, int, int]
-"""Day, kind_key, owner_key and the bucket of latency that a call was in."""
+Timings = defaultdict[tuple[int, int], list[int]]
+"""The buckets of latency that calls were in, by day and kind_key or owner_key."""
 
 HOUR_SECONDS, DAY_SECONDS, WEEK_SECONDS = 3600, 86_400, 604_800
 LATENCY_BASE = log(1.04)
@@ -81,8 +81,8 @@ class Rollups:
         self._hour: Summands = defaultdict(list)
         self._day_user: Summands = defaultdict(list)
         self._day_tag: Summands = defaultdict(list)
-        self._took: list[Timing] = []
-        self._began: list[Timing] = []
+        self._took: dict[Grain, Timings] = {DAY_LATENCY: defaultdict(list), DAY_OWNER_LATENCY: defaultdict(list)}
+        self._began: dict[Grain, Timings] = {DAY_LATENCY: defaultdict(list), DAY_OWNER_LATENCY: defaultdict(list)}
 
     def add(self, priced: PricedEvent, facts: Facts, kind_key: int, who: WhoKeys) -> Sums:
         """Count the event in each grain; its MEASURES. Raises EventsRefused for counts that no sum can hold."""
@@ -95,12 +95,31 @@ class Rollups:
         for tag_key in who.each_tag:
             self._day_tag[day, tag_key, kind_key, owner_key, status].append(sums)
         if priced.event.completes is None:
-            # counted later, all at once: half the CPU of counting each as it comes
             if facts.duration_ms is not None:
-                self._took.append((day, kind_key, owner_key, latency_bucket(facts.duration_ms)))
+                note(self._took, day, kind_key, owner_key, latency_bucket(facts.duration_ms))
             if facts.ttft_ms is not None:
-                self._began.append((day, kind_key, owner_key, latency_bucket(facts.ttft_ms)))
+                note(self._began, day, kind_key, owner_key, latency_bucket(facts.ttft_ms))
         return sums
+
+    def add_alike(self, priced: PricedCalls, kind_key: int, whos: Sequence[WhoKeys]) -> None:
+        """Count calls that are alike. `whos`: of each of them."""
+        calls = priced.calls
+        second = calls.started_at[0] // 1_000_000_000
+        hour, day, status = second - second % HOUR_SECONDS, second - second % DAY_SECONDS, calls.event.status
+        for who, sums in sums_by_who(priced, whos):
+            owner_key = who.owner
+            self._hour[hour, kind_key, owner_key, status].append(sums)
+            self._day_user[day, who.user, kind_key, owner_key, status].append(sums)
+            for tag_key in who.each_tag:
+                self._day_tag[day, tag_key, kind_key, owner_key, status].append(sums)
+        owners = [who.owner for who in whos]
+        for timings, column in ((self._took, calls.duration_ms), (self._began, calls.ttft_ms)):
+            buckets = [None if took is None else latency_bucket(took) for took in column]
+            timings[DAY_LATENCY][day, kind_key] += [bucket for bucket in buckets if bucket is not None]
+            by_owner = timings[DAY_OWNER_LATENCY]
+            for owner_key, bucket in zip(owners, buckets, strict=True):
+                if bucket is not None:
+                    by_owner[day, owner_key].append(bucket)
 
     def rows(self) -> dict[Grain, Rows]:
         """The rows of each grain that isn't summed from another one's."""
@@ -108,13 +127,52 @@ class Rollups:
             HOUR: summed(self._hour),
             DAY_USER: summed(self._day_user),
             DAY_TAG: summed(self._day_tag),
-            DAY_LATENCY: self._sketch(itemgetter(0, 1, 3)),
-            DAY_OWNER_LATENCY: self._sketch(itemgetter(0, 2, 3)),
+            DAY_LATENCY: self._sketch(DAY_LATENCY),
+            DAY_OWNER_LATENCY: self._sketch(DAY_OWNER_LATENCY),
         }
 
-    def _sketch(self, key: Callable[[Timing], Key]) -> Rows:
-        took, began = Counter(map(key, self._took)), Counter(map(key, self._began))
-        return {at: (took.get(at, 0), began.get(at, 0)) for at in {**took, **began}}
+    def _sketch(self, grain: Grain) -> Rows:
+        rows: Rows = {}
+        all_took, all_began = self._took[grain], self._began[grain]
+        for at in {**all_took, **all_began}:
+            took, began = Counter(all_took.get(at)), Counter(all_began.get(at))
+            for bucket in {**took, **began}:
+                rows[*at, bucket] = took.get(bucket, 0), began.get(bucket, 0)
+        return rows
+
+
+def note(timings: dict[Grain, Timings], day: int, kind_key: int, owner_key: int, bucket: int) -> None:
+    # counted later, all at once: half the CPU of counting each as it comes
+    timings[DAY_LATENCY][day, kind_key].append(bucket)
+    timings[DAY_OWNER_LATENCY][day, owner_key].append(bucket)
+
+
+def sums_by_who(priced: PricedCalls, whos: Sequence[WhoKeys]) -> list[tuple[WhoKeys, Sums]]:
+    """MEASURES of the calls of each, by the identity of the keys: some that stand for the same may be apart."""
+    calls = priced.calls
+    nothing = [0] * len(whos)
+    into, out, read, written, _, reasoning, *_ = calls.counts
+    rows: Iterable[Sums] = zip(
+        into or nothing, out or nothing, read or nothing, written or nothing, reasoning or nothing,
+        priced.amounts or nothing, calls.duration_ms, [0 if began is None else 1 for began in calls.ttft_ms],
+        [began or 0.0 for began in calls.ttft_ms],
+        strict=True,
+    )  # fmt: skip
+    found: dict[int, tuple[WhoKeys, list[Sums]]] = {}
+    for who, row in zip(whos, rows, strict=True):
+        known = found.get(id(who))
+        if known is None:
+            found[id(who)] = who, [row]
+        else:
+            known[1].append(row)
+    failed, counted = calls.event.status == "error", into is not None or out is not None
+    is_priced, is_unpriced = priced.amounts is not None, "unpriced" in priced.flags
+    made = []
+    for who, each in found.values():
+        size, sums = len(each), each[0] if len(each) == 1 else sum_of(each)
+        own = size, size * failed, size * counted, 0, size * is_priced, size * is_unpriced
+        made.append((who, (*own, *sums[:6], 0, 0, sums[6], sums[7], sums[8], 0, 0)))
+    return made
 
 
 def summed(summands: Summands) -> Rows:

@@ -39,6 +39,8 @@ class Store(Protocol):
     """
 
     dialect: Dialect
+    takes_alike: bool
+    """Whether batches may have `alike` calls."""
 
     def migrate(self) -> list[str]:
         """Bring the schema up to date; the names of the migrations that were applied. Safe from many processes."""

@@ -2,6 +2,7 @@
 
 import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal, DecimalException, InvalidOperation
+from functools import lru_cache
 from math import isfinite
 
 import msgspec
@@ -118,6 +119,19 @@ def cost_parts(lines: tuple[CostLine, ...]) -> str:
         known = found.get(unit)
         found[unit] = part if known is None else [*known, part] if isinstance(known, list) else [known, part]
     return json_text(found)
+
+
+@lru_cache(4096)
+def cost_template(units: tuple[str, ...], prices: tuple[str, ...]) -> str | None:
+    """`cost_parts` of lines that differ in their counts alone, with %s for each. None where a unit is no plain word or
+    there twice, so that counts would stand in another order."""
+    if len(set(units)) < len(units) or not all(map(str.isidentifier, units)):
+        return None
+    return (
+        "{"
+        + ",".join(f'"{unit}":{{"count":%s,"price":"{price}"}}' for unit, price in zip(units, prices, strict=True))
+        + "}"
+    )
 
 
 def storable_parts(value: object) -> object:

@@ -63,7 +63,7 @@ def token_of(stretches: Iterable[Stretch]) -> bytes:
 def make_block(stretches: Sequence[Stretch], events: Sequence[PricedEvent], more: Sequence[Section] = ()) -> bytes:
     """The block. `more`: rows of other grains. Raises EventsRefused for content that no store can hold."""
     keys, rollups = BlockKeys(), Rollups()
-    whos = keys.whos(events)
+    whos = keys.whos(priced.origin for priced in events)
     sections = [offset_rows(stretches)]
     if events:
         sections += [event_rows(events, keys, whos, rollups), tag_sets(keys)]

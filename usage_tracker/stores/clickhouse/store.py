@@ -43,6 +43,7 @@ CATCH_UP_SECONDS = 5.0
 class ClickHouseStore:
     """See Store. Connects at the first request."""
 
+    takes_alike = False
     dialect = Dialect("clickhouse", "", "?")
 
     def __init__(self, dsn: Dsn, spool: Path | None = None) -> None:

@@ -89,8 +89,8 @@ def written_money(picodollars: int | None) -> str | None:
 
 
 @lru_cache(256)
-def written_bucket(seconds: Any) -> datetime:
-    return written_instant(seconds * 1_000_000)
+def written_bucket(seconds: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(written_instant(seconds * 1_000_000)))
 
 
 def delta_rows(grain: Grain, rows: dict[Key, Sums]) -> Iterator[Row]:

@@ -4,15 +4,17 @@
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from itertools import chain
 from typing import IO
 from uuid import UUID
 
 import psycopg2.sql  # noqa: F401  `execute_values()` would at its first use, when a fork no longer waits for imports
+from msgspec import Raw
 from psycopg2.extras import execute_values
 
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError, StoreUnavailable
-from usage_tracker.event import Batch, PricedEvent, Stretch
+from usage_tracker.event import Batch, Stretch, origins_of, starts_of
 from usage_tracker.stores import migrations
 from usage_tracker.stores.arriving import spans_of
 from usage_tracker.stores.awaited import any_late, settle
@@ -24,7 +26,7 @@ from usage_tracker.stores.postgres.connection import Connections, Cursor
 from usage_tracker.stores.postgres.copy_lines import CopyLines, Row, copy_command, delta_rows
 from usage_tracker.stores.postgres.folding import fold
 from usage_tracker.stores.postgres.partitions import make_months
-from usage_tracker.stores.postgres.rows import EVENT_COLUMNS, PRICE, SHAPE, event_rows
+from usage_tracker.stores.postgres.rows import EVENT_COLUMNS, PRICE, SHAPE, alike_rows, event_rows, shared_by
 from usage_tracker.stores.postgres.schema import PostgresSchema
 from usage_tracker.stores.pruning import Prunable
 from usage_tracker.stores.repricing import Repriced, moves
@@ -43,6 +45,8 @@ FETCH = f"FETCH {ROWS_AT_ONCE} FROM selected"
 
 class PostgresStore:
     """See Store. Connects at the first request; after any error it connects anew."""
+
+    takes_alike = True
 
     dialect = Dialect("postgres", "usage_tracker.", "%s")
 
@@ -66,9 +70,12 @@ class PostgresStore:
         self._make_months(wait=False)
         self._forget_other_servers()
         self._keys.trim()
-        late, whos = any_late(batch.events), self._keys.whos(batch.events)
+        late, origins = any_late(batch.events), list(origins_of(batch))
+        whos = self._keys.whos(origins)
+        shared = [shared_by(priced, self._keys) for priced in batch.alike]
         if self._learn():
-            whos = self._keys.whos(batch.events)
+            whos = self._keys.whos(origins)
+            shared = [shared_by(priced, self._keys) for priced in batch.alike]
         while True:
             with self._connections.transaction() as cursor:
                 if not move(cursor, batch.stretches):
@@ -77,8 +84,14 @@ class PostgresStore:
                 events, rollups = batch.events, Rollups()
                 if late:
                     events = settle(PostgresLedger(cursor, self._keys, whos), events)
-                    whos = whos | self._keys.whos(events)
-                rows = event_rows(events, self._keys, whos, rollups, note_batch(cursor, events))
+                    whos = whos | self._keys.whos(priced.origin for priced in events)
+                number = note_batch(cursor, batch._replace(events=events))
+                written: dict[int, Raw] = {}
+                alike = (
+                    alike_rows(priced, common, whos, rollups, number, written)
+                    for priced, common in zip(batch.alike, shared, strict=True)
+                )
+                rows = chain(chain.from_iterable(alike), event_rows(events, self._keys, whos, rollups, number))
                 copy_in(cursor, "usage_event", EVENT_COLUMNS, rows)
                 if not self._keys.unknown():
                     for grain, sums in rollups.rows().items():
@@ -223,14 +236,14 @@ def move(cursor: Cursor, stretches: Sequence[Stretch]) -> bool:
     return bool(cursor.rowcount == len(stretches))
 
 
-def note_batch(cursor: Cursor, events: Sequence[PricedEvent]) -> int | None:
+def note_batch(cursor: Cursor, batch: Batch) -> int | None:
     """The number of the batch, while there is a sink that will ask for what has come."""
-    if not events:
+    if not batch.size:
         return None
     cursor.execute(
         "INSERT INTO usage_tracker.usage_batch (events, spans) SELECT %s, %s "
         "WHERE EXISTS (SELECT name FROM usage_tracker.sink) RETURNING batch",
-        [len(events), spans_of(priced.event.started_at // 1000 for priced in events)],
+        [batch.size, spans_of(started_at // 1000 for started_at in starts_of(batch))],
     )
     noted = cursor.fetchone()
     return noted[0] if noted else None

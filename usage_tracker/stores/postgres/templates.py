@@ -1,10 +1,9 @@
 """JSON that differs only in its figures, as a template that many events share and the figures of each."""
 
 import re
-from functools import lru_cache
 
 from usage_tracker.event import CostLine, Figures
-from usage_tracker.stores.values import cost_parts, json_text
+from usage_tracker.stores.values import cost_parts, cost_template, json_text
 
 TEMPLATES_AT_MOST = 4096
 """How many templates a store adds before it keeps JSON whole: something in it never repeats, so that templates would
@@ -58,15 +57,3 @@ def split_cost(lines: tuple[CostLine, ...]) -> tuple[str, str]:
     if template is None:
         return split_figures(cost_parts(lines))
     return template, ",".join([str(line.count) if line.count.is_finite() else "null" for line in lines])
-
-
-@lru_cache(TEMPLATES_AT_MOST)
-def cost_template(units: tuple[str, ...], prices: tuple[str, ...]) -> str | None:
-    """None where a unit is no plain word or there twice, so that counts would stand in another order."""
-    if len(set(units)) < len(units) or not all(map(str.isidentifier, units)):
-        return None
-    return (
-        "{"
-        + ",".join(f'"{unit}":{{"count":%s,"price":"{price}"}}' for unit, price in zip(units, prices, strict=True))
-        + "}"
-    )

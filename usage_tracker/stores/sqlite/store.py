@@ -3,12 +3,11 @@
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import compress
 from typing import cast
 from uuid import UUID
 
 from usage_tracker.dsn import Dsn
-from usage_tracker.event import Batch, PricedEvent, Stretch
+from usage_tracker.event import Batch, Stretch, origins_of
 from usage_tracker.stores import migrations
 from usage_tracker.stores.arriving import spans_of
 from usage_tracker.stores.awaited import any_late, settle
@@ -21,7 +20,7 @@ from usage_tracker.stores.sqlite import pruning
 from usage_tracker.stores.sqlite.awaited import SqliteLedger
 from usage_tracker.stores.sqlite.file import SqliteFile
 from usage_tracker.stores.sqlite.repricing import reprice
-from usage_tracker.stores.sqlite.rows import EVENT_COLUMNS, PRICE, Row, insert, rows_and_rollups, upsert
+from usage_tracker.stores.sqlite.rows import PRICE, Row, Table, insert, tables_and_rollups, upsert
 from usage_tracker.stores.sqlite.schema import SqliteSchema
 from usage_tracker.stores.store import Dialect, Execute, Result
 from usage_tracker.stores.values import json_text
@@ -33,6 +32,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class SqliteStore:
     """See Store. Opens, and creates, the file at the first request."""
 
+    takes_alike = True
     dialect = Dialect("sqlite", "", "?")
 
     def __init__(self, dsn: Dsn) -> None:
@@ -58,30 +58,32 @@ class SqliteStore:
     def write(self, batch: Batch) -> bool:
         self._meet_file()
         self._keys.trim()
-        late, whos = any_late(batch.events), self._keys.whos(batch.events)
+        late, origins = any_late(batch.events), list(origins_of(batch))
+        whos = self._keys.whos(origins)
         if self._learn():
-            whos = self._keys.whos(batch.events)
+            whos = self._keys.whos(origins)
         while True:
             # outside of the transaction, where it can be: other processes wait for that
-            made = None if late else rows_and_rollups(batch.events, self._keys, whos)
+            made = None if late else tables_and_rollups(batch, self._keys, whos)
             if self._learn():  # kinds and prices: new ones are rare enough to find out like this
                 continue
             with self._file.transaction() as connection:
                 if not all(move(connection, stretch) for stretch in batch.stretches):
                     connection.execute("ROLLBACK")
                     return False
-                rows, rollups = made or self._settled(connection, batch.events, whos)
+                tables, rollups = made or self._settled(connection, batch, whos)
                 if not self._keys.unknown():
-                    add(connection, rows, rollups)
+                    add(connection, tables, rollups)
                     return True
                 connection.execute("ROLLBACK")
 
     def _settled(
-        self, connection: sqlite3.Connection, events: Sequence[PricedEvent], whos: dict[int, WhoKeys]
-    ) -> tuple[list[Row], Rollups]:
+        self, connection: sqlite3.Connection, batch: Batch, whos: dict[int, WhoKeys]
+    ) -> tuple[list[Table], Rollups]:
         """Rows and rollups of events among which are awaited ones, or what completes them."""
-        settled = settle(SqliteLedger(connection, self._keys, whos), events)
-        return rows_and_rollups(settled, self._keys, whos | self._keys.whos(settled))
+        settled = settle(SqliteLedger(connection, self._keys, whos), batch.events)
+        whos = whos | self._keys.whos(priced.origin for priced in settled)
+        return tables_and_rollups(batch._replace(events=settled), self._keys, whos)
 
     def compact(self) -> int:
         """Nothing to do: rollups are written at once."""
@@ -180,45 +182,40 @@ def move(connection: sqlite3.Connection, stretch: Stretch) -> bool:
     return moved.rowcount == 1
 
 
-def add(connection: sqlite3.Connection, rows: Sequence[Row], rollups: Rollups) -> None:
-    batch = note_batch(connection, rows)
-    if batch is None:
-        add_rows(connection, EVENT_COLUMNS, rows)
-    else:
-        add_rows(connection, (*EVENT_COLUMNS, "batch"), [(*row, batch) for row in rows])
+def add(connection: sqlite3.Connection, tables: Sequence[Table], rollups: Rollups) -> None:
+    batch = note_batch(connection, tables)
+    together: dict[tuple[str, ...], list[Row]] = {}
+    for columns, rows in tables:
+        together.setdefault(tuple(columns), []).extend(rows)
+    for columns, rows in together.items():
+        if batch is None:
+            connection.executemany(insert("usage_event", columns), in_turns(rows))
+        else:
+            connection.executemany(
+                insert("usage_event", (*columns, "batch")), ((*row, batch) for row in in_turns(rows))
+            )
     for grain, sums in with_coarser(rollups.rows()).items():
         add_sums(connection, grain, sums)
-
-
-def add_rows(connection: sqlite3.Connection, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Without the columns in which no row has anything, which are half of them as a rule: binding their nulls takes a
-    third of all that it takes to insert rows."""
-    if not rows:
-        return
-    given = [values.count(None) < len(rows) for values in zip(*rows, strict=True)]
-    connection.executemany(
-        insert("usage_event", list(compress(columns, given))), (tuple(compress(row, given)) for row in in_turns(rows))
-    )
 
 
 def add_sums(connection: sqlite3.Connection, grain: Grain, sums: Rows) -> None:
     """In the order of the index, so that neighbours are on the page that is at hand; and without the measures of which
     nothing is added."""
-    given = [any(values) for values in zip(*sums.values(), strict=True)]
-    connection.executemany(
-        upsert(grain, list(compress(grain.measures, given))),
-        ((*key, *compress(sums[key], given)) for key in in_turns(sorted(sums))),
-    )
+    if not sums:
+        return
+    keys = sorted(sums)
+    columns = dict(zip(grain.measures, zip(*map(sums.__getitem__, keys), strict=True), strict=True))
+    given = {name: values for name, values in columns.items() if any(values)}
+    connection.executemany(upsert(grain, given), in_turns(zip(*zip(*keys, strict=True), *given.values(), strict=True)))
 
 
-def note_batch(connection: sqlite3.Connection, rows: Sequence[Row]) -> int | None:
+def note_batch(connection: sqlite3.Connection, tables: Sequence[Table]) -> int | None:
     """The number of the batch, while there is a sink that will ask for what has come."""
-    if not rows or connection.execute("SELECT 1 FROM sink LIMIT 1").fetchone() is None:
+    if not tables or connection.execute("SELECT 1 FROM sink LIMIT 1").fetchone() is None:
         return None
-    started = EVENT_COLUMNS.index("started_at")
+    started = [cast(int, row[columns.index("started_at")]) for columns, rows in tables for row in rows]
     return connection.execute(
-        "INSERT INTO usage_batch (events, spans) VALUES (?, ?)",
-        [len(rows), spans_of(cast(int, row[started]) for row in rows)],
+        "INSERT INTO usage_batch (events, spans) VALUES (?, ?)", [len(started), spans_of(started)]
     ).lastrowid
 
 
