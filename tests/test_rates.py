@@ -106,3 +106,14 @@ def test_an_hour_in_the_cache_has_a_price_of_its_own_or_none() -> None:
     assert bill(Rates(prices, "ours", "v1"), call(usage)).flags == ("unpriced",)
     dear = Rates({**prices, "cache_write_1h_tokens": Decimal(5)}, "ours", "v1")
     assert bill(dear, call(usage)).amount == 4 * 1 + 4 * 2 + 2 * 5
+
+
+def test_images_of_the_output_have_a_price_of_their_own() -> None:
+    drawn = Rates({"output_tokens": Decimal(1), "output_image_tokens": Decimal(10)}, "ours", "v1")
+    assert bill(drawn, call(Usage(input_tokens=0, output_tokens=7, output_image_tokens=5))).amount == 2 * 1 + 5 * 10
+
+
+@pytest.mark.parametrize("units", [{"searches": 3}, {"searches": 3, "pages": 1}])
+def test_searches_of_a_ranking_are_rankings(units: dict[str, float]) -> None:
+    ranks = Rates({"rerank_searches": Decimal(2)}, "ours", "v1")
+    assert bill(ranks, call(Usage(units=units), "rerank")).amount == 6
