@@ -111,7 +111,7 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
     if options.write:
-        write_between("growth", ["", *lines, ""])
+        write_between("report growth", ["", *lines, ""])
 
 
 if __name__ == "__main__":
