@@ -76,7 +76,8 @@ def measure(rounds: int, stores: Sequence[Filled]) -> Iterator[str]:
     for kind, found in groupby(sorted(stores), key=lambda store: store.kind):
         same = list(found)
         sizes = [f"{store.events:,}" for store in same]
-        yield from ("", f"| In {kind} | {' | '.join(sizes)} | most : least | command | {' | '.join(sizes[1:])} |")
+        commands = " | ".join(f"command, {size}" for size in sizes)
+        yield from ("", f"| In {kind} | {' | '.join(sizes)} | most : least | {commands} |")
         yield f"|---|{'---:|' * (2 * len(same) + 1)}"
         for asked in QUESTIONS:
             took = [ask(rounds, store, asked.words, asked.query) for store in same]
@@ -110,7 +111,7 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
     if options.write:
-        write_between("growth", ["", *lines, ""])
+        write_between("report growth", ["", *lines, ""])
 
 
 if __name__ == "__main__":
