@@ -20,7 +20,7 @@ from usage_tracker.budgets.accounts import start_of
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.refresh import clock, read_part, tidy_rate, update_accounts
 from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Want
-from usage_tracker.budgets.reservations import Ledger
+from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreError
 from usage_tracker.spending import read_used
@@ -175,6 +175,22 @@ def test_a_rate_counts_across_processes(dsn: str) -> None:
     minute = Place("rate", "", int(time.time() // 60) * 60)
     asked = [each.ask([Want(minute, 10, 1, is_rate=True)]) for _ in range(10) for each in ledgers]
     assert sum(each.answer.result(timeout=30) is None for each in asked) == 10
+
+
+def test_what_a_call_that_was_not_made_has_taken_of_a_rate_is_given_back(ledger: Ledger) -> None:
+    minute = Place("rate", "", int(time.time() // 60) * 60)
+
+    def ask_for(amount: int) -> Asked:
+        asked = ledger.ask([Want(minute, 10, amount, is_rate=True)])
+        asked.answer.exception(timeout=30)
+        return asked
+
+    taken, refused = ask_for(10), ask_for(1)
+    assert refused.answer.result() is not None
+    ledger.give_back(refused)
+    assert ask_for(1).answer.result() is not None, "of what was refused there is nothing to give back"
+    ledger.give_back(taken)
+    wait_for(lambda: ask_for(10).answer.result() is None)
 
 
 def test_the_minutes_of_a_rate_are_forgotten_once_they_are_over(ledger: Ledger, store: Store) -> None:

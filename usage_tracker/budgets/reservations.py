@@ -88,10 +88,14 @@ class Ledger:
     def settle(self, settled: Settled) -> None:
         self._put(settled)
 
-    def give_back(self, reservation: UUID, answer: "Future[Refused | None]") -> None:
-        """Nobody wants it any more, if that is what the answer gives."""
+    def give_back(self, asked: Asked) -> None:
+        """Nobody wants any more what was given, if it was. What limits per minute gave is used, not reserved."""
+        answer = asked.answer
         if not answer.cancelled() and answer.exception() is None and answer.result() is None:
-            self._put(Settled(reservation, None))
+            self._put(Settled(asked.reservation, None))
+            for want in asked.wants:
+                if want.is_rate and want.amount:
+                    self._put(Settled(asked.reservation, want.place, -want.amount))
 
     def is_silent(self, seconds: float) -> bool:
         """Whether the store has left a request unanswered for so long."""

@@ -97,7 +97,7 @@ class Reserving:
             pass
         finally:
             if not taken and not asked.answer.cancel():  # who asked has left, and the store may have let it go
-                asked.answer.add_done_callback(lambda answer: ledger.give_back(asked.reservation, answer))
+                asked.answer.add_done_callback(lambda _: ledger.give_back(asked))
         self._log.warn("reserve", "a strict budget can't be reserved from, for the store can't be reached")
         return None, None
 
@@ -138,4 +138,4 @@ class Reservation:
     def release(self) -> None:
         ledger = self._reserving.ledger
         if ledger is not None and not self._used:
-            ledger.settle(Settled(self._asked.reservation, None))
+            ledger.give_back(self._asked)
