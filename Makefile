@@ -18,27 +18,39 @@ POSTGRES_IS_THERE := import sys, postgres_server; \
 # They only show things; what they stand on is held to its coverage by itself.
 FACES := usage_tracker/__main__.py,usage_tracker/cli/*,usage_tracker/demo/*,usage_tracker/notebook.py,usage_tracker/web/*
 
-.PHONY: demo test lint check installs sdk-matrix sdk-own-tests faults budget-crowd clickhouse lake mutants bench clean
+.PHONY: demo check test coverage lint installs sdk-matrix sdk-own-tests faults budget-crowd clickhouse lake mutants bench clean
 
 demo: $(VENV)/demo-installed  ## Real calls of the openai SDK to a local stand-in provider, and the report on them.
 	@$(BIN)/usage-tracker demo
 
 # LiteLLM and the frameworks above the SDKs are tested in environments of their own; the coverage of all counts together.
-test: $(VENV)/dev-installed $(VENV_LITELLM)/dev-installed $(VENV_CALLERS)/dev-installed
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --cov --cov-report= --cov-fail-under 0
-	$(BIN_CALLERS)/python -m pytest tests/with_callers --cov --cov-append --cov-report= --cov-fail-under 0
-	$(BIN_LITELLM)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup tests/with_litellm --cov --cov-append --cov-report= --cov-fail-under 0
+ENVIRONMENTS := $(VENV)/dev-installed $(VENV_LITELLM)/dev-installed $(VENV_CALLERS)/dev-installed
+TESTS := $(BIN)/python -m pytest -n auto --maxprocesses 8
+TESTS_CALLERS := $(BIN_CALLERS)/python -m pytest tests/with_callers
+TESTS_LITELLM := $(BIN_LITELLM)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup tests/with_litellm
+COVERING := --cov --cov-report= --cov-fail-under 0
+
+test: $(ENVIRONMENTS)  ## All tests.
+	$(TESTS)
+	$(TESTS_CALLERS)
+	$(TESTS_LITELLM)
+
+coverage: $(ENVIRONMENTS)  ## All tests, and how much of the code they reach.
+	$(TESTS) $(COVERING)
+	$(TESTS_CALLERS) $(COVERING) --cov-append
+	$(TESTS_LITELLM) $(COVERING) --cov-append
 	$(BIN)/coverage report
 	@echo "without the faces, in %:"
 	$(BIN)/coverage report --format total --omit '$(FACES)' --fail-under 95
+
+check: lint  ## Before a commit: lint, and the tests that start no server, browser or other program.
+	$(TESTS) -m "not slow"
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-check: lint test
 
 installs: $(VENV)/dev-installed  ## The wheel in a clean environment for each extra.
 	$(BIN)/python tests/clean_installs.py

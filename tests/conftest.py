@@ -32,7 +32,24 @@ if "CI" not in os.environ:  # there, Hypothesis has a profile of its own, as pat
 
 FOREIGN = ("TRACKER_", "OPENAI_", "AZURE_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "LITELLM_", "OTEL_", "XDG_", "PG")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+SLOW = frozenset(
+    """
+    awaited background budget_sidecar budgets_guide celery cli clickhouse clickhouse_guide contributing distribution
+    exactly_once exports faults gate grants hostile_segments importing lake many_hosts memory migrations money_guide
+    openai_events operating_guide patch_order postgres prices_command protocol query readme reprice reservations rollups
+    scale_guide secrets shipper sinks sinks_guide stores tracker warehouses_guide web_access web_api web_browser
+    web_budgets web_pages web_reading
+    """.split()
+)
+"""Files that take more than five seconds, as they start servers, browsers or many programs: `make check` leaves them
+out."""
 KEPT = {"TRACKER_TEST_DSN", "LITELLM_LOCAL_MODEL_COST_MAP"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem.removeprefix("test_") in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="module", autouse=True)

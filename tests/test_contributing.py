@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from conftest import SLOW
 
 from usage_tracker.providers import usage_fields
 
@@ -38,6 +39,11 @@ def test_the_commands_work(command: str) -> None:
         alone = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         done = subprocess.run([*alone, *words], check=False, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def test_what_is_left_out_before_a_commit_is_there() -> None:
+    files = {path.stem.removeprefix("test_") for path in (ROOT / "tests").rglob("test_*.py")}
+    assert files >= SLOW
 
 
 def first_change() -> dict[str, str]:
