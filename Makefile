@@ -44,7 +44,7 @@ coverage: $(ENVIRONMENTS)  ## All tests, and how much of the code they reach.
 	$(BIN)/coverage report --format total --omit '$(FACES)' --fail-under 95
 
 check: lint  ## Before a commit: lint, and the tests that start no server, browser or other program.
-	$(TESTS) -m "not slow"
+	$(TESTS) --quick
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .

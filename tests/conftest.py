@@ -46,10 +46,13 @@ out."""
 KEPT = {"TRACKER_TEST_DSN", "LITELLM_LOCAL_MODEL_COST_MAP"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.stem.removeprefix("test_") in SLOW:
-            item.add_marker(pytest.mark.slow)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="leave out the files that take long")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    quick = config.getoption("--quick")
+    return True if quick and collection_path.stem.removeprefix("test_") in SLOW else None
 
 
 @pytest.fixture(scope="module", autouse=True)
