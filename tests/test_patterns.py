@@ -146,6 +146,13 @@ class Calls:
         )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests have read is no pattern of these calls."""
+    monkeypatch.setattr(patterns, "patterns", {})
+    monkeypatch.setattr(alike, "plans", {})
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
     """Two empty ones of the same kind."""
@@ -201,11 +208,7 @@ def rows_of(store: Store, grain: Grain) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("batch_size", [40, 700])
-def test_alike_calls_are_stored_as_one_by_one(
-    stores: tuple[Store, Store], tmp_path: Path, batch_size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(patterns, "patterns", {})
-    monkeypatch.setattr(alike, "plans", {})
+def test_alike_calls_are_stored_as_one_by_one(stores: tuple[Store, Store], tmp_path: Path, batch_size: int) -> None:
     journal = Journal(Spool(tmp_path / "spool"))
     Calls(batch_size).put(journal, CALLS)
     journal.close()
