@@ -239,6 +239,9 @@ ODD: dict[str, Callable[[int], tuple[Origin, UsageEvent]]] = {
     "parts of what is unknown": lambda number: (
         OPENAI, like(number, usage=Usage(cache_write_tokens=0, cache_write_1h_tokens=number + 1)),
     ),
+    "calls of a model that is free": lambda number: (
+        msgspec.structs.replace(OPENAI, provider="openrouter"), like(number, model="deepseek/deepseek-r1:free"),
+    ),
     "figures that are no totals": lambda number: (OPENAI, like(number, raw={"a%": {"%s": number}, "ï": "50%"})),
 }  # fmt: skip
 

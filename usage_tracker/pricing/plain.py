@@ -11,7 +11,7 @@ from itertools import compress
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from usage_tracker.event import AlikeCalls, PricedCalls, UsageEvent
+from usage_tracker.event import AlikeCalls, Cost, PricedCalls, UsageEvent
 from usage_tracker.pricing.bill import GENERATES_NOTHING, SPOKEN
 from usage_tracker.pricing.money import DOLLARS
 from usage_tracker.pricing.rates import UNPRICED, Found, Rates
@@ -45,6 +45,8 @@ def plainly_billed(calls: AlikeCalls, found: Found) -> list[PricedCalls] | None:
         return [PricedCalls(calls, None, flags=() if calls.event.status == "error" else UNPRICED.flags)]
     rest = not_cached(calls)
     if rest is None:
+        return None
+    if isinstance(found, Cost) and found.amount is not None:
         return None
     if not isinstance(found, Rates):
         return [PricedCalls(calls, None, flags=UNPRICED.flags if found is None else found.flags)]
