@@ -228,7 +228,7 @@ def like(number: int, **more: Any) -> UsageEvent:
         "response_id": f"id-{number}", "usage": Usage(input_tokens=into, output_tokens=into * 2),
         "raw": {"prompt_tokens": into, "completion_tokens": into * 2},
     }  # fmt: skip
-    return UsageEvent(started_at=NOON + number, duration_ms=number + 1.5, **{**given, **more})  # type: ignore[arg-type]
+    return UsageEvent(started_at=NOON + number, duration_ms=number + 1.5, **{**given, **more})
 
 
 OPENAI = Origin(provider="openai", sdk="openai", base_host="api.openai.com")
