@@ -7,9 +7,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from usage_tracker.event import Cost, Origin, Usage, UsageEvent
+from usage_tracker.event import AlikeCalls, Cost, Origin, Usage, UsageEvent
 from usage_tracker.pricing import Pricer
+from usage_tracker.pricing.litellm_map import OLDEST_MINUTES
 from usage_tracker.pricing.reading import read_book
 
 ASKED = Usage(input_tokens=1000, output_tokens=100)
@@ -166,6 +168,26 @@ def test_what_is_no_map_is_no_price(known: dict[str, Any], monkeypatch: pytest.M
     assert price() == Cost(flags=("unpriced",))
     monkeypatch.setattr(sys.modules["litellm"], "model_cost", None)
     assert price() == Cost(flags=("unpriced",))
+
+
+def test_calls_that_are_alike_are_too_old_for_the_map_one_by_one(
+    known: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known["acme-1"] = {**TOKENS, "litellm_provider": "deepinfra"}
+    noon, minute = 1_790_000_040, 60
+    monkeypatch.setattr("time.time", lambda: noon + OLDEST_MINUTES * minute)
+    event = UsageEvent(
+        started_at=noon * 10**9, duration_ms=1.0, operation="chat", model="acme-1", service_tier="flex", usage=ASKED
+    )
+    origin, starts = Origin(provider="deepinfra", sdk="litellm"), [event.started_at - minute * 10**9, event.started_at]
+    counts = ((ASKED.input_tokens or 0,) * 2, (ASKED.output_tokens or 0,) * 2, *[None] * 9)
+    calls = AlikeCalls(
+        origin, event, [origin] * 2, [0, 1], starts, [1.0] * 2, [None] * 2, [None] * 2, counts, None, [()] * 2
+    )
+    pricer = Pricer()
+    flags = [pricer.price(origin, replace(event, started_at=each)).flags for each in starts]
+    assert flags == [("unpriced",), ("unpriced", "tier_unpriced")]
+    assert pricer.price_alike(calls) is None
 
 
 def test_the_books_discount_applies_to_the_map_too(known: dict[str, Any]) -> None:

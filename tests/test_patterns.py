@@ -2,7 +2,7 @@
 
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,13 @@ class Calls:
         )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests have read is no pattern of these calls."""
+    monkeypatch.setattr(patterns, "patterns", {})
+    monkeypatch.setattr(alike, "plans", {})
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
     """Two empty ones of the same kind."""
@@ -159,7 +166,7 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Sto
     other.close()
 
 
-def ship(spool: Path, store: Store, batch_size: int) -> int:
+def ship(spool: Path, store: Store, batch_size: int, calls: int = CALLS) -> int:
     """Ship all that is in the folder; how many calls came together and have a cost."""
     together = 0
     shipper = Shipper(Spool(spool), lambda: store, LazyPricer(None), batch_size)
@@ -175,7 +182,7 @@ def ship(spool: Path, store: Store, batch_size: int) -> int:
     while shipper.step():
         pass
     shipper.fold()
-    assert shipper.stored == CALLS
+    assert shipper.stored == calls
     shipper.spool.resign()
     return together
 
@@ -201,11 +208,7 @@ def rows_of(store: Store, grain: Grain) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("batch_size", [40, 700])
-def test_alike_calls_are_stored_as_one_by_one(
-    stores: tuple[Store, Store], tmp_path: Path, batch_size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(patterns, "patterns", {})
-    monkeypatch.setattr(alike, "plans", {})
+def test_alike_calls_are_stored_as_one_by_one(stores: tuple[Store, Store], tmp_path: Path, batch_size: int) -> None:
     journal = Journal(Spool(tmp_path / "spool"))
     Calls(batch_size).put(journal, CALLS)
     journal.close()
@@ -215,8 +218,84 @@ def test_alike_calls_are_stored_as_one_by_one(
     together, apart = ship(tmp_path / "spool", one, batch_size), ship(tmp_path / "copy", other, batch_size)
     assert together > CALLS // 20
     assert apart == 0
-    for store in stores:
-        assert list(store.select(f"SELECT count(*) FROM {store.dialect.prefix}usage_event")) == [(CALLS,)]
+    assert_same(one, other, CALLS)
+
+
+def like(number: int, **more: Any) -> UsageEvent:
+    into = number * 7 + 1
+    given = {
+        "operation": "chat", "request_model": "gpt-4o-mini", "model": "gpt-4o-mini-2024-07-18", "http_status": 200,
+        "response_id": f"id-{number}", "usage": Usage(input_tokens=into, output_tokens=into * 2),
+        "raw": {"prompt_tokens": into, "completion_tokens": into * 2},
+    }  # fmt: skip
+    return UsageEvent(started_at=NOON + number, duration_ms=number + 1.5, **{**given, **more})
+
+
+OPENAI = Origin(provider="openai", sdk="openai", base_host="api.openai.com")
+ODD: dict[str, Callable[[int], tuple[Origin, UsageEvent]]] = {
+    "an empty error": lambda number: (OPENAI, like(number, status="error", error_type="")),
+    "an empty session": lambda number: (msgspec.structs.replace(OPENAI, session_id=""), like(number)),
+    "a name with quotes": lambda number: (OPENAI, like(number, raw={'a"b\\': number})),
+    "parts of what is unknown": lambda number: (
+        OPENAI, like(number, usage=Usage(cache_write_tokens=0, cache_write_1h_tokens=number + 1)),
+    ),
+    "calls of a model that is free": lambda number: (
+        msgspec.structs.replace(OPENAI, provider="openrouter"), like(number, model="deepseek/deepseek-r1:free"),
+    ),
+    "figures that are no totals": lambda number: (OPENAI, like(number, raw={"a%": {"%s": number}, "ï": "50%"})),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_calls_that_are_alike_are_stored_as_one_by_one(
+    stores: tuple[Store, Store], tmp_path: Path, odd: str
+) -> None:
+    journal = Journal(Spool(tmp_path / "spool"))
+    for number in range(20):
+        journal.append(*ODD[odd](number))
+    journal.close()
+    assert_shipped_the_same(stores, tmp_path, 20)
+
+
+SAID: dict[str, tuple[str, Callable[[int], Any]]] = {
+    "a total of nothing known": ("anthropic", lambda number: {"total_tokens": number + 1}),
+    "a field that is there twice": (
+        "openai",
+        lambda number: [{"prompt_tokens": None, "completion_tokens": number}, {"prompt_tokens": 1000 + number}, False],
+    ),
+}
+
+
+@pytest.mark.parametrize("odd", SAID)
+def test_odd_answers_that_are_alike_are_stored_as_one_by_one(
+    stores: tuple[Store, Store], tmp_path: Path, odd: str
+) -> None:
+    reader, usage_of = SAID[odd]
+    journal = Journal(Spool(tmp_path / "spool"))
+    names = READERS[reader].PLAIN["chat"].names
+    kind = CallKind(
+        origin=OPENAI, by_model=False, reader=reader, operation="chat", request_model="gpt-4o-mini", streamed=False,
+        names=names,
+    )  # fmt: skip
+    for number in range(20):
+        values = {"id": f"id-{number}", "model": "gpt-4o-mini", "usage": msgspec.Raw(encode_usage(usage_of(number)))}
+        journal.append_call(kind, (NOON + number, 1.5, None, 200, 1, (tuple(values.get(name) for name in names),)))
+    journal.close()
+    assert_shipped_the_same(stores, tmp_path, 20)
+
+
+def assert_shipped_the_same(stores: tuple[Store, Store], folder: Path, calls: int) -> None:
+    shutil.copytree(folder / "spool", folder / "copy")
+    one, other = stores
+    other.takes_alike = False
+    ship(folder / "spool", one, 100, calls)
+    ship(folder / "copy", other, 100, calls)
+    assert_same(one, other, calls)
+
+
+def assert_same(one: Store, other: Store, calls: int) -> None:
+    for store in (one, other):
+        assert list(store.select(f"SELECT count(*) FROM {store.dialect.prefix}usage_event")) == [(calls,)]
     events = f"SELECT * FROM {one.dialect.prefix}events ORDER BY event_id"
     for row, expected in zip(one.select(events), other.select(events), strict=True):
         assert plain(row) == plain(expected)

@@ -508,6 +508,13 @@ def test_costs_do_not_depend_on_the_decimals_of_the_application() -> None:
         assert price(call(usage=Usage(input_tokens=123_457, output_tokens=7))).amount == Decimal("0.3087125")
 
 
+def test_prices_of_alike_calls_do_not_depend_on_the_decimals_of_the_application() -> None:
+    from usage_tracker.pricing.plain import picodollars
+
+    with localcontext(prec=3):
+        assert picodollars(Decimal("0.000001234567")) == 1_234_567
+
+
 def test_the_next_source_is_asked_for_a_model_that_one_does_not_know() -> None:
     class PriceOfEverything:
         def find(self, occasion: Occasion) -> Found:

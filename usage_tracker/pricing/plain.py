@@ -11,8 +11,9 @@ from itertools import compress
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from usage_tracker.event import AlikeCalls, PricedCalls, UsageEvent
+from usage_tracker.event import AlikeCalls, Cost, PricedCalls, UsageEvent
 from usage_tracker.pricing.bill import GENERATES_NOTHING, SPOKEN
+from usage_tracker.pricing.money import DOLLARS
 from usage_tracker.pricing.rates import UNPRICED, Found, Rates
 from usage_tracker.pricing.sums import TOTALS
 
@@ -40,10 +41,12 @@ def may_be_plain(event: UsageEvent) -> bool:
 
 def plainly_billed(calls: AlikeCalls, found: Found) -> list[PricedCalls] | None:
     """What the calls cost by that list, or that it isn't known; None where each has to be priced by itself."""
-    if calls.counts[0] is None and calls.counts[1] is None:
+    if not any(calls.counts):
         return [PricedCalls(calls, None, flags=() if calls.event.status == "error" else UNPRICED.flags)]
     rest = not_cached(calls)
     if rest is None:
+        return None
+    if isinstance(found, Cost) and found.amount is not None:
         return None
     if not isinstance(found, Rates):
         return [PricedCalls(calls, None, flags=UNPRICED.flags if found is None else found.flags)]
@@ -153,7 +156,7 @@ def with_lines(calls: AlikeCalls, rates: Rates, lines: list[Line]) -> PricedCall
 
 @lru_cache(4096)
 def picodollars(price: Decimal) -> int:
-    return int(price.scaleb(12))
+    return int(DOLLARS.scaleb(price, 12))
 
 
 def picked(calls: AlikeCalls, places: list[int]) -> AlikeCalls:

@@ -158,7 +158,7 @@ class Pricer:
                 return self.find(at_minute(occasion, event), event.started_at // MINUTE), False
             found = self.find(occasion, event.started_at // MINUTE)
             if isinstance(self._lists(occasion), Missing):
-                return found, not isinstance(found, Rates)
+                return found, found is None
             if len(self._of_alike) >= REMEMBERED:
                 self._of_alike.clear()
             self._of_alike[key] = found

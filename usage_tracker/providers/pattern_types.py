@@ -18,6 +18,8 @@ Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 FIGURE = re.compile(r":\d+")
 MARKS = re.compile(r"[:{}]")
+UNNAMED = re.compile(r'["\\\x00-\x1f]')
+"""What no name of a struct's field may have."""
 
 
 class Unlike(Exception):
@@ -45,16 +47,22 @@ def type_of(value: object, path: str, numbers: list[str]) -> Any:
     if type(value) is int:
         numbers.append(path)
         return Count
-    if type(value) is list and len(value) <= MOST_MEMBERS:
+    if type(value) is list and len(value) <= MOST_MEMBERS and not says_twice(value):
         return array([type_of(part, f"{path}.f{at}", numbers) for at, part in enumerate(value)])
     if type(value) is not dict:
         return constant(value)
     members: list[tuple[str, Any, Any]] = []
     for at, (name, part) in enumerate(value.items()):
-        if type(name) is not str or len(members) > MOST_MEMBERS:
+        if type(name) is not str or UNNAMED.search(name) or len(members) > MOST_MEMBERS:
             raise Unlike
         members.append((f"f{at}", type_of(part, f"{path}.f{at}", numbers), msgspec.field(name=name)))
     return msgspec.defstruct("Members", members, forbid_unknown_fields=True, gc=False)
+
+
+def says_twice(value: list[Any]) -> bool:
+    """Whether it is an object of an SDK's (see `told`) of which two fields have the same name: the later one holds, in
+    the place of the first."""
+    return value[2:] == [False] and all(type(part) is dict for part in value[:2]) and bool(value[0].keys() & value[1])
 
 
 def template_of(raw: Figures) -> str:

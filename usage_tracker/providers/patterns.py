@@ -71,6 +71,8 @@ def pattern_of_call(kind: CallKind, told: Told) -> Pattern | None:
     if found is None:
         return None
     plan, raw = found
+    if plan.total is not None and max(plan.places[:2]) < 0:
+        raise Unlike  # a total of what is unknown
     place = kind.names.index("id") if "id" in kind.names else None
     pieces, numbers = [], list[str]()
     for at, (*values, usage) in enumerate(told.said):

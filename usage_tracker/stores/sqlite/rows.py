@@ -117,9 +117,9 @@ def alike_rows(priced: PricedCalls, keys: Keys, whos: Mapping[int, WhoKeys], rol
         "attempts": repeat(event.attempts),
         "estimated": repeat(False),
         "status": repeat(storable(event.status)),
-        "error_type": event.error_type and repeat(storable(event.error_type)),
+        "error_type": None if event.error_type is None else repeat(storable(event.error_type)),
         "response_id": calls.response_ids if calls.response_ids[0] is not None else None,
-        "session_id": [session and storable(session) for session in sessions] if any(sessions) else None,
+        "session_id": None if {None}.issuperset(sessions) else [each and storable(each) for each in sessions],
         "cost_flags": repeat(json_text(priced.flags)) if priced.flags else None,
     }
     if priced.amounts is not None:
