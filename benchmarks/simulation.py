@@ -175,9 +175,9 @@ def run_really(processes: int, rate: float, seconds: float, address: str) -> tup
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--client-us", type=float, default=58.0)
+    parser.add_argument("--client-us", type=float, default=36.0)
     parser.add_argument("--server-us", type=float, default=31.0, help="with folding")
-    parser.add_argument("--transaction-ms", type=float, default=2.8)
+    parser.add_argument("--transaction-ms", type=float, default=2.0)
     parser.add_argument("--cores", type=int, default=8, help="of the database server")
     parser.add_argument("--bytes", type=float, default=290.0, help="of an event in the database")
     parser.add_argument("--against-a-run", action="store_true")

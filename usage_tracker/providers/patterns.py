@@ -25,7 +25,7 @@ from usage_tracker.providers.pattern_types import (
 )  # fmt: skip
 from usage_tracker.providers.told import READERS
 
-PATTERNS_AT_MOST = 1024
+PATTERNS_AT_MOST = 256
 PATTERNS_OF_KIND = 8
 """How many are tried with a call. Kinds that differ more in what is told of them are read as everything is."""
 FRUITLESS_AT_MOST = 100
