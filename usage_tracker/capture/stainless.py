@@ -197,7 +197,9 @@ class AroundRequest:
         keyed = fingerprint(key, self._fingerprint_key)
         client = Client(self._sdk, url.host or None, azure, keyed, platform_of(type(instance)))
         by_api_key = key is not None and key is getattr(instance, "api_key", None)
-        clients[place] = Known(ref(instance, lambda gone: forget(clients, place)), url, key, by_api_key, client)
+        # no name of this module in it: a client may go after these, at the interpreter's end
+        gone = ref(instance, lambda _: clients.pop(place, None))
+        clients[place] = Known(gone, url, key, by_api_key, client)
         return client
 
     def _may_ask_for_usage(self, call: Call, options: Any) -> bool:
@@ -218,11 +220,6 @@ def key_of(client: Any) -> str | None:
         if isinstance(key, str):
             return key
     return None
-
-
-def forget(clients: dict[int, Known], place: int) -> None:
-    """One of the app's clients is gone."""
-    clients.pop(place, None)
 
 
 def asking_for_usage(options: Any) -> Any:
