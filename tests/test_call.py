@@ -1,6 +1,10 @@
 """One call, one event: what the app sees is what it would have seen, and what it used is in the event."""
 
 import asyncio
+import gc
+import inspect
+import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -13,7 +17,7 @@ from capturing import ASK, KEY, Capturing, since
 import usage_tracker
 import usage_tracker.providers.openai
 from usage_tracker import providers, tracker
-from usage_tracker.capture import Call, Client
+from usage_tracker.capture import Call, Client, stainless
 from usage_tracker.demo.exchange import Reply
 from usage_tracker.providers import alike
 from usage_tracker.providers.answer import Request
@@ -279,6 +283,26 @@ def test_threads_share_a_client(capturing: Capturing) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: capturing.client.chat.completions.create(**ASKED).id, range(40)))
     assert sorted(str(event.response_id) for _, event in capturing.captured) == sorted(answers)
+
+
+def test_a_client_may_go_when_the_names_of_our_modules_are_gone(
+    capturing: Capturing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the interpreter's end they are None, and what Python complains of then is on the app's stderr."""
+    complaints: list[Any] = []
+    with monkeypatch.context() as end:
+        end.setattr(sys, "unraisablehook", complaints.append)
+        client = openai.OpenAI(api_key="sk-x", base_url=capturing.provider.base_url)
+        gone = weakref.ref(client)
+        client.chat.completions.create(**ASKED)
+        client.close()
+        for name, value in list(vars(stainless).items()):
+            if inspect.isfunction(value):
+                end.setattr(stainless, name, None)
+        del client
+        gc.collect()
+        assert gone() is None
+    assert complaints == []
 
 
 @pytest.mark.guarded_errors_expected

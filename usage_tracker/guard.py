@@ -5,13 +5,10 @@ cancelled task, an interrupt or an exit belongs to the host), counts it, and log
 """
 
 import logging
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from functools import wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 logger = logging.getLogger("usage_tracker")
 
@@ -77,16 +74,3 @@ def guarded(place: str) -> Guard:
     if found is None:
         found = guards.setdefault(place, Guard(place))
     return found
-
-
-def unless_at_the_end(drop: Callable[[Any], None]) -> Callable[[Any], None]:
-    """For each `__del__` of ours. At the interpreter's end it does nothing: what was open has been ended at exit, and
-    the names in modules, ours too, are None by then, which Python would complain of on the app's stderr."""
-    is_finalizing = sys.is_finalizing
-
-    @wraps(drop)
-    def dropped(thing: Any) -> None:
-        if not is_finalizing():
-            drop(thing)
-
-    return dropped

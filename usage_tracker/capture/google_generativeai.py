@@ -19,7 +19,7 @@ from usage_tracker.capture.pulling import Pulling
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.capture.streams import AsyncObserved, show
 from usage_tracker.config import Settings
-from usage_tracker.guard import guarded, unless_at_the_end
+from usage_tracker.guard import guarded
 from usage_tracker.providers import google_generativeai as provider
 
 guard_begin, guard_answer = guarded("begin call"), guarded("read answer")
@@ -144,7 +144,6 @@ def watching(kind: Any) -> type:
             show(call, chunk)
             return chunk
 
-        @unless_at_the_end
         def __del__(self) -> None:
             with guarded("drop stream"):
                 self._usage_call.finish("abandoned")

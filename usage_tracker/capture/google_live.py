@@ -15,7 +15,7 @@ from usage_tracker.capture.call import Call, Wrapper, nested
 from usage_tracker.capture.google_genai import Clients
 from usage_tracker.capture.recorder import Recorder
 from usage_tracker.config import Settings
-from usage_tracker.guard import guarded, unless_at_the_end
+from usage_tracker.guard import guarded
 from usage_tracker.providers import google_genai
 from usage_tracker.providers.answer import Request, fields_of
 
@@ -166,7 +166,6 @@ class Session:
         elif turn is not None:
             turn.finish("ok" if complete else "abandoned")
 
-    @unless_at_the_end
     def __del__(self) -> None:
         with guard_connect:
             self.end()

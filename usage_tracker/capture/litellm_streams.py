@@ -17,7 +17,7 @@ from usage_tracker.capture.call import open_calls
 from usage_tracker.capture.litellm_call import LiteLLMCall
 from usage_tracker.capture.pulling import Pulling
 from usage_tracker.capture.streams import observe_stream
-from usage_tracker.guard import guarded, unless_at_the_end
+from usage_tracker.guard import guarded
 from usage_tracker.providers.answer import fields_of
 
 KEPT = "_usage_watch"
@@ -56,7 +56,6 @@ class Watch:
             self.body = EventStream(self.call)
         self.body.feed(piece)
 
-    @unless_at_the_end
     def __del__(self) -> None:
         with guard_drop:
             self.call.finish("abandoned")

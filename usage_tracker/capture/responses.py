@@ -8,7 +8,7 @@ from typing import Any
 from usage_tracker.capture.bodies import AwsEventStream, Body, EventStream, JsonBody, JsonLines
 from usage_tracker.capture.call import Call
 from usage_tracker.capture.pulling import Pulling
-from usage_tracker.guard import guarded, unless_at_the_end
+from usage_tracker.guard import guarded
 
 guard_piece = guarded("piece of a body")
 
@@ -89,7 +89,6 @@ def watching(kind: Any) -> type:
             body, pieces = raw_body_of(self), super().aiter_raw(*args, **kwargs)
             return pieces if body is None else async_tap(body, pieces)
 
-        @unless_at_the_end
         def __del__(self) -> None:
             closed(self)
 
