@@ -49,6 +49,10 @@ class Usage(msgspec.Struct, array_like=True, kw_only=True, gc=False):
         return self.input_tokens is not None or self.output_tokens is not None
 
 
+COUNTS = Usage.__struct_fields__[:-2]
+"""The counts of tokens: all but `units` and `estimated`, with which no answer is alike another."""
+
+
 class Origin(msgspec.Struct, array_like=True, kw_only=True, frozen=True, gc=False):
     """Where a call came from: what repeats from call to call, written once per journal segment."""
 
@@ -187,7 +191,7 @@ class AlikeCalls(NamedTuple):
     ttft_ms: Sequence[float | None]
     response_ids: Sequence[str | None]
     counts: tuple[Sequence[int] | None, ...]
-    """For each count of tokens in Usage, in that order; None: it is unknown of them all."""
+    """For each of COUNTS, in that order; None: it is unknown of them all."""
     template: str | None
     """The JSON of the usage object, with %s for each figure; None: there is none."""
     figures: Sequence[tuple[int, ...]]

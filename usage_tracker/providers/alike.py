@@ -11,14 +11,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from usage_tracker.event import Figures, Usage
+from usage_tracker.event import COUNTS, Figures, Usage
 from usage_tracker.providers.answer import Answer, Request, word
 from usage_tracker.providers.usage_fields import MOST_TOKENS
 
 PLANS_AT_MOST = 1024
 MOST_NUMBERS = MOST_TOKENS.bit_length() - 1
-COUNTS = Usage.__struct_fields__[:-2]
-"""The counts of tokens: all but `units` and `estimated`, with which no answer is alike."""
 
 Said = tuple[tuple[Any, ...], ...]
 Outline = tuple[object, ...]

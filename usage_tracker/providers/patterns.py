@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from usage_tracker.event import CallKind, Origin, Told, UsageEvent
-from usage_tracker.providers.alike import COUNTS, plan_of
+from usage_tracker.event import COUNTS, CallKind, Origin, Told, UsageEvent
+from usage_tracker.providers.alike import plan_of
 from usage_tracker.providers.pattern_types import (
     Id,
     Instant,

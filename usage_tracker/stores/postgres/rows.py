@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from usage_tracker.event import Cost, Figures, Origin, PricedCalls, PricedEvent
+from usage_tracker.event import COUNTS, Cost, Figures, Origin, PricedCalls, PricedEvent
 from usage_tracker.stores.dimensions import KIND, Content, Dimension, Keys, Known, WhoKeys, kind_of
 from usage_tracker.stores.postgres.copy_lines import Row, encode_lines, instant_text, second_text, written_money
 from usage_tracker.stores.postgres.templates import TEMPLATES_AT_MOST, split_cost, split_usage
@@ -17,10 +17,7 @@ PRICE = Dimension("usage_price", "price_key", ("source", "version", "lines"))
 SHAPE = Dimension("usage_shape", "shape_key", ("template",))
 
 OWN_COLUMNS = (
-    "event_id", "started_at",
-    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
-    "reasoning_tokens", "input_audio_tokens", "output_audio_tokens", "input_image_tokens", "output_image_tokens",
-    "tool_tokens", "duration_ms", "ttft_ms", "cost", "cost_counts", "figures", "response_id",
+    "event_id", "started_at", *COUNTS, "duration_ms", "ttft_ms", "cost", "cost_counts", "figures", "response_id",
 )  # fmt: skip
 WHO_COLUMNS = ("owner_key", "user_key", "tags_key", "host_key", "pid", "session_id")
 SHARED_COLUMNS = (

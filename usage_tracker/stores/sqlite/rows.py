@@ -4,7 +4,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import compress, repeat
 
-from usage_tracker.event import Batch, PricedCalls, PricedEvent
+from usage_tracker.event import COUNTS, Batch, PricedCalls, PricedEvent
 from usage_tracker.stores.dimensions import KIND, Content, Dimension, Keys, WhoKeys, kind_of
 from usage_tracker.stores.rollups import Grain, Rollups
 from usage_tracker.stores.values import cost_parts, cost_template, facts, json_text, storable
@@ -14,11 +14,6 @@ Row = tuple[object, ...]
 
 PRICE = Dimension("usage_price", "price_key", ("source", "version"))
 
-COUNTS = (
-    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
-    "reasoning_tokens", "input_audio_tokens", "output_audio_tokens", "input_image_tokens", "output_image_tokens",
-    "tool_tokens",
-)  # fmt: skip
 EVENT_COLUMNS = (
     "event_id", "started_at", *COUNTS, "duration_ms", "ttft_ms",
     "kind_key", "owner_key", "user_key", "tags_key", "host_key", "price_key", "cost_parts", "usage",
