@@ -163,10 +163,11 @@ class Bench:
 
     def wait_until_all_call(self, calls: int = 20) -> None:
         """Until each app that runs has made so many."""
-        self.wait_for(lambda: all(self._calls_of(app) >= calls for app in self.apps if app.runs()), "all apps call")
+        self.wait_for(lambda: all(self.calls_of(app.pid) >= calls for app in self.apps if app.runs()), "all apps call")
 
-    def _calls_of(self, app: Process) -> int:
-        return sum(file.read_bytes().count(b"\n") for file in self._made.glob(f"{app.pid}-*.ids"))
+    def calls_of(self, pid: int) -> int:
+        """How many calls that process has written down."""
+        return sum(file.read_bytes().count(b"\n") for file in self._made.glob(f"{pid}-*.ids"))
 
     def leader(self) -> Process:
         """The app that ships, once there is one."""

@@ -173,18 +173,22 @@ def app(environ, start_response):
 
 @case("celery prefork; a worker killed -9, then all")
 def celery(bench: Bench) -> None:
-    queue = bench.folder / "queue"
+    queue, at_work = bench.folder / "queue", bench.folder / "at_work"
     queue.mkdir()
     (bench.folder / "tasks.py").write_text(
         PREAMBLE
         + f"""
-import celery
+import celery, pathlib
 folders = dict.fromkeys(("data_folder_in", "data_folder_out", "control_folder"), {str(queue)!r})
 app = celery.Celery("tasks", broker="filesystem://")
 app.conf.update(broker_transport_options={{**folders, "polling_interval": 0.05}}, worker_hijack_root_logger=False)
 @app.task
 def ask(calls):
     work(calls)
+@app.task
+def ask_for_long():
+    pathlib.Path({str(at_work)!r}).write_text(str(os.getpid()))
+    work()
 """
     )
     command = (
@@ -192,11 +196,15 @@ def ask(calls):
         "--loglevel", "error", "--without-gossip", "--without-mingle", "--without-heartbeat",
     )  # fmt: skip
     app = bench.start(fresh=True, command=command, settings={"C_FORCE_ROOT": "1"})
-    bench.start("from tasks import ask\nfor _ in range(12): ask.delay(5)", preamble="", fresh=True)
-    bench.wait_for(lambda: len(bench.made()) >= 20, "tasks are at work")
-    os.kill(int(max(file.stem.partition("-")[0] for file in (bench.folder / "made").glob("*.ids"))), SIGKILL)
+    # the broker goes by the milliseconds at which a task was sent
+    tasks = "ask_for_long.delay()\ntime.sleep(0.05)\nfor _ in range(12): ask.delay(5)"
+    bench.start(tasks, preamble="import time\nfrom tasks import ask, ask_for_long\n", fresh=True)
+    bench.wait_for(lambda: at_work.exists() and bench.calls_of(int(at_work.read_text() or 0)) >= 20, "a long task")
+    # in the middle of a task: one that waits for its next would take the lock of the pool's queue with it
+    killed = int(at_work.read_text())
+    os.kill(killed, SIGKILL)
     bench.unclaimed = 1
-    bench.wait_for(lambda: len(bench.made()) >= 50, "the other tasks")
+    bench.wait_for(lambda: len(bench.made()) - bench.calls_of(killed) >= 12 * 5, "the other tasks")
     os.killpg(app.pid, SIGKILL)
     app.wait()
     bench.unclaimed = 3
