@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,14 @@ from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.files import OwnFile
 from usage_tracker.journal.frames import LARGEST_PAYLOAD
 from usage_tracker.journal.journal import MOST_OPEN
+from usage_tracker.journal.segment import Segment
 from usage_tracker.providers.told import encode_usage
 
 ORIGIN = Origin(sdk="openai")
 
 
+OTHERS = 10**9
+"""The start of events that are not counted."""
 KIND = CallKind(
     origin=ORIGIN,
     by_model=False,
@@ -295,6 +299,15 @@ class TestTakenAway:
         journal.append(ORIGIN, made(4))
         assert sorted(read_all(journal.spool)) == [0, 1, 2, 3, 4]
 
+    def test_memory_follows_a_segment_that_fills_right_after_the_disk_refused_another(
+        self, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("usage_tracker.journal.journal.RETRY_SECONDS", 1000.0)
+        monkeypatch.setattr(Spool, "create", full_disk)
+        journal.put_on_disk()
+        append_to_the_next(journal)
+        assert (journal.dropped, journal.only_in_memory()) == (0, 1)
+
     def test_it_is_put_back_at_the_end_at_the_latest(self, journal: Journal) -> None:
         journal.close()
         assert sorted(read_all(journal.spool)) == [0, 1, 2, 3]
@@ -432,6 +445,55 @@ class TestReady:
         append_to_the_next(journal)
         assert sorted(read_all(journal.spool)) == list(range(journal.captured()))
 
+    @pytest.mark.parametrize("ready", [False, True])
+    def test_whoever_goes_on_in_it_comes_first_though_others_fill_it_at_once(
+        self, journal: Journal, monkeypatch: pytest.MonkeyPatch, ready: bool
+    ) -> None:
+        use = journal._use
+
+        def used_and_filled(fresh: OwnFile) -> None:
+            use(fresh)
+            fill(fresh.segment)
+
+        monkeypatch.setattr(journal, "_use", used_and_filled)
+        if ready:
+            journal.look_ahead()
+        append_to_the_next(journal)
+        assert set(read_all(journal.spool)) == {OTHERS, *range(journal.captured())}
+        assert journal.dropped == 0
+
+    def test_one_that_is_in_use_is_not_deleted_though_a_signal_came_in_between(
+        self, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        use = journal._use
+
+        def used_and_interrupted(fresh: OwnFile) -> None:
+            use(fresh)
+            raise KeyboardInterrupt
+
+        journal.look_ahead()
+        monkeypatch.setattr(journal, "_use", used_and_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            append_to_the_next(journal)
+        monkeypatch.setattr(journal, "_use", use)
+        interrupted_in = journal.captured()
+        journal.append(ORIGIN, made(interrupted_in + 1))
+        journal.close()
+        assert sorted(read_all(journal.spool)) == list(range(interrupted_in + 2))
+
+    def test_one_may_be_taken_into_use_while_somebody_looks_whether_it_is_there(
+        self, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def looked_late(_: OwnFile) -> bool:
+            append_to_the_next(journal)
+            return True
+
+        journal.look_ahead()
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(OwnFile, "gone", looked_late)
+            journal.look_ahead()
+        assert sorted(read_all(journal.spool)) == list(range(journal.captured()))
+
     def test_it_takes_no_room_that_events_may_need(self, journal: Journal) -> None:
         journal.spool.max_bytes = 3 * journal.spool.size()
         journal.look_ahead()
@@ -535,6 +597,13 @@ while used and journal._standby.made:
 print(journal.captured(), flush=True)
 time.sleep(60)
 """
+
+
+def fill(segment: Segment) -> None:
+    """As other threads would, in no time."""
+    with suppress(ValueError):
+        while True:
+            segment.append(ORIGIN, made(OTHERS))
 
 
 def append_until(journal: Journal, share: float) -> None:

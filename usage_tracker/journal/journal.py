@@ -10,7 +10,6 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -70,6 +69,8 @@ class MemoryFile:
         self.segment.seal()
 
 
+Record = tuple[bytes, Origin | CallKind, Any]
+"""What a segment's `write` takes: a marker, what the record is about, and its content."""
 Own = OwnFile | MemoryFile
 """What this process appends to, or has appended to."""
 
@@ -100,11 +101,13 @@ class Journal:
         self._replaced: list[Own] = []
         """Full, and to be closed by the next who holds the lock."""
         self._closed: list[Own | HandedOver] = []
-        self._standby = Standby(self.spool)
+        self._standby = Standby(self.spool, self._switching)
         self._captured = itertools.count()
         """Its own, not the sum of the segments': a thread may have written to one and not counted it when it is
         replaced."""
         self._retry_at = 0.0
+        self._at_bound = False
+        """Whether the folder had reached its bound when it was last tried: memory is for a disk in trouble."""
         self._quiet_until = 0.0
 
     def append(self, origin: Origin, event: UsageEvent) -> None:
@@ -142,55 +145,68 @@ class Journal:
             content = msgspec.structs.replace(content, raw=None)
         if too_large(about) or too_large(content):
             return False
-        if self._written(self._go_on, marker, about, content):
+        record = (marker, about, content)
+        if self._taken(record) or self._taken_by_standby(record):
             return True
-        with self._lock:
-            return self._written(self._open_next, marker, about, content)
+        with self._lock:  # somebody may have gone on while we waited for it
+            return self._taken(record) or self._taken_by_standby(record) or self._taken_by_next(record)
 
-    def _written(self, go_on: Callable[[], bool], marker: bytes, about: Origin | CallKind, content: Any) -> bool:
-        """Whether the current segment took it, or the next one."""
-        for _ in range(2):
-            try:
-                self._write(marker, about, content)
-            except ValueError:
-                if not go_on():
-                    break
-            else:
-                return True
-        return False
+    def _taken(self, record: Record) -> bool:
+        """Whether the current segment took it."""
+        try:
+            self._write(*record)
+        except ValueError:
+            return False
+        return True
 
-    def _go_on(self) -> bool:
-        """Replace the full segment by the one that was made ready, if there is one. No file is touched."""
+    def _taken_by_standby(self, record: Record) -> bool:
+        """Go on in the segment that was made ready, if there is one. No file is touched."""
         with self._switching:
             fresh = self._standby.made
             if fresh is None:
                 return False
-            self._use(fresh)
+            taken = self._begun(fresh, record)
             self._standby.made = None  # only now: a child that is forked in between has to know of it
-        return True
+        return taken
 
-    def _open_next(self) -> bool:
-        """Replace the full segment by one that is made now; False where nothing more can be kept for now."""
-        if self._go_on():  # somebody made it while we waited for the lock
-            return True
-        now = time.monotonic()
-        if now < self._retry_at:
-            return self._open_in_memory() if isinstance(self._current, MemoryFile) else False
+    def _taken_by_next(self, record: Record) -> bool:
+        """Go on in a segment that is made now; False where nothing more can be kept for now."""
+        if time.monotonic() < self._retry_at:
+            if self._at_bound and not isinstance(self._current, MemoryFile):
+                return False
+            return self._taken_by_memory(record)
         try:
             used = self._current.segment.position if self._current else 0
-            self._use(self.spool.create(size_after(used)))
+            with self.spool.undivided:  # until `forget` knows of it
+                taken = self._begun(self.spool.create(size_after(used)), record)
         except SpoolFull as reason:
-            self._retry_at = now + RETRY_SECONDS
+            self._rest(reason)
             self._warn("%s; new events are dropped until the store takes some", reason)
             return False
         except (OSError, SpoolUnusable) as reason:
-            self._retry_at = now + RETRY_SECONDS
+            self._rest(reason)
             self._warn(
                 "the journal can't be written (%s); events are kept in memory, and lost if this process dies", reason
             )
-            return self._open_in_memory()
+            return self._taken_by_memory(record)
         self._close_replaced()
         self.put_on_disk()
+        return taken
+
+    def _rest(self, reason: Exception) -> None:
+        """Leave the disk alone for a moment."""
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._at_bound = isinstance(reason, SpoolFull)
+
+    def _begun(self, fresh: Own, record: Record) -> bool:
+        """Go on in that segment. The record comes first, before other threads can fill it while this one waits for the
+        interpreter. False where it is too small for the record."""
+        try:
+            fresh.segment.write(*record)
+        except ValueError:
+            return False
+        finally:
+            self._use(fresh)
         return True
 
     def look_ahead(self) -> None:
@@ -207,7 +223,7 @@ class Journal:
         finally:
             self._lock.release()
 
-    def _open_in_memory(self) -> bool:
+    def _taken_by_memory(self, record: Record) -> bool:
         self._close_replaced()
         # a thread may be about to append to the current one
         self.memory = [kept for kept in self.memory if kept is self._current or kept.left()]
@@ -218,10 +234,10 @@ class Journal:
             return False
         kept = MemoryFile(self.spool.store)
         self.memory.append(kept)
-        self._use(kept)
+        taken = self._begun(kept, record)
         self._write = self._write_in_memory
         self._close_replaced()
-        return True
+        return taken
 
     def _write_in_memory(self, marker: bytes, about: Origin | CallKind, content: Any) -> None:
         """As a segment's `write`, where the disk may be back: not every process has a thread that would see."""
@@ -265,12 +281,13 @@ class Journal:
             self._close_replaced()
             self._let_go_of_stored()
             if isinstance(self._current, MemoryFile) or (self._current and self._current.gone()):
-                self._use(self.spool.create(FIRST_SEGMENT))
+                with self.spool.undivided:
+                    self._use(self.spool.create(FIRST_SEGMENT))
                 self._close_replaced()
             for place, own in enumerate(self._closed):
                 self._closed[place] = self._handed_over(own)
-        except (OSError, SpoolFull, SpoolUnusable):
-            self._retry_at = time.monotonic() + RETRY_SECONDS
+        except (OSError, SpoolFull, SpoolUnusable) as reason:
+            self._rest(reason)
         finally:
             self._lock.release()
 
