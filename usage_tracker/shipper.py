@@ -9,22 +9,20 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from usage_tracker.batch_pricing import Prices, price_batch
 from usage_tracker.errors import EventsRefused, StoreError
-from usage_tracker.event import AlikeCalls, Batch, Cost, Origin, PricedCalls, PricedEvent, Stretch, UsageEvent
-from usage_tracker.guard import guarded
+from usage_tracker.event import Batch, Stretch
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.aside import keep_aside, refuse
 from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.journal import MemoryFile
 from usage_tracker.journal.reader import Read
-from usage_tracker.providers.alike_calls import Gathered
 from usage_tracker.stores import Store
-from usage_tracker.threads import in_turns
 
 logger = logging.getLogger("usage_tracker")
 
@@ -35,25 +33,9 @@ BACKLOG = 4
 """After so many full batches one after the other, batches are so many times larger: calls that share a row of a rollup
 are more often in one batch then."""
 COMPACT_SECONDS = 10.0
-UNPRICED = Cost(flags=("unpriced",))
 QUIET_SECONDS = 60.0
 COMPACTING_SECONDS = 1.0
 """The longest that compacting holds up shipping."""
-
-
-class Prices(Protocol):
-    """What the shipper needs of a pricer."""
-
-    def load(self) -> None:
-        """Before a batch: import and read what it takes, once."""
-
-    def refresh(self, store: Store) -> None:
-        """After that: take what the store's own price book says by now. Raises StoreError."""
-
-    def price(self, origin: Origin, event: UsageEvent) -> Cost: ...
-
-    def price_alike(self, calls: AlikeCalls) -> list[PricedCalls] | None:
-        """As `price` each of them would be; None where that has to be done, one by one."""
 
 
 class Chore(Protocol):
@@ -148,7 +130,7 @@ class Shipper:
         stretches = [
             Stretch(file.reader.header.segment, file.reader.position, read.end, read.size) for file, read in taken
         ]
-        batch = Batch(stretches, *self._priced([read for _, read in taken]))
+        batch = Batch(stretches, *price_batch(self._prices, [read for _, read in taken]))
         try:
             written = self._connected().write(batch)
         except EventsRefused as refusal:
@@ -255,26 +237,6 @@ class Shipper:
         for file in files:
             file.reader.start_at(positions.get(file.reader.header.segment, 0))
             file.confirm(file.reader.position, file.reader.events)
-
-    def _priced(self, reads: Sequence[Read]) -> tuple[list[PricedEvent], list[PricedCalls]]:
-        """Events and alike calls with what they cost."""
-        guard, price, alike, priced = guarded("price"), self._prices.price, [], []
-        events = [(each.event_id, each.origin, each.event) for read in reads for each in read.events]
-        for gathered in in_turns(Gathered.joined(gathered for read in reads for gathered in read.alike)):
-            together = None
-            with guard:
-                calls = gathered.columns()
-                together = None if calls is None else self._prices.price_alike(calls)
-            if together is None:
-                events += gathered.events()
-            else:
-                alike += together
-        for event_id, origin, event in in_turns(events):
-            cost = UNPRICED
-            with guard:
-                cost = price(origin, event)
-            priced.append(PricedEvent(event_id, origin, event, cost))
-        return priced, alike
 
     def _confirm(self, taken: list[Taken]) -> None:
         for file, read in taken:

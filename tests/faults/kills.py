@@ -150,7 +150,7 @@ def adopted_by_half(bench: Bench) -> None:
 @case("kill -9 in adoption: read, not stored")
 def adopted_not_stored(bench: Bench) -> None:
     orphans(bench)
-    trapped_leader(bench, Trap("usage_tracker.shipper:Shipper._priced", on=50))
+    trapped_leader(bench, Trap("usage_tracker.shipper:price_batch", on=50))
 
 
 @case("kill -9 in a process that adopts another folder's segments")
