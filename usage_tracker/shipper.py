@@ -20,7 +20,7 @@ from usage_tracker.event import Batch, Stretch
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.aside import keep_aside, refuse
 from usage_tracker.journal.files import SharedFile
-from usage_tracker.journal.journal import MemoryFile
+from usage_tracker.journal.memory_file import MemoryFile
 from usage_tracker.journal.reader import Read
 from usage_tracker.stores import Store
 
