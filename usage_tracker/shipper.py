@@ -6,12 +6,10 @@ we noted elsewhere (the counters in a segment's header) is only a hint for `flus
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from usage_tracker.batch_pricing import Prices, price_batch
@@ -21,13 +19,12 @@ from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.aside import keep_aside, refuse
 from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.memory_file import MemoryFile
+from usage_tracker.journal.open_segments import OpenSegments
 from usage_tracker.journal.reader import Read
 from usage_tracker.stores import Store
 
 logger = logging.getLogger("usage_tracker")
 
-OPEN_AT_MOST = 128
-"""Segments that are open at a time."""
 LONGEST_FORK_WAIT = 2.0
 BACKLOG = 4
 """After so many full batches one after the other, batches are so many times larger: calls that share a row of a rollup
@@ -88,9 +85,7 @@ class Shipper:
         self._one_by_one = False
         """Whether calls that are alike are read one by one, as the store refuses one of them."""
         self._journal = journal
-        self._files: dict[Path, SharedFile] = {}
-        self._left_alone: set[Path] = set()
-        """What is not ours, or another store's."""
+        self._segments = OpenSegments(spool)
         self._made_room = False
         """Whether the last step deleted a segment, so that the next may open another."""
         self._memory: set[MemoryFile] = set()
@@ -176,17 +171,14 @@ class Shipper:
         if read.end > file.reader.position:
             return read
         if ended and isinstance(file, SharedFile):
-            with suppress(OSError):  # in a read-only folder it stays, and does no harm
-                file.delete()
-                del self._files[file.path]
-                self._made_room = True
+            self._made_room |= self._segments.delete(file)
         return None
 
     def _known(self, leading: bool) -> list[SharedFile | MemoryFile]:
         """The segments to read from, oldest first, then those in memory."""
         # in this order: what goes to disk meanwhile is known as one of the two, and never as both
         memory = list(self._journal.memory) if self._journal else []
-        fresh: list[SharedFile | MemoryFile] = [*self._open(memory)] if leading else []
+        fresh: list[SharedFile | MemoryFile] = [*self._segments.open(memory)] if leading else []
         fresh.extend(file for file in memory if file not in self._memory)
         if fresh:
             try:
@@ -194,42 +186,10 @@ class Shipper:
             except StoreError:
                 for file in fresh:
                     if isinstance(file, SharedFile):
-                        self._drop(file.path)
+                        self._segments.close(file.path)
                 raise
             self._memory = set(memory)
-        return [*self._files.values(), *memory] if leading else [*memory]
-
-    def _open(self, memory: list[MemoryFile]) -> list[SharedFile]:
-        """Open what is new, the oldest first and never more than OPEN_AT_MOST: they are descriptors of the app. Where
-        more segments are in use, they take turns. What somebody has taken away is kept until it is stored."""
-        found = self.spool.segments()
-        self._left_alone.intersection_update(found)  # another file may come under that name
-        unknown = [path for path in found if path not in self._files and path not in self._left_alone]
-        lacking = len(self._files) + len(unknown) - OPEN_AT_MOST
-        if lacking > 0:
-            living = [file for file in self._files.values() if not file.ended() and not file.gone()]
-            living.sort(key=lambda file: file.reader.pending())
-            for file in living[: min(lacking, OPEN_AT_MOST // 4)]:
-                self._drop(file.path)
-        fresh = []
-        segments = {file.reader.header.segment for file in self._files.values()}
-        segments.update(kept.reader.header.segment for kept in memory)
-        for path in unknown[: max(0, OPEN_AT_MOST - len(self._files))]:
-            with self.spool.undivided:
-                opened = self.spool.open(path)
-                if opened is None:
-                    if os.path.lexists(path):
-                        self._left_alone.add(path)
-                elif opened.reader.header.segment in segments or self.spool.is_copy(opened):
-                    opened.close()  # it is looked at again when the other is done
-                else:
-                    segments.add(opened.reader.header.segment)
-                    self._files[path] = opened
-                    fresh.append(opened)
-        return fresh
-
-    def _drop(self, path: Path) -> None:
-        self._files.pop(path).close()
+        return [*self._segments.files.values(), *memory] if leading else [*memory]
 
     def _locate(self, files: list[SharedFile | MemoryFile]) -> None:
         """Ask the ledger where to go on."""
@@ -319,8 +279,7 @@ class Shipper:
         """Let go of files and store; the positions are in the ledger."""
         with self.turn:
             self.spool.resign()
-            for path in list(self._files):
-                self._drop(path)
+            self._segments.close_all()
             if self._store is not None:
                 self._compact_at = 0.0
                 self._compact()
@@ -355,9 +314,8 @@ class Shipper:
         self._importing, self._imports_held = threading.RLock(), False
         INHERITED.append(self._store)
         self._store = None
-        files, self._files, self._memory = self._files, {}, set()
-        for file in files.values():
-            file.forget()
+        self._memory = set()
+        self._segments.forget()
 
 
 INHERITED: list[Store | None] = []
