@@ -17,6 +17,7 @@ from usage_tracker.errors import EventsRefused, StoreError
 from usage_tracker.event import Batch, Stretch
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.aside import keep_aside, refuse
+from usage_tracker.journal.claims import Claims
 from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.memory_file import MemoryFile
 from usage_tracker.journal.open_segments import OpenSegments
@@ -65,7 +66,9 @@ class Shipper:
         journal: Journal | None = None,
         closes_for_fork: bool = False,
         chore: Chore | None = None,
+        claims: Claims | None = None,
     ) -> None:
+        """`claims`: where several processes ship the folder for their leader, which folds and has the chores."""
         self.spool = spool
         self.stored = 0
         """Events that this shipper has stored."""
@@ -85,7 +88,8 @@ class Shipper:
         self._one_by_one = False
         """Whether calls that are alike are read one by one, as the store refuses one of them."""
         self._journal = journal
-        self._segments = OpenSegments(spool)
+        self._segments = OpenSegments(spool, claims)
+        self._folds = claims is None
         self._made_room = False
         """Whether the last step deleted a segment, so that the next may open another."""
         self._memory: set[MemoryFile] = set()
@@ -242,6 +246,14 @@ class Shipper:
             while self._connected().compact():
                 continue
 
+    def attend(self) -> None:
+        """What is a leader's to do beside shipping, where others ship for it. Raises StoreError."""
+        with self.turn:
+            self._connected()
+            if self._compact():
+                self._compact_at = 0.0  # no event waits for that here
+            self._do_chore()
+
     def _connected(self) -> Store:
         if self._store is None:
             with self._importing:
@@ -253,17 +265,18 @@ class Shipper:
             self._migrated = True
         return self._store
 
-    def _compact(self) -> None:
-        """Every now and then fold what was appended into the rollups: reports are as fast as what is left is little.
-        Where that fails, events are shipped all the same."""
-        now = time.monotonic()
-        if self._store is not None and self._migrated and now >= self._compact_at:
+    def _compact(self) -> bool:
+        """Every now and then fold what was appended into the rollups, for a moment: reports are as fast as what is left
+        is little. Whether there is more. Where that fails, events are shipped all the same."""
+        now, more = time.monotonic(), False
+        if self._folds and self._store is not None and self._migrated and now >= self._compact_at:
             try:
-                while self._store.compact() and time.monotonic() < now + COMPACTING_SECONDS:
+                while (more := bool(self._store.compact())) and time.monotonic() < now + COMPACTING_SECONDS:
                     continue
             except StoreError as error:
                 logger.debug("folding into rollups is left for later: %s", error)
             self._compact_at = time.monotonic() + COMPACT_SECONDS
+        return more
 
     def _do_chore(self, *, last: bool = False) -> None:
         """Where that fails, events are shipped all the same."""

@@ -4,6 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from usage_tracker.journal.claims import Claims
 from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.memory_file import MemoryFile
 from usage_tracker.journal.spool import Spool
@@ -15,9 +16,11 @@ OPEN_AT_MOST = 128
 class OpenSegments:
     """Where more segments are in use than may be open, they take turns. Not thread-safe."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, claims: Claims | None = None) -> None:
+        """`claims`: where several processes ship the folder."""
         self.files: dict[Path, SharedFile] = {}
         self._spool = spool
+        self._claims = claims
         self._left_alone: set[Path] = set()
         """What is not ours, or another store's."""
 
@@ -27,11 +30,20 @@ class OpenSegments:
         found = self._spool.segments()
         self._left_alone.intersection_update(found)  # another file may come under that name
         unknown = [path for path in found if path not in self.files and path not in self._left_alone]
-        self._make_room(len(self.files) + len(unknown) - OPEN_AT_MOST)
-        fresh = []
+        wanted = len(self.files) + len(unknown)
+        if self._claims is not None:
+            wanted = min(wanted, self._claims.fair(len(found) - len(self._left_alone)))
+            self._share(wanted)
+        self._make_room(wanted - OPEN_AT_MOST)
+        room = min(wanted, OPEN_AT_MOST) - len(self.files)
+        fresh: list[SharedFile] = []
         segments = {file.reader.header.segment for file in self.files.values()}
         segments.update(kept.reader.header.segment for kept in memory)
-        for path in unknown[: max(0, OPEN_AT_MOST - len(self.files))]:
+        for path in unknown:
+            if len(fresh) >= room:
+                break
+            if self._claims is not None and not self._claims.take(path):
+                continue
             with self._spool.undivided:
                 opened = self._spool.open(path)
                 if opened is None:
@@ -43,6 +55,8 @@ class OpenSegments:
                     segments.add(opened.reader.header.segment)
                     self.files[path] = opened
                     fresh.append(opened)
+            if path not in self.files:
+                self._give_back(path)
         return fresh
 
     def _make_room(self, lacking: int) -> None:
@@ -53,14 +67,28 @@ class OpenSegments:
             for file in living[: min(lacking, OPEN_AT_MOST // 4)]:
                 self.close(file.path)
 
+    def _share(self, fair: int) -> None:
+        """Leave to the other processes what is more than this one's part, as far as nothing of it is stored yet."""
+        excess = len(self.files) - fair
+        if excess > 0:
+            untouched = [file for file in self.files.values() if not file.reader.position and not file.gone()]
+            for file in untouched[::-1][:excess]:
+                self.close(file.path)
+
+    def _give_back(self, path: Path) -> None:
+        if self._claims is not None:
+            self._claims.give_back(path)
+
     def close(self, path: Path) -> None:
         self.files.pop(path).close()
+        self._give_back(path)
 
     def delete(self, file: SharedFile) -> bool:
         """Whether it is gone; in a read-only folder it stays, and does no harm."""
         with suppress(OSError):
             file.delete()
             del self.files[file.path]
+            self._give_back(file.path)
             return True
         return False
 
