@@ -18,6 +18,7 @@ from usage_tracker.cli.crew import Crew
 from usage_tracker.config import load_settings
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.claims import Claims
+from usage_tracker.journal.open_segments import OpenSegments
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -213,11 +214,45 @@ def test_sqlite_is_shipped_to_by_one_with_a_sentence(host: Host, tmp_path: Path)
     assert leader.returncode == 0
 
 
+class TestShares:
+    """What one of two processes has open."""
+
+    @pytest.fixture
+    def spool(self, tmp_path: Path) -> Spool:
+        spool = Spool(tmp_path / "spool")
+        for number in range(4):
+            journal = Journal(spool)
+            append(journal, 3, first=number)
+            journal.close()
+        return spool
+
+    def test_it_opens_its_part_and_more_when_others_are_through_with_theirs(self, spool: Spool) -> None:
+        segments = OpenSegments(spool, Claims(spool, 2))
+        assert len(segments.open([])) == 2
+        assert segments.open([]) == []
+        for file in list(segments.files.values()):
+            assert segments.delete(file)
+        assert len(segments.open([])) == 1
+        segments.close_all()
+
+    def test_what_is_more_than_its_part_is_left_to_others_unless_it_has_begun_with_it(self, spool: Spool) -> None:
+        segments = OpenSegments(spool, Claims(spool, 2))
+        [begun, untouched] = segments.open([])
+        begun.reader.position = 1
+        for path in set(spool.segments()) - {begun.path, untouched.path}:
+            path.unlink()
+        segments.open([])
+        assert list(segments.files) == [begun.path]
+        assert segments.open([]) == []
+        segments.close_all()
+
+
 CLAIM = """
 import sys, time
 from pathlib import Path
 from usage_tracker.journal import Spool
 from usage_tracker.journal.claims import Claims
+from usage_tracker.journal.open_segments import OpenSegments
 folder = Path(sys.argv[1])
 claims = Claims(Spool(folder), 2)
 print([claims.take(folder / name) for name in sys.argv[2:]], flush=True)
