@@ -1,11 +1,12 @@
 r"""How fast one leader moves a full spool into a store: read, priced, stored and rolled up, exactly once.
 
-    python benchmarks/ingest.py [--events N] [--rounds N] [--server DSN] [--write]
+    python benchmarks/ingest.py [--events N] [--rounds N] [--processes N] [--server DSN] [--write]
 
 Fills a spool folder as 16 processes leave it behind, ships it into a migrated store of its own, and holds that against
 the fastest that the store can be filled in the same run: `psql \copy` of the same rows into the bare table, and a bare
 `executemany` of them in SQLite. Beside it, psycopg2's execute_values, and llm-accounting from PyPI in an environment of
-its own (--peers). Prints events a second by the clock, CPU time per event of the client and of the server, and what an
+its own (--peers); and, into Postgres, as many processes as --processes says, as `usage-tracker ship --processes` has
+them. Prints events a second by the clock, CPU time per event of the client and of the server, and what an
 event takes on disk when all is folded. `--write` puts the table into RESULTS.md. Linux only.
 """
 
@@ -28,7 +29,9 @@ from psycopg2.extras import execute_values
 from report import cursor_of, database, server, server_ms, write_between
 from spooled_events import Calls, fill
 
+from usage_tracker.cli.crew import Crew
 from usage_tracker.cli.garbage import Garbage
+from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.pipeline import LazyPricer
@@ -86,6 +89,55 @@ def ship(spool: Path, dsn: str, events: int) -> Run:
     return Run(
         events / took, client * per_event, backend * per_event / 1000 or None, folding * per_event, on_disk / events
     )
+
+
+def ship_together(spool: Path, dsn: str, events: int, processes: int) -> Run:
+    """As `ship`, by so many processes that wait for events when the folder's come."""
+    with tempfile.TemporaryDirectory() as folder, closing(open_store(parse_dsn(dsn))) as store:
+        empty = Spool(Path(folder) / "spool")
+        settings = load_settings({"TRACKER_DSN": dsn, "TRACKER_SPOOL_DIR": str(empty.folder)})
+        assert empty.lead()
+        fill(empty.folder, WARM * processes, processes=2 * processes)
+        crew = Crew(settings, processes)
+        try:
+            crew.keep()
+            wait_for(crew, WARM * processes)
+            pids = [member.pid for member in crew.members]
+            backends = [int(str(pid)) for (pid,) in store.select(BACKENDS)]
+            started, client, backend = time.perf_counter(), spent_by(pids), spent_by(backends)
+            for path in Spool(spool).segments():
+                path.rename(empty.folder / path.name)
+            crew.ring()
+            wait_for(crew, WARM * processes + events)
+            took = time.perf_counter() - started
+            client, backend = spent_by(pids) - client, spent_by(backends) - backend
+        finally:
+            crew.end()
+        folding = time.perf_counter()
+        while store.compact():
+            continue
+        folding = time.perf_counter() - folding
+        check(store, WARM * processes + events)
+        per_event = 1e6 / events
+        return Run(events / took, client * per_event / 1000, backend * per_event / 1000, folding * per_event)
+
+
+WARM = 1000
+"""Events that each process has shipped before, so that prices are loaded."""
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+
+def wait_for(crew: Crew, stored: int) -> None:
+    deadline = time.monotonic() + 300
+    while crew.stored < stored:
+        if crew.waits or time.monotonic() > deadline:
+            raise Unavailable(crew.waits or f"{crew.stored} of {stored} events are stored")
+        time.sleep(0.005)
+
+
+def spent_by(pids: list[int]) -> float:
+    """CPU time so far, in milliseconds."""
+    return sum(server_ms(pid) for pid in pids)
 
 
 def backend_clock(store: Store) -> Callable[[], float]:
@@ -256,7 +308,7 @@ Found = list[tuple[str, Run | str, str]]
 """What was done, how it went, and the name of the row that it is held against."""
 
 
-def measure_postgres(events: int, users: int, address: str, *, peers: bool) -> Found:
+def measure_postgres(events: int, users: int, address: str, processes: int, *, peers: bool) -> Found:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         fill(folder / "spool", events, users=users)
@@ -266,6 +318,10 @@ def measure_postgres(events: int, users: int, address: str, *, peers: bool) -> F
             found: Found = [("ours", ours, "copy"), ("copy", bare, "copy")]
             if peers:
                 found.append(("execute_values", attempt(lambda: insert_bare(dsn)), "copy"))
+        fill(folder / "again", events, users=users)
+        with database(address) as dsn:
+            together = attempt(lambda: ship_together(folder / "again", dsn, events, processes))
+            found.insert(1, ("together", together, "copy"))
         return found
 
 
@@ -283,6 +339,7 @@ def measure_sqlite(events: int, users: int, *, peers: bool) -> Found:
 
 NAMES = {
     "ours": "usage_tracker, one leader",
+    "together": "usage_tracker, `ship --processes {processes}`",
     "copy": "`psql \\copy` of the same rows into the bare table",
     "execute_values": "psycopg2's `execute_values`, rows only",
     "executemany": "a bare `executemany` of the same rows",
@@ -328,10 +385,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--server", help="a DSN of keywords, with a dbname, whose role may create databases")
     parser.add_argument("--no-peers", action="store_true", help="without execute_values and llm-accounting")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    NAMES["together"] = NAMES["together"].format(processes=options.processes)
     python, rounds = platform.python_version(), options.rounds
     said = f"{options.events:,} events of an hour, left by 16 processes; Python {python}, medians of {rounds} rounds."
     columns = ("store", "", "", "events a second", "of the limit", "client, µs of CPU", "server, µs of CPU",
@@ -343,7 +402,7 @@ def main() -> None:
         try:
             with server(options.server) as address:
                 in_server = [
-                    measure_postgres(options.events, users, address, peers=peers and not place)
+                    measure_postgres(options.events, users, address, options.processes, peers=peers and not place)
                     for place in range(rounds)
                 ]
             rows = list(table("Postgres", kind, in_server))

@@ -199,7 +199,7 @@ def test_a_disk_that_takes_events_again_gets_them(journal: Journal, monkeypatch:
 
 def test_memory_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Spool, "create", full_disk)
-    monkeypatch.setattr("usage_tracker.journal.journal.MEMORY_SEGMENT", 1 << 16)
+    monkeypatch.setattr("usage_tracker.journal.memory_file.MEMORY_SEGMENT", 1 << 16)
     for number in range(20_000):
         journal.append(ORIGIN, made(number))
     assert len(journal.memory) == 4

@@ -35,7 +35,7 @@ from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.adoption import take_over
 from usage_tracker.journal.files import Descriptor, FileSource, OwnFile
 from usage_tracker.journal.header import HEADER_SIZE, Header
-from usage_tracker.journal.journal import MemoryFile
+from usage_tracker.journal.memory_file import MemoryFile
 from usage_tracker.journal.reader import SegmentReader
 from usage_tracker.journal.spool import SpoolFull
 from usage_tracker.shipper import Shipper
@@ -47,7 +47,7 @@ pytestmark = pytest.mark.timeout(400)
 SMALL = {
     "usage_tracker.journal.journal:FIRST_SEGMENT": 0,
     "usage_tracker.journal.journal:LARGEST_SEGMENT": 0,
-    "usage_tracker.journal.journal:MEMORY_SEGMENT": 512,
+    "usage_tracker.journal.memory_file:MEMORY_SEGMENT": 512,
     "usage_tracker.journal.journal:RETRY_SECONDS": 0.0,
     "usage_tracker.journal.spool:SMALLEST_SEGMENT": 400,
     "usage_tracker.shipper:COMPACT_SECONDS": 0.0,

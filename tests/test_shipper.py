@@ -250,7 +250,7 @@ def test_events_kept_in_memory_are_shipped_too(place: Place, monkeypatch: pytest
 
 
 def test_a_backlog_of_many_segments_takes_few_descriptors(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("usage_tracker.shipper.OPEN_AT_MOST", 4)
+    monkeypatch.setattr("usage_tracker.journal.open_segments.OPEN_AT_MOST", 4)
     for first in range(20):
         append(place.journal, 1, first)
         place.journal.close()
@@ -258,7 +258,7 @@ def test_a_backlog_of_many_segments_takes_few_descriptors(place: Place, monkeypa
     assert shipper.spool.lead()
     opened = 0
     while shipper.step():
-        opened = max(opened, len(shipper._files))
+        opened = max(opened, len(shipper._segments.files))
     shipper.close()
     assert opened <= 4
     assert sorted(place.stored()) == sorted(ids(20))
@@ -282,7 +282,7 @@ def test_who_does_not_lead_ships_its_own_memory(place: Place, monkeypatch: pytes
 def test_segments_take_turns_where_more_are_written_than_may_be_open(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("usage_tracker.shipper.OPEN_AT_MOST", 4)
+    monkeypatch.setattr("usage_tracker.journal.open_segments.OPEN_AT_MOST", 4)
     writers = [Journal(place.spool()) for _ in range(12)]
     shipper = place.shipper()
     assert shipper.spool.lead()
@@ -448,7 +448,7 @@ def test_what_is_taken_away_while_the_leader_reads_it_is_shipped(place: Place) -
     place.journal.close()
     while shipper.step():
         pass
-    assert shipper._files == {}
+    assert shipper._segments.files == {}
     shipper.close()
 
 

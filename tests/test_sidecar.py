@@ -74,8 +74,8 @@ class Pod:
     def app(self, count: int, name: str, *more: str) -> "subprocess.Popen[str]":
         return self.start("-c", APP, str(count), name, *more, TRACKER_SHIP="off")
 
-    def sidecar(self) -> "subprocess.Popen[str]":
-        sidecar = self.start("-m", "usage_tracker", "ship", TRACKER_DSN=self.dsn)
+    def sidecar(self, *words: str) -> "subprocess.Popen[str]":
+        sidecar = self.start("-m", "usage_tracker", "ship", *words, TRACKER_DSN=self.dsn)
         assert sidecar.stderr is not None
         assert sidecar.stderr.readline().startswith("Shipping ")
         return sidecar
@@ -128,7 +128,7 @@ def test_programs_without_credentials_lose_nothing_while_their_sidecar_is_killed
         time.sleep(0.05)
     first.kill()
     first.wait()
-    second = pod.sidecar()
+    second = pod.sidecar("--processes", "2")
     for app in apps:
         assert app.communicate(timeout=180) == ("recorded\nTrue\n", "")
     second.send_signal(signal.SIGTERM)

@@ -30,6 +30,7 @@ from usage_tracker.guard import guarded
 from usage_tracker.host_reports import HostReporting
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.adoption import take_over
+from usage_tracker.journal.claims import Claims
 from usage_tracker.journal.header import ANY_STORE
 from usage_tracker.sdk_coverage import CoverageNotes
 from usage_tracker.shipper import Chore, Shipper
@@ -100,8 +101,15 @@ class LazyPricer:
         return self._pricer.price_alike(calls)
 
 
-def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None, chore: Chore | None = None) -> Shipper:
-    """What ships this spool; driver and price data are imported when the first event is."""
+def make_shipper(
+    settings: Settings,
+    dsn: Dsn,
+    journal: Journal | None = None,
+    chore: Chore | None = None,
+    processes: int | None = None,
+) -> Shipper:
+    """What ships this spool; driver and price data are imported when the first event is. `processes`: of so many that
+    do for their leader, one; it has no chores."""
 
     def open_settings_store() -> "Store":
         from usage_tracker.stores import open_store
@@ -110,14 +118,12 @@ def make_shipper(settings: Settings, dsn: Dsn, journal: Journal | None = None, c
 
     spool = journal.spool if journal else open_spool(settings)
     prices = LazyPricer(settings.prices)
+    if processes is not None:
+        claims = Claims(spool, processes)
+        return Shipper(spool, open_settings_store, prices, settings.batch_size, claims=claims)
+    chores = HostReporting(settings, spool), Exporting(settings), Feeding(settings), chore or Leading(settings)
     return Shipper(
-        spool,
-        open_settings_store,
-        prices,
-        settings.batch_size,
-        journal,
-        dsn.scheme == "sqlite",
-        Chores((HostReporting(settings, spool), Exporting(settings), Feeding(settings), chore or Leading(settings))),
+        spool, open_settings_store, prices, settings.batch_size, journal, dsn.scheme == "sqlite", Chores(chores)
     )
 
 

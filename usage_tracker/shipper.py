@@ -6,54 +6,34 @@ we noted elsewhere (the counters in a segment's header) is only a hint for `flus
 """
 
 import logging
-import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from usage_tracker.batch_pricing import Prices, price_batch
 from usage_tracker.errors import EventsRefused, StoreError
-from usage_tracker.event import AlikeCalls, Batch, Cost, Origin, PricedCalls, PricedEvent, Stretch, UsageEvent
-from usage_tracker.guard import guarded
+from usage_tracker.event import Batch, Stretch
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.aside import keep_aside, refuse
+from usage_tracker.journal.claims import Claims
 from usage_tracker.journal.files import SharedFile
-from usage_tracker.journal.journal import MemoryFile
+from usage_tracker.journal.memory_file import MemoryFile
+from usage_tracker.journal.open_segments import OpenSegments
 from usage_tracker.journal.reader import Read
-from usage_tracker.providers.alike_calls import Gathered
 from usage_tracker.stores import Store
-from usage_tracker.threads import in_turns
 
 logger = logging.getLogger("usage_tracker")
 
-OPEN_AT_MOST = 128
-"""Segments that are open at a time."""
 LONGEST_FORK_WAIT = 2.0
 BACKLOG = 4
 """After so many full batches one after the other, batches are so many times larger: calls that share a row of a rollup
 are more often in one batch then."""
 COMPACT_SECONDS = 10.0
-UNPRICED = Cost(flags=("unpriced",))
 QUIET_SECONDS = 60.0
 COMPACTING_SECONDS = 1.0
 """The longest that compacting holds up shipping."""
-
-
-class Prices(Protocol):
-    """What the shipper needs of a pricer."""
-
-    def load(self) -> None:
-        """Before a batch: import and read what it takes, once."""
-
-    def refresh(self, store: Store) -> None:
-        """After that: take what the store's own price book says by now. Raises StoreError."""
-
-    def price(self, origin: Origin, event: UsageEvent) -> Cost: ...
-
-    def price_alike(self, calls: AlikeCalls) -> list[PricedCalls] | None:
-        """As `price` each of them would be; None where that has to be done, one by one."""
 
 
 class Chore(Protocol):
@@ -86,7 +66,9 @@ class Shipper:
         journal: Journal | None = None,
         closes_for_fork: bool = False,
         chore: Chore | None = None,
+        claims: Claims | None = None,
     ) -> None:
+        """`claims`: where several processes ship the folder for their leader, which folds and has the chores."""
         self.spool = spool
         self.stored = 0
         """Events that this shipper has stored."""
@@ -106,9 +88,8 @@ class Shipper:
         self._one_by_one = False
         """Whether calls that are alike are read one by one, as the store refuses one of them."""
         self._journal = journal
-        self._files: dict[Path, SharedFile] = {}
-        self._left_alone: set[Path] = set()
-        """What is not ours, or another store's."""
+        self._segments = OpenSegments(spool, claims)
+        self._folds = claims is None
         self._made_room = False
         """Whether the last step deleted a segment, so that the next may open another."""
         self._memory: set[MemoryFile] = set()
@@ -148,7 +129,7 @@ class Shipper:
         stretches = [
             Stretch(file.reader.header.segment, file.reader.position, read.end, read.size) for file, read in taken
         ]
-        batch = Batch(stretches, *self._priced([read for _, read in taken]))
+        batch = Batch(stretches, *price_batch(self._prices, [read for _, read in taken]))
         try:
             written = self._connected().write(batch)
         except EventsRefused as refusal:
@@ -194,17 +175,14 @@ class Shipper:
         if read.end > file.reader.position:
             return read
         if ended and isinstance(file, SharedFile):
-            with suppress(OSError):  # in a read-only folder it stays, and does no harm
-                file.delete()
-                del self._files[file.path]
-                self._made_room = True
+            self._made_room |= self._segments.delete(file)
         return None
 
     def _known(self, leading: bool) -> list[SharedFile | MemoryFile]:
         """The segments to read from, oldest first, then those in memory."""
         # in this order: what goes to disk meanwhile is known as one of the two, and never as both
         memory = list(self._journal.memory) if self._journal else []
-        fresh: list[SharedFile | MemoryFile] = [*self._open(memory)] if leading else []
+        fresh: list[SharedFile | MemoryFile] = [*self._segments.open(memory)] if leading else []
         fresh.extend(file for file in memory if file not in self._memory)
         if fresh:
             try:
@@ -212,42 +190,10 @@ class Shipper:
             except StoreError:
                 for file in fresh:
                     if isinstance(file, SharedFile):
-                        self._drop(file.path)
+                        self._segments.close(file.path)
                 raise
             self._memory = set(memory)
-        return [*self._files.values(), *memory] if leading else [*memory]
-
-    def _open(self, memory: list[MemoryFile]) -> list[SharedFile]:
-        """Open what is new, the oldest first and never more than OPEN_AT_MOST: they are descriptors of the app. Where
-        more segments are in use, they take turns. What somebody has taken away is kept until it is stored."""
-        found = self.spool.segments()
-        self._left_alone.intersection_update(found)  # another file may come under that name
-        unknown = [path for path in found if path not in self._files and path not in self._left_alone]
-        lacking = len(self._files) + len(unknown) - OPEN_AT_MOST
-        if lacking > 0:
-            living = [file for file in self._files.values() if not file.ended() and not file.gone()]
-            living.sort(key=lambda file: file.reader.pending())
-            for file in living[: min(lacking, OPEN_AT_MOST // 4)]:
-                self._drop(file.path)
-        fresh = []
-        segments = {file.reader.header.segment for file in self._files.values()}
-        segments.update(kept.reader.header.segment for kept in memory)
-        for path in unknown[: max(0, OPEN_AT_MOST - len(self._files))]:
-            with self.spool.undivided:
-                opened = self.spool.open(path)
-                if opened is None:
-                    if os.path.lexists(path):
-                        self._left_alone.add(path)
-                elif opened.reader.header.segment in segments or self.spool.is_copy(opened):
-                    opened.close()  # it is looked at again when the other is done
-                else:
-                    segments.add(opened.reader.header.segment)
-                    self._files[path] = opened
-                    fresh.append(opened)
-        return fresh
-
-    def _drop(self, path: Path) -> None:
-        self._files.pop(path).close()
+        return [*self._segments.files.values(), *memory] if leading else [*memory]
 
     def _locate(self, files: list[SharedFile | MemoryFile]) -> None:
         """Ask the ledger where to go on."""
@@ -255,26 +201,6 @@ class Shipper:
         for file in files:
             file.reader.start_at(positions.get(file.reader.header.segment, 0))
             file.confirm(file.reader.position, file.reader.events)
-
-    def _priced(self, reads: Sequence[Read]) -> tuple[list[PricedEvent], list[PricedCalls]]:
-        """Events and alike calls with what they cost."""
-        guard, price, alike, priced = guarded("price"), self._prices.price, [], []
-        events = [(each.event_id, each.origin, each.event) for read in reads for each in read.events]
-        for gathered in in_turns(Gathered.joined(gathered for read in reads for gathered in read.alike)):
-            together = None
-            with guard:
-                calls = gathered.columns()
-                together = None if calls is None else self._prices.price_alike(calls)
-            if together is None:
-                events += gathered.events()
-            else:
-                alike += together
-        for event_id, origin, event in in_turns(events):
-            cost = UNPRICED
-            with guard:
-                cost = price(origin, event)
-            priced.append(PricedEvent(event_id, origin, event, cost))
-        return priced, alike
 
     def _confirm(self, taken: list[Taken]) -> None:
         for file, read in taken:
@@ -320,6 +246,14 @@ class Shipper:
             while self._connected().compact():
                 continue
 
+    def attend(self) -> None:
+        """What is a leader's to do beside shipping, where others ship for it. Raises StoreError."""
+        with self.turn:
+            self._connected()
+            if self._compact():
+                self._compact_at = 0.0  # no event waits for that here
+            self._do_chore()
+
     def _connected(self) -> Store:
         if self._store is None:
             with self._importing:
@@ -331,17 +265,18 @@ class Shipper:
             self._migrated = True
         return self._store
 
-    def _compact(self) -> None:
-        """Every now and then fold what was appended into the rollups: reports are as fast as what is left is little.
-        Where that fails, events are shipped all the same."""
-        now = time.monotonic()
-        if self._store is not None and self._migrated and now >= self._compact_at:
+    def _compact(self) -> bool:
+        """Every now and then fold what was appended into the rollups, for a moment: reports are as fast as what is left
+        is little. Whether there is more. Where that fails, events are shipped all the same."""
+        now, more = time.monotonic(), False
+        if self._folds and self._store is not None and self._migrated and now >= self._compact_at:
             try:
-                while self._store.compact() and time.monotonic() < now + COMPACTING_SECONDS:
+                while (more := bool(self._store.compact())) and time.monotonic() < now + COMPACTING_SECONDS:
                     continue
             except StoreError as error:
                 logger.debug("folding into rollups is left for later: %s", error)
             self._compact_at = time.monotonic() + COMPACT_SECONDS
+        return more
 
     def _do_chore(self, *, last: bool = False) -> None:
         """Where that fails, events are shipped all the same."""
@@ -357,8 +292,7 @@ class Shipper:
         """Let go of files and store; the positions are in the ledger."""
         with self.turn:
             self.spool.resign()
-            for path in list(self._files):
-                self._drop(path)
+            self._segments.close_all()
             if self._store is not None:
                 self._compact_at = 0.0
                 self._compact()
@@ -393,9 +327,8 @@ class Shipper:
         self._importing, self._imports_held = threading.RLock(), False
         INHERITED.append(self._store)
         self._store = None
-        files, self._files, self._memory = self._files, {}, set()
-        for file in files.values():
-            file.forget()
+        self._memory = set()
+        self._segments.forget()
 
 
 INHERITED: list[Store | None] = []

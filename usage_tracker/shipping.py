@@ -140,9 +140,8 @@ class Shipping:
     def _rest(self, error: StoreError) -> None:
         """Back off with jitter, say so at most once a minute, and tell followers not to wait for us."""
         self._failures += 1
-        delay = min(LONGEST_BACK_OFF, 0.25 * 2 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311  jitter
         now = time.monotonic()
-        self._retry_at = now + delay
+        self._retry_at = now + back_off(self._failures)
         self.shipper.last_error = str(error)
         self.shipper.spool.say("waiting")
         if now >= self._quiet_until:
@@ -152,3 +151,8 @@ class Shipping:
     def forget(self) -> None:
         """In a forked child: there is no thread here, and nothing of the parent's is ours."""
         self.__dict__.update(Shipping(self.shipper, self._journal, self._batch_seconds, self._look).__dict__)
+
+
+def back_off(failures: int) -> float:
+    """How long to leave a store alone after so many failures in a row, in seconds; not all in step."""
+    return min(LONGEST_BACK_OFF, 0.25 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311  jitter

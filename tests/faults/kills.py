@@ -1,10 +1,12 @@
 """Kill -9, at any time and at the worst ones."""
 
+import os
 from signal import SIGKILL
 
 from faults.bench import Bench
 from faults.cases import case
 from faults.nursery import Process
+from faults.sidecars import sidecar_script
 from faults.traps import Constants, Trap
 
 SMALL_SEGMENTS = Constants(
@@ -150,7 +152,7 @@ def adopted_by_half(bench: Bench) -> None:
 @case("kill -9 in adoption: read, not stored")
 def adopted_not_stored(bench: Bench) -> None:
     orphans(bench)
-    trapped_leader(bench, Trap("usage_tracker.shipper:Shipper._priced", on=50))
+    trapped_leader(bench, Trap("usage_tracker.shipper:price_batch", on=50))
 
 
 @case("kill -9 in a process that adopts another folder's segments")
@@ -163,3 +165,36 @@ def moving(bench: Bench) -> None:
     bench.wait_for(lambda: not killed.runs(), "it dies")
     assert killed.status == -SIGKILL
     bench.start(script).wait()
+
+
+def sidecar_of_two(bench: Bench) -> Process:
+    """`usage-tracker ship --processes 2`, once it has both; nothing else ships."""
+    leader = bench.start(sidecar_script("--processes", "2"), preamble="")
+    bench.wait_for(lambda: len(leader.all_pids()) == 3, "both processes of the sidecar run")
+    return leader
+
+
+@case("kill -9 of one of a sidecar's processes")
+def one_of_a_sidecar(bench: Bench) -> None:
+    for _ in range(3):
+        bench.start(settings={"TRACKER_SHIP": "off"})
+    leader = sidecar_of_two(bench)
+    for _ in range(2):
+        bench.more_calls(50)
+        os.kill(next(pid for pid in leader.all_pids() if pid != leader.pid), SIGKILL)
+    bench.more_calls(50)
+    bench.recover()
+    assert leader.runs()
+
+
+@case("kill -9 of a sidecar that leaves its processes behind")
+def a_sidecar(bench: Bench) -> None:
+    for _ in range(3):
+        bench.start(settings={"TRACKER_SHIP": "off"})
+    leader = sidecar_of_two(bench)
+    bench.more_calls(50)
+    leader.send(SIGKILL)
+    sidecar_of_two(bench)
+    bench.wait_for(lambda: not leader.has_descendants(), "its processes end")
+    bench.more_calls(50)
+    bench.recover()

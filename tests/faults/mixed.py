@@ -38,7 +38,7 @@ DEADLY = (
     "usage_tracker.journal.journal:Journal._retire",
     "usage_tracker.journal.files:SharedFile.delete",
     "usage_tracker.shipper:Shipper._confirm",
-    "usage_tracker.shipper:Shipper._priced",
+    "usage_tracker.shipper:price_batch",
     "usage_tracker.shipper:keep_aside",
     "usage_tracker.stores.postgres.copy_lines:CopyLines.read",
     "usage_tracker.stores.postgres.store:copy_in",

@@ -15,6 +15,7 @@ from faults.bench import Bench
 from faults.cases import case
 from faults.kills import SMALL_SEGMENTS, dies
 from faults.nursery import Process
+from faults.sidecars import sidecar_script
 from usage_tracker.journal.files import Descriptor, FileSource
 from usage_tracker.journal.frames import CALL, EVENT, FRAME
 from usage_tracker.journal.header import HEADER_SIZE, Header
@@ -115,29 +116,11 @@ def removed_beside_a_sidecar(bench: Bench) -> None:
     for _ in range(2):
         bench.start(settings={"TRACKER_SHIP": "off"})
     bench.start("time.sleep(0)\nwhile not os.path.exists(os.environ['STOP']): time.sleep(0.01)")
-    sidecar(bench)
+    bench.start(sidecar_script(), preamble="")
     bench.more_calls(100)
     shutil.rmtree(bench.spool)
     bench.more_calls(200)
     bench.recover()
-
-
-def sidecar(bench: Bench) -> Process:
-    """`usage-tracker ship`, until the bench says stop."""
-    return bench.start(
-        """
-import os, signal, sys, threading, time
-from usage_tracker.cli import main
-def stop_with_the_others():
-    while not os.path.exists(os.environ["STOP"]): time.sleep(0.01)
-    time.sleep(0.5)
-    os.kill(os.getpid(), signal.SIGTERM)
-threading.Thread(target=stop_with_the_others, daemon=True).start()
-sys.argv[1:] = ["ship"]
-main()
-""",
-        preamble="",
-    )
 
 
 @case("spool folder read-only from the start")

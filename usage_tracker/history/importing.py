@@ -47,7 +47,7 @@ class Source(Protocol):
 
 
 class Prices(Protocol):
-    """What is needed of a pricer; see `shipper.Prices`."""
+    """What is needed of a pricer; see `batch_pricing.Prices`."""
 
     def refresh(self, store: Store) -> None: ...
 

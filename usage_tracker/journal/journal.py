@@ -6,8 +6,6 @@ spool, is behind its ValueError, and the first thing there is a segment that was
 
 import itertools
 import logging
-import mmap
-import os
 import threading
 import time
 from contextlib import suppress
@@ -17,12 +15,11 @@ import msgspec
 
 from usage_tracker.event import CallKind, Origin, Told, UsageEvent
 from usage_tracker.journal.aside import note_dropped
-from usage_tracker.journal.files import HandedOver, OwnFile, left
+from usage_tracker.journal.files import HandedOver, OwnFile
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.journal.frames import CALL, EVENT, LARGEST_PAYLOAD, encode
-from usage_tracker.journal.header import HEADER_SIZE, Header
-from usage_tracker.journal.reader import SegmentReader
-from usage_tracker.journal.segment import Segment, counted
+from usage_tracker.journal.memory_file import MemoryFile
+from usage_tracker.journal.segment import counted
 from usage_tracker.journal.spool import FIRST_SEGMENT, LARGEST_SEGMENT, SUFFIX, Spool, SpoolFull
 from usage_tracker.journal.standby import Standby
 from usage_tracker.providers.told import event_of, told_as_read
@@ -31,42 +28,12 @@ logger = logging.getLogger("usage_tracker")
 
 READY_AT = 0.5
 """How full a segment is when the next one is made ready: what is left lasts for seconds."""
-MEMORY_SEGMENT = 4 << 20
 MEMORY_SEGMENTS = 4
 """Bound of what is kept in memory while the spool can't be written."""
 RETRY_SECONDS = 1.0
 QUIET_SECONDS = 60.0
 MOST_OPEN = 16
 """Closed segments of this process that stay open until they are stored: descriptors of the app."""
-
-
-class MemoryFile:
-    """A segment without a file, for a disk that is full or read-only: it is lost if the process is killed."""
-
-    def __init__(self, store: bytes) -> None:
-        self.segment = Segment(mmap.mmap(-1, MEMORY_SEGMENT), store, os.getpid())
-        header = Header.unpack(self.segment.read(0, 1 << 10))
-        assert header is not None
-        self.reader = SegmentReader(self.segment, header)
-
-    def left(self) -> int:
-        """How many of its events are not stored yet."""
-        return left(self.segment, self.segment.stored())
-
-    def confirm(self, position: int, events: int) -> None:
-        self.segment.confirm(position, events)
-
-    def ended(self) -> bool:
-        """Whether all was read is enough: it is only forgotten once another segment has taken its place."""
-        return False
-
-    def content(self) -> bytes:
-        """All that was appended, with the header."""
-        return self.segment.read(0, HEADER_SIZE + self.segment.position)
-
-    def close(self) -> None:
-        """No thread can append from here on; readers still need the buffer."""
-        self.segment.seal()
 
 
 Record = tuple[bytes, Origin | CallKind, Any]

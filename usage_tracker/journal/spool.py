@@ -82,7 +82,7 @@ class Spool:
         """Make the folder. Raises SpoolUnusable for one that others could tamper with."""
         prepare(self.folder, self.group)
 
-    def _open_own(self, path: Path, flags: int) -> Descriptor:
+    def open_own(self, path: Path, flags: int) -> Descriptor:
         """A file that this user, and the group that shares the folder, may read and write."""
         descriptor = Descriptor(os.open(path, os.O_RDWR | os.O_CREAT | OPEN_SAFELY | flags, 0o600))
         try:
@@ -107,7 +107,7 @@ class Spool:
         path = self.folder / f"{identity}{SUFFIX}"
         unready = path.with_suffix(UNREADY)
         with self.undivided:
-            descriptor = self._open_own(unready, os.O_EXCL)
+            descriptor = self.open_own(unready, os.O_EXCL)
             try:
                 fcntl.flock(descriptor.number, fcntl.LOCK_EX)
                 allocate(descriptor.number, size)
@@ -203,7 +203,7 @@ class Spool:
         if self._leading is None:
             self.prepare()
             with self.undivided:
-                descriptor = self._open_own(self._lock_path, 0)
+                descriptor = self.open_own(self._lock_path, 0)
                 if not lock(descriptor.number):
                     descriptor.close()
                     return False
