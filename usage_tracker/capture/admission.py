@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from usage_tracker.errors import BudgetExceeded
 from usage_tracker.event import CallKind, Origin, UsageEvent
 from usage_tracker.guard import guarded
-from usage_tracker.scoped import CO_COROUTINE, kind_of
+from usage_tracker.scoped import CO_COROUTINE, innermost, kind_of
 
 if TYPE_CHECKING:
     from usage_tracker.capture.call import Call
@@ -58,9 +58,7 @@ def hold_of(call: "Call", body: object) -> Hold | None:
 
 def is_async(function: Any) -> bool:
     """Whether nothing is sent before what the function hands back is awaited."""
-    while (inner := getattr(function, "__wrapped__", None)) is not None:
-        function = inner
-    return bool(kind_of(function) & CO_COROUTINE)
+    return bool(kind_of(innermost(function)) & CO_COROUTINE)
 
 
 def next_step(hold: Hold) -> Step | None:
