@@ -245,6 +245,31 @@ class TestExactlyOnce:
         assert store.write(segment_batch(segment, position, 35, *events[position:]))
         assert count(store) == (35, 35, 35)
 
+    def test_who_waits_for_a_server_that_hangs_is_let_go_from_another_thread(
+        self, chdb_server: ChdbServer, store: Store
+    ) -> None:
+        assert list(store.select("SELECT 1 AS one")) == [(1,)]
+        ended: list[StoreError] = []
+
+        def read() -> None:
+            try:
+                list(store.select("SELECT 2 AS two"))
+            except StoreUnavailable as error:
+                ended.append(error)
+
+        chdb_server.signal(signal.SIGSTOP)
+        try:
+            reading = threading.Thread(target=read)
+            reading.start()
+            while reading.is_alive():
+                store.interrupt()
+                reading.join(0.05)
+        finally:
+            chdb_server.signal(signal.SIGCONT)
+        assert len(ended) == 1
+        store.interrupt()
+        assert list(store.select("SELECT 3 AS three")) == [(3,)]
+
 
 RUN = Server.run
 

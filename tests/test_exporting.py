@@ -50,6 +50,14 @@ def test_the_leader_exports_every_so_many_minutes(tmp_path: Path) -> None:
     store.close()
 
 
+def test_it_exports_as_what_the_settings_say(tmp_path: Path) -> None:
+    store, dsn = filled(tmp_path)
+    asked = {"TRACKER_DSN": dsn, "TRACKER_EXPORT_TO": str(tmp_path / "lake"), "TRACKER_EXPORT_FORMAT": "csv"}
+    Exporting(load_settings(asked)).look()
+    until(lambda: list((tmp_path / "lake").rglob("*.csv")))
+    store.close()
+
+
 def test_a_round_that_fails_is_said_once_and_the_next_makes_it_good(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -24,7 +24,7 @@ from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.event import COLUMNS, Cost
 from usage_tracker.exporting import Plan, open_exporter
-from usage_tracker.exports import Exported, marks
+from usage_tracker.exports import Exported
 from usage_tracker.exports.buckets import read_counted
 from usage_tracker.exports.marks import Busy, Marks
 from usage_tracker.report import Query, export_events
@@ -278,17 +278,6 @@ def test_two_stores_may_share_a_folder(store: Store, tmp_path: Path) -> None:
 def test_what_is_not_settled_waits(store: Store, tmp_path: Path) -> None:
     store_events(store, [made_event(datetime.now(UTC)), made_event(datetime.now(UTC) - timedelta(days=9))])
     assert export(store, tmp_path / "lake", settle_hours=24).rows == 1
-
-
-def test_nobody_waits_for_a_process_of_this_host_that_is_no_more() -> None:
-    with subprocess.Popen(["true"]) as ended:
-        ended.wait()
-    host, space = marks.here()
-    assert marks.is_dead(f"{host} {space} {ended.pid} x")
-    assert not marks.is_dead(f"{host} {space} {os.getpid()} x")
-    assert not marks.is_dead(f"{host} {space} 1 x"), "which may be another user's"
-    assert not marks.is_dead(f"elsewhere {space} {ended.pid} x"), "whose processes nobody sees from here"
-    assert not marks.is_dead(f"{host} another-container {ended.pid} x")
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])

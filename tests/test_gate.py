@@ -132,7 +132,7 @@ def test_what_is_added_at_once_is_what_the_pricer_says_to_the_last_digit(model: 
     for _ in range(200):
         into = dice.randint(0, 120_000)
         usage = Usage(input_tokens=into, output_tokens=dice.randint(0, 9999), cache_read_tokens=dice.randint(0, into))
-        event = made_up(origin, model, "chat", usage)
+        event = made_up(model, "chat", usage)
         amount = pricer.price(origin, event).amount
         assert prices.cost(origin, event) == (None if amount is None else whole(amount, "cost"))
 
@@ -178,7 +178,7 @@ def test_words_on_which_a_price_depends_are_not_overlooked() -> None:
     prices.load(None)
     origin = Origin(provider="anthropic", sdk="anthropic")
     for raw in (None, {"inference_geo": "us"}, {"speed": "fast"}):
-        event = made_up(origin, "claude-opus-4-6", "chat", Usage(input_tokens=1000, output_tokens=1000))
+        event = made_up("claude-opus-4-6", "chat", Usage(input_tokens=1000, output_tokens=1000))
         event.raw = raw
         amount = pricer.price(origin, event).amount
         assert prices.cost(origin, event) == (None if amount is None else whole(amount, "cost"))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from dashboard_server import dashboard, filled
-from spooled import Place, append
+from spooled import Place, TenCents, append, ids
 
 from usage_tracker import host_reports, sdk_coverage
 from usage_tracker.choke_points import ChokePoint
@@ -22,6 +22,7 @@ from usage_tracker.dsn import parse_dsn
 from usage_tracker.host_reports import HostReport, HostReporting, encode
 from usage_tracker.patching import State
 from usage_tracker.sdk_coverage import CoverageNotes, Sdk, covered, read_notes
+from usage_tracker.shipper import Shipper
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.hosts import Said, put_report, read_reports
 from usage_tracker.web.health import host_lines
@@ -103,10 +104,15 @@ def test_where_the_store_does_not_take_it_events_are_shipped_all_the_same(
     store = place.open()
     store.migrate()
     store.change(lambda execute: execute("DROP TABLE host_report", []))
-    reporting = HostReporting(settings_of(place), place.spool())
-    reporting(store)
-    reporting(store, last=True)
     store.close()
+    append(place.journal, 3)
+    spool = place.spool()
+    assert spool.lead()
+    shipper = Shipper(spool, place.open, TenCents(), 100, chore=HostReporting(settings_of(place), spool))
+    while shipper.step():
+        pass
+    shipper.close()
+    assert place.stored() == ids(3)
 
 
 def test_what_is_told_of_sdks_is_what_this_process_has_imported() -> None:

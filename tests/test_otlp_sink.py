@@ -121,6 +121,20 @@ def test_names_and_attributes_are_those_of_the_conventions(store: Store, collect
     feeder.close()
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [("chat", "chat"), ("completion", "text_completion"), ("embeddings", "embeddings"), ("responses", "chat")],
+)
+def test_operations_are_called_as_the_conventions_call_them(
+    ours: str, theirs: str, store: Store, collector: Receiver
+) -> None:
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    store_events(store, [made_event(operation=ours)])
+    feed(feeder)
+    assert {attributes["gen_ai.operation.name"] for _, _, attributes, _ in points(collector)} == {theirs}
+    feeder.close()
+
+
 def test_what_a_collector_got_last_equals_the_store(store: Store, collector: Receiver) -> None:
     feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
     chance = random.Random(5)

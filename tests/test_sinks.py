@@ -23,6 +23,7 @@ from usage_tracker.cli import main
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
+from usage_tracker.feeding import feed_once
 from usage_tracker.report import Event, list_events
 from usage_tracker.sink_addresses import SinkAddress, parse_sinks
 from usage_tracker.sinks import Feeder, NotTaken, forget_sink, open_sink, standings
@@ -74,6 +75,17 @@ def begin(store: Store, address: SinkAddress) -> Feeder:
 
 def stored(store: Store) -> dict[str, Event]:
     return {event["event_id"]: event for event in list_events(store)}
+
+
+def test_the_secret_of_the_settings_signs_what_webhooks_get(store: Store, dsn: str, receiver: Receiver) -> None:
+    asked = {"TRACKER_DSN": dsn, "TRACKER_SINKS": f"http://127.0.0.1:{receiver.port}/", "TRACKER_SINK_SECRET": SECRET}
+    settings = load_settings(asked)
+    assert feed_once(settings, pytest.fail)  # known from now on
+    store_events(store, [made_event()])
+    assert feed_once(settings, pytest.fail)
+    [(_, headers, body)] = receiver.posts
+    seconds = int(headers["x-usage-tracker-signature"].split(",")[0].removeprefix("t="))
+    assert headers["x-usage-tracker-signature"] == sign(SECRET, body, seconds)
 
 
 def test_a_webhook_gets_what_comes_signed_and_each_once(store: Store, receiver: Receiver) -> None:

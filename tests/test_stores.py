@@ -21,7 +21,11 @@ from usage_tracker.report.dialects import DAY
 from usage_tracker.report.listing import read_window
 from usage_tracker.report.plan import FIRST, LAST
 from usage_tracker.stores import Store, open_store
+from usage_tracker.stores.clickhouse import ClickHouseStore
+from usage_tracker.stores.postgres import PostgresStore
 from usage_tracker.stores.repricing import Repriced
+from usage_tracker.stores.sqlite import SqliteStore
+from usage_tracker.stores.store import KINDS
 
 
 @pytest.fixture(params=["postgres", "sqlite", "sqlite in memory", "clickhouse"])
@@ -78,6 +82,13 @@ def count(store: Store, table: str = "events") -> int:
     [(found,)] = store.select(f"SELECT count(*) FROM {store.dialect.prefix}{table}")
     assert isinstance(found, int)
     return found
+
+
+def test_each_kind_of_store_can_do_all_that_stores_can() -> None:
+    kinds: list[type[Store]] = [ClickHouseStore, PostgresStore, SqliteStore]  # whose signatures mypy compares
+    assert {kind.__name__ for kind in kinds} == {name for _, name in KINDS.values()}
+    wanted = {name for name in {**vars(Store), **Store.__annotations__} if not name.startswith("_")}
+    assert {kind: wanted - set(dir(kind)) for kind in kinds} == {kind: set() for kind in kinds}
 
 
 class TestExactlyOnce:

@@ -1,15 +1,17 @@
 """What an app's own tests see of its calls."""
 
+import ast
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from textwrap import dedent
 
 import openai
 import pytest
 from capturing import ASK, KEY
 
 import usage_tracker
-from usage_tracker import tracker
+from usage_tracker import testing, tracker
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.errors import ConfigError, UsageTrackerError
 from usage_tracker.testing import CapturedUsage, capture_usage
@@ -31,6 +33,13 @@ def client(provider: StandIn) -> Iterator[openai.OpenAI]:
 def ask(client: openai.OpenAI, user: str = "u-1") -> None:
     with usage_tracker.attribute(project="summaries", user=user, tags=["tier:pro"]):
         client.chat.completions.create(model="gpt-4o-mini", messages=ASK)  # type: ignore[arg-type]  # a dict
+
+
+def test_the_example_of_the_module_can_be_copied() -> None:
+    assert testing.__doc__ is not None
+    example = ast.parse(dedent(testing.__doc__.partition(":\n\n")[2]))
+    names = [each.name for each in example.body if isinstance(each, ast.FunctionDef)]
+    assert names == ["usage", "test_summaries_are_cheap"]
 
 
 def test_each_call_tells_its_columns(usage: CapturedUsage, client: openai.OpenAI) -> None:

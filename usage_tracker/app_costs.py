@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 from usage_tracker.config import Settings
 from usage_tracker.errors import SchemaError, StoreError
-from usage_tracker.event import Cost, Origin, UsageEvent
+from usage_tracker.event import UNPRICED, Cost, Origin, UsageEvent
 from usage_tracker.pipeline import LOOK_SECONDS, read_book
 
 if TYPE_CHECKING:
     from usage_tracker.pricing import Pricer, StoredBook
-
-UNPRICED = Cost(flags=("unpriced",))
 
 
 class AppCosts:

@@ -1,5 +1,5 @@
-"""Settings: argument > environment variable > default. A bad value raises ConfigError with the valid forms, never a
-secret."""
+"""Settings: argument > environment variable > default; the file between these is `config_file`. A bad value raises
+ConfigError with the valid forms, never a secret."""
 
 import hashlib
 import os

@@ -153,11 +153,9 @@ class Enforcing:
 
     def _begin(self) -> None:
         """Calls are held to what a neighbour has read, or wait for it."""
-        from usage_tracker.budgets.view import View
-
         self.look(load_prices=False)
         if self._view is None and self._settings.budgets == "wait":
-            self._recorder.gate = self._made_gate(View(read_at=0.0))
+            self._recorder.gate = self._made_gate()
 
     def look(self, *, load_prices: bool = True) -> None:
         """Take what a neighbour has read, if it is newer. `load_prices`: off the app's path, where that may take."""
@@ -184,7 +182,7 @@ class Enforcing:
             if not view.enforces:
                 self._recorder.gate = None
                 return
-            gate = self._made_gate(view)
+            gate = self._made_gate()
             if load_prices and self._prices is not None:
                 self._prices.load(view.book)
             gate.use(view)
@@ -194,7 +192,7 @@ class Enforcing:
         """Whether what is known is newer; not where that is of a time to come, as the clock was set back."""
         return self._view is not None and view.read_at < self._view.read_at <= time.time()
 
-    def _made_gate(self, view: "View") -> "Gate":
+    def _made_gate(self) -> "Gate":
         if self._gate is None:
             from usage_tracker.budgets.gate import Gate
             from usage_tracker.budgets.unit_prices import UnitPrices

@@ -158,6 +158,10 @@ class Cost(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """`unpriced`, `tier_unpriced`, `tool_unpriced`; `awaited`: what it used is not known yet."""
 
 
+UNPRICED = Cost(flags=("unpriced",))
+"""Of a call that should have a cost and has none."""
+
+
 class PricedEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An event on its way into a store."""
 

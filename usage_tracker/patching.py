@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from usage_tracker.choke_points import ChokePoint
 from usage_tracker.imports import forget, when_imported
+from usage_tracker.scoped import innermost
 
 if TYPE_CHECKING:
     from usage_tracker.capture import Wrapper
@@ -124,13 +125,6 @@ def reexports(module: ModuleType, owner: Any, name: str, original: Any) -> Itera
         held = vars(sys.modules[parent]).get(name) if parent in sys.modules else None
         if held is not None and unpatched(held) is unpatched(original):
             yield sys.modules[parent], name, held
-
-
-def innermost(function: Any) -> Any:
-    """What all the wrappers are around."""
-    while (inner := getattr(function, "__wrapped__", None)) is not None:
-        function = inner
-    return function
 
 
 def version_of(package: str) -> str | None:

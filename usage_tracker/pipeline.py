@@ -133,14 +133,13 @@ class Pipeline:
     def __init__(self, settings: Settings, states: "Callable[[], Mapping[ChokePoint, State]] | None" = None) -> None:
         """`states`: where SDKs are watched, for whoever looks after all hosts."""
         self.settings = settings
-        default = Attribution(
-            settings.project, settings.team, settings.user, settings.session, clean_tags(settings.tags)
-        )
         self.journal = Journal(open_spool(settings))
         self._start_lock = threading.Lock()
         self._started = False
         self._start_at = 0.0
-        self._default = default
+        self._default = Attribution(
+            settings.project, settings.team, settings.user, settings.session, clean_tags(settings.tags)
+        )
         self.recorder = self._recorder()
         self._coverage = CoverageNotes(settings.spool_dir, settings.spool_group, states)
         self.enforcing = Enforcing(settings, self.journal, self.recorder, self._start_unless_started, self._look_beside)

@@ -138,6 +138,13 @@ def kind_of(function: Any) -> int:
     return flags
 
 
+def innermost(function: Any) -> Any:
+    """The function that all wrappers are around."""
+    while (inner := getattr(function, "__wrapped__", None)) is not None:
+        function = inner
+    return function
+
+
 def suspends(function: Any) -> bool:
     """Whether what the function does happens after it was called, step by step."""
     return any(kind_of(function) & flag for flag in KINDS)

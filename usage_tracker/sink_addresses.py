@@ -57,6 +57,11 @@ class SinkAddress(NamedTuple):
         return f"{scheme}://{hosts}/…"
 
     @property
+    def bare_path(self) -> str:
+        """Without the query; what it holds of secrets is not covered any more."""
+        return str(self.path).partition("?")[0]
+
+    @property
     def base_url(self) -> str:
         """Up to the path, of what speaks HTTP."""
         [(host, port)] = self.hosts

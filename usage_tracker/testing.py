@@ -1,15 +1,17 @@
 """For the tests of an app: what its code calls, in memory, without a database, a journal or a thread.
 
-@pytest.fixture
-def usage():
-with capture_usage() as usage:
-yield usage
+A fixture gives each test the calls that were made in it:
 
-def test_summaries_are_cheap(usage):
-summarise(ARTICLE)
-[call] = usage
-assert (call.model, call.project) == ("gpt-4o-mini", "summaries")
-assert call.cost < Decimal("0.001")
+    @pytest.fixture
+    def usage():
+        with capture_usage() as usage:
+            yield usage
+
+    def test_summaries_are_cheap(usage):
+        summarise(ARTICLE)
+        [call] = usage
+        assert (call.model, call.project) == ("gpt-4o-mini", "summaries")
+        assert call.cost < Decimal("0.001")
 """
 
 from collections.abc import Iterator, Sequence

@@ -5,6 +5,7 @@ prompts): those are priced one by one.
 """
 
 import json
+import time
 from collections.abc import Callable
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
@@ -47,13 +48,11 @@ class UnitPrices:
             from usage_tracker.pricing import Pricer, Shelf, StoredBook, newest_data
 
             pricer, shelf = Pricer([newest_data()]), Shelf(self._path)
-            known: list[int | None] = [None]
 
             def refresh(book: PriceBook | None) -> None:
-                def read(version: int | None) -> StoredBook | None:
-                    if book is None or book.version == known[0]:
+                def read(known: int | None) -> StoredBook | None:
+                    if book is None or book.version == known:
                         return None
-                    known[0] = book.version
                     entries = [json.loads(entry, parse_float=Decimal) for entry in book.entries]
                     return StoredBook(book.version, entries)
 
@@ -95,7 +94,7 @@ class UnitPrices:
     def estimate(self, origin: Origin, model: str | None, operation: str, into: int, out: int) -> int | None:
         """As `cost`, of a call that is still to be made."""
         usage = Usage(input_tokens=into, output_tokens=out)
-        return self.cost(origin, made_up(origin, model, operation, usage))
+        return self.cost(origin, made_up(model, operation, usage))
 
     def _exactly(self, origin: Origin, event: UsageEvent) -> int | None:
         assert self._price is not None, "loaded before"
@@ -106,7 +105,7 @@ class UnitPrices:
         assert self._price is not None, "loaded before"
         units = None
         if event.operation in CHAT:
-            probe = made_up(origin, event.request_model, event.operation, PROBE)
+            probe = made_up(event.request_model, event.operation, PROBE)
             probe.model, probe.service_tier, probe.started_at = event.model, event.service_tier, event.started_at
             probe.raw = {name: said for name, said in (event.raw or {}).items() if type(said) is str}
             cost = self._price(origin, probe)
@@ -137,9 +136,7 @@ def atto(dollars: Decimal) -> int:
     return int((dollars * ATTO).to_integral_value(ROUND_CEILING))
 
 
-def made_up(origin: Origin, model: str | None, operation: str, usage: Usage) -> UsageEvent:
-    import time
-
+def made_up(model: str | None, operation: str, usage: Usage) -> UsageEvent:
     return UsageEvent(
         started_at=time.time_ns(), duration_ms=0.0, operation=operation, request_model=model, model=model, usage=usage
     )

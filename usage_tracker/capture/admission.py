@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from usage_tracker.errors import BudgetExceeded
 from usage_tracker.event import CallKind, Origin, UsageEvent
 from usage_tracker.guard import guarded
-from usage_tracker.scoped import CO_COROUTINE, kind_of
+from usage_tracker.scoped import CO_COROUTINE, innermost, kind_of
 
 if TYPE_CHECKING:
     from usage_tracker.capture.call import Call
@@ -58,12 +58,10 @@ def hold_of(call: "Call", body: object) -> Hold | None:
 
 def is_async(function: Any) -> bool:
     """Whether nothing is sent before what the function hands back is awaited."""
-    while (inner := getattr(function, "__wrapped__", None)) is not None:
-        function = inner
-    return bool(kind_of(function) & CO_COROUTINE)
+    return bool(kind_of(innermost(function)) & CO_COROUTINE)
 
 
-def next_step(hold: Hold, call: "Call") -> Step | None:
+def next_step(hold: Hold) -> Step | None:
     """None: the call may be made. Raises BudgetExceeded; an error of ours lets the call go."""
     refusal: BudgetExceeded | None = None
     with guard_admission:
@@ -86,7 +84,7 @@ def leave(hold: Hold, call: "Call") -> None:
 def pass_hold(hold: Hold, call: "Call") -> None:
     """Wait as long as the hold says. Raises BudgetExceeded."""
     try:
-        while (step := next_step(hold, call)) is not None:
+        while (step := next_step(hold)) is not None:
             if isinstance(step, Answered):
                 wait([step.future], step.seconds)
             else:
@@ -101,7 +99,7 @@ async def await_hold(hold: Hold, call: "Call", made: Any = None) -> None:
     """As `pass_hold`, without blocking the event loop. `made` is what would be awaited next, and never will be where
     the call is refused."""
     try:
-        while (step := next_step(hold, call)) is not None:
+        while (step := next_step(hold)) is not None:
             if isinstance(step, Answered):
                 await asyncio.wait([asyncio.wrap_future(step.future)], timeout=step.seconds)
             else:

@@ -10,8 +10,9 @@ LENGTHS = Struct(">II")
 AROUND = 16
 """Bytes of a frame that are neither headers nor payload: two lengths and two checksums."""
 LONGEST = 24 << 20
-"""A frame of that length is none; the format allows 24 MB of payload."""
+"""What says that it is longer is no frame: the format allows 24 MB of payload."""
 STRING = 7
+"""The type of a header whose value is text."""
 
 
 class Frame(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from usage_tracker.providers.answer import decode_object
 
 MOST_CAUSES = 8
-"""An error is followed back to here."""
+"""How far an error is followed back."""
 
 
 def http_status_of(error: BaseException) -> int | None:

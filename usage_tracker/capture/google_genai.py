@@ -259,7 +259,8 @@ def body_of(*args: Any, **kwargs: Any) -> Any:
 
 
 def around_attempt(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The wrapper of `_request_once`, which the SDK's retries come down to."""
+    """The wrapper of what makes each HTTP request, or is called before it, retries included: `_request_once`, and the
+    hooks of the client of interactions."""
     with guard_begin:
         call = inside.get()
         if call is not None:

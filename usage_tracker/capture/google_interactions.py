@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from usage_tracker.attribution import inside
 from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
 from usage_tracker.capture.bodies import skim
 from usage_tracker.capture.call import Call, Wrapper, nested
 from usage_tracker.capture.fingerprint import fingerprint
+from usage_tracker.capture.google_genai import around_attempt
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.capture.responses import observe_body
 from usage_tracker.config import Settings
@@ -101,15 +101,6 @@ class AroundRequest:
         client = self._client(request.url.host, key if isinstance(key, str) else None, provider)
         streamed = "event-stream" in request.headers.get("accept", "")
         return Call(google_genai, self._recorder, client, asked, streamed)
-
-
-def around_attempt(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The wrapper of the hook that the client runs before each HTTP request."""
-    with guard_begin:
-        call = inside.get()
-        if call is not None:
-            call.attempted()
-    return wrapped(*args, **kwargs)
 
 
 def answered(call: Call, response: Any) -> None:

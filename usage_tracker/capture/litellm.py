@@ -26,7 +26,7 @@ from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
 from usage_tracker.providers import litellm, litellm_asked
-from usage_tracker.scoped import CO_COROUTINE, kind_of
+from usage_tracker.scoped import CO_COROUTINE, innermost, kind_of
 
 __all__ = ["release", "wrappers"]
 
@@ -157,9 +157,7 @@ def host_of(base: str) -> str | None:
 @lru_cache(maxsize=256)
 def parameters(function: Any) -> tuple[str, ...]:
     """The names of a function's positional parameters, of the innermost one."""
-    while (inner := getattr(function, "__wrapped__", None)) is not None:
-        function = inner
-    code = getattr(function, "__code__", None)
+    code = getattr(innermost(function), "__code__", None)
     return code.co_varnames[: code.co_argcount] if code is not None else ("model",)
 
 

@@ -47,7 +47,7 @@ class LiteLLMCall(Call):
         "key",
         "last",
         "line",
-        "received",
+        "provider_usage",
         "sent",
         "served_by",
     )
@@ -67,7 +67,7 @@ class LiteLLMCall(Call):
         """Whether that had the answer."""
         self.earlier = 0
         """HTTP requests of attempts that failed."""
-        self.received: Figures | None = None
+        self.provider_usage: Figures | None = None
         """What the provider said of an embedding's usage, part of which may come from the cache."""
         self.chunks: list[object] | None = None
         """The chunks of the chat stream within, as LiteLLM keeps them: those of the provider, with their usage."""
@@ -102,7 +102,7 @@ class LiteLLMCall(Call):
             return
         self.answer.estimated = not litellm.tells_usage(original, self.served_by)
         if self.request.operation == "embeddings":
-            self.received = figures(fields_of(original).get("usage"))
+            self.provider_usage = figures(fields_of(original).get("usage"))
 
     def found_in_cache(self) -> None:
         self.sent, self.cached = False, True
@@ -117,7 +117,7 @@ class LiteLLMCall(Call):
         self.served_by = litellm.observe_hidden(self.answer, hidden) or self.served_by
         if fields_of(hidden).get("cache_hit") is True:
             if self.sent:
-                self.answer.raw = self.received  # the rest of it came from the cache
+                self.answer.raw = self.provider_usage  # the rest of it came from the cache
             else:
                 self.cached = True
 

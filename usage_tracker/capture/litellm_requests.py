@@ -79,7 +79,7 @@ class ProxyRequest(LiteLLMCall):
     def begin_attempt(self, asked: Mapping[str, Any]) -> None:
         """A function of LiteLLM is called for it; what an earlier attempt said is void."""
         self.answer, self.http_status, self.ended, self.ttft = Answer(), None, None, None
-        self.chunks = self.last = self.line = self.received = None
+        self.chunks = self.last = self.line = self.provider_usage = None
         self.cached, self.called = False, True
         self.served_by = said(asked.get("custom_llm_provider"))
         self.request = self.request._replace(model=word(asked.get("model")) or self.request.model)

@@ -5,7 +5,7 @@ the same name, whenever the rollups say something else of that time than when it
 prices reach it, and a run that was killed is made good by the next.
 """
 
-from usage_tracker.exports.exporting import Exported, Exporter
+from usage_tracker.exports.exporter import Exported, Exporter
 from usage_tracker.exports.places import Destination
 
 __all__ = ["Destination", "Exported", "Exporter"]

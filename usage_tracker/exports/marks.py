@@ -1,14 +1,14 @@
 """What was exported where, as the store itself knows it, so that any host can go on."""
 # ruff: noqa: S608  names of tables and columns are our own
 
-import os
 import time
 from typing import NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.exports.buckets import Bucket
 from usage_tracker.stores import Store
+from usage_tracker.stores.claims import is_dead, make_claim
 from usage_tracker.stores.store import Execute
 
 CLAIM_SECONDS = 900
@@ -40,7 +40,7 @@ class Marks:
         self._destination = destination
         self._form = form
         self._grain = grain
-        self._claim = " ".join((*here(), str(os.getpid()), str(uuid4())))
+        self._claim = make_claim()
         self._mark = store.dialect.placeholder
         self._prefix = store.dialect.prefix
 
@@ -124,28 +124,6 @@ class Marks:
 
         if not self._store.change(work):
             raise Busy(BUSY.format(self._destination))
-
-
-def here() -> tuple[str, str]:
-    """This host, and whose process ids are ours."""
-    try:
-        return os.uname().nodename, os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return os.uname().nodename, "-"
-
-
-def is_dead(claim: str) -> bool:
-    """Whether the claim is of a process of this host that is no more: nobody has to wait for it."""
-    host, space, process, _ = claim.split(" ")
-    if (host, space) != here():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 BUSY = "another process exports to {} now; it is done at the latest a quarter of an hour after it was stopped"

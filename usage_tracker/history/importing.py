@@ -40,7 +40,7 @@ class Source(Protocol):
     """What tells it from others of its kind, without secrets."""
 
     def count(self, since: int | None) -> int:
-        """How many calls there are from that microsecond on."""
+        """How many calls there are from that microsecond on, or in all where only reading them tells."""
 
     def read(self, since: int | None) -> Iterator[Found]:
         """Those calls."""

@@ -25,6 +25,7 @@ from usage_tracker.providers.usage_fields import dollars
 ROWS_AT_ONCE = 5000
 NOTHING = Usage(input_tokens=0, output_tokens=0)
 WRITES = frozenset(("chat", "completion", "responses"))
+"""Operations that write tokens: a zero in their row is a count, and in the rows of others says nothing."""
 PASSED_ON = frozenset(("allm_passthrough_route", "pass_through_endpoint"))
 
 COLUMNS = (
@@ -223,9 +224,7 @@ def usage_of(line: Line, operation: str, raw: dict[str, Any] | None) -> Usage:
     usage = litellm.usage_of(operation, answer, Request(operation)) if raw else Usage()
     if line.prompt_tokens or line.completion_tokens:
         usage.input_tokens = line.prompt_tokens or 0
-        usage.output_tokens = line.completion_tokens or (
-            0 if operation in ("chat", "completion", "responses") else None
-        )
+        usage.output_tokens = line.completion_tokens or (0 if operation in WRITES else None)
     return usage
 
 

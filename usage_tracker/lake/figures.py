@@ -14,7 +14,7 @@ from usage_tracker.event import COLUMNS
 from usage_tracker.lake.matching import Expression, meets
 from usage_tracker.report import Event, Query
 from usage_tracker.report.dialects import SECOND, to_instant, to_moment
-from usage_tracker.report.dimensions import UNITS, key_of_tags
+from usage_tracker.report.dimensions import DIMENSIONS, UNITS, key_of_tags
 from usage_tracker.report.groups import COUNTED, Group, GroupValue, Sums
 from usage_tracker.report.plan import clock_settings
 from usage_tracker.report.sketch import BASE, Sketch
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from usage_tracker.lake.engines import Lake
 
-VALUES = {"user": "user_id", "session": "session_id"}
-"""Dimensions that aren't called like their column."""
 DAY_SECONDS = 86_400
 MONTHS_BEFORE_1970 = 1970 * 12
 
@@ -178,7 +176,7 @@ def value_of(table: "ir.Table", name: str) -> Expression:
         return ibis.ifelse(tags.length() == 0, none, tags.unique()).unnest()
     if name == "model":
         return ibis.coalesce(table.model, table.request_model)
-    return cast(Expression, table[VALUES.get(name, name)])
+    return cast(Expression, table[DIMENSIONS[name].value])
 
 
 def cut(wall: Expression, unit: str) -> Expression:

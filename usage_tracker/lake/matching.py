@@ -4,15 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 from usage_tracker.report import Condition
 from usage_tracker.report.conditions import about_tags, split_pattern
-from usage_tracker.report.dimensions import ARRAYS
+from usage_tracker.report.dimensions import ARRAYS, DIMENSIONS
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 Expression = Any
 """One of Ibis's: what it is of is known when it runs."""
-
-COLUMNS = {"user": "user_id", "session": "session_id"}
 
 
 def meets(table: "ir.Table", condition: Condition) -> Expression:
@@ -29,7 +27,7 @@ def meets(table: "ir.Table", condition: Condition) -> Expression:
     if condition.dimension == "model":
         value = ibis.coalesce(table.model, table.request_model)
     else:
-        value = table[COLUMNS.get(condition.dimension, condition.dimension)]
+        value = table[DIMENSIONS[condition.dimension].value]
     if condition.pattern is None:
         return value.isnull() if condition.equal else value.notnull()
     test = matches(value, condition).fill_null(False)

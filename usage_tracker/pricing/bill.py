@@ -9,10 +9,10 @@ from math import isfinite
 
 from msgspec.structs import replace
 
-from usage_tracker.event import Cost, CostLine, Figures, Usage, UsageEvent
+from usage_tracker.event import UNPRICED, Cost, CostLine, Figures, Usage, UsageEvent
 from usage_tracker.pricing.details import Details, read_details
 from usage_tracker.pricing.money import DOLLARS, NOTHING, rounded
-from usage_tracker.pricing.rates import TIER_UNPRICED, TOOL_UNPRICED, UNPRICED, Rates
+from usage_tracker.pricing.rates import TIER_UNPRICED, TOOL_UNPRICED, Rates
 
 GENERATES_NOTHING = frozenset({"embeddings", "rerank", "moderation"})
 """Operations whose answers don't speak of output tokens, as there are none."""

@@ -11,10 +11,10 @@ from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from usage_tracker.event import Cost
+from usage_tracker.event import UNPRICED, Cost
 from usage_tracker.pricing.money import DOLLARS
 from usage_tracker.pricing.occasion import STANDARD, Occasion
-from usage_tracker.pricing.rates import TIER_UNPRICED, TOKENS, UNPRICED, Found, Price, Rates, Stepped
+from usage_tracker.pricing.rates import TIER_UNPRICED, TOKENS, Found, Price, Rates, Stepped
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices

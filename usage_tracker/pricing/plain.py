@@ -11,10 +11,10 @@ from itertools import compress
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from usage_tracker.event import AlikeCalls, Cost, PricedCalls, UsageEvent
+from usage_tracker.event import UNPRICED, AlikeCalls, Cost, PricedCalls, UsageEvent
 from usage_tracker.pricing.bill import GENERATES_NOTHING, SPOKEN
 from usage_tracker.pricing.money import DOLLARS
-from usage_tracker.pricing.rates import UNPRICED, Found, Rates
+from usage_tracker.pricing.rates import Found, Rates
 from usage_tracker.pricing.sums import TOTALS
 
 TELLING = frozenset(("tool_usage", "svg_usage"))

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
-from usage_tracker.event import AlikeCalls, Cost, Origin, PricedCalls, UsageEvent
+from usage_tracker.event import UNPRICED, AlikeCalls, Cost, Origin, PricedCalls, UsageEvent
 from usage_tracker.pricing.bill import Contradiction, bill
 from usage_tracker.pricing.book import Book, Entry, names_of
 from usage_tracker.pricing.genai import GenaiPrices, priced_name
@@ -17,7 +17,7 @@ from usage_tracker.pricing.money import rounded
 from usage_tracker.pricing.occasion import DAY, MINUTE, STANDARD, Occasion, at_minute, moved, occasion_of, told_by
 from usage_tracker.pricing.own import own_prices
 from usage_tracker.pricing.plain import may_be_plain, plainly_billed
-from usage_tracker.pricing.rates import TIER_UNPRICED, UNPRICED, Found, Rates, alike
+from usage_tracker.pricing.rates import TIER_UNPRICED, Found, Rates, alike
 from usage_tracker.pricing.sums import contradicts, left_out
 
 FREE = {("openai", "moderation")}

@@ -130,7 +130,6 @@ class Rates:
         )
 
 
-UNPRICED = Cost(flags=("unpriced",))
 TIER_UNPRICED = Cost(flags=("unpriced", "tier_unpriced"))
 TOOL_UNPRICED = Cost(flags=("unpriced", "tool_unpriced"))
 

@@ -1,7 +1,7 @@
 """Who serves a model: known by the host that was called or, behind a gateway or a local server, by a model name that
 only one vendor has. Anything else is unknown, because an invented price is worse than none.
 
-The names are DESIGN's; genai-prices knows each that it has prices for, by its id or by its `provider_match`:
+genai-prices knows each of these names that it has prices for, by its id or by its `provider_match`:
 https://github.com/pydantic/genai-prices/tree/main/prices/providers
 """
 

@@ -35,7 +35,6 @@ MOST_SUMMANDS = 8
 
 Values = tuple[Any, ...]
 """What a call has of its own: start, duration, time to the first chunk, HTTP status, attempts and id; then numbers."""
-OWN = 6
 
 
 class Pattern:

@@ -8,9 +8,8 @@ be seen gets a place, and what can be seen later gets a later one.
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
-from usage_tracker.event import COLUMNS
 from usage_tracker.report.dialects import Statement, open_statement
-from usage_tracker.report.listing import Event
+from usage_tracker.report.listing import Event, columns_of, read_event
 from usage_tracker.stores import Store
 from usage_tracker.stores.arriving import read_spans
 from usage_tracker.stores.store import Execute
@@ -82,14 +81,14 @@ def read_batches(store: Store, batches: Sequence[tuple[int, int, str]]) -> list[
     place = {batch: arrival for arrival, batch, _ in batches}
     statement = open_statement(store.dialect)
     events = statement.table("arrived") if store.dialect.name == "postgres" else statement.events
-    columns = ", ".join(["batch", *(statement.event_columns.get(name, name) for name in COLUMNS)])
+    columns = ", ".join(["batch", *columns_of(statement)])
     text = (
         f"SELECT {columns} FROM {events} WHERE batch IN ({', '.join(map(statement.bind, place))}) "  # noqa: S608
         f"AND ({write_spans(statement, [spans for _, _, spans in batches])})"
     )
     found = []
     for batch, *values in store.select(text, statement.parameters):
-        event = {name: statement.read_column(name, value) for name, value in zip(COLUMNS, values, strict=True)}
+        event = read_event(statement, values)
         found.append((place[cast(int, batch)], event["event_id"], event))
     found.sort(key=lambda item: item[:2])
     return [event for *_, event in found]

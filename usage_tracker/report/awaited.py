@@ -2,7 +2,7 @@
 
 from usage_tracker.report.conditions import write_filter
 from usage_tracker.report.dialects import Statement, open_statement
-from usage_tracker.report.groups import find_span
+from usage_tracker.report.groups import find_span, write_span
 from usage_tracker.report.plan import Span
 from usage_tracker.report.question import Query
 from usage_tracker.stores import Store
@@ -26,9 +26,6 @@ def count_untold(store: Store, query: Query) -> int:
 
 
 def write_untold(statement: Statement, query: Query, span: Span) -> str:
-    tests = ["NOT completed"] + [
-        f"started_at {sign} {statement.bind_instant(at, 'started_at')}"
-        for sign, at in zip((">=", "<"), span, strict=True)
-    ]
+    tests = ["NOT completed", *write_span(statement, "started_at", span)]
     tests += write_filter(statement, query.where, rollup=False, flags=statement.awaited_flags)
     return f"SELECT count(*) FROM {statement.table('usage_awaited')} WHERE {' AND '.join(tests)}"  # noqa: S608  our names

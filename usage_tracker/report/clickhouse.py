@@ -10,15 +10,13 @@ from typing import NamedTuple
 from usage_tracker.report.clickhouse_dialect import NULL
 from usage_tracker.report.conditions import Condition, about_tags, needed_keys, split_pattern
 from usage_tracker.report.dialects import Statement
-from usage_tracker.report.dimensions import ARRAYS, FLAG, UNITS
+from usage_tracker.report.dimensions import ARRAYS, DIMENSIONS, FLAG, UNITS
 from usage_tracker.report.groups import COUNTED, CUTS, keys_of
 from usage_tracker.report.plan import EVENTS, Part, Span, plan, rollups_by
 from usage_tracker.report.question import Query
 from usage_tracker.stores.clickhouse.columns import DURATIONS, MAY_BE_UNKNOWN, MONEY
 from usage_tracker.stores.clickhouse.literals import literal
 
-COLUMNS = {"model": "model_name", "user": "user_id", "session": "session_id"}
-"""The columns of dimensions that have another name."""
 NO_TAG = f"materialize({NULL})"
 """Not as a constant: old servers find that the rows of another server differ from theirs in it."""
 
@@ -99,9 +97,10 @@ def write_part(statement: Statement, query: Query, part: Part, summed: Summed, t
             if name == "hour":
                 columns += [f"materialize(toInt32({part.offset})) AS shift"]
             continue
-        value = COLUMNS.get(name, name)
         if name == query.tags:
             value = tag or tag_value(query.tag_key, of_events=not source.grain, tagged="tag_key" in source.keys)
+        else:
+            value = column_of(name)
         columns.append(f"{value} AS value_{place}")
         groups.append(f"value_{place}")
     if summed.bucket is not None:
@@ -119,6 +118,11 @@ def write_part(statement: Statement, query: Query, part: Part, summed: Summed, t
     grouping = f" GROUP BY {', '.join(groups)}" if groups else ""
     rows = f"{statement.table(source.table)} WHERE {' AND '.join(tests)}"
     return f"SELECT {', '.join([*columns, *sums])} FROM {rows}{grouping}"
+
+
+def column_of(name: str) -> str:
+    """Where rows hold a dimension's value, other than a tag."""
+    return "model_name" if name == "model" else DIMENSIONS[name].value
 
 
 def tag_value(key: str | None, *, of_events: bool, tagged: bool) -> str:
@@ -146,7 +150,7 @@ def write_conditions(
     tests = []
     for condition in map(about_tags, where):
         if condition.dimension not in ARRAYS:
-            tests.append(write_match(statement, COLUMNS.get(condition.dimension, condition.dimension), condition))
+            tests.append(write_match(statement, column_of(condition.dimension), condition))
         elif not of_events:
             tests.append(write_match(statement, "tag", condition))
         else:

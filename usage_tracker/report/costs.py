@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from usage_tracker.report.dialects import to_instant
-from usage_tracker.report.dimensions import key_of_tags
+from usage_tracker.report.dimensions import DIMENSIONS, key_of_tags
 from usage_tracker.report.figures import Figures
 from usage_tracker.report.groups import Group, GroupValue, Sums
 from usage_tracker.report.listing import Event
@@ -82,9 +82,6 @@ def groups_of(event: Event, query: Query) -> Iterator[Group]:
     yield from groups
 
 
-COLUMNS = {"user": "user_id", "session": "session_id"}
-
-
 def values_of(event: Event, name: str, query: Query) -> list[GroupValue]:
     local: datetime = event["started_at"].astimezone(query.tz)
     day: date = local.date()
@@ -107,4 +104,4 @@ def values_of(event: Event, name: str, query: Query) -> list[GroupValue]:
         case "model":
             return [event["request_model"] if event["model"] is None else event["model"]]
         case _:
-            return [event[COLUMNS.get(name, name)]]
+            return [event[DIMENSIONS[name].value]]

@@ -1,6 +1,6 @@
 """Events one by one: the newest first, or all from the oldest on."""
 
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
@@ -10,7 +10,7 @@ from usage_tracker.event import COLUMNS
 from usage_tracker.report.conditions import Condition, about_tags, write_match, write_match_of_some
 from usage_tracker.report.dialects import DAY, HOUR, Statement, open_statement
 from usage_tracker.report.dimensions import ARRAYS, FILTERS
-from usage_tracker.report.groups import find_span
+from usage_tracker.report.groups import find_span, write_span
 from usage_tracker.report.plan import Span
 from usage_tracker.stores import Store
 
@@ -72,23 +72,29 @@ def read_window(
     store: Store, window: Span, where: Collection[Condition], limit: int | None, *, newest_first: bool = True
 ) -> Iterator[Event]:
     statement = open_statement(store.dialect)
-    columns = ", ".join([statement.event_columns.get(name, name) for name in COLUMNS])
     order = "started_at DESC, event_id DESC" if newest_first else "started_at, event_id"
     text = (
-        f"SELECT {columns} FROM {statement.events} "  # noqa: S608  our own names
+        f"SELECT {', '.join(columns_of(statement))} FROM {statement.events} "  # noqa: S608  our own names
         f"WHERE {' AND '.join(write_tests(statement, window, where))} ORDER BY {order}"
         + ("" if limit is None else f" LIMIT {statement.bind(limit)}")
     )
     for values in store.select(text, statement.parameters):
-        yield {name: statement.read_column(name, value) for name, value in zip(COLUMNS, values, strict=True)}
+        yield read_event(statement, values)
+
+
+def columns_of(statement: Statement) -> list[str]:
+    """COLUMNS, as the statement's source of events has them."""
+    return [statement.event_columns.get(name, name) for name in COLUMNS]
+
+
+def read_event(statement: Statement, values: Iterable[object]) -> Event:
+    """The event whose columns have these values."""
+    return {name: statement.read_column(name, value) for name, value in zip(COLUMNS, values, strict=True)}
 
 
 def write_tests(statement: Statement, window: Span, where: Collection[Condition]) -> list[str]:
     """What an event of the window passes if it meets the conditions."""
-    tests = [
-        f"started_at {sign} {statement.bind_instant(at, 'started_at')}"
-        for sign, at in zip((">=", "<"), window, strict=True)
-    ]
+    tests = write_span(statement, "started_at", window)
     if statement.rows_hold_values:
         from usage_tracker.report import clickhouse
 
@@ -122,10 +128,10 @@ def find_event(store: Store, name: str) -> Event | None:
 def read_one(store: Store, write_test: Callable[[Statement], str]) -> Event | None:
     statement = open_statement(store.dialect)
     test = write_test(statement)
-    columns = ", ".join([statement.event_columns.get(column, column) for column in COLUMNS])
+    columns = ", ".join(columns_of(statement))
     text = f"SELECT {columns} FROM {statement.events} WHERE {test} ORDER BY started_at DESC LIMIT 1"  # noqa: S608
     for values in list(store.select(text, statement.parameters)):
-        return {column: statement.read_column(column, value) for column, value in zip(COLUMNS, values, strict=True)}
+        return read_event(statement, values)
     return None
 
 

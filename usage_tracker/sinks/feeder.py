@@ -14,19 +14,10 @@ from contextlib import suppress
 from usage_tracker.errors import StoreError
 from usage_tracker.report.arrivals import Arrived, read_arrived
 from usage_tracker.sink_addresses import SinkAddress
-from usage_tracker.sinks.ledger import (
-    LEASE_SECONDS,
-    Lost,
-    Place,
-    forget_batches,
-    make_claim,
-    note,
-    register,
-    release,
-    take,
-)
+from usage_tracker.sinks.ledger import LEASE_SECONDS, Lost, Place, forget_batches, note, register, release, take
 from usage_tracker.sinks.sink import NotTaken, Parcel, Sink
 from usage_tracker.stores import Store
+from usage_tracker.stores.claims import make_claim
 
 logger = logging.getLogger("usage_tracker")
 

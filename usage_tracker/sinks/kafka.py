@@ -27,7 +27,7 @@ class KafkaSink:
 
     def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
         self._address = address
-        self._topic = str(address.path).partition("?")[0].removeprefix("/")
+        self._topic = address.bare_path.removeprefix("/")
         self._producer: Producer | None = None
 
     def _open(self) -> Producer:

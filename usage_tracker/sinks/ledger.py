@@ -1,8 +1,6 @@
 """How far each sink is, in the store: so a sink goes on where it was, whoever feeds it, and is fed by one at a time."""
 # ruff: noqa: S608  names of tables and columns are our own
 
-import os
-import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,6 +9,7 @@ from typing import NamedTuple, cast
 from usage_tracker.report.arrivals import last_arrival, see_batches
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.stores import Store
+from usage_tracker.stores.claims import is_dead, shown
 from usage_tracker.stores.store import Execute
 
 LEASE_SECONDS = 60.0
@@ -28,24 +27,6 @@ class Place(NamedTuple):
 
 class Lost(Exception):
     """Somebody else feeds the sink by now."""
-
-
-def make_claim() -> str:
-    """What names this feeder: its machine, its process, and itself."""
-    return f"{os.uname().nodename}/{os.getpid()}/{secrets.token_hex(8)}"
-
-
-def is_dead(claim: str) -> bool:
-    """Whether that feeder is known to have died: a process of this machine."""
-    machine, _, rest = claim.partition("/")
-    if machine == os.uname().nodename and (pid := rest.partition("/")[0]).isdecimal():
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            return True
-        except OSError:
-            return False
-    return False
 
 
 def register(store: Store, address: SinkAddress) -> None:
@@ -178,19 +159,19 @@ def standings(store: Store) -> list[Standing]:
         "ORDER BY s.name"
     )
     found = []
-    for name, shown, events, waiting, since, began, sent, problem, claim, until, done in store.select(sql):
+    for name, address, events, waiting, since, began, sent, problem, claim, until, done in store.select(sql):
         fed = claim is not None and cast(float, until) > time.time() and not is_dead(cast(str, claim))
         found.append(
             Standing(
                 cast(str, name),
-                cast(str, shown),
+                cast(str, address),
                 cast(int, events),
                 int(str(waiting)) - cast(int, done),
                 cast(float | None, since),
                 cast(float, began),
                 cast(float | None, sent),
                 cast(str | None, problem),
-                " process ".join(cast(str, claim).split("/")[:2]) if fed else None,
+                shown(cast(str, claim)) if fed else None,
             )
         )
     return found

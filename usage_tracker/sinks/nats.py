@@ -32,7 +32,7 @@ class NatsSink:
 
     def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
         self._address = address
-        self._subject = str(address.path).partition("?")[0].removeprefix("/")
+        self._subject = address.bare_path.removeprefix("/")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: Any = None
 

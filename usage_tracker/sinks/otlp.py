@@ -40,7 +40,7 @@ class OtlpSink:
 
     def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
         self._address = address
-        path = str(address.path).partition("?")[0]
+        path = address.bare_path
         headers = {name: str(value) for name, value in address.options}
         if address.user is not None:
             account = f"{address.user!s}:{address.password or ''!s}"

@@ -27,8 +27,7 @@ class PostHogSink:
     def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
         self._address = address
         self._key = str(address.user or "")
-        path = str(address.path).partition("?")[0].rstrip("/")
-        self._host = address.base_url + path
+        self._host = address.base_url + address.bare_path.rstrip("/")
 
     def send(self, parcel: Parcel, state: bytes | None) -> bytes | None:
         check_addresses(self._address)

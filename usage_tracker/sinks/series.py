@@ -44,7 +44,7 @@ INSTRUMENTS = {each.name: each for each in (TOKENS, DURATION, FIRST_CHUNK, COST,
 
 Attributes = tuple[tuple[str, str], ...]
 
-OPERATIONS = {"completions": "text_completion", "responses": "chat", "generate_content": "generate_content"}
+OPERATIONS = {"completion": "text_completion", "responses": "chat"}
 """Those of ours that the conventions name otherwise."""
 PROVIDERS = {
     "azure": "azure.ai.openai", "bedrock": "aws.bedrock", "gemini": "gcp.gemini", "vertex": "gcp.vertex_ai",

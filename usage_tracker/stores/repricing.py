@@ -35,8 +35,7 @@ class Stored(NamedTuple):
 
 def moves(stored: Iterable[Stored], repriced: Iterable[Repriced]) -> dict[Grain, dict[Key, Sums]]:
     """What is to be added to each rollup that isn't summed from another one, so that it is as if the calls had been
-    priced like this at once.
-    Raises EventsRefused for an amount that no store can hold."""
+    priced like this at once. Raises EventsRefused for an amount that no store can hold."""
     costs = {each.event_id: each.cost for each in repriced}
     found: dict[Grain, dict[Key, Sums]] = {HOUR: {}, DAY_USER: {}, DAY_TAG: {}}
     for old in stored:

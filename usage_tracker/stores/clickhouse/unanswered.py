@@ -5,11 +5,9 @@ spool folder, in a file beside the journal, where the next leader finds it: that
 """
 
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
-from uuid import UUID
 
 import msgspec
 
@@ -73,8 +71,3 @@ class Keeper:
         """Another process may have led meanwhile."""
         if self._path is not None and self._kept is None:
             self._looked = False
-
-
-def expected(stretches: Sequence[Stretch]) -> dict[UUID, int]:
-    """Where the segments are once the block is stored."""
-    return {each.segment: each.end for each in stretches}

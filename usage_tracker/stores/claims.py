@@ -1,0 +1,38 @@
+"""Claims: what names a process in the store while something there is its alone."""
+
+import os
+import secrets
+
+
+def make_claim() -> str:
+    """A claim of this process that is like no other: its host, whose process ids are meant, its own, and a token."""
+    return " ".join((*here(), str(os.getpid()), secrets.token_hex(8)))
+
+
+def here() -> tuple[str, str]:
+    """This host, and whose process ids are ours: those of a container mean nothing outside of it."""
+    try:
+        return os.uname().nodename, os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return os.uname().nodename, "-"
+
+
+def is_dead(claim: str) -> bool:
+    """Whether it is of a process of this host that is no more: nobody has to wait for it."""
+    match claim.split(" "):
+        case [host, space, process, _] if (host, space) == here():
+            try:
+                os.kill(int(process), 0)
+            except ProcessLookupError:
+                return True
+            except PermissionError:  # it is another user's
+                return False
+    return False
+
+
+def shown(claim: str) -> str:
+    """For people."""
+    match claim.split(" "):
+        case [host, _, process, _]:
+            return f"{host} process {process}"
+    return claim
