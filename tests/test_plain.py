@@ -44,7 +44,7 @@ USAGE_OBJECTS: tuple[str | None, ...] = (
     '{"prompt_tokens":%s,"totalTokenCount":%s}',
     '{"details":{"total_tokens":%s},"total_tokens":%s}',
     '{"details":{"total_tokens":%s},"more":{"total_tokens":%s}}',
-    '{"modality":"VIDEO","prompt_tokens":%s}',
+    '{"prompt_tokens_details":[{"modality":"VIDEO","token_count":%s}]}',
 )
 
 
@@ -68,17 +68,17 @@ def alike_calls(
     rows: Sequence[Usage], template: str | None = None, figures: Sequence[tuple[int, ...]] = (), **more: Any
 ) -> AlikeCalls:
     """Calls with these counts, of which the same are known."""
-    size, nothing = len(rows), (None,) * len(rows)
+    size = len(rows)
     columns = [tuple(getattr(usage, name) for usage in rows) for name in COUNTS]
     return AlikeCalls(
         ORIGIN,
         UsageEvent(started_at=0, duration_ms=1.0, **{"operation": "chat", "model": "acme-1", **more}),
-        (ORIGIN,) * size,
+        tuple(msgspec.structs.replace(ORIGIN, user_id=f"user-{place}") for place in range(size)),
         tuple(range(size)),
         tuple(range(100, 100 + size)),
         tuple(float(place) for place in range(size)),
-        nothing,
-        nothing,
+        tuple(place / 2 for place in range(size)),
+        tuple(f"id-{place}" for place in range(size)),
         tuple(None if None in column else column for column in columns),
         template,
         figures or ((),) * size,
@@ -102,13 +102,17 @@ def as_words(cost: Cost) -> tuple[object, ...]:
     return cost.amount, sorted(map(repr, cost.lines)), cost.source, cost.version, cost.flags
 
 
+def rows_of(calls: AlikeCalls) -> list[tuple[object, ...]]:
+    """Each of the calls, with all that is its own."""
+    counts = [(None,) * len(calls.event_ids) if column is None else column for column in calls.counts]
+    own = (calls.event_ids, calls.origins, calls.started_at, calls.duration_ms, calls.ttft_ms, calls.response_ids)
+    return list(zip(*own, *counts, calls.figures, strict=True))
+
+
 def together(priced: Sequence[PricedCalls]) -> Iterator[tuple[int, tuple[object, ...]]]:
     """The same of what was billed together."""
     for some in priced:
-        assert len(some.calls.event_ids) == len(some.calls.started_at) == len(some.calls.figures)
         for place, number in enumerate(some.calls.event_ids):
-            assert some.calls.started_at[place] == 100 + number
-            assert some.calls.duration_ms[place] == number
             amount, lines = None, ()
             if some.amounts is not None:
                 amount = Decimal(some.amounts[place]).scaleb(-12)
@@ -141,9 +145,8 @@ def test_calls_that_are_billed_together_cost_what_each_does_by_itself() -> None:
         priced = plainly_billed(calls, known)
         if priced is not None:
             billed += 1
-            costs = list(together(priced))
-            assert sorted(number for number, _ in costs) == list(calls.event_ids)
-            assert dict(costs) == one_by_one(calls, known)
+            assert sorted(row for some in priced for row in rows_of(some.calls)) == rows_of(calls)
+            assert dict(together(priced)) == one_by_one(calls, known)
     assert billed > 200
 
 
