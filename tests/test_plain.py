@@ -152,7 +152,8 @@ def test_calls_that_are_billed_together_cost_what_each_does_by_itself() -> None:
 
 @pytest.mark.parametrize("prices", [CACHED, {**CACHED, "input_audio_tokens": Decimal("0.00004")}])
 def test_text_that_is_partly_cached_is_billed_together(prices: dict[str, Price]) -> None:
-    rows = [Usage(input_tokens=100, output_tokens=7, cache_read_tokens=30, cache_write_tokens=20)] * 3
+    usage = Usage(input_tokens=100, output_tokens=7, cache_read_tokens=30, cache_write_tokens=20, reasoning_tokens=7)
+    rows = [usage] * 3
     priced = plainly_billed(alike_calls(rows), Rates(prices, "book", "1"))
     assert priced is not None
     [some] = priced
