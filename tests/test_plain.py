@@ -161,6 +161,24 @@ def test_text_that_is_partly_cached_is_billed_together(prices: dict[str, Price])
     assert some.units == ("cache_read_tokens", "cache_write_tokens", "input_tokens", "output_tokens")
 
 
+@pytest.mark.parametrize(("status", "flags"), [("ok", ("unpriced",)), ("error", ()), ("cancelled", ("unpriced",))])
+def test_calls_of_which_nothing_is_known_are_told_apart_by_whether_they_failed(
+    status: str, flags: tuple[str, ...]
+) -> None:
+    calls = alike_calls([Usage()] * 2, status=status)
+    [priced] = plainly_billed(calls, Rates(TEXT, "book", "1")) or ()
+    assert (priced.amounts, priced.flags) == (None, flags)
+    assert dict(together([priced])) == one_by_one(calls, Rates(TEXT, "book", "1"))
+
+
+def test_calls_whose_output_has_no_price_are_unpriced_together() -> None:
+    rates = Rates({"input_tokens": Decimal("0.0000025")}, "book", "1")
+    generated, nothing = (alike_calls([Usage(input_tokens=5, output_tokens=out)] * 2) for out in (7, 0))
+    [unpriced], [priced] = (plainly_billed(calls, rates) or () for calls in (generated, nothing))
+    assert (unpriced.amounts, unpriced.flags) == (None, ("unpriced",))
+    assert priced.amounts == [5 * 2_500_000] * 2
+
+
 def test_a_request_of_just_as_many_tokens_as_a_step_is_below_it() -> None:
     rates = Rates({**TEXT, "input_tokens": Stepped(Decimal("0.000001"), ((100, Decimal("0.000002")),))}, "book", "1")
     at, beyond = (alike_calls([Usage(input_tokens=tokens, output_tokens=0)]) for tokens in (100, 101))
