@@ -199,6 +199,7 @@ def test_prices_may_be_added_to_a_list_that_lacks_them_or_put_in_their_place() -
     prices = {line.unit: line.price for line in cost.lines}
     assert prices["web_searches"] == Decimal("0.03")
     assert prices["input_tokens"] < 1, "it had a price"
+    assert "+ mistral-* (book file " in str(cost.version)
     replaced = cost_by(added + '[[price]]\nmatch = "*"\nreplace = { input = 1 }', event, "mistral")
     assert {line.unit: line.price for line in replaced.lines}["input_tokens"] == Decimal("0.000001")
 
