@@ -89,7 +89,7 @@ def one_by_one(calls: AlikeCalls, found: Found) -> dict[int, tuple[object, ...]]
     """What each costs by itself, by its id."""
     pricer, costs = Pricer([OneList(found)]), {}
     for place, number in enumerate(calls.event_ids):
-        counts = {
+        counts: dict[str, Any] = {
             name: None if column is None else column[place] for name, column in zip(COUNTS, calls.counts, strict=True)
         }
         raw = calls.template and msgspec.json.decode(calls.template % calls.figures[place])
@@ -113,7 +113,7 @@ def together(priced: Sequence[PricedCalls]) -> Iterator[tuple[int, tuple[object,
     """The same of what was billed together."""
     for some in priced:
         for place, number in enumerate(some.calls.event_ids):
-            amount, lines = None, ()
+            amount, lines = None, tuple[CostLine, ...]()
             if some.amounts is not None:
                 amount = Decimal(some.amounts[place]).scaleb(-12)
                 parts = zip(some.units, some.counts[place], some.prices, strict=True)
@@ -129,7 +129,11 @@ def some_calls(dice: Random) -> AlikeCalls:
     rows, figures = [], []
     for _ in range(dice.randint(1, 4)):
         into, out = dice.choice((0, 5, 99, 100, 101, 3000)), dice.choice((0, 7, 300))
-        counts = {"input_tokens": into, "output_tokens": out, "reasoning_tokens": dice.choice((0, out, out + 1))}
+        counts: dict[str, Any] = {
+            "input_tokens": into,
+            "output_tokens": out,
+            "reasoning_tokens": dice.choice((0, out, out + 1)),
+        }
         rows.append(Usage(**{name: counts.get(name, dice.choice((0, 0, into // 3, into))) for name in known}))
         figures.append(tuple(dice.choice((into, into + out, into + out)) for _ in range((template or "").count("%s"))))
     operation, status = dice.choice(("chat", "chat", "embeddings")), dice.choice(("ok", "error"))
@@ -166,7 +170,7 @@ def test_calls_of_which_nothing_is_known_are_told_apart_by_whether_they_failed(
     status: str, flags: tuple[str, ...]
 ) -> None:
     calls = alike_calls([Usage()] * 2, status=status)
-    [priced] = plainly_billed(calls, Rates(TEXT, "book", "1")) or ()
+    [priced] = plainly_billed(calls, Rates(TEXT, "book", "1")) or []
     assert (priced.amounts, priced.flags) == (None, flags)
     assert dict(together([priced])) == one_by_one(calls, Rates(TEXT, "book", "1"))
 
@@ -174,7 +178,7 @@ def test_calls_of_which_nothing_is_known_are_told_apart_by_whether_they_failed(
 def test_calls_whose_output_has_no_price_are_unpriced_together() -> None:
     rates = Rates({"input_tokens": Decimal("0.0000025")}, "book", "1")
     generated, nothing = (alike_calls([Usage(input_tokens=5, output_tokens=out)] * 2) for out in (7, 0))
-    [unpriced], [priced] = (plainly_billed(calls, rates) or () for calls in (generated, nothing))
+    [unpriced], [priced] = (plainly_billed(calls, rates) or [] for calls in (generated, nothing))
     assert (unpriced.amounts, unpriced.flags) == (None, ("unpriced",))
     assert priced.amounts == [5 * 2_500_000] * 2
 
@@ -182,7 +186,7 @@ def test_calls_whose_output_has_no_price_are_unpriced_together() -> None:
 def test_a_request_of_just_as_many_tokens_as_a_step_is_below_it() -> None:
     rates = Rates({**TEXT, "input_tokens": Stepped(Decimal("0.000001"), ((100, Decimal("0.000002")),))}, "book", "1")
     at, beyond = (alike_calls([Usage(input_tokens=tokens, output_tokens=0)]) for tokens in (100, 101))
-    [priced] = plainly_billed(at, rates) or ()
+    [priced] = plainly_billed(at, rates) or []
     assert priced.amounts == [100 * 1_000_000]
     assert plainly_billed(beyond, rates) is None
 

@@ -164,7 +164,7 @@ def alike_calls(event: UsageEvent, starts: list[datetime], provider: str) -> Ali
 
 def test_alike_calls_cost_together_what_each_does_by_itself() -> None:
     event = call()
-    [priced] = PRICER.price_alike(alike_calls(event, [NOVEMBER] * 3, "openai")) or ()
+    [priced] = PRICER.price_alike(alike_calls(event, [NOVEMBER] * 3, "openai")) or []
     assert priced.amounts == [3_500_000_000] * 3 == [int((price(event).amount or 0) * 10**12)] * 3
     assert PRICER.price_alike(alike_calls(call(operation="batch"), [NOVEMBER] * 3, "openai")) is None
     free = alike_calls(call(operation="moderation"), [NOVEMBER], "openai")
