@@ -156,14 +156,18 @@ def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=["sqlite", "postgres"])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
     """Two empty ones of the same kind."""
-    addresses = [f"sqlite:///{tmp_path}/{name}.db" for name in ("one", "other")]
     if request.param == "postgres":
         databases = request.getfixturevalue("postgres_databases")
-        addresses = [databases.dsn(databases.create(migrated=True)) for _ in addresses]
+        names = [databases.create(migrated=True) for _ in range(2)]
+        addresses = [databases.dsn(name) for name in names]
+    else:
+        names, addresses = [], [f"sqlite:///{tmp_path}/{name}.db" for name in ("one", "other")]
     one, other = (open_store(parse_dsn(address)) for address in addresses)
     yield one, other
     one.close()
     other.close()
+    for name in names:
+        databases.drop(name)
 
 
 def ship(spool: Path, store: Store, batch_size: int, calls: int = CALLS) -> int:

@@ -199,6 +199,7 @@ def test_prices_may_be_added_to_a_list_that_lacks_them_or_put_in_their_place() -
     prices = {line.unit: line.price for line in cost.lines}
     assert prices["web_searches"] == Decimal("0.03")
     assert prices["input_tokens"] < 1, "it had a price"
+    assert "+ mistral-* (book file " in str(cost.version)
     replaced = cost_by(added + '[[price]]\nmatch = "*"\nreplace = { input = 1 }', event, "mistral")
     assert {line.unit: line.price for line in replaced.lines}["input_tokens"] == Decimal("0.000001")
 
@@ -235,6 +236,14 @@ def test_a_profile_of_bedrock_is_unpriced_until_it_has_a_name() -> None:
 def test_a_model_may_stand_for_one_of_another_provider() -> None:
     book = '[[price]]\nmatch = "house-model"\nmodel = "claude-sonnet-4-6"\nas_provider = "anthropic"\n'
     assert dollars(book, call("house-model"), None) == Decimal("0.0045")
+
+
+def test_what_stands_for_another_model_is_still_where_it_was_called() -> None:
+    book = '[[price]]\nmatch = "prod-chat"\nmodel = "acme-chat-1"\nas_provider = "acme"\n'
+    book += '[[price]]\nmatch = "acme-chat-1"\nwhen = { host = "eu.*" }\ninput = 3\noutput = 3\n' + ACME
+    for provider in ("azure", "openai"):
+        assert dollars(book, call("prod-chat"), provider, host="eu.azure.example") == Decimal("0.0033")
+        assert dollars(book, call("prod-chat"), provider, host="us.azure.example") == Decimal("0.0035")
 
 
 def test_names_that_stand_for_each_other_have_no_price() -> None:
@@ -300,7 +309,7 @@ def test_video_may_have_prices_of_its_own() -> None:
 MISTAKES = {
     "steps that are no list": ('[[price]]\nmatch = "a"\ninput = 1\nabove = 5\n', 4, "is an array"),
     "fees that are no table": ('[[price]]\nmatch = "a"\nadd = 0.01\n', 3, "is a table of prices"),
-    "no TOML": ('[[price]]\nmatch = "a\n', 2, "no TOML"),
+    "no TOML": ("[[price]]\nmatch = a\n", 2, "this is no TOML (Invalid value)"),
     "a word that is no key": ('[[price]]\nmatch = "a"\ninput = 1\nouptut = 2\n', 4, "did you mean 'output'?"),
     "a table of another name": ('[prices]\nmatch = "a"\n', 1, "[[price]]"),
     "single brackets": ('[price]\nmatch = "a"\n', 1, "double brackets"),
@@ -387,6 +396,11 @@ def test_a_book_with_a_mistake_is_refused_as_a_whole_with_the_line_and_what_to_d
         read_book('[[price]]\nmatch = "good"\ninput = 1\n' + text, "prices.toml")
 
 
+def test_a_book_that_ends_too_early_is_said_to_without_a_line() -> None:
+    with pytest.raises(ConfigError, match=r"^prices.toml: this is no TOML \(.* \(at end of document\)\); nothing"):
+        read_book('[[price]]\nmatch = "a', "prices.toml")
+
+
 def test_the_line_of_a_value_is_found_in_a_long_book_at_once() -> None:
     entry = '[[price]]\nmatch = """\nof\nseveral lines"""\ninput = 1\n'
     text = "# a comment with [[price]]\n" + entry * 2000 + "wrong = 1\n" + entry
@@ -402,6 +416,9 @@ def test_a_file_that_can_not_be_read_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b'[[price]]\nmatch = "gr\xfcn"\ninput = 1\n')
     with pytest.raises(ConfigError, match="no UTF-8"):
         load_book(tmp_path / "latin.toml")
+    (tmp_path / "wrong.toml").write_text("wrong = 1")
+    with pytest.raises(ConfigError, match=f"^{tmp_path}/wrong.toml, line 1: 'wrong' is unknown"):
+        load_book(tmp_path / "wrong.toml")
 
 
 def nothing_stored(_: int | None) -> StoredBook | None:

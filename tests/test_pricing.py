@@ -12,10 +12,12 @@ from genai_prices.data import providers
 from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, TieredPrices, TimeOfDateConstraint
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from usage_tracker.event import Cost, CostLine, Origin, Status, Usage, UsageEvent
+from usage_tracker.event import COUNTS, AlikeCalls, Cost, CostLine, Origin, Status, Usage, UsageEvent
 from usage_tracker.pricing import Pricer
 from usage_tracker.pricing.occasion import Occasion
+from usage_tracker.pricing.own import AS_OF
 from usage_tracker.pricing.rates import Found
 
 NOVEMBER = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -136,6 +138,62 @@ def test_a_call_is_priced_as_of_its_own_hour() -> None:
     day = datetime(2025, 8, 1, tzinfo=UTC)
     costs = [price(call("deepseek-chat", at=day + timedelta(minutes=m)), "deepseek").amount for m in (29, 30, 989, 990)]
     assert costs == [Decimal("0.000190"), Decimal("0.00038"), Decimal("0.00038"), Decimal("0.000190")]
+
+
+def alike_calls(event: UsageEvent, starts: list[datetime], provider: str) -> AlikeCalls:
+    """Calls that differ from the event in their start alone."""
+    size, origin = len(starts), Origin(provider=provider, sdk="openai")
+    started = [int(start.timestamp()) * 1_000_000_000 for start in starts]
+    common = replace(event, started_at=max(started))
+    counts = tuple(None if (count := getattr(event.usage, name)) is None else (count,) * size for name in COUNTS)
+    nothing = (None,) * size
+    return AlikeCalls(
+        origin,
+        common,
+        [origin] * size,
+        range(size),
+        started,
+        (1.0,) * size,
+        nothing,
+        nothing,
+        counts,
+        None,
+        [()] * size,
+    )
+
+
+def test_alike_calls_cost_together_what_each_does_by_itself() -> None:
+    event = call()
+    [priced] = PRICER.price_alike(alike_calls(event, [NOVEMBER] * 3, "openai")) or []
+    assert priced.amounts == [3_500_000_000] * 3 == [int((price(event).amount or 0) * 10**12)] * 3
+    assert PRICER.price_alike(alike_calls(call(operation="batch"), [NOVEMBER] * 3, "openai")) is None
+    free = alike_calls(call(operation="moderation"), [NOVEMBER], "openai")
+    assert PRICER.price_alike(free) is None, "what is free isn't on any list"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "together"), [(28, 29, True), (29, 30, False), (30, 989, True), (989, 990, False)]
+)
+def test_alike_calls_are_priced_together_in_hours_of_one_price(first: int, last: int, together: bool) -> None:
+    day = datetime(2025, 8, 1, tzinfo=UTC)
+    starts = [day + timedelta(minutes=minute) for minute in (first, last)]
+    priced = PRICER.price_alike(alike_calls(call("deepseek-chat"), starts, "deepseek"))
+    costs = [price(call("deepseek-chat", at=start), "deepseek").amount for start in starts]
+    if together:
+        assert priced is not None
+        assert [Decimal(amount).scaleb(-12) for amount in priced[0].amounts or ()] == costs
+    else:
+        assert priced is None
+        assert costs[0] != costs[1]
+
+
+def test_a_price_of_our_own_table_says_so_and_as_of_when() -> None:
+    tuned = price(call("ft:gpt-4.1-2025-04-14:house::1"))
+    assert (tuned.amount, tuned.source) == (Decimal("0.0042"), "usage_tracker")
+    assert str(tuned.version).split(" + ") == [AS_OF, f"fees of searches (own {AS_OF})"]
+    flex, standard = (price(call("gemini-2.5-flash", tier=tier), "gemini") for tier in ("flex", None))
+    assert (flex.source, flex.version) == ("genai-prices", f"{standard.version} flex × 0.5 (own {AS_OF})")
+    assert flex.amount == (standard.amount or 0) / 2
 
 
 def test_prices_change_at_whole_minutes_which_is_what_they_are_remembered_by() -> None:

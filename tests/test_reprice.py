@@ -170,6 +170,13 @@ def test_reports_are_as_if_calls_had_been_priced_like_that_at_once(store: Store)
     for _ in range(2):
         compare_with_events(store)
         store.compact()
+    unpriced = {str(each.event_id) for each in repriced if each.cost.source is None}
+    prices = {
+        (event["price_source"], str(event["cost_parts"]))
+        for event in list_events(store)
+        if event["event_id"] in unpriced
+    }
+    assert prices == {(None, "None")}
 
 
 def compare_with_events(store: Store) -> None:
@@ -191,5 +198,8 @@ def compare_with_events(store: Store) -> None:
         tagged = run(store, Query(None, None, ("model",), (parse_condition(f"tag={tag}"),)))
         costs = [event["cost"] for event in stored if tag in event["tags"] and event["cost"] is not None]
         assert tagged.total.cost == sum(costs, Decimal(0))
+    untagged = sum(event["cost"] is not None for event in stored if not event["tags"])
+    sums = store.select(f"SELECT sum(priced) FROM {store.dialect.prefix}by_day_tag WHERE tag_key = 0")
+    assert list(sums) == [(untagged,)]
     days = run(store, Query(None, None, ("day",)))
     assert days.total.cost == sum((event["cost"] for event in stored if event["cost"] is not None), Decimal(0))

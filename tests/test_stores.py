@@ -383,7 +383,7 @@ class TestRefusal:
         good, bad = made_event(), made_event()
         spoil(bad.event)
         segment = uuid4()
-        with pytest.raises(EventsRefused):
+        with pytest.raises(EventsRefused, match=r"can't be (stored|written)"):
             store.write(segment_batch(segment, 0, 2, good, bad))
         assert store.positions([segment]) == {}
         assert store.write(segment_batch(segment, 0, 1, good))
@@ -396,6 +396,7 @@ class TestRefusal:
             store.write(segment_batch(uuid4(), 0, 1, made_event(http_status=99_999, session_id="very private")))
         assert "private" not in str(refusal.value)
         assert "99999" not in str(refusal.value)
+        assert "the event can't be stored" in str(refusal.value)
         assert refusal.value.__suppress_context__
 
     def test_a_cost_of_more_than_twelve_places_is_rounded_half_even(self, store: Store) -> None:

@@ -155,7 +155,7 @@ class Pricer:
             if occasion is None:
                 return UNPRICED, True
             if self._within_day(occasion):
-                return self.find(at_minute(occasion, event), event.started_at // MINUTE), False
+                return self.find(at_minute(occasion, event)), False
             found = self.find(occasion, event.started_at // MINUTE)
             if isinstance(self._lists(occasion), Missing):
                 return found, found is None

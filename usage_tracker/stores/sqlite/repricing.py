@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from usage_tracker.stores.dimensions import Keys
 from usage_tracker.stores.repricing import Repriced, Stored, moves
 from usage_tracker.stores.rollups import with_coarser
-from usage_tracker.stores.sqlite.rows import PRICE, upsert
+from usage_tracker.stores.sqlite.rows import PRICE, price_of, upsert
 from usage_tracker.stores.values import cost_parts, json_text, picodollars
 
 FIND = (
@@ -34,13 +34,12 @@ def reprice(connection: sqlite3.Connection, keys: Keys, repriced: Sequence[Repri
     for each in repriced:
         if each.event_id not in there:
             continue
-        where, cost = (each.started_at, each.event_id.bytes), each.cost
+        where, cost, price = (each.started_at, each.event_id.bytes), each.cost, price_of(each.cost)
         connection.execute(KEEP, where)
         amount = None if cost.amount is None else picodollars(cost.amount)
-        price = prices[cost.source, cost.version] if cost.source is not None else None
-        parts = cost_parts(cost.lines) if cost.source is not None else None
+        key, parts = (None, None) if price is None else (prices[price], cost_parts(cost.lines))
         flags = json_text(cost.flags) if cost.flags else None
-        connection.execute(CHANGE, (amount, price, parts, flags, *where))
+        connection.execute(CHANGE, (amount, key, parts, flags, *where))
     for grain, sums in with_coarser(moves(stored, repriced)).items():
         connection.executemany(upsert(grain), ((*key, *values) for key, values in sums.items()))
     return len(stored)

@@ -4,7 +4,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import compress, repeat
 
-from usage_tracker.event import COUNTS, Batch, PricedCalls, PricedEvent
+from usage_tracker.event import COUNTS, Batch, Cost, PricedCalls, PricedEvent
 from usage_tracker.stores.dimensions import KIND, Content, Dimension, Keys, WhoKeys, kind_of
 from usage_tracker.stores.rollups import Grain, Rollups
 from usage_tracker.stores.values import cost_parts, cost_template, facts, json_text, storable
@@ -37,8 +37,8 @@ def upsert(grain: Grain, given: Collection[str] | None = None) -> str:
     )
 
 
-def price_of(priced: PricedEvent) -> Content | None:
-    cost = priced.cost
+def price_of(cost: Cost) -> Content | None:
+    """None of a cost that is nobody's."""
     return (cost.source, cost.version) if cost.lines or cost.source is not None or cost.version is not None else None
 
 
@@ -66,7 +66,7 @@ def event_rows(events: Sequence[PricedEvent], keys: Keys, whos: Mapping[int, Who
     rows: list[Row] = []
     kinds, prices = keys[KIND], keys[PRICE]
     for priced in in_turns(events):
-        event, usage, origin, price = priced.event, priced.event.usage, priced.origin, price_of(priced)
+        event, usage, origin, price = priced.event, priced.event.usage, priced.origin, price_of(priced.cost)
         who, kind_key, found = whos[id(origin)], kinds[kind_of(priced)], facts(priced)
         rollups.add(priced, found, kind_key, who)
         rows.append((
