@@ -275,6 +275,13 @@ def test_time_is_cut_by_the_clock_of_the_zone(store: Store, unit: str, zone: str
     assert list(calls(ask(store, unit, tz=ZoneInfo(zone)))) == [expected]
 
 
+def test_a_range_of_centuries_is_read_as_far_as_there_are_events(store: Store) -> None:
+    store_events(store, [made_event(NOON), made_event(NOON + DAY)])
+    since, until = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
+    report = ask(store, "day", since=since, until=until, tz=ZoneInfo("Europe/Berlin"), percentiles=True)
+    assert calls(report) == {date(2026, 8, 15): 1, date(2026, 8, 16): 1}
+
+
 def test_the_hour_that_comes_twice_is_two_hours(store: Store) -> None:
     first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     store_events(store, [made_event(first), made_event(first + timedelta(hours=1))])
