@@ -289,6 +289,25 @@ def test_the_hour_that_comes_twice_is_two_hours(store: Store) -> None:
     assert [str(hour) for hour in hours] == ["2026-10-25 02:00:00+02:00", "2026-10-25 02:00:00+01:00"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "hours"),
+    [
+        # 03:45 becomes 02:45
+        ("2026-04-04T14:00Z", {"2026-04-05 03:00:00+13:45": 2, "2026-04-05 03:00:00+12:45": 1}),
+        # 02:45 becomes 03:45
+        ("2026-09-26T14:00Z", {"2026-09-27 02:00:00+12:45": 2, "2026-09-27 04:00:00+13:45": 1}),
+    ],
+)
+def test_an_hour_within_which_the_clock_changes_by_one_is_one_hour(
+    store: Store, changes: str, hours: dict[str, int]
+) -> None:
+    change = datetime.fromisoformat(changes)
+    store_events(store, [made_event(change + timedelta(minutes=minutes)) for minutes in (-45, 14, 15)])
+    report = ask(store, "hour", tz=ZoneInfo("Pacific/Chatham"), percentiles=True)
+    assert {str(hour): count for hour, count in calls(report).items()} == hours
+    assert report.total.calls == 3
+
+
 def test_figures_are_the_same_before_and_after_rollups_are_folded(store: Store) -> None:
     store_events(store, random_events(7, 50))
     before = {by: calls(ask(store, by)) for by in ("day", "user", "tag")}
