@@ -8,6 +8,7 @@ import base64
 import os
 import re
 import select
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -50,6 +51,7 @@ class Server:
         self.address = address
         self._translate = translate or translated
         self._idle: list[tuple[HTTPConnection, float]] = []
+        self._busy: set[HTTPConnection] = set()
         self._first = 0
         """The host that answered last."""
         self._pid = os.getpid()
@@ -95,7 +97,7 @@ class Server:
             if whole:
                 self._keep(connection)
             else:
-                connection.close()
+                self._drop(connection)
 
     def run(
         self, sql: str, body: bytes = b"", settings: Mapping[str, str] | None = None, *, database: bool = True
@@ -105,11 +107,18 @@ class Server:
         try:
             said = response.read()
         except (OSError, HTTPException) as error:
-            connection.close()
+            self._drop(connection)
             raise self._unreachable(error) from None
         self._keep(connection)
         if CODE.match(said):
             raise self._translate(said, self.address)
+
+    def hang_up(self) -> None:
+        """From another thread: let a request that is under way end with StoreUnavailable."""
+        for connection in list(self._busy):
+            if connection.sock is not None:
+                with suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._leave_parent()
@@ -126,6 +135,7 @@ class Server:
         account = f"{self.address.user}:{self.address.password}".encode()
         headers = {"Authorization": f"Basic {base64.b64encode(account).decode()}"}
         connection = self._connection()
+        self._busy.add(connection)
         try:
             connection.request("POST", f"/?{urlencode(asked)}", body or sql.encode(), headers)
             response = connection.getresponse()
@@ -133,7 +143,7 @@ class Server:
                 return connection, response
             said = response.read()
         except (OSError, HTTPException) as error:
-            connection.close()
+            self._drop(connection)
             raise self._unreachable(error) from None
         self._keep(connection)
         raise self._translate(said, self.address)
@@ -168,7 +178,12 @@ class Server:
             return HTTPConnection(host.name, host.port, timeout=CONNECT_SECONDS)
         return HTTPSConnection(host.name, host.port, timeout=CONNECT_SECONDS, context=ssl.create_default_context())
 
+    def _drop(self, connection: HTTPConnection) -> None:
+        self._busy.discard(connection)
+        connection.close()
+
     def _keep(self, connection: HTTPConnection) -> None:
+        self._busy.discard(connection)
         if connection.sock is None:  # the server has said that it closes it
             connection.close()
         else:
@@ -186,7 +201,7 @@ class Server:
             for connection, _ in self._idle:
                 with suppress(OSError):
                     connection.close()  # this process's copy of the socket; the parent's goes on
-            self._idle, self._pid = [], os.getpid()
+            self._idle, self._busy, self._pid = [], set(), os.getpid()
 
 
 def has_word(connection: HTTPConnection) -> bool:

@@ -202,6 +202,9 @@ class ClickHouseStore:
     def hurry(self) -> None:
         """Nobody has to wait for this store: a child opens connections of its own."""
 
+    def interrupt(self) -> None:
+        self._server.hang_up()
+
     def close(self) -> None:
         self._server.close()
 
