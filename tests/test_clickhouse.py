@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -380,6 +381,25 @@ def test_the_server_is_described(store: Store) -> None:
     assert found.server.startswith("ClickHouse 2")
     assert abs(found.now - datetime.now(UTC)) < timedelta(minutes=1)
     assert found.bytes > 0
+
+
+def test_a_request_that_reads_is_ended_from_another_thread() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections come in, and nobody answers
+        store = open_store(parse_dsn(f"clickhouse://default@127.0.0.1:{silent.getsockname()[1]}/default"))
+        ended = []
+
+        def read() -> None:
+            with pytest.raises(StoreUnavailable):
+                list(store.select("SELECT count() FROM system.numbers"))
+            ended.append(True)
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        while thread.is_alive():
+            store.interrupt()
+            thread.join(0.1)
+        store.close()
+    assert ended == [True]
 
 
 def test_a_forked_child_has_connections_of_its_own(store: Store) -> None:

@@ -275,11 +275,37 @@ def test_time_is_cut_by_the_clock_of_the_zone(store: Store, unit: str, zone: str
     assert list(calls(ask(store, unit, tz=ZoneInfo(zone)))) == [expected]
 
 
+def test_a_range_of_centuries_is_read_as_far_as_there_are_events(store: Store) -> None:
+    store_events(store, [made_event(NOON), made_event(NOON + DAY)])
+    since, until = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
+    report = ask(store, "day", since=since, until=until, tz=ZoneInfo("Europe/Berlin"), percentiles=True)
+    assert calls(report) == {date(2026, 8, 15): 1, date(2026, 8, 16): 1}
+
+
 def test_the_hour_that_comes_twice_is_two_hours(store: Store) -> None:
     first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     store_events(store, [made_event(first), made_event(first + timedelta(hours=1))])
     hours = [row.group[0] for row in ask(store, "hour", tz=ZoneInfo("Europe/Berlin")).rows]
     assert [str(hour) for hour in hours] == ["2026-10-25 02:00:00+02:00", "2026-10-25 02:00:00+01:00"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "hours"),
+    [
+        # 03:45 becomes 02:45
+        ("2026-04-04T14:00Z", {"2026-04-05 03:00:00+13:45": 2, "2026-04-05 03:00:00+12:45": 1}),
+        # 02:45 becomes 03:45
+        ("2026-09-26T14:00Z", {"2026-09-27 02:00:00+12:45": 2, "2026-09-27 04:00:00+13:45": 1}),
+    ],
+)
+def test_an_hour_within_which_the_clock_changes_by_one_is_one_hour(
+    store: Store, changes: str, hours: dict[str, int]
+) -> None:
+    change = datetime.fromisoformat(changes)
+    store_events(store, [made_event(change + timedelta(minutes=minutes)) for minutes in (-45, 14, 15)])
+    report = ask(store, "hour", tz=ZoneInfo("Pacific/Chatham"), percentiles=True)
+    assert {str(hour): count for hour, count in calls(report).items()} == hours
+    assert report.total.calls == 3
 
 
 def test_figures_are_the_same_before_and_after_rollups_are_folded(store: Store) -> None:

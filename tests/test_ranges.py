@@ -106,6 +106,12 @@ def test_hours_are_cut_by_the_zones_clock() -> None:
     assert (start, end) == (datetime(2026, 8, 14, 10, 30, tzinfo=UTC), datetime(2026, 8, 14, 13, 30, tzinfo=UTC))
 
 
+def test_hours_that_run_to_now_hold_now_also_where_the_clock_went_back_by_half_an_hour() -> None:
+    lord_howe, now = ZoneInfo("Australia/Lord_Howe"), datetime(2026, 4, 4, 15, 15, tzinfo=UTC)  # 01:45, the second one
+    start, end = parse_range("1h", None, lord_howe, now)
+    assert (start, end) == (datetime(2026, 4, 4, 14, tzinfo=UTC), datetime(2026, 4, 4, 15, 30, tzinfo=UTC))
+
+
 @pytest.mark.parametrize(
     ("since", "until", "said"),
     [

@@ -157,6 +157,12 @@ def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
         store.migrate()
 
 
+def test_what_can_not_be_opened_is_said_with_a_remedy(tmp_path: Path) -> None:
+    store = open_store(parse_dsn(f"sqlite:///{tmp_path}"))
+    with pytest.raises(StoreUnavailable, match=r"SQLITE_CANTOPEN.*; see whether it is a file"):
+        store.migrate()
+
+
 def test_a_file_that_is_no_database_is_said_to_be_none_and_left_alone(path: Path) -> None:
     path.write_text("my shopping list\n" * 100)
     store = SqliteStore(parse_dsn(f"sqlite:///{path}"))

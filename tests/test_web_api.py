@@ -168,7 +168,10 @@ def test_servers_that_are_sent_the_same_events_at_once_store_them_once(
         (json.dumps(posted(colour="red")).encode(), 422, "unknown field"),
         (json.dumps(posted(input_tokens=-1)).encode(), 422, ">= 0"),
         (json.dumps(posted(reported_cost="1e999999999")).encode(), 422, "reported_cost"),
+        (json.dumps(posted(reported_cost="NaN")).encode(), 422, "reported_cost"),
         (json.dumps(posted(started_at="2026-08-01T12:00:00")).encode(), 422, "timezone"),
+        (json.dumps(posted(started_at="1970-01-01T00:00:07Z")).encode(), 422, "from 2000 to 2099"),
+        (json.dumps(posted(started_at="9999-12-31T23:59:59Z")).encode(), 422, "from 2000 to 2099"),
         (b" " * (5 << 20), 413, "larger than"),
     ],
 )
@@ -179,6 +182,15 @@ def test_a_body_that_can_not_be_stored_is_refused_in_a_sentence(
         answer = writer.post("/api/v1/events", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == status
     assert sentence in answer.json()["detail"]
+
+
+def test_a_stated_cost_is_kept_to_the_picodollar_however_it_is_written(running: Served) -> None:
+    costs = {"2.5e-1": "0.25", "0.0000000000014": "0.000000000001", "1e-999999999": "0"}
+    with running.client(ADMIN) as admin:
+        for written, kept in costs.items():
+            event = posted(reported_cost=written)
+            assert admin.post("/api/v1/events", json=event).status_code == 200
+            assert admin.get(f"/api/v1/events/{event['event_id']}").json()["event"]["reported_cost"] == kept
 
 
 def test_reading_and_writing_need_their_own_tokens(running: Served) -> None:

@@ -170,6 +170,14 @@ def test_the_large_figures_are_the_totals_of_the_report(told: tuple[Served, str]
     assert figures["Month&#39;s end"].startswith("$")
 
 
+def test_credits_have_a_sign_and_no_bar(tmp_path: Path) -> None:
+    events = [made_event(NOW, model=model, cost=cost) for model, cost in (("paid", "0.5"), ("credited", "-200000"))]
+    with dashboard(filled(tmp_path / "usage.db", events)) as running, running.client() as client:
+        page = client.get("/?since=6d").text
+        assert ">-$200,000<" in page
+        assert re.findall(r'class="c-[^"]*" width="([^"]*)"', page) == ["100.0%", "0.0%"]
+
+
 def test_the_csv_of_a_page_has_the_rows_that_it_shows(client: httpx.Client) -> None:
     page = client.get("/", params={"since": "29d", "by": "project"}).text
     address = re.search(r'href="([^"]*format=csv[^"]*)"', page)

@@ -76,14 +76,27 @@ def write_file(path: Path, text: str) -> None:
 
 
 def write_pieces(path: Path, pieces: Iterable[str]) -> None:
-    """As `write_file`, piece by piece as they come. What is there already stays until all is written."""
-    part = path.with_name(f".{path.name}.part")
+    """As `write_file`, piece by piece as they come. What is there already stays until all is written, and so does who
+    may read it; a link leads to what is written. What is no file, such as a pipe or /dev/null, is written to and not
+    replaced."""
     try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(pieces)
-        part.replace(path)
+        if path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8", newline="") as stream:
+                stream.writelines(pieces)
+        else:
+            replace_file(Path(os.path.realpath(path)), pieces)
     except OSError as error:
         raise click.FileError(str(path), error.strerror) from None
+
+
+def replace_file(path: Path, pieces: Iterable[str]) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            if path.exists():
+                shutil.copymode(path, part)
+            file.writelines(pieces)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 

@@ -8,6 +8,7 @@ from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError
 from usage_tracker.report import has_schema
 from usage_tracker.stores import Store, open_store
+from usage_tracker.stores.interrupting import interruptible
 from usage_tracker.stores.migrations import missing
 
 
@@ -42,15 +43,16 @@ def check_version(store: Store, dsn: Dsn) -> None:
 
 @contextmanager
 def reading(dsn: Dsn) -> Iterator[Store]:
-    """The store, closed at the end of the block. Reading creates nothing.
+    """The store, closed at the end of the block. Reading creates nothing. Ctrl-C ends what is read.
 
     Raises NothingYet instead of SchemaError where there is no schema at all, and StoreError.
     """
     check_there(dsn)
     store = open_store(dsn)
     try:
-        check_version(store, dsn)
-        yield store
+        with interruptible(store.interrupt):
+            check_version(store, dsn)
+            yield store
     except SchemaError:
         if has_schema(store):
             raise

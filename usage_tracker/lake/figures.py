@@ -85,7 +85,7 @@ class LakeFigures:
         for name in query.by:
             if name in UNITS:
                 seconds = self._lake.seconds(table)
-                shift = self._shift(query, seconds)
+                shift = self._shift(query, seconds, name)
                 columns["cut"] = cut(seconds + shift, name)
                 if name == "hour":
                     columns["shift"] = shift
@@ -93,14 +93,14 @@ class LakeFigures:
                 columns[f"by_{name}"] = value_of(table, name)
         return (table.mutate(**columns), list(columns)) if columns else (table, [])
 
-    def _shift(self, query: Query, seconds: Expression) -> Expression:
+    def _shift(self, query: Query, seconds: Expression, unit: str) -> Expression:
         """How many seconds the clock of the query's zone is ahead of UTC at each event."""
         import ibis
 
         span = self._span(query)
         if span is None:
             return ibis.literal(0, "int64")
-        *pieces, (_, _, last) = list(clock_settings(query.tz, span))
+        *pieces, (_, _, last) = list(clock_settings(query.tz, span, unit))
         shift: Expression = ibis.literal(last, "int64")
         for _, end, offset in reversed(pieces):
             shift = ibis.ifelse(seconds < end // SECOND, ibis.literal(offset, "int64"), shift)

@@ -107,10 +107,11 @@ def read_groups(store: Store, query: Query) -> dict[Group, Sums]:
 
 
 def find_span(store: Store, since: datetime | None, until: datetime | None, *, closed: bool) -> Span | None:
-    """A range in instants; None where it is empty. `closed`: where it is open, it ends with the first or last event."""
+    """A range in instants; None where it is empty. `closed`: a long one, such as one that is open, goes from the first
+    event to the last."""
     start = FIRST if since is None else to_instant(since)
     end = LAST if until is None else to_instant(until)
-    if closed and (since is None or until is None):
+    if closed and end - start > LONG:
         statement = open_statement(store.dialect)
         first, last = statement.write_first("bucket_at"), statement.write_last("bucket_at")
         ends = f"SELECT {first}, {last} FROM {statement.table('by_day_kind')}"  # noqa: S608  our own names
@@ -120,6 +121,10 @@ def find_span(store: Store, since: datetime | None, until: datetime | None, *, c
         start = max(start, statement.read_bucket(earliest))
         end = min(end, statement.read_bucket(latest) + DAY)
     return (start, end) if start < end else None
+
+
+LONG = 3653 * DAY
+"""Ten years. Each change of a zone's clock is a branch of the statement, of which SQLite takes 500."""
 
 
 class Measured(NamedTuple):

@@ -80,7 +80,7 @@ def plan(rollups: list[Source], unit: str | None, zone: tzinfo, span: Span) -> l
     """The parts that together hold every event of the span once, and no bucket of which crosses a start of `unit` in
     the zone. (`by_day_tag` holds an event once for each tag.)"""
     parts: list[Part] = []
-    for start, end, offset in [(*span, 0)] if unit is None else clock_settings(zone, span):
+    for start, end, offset in [(*span, 0)] if unit is None else clock_settings(zone, span, unit):
         shift = offset * SECOND
         usable = [each for each in rollups if unit is None or (each.grain < WEEK and shift % each.grain == 0)]
         if unit == "hour":
@@ -123,8 +123,12 @@ def split(start: int, end: int, rollups: list[Source]) -> Iterator[tuple[Source,
     yield from split(last, end, rollups[1:])
 
 
-def clock_settings(zone: tzinfo, span: Span) -> Iterator[tuple[int, int, int]]:
-    """The span in pieces of one offset each. Zones change it at most once a day."""
+def clock_settings(zone: tzinfo, span: Span, unit: str) -> Iterator[tuple[int, int, int]]:
+    """The span in pieces of one offset each. Zones change it at most once a day.
+
+    Where a clock goes on or back by an hour within an hour, as on the Chatham Islands at 02:45, the hours before and
+    after have the same start: they are one `unit` of an hour, by the clock of before.
+    """
 
     def offset(at: int) -> int:
         found = to_moment(min(max(at, FIRST + DAY), LAST - DAY)).astimezone(zone).utcoffset()
@@ -141,7 +145,12 @@ def clock_settings(zone: tzinfo, span: Span) -> Iterator[tuple[int, int, int]]:
         while after - before > 1:
             middle = (before + after) // 2
             before, after = (middle, after) if offset(middle * SECOND) == current else (before, middle)
-        yield start, after * SECOND, current
-        start, current = after * SECOND, offset(after * SECOND)
+        change, later = after * SECOND, offset(after * SECOND)
+        if unit == "hour" and (later - current) * SECOND % HOUR == 0:
+            change += -(change + current * SECOND) % HOUR
+        if change >= end:
+            break
+        yield start, change, current
+        start, current = change, later
     if start < end:
         yield start, end, current

@@ -139,8 +139,10 @@ def parse_duration(count: int, unit: str, zone: tzinfo, now: datetime) -> Range:
 
 
 def hour(moment: datetime, zone: tzinfo) -> datetime:
-    """The start of the zone's hour that the moment is in."""
-    return moment.astimezone(zone).replace(minute=0, second=0, microsecond=0).astimezone(UTC)
+    """The start of the zone's hour that the moment is in, by the clock as it is set then."""
+    local = moment.astimezone(zone)
+    since = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+    return moment.astimezone(UTC) - since
 
 
 def midnight(day: date, zone: tzinfo) -> datetime:

@@ -184,8 +184,7 @@ def now_in(zone: tzinfo) -> datetime:
 def start_of(unit: str, moment: datetime, zone: tzinfo) -> Any:
     local = moment.astimezone(zone)
     if unit == "hour":
-        start = hour(moment, zone).astimezone(zone)
-        return start.replace(tzinfo=timezone(start.utcoffset() or timedelta()))
+        return hour(moment, zone).astimezone(timezone(local.utcoffset() or timedelta()))
     day = local.date()
     if unit == "week":
         return day - timedelta(days=day.weekday())

@@ -196,7 +196,7 @@ def rough(count: int | None) -> str:
 
 def short_money(amount: Decimal | None) -> str:
     if amount is not None and abs(amount) >= 100_000:
-        return f"${amount:,.0f}"
+        return f"{'-' if amount < 0 else ''}${abs(amount):,.0f}"
     return show_money([amount])[0]
 
 
@@ -225,7 +225,7 @@ def ranks(report: Report, colours: dict[Group, str], view: View, path: str) -> l
                 cost,
                 shown_before,
                 show_share(row.cost, was),
-                float(amount / largest * 100) if largest else 0.0,
+                float(max(amount, Decimal(0)) / largest * 100) if largest > 0 else 0.0,
                 f"{amount / whole:.1%}" if whole and row.cost is not None else "",
                 only(view, row.group, path),
             )

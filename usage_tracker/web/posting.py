@@ -23,12 +23,15 @@ from usage_tracker.event import Batch, Origin, PricedEvent, Status, Stretch, Usa
 from usage_tracker.pipeline import LazyPricer
 from usage_tracker.report.dialects import EPOCH
 from usage_tracker.stores import Store, open_store
+from usage_tracker.stores.values import EXACT, PICODOLLAR
 
 JOURNAL = UUID("0b4f6c52-7d1e-5d0a-9a57-3a3c9f6d2e11")
 """Names the segments of posted events."""
 MOST_EVENTS = 1000
 MOST_BYTES = 4 << 20
 MOST_DOLLARS = 1_000_000
+YEARS = range(2000, 2100)
+"""Where a clock is wrong by centuries, reports of all time would go over them."""
 ATTEMPTS = 20
 
 Text = Annotated[str, msgspec.Meta(max_length=500)]
@@ -87,8 +90,11 @@ class Posted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     host: Text | None = None
 
     def __post_init__(self) -> None:
-        if self.reported_cost is not None and not 0 <= self.reported_cost <= MOST_DOLLARS:
+        stated = self.reported_cost
+        if stated is not None and not (stated.is_finite() and 0 <= stated <= MOST_DOLLARS):
             raise ValueError(f"reported_cost is an amount from 0 to {MOST_DOLLARS}")
+        if self.started_at.year not in YEARS:
+            raise ValueError(f"started_at is of a year from {YEARS[0]} to {YEARS[-1]}")
 
 
 Body = Posted | Annotated[list[Posted], msgspec.Meta(min_length=1, max_length=MOST_EVENTS)]
@@ -154,11 +160,12 @@ class Writer:
             host=clean(posted.host),
         )
         said: dict[str, Any] = {name: getattr(posted, name) for name in EVENT}
+        stated = posted.reported_cost
         event = UsageEvent(
             **said,
             started_at=(posted.started_at - EPOCH) // timedelta(microseconds=1) * 1000,
             usage=Usage(**{name: getattr(posted, name) for name in USAGE}),
-            reported_cost=None if posted.reported_cost is None else f"{posted.reported_cost:f}",
+            reported_cost=None if stated is None else f"{stated.quantize(PICODOLLAR, context=EXACT):f}",
         )
         return PricedEvent(posted.event_id, origin, event, self._prices.price(origin, event))
 

@@ -6,6 +6,7 @@ import psycopg2
 
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import QueryError
+from usage_tracker.stores.interrupting import interruptible
 from usage_tracker.stores.postgres.connection import Connections
 
 LONGEST_SECONDS = 3600.0
@@ -16,7 +17,10 @@ def read(dsn: Dsn, sql: str) -> Iterator[tuple[object, ...]]:
     """The columns' names, then the rows as they come. Raises QueryError with the server's words, StoreError."""
     connections = Connections(dsn)
     try:
-        with connections.transaction(read_only=True, statement_seconds=LONGEST_SECONDS, seconds=None) as cursor:
+        with (
+            interruptible(connections.cancel),
+            connections.transaction(read_only=True, statement_seconds=LONGEST_SECONDS, seconds=None) as cursor,
+        ):
             try:
                 cursor.execute("SET LOCAL search_path = usage_tracker, public")
                 cursor.execute(sql)

@@ -27,6 +27,10 @@ PASSING = frozenset(
         sqlite3.SQLITE_AUTH, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_ABORT, sqlite3.SQLITE_NOLFS,
     }
 )  # fmt: skip
+REMEDIES = {
+    sqlite3.SQLITE_CANTOPEN: "see whether it is a file, and whether this user may read and write it and its folder",
+    sqlite3.SQLITE_READONLY: "SQLite writes beside the file also to read it: let this user write into its folder",
+}
 REFUSED = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE})
 
 INHERITED: list[sqlite3.Connection | None] = []
@@ -178,7 +182,8 @@ def translated(error: Exception, dsn: Dsn) -> StoreError:
     if code in REFUSED or isinstance(error, sqlite3.DataError | sqlite3.IntegrityError):
         return EventsRefused(f"SQLite refuses a value ({name}); the event can't be stored")
     if code in PASSING:
-        return StoreUnavailable(f"{dsn.shown} can't be used right now ({name})")
+        remedy = f"; {REMEDIES[code]}" if code in REMEDIES else ""
+        return StoreUnavailable(f"{dsn.shown} can't be used right now ({name}){remedy}")
     if code == sqlite3.SQLITE_NOTADB:
         return StoreError(f"{dsn.shown} is no SQLite database; move it away or set TRACKER_DSN to another file")
     if code == sqlite3.SQLITE_CORRUPT:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import QueryError
+from usage_tracker.stores.interrupting import interruptible
 from usage_tracker.stores.sqlite.file import SqliteFile
 
 REMEDIES = {
@@ -17,7 +18,7 @@ def read(dsn: Dsn, sql: str) -> Iterator[tuple[object, ...]]:
     """The columns' names, then the rows as they come. Raises QueryError with SQLite's words, StoreError."""
     file = SqliteFile(dsn)
     try:
-        with file.request() as connection:
+        with interruptible(file.interrupt), file.request() as connection:
             connection.execute("PRAGMA query_only = ON")
             try:
                 cursor = connection.execute(sql)

@@ -39,13 +39,13 @@
   }
 
   function short(value, measure) {
-    const money = measure === "cost" ? "$" : "";
+    const money = `${value < 0 ? "-" : ""}${measure === "cost" ? "$" : ""}`;
     if (measure === "duration") return value >= 1000 ? `${+(value / 1000).toPrecision(3)} s` : `${+value.toPrecision(3)} ms`;
     const size = Math.abs(value);
     for (const [limit, unit] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]]) {
-      if (size >= limit) return `${money}${+(value / limit).toPrecision(3)}${unit}`;
+      if (size >= limit) return `${money}${+(size / limit).toPrecision(3)}${unit}`;
     }
-    return `${money}${+value.toPrecision(3)}`;
+    return `${money}${+size.toPrecision(3)}`;
   }
 
   function element(name, className, text) {
