@@ -333,6 +333,16 @@ def test_a_limit_per_minute_counts_calls_as_they_are_let_go(capturing: Capturing
     assert made + refused == 5
 
 
+def test_a_refused_call_takes_nothing_of_the_rate_of_others(capturing: Capturing, enforcing: Enforcing) -> None:
+    rate = budget(name="all", measure="calls", limit=Decimal(3), per="minute")
+    enforcing.use(known(rate, budget(name="users", each="user"), spent="1", part="u-1"))
+    for _ in range(5):
+        with usage_tracker.attribute(user="u-1"), pytest.raises(usage_tracker.BudgetExceeded, match="'users'"):
+            ask(capturing)
+    with usage_tracker.attribute(user="u-2"):
+        ask(capturing)
+
+
 def test_a_limit_of_tokens_per_minute_counts_them_when_they_are_known(
     capturing: Capturing, enforcing: Enforcing
 ) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from usage_tracker.budgets import refusals
 from usage_tracker.budgets.accounts import Account, Accounts, Match
+from usage_tracker.budgets.rates import Rate
 from usage_tracker.budgets.reservation_tables import Want
 from usage_tracker.budgets.reserving import RESERVE_SECONDS, THROTTLE_STEP, Reserving
 from usage_tracker.budgets.scope import Described
@@ -21,6 +22,10 @@ RECENT_SECONDS = 5.0
 FIRST_SECONDS = 2.0
 """How long a call may wait for the first look into the store."""
 STEP_SECONDS = 0.02
+
+
+Counted = tuple[Rate, int, float]
+"""What a limit of the rate has counted, and when."""
 
 
 class Seen:
@@ -65,6 +70,16 @@ class Holding:
         self._gave_up_at = -FRESH_SECONDS
 
     def hold(self, call: Call, described: Described, body: object) -> Hold:
+        taken: list[Counted] = []
+        try:
+            yield from self._hold(call, described, body, taken)
+        except BaseException:  # refused, or who asked has left: no call is made
+            with self._accounts.lock:
+                for rate, amount, then in taken:
+                    rate.give_back(amount, then)
+            raise
+
+    def _hold(self, call: Call, described: Described, body: object, taken: list[Counted]) -> Hold:
         yield from self._freshen()
         accounts = self._match(*described).accounts
         stale = time.time() >= self._seen.fresh_until
@@ -77,7 +92,7 @@ class Holding:
             if account.budget.strict:
                 wants.append((account, self._reserving.want(account, described, body)))
             elif account.rate is not None:
-                yield from self._pass_rate(account)
+                taken.append((yield from self._pass_rate(account, account.rate)))
             else:
                 if stale:
                     yield from self._pass_unknown(account)
@@ -140,20 +155,19 @@ class Holding:
                 self._accounts.turn(account)
         return account.is_over
 
-    def _pass_rate(self, account: Account) -> Generator[Step, None, None]:
-        """A limit of calls counts them as they are let go; one of tokens, when they have ended."""
-        assert account.rate is not None
+    def _pass_rate(self, account: Account, rate: Rate) -> Generator[Step, None, Counted]:
+        """A limit of calls counts them as they are let go; one of tokens, when they have ended. What it has counted."""
         needed = 1 if account.budget.measure == "calls" else 0
         deadline = time.monotonic() + account.budget.delay
         while True:
             with self._accounts.lock:
                 now = time.time()
-                used = account.rate.used(now)
+                used = rate.used(now)
                 left = deadline - time.monotonic()
                 over = used + max(needed, 1) > account.limit
                 if not over or (account.budget.on_limit == "throttle" and left <= 0):
-                    account.rate.add(needed, now)
-                    return
+                    rate.add(needed, now)
+                    return rate, needed, now
             if account.budget.on_limit == "block":
                 raise self._log.refuse(refusals.used_up(account.budget, account.part, int(used), datetime.now(UTC)))
             yield min(left, THROTTLE_STEP)
