@@ -22,8 +22,8 @@ from usage_tracker.addresses import forbidden, parse_receiver
 from usage_tracker.budgets import alerts as alerting
 from usage_tracker.budgets import receivers
 from usage_tracker.budgets.alerts import Alert, Alerts, budget_alerts
-from usage_tracker.budgets.book import set_budget
-from usage_tracker.budgets.budget import Budget
+from usage_tracker.budgets.book import remove_budget, set_budget
+from usage_tracker.budgets.budget import Budget, Criterion
 from usage_tracker.budgets.receivers import NotSent, receivers_of, sign
 from usage_tracker.budgets.windows import Window
 from usage_tracker.config import load_settings
@@ -117,6 +117,33 @@ def test_an_alert_is_sent_once_and_again_only_for_another_window_or_limit(store:
     set_budget(store, dearer)
     raised(store, inbox, *budget_alerts(dearer, WINDOW, {"": Decimal(6)}))
     assert len(inbox.posts) == 3
+
+
+def test_a_budget_that_counts_something_else_or_is_set_anew_alerts_anew(store: Store, inbox: Inbox) -> None:
+    other = budget(where=(Criterion("team", True, "shop"),))
+    for number, each in enumerate((budget(), other, budget(each="user"), budget(measure="tokens"), budget()), 1):
+        set_budget(store, each)
+        for _ in range(2):
+            raised(store, inbox, *budget_alerts(each, WINDOW, {"": Decimal(6)}))
+        assert len(inbox.posts) == number
+    remove_budget(store, "b")
+    set_budget(store, budget())
+    raised(store, inbox, *budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+    assert len(inbox.posts) == 6
+    set_budget(store, budget(on_limit="block"))
+    raised(store, inbox, *budget_alerts(budget(on_limit="block"), WINDOW, {"": Decimal(6)}))
+    assert len(inbox.posts) == 6, "what it does at its limit is no other limit"
+
+
+def test_one_process_follows_a_budget_that_is_changed(store: Store, inbox: Inbox) -> None:
+    made = Alerts(receivers_of(settings(alert_webhook=inbox.url)), lambda: store)
+    for each in (budget(), budget(limit=Decimal(11)), budget(limit=Decimal(11), each="user")):
+        set_budget(store, each)
+        for _ in range(2):
+            made.notice(store, budget_alerts(each, WINDOW, {"": Decimal(6)}))
+            made.send(store)
+    ids = [json.loads(body)["id"] for _, _, body in inbox.posts]
+    assert len(ids) == len(set(ids)) == 3, "who knows ids takes each for another one"
 
 
 CROSS = """
