@@ -389,6 +389,22 @@ def test_a_name_that_leads_to_such_an_address_is_not_sent_to(monkeypatch: pytest
     assert forbidden("10.0.0.7") is None, "an address of one's own network is fine"
 
 
+def test_a_name_with_several_addresses_is_reached_at_whichever_answers(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `localhost`, where nothing listens at ::1."""
+    port, resolve = inbox.server.server_address[1], socket.getaddrinfo
+
+    def both(host: str, *rest: Any, **said: Any) -> list[Any]:
+        numbers = ("127.0.0.2", "127.0.0.1") if host == "localhost" else (host,)
+        return [found for number in numbers for found in resolve(number, *rest, **said)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    [receiver] = receivers_of(settings(alert_webhook=f"http://localhost:{port}/"))
+    receiver.send({"id": "1", "text": "x"})
+    assert inbox.texts() == ["x"]
+
+
 def test_mail_needs_both_a_server_and_a_mailbox() -> None:
     for said in (
         {"alert_smtp": "smtp://h"},
