@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import smtplib
 import socket
 import threading
@@ -18,6 +19,7 @@ import pytest
 from made_events import made_event, store_events
 from racing import race
 
+from usage_tracker import enforcing
 from usage_tracker.addresses import forbidden, parse_receiver
 from usage_tracker.budgets import alerts as alerting
 from usage_tracker.budgets import receivers
@@ -28,7 +30,10 @@ from usage_tracker.budgets.receivers import NotSent, receivers_of, sign
 from usage_tracker.budgets.windows import Window
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
+from usage_tracker.enforcing import Leading
 from usage_tracker.errors import ConfigError, StoreUnavailable
+from usage_tracker.journal import Spool
+from usage_tracker.journal.aside import note_dropped
 from usage_tracker.stores import Store, open_store
 from usage_tracker.unusual import anomaly, look_for
 
@@ -430,3 +435,42 @@ def test_unpriced_calls_and_lost_events_are_told(store: Store) -> None:
     assert [alert.subject for alert in found] == ["unpriced", "dropped"]
     assert "acme-1" in found[0].message["text"]
     assert "3 events" in found[1].message["text"]
+
+
+def test_events_that_any_process_of_the_host_has_lost_are_told_on_the_day_that_they_were(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    own = [0]
+    made = Leading(
+        settings(spool_dir=tmp_path / "spool", on_alert=told.append, dsn=f"sqlite:///{tmp_path}/usage.db"),
+        dropped=lambda: own[0],
+    )
+
+    def look() -> list[int]:
+        monkeypatch.setattr(enforcing, "UNUSUAL_SECONDS", 0.0)
+        monkeypatch.setattr(alerting, "LOOK_SECONDS", 0.0)
+        made._begin()
+        assert made._alerts is not None
+        made._notice_unusual(store)
+        made._alerts.send(store)
+        found = [message["events"] for message in told if message["kind"] == "dropped"]
+        told.clear()
+        return found
+
+    spool = Spool(tmp_path / "spool")
+    spool.prepare()
+    note_dropped(spool, 3)
+    note_dropped(spool, 4)
+    yesterday = time.time() - 86_400 * 1.5
+    os.utime(spool.folder / "dropped", (yesterday, yesterday))
+    assert look() == [], "that was told yesterday"
+    note_dropped(spool, 1)
+    assert look() == [8]
+    assert look() == []
+    os.utime(spool.folder / "dropped", (yesterday, yesterday))
+    store.change(lambda execute: execute("DELETE FROM budget_alert", ()))
+    own[0] = 2
+    assert look() == [2], "where that could not be noted"
+    store.change(lambda execute: execute("DELETE FROM budget_alert", ()))
+    assert look() == []
