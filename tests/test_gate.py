@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import openai
 import pytest
+import trio
 from budgeted import budget, known
 from capturing import ASK as MESSAGES
 from capturing import Capturing
@@ -30,6 +31,7 @@ from usage_tracker.budgets.reservation_tables import Settled
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.view import View
 from usage_tracker.capture import open_calls
+from usage_tracker.capture.admission import Answered, take_elsewhere
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.enforcing import Enforcing
 from usage_tracker.event import Origin, Usage
@@ -292,6 +294,37 @@ def test_a_task_that_is_cancelled_while_it_is_held_makes_no_request(capturing: C
         asyncio.run(work())
     assert capturing.provider.requests == []
     assert capturing.all() == []
+
+
+def test_calls_are_held_and_refused_in_trio_as_in_asyncio(capturing: Capturing, enforcing: Enforcing) -> None:
+    async def work() -> None:
+        client = capturing.aclient
+        enforcing.use(known(budget(on_limit="throttle", delay=0.3), spent="5"))
+        began = time.monotonic()
+        await client.chat.completions.create(model=MODEL, messages=ASK)
+        assert time.monotonic() - began >= 0.3
+        assert capturing.one().status == "ok"
+        strict = budget(strict=True, measure="calls", on_limit="block", unreachable="closed")
+        enforcing.use(known(strict))
+        with pytest.raises(usage_tracker.BudgetExceeded):
+            await client.chat.completions.create(model=MODEL, messages=ASK)
+        assert capturing.all() == []
+        await client.close()
+
+    trio.run(work)
+
+
+def test_an_answer_is_waited_for_in_trio_until_it_comes() -> None:
+    answer: Future[None] = Future()
+
+    async def work() -> None:
+        await take_elsewhere(Answered(answer, 0.02))
+        assert not answer.done()
+        threading.Timer(0.05, answer.set_result, [None]).start()
+        await take_elsewhere(Answered(answer, 30.0))
+        assert answer.done()
+
+    trio.run(work)
 
 
 def test_when_the_store_is_silent_each_budget_says_what_then(
