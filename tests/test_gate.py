@@ -283,6 +283,22 @@ def test_throttling_holds_a_call_for_no_longer_than_its_bound(capturing: Capturi
     assert asyncio.run(work()) > 3, "the event loop goes on meanwhile"
 
 
+@pytest.mark.parametrize("said", [{"per": "day"}, {"per": "minute", "measure": "calls"}, {"unreachable": "closed"}])
+def test_a_call_that_many_limits_hold_back_waits_no_longer_than_for_one(
+    capturing: Capturing, enforcing: Enforcing, said: dict[str, Any]
+) -> None:
+    held = budget(each="tag", on_limit="throttle", delay=0.5, **{"limit": Decimal(1), **said})
+    tags = [f"t-{number}" for number in range(8)]
+    view = known(held, age=1000 if "unreachable" in said else 0)
+    view.used["b"] = dict.fromkeys(tags, whole(Decimal(2), held.measure))
+    enforcing.use(view)
+    with usage_tracker.attribute(tags=tags):
+        ask(capturing)
+        began = time.monotonic()
+        ask(capturing)
+    assert 0.4 < time.monotonic() - began < 2.0
+
+
 def test_a_task_that_is_cancelled_while_it_is_held_makes_no_request(capturing: Capturing, enforcing: Enforcing) -> None:
     enforcing.use(known(budget(on_limit="throttle", delay=30.0), spent="5"))
 
