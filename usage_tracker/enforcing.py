@@ -103,7 +103,7 @@ class Leading:
 
         dsn = self._settings.dsn
         assert dsn is not None, "who leads knows the store"
-        self._file = ViewFile(self._settings.spool_dir)
+        self._file = ViewFile(self._settings.spool_dir, self._settings.spool_group)
         self._alerts = Alerts(receivers_of(self._settings), lambda: open_store(dsn))
         self._refresher = Refresher(self._settings.spool_dir, read_used, read_usual, self._notice)
 
@@ -172,7 +172,7 @@ class Enforcing:
         if self._file is None:
             from usage_tracker.budgets.view import ViewFile
 
-            self._file = ViewFile(self._settings.spool_dir)
+            self._file = ViewFile(self._settings.spool_dir, self._settings.spool_group)
         view = self._file.changed()
         if view is not None:
             self.use(view, load_prices=load_prices)
