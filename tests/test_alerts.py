@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import smtplib
 import socket
 import threading
@@ -18,17 +19,21 @@ import pytest
 from made_events import made_event, store_events
 from racing import race
 
+from usage_tracker import enforcing
 from usage_tracker.addresses import forbidden, parse_receiver
 from usage_tracker.budgets import alerts as alerting
 from usage_tracker.budgets import receivers
 from usage_tracker.budgets.alerts import Alert, Alerts, budget_alerts
-from usage_tracker.budgets.book import set_budget
-from usage_tracker.budgets.budget import Budget
+from usage_tracker.budgets.book import remove_budget, set_budget
+from usage_tracker.budgets.budget import Budget, Criterion
 from usage_tracker.budgets.receivers import NotSent, receivers_of, sign
 from usage_tracker.budgets.windows import Window
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
+from usage_tracker.enforcing import Leading
 from usage_tracker.errors import ConfigError, StoreUnavailable
+from usage_tracker.journal import Spool
+from usage_tracker.journal.aside import note_dropped
 from usage_tracker.stores import Store, open_store
 from usage_tracker.unusual import anomaly, look_for
 
@@ -117,6 +122,33 @@ def test_an_alert_is_sent_once_and_again_only_for_another_window_or_limit(store:
     set_budget(store, dearer)
     raised(store, inbox, *budget_alerts(dearer, WINDOW, {"": Decimal(6)}))
     assert len(inbox.posts) == 3
+
+
+def test_a_budget_that_counts_something_else_or_is_set_anew_alerts_anew(store: Store, inbox: Inbox) -> None:
+    other = budget(where=(Criterion("team", True, "shop"),))
+    for number, each in enumerate((budget(), other, budget(each="user"), budget(measure="tokens"), budget()), 1):
+        set_budget(store, each)
+        for _ in range(2):
+            raised(store, inbox, *budget_alerts(each, WINDOW, {"": Decimal(6)}))
+        assert len(inbox.posts) == number
+    remove_budget(store, "b")
+    set_budget(store, budget())
+    raised(store, inbox, *budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+    assert len(inbox.posts) == 6
+    set_budget(store, budget(on_limit="block"))
+    raised(store, inbox, *budget_alerts(budget(on_limit="block"), WINDOW, {"": Decimal(6)}))
+    assert len(inbox.posts) == 6, "what it does at its limit is no other limit"
+
+
+def test_one_process_follows_a_budget_that_is_changed(store: Store, inbox: Inbox) -> None:
+    made = Alerts(receivers_of(settings(alert_webhook=inbox.url)), lambda: store)
+    for each in (budget(), budget(limit=Decimal(11)), budget(limit=Decimal(11), each="user")):
+        set_budget(store, each)
+        for _ in range(2):
+            made.notice(store, budget_alerts(each, WINDOW, {"": Decimal(6)}))
+            made.send(store)
+    ids = [json.loads(body)["id"] for _, _, body in inbox.posts]
+    assert len(ids) == len(set(ids)) == 3, "who knows ids takes each for another one"
 
 
 CROSS = """
@@ -362,6 +394,22 @@ def test_a_name_that_leads_to_such_an_address_is_not_sent_to(monkeypatch: pytest
     assert forbidden("10.0.0.7") is None, "an address of one's own network is fine"
 
 
+def test_a_name_with_several_addresses_is_reached_at_whichever_answers(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `localhost`, where nothing listens at ::1."""
+    port, resolve = inbox.server.server_address[1], socket.getaddrinfo
+
+    def both(host: str, *rest: Any, **said: Any) -> list[Any]:
+        numbers = ("127.0.0.2", "127.0.0.1") if host == "localhost" else (host,)
+        return [found for number in numbers for found in resolve(number, *rest, **said)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    [receiver] = receivers_of(settings(alert_webhook=f"http://localhost:{port}/"))
+    receiver.send({"id": "1", "text": "x"})
+    assert inbox.texts() == ["x"]
+
+
 def test_mail_needs_both_a_server_and_a_mailbox() -> None:
     for said in (
         {"alert_smtp": "smtp://h"},
@@ -387,3 +435,42 @@ def test_unpriced_calls_and_lost_events_are_told(store: Store) -> None:
     assert [alert.subject for alert in found] == ["unpriced", "dropped"]
     assert "acme-1" in found[0].message["text"]
     assert "3 events" in found[1].message["text"]
+
+
+def test_events_that_any_process_of_the_host_has_lost_are_told_on_the_day_that_they_were(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    own = [0]
+    made = Leading(
+        settings(spool_dir=tmp_path / "spool", on_alert=told.append, dsn=f"sqlite:///{tmp_path}/usage.db"),
+        dropped=lambda: own[0],
+    )
+
+    def look() -> list[int]:
+        monkeypatch.setattr(enforcing, "UNUSUAL_SECONDS", 0.0)
+        monkeypatch.setattr(alerting, "LOOK_SECONDS", 0.0)
+        made._begin()
+        assert made._alerts is not None
+        made._notice_unusual(store)
+        made._alerts.send(store)
+        found = [message["events"] for message in told if message["kind"] == "dropped"]
+        told.clear()
+        return found
+
+    spool = Spool(tmp_path / "spool")
+    spool.prepare()
+    note_dropped(spool, 3)
+    note_dropped(spool, 4)
+    yesterday = time.time() - 86_400 * 1.5
+    os.utime(spool.folder / "dropped", (yesterday, yesterday))
+    assert look() == [], "that was told yesterday"
+    note_dropped(spool, 1)
+    assert look() == [8]
+    assert look() == []
+    os.utime(spool.folder / "dropped", (yesterday, yesterday))
+    store.change(lambda execute: execute("DELETE FROM budget_alert", ()))
+    own[0] = 2
+    assert look() == [2], "where that could not be noted"
+    store.change(lambda execute: execute("DELETE FROM budget_alert", ()))
+    assert look() == []

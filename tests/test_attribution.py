@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
 from functools import partial
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -210,6 +211,36 @@ def test_decorates_methods() -> None:
             return self.name, current.get().project
 
     assert Bot().ask() == ("bot", "alpha")
+
+
+def test_decorates_methods_of_a_class_in_either_order() -> None:
+    decorate = attribute(project="alpha")
+
+    class Bot:
+        @decorate
+        @classmethod
+        def outside(cls) -> tuple[type, str | None]:
+            return cls, current.get().project
+
+        @classmethod
+        @decorate
+        def inside(cls) -> tuple[type, str | None]:
+            return cls, current.get().project
+
+        @decorate
+        @staticmethod
+        def alone() -> str | None:
+            return current.get().project
+
+    assert Bot.outside() == Bot().outside() == Bot.inside() == (Bot, "alpha")
+    assert Bot.alone() == Bot().alone() == "alpha"
+
+
+@pytest.mark.timeout(20)
+def test_a_mock_stands_in_for_a_function() -> None:
+    for decorate in (attribute(project="alpha"), wrap):
+        assert decorate(Mock(side_effect=current.get))().project == ("alpha" if decorate is not wrap else None)
+        assert asyncio.run(decorate(AsyncMock(return_value=7))()) == 7
 
 
 class TestScopesThatAreLeftElsewhere:

@@ -189,6 +189,16 @@ def test_an_hour_that_the_clock_repeats_is_two() -> None:
     assert first.end == second.start == datetime(2026, 10, 25, 1, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("zone", ["Australia/Lord_Howe", "Pacific/Chatham", "Europe/Berlin"])
+def test_every_moment_is_in_its_hour_also_where_the_clock_goes_back_by_half_a_one(zone: str) -> None:
+    where, now = parse_zone(zone), datetime(2026, 4, 4, 12, tzinfo=UTC)
+    for _ in range(50):
+        now += timedelta(minutes=5)
+        window = window_at("hour", where, now)
+        assert window.start <= now < window.end
+        assert window.end - window.start == timedelta(hours=1)
+
+
 def test_a_rolling_window_ends_now_and_starts_with_an_hour() -> None:
     now = datetime(2026, 10, 25, 12, 30, tzinfo=UTC)
     assert window_at("24h", UTC, now) == (datetime(2026, 10, 24, 12, tzinfo=UTC), now)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from usage_tracker.config import default_spool, load_settings
+from usage_tracker.config import default_spool, load_settings, load_usable
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
 
@@ -51,6 +51,34 @@ def test_beside_a_sidecar_an_app_knows_no_store() -> None:
 def test_a_value_that_makes_no_sense_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name):
         load_settings({"HOME": "/home/me", name: value})
+
+
+def test_of_what_is_done_beside_shipping_what_can_not_be_used_is_left_out_and_said() -> None:
+    environ = {
+        "HOME": "/home/me",
+        "TRACKER_TEAM": "shop",
+        "TRACKER_ALERT_SECRET": "s",
+        "TRACKER_ALERT_WEBHOOK": "http://example.com/geheim",
+        "TRACKER_ALERT_SLACK": "https://hooks.example.com/x",
+        "TRACKER_ALERT_SMTP": "smtp://example.com",
+        "TRACKER_SINKS": "nonsense",
+        "TRACKER_EXPORT_TO": "/lake",
+        "TRACKER_EXPORT_FORMAT": "paper",
+    }
+    settings, sentences = load_usable(environ)
+    assert [sentence.split()[0] for sentence in sentences] == [
+        "TRACKER_ALERT_WEBHOOK",
+        "alerts",
+        "TRACKER_SINKS:",
+        "TRACKER_EXPORT_FORMAT='paper'",
+    ]
+    assert "geheim" not in "".join(sentences)
+    assert (settings.alert_webhook, settings.alert_smtp, settings.sinks, settings.export_to) == ((), None, (), None)
+    assert (settings.team, settings.alert_secret, len(settings.alert_slack)) == ("shop", "s", 1)
+    good = {"HOME": "/home/me", "TRACKER_SINKS": "https://example.com/hook"}
+    assert load_usable(good) == (load_settings(good), [])
+    with pytest.raises(ConfigError, match="TRACKER_BATCH_SIZE"):
+        load_usable({**environ, "TRACKER_BATCH_SIZE": "many"})
 
 
 def test_a_group_may_be_named_or_numbered() -> None:

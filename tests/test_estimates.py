@@ -56,6 +56,13 @@ def test_a_prompt_is_as_long_as_its_texts() -> None:
     assert tokens_asked({"messages": [{"content": [picture]}]})[0] < TOKENS_PER_FILE + 10
 
 
+def test_a_prompt_of_tokens_is_as_many_as_they_are() -> None:
+    """As LangChain sends texts to be embedded."""
+    assert tokens_asked({"input": list(range(12_000))})[0] == 12_000
+    assert tokens_asked({"input": [[1, 2, 3], [4, 5]], "dimensions": 256, "user": "u-1"})[0] == 5 + 1
+    assert tokens_asked({"input": [0.5, True, None]})[0] == 0
+
+
 def test_a_body_that_is_sent_as_bytes_is_read() -> None:
     assert tokens_asked(b'{"input": "Say hello.", "generation_config": {"max_output_tokens": 9}}') == (4, 9)
     assert tokens_asked(b"--boundary" * 9) == (30, None)

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import openai
 import pytest
+import trio
 from budgeted import budget, known
 from capturing import ASK as MESSAGES
 from capturing import Capturing
@@ -30,6 +31,7 @@ from usage_tracker.budgets.reservation_tables import Settled
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.view import View
 from usage_tracker.capture import open_calls
+from usage_tracker.capture.admission import Answered, take_elsewhere
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.enforcing import Enforcing
 from usage_tracker.event import Origin, Usage
@@ -281,6 +283,22 @@ def test_throttling_holds_a_call_for_no_longer_than_its_bound(capturing: Capturi
     assert asyncio.run(work()) > 3, "the event loop goes on meanwhile"
 
 
+@pytest.mark.parametrize("said", [{"per": "day"}, {"per": "minute", "measure": "calls"}, {"unreachable": "closed"}])
+def test_a_call_that_many_limits_hold_back_waits_no_longer_than_for_one(
+    capturing: Capturing, enforcing: Enforcing, said: dict[str, Any]
+) -> None:
+    held = budget(each="tag", on_limit="throttle", delay=0.5, **{"limit": Decimal(1), **said})
+    tags = [f"t-{number}" for number in range(8)]
+    view = known(held, age=1000 if "unreachable" in said else 0)
+    view.used["b"] = dict.fromkeys(tags, whole(Decimal(2), held.measure))
+    enforcing.use(view)
+    with usage_tracker.attribute(tags=tags):
+        ask(capturing)
+        began = time.monotonic()
+        ask(capturing)
+    assert 0.4 < time.monotonic() - began < 2.0
+
+
 def test_a_task_that_is_cancelled_while_it_is_held_makes_no_request(capturing: Capturing, enforcing: Enforcing) -> None:
     enforcing.use(known(budget(on_limit="throttle", delay=30.0), spent="5"))
 
@@ -292,6 +310,37 @@ def test_a_task_that_is_cancelled_while_it_is_held_makes_no_request(capturing: C
         asyncio.run(work())
     assert capturing.provider.requests == []
     assert capturing.all() == []
+
+
+def test_calls_are_held_and_refused_in_trio_as_in_asyncio(capturing: Capturing, enforcing: Enforcing) -> None:
+    async def work() -> None:
+        client = capturing.aclient
+        enforcing.use(known(budget(on_limit="throttle", delay=0.3), spent="5"))
+        began = time.monotonic()
+        await client.chat.completions.create(model=MODEL, messages=ASK)
+        assert time.monotonic() - began >= 0.3
+        assert capturing.one().status == "ok"
+        strict = budget(strict=True, measure="calls", on_limit="block", unreachable="closed")
+        enforcing.use(known(strict))
+        with pytest.raises(usage_tracker.BudgetExceeded):
+            await client.chat.completions.create(model=MODEL, messages=ASK)
+        assert capturing.all() == []
+        await client.close()
+
+    trio.run(work)
+
+
+def test_an_answer_is_waited_for_in_trio_until_it_comes() -> None:
+    answer: Future[None] = Future()
+
+    async def work() -> None:
+        await take_elsewhere(Answered(answer, 0.02))
+        assert not answer.done()
+        threading.Timer(0.05, answer.set_result, [None]).start()
+        await take_elsewhere(Answered(answer, 30.0))
+        assert answer.done()
+
+    trio.run(work)
 
 
 def test_when_the_store_is_silent_each_budget_says_what_then(
@@ -331,6 +380,16 @@ def test_a_limit_per_minute_counts_calls_as_they_are_let_go(capturing: Capturing
             refused += 1
     assert made in (3, 4)  # 4 where the minute of the clock turns meanwhile
     assert made + refused == 5
+
+
+def test_a_refused_call_takes_nothing_of_the_rate_of_others(capturing: Capturing, enforcing: Enforcing) -> None:
+    rate = budget(name="all", measure="calls", limit=Decimal(3), per="minute")
+    enforcing.use(known(rate, budget(name="users", each="user"), spent="1", part="u-1"))
+    for _ in range(5):
+        with usage_tracker.attribute(user="u-1"), pytest.raises(usage_tracker.BudgetExceeded, match="'users'"):
+            ask(capturing)
+    with usage_tracker.attribute(user="u-2"):
+        ask(capturing)
 
 
 def test_a_limit_of_tokens_per_minute_counts_them_when_they_are_known(

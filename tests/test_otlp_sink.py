@@ -10,9 +10,14 @@ import pytest
 from feeding import begin, feed, memory_store, stored
 from made_events import made_event, random_event, store_events
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
+    GenAiOperationNameValues,
+    GenAiProviderNameValues,
+)
 from receivers import Receiver
 
-from usage_tracker.sinks import NotTaken, otlp
+from usage_tracker.providers import openai
+from usage_tracker.sinks import NotTaken, otlp, series
 from usage_tracker.stores import Store
 
 
@@ -176,3 +181,32 @@ def test_headers_and_paths_come_from_the_address(store: Store, collector: Receiv
     assert path == "/otlp/v1/metrics"
     assert (headers["x-scope-orgid"], headers["authorization"]) == ("team", "Basic dTpw")
     feeder.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "provider", "operation"),
+    [
+        ({"operation": "completion"}, "openai", "text_completion"),
+        ({"operation": "responses", "provider": "azure"}, "azure.ai.openai", "chat"),
+        ({"operation": "embeddings", "provider": "moonshotai"}, "moonshot_ai", "embeddings"),
+        ({"operation": "image", "provider": None}, "openai", "image"),
+        ({"operation": "chat", "provider": None, "sdk": "google-genai"}, "gcp.gen_ai", "chat"),
+        ({"operation": "chat", "provider": None, "sdk": "record"}, "unknown", "chat"),
+    ],
+)
+def test_every_call_has_a_provider_and_an_operation_by_the_names_of_the_conventions(
+    store: Store, collector: Receiver, said: dict[str, Any], provider: str, operation: str
+) -> None:
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    store_events(store, [made_event(**said)])
+    feed(feeder)
+    feeder.close()
+    for _, _, attributes, _ in points(collector):
+        assert (attributes["gen_ai.provider.name"], attributes["gen_ai.operation.name"]) == (provider, operation)
+
+
+def test_the_names_are_those_of_the_registry() -> None:
+    known = {each.value for each in GenAiProviderNameValues}
+    assert set(series.PROVIDERS.values()) - known <= {"moonshot_ai"}, "which is newer than the package"
+    assert set(series.OPERATIONS.values()) <= {each.value for each in GenAiOperationNameValues}
+    assert set(series.OPERATIONS) <= set(openai.OPERATIONS.values())

@@ -200,3 +200,35 @@ def test_who_is_not_in_the_group_is_told(volume: Path) -> None:
     )  # fmt: skip
     assert "SpoolUnusable: this user is not in the group 30001" in done.stderr
     assert list(volume.iterdir()) == []
+
+
+VIEW = """
+import sys
+from budgeted import budget, known
+from pathlib import Path
+from usage_tracker.budgets.view import ViewFile
+from usage_tracker.journal import Spool
+
+folder, group = Path("spool"), int(sys.argv[1])
+Spool(folder, group=group).prepare()
+if sys.argv[2] == "save":
+    ViewFile(folder, group).save(known(budget()))
+else:
+    print([each.name for each in ViewFile(folder, group).changed().budgets])
+"""
+
+
+def test_programs_of_other_users_learn_of_budgets_from_the_sidecar_as_well(volume: Path) -> None:
+    path = os.pathsep.join(str(Path(__file__).parent / folder) for folder in ("..", "."))
+
+    def run(user: int, *words: str) -> str:
+        return subprocess.run(
+            [*as_user(user, GROUP), sys.executable, "-c", VIEW, str(GROUP), *words],
+            env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+            cwd=volume, capture_output=True, text=True, check=True, timeout=60,
+        ).stdout  # fmt: skip
+
+    for _ in range(2):
+        run(20_001, "save")
+        assert run(20_002, "look") == run(20_001, "look") == "['b']\n"
+        run(20_003, "save")

@@ -98,6 +98,16 @@ def test_a_call_that_failed_gives_back_what_it_reserved(strictly: Strictly, prov
     assert strictly.becomes(0)
 
 
+def test_what_a_call_has_used_counts_where_its_event_could_not_be_kept(strictly: Strictly) -> None:
+    assert tracker.installed is not None
+    spool = tracker.installed.pipeline().journal.spool
+    spool.max_bytes = 0
+    strictly.hold_to()
+    used = strictly.ask(max_tokens=500).usage.total_tokens
+    assert usage_tracker.stats().dropped == 1
+    assert strictly.becomes(used)
+
+
 def test_a_call_that_does_not_say_how_much_reserves_what_is_usual(strictly: Strictly) -> None:
     strictly.hold_to(Usual(9, 9000))
     strictly.ask(stream=True)

@@ -150,6 +150,21 @@ def test_a_bad_dsn_is_logged_by_auto_and_its_events_wait_until_it_is_mended(mach
     assert machine.stored() == 4
 
 
+def test_where_nobody_can_be_alerted_events_are_shipped_and_it_is_said(machine: Machine) -> None:
+    wrong = {"TRACKER_ALERT_WEBHOOK": "http://example.com/geheim", "TRACKER_SDKS": "openai"}
+    _, err = machine.run(f"import usage_tracker.auto\n{ASK}\nask(2)", wrong)
+    assert err.count("TRACKER_ALERT_WEBHOOK is http: ") == 1
+    assert machine.stored() == 2
+    sidecar = machine.command("ship", "--once", environ=wrong)
+    assert sidecar.returncode == 0
+    assert "until that is mended events are shipped without it." in sidecar.stderr
+    doctor = machine.command("doctor", environ=wrong)
+    assert doctor.returncode == 5
+    assert "→ TRACKER_ALERT_WEBHOOK is http: " in doctor.stdout
+    assert "1 problem found." in doctor.stdout, "the store is examined all the same"
+    assert "geheim" not in err + sidecar.stderr + doctor.stdout
+
+
 def test_a_database_that_is_away_delays_nothing_and_its_events_wait(machine: Machine) -> None:
     away = {"TRACKER_DSN": "postgresql://me:geheim@127.0.0.1:9/usage"}
     script = f"""

@@ -5,6 +5,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -184,6 +185,34 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
         sink_secret=Secret(secret) if (secret := said.text("sink_secret")) else None,
         fingerprint_key=said.text("fingerprint_key") or "usage_tracker",
     )
+
+
+BESIDE = (
+    ("TRACKER_ALERT_WEBHOOK",),
+    ("TRACKER_ALERT_SLACK",),
+    ("TRACKER_ALERT_SMTP", "TRACKER_ALERT_EMAIL", "TRACKER_ALERT_FROM"),
+    ("TRACKER_SINKS",),
+    ("TRACKER_EXPORT_FORMAT", "TRACKER_EXPORT_MINUTES", "TRACKER_EXPORT_TO"),
+)
+"""Variables of what is done beside shipping, each with those that it is of no use without."""
+
+
+def load_usable(environ: Mapping[str, str] = os.environ, **arguments: object) -> tuple[Settings, list[str]]:
+    """As `load_settings`, but whoever alerts, sinks or exports can't reach is left out, and events go their way: with a
+    sentence for each. Raises ConfigError for all else."""
+    with suppress(ConfigError):
+        return load_settings(environ, **arguments), []
+    usable = {name: value for name, value in environ.items() if not any(name in family for family in BESIDE)}
+    settings, sentences = load_settings(usable, **arguments), []
+    for family in BESIDE:
+        tried = {**usable, **{name: environ[name] for name in family if name in environ}}
+        try:
+            settings = load_settings(tried, **arguments)
+        except ConfigError as error:
+            sentences.append(str(error))
+        else:
+            usable = tried
+    return settings, sentences
 
 
 def load_alerting(said: Said, arguments: Mapping[str, object]) -> dict[str, Any]:

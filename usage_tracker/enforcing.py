@@ -49,6 +49,8 @@ class Leading:
         self._settings = settings
         self._use = use
         self._dropped = dropped
+        """How many events of this process are lost: where the disk is full, that isn't noted in the folder."""
+        self._told_dropped = 0
         self._refresher: Refresher | None = None
         self._file: ViewFile | None = None
         self._alerts: Alerts | None = None
@@ -101,7 +103,7 @@ class Leading:
 
         dsn = self._settings.dsn
         assert dsn is not None, "who leads knows the store"
-        self._file = ViewFile(self._settings.spool_dir)
+        self._file = ViewFile(self._settings.spool_dir, self._settings.spool_group)
         self._alerts = Alerts(receivers_of(self._settings), lambda: open_store(dsn))
         self._refresher = Refresher(self._settings.spool_dir, read_used, read_usual, self._notice)
 
@@ -115,10 +117,14 @@ class Leading:
         """Where somebody wants to hear of it."""
         assert self._alerts is not None
         if self._alerts.has_receivers and time.monotonic() >= self._unusual_at:
-            from usage_tracker.unusual import look_for
+            from usage_tracker.journal.aside import noted_since
+            from usage_tracker.unusual import look_for, today
 
             self._unusual_at = time.monotonic() + UNUSUAL_SECONDS
-            self._alerts.notice(store, look_for(store, self._dropped(), self._settings.host))
+            own = self._dropped()
+            lost = noted_since(self._settings.spool_dir, today()) or (own if own > self._told_dropped else 0)
+            self._alerts.notice(store, look_for(store, lost, self._settings.host))
+            self._told_dropped = own
 
 
 class Enforcing:
@@ -164,7 +170,7 @@ class Enforcing:
         if self._file is None:
             from usage_tracker.budgets.view import ViewFile
 
-            self._file = ViewFile(self._settings.spool_dir)
+            self._file = ViewFile(self._settings.spool_dir, self._settings.spool_group)
         view = self._file.changed()
         if view is not None:
             self.use(view, load_prices=load_prices)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractContextManager
-from functools import wraps
+from functools import partial, wraps
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Self
 
@@ -12,6 +12,8 @@ Around = AbstractContextManager[Any, bool | None]
 
 def scoped(scope: Around, function: Callable[..., Any]) -> Any:
     """The function within the scope: of the same kind as before, since frameworks look at that."""
+    if isinstance(function, classmethod | staticmethod):
+        return type(function)(scoped(scope, function.__func__))
     kind = kind_of(function)
     for flag, kept in KINDS.items():
         if kind & flag:
@@ -132,7 +134,7 @@ RESULTS: dict[type, Kept] = {
 
 def kind_of(function: Any) -> int:
     """The flags that tell what calling the function gives."""
-    while hasattr(function, "func"):
+    while isinstance(function, partial):  # by its class: a mock has whatever it is asked for, without end
         function = function.func
     flags: int = getattr(getattr(function, "__code__", None), "co_flags", 0)
     return flags

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from usage_tracker import guard
 from usage_tracker.choke_points import CHOKE_POINTS, ChokePoint
-from usage_tracker.config import Settings, load_settings
+from usage_tracker.config import Settings, load_settings, load_usable
 from usage_tracker.config_file import with_config
 from usage_tracker.errors import ConfigError, UsageTrackerError
 from usage_tracker.guard import guarded
@@ -138,18 +138,20 @@ def install(
 
 
 def install_from_environment() -> None:
-    """As `install()`, but a setting that can't be used is logged once, and events wait in the journal until it is
-    mended."""
+    """As `install()`, but a setting that can't be used is logged once. Where it is one of alerts, sinks or exports,
+    there are none; with any other, events wait in the journal until it is mended."""
     environ: Mapping[str, str] = os.environ
     try:
         environ = with_config()
-        settings = load_settings(environ)
+        settings, left_out = load_usable(environ)
         choke_points(settings)
+        for sentence in left_out:
+            logger.error("%s; until that is mended events are shipped without it", sentence)
     except ConfigError as error:
         logger.error("%s; until that is mended events wait in the journal", error)
         kept = {name: value for name, value in environ.items() if name not in ("TRACKER_DSN", "TRACKER_SDKS")}
         try:
-            settings = load_settings(kept, ship=False)
+            settings, _ = load_usable(kept, ship=False)
         except ConfigError:
             settings = load_settings(
                 {name: value for name, value in kept.items() if not name.startswith("TRACKER_")}, ship=False

@@ -19,18 +19,22 @@ LEAST_COST = Decimal(1)
 MOST_NAMED = 5
 
 
+def today(now: datetime | None = None) -> int:
+    """When it began, UTC, in seconds since 1970."""
+    return int((now or datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0).timestamp())
+
+
 def look_for(store: Store, dropped: int, host: str, now: datetime | None = None) -> list[Alert]:
     """What there is to say of today, UTC. Raises StoreError."""
-    moment = now or datetime.now(UTC)
-    today = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    start = int(today.timestamp())
+    start = today(now)
+    first = datetime.fromtimestamp(start, UTC)
     found = []
-    report = run(store, Query(today - timedelta(days=PAST_DAYS), today + timedelta(days=1), ("day",)))
+    report = run(store, Query(first - timedelta(days=PAST_DAYS), first + timedelta(days=1), ("day",)))
     costs = {row.group[0]: row.cost or Decimal(0) for row in report.rows}
-    spent = costs.pop(today.date(), Decimal(0))
+    spent = costs.pop(first.date(), Decimal(0))
     if (message := anomaly(spent, list(costs.values()))) is not None:
         found.append(Alert("anomaly", "", start, "day", {"kind": "anomaly", "spent": f"{spent:f}", "text": message}))
-    now_unpriced = run(store, Query(today, today + timedelta(days=1), ()))
+    now_unpriced = run(store, Query(first, first + timedelta(days=1), ()))
     if count := now_unpriced.total.unpriced:
         models = ", ".join(name or "(no name)" for name in now_unpriced.unpriced_models[:MOST_NAMED])
         they = "1 call of today has" if count == 1 else f"{count} calls of today have"

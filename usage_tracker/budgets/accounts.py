@@ -24,7 +24,7 @@ QUARTER_HOUR = 900 * 10**9
 """No window of the calendar begins within one, in any zone; in nanoseconds."""
 
 Mark = tuple[str, int]
-"""A segment of the journal, and the position that an event ends before."""
+"""A segment of the journal, and the position that an event ends before; no segment where it could not be kept."""
 Name = tuple[str, str]
 """A budget, and a part of it."""
 

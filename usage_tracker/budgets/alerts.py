@@ -148,8 +148,8 @@ class Alerts:
 
 
 def memory(alert: Alert) -> tuple[object, ...]:
-    """What tells that it was raised. Of a budget that got another limit, an alert is another."""
-    return (*alert[:4], alert.message.get("limit"))
+    """What tells that it was raised. Of a budget that limits something else now, an alert is another."""
+    return (*alert[:4], *(alert.message.get(name) for name in ("limit", "measure", "per", "scope")))
 
 
 class Due(NamedTuple):
@@ -173,7 +173,7 @@ def insert(execute: Execute, store: Store, alerts: Sequence[Alert], receivers: S
     )
     # in one order, so that two leaders don't wait for each other
     for alert in sorted(alerts, key=lambda alert: alert[:4]):
-        identity = hashlib.blake2b(repr(alert[:4]).encode(), digest_size=12).hexdigest()
+        identity = hashlib.blake2b(repr(memory(alert)).encode(), digest_size=12).hexdigest()
         message = json.dumps({"id": identity, "at": datetime.now(UTC).isoformat(), **alert.message})
         for receiver in sorted(receivers):
             execute(sql, [*alert[:4], receiver, message, now, now])

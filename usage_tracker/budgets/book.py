@@ -26,8 +26,8 @@ def read_budgets(store: Store) -> list[Budget]:
 
 
 def set_budget(store: Store, budget: Budget, author: Author | None = None) -> None:
-    """Put the budget in the place of the one of that name, if there is one, and note who did so. With another limit, it
-    alerts anew. Raises StoreError."""
+    """Put the budget in the place of the one of that name, if there is one, and note who did so. Unless it counts the
+    same against the same limit, it alerts anew. Raises StoreError."""
     prefix, mark = store.dialect.prefix, store.dialect.placeholder
     sql = (
         f"INSERT INTO {prefix}budget (name, definition) VALUES ({mark}, {mark}) ON CONFLICT (name) DO UPDATE "
@@ -36,7 +36,7 @@ def set_budget(store: Store, budget: Budget, author: Author | None = None) -> No
 
     def put(execute: Execute) -> None:
         before = execute(f"SELECT definition FROM {prefix}budget WHERE name = {mark}", [budget.name])
-        if before is not None and decode(str(before[0])).limit != budget.limit:
+        if before is None or limited(decode(str(before[0]))) != limited(budget):
             execute(f"DELETE FROM {prefix}budget_alert WHERE subject = {mark}", [budget.name])
         after = encode(budget).decode()
         execute(sql, [budget.name, after])
@@ -44,6 +44,11 @@ def set_budget(store: Store, budget: Budget, author: Author | None = None) -> No
         note_change(store.dialect, execute, "budget", budget.name, author or this_account(), known, after)
 
     store.change(put)
+
+
+def limited(budget: Budget) -> tuple[object, ...]:
+    """What is limited, and to how much."""
+    return budget.limit, budget.measure, budget.per, budget.zone, budget.where, budget.each
 
 
 def remove_budget(store: Store, name: str, author: Author | None = None) -> bool:

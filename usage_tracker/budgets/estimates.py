@@ -1,6 +1,6 @@
 """What a call may use, before it is made: what it asks for at most or, where it doesn't say, what is usual."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -57,13 +57,15 @@ def tokens_asked(body: object) -> tuple[int, int | None]:
     if not fields:
         size = getattr(getattr(body, "_pb", None), "ByteSize", None)  # a message of Google's legacy SDK
         return (size() // CHARACTERS_PER_TOKEN if callable(size) else 0), most_asked(getattr(body, "__dict__", {}))
-    characters = files = 0
+    characters = tokens = 0
     for text in texts_of(fields):
-        if len(text) > LONGEST_TEXT or text.startswith("data:"):
-            files += 1
+        if not isinstance(text, str):
+            tokens += len(text)
+        elif len(text) > LONGEST_TEXT or text.startswith("data:"):
+            tokens += TOKENS_PER_FILE
         else:
             characters += len(text)
-    return -(-characters // CHARACTERS_PER_TOKEN) + files * TOKENS_PER_FILE, most_asked(fields)
+    return -(-characters // CHARACTERS_PER_TOKEN) + tokens, most_asked(fields)
 
 
 def object_in(body: bytes | str) -> Mapping[str, object]:
@@ -85,8 +87,8 @@ def most_asked(fields: Mapping[str, Any]) -> int | None:
     return None
 
 
-def texts_of(value: object) -> Iterator[str]:
-    """All strings within, keys of mappings aside."""
+def texts_of(value: object) -> Iterator[str | Sequence[int]]:
+    """All texts within, as strings or as the numbers of their tokens, keys of mappings aside."""
     waiting: list[tuple[object, int]] = [(value, 0)]
     for _ in range(MOST_PARTS):
         if not waiting:
@@ -95,7 +97,9 @@ def texts_of(value: object) -> Iterator[str]:
         if isinstance(part, str):
             yield part
         elif depth < DEEPEST:
-            if isinstance(part, list | tuple):
+            if isinstance(part, list | tuple) and part and type(part[0]) is int:
+                yield part
+            elif isinstance(part, list | tuple):
                 waiting += [(each, depth + 1) for each in part]
             elif part is not None and not isinstance(part, int | float | bytes):
                 waiting += [(each, depth + 1) for each in fields_of(part).values()]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from usage_tracker.budgets import refusals
 from usage_tracker.budgets.accounts import Account, Accounts, Match
+from usage_tracker.budgets.rates import Rate
 from usage_tracker.budgets.reservation_tables import Want
 from usage_tracker.budgets.reserving import RESERVE_SECONDS, THROTTLE_STEP, Reserving
 from usage_tracker.budgets.scope import Described
@@ -21,6 +22,10 @@ RECENT_SECONDS = 5.0
 FIRST_SECONDS = 2.0
 """How long a call may wait for the first look into the store."""
 STEP_SECONDS = 0.02
+
+
+Counted = tuple[Rate, int, float]
+"""What a limit of the rate has counted, and when."""
 
 
 class Seen:
@@ -65,9 +70,19 @@ class Holding:
         self._gave_up_at = -FRESH_SECONDS
 
     def hold(self, call: Call, described: Described, body: object) -> Hold:
+        taken: list[Counted] = []
+        try:
+            yield from self._hold(call, described, body, taken)
+        except BaseException:  # refused, or who asked has left: no call is made
+            with self._accounts.lock:
+                for rate, amount, then in taken:
+                    rate.give_back(amount, then)
+            raise
+
+    def _hold(self, call: Call, described: Described, body: object, taken: list[Counted]) -> Hold:
         yield from self._freshen()
         accounts = self._match(*described).accounts
-        stale = time.time() >= self._seen.fresh_until
+        stale, began = time.time() >= self._seen.fresh_until, time.monotonic()
         wants: list[tuple[Account, Want | None]] = []
         for account in accounts:
             if account.budget.measure == "cost" and (account.slow or self._unpriced):
@@ -77,15 +92,15 @@ class Holding:
             if account.budget.strict:
                 wants.append((account, self._reserving.want(account, described, body)))
             elif account.rate is not None:
-                yield from self._pass_rate(account)
+                taken.append((yield from self._pass_rate(account, account.rate, began)))
             else:
                 if stale:
-                    yield from self._pass_unknown(account)
-                yield from self._pass_limit(account)
+                    yield from self._pass_unknown(account, began)
+                yield from self._pass_limit(account, began)
         if wants and not (yield from self._reserving.reserve(call, wants)):
             for account, _ in wants:
-                yield from self._pass_unknown(account)
-                yield from self._pass_limit(account)
+                yield from self._pass_unknown(account, began)
+                yield from self._pass_limit(account, began)
 
     def _freshen(self) -> Generator[Step, None, None]:
         """Wait for a look into the store where the last one was long ago; not again and again."""
@@ -115,16 +130,17 @@ class Holding:
         if self._prices.ready and self._prices.estimate(*described, 1, 1) is None:
             raise self._log.refuse(refusals.unpriced(account.budget, account.part, described.model))
 
-    def _pass_unknown(self, account: Account) -> Generator[Step, None, None]:
+    def _pass_unknown(self, account: Account, began: float) -> Generator[Step, None, None]:
         """The store can't be reached."""
         if account.budget.unreachable == "open":
             return
         if account.budget.on_limit == "block":
             raise self._log.refuse(refusals.unknown(account.budget, account.part))
-        yield account.budget.delay
+        yield max(0.0, began + account.budget.delay - time.monotonic())
 
-    def _pass_limit(self, account: Account) -> Generator[Step, None, None]:
-        deadline = time.monotonic() + account.budget.delay
+    def _pass_limit(self, account: Account, began: float) -> Generator[Step, None, None]:
+        """`began`: when waiting did, for whatever of the call's many budgets."""
+        deadline = began + account.budget.delay
         while self._is_over(account):
             if account.budget.on_limit == "block":
                 used = account.used + account.own
@@ -140,20 +156,19 @@ class Holding:
                 self._accounts.turn(account)
         return account.is_over
 
-    def _pass_rate(self, account: Account) -> Generator[Step, None, None]:
-        """A limit of calls counts them as they are let go; one of tokens, when they have ended."""
-        assert account.rate is not None
+    def _pass_rate(self, account: Account, rate: Rate, began: float) -> Generator[Step, None, Counted]:
+        """A limit of calls counts them as they are let go; one of tokens, when they have ended. What it has counted."""
         needed = 1 if account.budget.measure == "calls" else 0
-        deadline = time.monotonic() + account.budget.delay
+        deadline = began + account.budget.delay
         while True:
             with self._accounts.lock:
                 now = time.time()
-                used = account.rate.used(now)
+                used = rate.used(now)
                 left = deadline - time.monotonic()
                 over = used + max(needed, 1) > account.limit
                 if not over or (account.budget.on_limit == "throttle" and left <= 0):
-                    account.rate.add(needed, now)
-                    return
+                    rate.add(needed, now)
+                    return rate, needed, now
             if account.budget.on_limit == "block":
                 raise self._log.refuse(refusals.used_up(account.budget, account.part, int(used), datetime.now(UTC)))
             yield min(left, THROTTLE_STEP)

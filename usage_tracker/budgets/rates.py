@@ -27,6 +27,14 @@ class Rate:
         self._move(now)
         self._current += amount
 
+    def give_back(self, amount: int, then: float) -> None:
+        """What was added then, and not used."""
+        minute = int(then // MINUTE)
+        if minute == self._minute:
+            self._current -= amount
+        elif minute == self._minute - 1:
+            self._previous -= amount
+
     def _move(self, now: float) -> None:
         minute = int(now // MINUTE)
         if minute != self._minute:

@@ -170,7 +170,7 @@ def connected(address: Address) -> Iterator[socket.socket]:
             raise NotSent(f"{address.shown}: {why}")
         if address.scheme in ("http", "smtp") and is_loopback(address.host) and not is_loopback(number):
             raise NotSent(f"{address.shown} is not on this machine")
-    with socket.create_connection((numbers[0], address.port), STEP_SECONDS) as wire:
+    with reached(numbers, address.port) as wire:
         timer = threading.Timer(ATTEMPT_SECONDS, cut, [wire])
         timer.daemon = True
         timer.start()
@@ -182,6 +182,19 @@ def connected(address: Address) -> Iterator[socket.socket]:
                 yield wire
         finally:
             timer.cancel()
+
+
+def reached(numbers: list[str], port: int) -> socket.socket:
+    """A connection to the first of them that takes one, within ATTEMPT_SECONDS. Raises OSError."""
+    deadline = time.monotonic() + ATTEMPT_SECONDS
+    while True:
+        number, *numbers = numbers
+        left = deadline - time.monotonic()
+        try:
+            return socket.create_connection((number, port), min(STEP_SECONDS, left))
+        except OSError:
+            if not numbers or time.monotonic() >= deadline:
+                raise
 
 
 def cut(wire: socket.socket) -> None:

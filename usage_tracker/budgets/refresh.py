@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from usage_tracker.budgets.accounts import start_of, window_of
-from usage_tracker.budgets.amounts import whole
+from usage_tracker.budgets.amounts import limit_of, whole
 from usage_tracker.budgets.book import read_budgets
 from usage_tracker.budgets.budget import Budget, Criterion
 from usage_tracker.budgets.rights import lacking, role_of
@@ -39,7 +39,7 @@ SLOW_SECONDS = 60.0
 REMEMBERED_SECONDS = 120.0
 """How long a segment that was deleted is asked about: its writer may still hold entries of it."""
 MOST_PARTS = 10_000
-"""Of a budget for each user, those who have used most; the others have used less than any of them."""
+"""Of a budget for each user, those who have used most: all who have used theirs up, and at least so many."""
 
 
 class Amount(Protocol):
@@ -101,11 +101,11 @@ class Refresher:
                 continue
             window = window_of(budget, read_at)
             parts = {part: each.amount for part, each in self._read_used(store, budget, window).items()}
-            most = sorted(parts.items(), key=lambda pair: -pair[1])[:MOST_PARTS]
             since[budget.name] = start_of(budget, read_at)
-            used[budget.name] = {part: whole(amount, budget.measure) for part, amount in most}
+            amounts = {part: whole(amount, budget.measure) for part, amount in parts.items()}
+            used[budget.name] = most_of(amounts, limit_of(budget))
             if budget.strict:
-                update_accounts(store, budget, shared_now, since[budget.name], used[budget.name], positions)
+                update_accounts(store, budget, shared_now, since[budget.name], amounts, positions)
             if self._noticed is not None:
                 self._noticed(store, budget, window, parts)
         self._read_slow(store, budgets, read_at)
@@ -147,6 +147,14 @@ class Refresher:
             encoder = msgspec.json.Encoder(decimal_format="number")
             entries = [encoder.encode(entry).decode() for entry in read_entries(store, version)]
             self._book = PriceBook(version, entries)
+
+
+def most_of(amounts: Mapping[str, int], limit: int) -> dict[str, int]:
+    """What neighbours are told: see MOST_PARTS."""
+    if len(amounts) <= MOST_PARTS:
+        return dict(amounts)
+    over = sum(amount >= limit for amount in amounts.values())
+    return dict(sorted(amounts.items(), key=lambda pair: -pair[1])[: max(MOST_PARTS, over)])
 
 
 def clock(store: Store) -> float:

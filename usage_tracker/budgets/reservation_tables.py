@@ -138,10 +138,11 @@ class Tables:
             self._add(late.place, late.amount)
         else:
             segment, position = late.mark
+            stored_with = self._id(UUID(segment)) if segment else None  # None: the event could not be kept
             self._execute(
                 f"UPDATE {self._reservation} SET amount = {self._mark}, expires_at = {self._mark}, "
                 f"segment = {self._mark}, position = {self._mark} {self._where()} AND reservation = {self._mark}",
-                [late.amount, expires_at, self._id(UUID(segment)), position, *late.place, self._id(late.reservation)],
+                [late.amount, expires_at, stored_with, position, *late.place, self._id(late.reservation)],
             )
 
     def renew(self, reservation: UUID, expires_at: float) -> None:

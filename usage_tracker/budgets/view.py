@@ -2,6 +2,7 @@
 from the store, and left in a file of the spool folder for its neighbours."""
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -9,6 +10,7 @@ from uuid import uuid4
 import msgspec
 
 from usage_tracker.budgets.budget import Budget
+from usage_tracker.journal.files import write_new
 
 FILE = "budgets.json"
 LARGEST = 64 << 20
@@ -57,10 +59,12 @@ Stamp = tuple[int, int]
 
 
 class ViewFile:
-    """The file. Its owner's only, as the folder is; a process that can't write it keeps its view to itself."""
+    """The file. Its owner's only, or the group's that shares the folder; a process that can't write it keeps its view
+    to itself."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, group: int | None = None) -> None:
         self._path = folder / FILE
+        self._group = group
         self._stamp: Stamp | None = None
 
     def save(self, view: View) -> None:
@@ -70,9 +74,7 @@ class ViewFile:
         part = self._path.with_name(f".{FILE}.{uuid4().hex}")
         with suppress(OSError):
             try:
-                descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(encode(view))
+                write_new(part, encode(view), self._group)
                 os.replace(part, self._path)
             finally:
                 part.unlink(missing_ok=True)
@@ -97,5 +99,5 @@ class ViewFile:
             found = os.stat(self._path, follow_symlinks=False)
         except OSError:
             return None
-        ours = found.st_uid == os.geteuid() and found.st_size <= LARGEST
-        return (found.st_ino, found.st_mtime_ns) if ours else None
+        ours = found.st_uid == os.geteuid() or (found.st_gid == self._group and not found.st_mode & stat.S_IWOTH)
+        return (found.st_ino, found.st_mtime_ns) if ours and found.st_size <= LARGEST else None

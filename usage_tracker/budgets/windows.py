@@ -1,7 +1,7 @@
 """The window that a budget counts in: an hour, day, week or month of the calendar in its zone, or so long up to now."""
 
 import re
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -54,8 +54,8 @@ def window_at(per: str, zone: tzinfo, now: datetime) -> Window:
         return Window(whole.astimezone(UTC), now.astimezone(UTC))
     local = now.astimezone(zone)
     if per in ("minute", "hour"):
-        # by the offset that holds now: an hour that the clock repeats is two
-        start = local.replace(second=0, microsecond=0)
+        # by the offset that holds now, for all of it: an hour that the clock repeats is two, and half a one is whole
+        start = local.replace(second=0, microsecond=0, tzinfo=timezone(local.utcoffset() or timedelta()))
         start = start.replace(minute=0) if per == "hour" else start
         length = timedelta(hours=1) if per == "hour" else timedelta(minutes=1)
         first = start.astimezone(UTC)

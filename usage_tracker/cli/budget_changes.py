@@ -15,7 +15,7 @@ from usage_tracker.cli.budget_text import describe
 from usage_tracker.cli.change_log import THROUGH
 from usage_tracker.cli.options import Conditions, dsn_option, where_option
 from usage_tracker.cli.output import say
-from usage_tracker.config import load_settings
+from usage_tracker.config import load_usable
 from usage_tracker.dsn import Dsn
 from usage_tracker.enforcing import Leading
 from usage_tracker.errors import ConfigError
@@ -149,7 +149,7 @@ def remind(store: Store, budget: Budget) -> None:
 
 def tell_this_host(dsn: Dsn, store: Store) -> None:
     """Programs that start here find the change at once; the others, with the next look of their leader."""
-    settings = load_settings(dsn=dsn.shown if dsn.scheme == "sqlite" else dsn.text)
+    settings, _ = load_usable(dsn=dsn.shown if dsn.scheme == "sqlite" else dsn.text)
     with suppress(OSError, SpoolUnusable):
         open_spool(settings).prepare()
         Leading(settings)(store)

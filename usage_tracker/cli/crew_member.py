@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from usage_tracker.cli.crew import Word, encode
 from usage_tracker.cli.garbage import Garbage
-from usage_tracker.config import load_settings
+from usage_tracker.config import load_usable
 from usage_tracker.errors import StoreError
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.pipeline import make_shipper
@@ -75,7 +75,7 @@ def ship_for(leader: Leader, shipper: Shipper, pause: float, *, once: bool) -> N
 def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):  # the terminal's are for all: the leader says when to end
         signal.signal(number, signal.SIG_IGN)
-    settings = load_settings(ship=True)
+    settings, _ = load_usable(ship=True)  # the leader says what is left out
     assert settings.dsn is not None
     shipper = make_shipper(settings, settings.dsn, processes=int(sys.argv[1]))
     leader = Leader(sys.stdin.fileno(), sys.stdout.fileno())

@@ -19,7 +19,7 @@ from usage_tracker.cli.figures import printable
 from usage_tracker.cli.findings import Finding, Findings
 from usage_tracker.cli.output import emit, room_on_stdout
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
-from usage_tracker.config import Settings, load_settings
+from usage_tracker.config import Settings, load_settings, load_usable
 from usage_tracker.config_file import config_path, is_open_to_others, read_config
 from usage_tracker.errors import ConfigError
 from usage_tracker.patching import version_of
@@ -127,8 +127,12 @@ def examine_settings(dsn: str | None, findings: Findings) -> Settings | None:
     facts: dict[str, object] = {"variables": named, "problem": None}
     findings.facts["settings"] = facts
     try:
-        return load_settings(dsn=dsn)
+        settings, left_out = load_usable(dsn=dsn)
     except ConfigError as error:
         facts["problem"] = str(error)
         findings.add("settings", "can't be used", str(error))
         return None
+    for sentence in left_out:
+        facts["problem"] = sentence
+        findings.add("settings", "some are left out", sentence)
+    return settings

@@ -10,7 +10,7 @@ import click
 from usage_tracker.cli.crew import Crew
 from usage_tracker.cli.garbage import Garbage
 from usage_tracker.cli.output import say
-from usage_tracker.config import Settings, load_settings
+from usage_tracker.config import Settings, load_usable
 from usage_tracker.dsn import Dsn
 from usage_tracker.enforcing import Leading
 from usage_tracker.errors import StoreError, StoreUnavailable, UsageTrackerError
@@ -65,7 +65,9 @@ ONE_WRITER = {
     help="Take this folder's events too.",
 )
 def ship(dsn: str | None, once: bool, processes: int, origin: Path | None) -> None:
-    settings = load_settings(dsn=dsn, ship=True)
+    settings, left_out = load_usable(dsn=dsn, ship=True)
+    for sentence in left_out:
+        say(f"{sentence}; until that is mended events are shipped without it.")
     assert settings.dsn is not None, "shipping always has a store, by default the SQLite file"
     # once, sinks are fed when all is shipped, and until then they wait
     shipper = make_shipper(settings, settings.dsn, chore=Leading(settings) if once else None)

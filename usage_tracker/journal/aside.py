@@ -65,3 +65,11 @@ def noted_dropped(folder: Path) -> int:
     except OSError:
         return 0
     return sum(int(line) for line in lines if line.isdecimal())
+
+
+def noted_since(folder: Path, moment: float) -> int:
+    """As `noted_dropped`, where any of them was noted since then (in seconds since 1970); else 0."""
+    with suppress(OSError):
+        if (folder / DROPS).stat().st_mtime >= moment:
+            return noted_dropped(folder)
+    return 0

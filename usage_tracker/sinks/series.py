@@ -48,8 +48,13 @@ OPERATIONS = {"completion": "text_completion", "responses": "chat"}
 """Those of ours that the conventions name otherwise."""
 PROVIDERS = {
     "azure": "azure.ai.openai", "bedrock": "aws.bedrock", "gemini": "gcp.gemini", "vertex": "gcp.vertex_ai",
-    "mistral": "mistral_ai", "xai": "x_ai",
+    "mistral": "mistral_ai", "moonshotai": "moonshot_ai", "xai": "x_ai",
 }  # fmt: skip
+SDKS = {
+    "anthropic": "anthropic", "cerebras-cloud-sdk": "cerebras", "google-genai": "gcp.gen_ai",
+    "google-generativeai": "gcp.gen_ai", "groq": "groq", "openai": "openai", "together": "together",
+}  # fmt: skip
+"""Whose API was spoken, where nobody knows who has served it: the conventions want a provider of every call."""
 
 
 class Series(msgspec.Struct, array_like=True):
@@ -121,10 +126,10 @@ def measured(event: Event) -> Iterator[tuple[Instrument, Attributes, int | float
 
 
 def attributes_of(event: Event) -> Attributes:
-    provider, operation = event["provider"], event["operation"]
+    provider, sdk, operation = event["provider"], event["sdk"], event["operation"]
     found = {
         "gen_ai.operation.name": OPERATIONS.get(operation, operation),
-        "gen_ai.provider.name": PROVIDERS.get(provider, provider),
+        "gen_ai.provider.name": PROVIDERS.get(provider, provider) or SDKS.get(sdk, "unknown"),
         "gen_ai.request.model": event["request_model"],
         "gen_ai.response.model": event["model"],
         "server.address": event["base_host"],

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from usage_tracker.config import load_settings
+from usage_tracker.config import load_usable
 from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.web import budgets_page, login, pages
 from usage_tracker.web.access import Access
@@ -56,7 +56,7 @@ def create_app(
     one-time link, for who has a used one. `edit`: whether admins may change budgets; an address: through that one,
     where `dsn` is of a role that may only read. Raises ConfigError.
     """
-    settings = load_settings(ship=True)
+    settings, _ = load_usable(ship=True)
     if dsn is None:
         dsn = settings.dsn
         assert dsn is not None, "shipping always has a store, by default the SQLite file"

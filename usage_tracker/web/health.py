@@ -13,7 +13,7 @@ from usage_tracker.cli.doctor_spool import NEARLY_FULL, examine_spool
 from usage_tracker.cli.doctor_store import examine_store
 from usage_tracker.cli.figures import UNKNOWN, show_bytes, show_count, show_duration, show_groups
 from usage_tracker.cli.findings import Finding, Findings
-from usage_tracker.config import load_settings
+from usage_tracker.config import load_usable
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import ConfigError, SchemaError
 from usage_tracker.host_reports import MOST_COUNTED, REPORT_SECONDS, HostReport
@@ -70,10 +70,12 @@ def examine(dsn: Dsn) -> list[Finding]:
     """What `usage-tracker doctor` finds on this machine, but for the SDKs: those of this process are nobody's. It opens
     connections of its own."""
     try:
-        settings = load_settings(dsn=given_form(dsn))
+        settings, left_out = load_usable(dsn=given_form(dsn))
     except ConfigError as error:
         return [Finding("settings", "can't be used", str(error))]
     findings = Findings()
+    for sentence in left_out:
+        findings.add("settings", "some are left out", sentence)
     examine_store(settings, findings)
     examine_books(settings, findings)
     examine_data(findings)

@@ -1,0 +1,61 @@
+"""What a leader reads of budgets for its host: of many users too, nobody who has used theirs up is forgotten."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+import pytest
+from budgeted import budget
+from made_events import made_event, store_events
+
+from usage_tracker.budgets import refresh
+from usage_tracker.budgets.accounts import start_of
+from usage_tracker.budgets.book import set_budget
+from usage_tracker.budgets.refresh import Refresher, read_part
+from usage_tracker.budgets.reservation_tables import Place, open_account
+from usage_tracker.budgets.view import View
+from usage_tracker.dsn import parse_dsn
+from usage_tracker.spending import read_used, read_usual
+from usage_tracker.stores import Store, open_store
+
+USED = {"u-1": 9, "u-2": 8, "u-3": 7, "u-4": 6}
+"""Calls."""
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.setattr(refresh, "MOST_PARTS", 1)
+    with closing(open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))) as opened:
+        opened.migrate()
+        now = datetime.now(UTC)
+        store_events(opened, [made_event(now, user_id=user) for user, calls in USED.items() for _ in range(calls)])
+        yield opened
+
+
+def read(store: Store, tmp_path: Path) -> View:
+    view = Refresher(tmp_path / "spool", read_used, read_usual).refresh(store)
+    assert view is not None
+    return view
+
+
+def test_of_many_those_who_have_used_most_are_told_and_all_who_have_used_theirs_up(
+    store: Store, tmp_path: Path
+) -> None:
+    set_budget(store, budget(each="user", measure="calls", limit=Decimal(100), per="30d"))
+    assert read(store, tmp_path).used == {"b": {"u-1": 9}}
+    set_budget(store, budget(each="user", measure="calls", limit=Decimal(7), per="30d"))
+    assert read(store, tmp_path).used == {"b": {"u-1": 9, "u-2": 8, "u-3": 7}}
+
+
+def test_the_accounts_of_strict_budgets_know_what_each_of_many_has_used(store: Store, tmp_path: Path) -> None:
+    strict = budget(each="user", measure="calls", limit=Decimal(100), per="30d", strict=True)
+    set_budget(store, strict)
+    for user in USED:
+        place = Place("b", user, start_of(strict, time.time()))
+        open_account(store, {"b": strict}, partial(read_part, read_used), place)
+    read(store, tmp_path)
+    assert dict(store.select("SELECT part, used FROM budget_account")) == USED
