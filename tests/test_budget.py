@@ -223,6 +223,7 @@ def test_amounts_are_whole_and_rounded_up() -> None:
     assert exact(whole(Decimal("12.34"), "cost"), "cost") == Decimal("12.34")
     assert (whole(Decimal(7), "tokens"), exact(7, "calls")) == (7, Decimal(7))
     assert [show(Decimal(text), "cost") for text in ("5", "0.005", "1234.5")] == ["$5.00", "$0.005", "$1,234.50"]
+    assert [show(Decimal(number), "calls") for number in (1, 2000)] == ["1 call", "2,000 calls"]
 
 
 def test_an_outlook_goes_on_at_the_pace_so_far() -> None:

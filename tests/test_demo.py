@@ -44,6 +44,7 @@ def test_the_story_is_told_in_one_place_to_its_end(tmp_path: Path) -> None:
     assert result.stderr == ""
     assert result.stdout.startswith("A stand-in for")
     assert result.stdout.endswith(f"To take it away:\n    rm -r {tmp_path}\n")
+    assert f"prices unpriced --dsn sqlite:///{tmp_path}/usage.db\n" in result.stdout
     prose = [line for line in result.stdout.partition("\n$ ")[0].splitlines() if str(tmp_path) not in line]
     assert max(map(len, prose)) <= 80
 

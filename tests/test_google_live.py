@@ -276,6 +276,7 @@ def test_a_budget_refuses_a_session_before_it_is_opened(google: Google, server: 
     assert google.all() == []
 
 
+@TELLS
 def test_a_session_that_is_open_goes_on_and_what_it_uses_counts(google: Google, server: LiveServer) -> None:
     server.turns = [[says("Hello."), ends(20, 5)], [says("Hello."), ends(30, 5)]]
     google.hold_to(known(budget(measure="tokens", limit=Decimal(20))))

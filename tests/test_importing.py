@@ -106,7 +106,7 @@ def test_a_call_that_comes_into_the_table_late_is_brought_by_the_next_import(dsn
     columns = 'request_id, call_type, model, "startTime", "endTime", prompt_tokens'
     late = """SELECT 'late', 'acompletion', 'gpt-4o', max("startTime") - interval '1 hour', max("endTime"), 5"""
     run(source, f'INSERT INTO "LiteLLM_SpendLogs" ({columns}) {late} FROM "LiteLLM_SpendLogs"')
-    assert "1 calls brought" in bring("litellm", "--from", source)
+    assert "1 call brought" in bring("litellm", "--from", source)
     assert event(dsn, "late")["input_tokens"] == 5
 
 

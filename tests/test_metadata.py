@@ -44,6 +44,7 @@ def test_what_was_said_plainly_goes_before_what_was_hashed_or_nested(
         {"metadata": {"langfuse_tags": ["job:7", "nightly"]}},
         {"tags": ["job:7", "nightly"]},
         {"metadata": {"job": 7}, "tags": ["job:7", "nightly"]},
+        {"metadata": {"tags": "job:7, nightly"}},  # at OpenAI, values of metadata are texts
     ],
 )
 def test_tags_are_listed_as_litellms_users_list_them(body: dict[str, object]) -> None:
@@ -61,6 +62,7 @@ def test_what_differs_with_every_call_is_no_tag() -> None:
         {"metadata": {"note": f"{PROMPT}\n{PROMPT}"}},
         {"metadata": {"note": PROMPT * 10}},
         {"metadata": {"tags": [f"{PROMPT}\n"], "nested": {"text": PROMPT}}},
+        {"metadata": {"tags": f"{PROMPT}, " * 10}},
     ],
 )
 def test_nothing_of_a_prompt_is_kept(body: dict[str, object]) -> None:

@@ -94,7 +94,7 @@ def test_applied_calls_and_reports_have_the_new_cost_and_the_original_is_kept(st
     event = acme(tags=("a", "b"), user_id="u-1")
     store_events(store, [event, made_event(cost="0.00035")])
     set_price("10000")
-    assert "1 calls have another cost now" in command("reprice", *AUGUST, "--apply").stderr
+    assert "1 call has another cost now" in command("reprice", *AUGUST, "--apply").stderr
     assert (total()["cost"], total()["unpriced"]) == ("1.00035", 0)
     shown = json.loads(command("events", "show", str(event.event_id), "-o", "json").stdout)
     assert (shown["event"]["cost"], shown["event"]["price_version"]) == ("1", "1")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import venv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 import usage_tracker
 from usage_tracker import tracker
+from usage_tracker.cli.run import BOOTSTRAP
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.errors import ConfigError
 
@@ -97,6 +99,22 @@ def test_a_program_with_no_line_at_all_is_run_with_its_calls_recorded(machine: M
     ran = machine.command("run", "--", sys.executable, str(machine.home / "app.py"))
     assert (ran.stdout, ran.stderr, ran.returncode) == ("done\n", "", 7)
     assert machine.stored() == 2
+
+
+def test_an_interpreter_that_lacks_us_runs_the_program_and_is_named(machine: Machine) -> None:
+    venv.create(machine.home / "other", symlinks=True)
+    python = machine.home / "other/bin/python"
+    ran = subprocess.run(
+        [python, "-c", "print('done')"], env={"PYTHONPATH": str(BOOTSTRAP)}, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "done\n"
+    assert ran.stderr == f"usage-tracker: calls are not recorded: it has to be installed for {python}, too\n"
+
+
+def test_a_script_that_is_no_program_is_given_to_python(machine: Machine) -> None:
+    ran = machine.command("run", "--", "app.py")
+    assert ran.stderr.endswith("; say `usage-tracker run -- python app.py`\n")
+    assert ran.returncode == 1
 
 
 def test_an_environments_own_sitecustomize_still_runs(machine: Machine) -> None:

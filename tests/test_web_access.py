@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -131,6 +132,15 @@ def test_on_another_address_it_needs_a_way_to_tell_who_comes(dsn: str, monkeypat
     monkeypatch.setenv("TRACKER_SERVE_VIEWER_TOKEN", "short")
     outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--host", "0.0.0.0"])
     assert "shorter than" in outcome.stderr
+
+
+def test_a_port_that_is_taken_is_named_with_its_remedy(dsn: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--port", str(port)])
+    assert (outcome.exit_code, outcome.stdout) == (1, "")
+    assert "Address already in use" in outcome.stderr
+    assert "--port" in outcome.stderr
 
 
 def test_a_network_that_is_none_is_refused() -> None:

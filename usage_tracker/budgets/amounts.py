@@ -21,9 +21,14 @@ def limit_of(budget: Budget) -> int:
     return whole(budget.limit, budget.measure)
 
 
+def noun(amount: Decimal, measure: Measure) -> str:
+    """What there is so much of, as a word."""
+    return measure.removesuffix("s") if amount == 1 else measure
+
+
 def show(amount: Decimal, measure: Measure) -> str:
     """For people, in a sentence."""
     if measure != "cost":
-        return f"{amount:,f} {measure}"
+        return f"{amount:,f} {noun(amount, measure)}"
     cents = amount.quantize(Decimal("0.01"))
     return f"${cents if cents == amount else amount.normalize():,f}"

@@ -3,6 +3,7 @@
 from datetime import datetime, tzinfo
 from decimal import Decimal
 
+from usage_tracker.budgets.amounts import noun
 from usage_tracker.budgets.budget import Budget, Measure
 from usage_tracker.budgets.outlook import Outlook
 from usage_tracker.cli.figures import UNKNOWN, exact, printable, show_count, show_money
@@ -36,7 +37,7 @@ def show_amount(amount: Decimal, measure: Measure) -> str:
     """To the cent, with more digits where the amount is small."""
     if measure == "cost":
         return show_money([amount], [Decimal(10)])[0]
-    return f"{show_count(int(amount))} {measure}"
+    return f"{show_count(int(amount))} {noun(amount, measure)}"
 
 
 def show_percent(share: Decimal) -> str:

@@ -62,15 +62,16 @@ def tell_story(folder: Path) -> None:
         make_calls(provider, dsn, folder / "spool")
         for by in ("model", "project"):
             show_report(dsn, by)
-    command = how_called()
+    command, python = how_called()
     tell(
         f"""
 Go on with:
     {command} report --dsn {dsn} --by team,operation
     {command} events --dsn {dsn} --limit 5
+    {command} prices unpriced --dsn {dsn}
     {command} report --help
 Record the calls of your own program, into a store of its own:
-    {command} run -- python app.py
+    {command} run -- {python} app.py
     {command} report
 The demo's events stay in a folder of their own. To take it away:
     rm -r {shlex.quote(str(folder))}"""
@@ -102,13 +103,16 @@ def make_calls(provider: StandIn, dsn: str, spool: Path) -> None:
     tell(f"{counts.captured:4} calls captured, {counts.stored} stored")
 
 
-def how_called() -> str:
-    """What to type to get here again: the whole path, where the virtual environment is not active."""
+def how_called() -> tuple[str, str]:
+    """What to type to get here again, and to this interpreter: whole paths, where the virtual environment is not
+    active."""
     script = Path(sys.argv[0])
     if script.name == "__main__.py":
-        return "python -m usage_tracker"
+        return "python -m usage_tracker", "python"
     found = shutil.which("usage-tracker")
-    return str(script) if found is None or not script.exists() or not script.samefile(found) else "usage-tracker"
+    if found is not None and script.exists() and script.samefile(found):
+        return "usage-tracker", "python"
+    return str(script), str(script.with_name("python"))
 
 
 def show_report(dsn: str, by: str) -> None:

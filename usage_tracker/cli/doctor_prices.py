@@ -56,7 +56,8 @@ def examine_data(findings: Findings) -> None:
     }
     remedy = "upgrade genai-prices, or run `usage-tracker prices update`" if age > OLD_DAYS else None
     latest = f"; its newest price is of {newest}" if newest else ""
-    findings.add("price data", f"genai-prices {data.version}, taken {age} days ago{latest}", remedy)
+    taken_when = {0: "today", 1: "yesterday"}.get(age, f"{age} days ago")
+    findings.add("price data", f"genai-prices {data.version}, taken {taken_when}{latest}", remedy)
 
 
 def bundled_file() -> Path:

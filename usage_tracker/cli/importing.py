@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from usage_tracker.cli.commands import LazyGroup, Place
+from usage_tracker.cli.notes import calls
 from usage_tracker.cli.options import dsn_option, resolve_range
 from usage_tracker.cli.output import say
 from usage_tracker.config import load_settings
@@ -146,7 +147,7 @@ def bring(dsn: Dsn, since: str | None, until: str | None, open_source: "Callable
         store.close()
     known = brought.read - brought.stored - brought.refused
     say(
-        f"{brought.stored:,} calls brought to {dsn.shown}"
+        f"{calls(brought.stored, 'brought', 'brought')} to {dsn.shown}"
         + (f"; {known:,} were there already" if known else "")
         + (f"; {brought.refused:,} can't be stored" if brought.refused else "")
         + "."

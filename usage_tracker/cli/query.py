@@ -40,7 +40,8 @@ def as_table(names: Sequence[str], rows: Rows) -> list[str]:
         Column(printable(name), list(map(show, column)), number=all(is_number(value) for value in column))
         for name, column in zip(names, map(list, cells), strict=True)
     ]
-    return [render_table(f"{min(len(shown), MOST_SHOWN):,} rows", columns, notes)]
+    title = "1 row" if len(shown) == 1 else f"{min(len(shown), MOST_SHOWN):,} rows"
+    return [render_table(title, columns, notes)]
 
 
 def show(value: object) -> str:

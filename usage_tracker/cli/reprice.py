@@ -11,6 +11,7 @@ import click
 
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import show_count, show_groups, show_money
+from usage_tracker.cli.notes import calls
 from usage_tracker.cli.options import Conditions, output_option, resolve_range, selection_options
 from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain
@@ -167,9 +168,9 @@ def summary(query: Query, found: Sequence[Sums], applied: bool) -> str:
         else ""
     )
     if unpriced:
-        them = "1 call still has" if unpriced == 1 else f"{unpriced:,} calls still have"
+        them = calls(unpriced, "still has", "still have")
         kept += f" {them} no cost: `usage-tracker prices unpriced` says why."
     if applied:
-        return f"{changed:,} calls have another cost now.{kept}"
+        return f"{calls(changed, 'has', 'have')} another cost now.{kept}"
     again = "; add --apply to change them" if changed else ""
     return f"{changed:,} of {sum(each.calls for each in found):,} calls would cost something else{again}.{kept}"

@@ -27,4 +27,5 @@ def run(command: tuple[str, ...]) -> None:
     try:
         os.execvp(command[0], command)  # noqa: S606  running what the user typed is the purpose
     except OSError as error:
-        raise click.ClickException(f"{command[0]} can't be run: {error.strerror}") from None
+        instead = f"; say `usage-tracker run -- python {command[0]}`" if command[0].endswith(".py") else ""
+        raise click.ClickException(f"{command[0]} can't be run: {error.strerror}{instead}") from None

@@ -87,8 +87,10 @@ def first(said: Mapping[object, object], names: tuple[str, ...]) -> str | None:
 
 
 def listed_tags(*lists: object) -> Iterator[str]:
-    """Tags as LiteLLM's users write them: `["jobID:214", "taskName:classify"]`."""
-    for tags in lists:
+    """Tags as LiteLLM's users write them: `["jobID:214", "taskName:classify"]`, or with commas where metadata may only
+    be texts, as at OpenAI."""
+    for said in lists:
+        tags = said.split(",") if isinstance(said, str) and short(said) else said
         if isinstance(tags, list | tuple):
             for tag in tags[:MOST_TAGS]:
                 text = short(tag)

@@ -99,10 +99,9 @@ def serve(
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     server = uvicorn.Server(config)
-    with config.bind_socket() as listening:
+    with listen_at(host, port, config.backlog) as listening:
         # asyncio does so itself only for sockets that it opens; without, each answer waits 40 ms for an acknowledgement
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listening.listen(config.backlog)  # who opens the link at once waits a moment instead of being refused
         config.port = listening.getsockname()[1]
         say(f"Serving {dsn.shown}; Ctrl-C ends it.")
         if is_loopback(host):
@@ -110,6 +109,16 @@ def serve(
         else:
             say(f"Open  {address(host, config.port)}")
         server.run([listening])
+
+
+def listen_at(host: str, port: int, backlog: int) -> socket.socket:
+    """Who opens the link at once waits a moment instead of being refused. Raises ConfigError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=backlog)
+    except OSError as error:
+        why = error.strerror or error
+        raise ConfigError(f"nothing can be served there: {why}; --port and --host name another place") from None
 
 
 def tokens_of_environment() -> dict[str, str]:

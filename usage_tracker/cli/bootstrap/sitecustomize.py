@@ -10,7 +10,7 @@ here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
 
 if importlib.util.find_spec("usage_tracker") is None:
-    sys.stderr.write("usage-tracker: not installed for this interpreter, so its calls are not recorded\n")
+    sys.stderr.write(f"usage-tracker: calls are not recorded: it has to be installed for {sys.executable}, too\n")
 else:
     import usage_tracker.auto  # noqa: F401  the import is the installation
 
