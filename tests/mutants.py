@@ -6,6 +6,7 @@ A session of pytest for each change would take a second for itself.
 """
 
 import argparse
+import ast
 import fnmatch
 import gc
 import json
@@ -15,7 +16,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,7 @@ MAIN = os.getpid()
 ROOT = Path(__file__).parent.parent
 KILLED, SURVIVED, UNREACHED, ENDLESS = 1, 0, 33, 36
 """What mutmut keeps of a change; of the last, that its tests did not end."""
+OWN_SERVERS = {"own_postgres", "own_postgres_server"}
 
 
 class Reach(NamedTuple):
@@ -52,11 +54,26 @@ class Reach(NamedTuple):
 class Mutants:
     """A plugin that runs the tests once for each change in the place of once."""
 
-    def __init__(self, patterns: Sequence[str], again: bool, files: list[SourceFileMutationData]) -> None:
+    def __init__(
+        self, patterns: Sequence[str], again: bool, most_seconds: float, files: list[SourceFileMutationData]
+    ) -> None:
         self.patterns = patterns
         self.again = again
+        self.most_seconds = most_seconds
         self.files = files
         self.failed = ""
+        self.databases: object = None
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Without those that start a server of their own: each change would start it again."""
+        items[:] = [item for item in items if OWN_SERVERS.isdisjoint(getattr(item, "fixturenames", ()))]
+
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> object:
+        """The databases are made on one server, and from one template, for all changes."""
+        if fixturedef.argname != "postgres_databases" or self.databases is None:
+            return None
+        fixturedef.cached_result = self.databases, None, None
+        return self.databases
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -64,12 +81,26 @@ class Mutants:
 
     def chosen(self) -> Iterator[tuple[SourceFileMutationData, str]]:
         for file in self.files:
-            for name, code in file.exit_code_by_key.items():
-                wanted = code == SURVIVED if self.again else code is None
-                if wanted and any(fnmatch.fnmatch(name, each) for each in self.patterns):
-                    yield file, name
+            wanted = [
+                name
+                for name, code in file.exit_code_by_key.items()
+                if (code == SURVIVED if self.again else code is None)
+                and any(fnmatch.fnmatch(name, each) for each in self.patterns)
+            ]
+            yield from ((file, name) for name in without_idle(wanted, file))
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if any("postgres_databases" in getattr(item, "fixturenames", ()) for item in session.items):
+            from postgres_server import PostgresServer  # which imports the package, as it is in `mutants`
+
+            server = PostgresServer()
+            server.start()
+            server.drop(server.create(migrated=True))  # makes the template
+            self.databases = server
+        self.try_each(session)
+        return True
+
+    def try_each(self, session: pytest.Session) -> None:
         reached: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
         for test, seconds, functions in self.look(session.items):
             for function in functions:
@@ -80,15 +111,23 @@ class Mutants:
             key=lambda each: each[:2],
         )
         for at, (seconds, name, file) in enumerate(chosen, 1):
-            items = [session.items[test] for _, test in sorted(reached[function_of(name)])]
-            code = self.outcome(name, items, seconds) if items else UNREACHED
+            tests = self.quickest(reached[function_of(name)])
+            items = [session.items[test] for test in tests]
+            code = self.outcome(name, items, min(seconds, self.most_seconds)) if items else UNREACHED
             file.exit_code_by_key[name] = code
             file.save()
             if code == SURVIVED:
                 print(name, *diff(name, file), sep="\n", flush=True)
             if at % 100 == 0:
                 print(f"{at} of {len(chosen)} tried", file=sys.stderr, flush=True)
-        return True
+
+    def quickest(self, tests: Sequence[tuple[float, int]]) -> Iterator[int]:
+        """The tests, the quickest first, that can be run in the time."""
+        spent = 0.0
+        for seconds, test in sorted(tests):
+            if spent <= self.most_seconds:
+                yield test
+            spent += seconds
 
     def look(self, items: Sequence[pytest.Item]) -> list[Reach]:
         """Run each test once, unchanged, and see which functions it reaches."""
@@ -122,17 +161,21 @@ class Mutants:
                     return KILLED
             return SURVIVED
 
-        child, deadline = forked(name, work), time.monotonic() + 20 + 20 * seconds
-        while True:
-            ended, status = os.waitpid(child, os.WNOHANG)
-            if ended:
-                code = os.waitstatus_to_exitcode(status)
-                return code if code in (KILLED, SURVIVED) else KILLED
-            if time.monotonic() > deadline:
+        child, deadline = forked(name, work), time.monotonic() + 10 + 10 * seconds
+        try:
+            while True:
+                ended, status = os.waitpid(child, os.WNOHANG)
+                if ended:
+                    code = os.waitstatus_to_exitcode(status)
+                    return code if code in (KILLED, SURVIVED) else KILLED
+                if time.monotonic() > deadline:
+                    return ENDLESS
+                time.sleep(0.002)
+        finally:
+            with suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)
+            if not ended:
                 os.waitpid(child, 0)
-                return ENDLESS
-            time.sleep(0.002)
 
 
 def function_of(name: str) -> str:
@@ -142,6 +185,36 @@ def function_of(name: str) -> str:
 def diff(name: str, file: SourceFileMutationData) -> list[str]:
     with change_cwd(ROOT):
         return [line for line in get_diff_for_mutant(name, path=file.path).splitlines()[3:] if line[:1] in "+-"]
+
+
+class Plainly(ast.NodeTransformer):
+    """A function without what says nothing of it: the letters at the ends of sentences and SQL and the case of all of
+    them, and whether `zip` looks at lengths, which are the same."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        if isinstance(node.value, str) and (" " in node.value or node.value.lower() in ("commit", "rollback")):
+            node.value = node.value.removeprefix("XX").removesuffix("XX").lower()
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        node.keywords = [keyword for keyword in node.keywords if keyword.arg != "strict"]
+        return node
+
+
+def without_idle(names: Sequence[str], file: SourceFileMutationData) -> Iterator[str]:
+    """The changes that change something."""
+    if not names:
+        return
+    functions = {
+        node.name: [ast.dump(Plainly().visit(part)) for part in (node.args, *node.body)]
+        for node in ast.walk(ast.parse((ROOT / "mutants" / file.path).read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    for name in names:
+        function = name.rpartition(".")[2]
+        if functions[function] != functions[f"{function_of(function)}__mutmut_orig"]:
+            yield name
 
 
 def run(item: pytest.Item, rest: Sequence[pytest.Item]) -> None:
@@ -200,14 +273,17 @@ def main() -> None:
     parser.add_argument("patterns", nargs="*", default=["*"], help="such as 'usage_tracker.pricing.rates.*'")
     parser.add_argument("--again", action="store_true", help="what nothing noticed, rather than what was never tried")
     parser.add_argument("--quick", action="store_true", help="without the tests that try many examples")
+    parser.add_argument("--seconds", type=float, default=10, help="the longest that the tests of a change take")
+    parser.add_argument("--tests", nargs="+", metavar="FILE", help="rather than those that pyproject.toml names")
+    parser.add_argument("-k", metavar="WORDS", default="not clickhouse", help="which tests, as for pytest")
     asked = parser.parse_args()
     os.chdir(ROOT)
     files = make_mutants()
-    plugin = Mutants(asked.patterns, asked.again, files)
+    plugin = Mutants(asked.patterns, asked.again, asked.seconds, files)
     words = [
-        *config().pytest_add_cli_args_test_selection,
+        *(asked.tests or config().pytest_add_cli_args_test_selection),
         *config().pytest_add_cli_args,
-        *("-p", "no:terminal", "-o", "addopts=", "--rootdir=."),
+        *("-p", "no:terminal", "-o", "addopts=", "--rootdir=.", "-k", asked.k),
         *(("-m", "not hypothesis") if asked.quick else ()),
     ]
     os.chdir("mutants")
