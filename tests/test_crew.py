@@ -109,7 +109,10 @@ def test_each_process_ships_a_share_of_the_segments_and_only_the_leader_folds(ho
     assert host.ask("SELECT sum(calls) FROM usage_tracker.delta_hour") == [(240,)]
 
 
-def test_what_a_killed_process_had_goes_on_in_another(host: Host, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_a_killed_process_had_goes_on_in_another(
+    host: Host, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage_tracker.cli.crew.AGAIN_SECONDS", 0.0)
     host.append(30, first=0)
     crew = host.crew()
     crew.keep()

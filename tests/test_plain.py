@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from usage_tracker.event import COUNTS, AlikeCalls, Cost, CostLine, Origin, PricedCalls, Usage, UsageEvent
+from usage_tracker.event import COUNTS, UNPRICED, AlikeCalls, Cost, CostLine, Origin, PricedCalls, Usage, UsageEvent
 from usage_tracker.pricing import Pricer
 from usage_tracker.pricing.occasion import Occasion
 from usage_tracker.pricing.plain import MOST_MONEY, may_be_plain, plainly_billed
-from usage_tracker.pricing.rates import TIER_UNPRICED, UNPRICED, Found, Price, Rates, Stepped
+from usage_tracker.pricing.rates import TIER_UNPRICED, Found, Price, Rates, Stepped
 
 ORIGIN = Origin(provider="acme", sdk="openai", base_host="api.acme.example")
 TEXT: dict[str, Price] = {"input_tokens": Decimal("0.0000025"), "output_tokens": Decimal("0.00001")}

@@ -6,14 +6,12 @@ Whatever goes wrong with a price, the event is stored: its cost is then unknown,
 from collections.abc import Sequence
 from typing import Protocol
 
-from usage_tracker.event import AlikeCalls, Cost, Origin, PricedCalls, PricedEvent, UsageEvent
+from usage_tracker.event import UNPRICED, AlikeCalls, Cost, Origin, PricedCalls, PricedEvent, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.journal.reader import Read
 from usage_tracker.providers.alike_calls import Gathered
 from usage_tracker.stores import Store
 from usage_tracker.threads import in_turns
-
-UNPRICED = Cost(flags=("unpriced",))
 
 
 class Prices(Protocol):

@@ -169,7 +169,9 @@ def moving(bench: Bench) -> None:
 
 def sidecar_of_two(bench: Bench) -> Process:
     """`usage-tracker ship --processes 2`, once it has both; nothing else ships."""
-    leader = bench.start(sidecar_script("--processes", "2"), preamble="")
+    at_once = Constants({"usage_tracker.cli.crew:AGAIN_SECONDS": 0.0})
+    traps = "from faults.traps import set_traps\nset_traps()\n"
+    leader = bench.start(sidecar_script("--processes", "2"), at_once, preamble=traps)
     bench.wait_for(lambda: len(leader.all_pids()) == 3, "both processes of the sidecar run")
     return leader
 

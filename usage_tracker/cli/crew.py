@@ -1,11 +1,12 @@
 """Processes that ship for their leader: it starts them, tells them when to look and when to end, and adds up what they
 have shipped. One that dies is replaced.
 
-Each has the leader's end of two pipes: standard input, whose end is the end of its work, also where the leader is
-killed, and standard output, where it says how it fares.
+The leader has two pipes to each: its standard input, whose end tells it to end, also where the leader is killed, and
+its standard output, where it says how it fares.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,8 +19,8 @@ import msgspec
 from usage_tracker.cli.output import say
 from usage_tracker.config import Settings
 
-AGAIN_SECONDS = 1.0
-"""How long after it was started another may take a process's place: one that can't start is not tried without end."""
+AGAIN_SECONDS = 5.0
+"""How long after it was started another may take a process's place: where none can start, not one after the other."""
 
 
 class Word(msgspec.Struct):
@@ -116,7 +117,13 @@ class Crew:
             self.members.append(self._start())
 
     def _start(self) -> Member:
-        return Member(self._command, self._environ)
+        # a process begins with the signals blocked that are where it is started: these are the leader's, which tells
+        # it to end, and a terminal or service manager sends them to all
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        try:
+            return Member(self._command, self._environ)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def ring(self) -> None:
         for member in self.members:

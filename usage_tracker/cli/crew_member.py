@@ -3,7 +3,6 @@
 
 import os
 import select
-import signal
 import sys
 import time
 from contextlib import suppress
@@ -73,8 +72,6 @@ def ship_for(leader: Leader, shipper: Shipper, pause: float, *, once: bool) -> N
 
 
 def main() -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):  # the terminal's are for all: the leader says when to end
-        signal.signal(number, signal.SIG_IGN)
     settings, _ = load_usable(ship=True)  # the leader says what is left out
     assert settings.dsn is not None
     shipper = make_shipper(settings, settings.dsn, processes=int(sys.argv[1]))

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from usage_tracker.journal.adoption import adopt
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.pipeline import make_shipper
 from usage_tracker.shipper import Shipper
-from usage_tracker.shipping import back_off
+from usage_tracker.shipping import QUIET_SECONDS, back_off
 
 ONE_WRITER = {
     "clickhouse": "What is on its way to ClickHouse is known to one process of each spool folder",
@@ -143,7 +144,7 @@ def ship_until(shipper: Shipper, crew: Crew | None, stopping: threading.Event, p
 def ship_batches(
     shipper: Shipper, crew: Crew | None, stopping: threading.Event, pause: float, garbage: Garbage
 ) -> None:
-    failures = 0
+    failures, quiet_until = 0, 0.0
     while not stopping.is_set():
         garbage.collect()
         try:
@@ -152,7 +153,8 @@ def ship_batches(
             failures = 0
         except (StoreError, SpoolUnusable, OSError) as error:
             failures += 1
-            if failures == 1:
+            if failures == 1 and time.monotonic() >= quiet_until:  # of several processes, each finds out by itself
+                quiet_until = time.monotonic() + QUIET_SECONDS
                 say(f"Events wait: {error}")
             shipper.spool.say("waiting")
             stopping.wait(back_off(failures))
