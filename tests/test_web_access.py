@@ -56,6 +56,15 @@ def test_who_is_nobody_is_led_to_the_login_and_then_to_where_they_wanted(running
         assert "samesite=lax" in cookie
 
 
+def test_who_mistypes_their_token_is_still_led_to_where_they_wanted(running: Served) -> None:
+    with running.client(None) as client:
+        page = client.get("/login", params={"next": "/explore?by=tag"})
+        mistyped = {"form": form_of(page.text), "token": "no such token", "next": "/explore?by=tag"}
+        again = client.post("/login", data=mistyped)
+        assert again.status_code == 403
+        assert 'name="next" value="/explore?by=tag"' in again.text
+
+
 def test_a_session_ends_where_its_own_page_says_so_and_only_there(running: Served) -> None:
     with running.client(None, follow_redirects=True) as client:
         page = client.get("/login")

@@ -33,15 +33,16 @@ async def show_login(request: Request) -> Response:
 async def log_in(request: Request) -> Response:
     site = site_of(request)
     fields = await read_form(request)
+    target = fields.get("next", "")
     if not site.access.holds(fields.get("form", ""), None, "login"):
-        return form(request, "The form was too old. Try again.", 403)
+        return form(request, "The form was too old. Try again.", 403, target)
     try:
         identity = site.access.by_token(fields.get("token", "").strip(), peer_of(request))
     except TooManyFailures:
-        return form(request, "Too many failed logins. Try again in a minute.", 429)
+        return form(request, "Too many failed logins. Try again in a minute.", 429, target)
     if identity is None or not identity.may("read"):
-        return form(request, "No such token, or none that may read.", 403)
-    return enter(request, identity, fields.get("next", ""))
+        return form(request, "No such token, or none that may read.", 403, target)
+    return enter(request, identity, target)
 
 
 async def log_out(request: Request) -> Response:
@@ -78,13 +79,13 @@ def is_encrypted(request: Request) -> bool:
     return request.url.scheme == "https" or (said == "https" and site_of(request).access.trusts(peer_of(request)))
 
 
-def form(request: Request, failed: str = "", status: int = 200) -> Response:
+def form(request: Request, failed: str = "", status: int = 200, target: str = "") -> Response:
     access = site_of(request).access
     values: dict[str, Any] = {
         "failed": failed,
         "tokens": bool(access.tokens),
         "form": access.form_token(None, "login"),
-        "next": request.query_params.get("next", ""),
+        "next": target or request.query_params.get("next", ""),
     }
     return render(request, "login.html", "", status, **values)
 
