@@ -15,6 +15,7 @@ import pytest
 
 from usage_tracker import attribute, wrap
 from usage_tracker.attribution import MAX_LENGTH, MAX_TAGS, NOBODY, Attribution, clean_tags, current
+from usage_tracker.scopes import Asking, settle
 
 
 def test_outside_every_scope_nobody_is_named() -> None:
@@ -241,6 +242,27 @@ def test_a_mock_stands_in_for_a_function() -> None:
     for decorate in (attribute(project="alpha"), wrap):
         assert decorate(Mock(side_effect=current.get))().project == ("alpha" if decorate is not wrap else None)
         assert asyncio.run(decorate(AsyncMock(return_value=7))()) == 7
+
+
+def test_what_is_asked_later_is_not_asked_by_a_scope_within() -> None:
+    """As where an app marks all requests before it knows who has signed in."""
+    signed_in: list[str] = []
+    asked: list[int] = []
+
+    def ask() -> Attribution:
+        asked.append(1)
+        return Attribution(user=signed_in[0], project="outer", tags=("route:/",))
+
+    with Asking(ask), Asking(lambda: Attribution(team=signed_in[0])), attribute(project="alpha", tags=["a"]) as said:
+        assert (said.project, asked) == ("alpha", [])
+        signed_in.append("u-1")
+        assert current.get() == Attribution("alpha", "u-1", "u-1", None, ("route:/", "a"))
+        settle()
+        signed_in.clear()
+        assert current.get().user == "u-1"
+        with attribute(project="beta"):
+            assert current.get() == Attribution("beta", "u-1", "u-1", None, ("route:/", "a"))
+    assert current.get() == NOBODY
 
 
 class TestScopesThatAreLeftElsewhere:

@@ -62,15 +62,31 @@ class Later:
 
     def __init__(self, ask: Callable[[], Attribution]) -> None:
         self._ask = ask
-        self._outer = current.get()
+        self._outer = standing.get()
         self._settled: Attribution | None = None
 
     def get(self) -> Attribution:
-        return self._settled or self._ask().over(self._outer)
+        return self._settled or self._ask().over(self._outer.attribution())
 
     def settle(self) -> None:
         """Ask for the last time, while that can still be answered."""
         self._settled = self.get()
+
+
+class Nearer(Later):
+    """What a scope within says, over what is asked later."""
+
+    __slots__ = ("_asked", "_said")
+
+    def __init__(self, said: Attribution, asked: Later) -> None:
+        self._said = said
+        self._asked = asked
+
+    def get(self) -> Attribution:
+        return self._said.over(self._asked.get())
+
+    def settle(self) -> None:
+        self._asked.settle()
 
 
 class Meter:
@@ -91,6 +107,12 @@ class Standing(NamedTuple):
     def attribution(self) -> Attribution:
         said = self.said
         return said if said.__class__ is Attribution else said.get()  # type: ignore[union-attr]  # only Later is left
+
+    def within(self, said: Attribution) -> "Standing":
+        """What holds in a scope that says so."""
+        outer = self.said
+        inner = said.over(outer) if isinstance(outer, Attribution) else Nearer(said, outer)
+        return Standing(inner, self.meters)
 
     def settled(self) -> "Standing":
         """As it can be carried elsewhere, where what is asked later may have no answer."""

@@ -95,11 +95,12 @@ class attribute(Scope):  # noqa: N801  a verb, for it reads `with attribute(proj
         self.said = Attribution(clean(project), clean(team), clean(user), clean(session), clean_tags(tags))
 
     def inside(self, before: Standing) -> Standing:
-        return Standing(self.said.over(before.attribution()), before.meters)
+        return before.within(self.said)
 
     def __enter__(self) -> Attribution:
         super().__enter__()
-        return standing.get().attribution()
+        said = standing.get().said
+        return said if isinstance(said, Attribution) else self.said  # the rest is asked when a call is made
 
     def __call__(self, function: AnyFunction) -> AnyFunction:
         return scoped(self, function)  # type: ignore[no-any-return]  # the same signature, by wraps()
