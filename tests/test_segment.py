@@ -7,6 +7,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import RFC_4122, UUID, SafeUUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -90,6 +91,16 @@ def test_an_event_has_the_same_id_however_often_it_is_read() -> None:
 def test_ids_are_ordered_within_a_millisecond() -> None:
     segment = Writing().segment.id
     assert event_id(segment, 100, 5_000_000) < event_id(segment, 200, 5_000_000) < event_id(segment, 0, 6_000_000)
+
+
+@given(st.uuids(), st.integers(0, 2**33), st.integers(-(10**18), 10**21))
+def test_an_id_is_a_version_7_uuid_of_start_place_and_segment(segment: UUID, position: int, started_at: int) -> None:
+    made = event_id(segment, position, started_at)
+    assert (made.version, made.variant, made.is_safe) == (7, RFC_4122, SafeUUID.unknown)
+    assert made.int >> 80 == started_at // 1_000_000 % 2**48
+    assert (made.int >> 64 & 0xFFF) << 20 | made.int >> 42 & 0xF_FFFF == position % 2**32
+    assert made.int % 2**42 == segment.int % 2**42
+    assert UUID(str(made)) == made
 
 
 def test_a_full_segment_refuses_and_keeps_what_it_has() -> None:
