@@ -198,9 +198,29 @@ def test_an_event_that_the_store_refuses_is_set_aside_and_holds_nothing_up(place
     drain(shipper)
     assert place.stored() == [each for each in ids(100) if each not in ("r-17", "r-99")]
     letters = (place.spool_folder / "refused.jsonl").read_text().splitlines()
-    assert len(letters) == 2
+    assert len(letters) == shipper.refused == 2
     assert '"response_id": "r-17"' in letters[0]
     assert "out of range" in letters[0]
+
+
+def test_once_a_refused_event_is_out_calls_that_are_alike_come_together_again(place: Place) -> None:
+    together: list[int] = []
+
+    class Watched(Picky):
+        def write(self, batch: Batch) -> bool:
+            together.append(sum(len(priced.calls.event_ids) for priced in batch.alike))
+            return super().write(batch)
+
+    store = Watched(place.open(), {"r-17"})
+    shipper = Shipper(place.spool(), lambda: store, TenCents(), 64)  # type: ignore[arg-type, return-value]  # by duck type
+    assert shipper.spool.lead()
+    for first in range(0, 400, 100):
+        append(place.journal, 100, first=first)
+        while shipper.step():
+            pass
+    shipper.close()
+    assert (shipper.stored, shipper.refused) == (399, 1)
+    assert together[-1] > 0
 
 
 def test_a_store_that_refuses_everything_does_not_fill_the_log(place: Place, caplog: pytest.LogCaptureFixture) -> None:
@@ -235,7 +255,8 @@ def test_damaged_bytes_cost_only_the_events_in_them(place: Place) -> None:
     drain(shipper)
     assert len(place.stored()) == 9
     assert shipper.corrupt == 1
-    assert len(list((place.spool_folder / "corrupt").iterdir())) == 1
+    [kept] = (place.spool_folder / "corrupt").iterdir()
+    assert kept.name.startswith(f"{path.stem}-")
 
 
 def test_events_kept_in_memory_are_shipped_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
