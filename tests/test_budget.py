@@ -19,7 +19,7 @@ from usage_tracker.budgets.budget import (
 )
 from usage_tracker.budgets.outlook import look_ahead
 from usage_tracker.budgets.scope import NOBODY, Described, counts_in, parts_of
-from usage_tracker.budgets.windows import Window, parse_zone, window_at
+from usage_tracker.budgets.windows import Window, is_duration, parse_zone, window_at
 from usage_tracker.errors import BudgetExceeded, ConfigError, UsageTrackerError
 from usage_tracker.event import Origin
 
@@ -154,8 +154,15 @@ def test_a_budget_for_each_value_has_a_part_for_each() -> None:
 
 
 def test_windows_are_those_of_the_calendar_in_the_zone() -> None:
-    berlin, now = parse_zone("Europe/Berlin"), datetime(2026, 10, 25, 12, 30, 15, tzinfo=UTC)
-    assert window_at("hour", berlin, now)[0] == datetime(2026, 10, 25, 12, tzinfo=UTC)
+    berlin, now = parse_zone("Europe/Berlin"), datetime(2026, 10, 25, 12, 30, 15, 250, UTC)
+    assert window_at("minute", berlin, now) == (
+        datetime(2026, 10, 25, 12, 30, tzinfo=UTC),
+        datetime(2026, 10, 25, 12, 31, tzinfo=UTC),
+    )
+    assert window_at("hour", berlin, now) == (
+        datetime(2026, 10, 25, 12, tzinfo=UTC),
+        datetime(2026, 10, 25, 13, tzinfo=UTC),
+    )
     assert window_at("day", berlin, now) == (
         datetime(2026, 10, 24, 22, tzinfo=UTC),  # a day of 25 hours
         datetime(2026, 10, 25, 23, tzinfo=UTC),
@@ -200,9 +207,22 @@ def test_every_moment_is_in_its_hour_also_where_the_clock_goes_back_by_half_a_on
 
 
 def test_a_rolling_window_ends_now_and_starts_with_an_hour() -> None:
-    now = datetime(2026, 10, 25, 12, 30, tzinfo=UTC)
-    assert window_at("24h", UTC, now) == (datetime(2026, 10, 24, 12, tzinfo=UTC), now)
-    assert window_at("1h", UTC, now) == (datetime(2026, 10, 25, 11, 30, tzinfo=UTC), now)
+    now = datetime(2026, 10, 25, 12, 30, 15, 250, UTC)
+    for per, start in (("24h", 24), ("1d", 24), ("2d", 23), ("1w", 18)):
+        assert window_at(per, UTC, now) == (datetime(2026, 10, start, 12, tzinfo=UTC), now)
+    assert window_at("1h", UTC, now) == (datetime(2026, 10, 25, 11, 30, 15, 250, UTC), now)
+    assert window_at("23h", UTC, now) == (datetime(2026, 10, 24, 13, 30, 15, 250, UTC), now)
+    there = window_at("1h", UTC, now.astimezone(parse_zone("Asia/Kolkata")))
+    assert (there.start.tzinfo, there.end.tzinfo) == (UTC, UTC)
+
+
+@pytest.mark.parametrize(
+    ("per", "rolls"),
+    [("1h", True), ("366d", True), ("8784h", True), ("367d", False), ("8785h", False), ("0d", False), ("1m", False),
+     ("1 h", False), ("h", False), ("day", False)],
+)  # fmt: skip
+def test_a_rolling_window_is_an_hour_to_a_year_of_whole_hours_days_or_weeks(per: str, rolls: bool) -> None:
+    assert is_duration(per) is rolls
 
 
 def test_a_budget_is_kept_as_json_that_says_only_what_was_said() -> None:

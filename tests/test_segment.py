@@ -80,6 +80,26 @@ def test_reading_goes_on_where_the_ledger_says() -> None:
     assert [each.event.usage.input_tokens for each in another.read(100, ended=False).events] == list(range(4, 10))
 
 
+def test_where_the_ledger_says_is_believed_though_what_lies_before_can_not_be_read() -> None:
+    writing = Writing()
+    for number in range(3):
+        writing.segment.append(ORIGIN, made(number))
+    beyond = writing.segment.position + 1000
+    writing.reader.start_at(beyond)
+    assert (writing.reader.position, writing.reader.events) == (beyond, 3)
+    assert writing.numbers() == []
+
+
+@pytest.mark.parametrize("size", [1 << 14, 100_000])
+def test_an_event_larger_than_what_is_read_at_once_comes_back_among_small_ones(size: int) -> None:
+    writing = Writing(1 << 20)
+    events = [made(0), made(1, raw={"words": "w" * size}), made(2), made(3, raw={"words": "w" * size}), made(4)]
+    for event in events:
+        writing.segment.append(ORIGIN, event)
+    assert [each.event for each in writing.reader.read(100, ended=False).events] == events
+    assert [each.event for each in writing.reader.read(2, ended=False).events] == events[:2]
+
+
 def test_an_event_has_the_same_id_however_often_it_is_read() -> None:
     writing = Writing()
     writing.segment.append(ORIGIN, made(1))

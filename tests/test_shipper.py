@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Collection
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -62,8 +63,14 @@ def test_batches_are_larger_while_there_is_a_backlog(place: Place) -> None:
     shipper.step()
     assert sizes == [100, 100, 100, 100, 200, 400]
     assert shipper.stored == 1250
+    shipper.step()
+    append(place.journal, 1000, first=1300)
+    again = [shipper.stored]
+    while shipper.step():
+        again.append(shipper.stored)
+    assert [after - before for before, after in pairwise(again)] == sizes
     shipper.close()
-    assert place.stored() == ids(1250)
+    assert place.stored() == ids(2300)
 
 
 def test_a_leader_that_comes_after_another_repeats_nothing(place: Place) -> None:
@@ -174,6 +181,41 @@ def test_rollups_that_can_not_be_folded_hold_no_event_up(place: Place, monkeypat
     assert place.stored() == ids(100)
 
 
+def test_rollups_are_folded_now_and_then_and_at_the_end(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pause in ("COMPACT_SECONDS", "COMPACTING_SECONDS"):
+        monkeypatch.setattr(f"usage_tracker.shipper.{pause}", 1000.0)
+    store, left = place.open(), [2, 1, 0, 0]
+    monkeypatch.setattr(store, "compact", lambda: left.pop(0))
+    append(place.journal, 100)
+    shipper = Shipper(place.spool(), lambda: store, TenCents(), 20)
+    assert shipper.spool.lead()
+    while shipper.step():
+        pass
+    assert left == [0], "as long as there is something to fold, and not again at each batch"
+    shipper.close()
+    assert not left
+
+
+def test_budgets_that_can_not_be_looked_after_hold_no_event_up_and_are_said_once(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    lasts: list[bool] = []
+
+    class Failing:
+        def load(self) -> None:
+            """There is nothing to import."""
+
+        def __call__(self, store: Store, *, last: bool = False) -> None:
+            lasts.append(last)
+            raise StoreUnavailable("no answer")
+
+    append(place.journal, 100)
+    drain(Shipper(place.spool(), place.open, TenCents(), 40, chore=Failing()))
+    assert place.stored() == ids(100)
+    assert lasts == [False] * (len(lasts) - 1) + [True]
+    assert caplog.messages.count("budgets can't be looked after: no answer") == 1
+
+
 class Picky:
     """A store that refuses some events."""
 
@@ -198,9 +240,29 @@ def test_an_event_that_the_store_refuses_is_set_aside_and_holds_nothing_up(place
     drain(shipper)
     assert place.stored() == [each for each in ids(100) if each not in ("r-17", "r-99")]
     letters = (place.spool_folder / "refused.jsonl").read_text().splitlines()
-    assert len(letters) == 2
+    assert len(letters) == shipper.refused == 2
     assert '"response_id": "r-17"' in letters[0]
     assert "out of range" in letters[0]
+
+
+def test_once_a_refused_event_is_out_calls_that_are_alike_come_together_again(place: Place) -> None:
+    together: list[int] = []
+
+    class Watched(Picky):
+        def write(self, batch: Batch) -> bool:
+            together.append(sum(len(priced.calls.event_ids) for priced in batch.alike))
+            return super().write(batch)
+
+    store = Watched(place.open(), {"r-17"})
+    shipper = Shipper(place.spool(), lambda: store, TenCents(), 64)  # type: ignore[arg-type, return-value]  # by duck type
+    assert shipper.spool.lead()
+    for first in range(0, 400, 100):
+        append(place.journal, 100, first=first)
+        while shipper.step():
+            pass
+    shipper.close()
+    assert (shipper.stored, shipper.refused) == (399, 1)
+    assert together[-1] > 0
 
 
 def test_a_store_that_refuses_everything_does_not_fill_the_log(place: Place, caplog: pytest.LogCaptureFixture) -> None:
@@ -235,7 +297,8 @@ def test_damaged_bytes_cost_only_the_events_in_them(place: Place) -> None:
     drain(shipper)
     assert len(place.stored()) == 9
     assert shipper.corrupt == 1
-    assert len(list((place.spool_folder / "corrupt").iterdir())) == 1
+    [kept] = (place.spool_folder / "corrupt").iterdir()
+    assert kept.name.startswith(f"{path.stem}-")
 
 
 def test_events_kept_in_memory_are_shipped_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

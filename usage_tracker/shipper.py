@@ -136,6 +136,7 @@ class Shipper:
             self._split(taken, batch, refusal)
             return True
         if written:
+            self.stored += batch.size
             self._confirm(taken)
             self._adapt(batch.size)
         else:
@@ -206,7 +207,6 @@ class Shipper:
         for file, read in taken:
             file.reader.position = read.end
             file.reader.events += read.size
-            self.stored += read.size
             if read.corrupt:
                 self.corrupt += len(read.corrupt)
                 logger.warning(

@@ -120,7 +120,7 @@ class SegmentReader:
         found = Finding()
         at = self.position
         buffer, base = b"", at
-        while found.size < limit and (until is None or at < until):
+        while True:
             at = self._read_whole(buffer, base, at, limit, until, found, gather)
             if found.size >= limit or (until is not None and at >= until):
                 break
