@@ -1,8 +1,9 @@
 """What moves events from journal to store, a batch at a time: read, price, store, confirm, delete.
 
-One process of each spool folder leads and ships the segments of all; a follower only watches over its own events and
-stands by. Exactly-once is the store's ledger: a position that is confirmed in the store is never read again, and what
-we noted elsewhere (the counters in a segment's header) is only a hint for `flush()`.
+One process of each spool folder leads and ships the segments of all, or has several that do, each some of them; a
+follower only watches over its own events and stands by. Exactly-once is the store's ledger: a position that is
+confirmed in the store is never read again, and what we noted elsewhere (the counters in a segment's header) is only a
+hint for `flush()`.
 """
 
 import logging
