@@ -61,7 +61,7 @@ def is_async(function: Any) -> bool:
     return bool(kind_of(innermost(function)) & CO_COROUTINE)
 
 
-def next_step(hold: Hold) -> Step | None:
+def next_step(hold: Hold, call: "Call") -> Step | None:
     """None: the call may be made. Raises BudgetExceeded; an error of ours lets the call go."""
     refusal: BudgetExceeded | None = None
     with guard_admission:
@@ -84,7 +84,7 @@ def leave(hold: Hold, call: "Call") -> None:
 def pass_hold(hold: Hold, call: "Call") -> None:
     """Wait as long as the hold says. Raises BudgetExceeded."""
     try:
-        while (step := next_step(hold)) is not None:
+        while (step := next_step(hold, call)) is not None:
             if isinstance(step, Answered):
                 wait([step.future], step.seconds)
             else:
@@ -99,7 +99,7 @@ async def await_hold(hold: Hold, call: "Call", made: Any = None) -> None:
     """As `pass_hold`, without blocking the event loop. `made` is what would be awaited next, and never will be where
     the call is refused."""
     try:
-        while (step := next_step(hold)) is not None:
+        while (step := next_step(hold, call)) is not None:
             if isinstance(step, Answered):
                 await asyncio.wait([asyncio.wrap_future(step.future)], timeout=step.seconds)
             else:
