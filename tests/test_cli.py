@@ -355,7 +355,9 @@ def test_a_terminal_of_another_encoding_gets_what_it_can_show(store: Store) -> N
         env={**os.environ, "PYTHONIOENCODING": "latin-1"},
     )
     assert done.stderr == b""
-    assert r"größe-\u6a21" in done.stdout.decode("latin-1")
+    shown = done.stdout.decode("latin-1")
+    assert r"größe-\u6a21" in shown
+    assert "\n-----" in shown, "lines are of dashes, and as long as ever"
 
 
 def test_the_version_is_told() -> None:

@@ -134,6 +134,8 @@ def test_an_amount_may_be_fractional_or_written_out(value: Any, number: float | 
         ({"cost": 1.5e-07}, "0.00000015"),
         ({"cost": "0.00120"}, "0.00120"),
         ({"cost": 0}, "0"),
+        ({"cost": "0.00"}, "0.00"),
+        ({"cost": "0e-999999999"}, None),  # a gigabyte of zeros
         ({"cost": {"input_tokens_cost": 0.001, "total_cost": 0.006}}, "0.006"),  # Perplexity
         ({"cost_in_usd_ticks": 37756000}, "0.0037756"),  # xAI
         ({"cost": None}, None),

@@ -193,6 +193,20 @@ def test_a_stated_cost_is_kept_to_the_picodollar_however_it_is_written(running: 
             assert admin.get(f"/api/v1/events/{event['event_id']}").json()["event"]["reported_cost"] == kept
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/api/v1/events", "GET, HEAD, POST"),
+        ("/api/v1/budgets/any", "DELETE, GET, HEAD, PUT"),
+        ("/budgets", "GET, HEAD, POST"),
+        ("/metrics", "GET, HEAD"),
+    ],
+)
+def test_another_method_is_told_all_that_there_are(client: httpx.Client, path: str, allowed: str) -> None:
+    answer = client.patch(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
 def test_reading_and_writing_need_their_own_tokens(running: Served) -> None:
     with running.client(VIEWER) as viewer, running.client(WRITER) as writer, running.client(None) as nobody:
         assert viewer.post("/api/v1/events", json=posted()).status_code == 403

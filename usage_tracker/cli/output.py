@@ -1,5 +1,6 @@
 """Data to stdout, everything else to stderr."""
 
+import codecs
 import io
 import os
 import shutil
@@ -12,13 +13,28 @@ from typing import IO
 
 import click
 
-from usage_tracker.cli.figures import printable
+from usage_tracker.cli.figures import escape, printable
+
+LOOK_ALIKES = dict(zip("─—·…→Δ×≠█▉▊▋▌▍▎▏▇▆▅▄▃▂▁", "---~>dx!####||||#*+=-._", strict=True))
+"""Our own signs, and what stands for them where the terminal's encoding lacks them."""
 
 
-def emit(pieces: Iterable[str]) -> None:
-    """Write data to stdout as it comes. A reader that has seen enough (`| head`) ends the command quietly."""
+def look_alike(error: UnicodeError) -> tuple[str, int]:
+    """Another text for what can't be encoded, as long where it is a sign of ours."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(LOOK_ALIKES.get(char) or escape(char) for char in lacking), error.end
+
+
+codecs.register_error("usage_tracker.look_alike", look_alike)
+
+
+def emit(pieces: Iterable[str], lacking: str = "usage_tracker.look_alike") -> None:
+    """Write data to stdout as it comes. A reader that has seen enough (`| head`) ends the command quietly. `lacking`:
+    what becomes of characters that its encoding lacks."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+        sys.stdout.reconfigure(errors=lacking)
     try:
         for chunk in gathered(pieces):
             click.echo(chunk, nl=False, color=True)
@@ -31,7 +47,7 @@ def emit(pieces: Iterable[str]) -> None:
 def emit_data(pieces: Iterable[str]) -> None:
     """As `emit`, of text for programs, whose values are as they are. Where nobody but a person at a terminal reads it,
     what could act on that is written out."""
-    emit(map(harmless, pieces) if sys.stdout.isatty() else pieces)
+    emit(map(harmless, pieces) if sys.stdout.isatty() else pieces, lacking="backslashreplace")
 
 
 def harmless(text: str) -> str:

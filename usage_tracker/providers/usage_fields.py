@@ -175,7 +175,7 @@ def dollars(value: object, unit: Decimal) -> str | None:
         price = Decimal(str(value))
     except InvalidOperation:
         return None
-    if not price.is_finite() or price < 0 or not (price == 0 or -30 <= price.adjusted() <= 12):
+    if not price.is_finite() or price < 0 or not -30 <= price.adjusted() <= 12:
         return None
     return f"{price if unit == 1 else (price * unit).normalize():f}"
 

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from usage_tracker.config import load_usable
@@ -128,10 +128,11 @@ async def not_found(request: Request, _: Exception) -> Response:
     return say(request, "There is no such page", [], status=404)
 
 
-async def not_allowed(request: Request, error: Exception) -> Response:
-    headers = getattr(error, "headers", None) or {}
+async def not_allowed(request: Request, _: Exception) -> Response:
     answer = as_response(Problem(405, f"{request.method} is not for this address"))
-    answer.headers.update(headers)
+    # an address has a route for each method, and the error knows only the first one's
+    here = [route for route in routes() if route.matches(request.scope)[0] is not Match.NONE]
+    answer.headers["Allow"] = ", ".join(sorted({method for route in here for method in route.methods or ()}))
     return answer
 
 
