@@ -27,6 +27,7 @@ from usage_tracker.budgets.alerts import Alert, Alerts, budget_alerts
 from usage_tracker.budgets.book import remove_budget, set_budget
 from usage_tracker.budgets.budget import Budget, Criterion
 from usage_tracker.budgets.receivers import NotSent, receivers_of, sign
+from usage_tracker.budgets.scope import NOBODY
 from usage_tracker.budgets.windows import Window
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
@@ -149,6 +150,14 @@ def test_one_process_follows_a_budget_that_is_changed(store: Store, inbox: Inbox
             made.send(store)
     ids = [json.loads(body)["id"] for _, _, body in inbox.posts]
     assert len(ids) == len(set(ids)) == 3, "who knows ids takes each for another one"
+
+
+def test_calls_of_nobody_are_told_by_every_store(postgres_dsn: str, store: Store, inbox: Inbox) -> None:
+    each = budget(each="user")
+    with closing(open_store(parse_dsn(postgres_dsn))) as postgres:
+        for place in (postgres, store):
+            raised(place, inbox, *budget_alerts(each, WINDOW, {NOBODY: Decimal(6)}))
+    assert [text.partition(":")[0] for text in inbox.texts()] == ["Budget b of (none)"] * 2
 
 
 CROSS = """
