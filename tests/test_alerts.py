@@ -250,6 +250,19 @@ def test_what_is_due_is_sent_beside_the_leaders_work(tmp_path: Path, store: Stor
     assert len(inbox.posts) == 1
 
 
+def test_what_is_new_is_sent_at_once_by_a_program_that_ends_too(tmp_path: Path, store: Store, inbox: Inbox) -> None:
+    made = Alerts(
+        receivers_of(settings(alert_webhook=inbox.url)),
+        lambda: open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db")),
+    )
+    made.send_later()
+    made.wait(30)
+    made.notice(store, budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+    made.send_later()
+    made.wait(30)
+    assert len(inbox.posts) == 1
+
+
 def test_while_the_store_is_away_alerts_wait(store: Store, inbox: Inbox) -> None:
     def away() -> Store:
         raise StoreUnavailable("no connection")
