@@ -319,7 +319,7 @@ class TestConcurrency:
             return found
 
         async def main(job: Any) -> int:
-            ended = asyncio.get_running_loop().create_future()
+            ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
             await job(50, ended)
             return await ended
 
