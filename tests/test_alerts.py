@@ -1,5 +1,6 @@
 """An alert comes once, however many processes notice; who can't take it is tried again; no secret is shown."""
 
+import asyncio
 import json
 import logging
 import os
@@ -358,6 +359,19 @@ def test_a_function_of_the_app_is_called(store: Store) -> None:
     made.notice(store, budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
     made.send(store)
     assert [message["budget"] for message in heard] == ["b"]
+
+
+def test_a_coroutine_function_of_the_app_is_awaited(store: Store) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def tell(message: dict[str, Any]) -> None:
+        await asyncio.sleep(0)
+        told.append(message)
+
+    made = Alerts(receivers_of(settings(on_alert=tell)), lambda: store)
+    made.notice(store, budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+    made.send(store)
+    assert [message["budget"] for message in told] == ["b"]
 
 
 @pytest.mark.guarded_errors_expected
