@@ -1,5 +1,6 @@
 """An alert comes once, however many processes notice; who can't take it is tried again; no secret is shown."""
 
+import asyncio
 import json
 import logging
 import os
@@ -27,6 +28,7 @@ from usage_tracker.budgets.alerts import Alert, Alerts, budget_alerts
 from usage_tracker.budgets.book import remove_budget, set_budget
 from usage_tracker.budgets.budget import Budget, Criterion
 from usage_tracker.budgets.receivers import NotSent, receivers_of, sign
+from usage_tracker.budgets.scope import NOBODY
 from usage_tracker.budgets.windows import Window
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
@@ -151,6 +153,14 @@ def test_one_process_follows_a_budget_that_is_changed(store: Store, inbox: Inbox
     assert len(ids) == len(set(ids)) == 3, "who knows ids takes each for another one"
 
 
+def test_calls_of_nobody_are_told_by_every_store(postgres_dsn: str, store: Store, inbox: Inbox) -> None:
+    each = budget(each="user")
+    with closing(open_store(parse_dsn(postgres_dsn))) as postgres:
+        for place in (postgres, store):
+            raised(place, inbox, *budget_alerts(each, WINDOW, {NOBODY: Decimal(6)}))
+    assert [text.partition(":")[0] for text in inbox.texts()] == ["Budget b of (none)"] * 2
+
+
 CROSS = """
 from contextlib import closing
 from datetime import UTC, datetime
@@ -237,6 +247,19 @@ def test_what_is_due_is_sent_beside_the_leaders_work(tmp_path: Path, store: Stor
     made.notice(store, budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
     made.send_later()
     made.send_later()  # it has only just looked
+    made.wait(30)
+    assert len(inbox.posts) == 1
+
+
+def test_what_is_new_is_sent_at_once_by_a_program_that_ends_too(tmp_path: Path, store: Store, inbox: Inbox) -> None:
+    made = Alerts(
+        receivers_of(settings(alert_webhook=inbox.url)),
+        lambda: open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db")),
+    )
+    made.send_later()
+    made.wait(30)
+    made.notice(store, budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+    made.send_later()
     made.wait(30)
     assert len(inbox.posts) == 1
 
@@ -336,6 +359,19 @@ def test_a_function_of_the_app_is_called(store: Store) -> None:
     made.notice(store, budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
     made.send(store)
     assert [message["budget"] for message in heard] == ["b"]
+
+
+def test_a_coroutine_function_of_the_app_is_awaited(store: Store) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def tell(message: dict[str, Any]) -> None:
+        await asyncio.sleep(0)
+        told.append(message)
+
+    made = Alerts(receivers_of(settings(on_alert=tell)), lambda: store)
+    made.notice(store, budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+    made.send(store)
+    assert [message["budget"] for message in told] == ["b"]
 
 
 @pytest.mark.guarded_errors_expected

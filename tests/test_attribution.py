@@ -9,11 +9,12 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
 from functools import partial
+from typing import Any
 from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from usage_tracker import attribute, wrap
+from usage_tracker import attribute, scopes, wrap
 from usage_tracker.attribution import MAX_LENGTH, MAX_TAGS, NOBODY, Attribution, clean_tags, current
 from usage_tracker.scopes import Asking, settle
 
@@ -294,6 +295,37 @@ class TestScopesThatAreLeftElsewhere:
 
 
 class TestConcurrency:
+    def test_tasks_that_start_each_other_without_end_drag_no_scopes_along(self) -> None:
+        async def in_block(left: int, ended: asyncio.Future[int]) -> None:
+            with attribute(user=f"u-{left}"):
+                go_on(in_block, left, ended)
+
+        @attribute(project="alpha")
+        async def decorated(left: int, ended: asyncio.Future[int]) -> None:
+            go_on(decorated, left, ended)
+
+        tasks: set[asyncio.Task[None]] = set()
+
+        def go_on(job: Any, left: int, ended: asyncio.Future[int]) -> None:
+            if left:
+                tasks.add(asyncio.create_task(job(left - 1, ended)))
+            else:
+                ended.set_result(depth())
+
+        def depth() -> int:
+            found, scope = 0, scopes.entered.get()
+            while scope is not None:
+                found, scope = found + 1, scope.below
+            return found
+
+        async def main(job: Any) -> int:
+            ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            await job(50, ended)
+            return await ended
+
+        assert asyncio.run(main(in_block)) <= 2
+        assert asyncio.run(main(decorated)) <= 2
+
     def test_one_scope_serves_many_threads_and_tasks_at_once(self) -> None:
         scope = attribute(project="alpha")
 

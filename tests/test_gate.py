@@ -392,6 +392,19 @@ def test_a_refused_call_takes_nothing_of_the_rate_of_others(capturing: Capturing
         ask(capturing)
 
 
+@pytest.mark.parametrize("measure", ["calls", "tokens"])
+def test_a_limit_per_minute_goes_on_counting_when_another_budget_is_changed(
+    capturing: Capturing, enforcing: Enforcing, measure: Any
+) -> None:
+    rate = budget(name="rate", measure=measure, limit=Decimal(1), per="minute")
+    enforcing.use(known(rate))
+    ask(capturing)
+    for limit in (7, 8, 9):
+        enforcing.use(known(rate, budget(limit=Decimal(limit))))
+    with pytest.raises(usage_tracker.BudgetExceeded, match="'rate'"):
+        ask(capturing)
+
+
 def test_a_limit_of_tokens_per_minute_counts_them_when_they_are_known(
     capturing: Capturing, enforcing: Enforcing
 ) -> None:

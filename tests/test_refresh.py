@@ -15,11 +15,12 @@ from made_events import made_event, store_events
 from usage_tracker.budgets import refresh
 from usage_tracker.budgets.accounts import start_of
 from usage_tracker.budgets.book import set_budget
+from usage_tracker.budgets.holding import FRESH_SECONDS
 from usage_tracker.budgets.refresh import Refresher, read_part
 from usage_tracker.budgets.reservation_tables import Place, open_account
 from usage_tracker.budgets.view import View
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.spending import read_used, read_usual
+from usage_tracker.spending import Used, read_used, read_usual
 from usage_tracker.stores import Store, open_store
 
 USED = {"u-1": 9, "u-2": 8, "u-3": 7, "u-4": 6}
@@ -59,3 +60,24 @@ def test_the_accounts_of_strict_budgets_know_what_each_of_many_has_used(store: S
         open_account(store, {"b": strict}, partial(read_part, read_used), place)
     read(store, tmp_path)
     assert sorted(store.select("SELECT part, used FROM budget_account")) == sorted(USED.items())
+
+
+@pytest.mark.parametrize(("takes", "pause"), [(0.01, 1.0), (0.5, 5.0), (4.0, 10.0), (10.0, 20.0)])
+def test_however_long_reading_takes_what_was_read_is_renewed_before_it_is_old(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes: float, pause: float
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def read_slowly(*_: object) -> dict[str, Used]:
+        now[0] += takes
+        return {}
+
+    set_budget(store, budget())
+    refresher = Refresher(tmp_path / "spool", read_slowly, read_usual)
+    assert refresher.refresh(store)
+    now[0] = 100.0 + pause * 0.99
+    assert not refresher.refresh(store)
+    now[0] = 100.0 + pause * 1.01
+    assert refresher.refresh(store)
+    assert pause + takes <= FRESH_SECONDS

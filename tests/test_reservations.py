@@ -21,6 +21,7 @@ from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.refresh import clock, read_part, tidy_rate, update_accounts
 from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Want
 from usage_tracker.budgets.reservations import Asked, Ledger
+from usage_tracker.budgets.scope import NOBODY
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreError
 from usage_tracker.spending import read_used
@@ -87,6 +88,15 @@ def test_what_is_reserved_is_taken_until_it_is_given_back(ledger: Ledger, store:
     ledger.settle(Settled(first, None))
     wait_for(lambda: reserved(store) == [])
     assert isinstance(ask(ledger, 100), UUID)
+
+
+def test_calls_of_nobody_have_a_part_that_every_store_takes(ledger: Ledger, store: Store) -> None:
+    for part in (NOBODY, "none", "u-1"):
+        assert ledger.ask([Want(place(part=part), 100, 60)]).answer.result(timeout=30) is None
+        assert isinstance(ledger.ask([Want(place(part=part), 100, 60)]).answer.result(timeout=30), Refused)
+    update_accounts(store, BUDGET, clock(store) + 1, place().window_start, {NOBODY: 7}, {})
+    rows = store.select(f"SELECT used FROM {store.dialect.prefix}budget_account ORDER BY used")
+    assert [int(str(used)) for (used,) in rows] == [0, 0, 7]
 
 
 def test_an_account_begins_with_what_events_have_used(ledger: Ledger, store: Store) -> None:

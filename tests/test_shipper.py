@@ -50,6 +50,20 @@ def test_batches_are_cut_by_size_and_all_arrive_with_their_price(place: Place) -
     store.close()
 
 
+@pytest.mark.guarded_errors_expected
+def test_whatever_goes_wrong_beside_shipping_events_are_shipped(place: Place) -> None:
+    class Broken:
+        def load(self) -> None: ...
+        def __call__(self, store: Store, *, last: bool = False) -> None:
+            raise ValueError
+
+    append(place.journal, 30)
+    shipper = place.shipper(batch_size=10)
+    shipper._chore = Broken()
+    drain(shipper)
+    assert place.stored() == ids(30)
+
+
 def test_batches_are_larger_while_there_is_a_backlog(place: Place) -> None:
     append(place.journal, 1000)
     shipper = place.shipper(batch_size=100)

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from functools import update_wrapper
-from typing import Any, Literal, NamedTuple, Optional, ParamSpec, Self, TypeVar
+from typing import Any, Literal, Optional, ParamSpec, Self, TypeVar
 from weakref import ref
 
 from usage_tracker.attribution import Attribution, Later, Standing, clean, clean_tags, standing
@@ -19,13 +19,18 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Entered(NamedTuple):
+class Entered:
     """The innermost scope of a context, and what held before it."""
 
-    scope: "ref[Scope]"
-    """Weak, because contexts live on in whatever was started in them."""
-    before: Standing
-    below: Optional["Entered"]
+    __slots__ = ("before", "below", "left", "scope")
+
+    def __init__(self, scope: "Scope", before: Standing, below: Optional["Entered"]) -> None:
+        self.scope = ref(scope)
+        """Weak, because contexts live on in whatever was started in them."""
+        self.before = before
+        self.below = below
+        self.left = False
+        """Whether it was left, wherever that was: to what was started inside, it is of no use any more."""
 
 
 entered: ContextVar[Entered | None] = ContextVar("usage_tracker_entered", default=None)
@@ -39,9 +44,11 @@ class Scope(ABC):
         """What holds inside."""
 
     def __enter__(self) -> Any:
-        before = standing.get()
+        before, below = standing.get(), entered.get()
+        while below is not None and (below.left or below.scope() is None):
+            below = below.below  # tasks that start each other, without end, would drag all of them along
         standing.set(self.inside(before))
-        entered.set(Entered(ref(self), before, entered.get()))
+        entered.set(Entered(self, before, below))
         return self
 
     def __exit__(self, *error: object) -> Literal[False]:
@@ -53,6 +60,7 @@ class Scope(ABC):
                 above.append(scope)
             found = found.below
         if found is not None:
+            found.left = True
             standing.set(found.before)
             entered.set(found.below)
             for other in reversed(above):  # generators took turns, and this one is not the last that was entered

@@ -281,7 +281,9 @@ class Shipper:
 
     def _do_chore(self, *, last: bool = False) -> None:
         """Where that fails, events are shipped all the same."""
-        if self._chore is not None:
+        if self._chore is None:
+            return
+        with guarded("chore"):
             try:
                 self._chore(self._connected(), last=last)
             except StoreError as error:

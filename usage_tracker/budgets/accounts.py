@@ -96,6 +96,8 @@ class Accounts:
         self.lock = threading.RLock()
         """Re-entrant: the garbage collector may end a stream, and so a call, wherever it runs."""
         self._by_name: dict[Name, Account] = {}
+        self._rates: dict[Name, Rate] = {}
+        """Of accounts that were closed in the middle of a minute."""
         self._entries: deque[Entry] = deque()
         self._tidy_at = MOST_ENTRIES
 
@@ -104,6 +106,7 @@ class Accounts:
         anew = view.budgets != self.view.budgets or len(self._by_name) > MOST_ACCOUNTS
         self.view = view
         if anew:
+            self._keep_rates()
             self._by_name = {}
         left = [entry for entry in self._taken_out() if not stored(entry, view)]
         self._entries.extend(left)
@@ -114,8 +117,18 @@ class Accounts:
         account = self._by_name.get((budget.name, part))
         if account is None:
             account = self._by_name[budget.name, part] = Account(budget, part)
+            if account.rate is not None:
+                account.rate = self._rates.pop(account.name, account.rate)
             self._sum_up([account])
         return account
+
+    def _keep_rates(self) -> None:
+        """What the last minute has used is nowhere else."""
+        now = time.time()
+        for name, account in self._by_name.items():
+            if account.rate is not None:
+                self._rates[name] = account.rate
+        self._rates = {name: rate for name, rate in self._rates.items() if rate.used(now)}
 
     def add(self, mark: Mark, started_at: int, match: Match, cost: int, tokens: int, calls: int) -> None:
         """What a call of this process has used. `started_at` in nanoseconds since 1970."""

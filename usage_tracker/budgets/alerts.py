@@ -105,6 +105,7 @@ class Alerts:
             return
         if self._receivers:
             store.change(lambda execute: insert(execute, store, fresh, list(self._receivers)))
+            self._look_at = 0.0  # at once: the program may be about to end
         for alert in fresh:
             logger.warning("%s", alert.message["text"])
         self._raised.update(map(memory, fresh))

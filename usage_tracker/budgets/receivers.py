@@ -102,7 +102,8 @@ class Mail(NamedTuple):
 
 
 class Callback(NamedTuple):
-    """A function of the app, called in a background thread of the process that sends."""
+    """A function of the app, called in a background thread of the process that sends; of a coroutine function, with a
+    loop of its own."""
 
     name: str
     shown: str
@@ -111,10 +112,17 @@ class Callback(NamedTuple):
     def send(self, message: Message) -> None:
         done = False
         with guarded("on_alert"):
-            self.function(message)
+            if hasattr(answer := self.function(message), "__await__"):
+                import asyncio
+
+                asyncio.run(awaited(answer))
             done = True
         if not done:
             raise NotSent(f"{self.shown} failed")
+
+
+async def awaited(answer: Any) -> None:
+    await answer
 
 
 def receivers_of(settings: Settings) -> list[Receiver]:

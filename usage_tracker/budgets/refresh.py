@@ -33,7 +33,9 @@ REFRESH_SECONDS = 1.0
 LOOK_SECONDS = 5.0
 """How often it is looked whether there are budgets, where there are none."""
 PATIENCE = 10
-"""Reading takes at most one part in so many of the leader's time."""
+"""Reading takes at most one part in so many of the leader's time, or with very many budgets one in two: what was read
+has to be newer than `holding.FRESH_SECONDS`."""
+LONGEST_PAUSE = 10.0
 SLOW_SECONDS = 60.0
 """How often what changes slowly is read: what is usual, and price books."""
 REMEMBERED_SECONDS = 120.0
@@ -86,7 +88,8 @@ class Refresher:
             view = self._may_not_read(store, budgets)
         self._any = bool(budgets)
         took = time.monotonic() - started
-        self._next = started + max(REFRESH_SECONDS if budgets else LOOK_SECONDS, took * PATIENCE)
+        pause = max(min(took * PATIENCE, LONGEST_PAUSE), took * 2)
+        self._next = started + max(REFRESH_SECONDS if budgets else LOOK_SECONDS, pause)
         return view
 
     def _read(self, store: Store, read_at: float, budgets: list[Budget]) -> View:

@@ -10,8 +10,8 @@ from usage_tracker.event import Origin
 
 WHOLE = ""
 """The part of a budget that has only one."""
-NOBODY = "\0none"
-"""The part of calls that have no value of the dimension; they share one budget."""
+NOBODY = " none"
+"""The part of calls that have no value of the dimension; they share one budget. No name begins with a blank."""
 
 Values = tuple[str | None, ...]
 """A call's values of one dimension: one, or all its tags; None for a call that has no such value."""
