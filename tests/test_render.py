@@ -13,7 +13,7 @@ import pytest
 
 from usage_tracker.cli.columns import report_columns
 from usage_tracker.cli.notes import explain
-from usage_tracker.cli.render import as_csv, as_json, as_markdown, as_table
+from usage_tracker.cli.render import as_csv, as_json, as_markdown, as_table, nothing_found
 from usage_tracker.cli.table import render_table
 from usage_tracker.report import Query, Report, Row, parse_condition
 
@@ -70,6 +70,15 @@ def test_a_table_is_titled_by_dimension_range_and_zone() -> None:
     query = Query(SINCE, UNTIL, ("day", "model"), (parse_condition("app=web"),))
     found = replace(report(row(date(2026, 8, 1), "a"), by=("day", "model")), query=query)
     assert as_table(found, []).splitlines()[0] == "Usage by day, model · app=web · 2026-08-01 to 2026-08-15 · UTC"
+
+
+def test_where_nothing_is_found_only_what_was_narrowed_is_to_be_widened() -> None:
+    everything, month = Query(None, UNTIL, ("model",)), Query(SINCE, UNTIL, ("model",))
+    assert nothing_found(everything).endswith(" UTC.")
+    assert nothing_found(month).endswith(" Try --since all.")
+    failed = (parse_condition("status=error"),)
+    assert nothing_found(replace(everything, where=failed)).endswith(" Try fewer conditions.")
+    assert nothing_found(replace(month, where=failed)).endswith(" Try --since all, or fewer conditions.")
 
 
 def test_a_table_has_aligned_figures_and_a_total() -> None:
