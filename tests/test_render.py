@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from usage_tracker.cli.columns import report_columns
+from usage_tracker.cli.columns import heading, report_columns
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.render import as_csv, as_json, as_markdown, as_table, nothing_found
 from usage_tracker.cli.table import render_table
@@ -91,6 +91,12 @@ def test_a_table_has_aligned_figures_and_a_total() -> None:
         "──────────────────────────────────────────────────────",
         "Total      12  1,234,567     678      1.2 s  $0.042500",
     ]
+
+
+def test_headers_are_written_as_people_write_them() -> None:
+    assert [heading(name) for name in ("sdk", "api_key", "service_tier", "tag:tier")] == [
+        "SDK", "API key", "Service tier", "Tag:tier"
+    ]  # fmt: skip
 
 
 def test_what_is_unknown_is_a_dash() -> None:
