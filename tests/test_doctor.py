@@ -120,18 +120,20 @@ def test_counts_that_contradict_each_other_are_said_and_are_no_problem_of_this_m
     assert "in 1 of the newest 2 calls; `usage-tracker events --where flag=sum_mismatch` lists them" in result.stdout
 
 
-def test_in_a_narrow_terminal_lines_are_broken_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_narrow_terminal_lines_break_between_words_and_never_in_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     findings = [
         Finding("store", "cannot be reached from here", "start it, or name another"),
-        Finding("spool", "x" * 50),
+        Finding("spool", "x" * 50, "`usage-tracker ship --once --from x` ships it"),
     ]
     monkeypatch.setenv("COLUMNS", "30")
-    assert "".join(as_lines(findings)).splitlines()[:5] == [
+    assert "".join(as_lines(findings)).splitlines()[:7] == [
         "! store  cannot be reached",
         "         from here",
         "         → start it, or name",
         "           another",
-        f"  spool  {'x' * 50}",
+        f"! spool  {'x' * 50}",
+        "         → `usage-tracker ship --once --from x`",
+        "           ships it",
     ]
 
 

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from usage_tracker.cli.columns import report_columns
+from usage_tracker.cli.columns import heading, report_columns
 from usage_tracker.cli.notes import explain
-from usage_tracker.cli.render import as_csv, as_json, as_markdown, as_table
+from usage_tracker.cli.render import as_csv, as_json, as_markdown, as_table, nothing_found
 from usage_tracker.cli.table import render_table
 from usage_tracker.report import Query, Report, Row, parse_condition
 
@@ -72,6 +72,15 @@ def test_a_table_is_titled_by_dimension_range_and_zone() -> None:
     assert as_table(found, []).splitlines()[0] == "Usage by day, model · app=web · 2026-08-01 to 2026-08-15 · UTC"
 
 
+def test_where_nothing_is_found_only_what_was_narrowed_is_to_be_widened() -> None:
+    everything, month = Query(None, UNTIL, ("model",)), Query(SINCE, UNTIL, ("model",))
+    assert nothing_found(everything).endswith(" UTC.")
+    assert nothing_found(month).endswith(" Try --since all.")
+    failed = (parse_condition("status=error"),)
+    assert nothing_found(replace(everything, where=failed)).endswith(" Try fewer conditions.")
+    assert nothing_found(replace(month, where=failed)).endswith(" Try --since all, or fewer conditions.")
+
+
 def test_a_table_has_aligned_figures_and_a_total() -> None:
     found = report(row("gpt-4o"), row("small", calls=2, cost=Decimal("0.00007")), calls=12, input_tokens=1234567)
     assert table(found) == [
@@ -82,6 +91,12 @@ def test_a_table_has_aligned_figures_and_a_total() -> None:
         "──────────────────────────────────────────────────────",
         "Total      12  1,234,567     678      1.2 s  $0.042500",
     ]
+
+
+def test_headers_are_written_as_people_write_them() -> None:
+    assert [heading(name) for name in ("sdk", "api_key", "service_tier", "tag:tier")] == [
+        "SDK", "API key", "Service tier", "Tag:tier"
+    ]  # fmt: skip
 
 
 def test_what_is_unknown_is_a_dash() -> None:

@@ -79,11 +79,16 @@ PERCENTILES = frozenset(name for name in FIELDS if re.match(r"p\d", name))
 """Those that take a question of their own."""
 
 
+def heading(name: str) -> str:
+    """A dimension or another name of a column, as people write it."""
+    return {"api_key": "API key", "sdk": "SDK"}.get(name) or printable(name.replace("_", " ").capitalize())
+
+
 def report_columns(report: Report, names: Sequence[str] = ()) -> list[Column]:
     """Groups, then measures, then amounts: those that say something or, with `names`, these."""
     rows, total = report.rows, report.total
     columns = [
-        Column(printable(name.replace("_", " ").capitalize()), show_groups(name, [row.group[place] for row in rows]))
+        Column(heading(name), show_groups(name, [row.group[place] for row in rows]))
         for place, name in enumerate(report.query.by)
     ]
     if columns:

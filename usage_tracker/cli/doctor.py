@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -52,18 +53,21 @@ def doctor(dsn: str | None, as_json: bool, verbose: bool) -> None:
 
 
 def hanging(lead: str, text: str, room: int) -> str:
-    """The text behind its lead, broken between words where it has to be; an address or a command's word never is."""
+    """The text behind its lead, broken between words where it has to be; an address or a command, which is there to be
+    copied, never is."""
     lines = textwrap.wrap(
-        printable(text),
+        COMMAND.sub(lambda found: found[0].replace(" ", UNBROKEN), printable(text)),
         max(room, len(lead) + NARROWEST),
         initial_indent=lead,
         subsequent_indent=" " * len(lead),
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return "\n".join(lines or [lead.rstrip()]) + "\n"
+    return "\n".join(lines or [lead.rstrip()]).replace(UNBROKEN, " ") + "\n"
 
 
+COMMAND = re.compile(r"`[^`]*`")
+UNBROKEN = "\N{NO-BREAK SPACE}"
 UNLIMITED = 10_000
 """The width of what is not a terminal, unless COLUMNS names one."""
 NARROWEST = 20

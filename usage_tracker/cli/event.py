@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from usage_tracker.cli.columns import Column
+from usage_tracker.cli.columns import Column, heading
 from usage_tracker.cli.figures import EXACT, UNKNOWN, exact, printable, show_duration
 from usage_tracker.cli.options import dsn_option, output_option, tz_option
 from usage_tracker.cli.output import emit, say
@@ -67,7 +67,7 @@ def as_table(event: Event, original: Original | None, zone: tzinfo) -> list[str]
 
     facts = [
         ("Time", f"{event['started_at'].astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"),
-        *((name.replace("_", " ").capitalize(), event[name]) for name in (*WHAT, *WHO) if event[name]),
+        *((heading(name), event[name]) for name in (*WHAT, *WHO) if event[name]),
         ("Status", " ".join(str(event[name]) for name in ("status", "error_type", "http_status") if event[name])),
         ("Took", show_duration(event["duration_ms"])),
         *(("Speed", speed) for speed in [(event["usage"] or {}).get("speed")] if isinstance(speed, str)),

@@ -16,7 +16,7 @@ from usage_tracker.cli.options import Conditions, output_option, resolve_range, 
 from usage_tracker.cli.output import emit_data, emit_page, say
 from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain
 from usage_tracker.cli.pruned import listing_note
-from usage_tracker.cli.render import show_question
+from usage_tracker.cli.render import nothing_found, show_question
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.dsn import Dsn
@@ -139,7 +139,7 @@ def events(
     query = Query(*resolve_range(since or "all", until, zone), (), where, zone)
     gone = None
     first: list[Event] = []
-    remark = f"No calls{show_question(query)}. Try --since all, or fewer conditions."
+    remark = nothing_found(query)
     try:
         with (
             reading(dsn) as store,

@@ -13,7 +13,7 @@ from usage_tracker.cli.export_files import export_files
 from usage_tracker.cli.options import Conditions, resolve_range, selection_options
 from usage_tracker.cli.output import emit_data, is_terminal, progress, say, write_pieces
 from usage_tracker.cli.pruned import listing_note
-from usage_tracker.cli.render import show_question
+from usage_tracker.cli.render import nothing_found
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.dsn import Dsn
@@ -126,7 +126,7 @@ def export(
     if out is not None:
         say(f"{'1 call' if counted.count == 1 else f'{counted.count:,} calls'} written to {out}.")
     if not counted.count:
-        say(f"No calls{show_question(query)}. Try --since all, or fewer conditions.")
+        say(nothing_found(query))
     for note in (gone, waiting_note(dsn)):
         if note:
             say(note)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from usage_tracker.cli.columns import Column
+from usage_tracker.cli.columns import Column, heading
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups
 from usage_tracker.cli.options import Conditions, output_option, resolve_range, selection_options
 from usage_tracker.cli.output import emit, emit_data, say
@@ -105,7 +105,7 @@ def as_table(query: Query, gaps: list[Gap]) -> str:
     rows = [gap.row for gap in gaps]
     columns = [
         *(
-            Column(name.replace("_", " ").capitalize(), show_groups(name, [row.group[place] for row in rows]))
+            Column(heading(name), show_groups(name, [row.group[place] for row in rows]))
             for place, name in enumerate(BY)
         ),
         Column("Unpriced", [show_count(row.unpriced) for row in rows], number=True),

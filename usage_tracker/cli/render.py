@@ -53,6 +53,14 @@ def show_question(query: Query) -> str:
     return " · ".join(["", *where, show_range(query.since, query.until, query.tz), str(query.tz)])
 
 
+def nothing_found(query: Query) -> str:
+    """What is shown where no call meets the question, and which wider question may find some."""
+    wider = ["--since all"] if query.since is not None else []
+    wider += ["fewer conditions"] if query.where else []
+    advice = f" Try {', or '.join(wider)}." if wider else ""
+    return f"No calls{show_question(query)}.{advice}"
+
+
 def as_json(report: Report, notes: Sequence[str], fields: Sequence[str] = ()) -> str:
     """A row is its group's values and its figures; the total is the figures of all calls, each counted once."""
     query, total = report.query, figures(report.total, fields)

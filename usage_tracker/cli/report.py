@@ -14,7 +14,7 @@ from usage_tracker.cli.commands import COMMANDS
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.options import Conditions, output_option, resolve_range, selection_options
 from usage_tracker.cli.output import as_for_a_file, emit, emit_data, say, write_file
-from usage_tracker.cli.render import FOR_PROGRAMS, HOLDS_NOTES, RENDERERS, as_chart, show_question
+from usage_tracker.cli.render import FOR_PROGRAMS, HOLDS_NOTES, RENDERERS, as_chart, nothing_found
 from usage_tracker.cli.report_sources import ask, ask_files, find_source
 from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.dsn import Dsn
@@ -226,7 +226,7 @@ def show(
             write_file(out, text)
             say(f"Written to {out}.")
     if answer.missing or not report.rows:
-        say(answer.missing or f"No calls{show_question(query)}. Try --since all, or fewer conditions.")
+        say(answer.missing or nothing_found(query))
     elif output not in HOLDS_NOTES:
         for note in notes:
             say(note)
