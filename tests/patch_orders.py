@@ -1,11 +1,11 @@
 """Programs that import an SDK, make its clients and install us in every order; each in a process of its own."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from interpreters import Interpreters
 
 from usage_tracker.event import Origin, UsageEvent
 from usage_tracker.journal import Spool
@@ -98,11 +98,15 @@ def statements(sdk: Sdk, theirs: str = "") -> Mapping[str, str]:
     }
 
 
-def run(sdk: Sdk, order: Order, base_url: str, home: Path, theirs: str = "") -> list[tuple[Origin, UsageEvent]]:
+def run(
+    interpreters: Interpreters, sdk: Sdk, order: Order, base_url: str, home: Path, theirs: str = ""
+) -> list[tuple[Origin, UsageEvent]]:
     """Run the program of that order. It says nothing and warns of nothing; its events, as they are in the journal."""
     words = statements(sdk, theirs)
     lines = [words.get(step, step) for step in order.program.split("; ")]
-    program = "\n".join([f"BASE_URL = {base_url!r}", *lines, sdk.close])
+    imported = lines[:1] if lines[0] == words["IMPORT"] else []
+    beginning = "\n".join([f"BASE_URL = {base_url!r}", *imported])
+    rest = "\n".join([*lines[len(imported) :], sdk.close])
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -111,11 +115,8 @@ def run(sdk: Sdk, order: Order, base_url: str, home: Path, theirs: str = "") -> 
         "TRACKER_SHIP": "off",
         **{name: value for name, value in os.environ.items() if name.startswith("LITELLM_LOCAL")},
     }
-    ran = subprocess.run(
-        [sys.executable, *sdk.options, "-c", program],
-        env=environment, capture_output=True, text=True, check=False, timeout=100,
-    )  # fmt: skip
-    assert (ran.stdout, ran.stderr, ran.returncode) == ("", "", 0), f"{program}\n{ran.stdout}\n{ran.stderr}"
+    ran = interpreters.run(beginning, rest, sdk.options, environment, home / "said")
+    assert ran == ("", 0), f"{beginning}\n{rest}\n{ran.said}"
     return journaled(home / "spool")
 
 
@@ -132,9 +133,9 @@ def journaled(folder: Path) -> list[tuple[Origin, UsageEvent]]:
     return found
 
 
-def check(sdk: Sdk, order: Order, base_url: str, home: Path, theirs: str = "") -> None:
+def check(interpreters: Interpreters, sdk: Sdk, order: Order, base_url: str, home: Path, theirs: str = "") -> None:
     """One event for each call that is made while we are there, complete; none for others."""
-    events = run(sdk, order, base_url, home, theirs)
+    events = run(interpreters, sdk, order, base_url, home, theirs)
     assert len(events) == order.events
     for origin, event in events:
         assert (origin.sdk, event.status) == (sdk.name, "ok")

@@ -8,6 +8,7 @@ import pytest
 from anthropic_server import AnthropicServer
 from gemini_server import GeminiServer
 from generative_service import GenerativeService, chunk
+from interpreters import Interpreters
 from patch_orders import ORDERS, OTHERS, Sdk, check
 
 from usage_tracker.demo.standin import StandIn
@@ -87,16 +88,24 @@ def base_urls() -> Iterator[dict[str, str]]:
         }
 
 
+@pytest.fixture(scope="module")
+def interpreters() -> Iterator[Interpreters]:
+    with Interpreters() as found:
+        yield found
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("sdk", SDKS)
-def test_each_order_gives_one_event(sdk: str, order: str, base_urls: dict[str, str], tmp_path: Path) -> None:
-    check(SDKS[sdk], ORDERS[order], base_urls[sdk], tmp_path)
+def test_each_order_gives_one_event(
+    sdk: str, order: str, base_urls: dict[str, str], tmp_path: Path, interpreters: Interpreters
+) -> None:
+    check(interpreters, SDKS[sdk], ORDERS[order], base_urls[sdk], tmp_path)
 
 
 @pytest.mark.parametrize("order", OTHERS)
 @pytest.mark.parametrize(("sdk", "whose"), INSTRUMENTATIONS)
 def test_another_instrumentation_and_ours_keep_out_of_each_others_way(
-    sdk: str, whose: str, order: str, base_urls: dict[str, str], tmp_path: Path
+    sdk: str, whose: str, order: str, base_urls: dict[str, str], tmp_path: Path, interpreters: Interpreters
 ) -> None:
     theirs = f"{INSTRUMENTATIONS[sdk, whose]}; theirs = Theirs()"
-    check(SDKS[sdk], OTHERS[order], base_urls[sdk], tmp_path, theirs)
+    check(interpreters, SDKS[sdk], OTHERS[order], base_urls[sdk], tmp_path, theirs)

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 from usage_tracker.batch_pricing import Prices, price_batch
 from usage_tracker.errors import EventsRefused, StoreError
 from usage_tracker.event import Batch, Stretch
+from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.aside import keep_aside, refuse
 from usage_tracker.journal.claims import Claims

@@ -1,10 +1,12 @@
 """LiteLLM, imported, installed around and left in every order, each in a process of its own."""
 
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from interpreters import Interpreters
 from patch_orders import ORDERS, Sdk, check
 
 from usage_tracker.choke_points import CHOKE_POINTS
@@ -27,9 +29,17 @@ LITELLM = Sdk(
 )
 
 
+@pytest.fixture(scope="module")
+def interpreters() -> Iterator[Interpreters]:
+    with Interpreters() as found:
+        yield found
+
+
 @pytest.mark.parametrize("order", [order for order in ORDERS if "raw" not in order])
-def test_each_order_gives_one_event_for_each_call(order: str, provider: StandIn, own_environment: Path) -> None:
-    check(LITELLM, ORDERS[order], provider.base_url, own_environment)
+def test_each_order_gives_one_event_for_each_call(
+    order: str, provider: StandIn, own_environment: Path, interpreters: Interpreters
+) -> None:
+    check(interpreters, LITELLM, ORDERS[order], provider.base_url, own_environment)
 
 
 def test_the_choke_points_are_where_this_version_has_them() -> None:
