@@ -63,10 +63,11 @@ def test_uninstalling_puts_back_the_identical_objects(request: pytest.FixtureReq
                 found[f"{point.module}:{point.attribute}"] = owner[2]
         return {**found, **{name: vars(sys.modules["litellm"])[name] for name in ("completion", "rerank", "aspeech")}}
 
+    import usage_tracker
+
+    usage_tracker.uninstall()  # the proxy's callback, which other tests import, has installed it
     before = held()
     request.getfixturevalue("captured")
     assert {name for name, value in held().items() if value is not before[name]} > {"litellm.main:completion", "rerank"}
-    import usage_tracker
-
     usage_tracker.uninstall()
     assert {name for name, value in held().items() if value is not before[name]} == set()
