@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from usage_tracker.threads import start_thread
+
 AGAIN_SECONDS = 0.5
 """It may have come just before the statement."""
 
@@ -22,8 +24,7 @@ def interruptible(give_up: Callable[[], None]) -> Iterator[None]:
     told, telling = os.pipe()
     os.set_blocking(telling, False)
     before = signal.set_wakeup_fd(telling, warn_on_full_buffer=False)
-    listener = threading.Thread(target=listen, args=(told, give_up), name="usage-tracker-interrupt", daemon=True)
-    listener.start()
+    listener = start_thread("interrupt", listen, told, give_up)
     try:
         yield
     finally:
