@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -194,10 +195,16 @@ def compare_with_events(store: Store) -> None:
             costs = [event["cost"] for event in same if event["cost"] is not None]
             assert row.cost == (sum(costs, Decimal(0)) if costs else None), (dimension, value)
             assert row.unpriced == sum("unpriced" in event["cost_flags"] for event in same)
+            assert row.calls == len(same)
     for tag in ("eu", "tier:pro"):
         tagged = run(store, Query(None, None, ("model",), (parse_condition(f"tag={tag}"),)))
         costs = [event["cost"] for event in stored if tag in event["tags"] and event["cost"] is not None]
         assert tagged.total.cost == sum(costs, Decimal(0))
+    costs_of_hours: defaultdict[Any, Decimal] = defaultdict(Decimal)
+    for event in stored:
+        costs_of_hours[event["started_at"].replace(minute=0, second=0, microsecond=0)] += event["cost"] or 0
+    hours = {row.group[0]: row.cost or 0 for row in run(store, Query(None, None, ("hour",))).rows if row.calls}
+    assert hours == costs_of_hours
     untagged = sum(event["cost"] is not None for event in stored if not event["tags"])
     sums = store.select(f"SELECT sum(priced) FROM {store.dialect.prefix}by_day_tag WHERE tag_key = 0")
     assert list(sums) == [(untagged,)]
