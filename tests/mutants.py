@@ -11,6 +11,7 @@ import fnmatch
 import gc
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -154,14 +155,17 @@ class Mutants:
         return [Reach(*each) for each in found]
 
     def outcome(self, name: str, items: Sequence[pytest.Item], seconds: float) -> int:
+        longest = 10 + 10 * seconds
+
         def work() -> int:
+            resource.setrlimit(resource.RLIMIT_CPU, (int(longest), int(longest)))  # also when nobody waits any more
             for number, item in enumerate(items):
                 run(item, items[number + 1 :])
                 if self.failed:
                     return KILLED
             return SURVIVED
 
-        child, deadline = forked(name, work), time.monotonic() + 10 + 10 * seconds
+        child, deadline = forked(name, work), time.monotonic() + longest
         try:
             while True:
                 ended, status = os.waitpid(child, os.WNOHANG)
