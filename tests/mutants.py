@@ -91,7 +91,8 @@ class Mutants:
             yield from ((file, name) for name in without_idle(wanted, file))
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        if any("postgres_databases" in getattr(item, "fixturenames", ()) for item in session.items):
+        needed = any("postgres_databases" in getattr(item, "fixturenames", ()) for item in session.items)
+        if needed and "TRACKER_TEST_DSN" not in os.environ:
             from postgres_server import PostgresServer  # which imports the package, as it is in `mutants`
 
             server = PostgresServer()
