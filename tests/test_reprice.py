@@ -117,6 +117,14 @@ def test_the_first_cost_stays_the_original_however_often_it_is_priced_again(stor
     assert total()["cost"] == "2"
 
 
+def test_calls_that_count_under_the_same_are_all_moved(store: Store) -> None:
+    store_events(store, [acme(tags=("a",)) for _ in range(3)])
+    set_price("10000")
+    assert [row["changed"] for row in reprice("--apply")] == [3]
+    for where in ((), ("--where", "tag=a")):
+        assert (total(*where)["cost"], total(*where)["unpriced"], total(*where)["calls"]) == ("3", 0, 3)
+
+
 def test_a_call_is_priced_at_its_own_time_or_keeps_its_cost(store: Store) -> None:
     early, late = acme(at=NOON - timedelta(days=5), cost="9"), acme(cost="9")
     unknown = acme(model="other-1", cost="7")
