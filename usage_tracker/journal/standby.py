@@ -31,7 +31,7 @@ class Standby:
         """It isn't needed any more."""
         made, self.made = self.made, None
         if made is not None:
-            with suppress(OSError):  # in a read-only folder it stays for the next leader
-                made.path.unlink(missing_ok=True)
+            with suppress(OSError):  # in a read-only folder it stays for the next leader; or it is gone
+                made.path.unlink()
             made.close()
             made.let_go()
