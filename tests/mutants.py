@@ -11,6 +11,7 @@ import fnmatch
 import gc
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -90,7 +91,8 @@ class Mutants:
             yield from ((file, name) for name in without_idle(wanted, file))
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        if any("postgres_databases" in getattr(item, "fixturenames", ()) for item in session.items):
+        needed = any("postgres_databases" in getattr(item, "fixturenames", ()) for item in session.items)
+        if needed and "TRACKER_TEST_DSN" not in os.environ:
             from postgres_server import PostgresServer  # which imports the package, as it is in `mutants`
 
             server = PostgresServer()
@@ -154,14 +156,17 @@ class Mutants:
         return [Reach(*each) for each in found]
 
     def outcome(self, name: str, items: Sequence[pytest.Item], seconds: float) -> int:
+        longest = 10 + 10 * seconds
+
         def work() -> int:
+            resource.setrlimit(resource.RLIMIT_CPU, (int(longest), int(longest)))  # also when nobody waits any more
             for number, item in enumerate(items):
                 run(item, items[number + 1 :])
                 if self.failed:
                     return KILLED
             return SURVIVED
 
-        child, deadline = forked(name, work), time.monotonic() + 10 + 10 * seconds
+        child, deadline = forked(name, work), time.monotonic() + longest
         try:
             while True:
                 ended, status = os.waitpid(child, os.WNOHANG)

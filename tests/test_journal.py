@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from usage_tracker.journal.files import OwnFile
 from usage_tracker.journal.frames import LARGEST_PAYLOAD
 from usage_tracker.journal.journal import MOST_OPEN
 from usage_tracker.journal.segment import Segment
+from usage_tracker.journal.standby import Standby
 from usage_tracker.providers.told import encode_usage
 
 ORIGIN = Origin(sdk="openai")
@@ -179,9 +180,9 @@ def test_a_full_disk_leaves_memory_and_comes_back(
         for number in range(1_000):
             journal.append(ORIGIN, made(number))
     assert journal.captured() == journal.pending() == 1_000
-    assert [each.event.started_at for kept in journal.memory for each in kept.reader.read(10**6, False).events] == list(
-        range(1_000)
-    )
+    in_memory = [each for kept in journal.memory for each in kept.reader.read(10**6, False).events]
+    assert [each.event.started_at for each in in_memory] == list(range(1_000))
+    assert {each.origin for each in in_memory} == {ORIGIN}
     assert "No space left" in caplog.text
 
 
@@ -498,6 +499,25 @@ class TestReady:
         journal.spool.max_bytes = 3 * journal.spool.size()
         journal.look_ahead()
         assert len(journal.spool.segments()) == 1
+
+    @pytest.mark.parametrize(("more", "made"), [(0, True), (1, False)])
+    def test_it_takes_up_to_half_of_the_folder(self, tmp_path: Path, more: int, made: bool) -> None:
+        spool = Spool(tmp_path / "another", max_bytes=1 << 24)
+        standby = Standby(spool, nullcontext())
+        standby.make((1 << 23) + more)
+        assert (standby.made is not None) is made
+        standby.discard()
+        assert not spool.segments()
+
+    def test_one_that_can_not_be_deleted_is_let_go_of(self, tmp_path: Path) -> None:
+        standby = Standby(Spool(tmp_path / "another"), nullcontext())
+        standby.make(1 << 16)
+        made = standby.made
+        assert made is not None
+        made.path.unlink()
+        made.path.mkdir()
+        standby.discard()
+        assert made._descriptor.number < 0
 
     def test_one_that_was_taken_away_is_made_again(self, journal: Journal, tmp_path: Path) -> None:
         journal.look_ahead()

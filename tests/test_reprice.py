@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -116,6 +117,14 @@ def test_the_first_cost_stays_the_original_however_often_it_is_priced_again(stor
     assert total()["cost"] == "2"
 
 
+def test_calls_that_count_under_the_same_are_all_moved(store: Store) -> None:
+    store_events(store, [acme(tags=("a",)) for _ in range(3)])
+    set_price("10000")
+    assert [row["changed"] for row in reprice("--apply")] == [3]
+    for where in ((), ("--where", "tag=a")):
+        assert (total(*where)["cost"], total(*where)["unpriced"], total(*where)["calls"]) == ("3", 0, 3)
+
+
 def test_a_call_is_priced_at_its_own_time_or_keeps_its_cost(store: Store) -> None:
     early, late = acme(at=NOON - timedelta(days=5), cost="9"), acme(cost="9")
     unknown = acme(model="other-1", cost="7")
@@ -194,10 +203,16 @@ def compare_with_events(store: Store) -> None:
             costs = [event["cost"] for event in same if event["cost"] is not None]
             assert row.cost == (sum(costs, Decimal(0)) if costs else None), (dimension, value)
             assert row.unpriced == sum("unpriced" in event["cost_flags"] for event in same)
+            assert row.calls == len(same)
     for tag in ("eu", "tier:pro"):
         tagged = run(store, Query(None, None, ("model",), (parse_condition(f"tag={tag}"),)))
         costs = [event["cost"] for event in stored if tag in event["tags"] and event["cost"] is not None]
         assert tagged.total.cost == sum(costs, Decimal(0))
+    costs_of_hours: defaultdict[Any, Decimal] = defaultdict(Decimal)
+    for event in stored:
+        costs_of_hours[event["started_at"].replace(minute=0, second=0, microsecond=0)] += event["cost"] or 0
+    hours = {row.group[0]: row.cost or 0 for row in run(store, Query(None, None, ("hour",))).rows if row.calls}
+    assert hours == costs_of_hours
     untagged = sum(event["cost"] is not None for event in stored if not event["tags"])
     sums = store.select(f"SELECT sum(priced) FROM {store.dialect.prefix}by_day_tag WHERE tag_key = 0")
     assert list(sums) == [(untagged,)]

@@ -294,6 +294,15 @@ def test_a_latency_bucket_is_a_power_of_four_percent(milliseconds: float, bucket
         assert 1.04 ** (bucket - 1) < milliseconds <= 1.04**bucket
 
 
+@pytest.mark.parametrize(
+    ("milliseconds", "kept"),
+    [(0.00012345, 0.000123), (0.0000004, 0.0), (-1.5, -1.5), (0.0, 0.0), (1.23456789, 1.23456789)],
+)
+def test_a_duration_of_less_than_a_microsecond_is_kept_to_the_nanosecond(milliseconds: float, kept: float) -> None:
+    found = facts(made_event(duration_ms=milliseconds, ttft_ms=milliseconds))
+    assert (found.duration_ms, found.ttft_ms) == (kept, kept)
+
+
 @pytest.mark.parametrize("tokens", [LARGEST_SUMMAND + 1, -LARGEST_SUMMAND - 1, 1 << 52])
 def test_a_count_beyond_any_measure_is_refused(tokens: int) -> None:
     priced = made_event(input_tokens=tokens)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from usage_tracker.event import Origin, Usage, UsageEvent
 from usage_tracker.journal import Segment, SegmentReader
-from usage_tracker.journal.frames import EVENT, LARGEST_PAYLOAD, encode, framed
+from usage_tracker.journal.frames import EVENT, FRAME, LARGEST_PAYLOAD, encode, framed
 from usage_tracker.journal.header import ANY_STORE, HEADER_SIZE, VERSION, Header
 from usage_tracker.journal.reader import event_id
 from usage_tracker.providers.told import UNKNOWN_ORIGIN
@@ -163,6 +163,17 @@ def test_a_damaged_record_is_skipped_up_to_the_next_good_one_and_its_bytes_kept(
     found = writing.reader.read(100, ended=True)
     assert [each.event.usage.input_tokens for each in found.events] == [0, 2, 3]
     assert [position for position, _ in found.corrupt] == [damaged]
+
+
+def test_what_only_begins_like_a_record_is_none() -> None:
+    writing = Writing()
+    writing.segment.append(ORIGIN, made(0))
+    damaged = HEADER_SIZE + writing.segment.position
+    writing.segment.append(ORIGIN, made(1, raw={"figures": [EVENT[0] - 256] * 50}))
+    writing.segment.append(ORIGIN, made(2))
+    assert writing.buffer[damaged:].count(EVENT[:1]) > 50
+    writing.buffer[damaged + FRAME.size - 1] ^= 0xFF
+    assert writing.numbers() == [0, 2]
 
 
 def test_a_zeroed_page_in_the_middle_hides_nothing_behind_it() -> None:

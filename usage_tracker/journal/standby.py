@@ -36,7 +36,7 @@ class Standby:
             made, self.made = self.made, None
         if made is not None:
             if not made.segment.position:  # or a signal came while it was taken into use
-                with suppress(OSError):  # in a read-only folder it stays for the next leader
-                    made.path.unlink(missing_ok=True)
+                with suppress(OSError):  # in a read-only folder it stays for the next leader; or it is gone
+                    made.path.unlink()
             made.close()
             made.let_go()

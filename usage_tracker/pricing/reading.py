@@ -321,7 +321,7 @@ def read_tier(terms: object, prices: Mapping[str, Price]) -> Tier:
     if "multiplier" in terms:
         if len(terms) > 1:
             raise Mistake(("multiplier",), "a tier has either a multiplier or prices of its own")
-        return Tier(multiplier=read_number(terms, "multiplier", Decimal(1)))
+        return Tier(multiplier=price_of(terms["multiplier"], ("multiplier",)))
     own = read_prices(terms, prices)
     if not prices or not terms:
         raise Mistake((), "a tier of an entry without prices of its own has a multiplier")
