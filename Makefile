@@ -112,7 +112,8 @@ $(BIN)/uv: | $(BIN)/python
 
 # Installed again when the dependencies change; the code itself is installed in place.
 $(VENV)/demo-installed: pyproject.toml | $(BIN)/uv
-	$(call install,$(BIN),--editable . openai)
+	@echo "usage-tracker and the openai SDK go into $(VENV)"
+	@$(call install,$(BIN),--editable . openai)
 	@touch $@
 
 $(VENV)/dev-installed: pyproject.toml | $(BIN)/uv

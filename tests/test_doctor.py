@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from made_events import made_event, store_events
+from test_sidecar import as_user
 
 from usage_tracker.cli import main
 from usage_tracker.cli.doctor import as_lines
@@ -118,6 +121,17 @@ def test_counts_that_contradict_each_other_are_said_and_are_no_problem_of_this_m
     result = doctor()
     assert result.exit_code == 0
     assert "in 1 of the newest 2 calls; `usage-tracker events --where flag=sum_mismatch` lists them" in result.stdout
+
+
+def test_a_journal_that_could_not_be_written_is_found_before_the_first_call(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    environ = {**os.environ, "HOME": str(tmp_path), "TRACKER_SPOOL_DIR": str(closed / "usage"), "TRACKER_SHIP": "off"}
+    said = subprocess.run(
+        [*as_user(20001, 20001), sys.executable, "-m", "usage_tracker", "doctor", "--json"],
+        env=environ, check=False, stdout=subprocess.PIPE,
+    ).stdout  # fmt: skip
+    assert json.loads(said)["spool"]["problem"] == f"{closed} can't be written by this user"
 
 
 def test_in_a_narrow_terminal_lines_break_between_words_and_never_in_commands(monkeypatch: pytest.MonkeyPatch) -> None:

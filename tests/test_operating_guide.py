@@ -26,6 +26,7 @@ from usage_tracker.demo.standin import StandIn
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+DEPLOYED = ("compose.yaml", "kubernetes.yaml", "usage-tracker.service")
 DSN = "postgresql://owner:secret@db.example.com/usage"
 APP = """
 import usage_tracker
@@ -64,7 +65,7 @@ def test_each_block_says_what_it_is() -> None:
 
 def test_every_setting_that_it_names_exists() -> None:
     known = {f"TRACKER_{name.upper()}" for name in Settings._fields}
-    for text in (GUIDE, *((ROOT / "deploy" / name).read_text() for name in ("compose.yaml", "kubernetes.yaml"))):
+    for text in (GUIDE, *((ROOT / "deploy" / name).read_text() for name in DEPLOYED)):
         assert set() < set(re.findall(r"TRACKER_\w+", text)) <= known
 
 
@@ -163,7 +164,33 @@ def kubernetes(server: PostgresServer, database: str, volume: Path) -> list[Cont
     return found
 
 
-@pytest.mark.parametrize("manifest", [compose, kubernetes])
+def systemd(server: PostgresServer, database: str, volume: Path) -> list[Container]:
+    """The unit in its state directory, and a program with what the unit's first lines give it."""
+    lines = (ROOT / "deploy" / "usage-tracker.service").read_text().splitlines()
+    unit = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    user, group = 10002, 10001
+    if SETPRIV:
+        os.chown(volume, user, group)
+    volume.chmod(int(unit["StateDirectoryMode"], 8))
+
+    def environ(words: str, **more: str) -> dict[str, str]:
+        env = dict(word.split("=", 1) for word in words.split()) | more
+        assert env["TRACKER_SPOOL_GROUP"] == unit["User"]
+        state = f"/var/lib/{unit['StateDirectory']}/"
+        assert env["TRACKER_SPOOL_DIR"].startswith(state)
+        folder = env["TRACKER_SPOOL_DIR"].replace(state, "/spool/")
+        return env | {"TRACKER_SPOOL_GROUP": str(group if SETPRIV else os.getegid()), "TRACKER_SPOOL_DIR": folder}
+
+    _, _, command = unit["ExecStart"].rpartition("/")
+    dsn = f"postgresql://postgres@127.0.0.1:{server.port}/{database}"
+    [given] = [line.lstrip("# ") for line in lines if "TRACKER_SHIP=off" in line]
+    sidecar = Container(command=command.split(), env=environ(unit["Environment"], TRACKER_DSN=dsn), user=user)
+    program = ["usage-tracker", "run", "--", "python", "app.py"]
+    app = Container(command=program, env=environ(given, TRACKER_APP="shop"), user=10001)
+    return [Container(each, groups=[group]) for each in (sidecar, app)]
+
+
+@pytest.mark.parametrize("manifest", [compose, kubernetes, systemd])
 def test_what_a_manifest_starts_ships_what_its_program_calls(
     manifest: Any, volume: Path, own_postgres: PostgresServer, provider: StandIn
 ) -> None:

@@ -1,5 +1,6 @@
 """What `usage-tracker doctor` finds of the journal: its folder, who ships it, and what is left in it."""
 
+import os
 import shlex
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def examine_spool(settings: Settings, findings: Findings) -> None:
     findings.facts["spool"] = facts
     findings.facts["other_spools"] = others = list[dict[str, object]]()
     findings.add("spool", f"{settings.spool_dir}, {show_bytes(spool.size())}")
+    examine_place(settings.spool_dir, findings, facts)
     examine_room(spool, settings, findings)
     if leader:
         away = leader[1] != "leading"
@@ -67,6 +69,14 @@ def examine_spool(settings: Settings, findings: Findings) -> None:
 
 def events_of(count: int) -> str:
     return "1 event" if count == 1 else f"{show_count(count)} events"
+
+
+def examine_place(folder: Path, findings: Findings, facts: dict[str, object]) -> None:
+    """Whether this user may write there; where nothing is yet, the first program makes it."""
+    nearest = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        facts["problem"] = problem = f"{nearest} can't be written by this user"
+        findings.add("spool", problem, "make the folder and give it to them, or name another TRACKER_SPOOL_DIR")
 
 
 def examine_room(spool: Spool, settings: Settings, findings: Findings) -> None:
