@@ -288,7 +288,7 @@ def test_a_call_that_many_limits_hold_back_waits_no_longer_than_for_one(
     capturing: Capturing, enforcing: Enforcing, said: dict[str, Any]
 ) -> None:
     held = budget(each="tag", on_limit="throttle", delay=0.5, **{"limit": Decimal(1), **said})
-    tags = [f"t-{number}" for number in range(8)]
+    tags = [f"t-{number}" for number in range(30)]
     view = known(held, age=1000 if "unreachable" in said else 0)
     view.used["b"] = dict.fromkeys(tags, whole(Decimal(2), held.measure))
     enforcing.use(view)
@@ -296,7 +296,7 @@ def test_a_call_that_many_limits_hold_back_waits_no_longer_than_for_one(
         ask(capturing)
         began = time.monotonic()
         ask(capturing)
-    assert 0.4 < time.monotonic() - began < 2.0
+    assert 0.4 < time.monotonic() - began < 10, "and not 15 seconds"
 
 
 def test_a_task_that_is_cancelled_while_it_is_held_makes_no_request(capturing: Capturing, enforcing: Enforcing) -> None:

@@ -187,6 +187,16 @@ def test_a_rate_counts_across_processes(dsn: str) -> None:
     assert sum(each.answer.result(timeout=30) is None for each in asked) == 10
 
 
+def test_a_rate_of_one_call_is_one_in_any_minute(ledger: Ledger) -> None:
+    minute = int(time.time() // 60) * 60
+    before, now = (
+        ledger.ask([Want(Place("b", "", start), 1, 1, is_rate=True)]).answer.result(timeout=30)
+        for start in (minute - 60, minute)
+    )
+    assert before is None
+    assert isinstance(now, Refused), "a part of the last minute's call still counts"
+
+
 def test_what_a_call_that_was_not_made_has_taken_of_a_rate_is_given_back(ledger: Ledger) -> None:
     minute = Place("rate", "", int(time.time() // 60) * 60)
 

@@ -4,11 +4,15 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from spooled import Place, append, ids
 
+from usage_tracker.cli import ship
 from usage_tracker.cli.garbage import Garbage
+from usage_tracker.shipper import Shipper
 
 PROGRAM = """
 import signal, sys, threading, time
@@ -52,3 +56,20 @@ def test_garbage_is_collected_between_batches_and_the_collector_is_as_before_in_
             garbage.collect()
             assert len(collected) == expected
     assert gc.isenabled()
+
+
+@pytest.mark.guarded_errors_expected
+def test_a_sidecar_goes_on_after_an_error_of_ours(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(place.journal, 30)
+    shipper, stopping, failures = place.shipper(batch_size=10), threading.Event(), [ValueError(), KeyError()]
+
+    def step(_: Shipper) -> bool:
+        if failures:
+            raise failures.pop()
+        if not (more := shipper.step()):
+            stopping.set()
+        return more
+
+    monkeypatch.setattr(ship, "shipped", step)
+    ship.ship_until(shipper, stopping, 0.01)
+    assert place.stored() == ids(30)

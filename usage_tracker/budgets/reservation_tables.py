@@ -6,6 +6,7 @@ A transaction locks the accounts that it is about, in one order, so that nobody 
 
 import time
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import NamedTuple
 from uuid import UUID
 
@@ -91,7 +92,7 @@ class Tables:
                 before = self._execute(
                     self._select(self._account, "used"), place._replace(window_start=place.window_start - MINUTE)
                 )
-                known[place] = int(sliding(whole_number(before), whole_number(row), now))
+                known[place] = ceil(sliding(whole_number(before), whole_number(row), now))
             else:
                 reserved = self._execute(
                     f"{self._select(self._reservation, 'coalesce(sum(amount), 0)')} AND expires_at > {self._mark}",

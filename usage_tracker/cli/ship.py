@@ -16,6 +16,7 @@ from usage_tracker.dsn import Dsn
 from usage_tracker.enforcing import Leading
 from usage_tracker.errors import StoreError, StoreUnavailable, UsageTrackerError
 from usage_tracker.feeding import feed_once
+from usage_tracker.guard import guarded
 from usage_tracker.journal.adoption import adopt
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.pipeline import make_shipper
@@ -131,9 +132,12 @@ def ship_until_told(shipper: Shipper, crew: Crew | None, settings: Settings) -> 
 
 
 def ship_until(shipper: Shipper, crew: Crew | None, stopping: threading.Event, pause: float) -> None:
-    """Lead as soon as nobody else does; wait out a store, or a folder, that can't be used."""
+    """Lead as soon as nobody else does; wait out a store, or a folder, that can't be used, and errors of ours."""
     with Garbage() as garbage:
-        ship_batches(shipper, crew, stopping, pause, garbage)
+        while not stopping.is_set():
+            with guarded("ship"):
+                ship_batches(shipper, crew, stopping, pause, garbage)
+            stopping.wait(pause)
     if crew is not None:
         crew.end()
     with suppress(StoreError, OSError):
