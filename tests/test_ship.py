@@ -71,5 +71,5 @@ def test_a_sidecar_goes_on_after_an_error_of_ours(place: Place, monkeypatch: pyt
         return more
 
     monkeypatch.setattr(ship, "shipped", step)
-    ship.ship_until(shipper, stopping, 0.01)
+    ship.ship_until(shipper, None, stopping, 0.01)
     assert place.stored() == ids(30)
