@@ -63,7 +63,7 @@ def test_a_sidecar_goes_on_after_an_error_of_ours(place: Place, monkeypatch: pyt
     append(place.journal, 30)
     shipper, stopping, failures = place.shipper(batch_size=10), threading.Event(), [ValueError(), KeyError()]
 
-    def step(_: Shipper) -> bool:
+    def step(*_: object) -> bool:
         if failures:
             raise failures.pop()
         if not (more := shipper.step()):
