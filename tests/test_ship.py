@@ -12,7 +12,6 @@ from spooled import Place, append, ids
 
 from usage_tracker.cli import ship
 from usage_tracker.cli.garbage import Garbage
-from usage_tracker.shipper import Shipper
 
 PROGRAM = """
 import signal, sys, threading, time
