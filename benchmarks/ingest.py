@@ -367,10 +367,10 @@ def table(store: str, users: str, rounds: list[Found]) -> Iterator[str]:
             continue
         ratios = []
         for found in rounds:
-            by_name = {each: outcome for each, outcome, _ in found}
-            against = next(limit for each, _, limit in found if each == name)
-            with suppress(KeyError, AttributeError):
-                ratios.append(by_name[name].rate / by_name[against].rate)  # type: ignore[union-attr]
+            by_name = {each: (outcome, limit) for each, outcome, limit in found}
+            with suppress(KeyError, AttributeError):  # others from PyPI are in the first round only
+                outcome, limit = by_name[name]
+                ratios.append(outcome.rate / by_name[limit][0].rate)  # type: ignore[union-attr]
         rates = [run.rate for run in runs]
         spread = f" ({min(rates):,.0f} to {max(rates):,.0f})" if len(rates) > 1 else ""
         yield (
