@@ -168,6 +168,18 @@ def test_settings_that_cannot_be_used_are_said_and_the_rest_is_examined(monkeypa
     assert found["sdks"]
 
 
+def test_alerts_and_sinks_that_cannot_be_used_are_each_said_and_the_store_is_examined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRACKER_ALERT_WEBHOOK", "nowhere")
+    monkeypatch.setenv("TRACKER_SINKS", "nothing")
+    found = document()
+    for name in ("TRACKER_ALERT_WEBHOOK", "TRACKER_SINKS"):
+        assert name in found["settings"]["problem"]
+        assert any(name in remedy for remedy in remedies(found))
+    assert found["store"] is not None
+
+
 def test_a_config_file_is_named_and_told_where_others_can_read_it(tmp_path: Path) -> None:
     path = config_path()
     path.parent.mkdir(parents=True)

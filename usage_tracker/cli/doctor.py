@@ -136,7 +136,7 @@ def examine_settings(dsn: str | None, findings: Findings) -> Settings | None:
         facts["problem"] = str(error)
         findings.add("settings", "can't be used", str(error))
         return None
+    facts["problem"] = "; ".join(left_out) or None
     for sentence in left_out:
-        facts["problem"] = sentence
         findings.add("settings", "some are left out", sentence)
     return settings
