@@ -81,6 +81,9 @@ def drained(host: Host) -> bool:
     return all(journal.drained() for journal in host.journals)
 
 
+sees_processes = pytest.mark.skipif(sys.platform != "linux", reason="the processes of a process are found in /proc")
+
+
 def members_of(leader: "subprocess.Popen[str]") -> list[int]:
     found = Path(f"/proc/{leader.pid}/task").glob("*/children")
     return [int(pid) for children in found for pid in children.read_text().split()]
@@ -132,7 +135,7 @@ def test_what_a_killed_process_had_goes_on_in_another(
     assert capfd.readouterr().err == "A process that ships has ended (killed by signal 9); another goes on.\n"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the processes of a process are found in /proc")
+@sees_processes
 def test_they_end_with_a_leader_that_is_killed_and_the_next_one_goes_on(host: Host) -> None:
     first = host.start("--processes", "2")
     host.append(30, first=0)
@@ -152,7 +155,7 @@ def test_they_end_with_a_leader_that_is_killed_and_the_next_one_goes_on(host: Ho
     assert host.stored() == ids(360)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the processes of a process are found in /proc")
+@sees_processes
 def test_a_signal_to_all_of_them_ends_them_when_all_is_shipped_and_folded(host: Host) -> None:
     leader = host.start("--processes", "2")
     host.append(30, first=0)
