@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,9 @@ from usage_tracker.capture import open_calls
 if "CI" not in os.environ:  # there, Hypothesis has a profile of its own, as patient as this one
     settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("patient")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script; programs inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FOREIGN = ("TRACKER_", "OPENAI_", "AZURE_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "LITELLM_", "OTEL_", "XDG_", "PG")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")

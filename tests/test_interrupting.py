@@ -18,14 +18,6 @@ ENDLESS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def ctrl_c_raises() -> Iterator[None]:
-    """As where a program starts at a terminal; in the background of a script, the signal is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @contextmanager
 def pressed() -> Iterator[None]:
     """Ctrl-C, as the terminal sends it, after a moment."""
