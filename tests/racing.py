@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 PROGRAM = """
-import os, signal, sys
+import io, os, signal, sys
 sys.path[:0] = {path!r}
 signal.alarm(100)
 start, go = os.pipe()
@@ -15,12 +15,13 @@ for number in range({processes}):
     if child == 0:
         os.close(go)
         os.read(start, 1)
+        sys.stdout = printed = io.StringIO()
         try:
             work(number, {dsn!r})
         except BaseException as error:
             print(type(error).__name__, error, file=sys.stderr, flush=True)
             os._exit(1)
-        sys.stdout.flush()
+        os.write(1, printed.getvalue().encode())  # at once: all print to one pipe
         os._exit(0)
     children.append(child)
 os.close(go)
