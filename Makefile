@@ -25,6 +25,8 @@ demo: $(VENV)/demo-installed  ## Real calls of the openai SDK to a local stand-i
 
 # LiteLLM and the frameworks above the SDKs are tested in environments of their own; the coverage of all counts together.
 ENVIRONMENTS := $(VENV)/dev-installed $(VENV_LITELLM)/dev-installed $(VENV_CALLERS)/dev-installed
+# Tests start many programs, of which each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # Half as many again as there are cores: many tests wait for a server or a program.
 TESTS := $(BIN)/python -m pytest -n $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores * 3 / 2))) --maxprocesses 8
 TESTS_CALLERS := $(BIN_CALLERS)/python -m pytest tests/with_callers
