@@ -20,6 +20,7 @@ from usage_tracker.budgets.refresh import Refresher, read_part
 from usage_tracker.budgets.reservation_tables import Place, open_account
 from usage_tracker.budgets.view import View
 from usage_tracker.dsn import parse_dsn
+from usage_tracker.errors import RightsError
 from usage_tracker.spending import Used, read_used, read_usual
 from usage_tracker.stores import Store, open_store
 
@@ -81,3 +82,27 @@ def test_however_long_reading_takes_what_was_read_is_renewed_before_it_is_old(
     now[0] = 100.0 + pause * 1.01
     assert refresher.refresh(store)
     assert pause + takes <= FRESH_SECONDS
+
+
+def test_a_role_that_may_not_read_what_was_spent_tries_again_after_a_minute(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try is an error in the server's log."""
+    now, tries = [100.0], 0
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(refresh, "role_of", lambda store: "writer")  # SQLite has none
+
+    def refuse(*_: object) -> dict[str, Used]:
+        nonlocal tries
+        tries += 1
+        raise RightsError("permission denied")
+
+    set_budget(store, budget())
+    set_budget(store, budget(name="closed", unreachable="closed"))
+    refresher = Refresher(tmp_path / "spool", refuse, read_usual)
+    seen = []
+    for second in range(75):
+        now[0] = 100.0 + second
+        if (view := refresher.refresh(store)) is not None:
+            seen.append([each.name for each in view.budgets])
+    assert (seen, tries) == ([["closed"]] * 2, 2)
