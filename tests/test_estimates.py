@@ -44,6 +44,10 @@ def prices() -> UnitPrices:
         ({"generationConfig": {"maxOutputTokens": 9}}, 9),
         ({"config": SimpleNamespace(max_output_tokens=9)}, 9),
         ({"optional_params": {"max_tokens": 9}}, 9),
+        ({"max_tokens": 9, "n": 2, "best_of": 5}, 45),
+        ({"generationConfig": {"maxOutputTokens": 9, "candidateCount": 2}}, 18),
+        ({"config": SimpleNamespace(max_output_tokens=9, candidate_count=2)}, 18),
+        ({"optional_params": {"max_tokens": 9, "n": 2}}, 18),
     ],
 )
 def test_the_most_that_a_call_asks_for(said: dict[str, Any], most: int | None) -> None:

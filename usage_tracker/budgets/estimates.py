@@ -12,6 +12,8 @@ from usage_tracker.budgets.view import Usual
 from usage_tracker.providers.answer import fields_of
 
 MOST_NAMES = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "max_tokens_to_sample")
+ANSWER_NAMES = ("n", "best_of", "candidate_count", "candidateCount")
+"""How many answers are asked for, each as long as that."""
 WITHIN = ("generationConfig", "generation_config", "config", "optional_params")
 """Where a request may keep its options."""
 CHARACTERS_PER_TOKEN = 3
@@ -82,8 +84,8 @@ def most_asked(fields: Mapping[str, Any]) -> int | None:
         for name in MOST_NAMES:
             most = place.get(name)
             if type(most) is int and most >= 0:
-                answers = fields.get("n")
-                return most * (answers if type(answers) is int and answers > 1 else 1)
+                answers = (place.get(each) for each in ANSWER_NAMES)
+                return most * max([1, *(count for count in answers if type(count) is int)])
     return None
 
 
