@@ -229,6 +229,29 @@ def test_while_the_store_takes_nothing_what_calls_have_used_is_kept_in_sums(
     assert account.own == 0
 
 
+def test_a_call_that_ends_while_the_sums_are_taken_counts_in_an_account_of_its_own(
+    capturing: Capturing, enforcing: Enforcing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a stream does that the garbage collector ends, wherever it runs."""
+    view = known(budget(each="user", measure="calls", limit=Decimal(9)))
+    enforcing.use(view)
+    with usage_tracker.attribute(user="u-1"):
+        ask(capturing)
+    waiting, window_of = ["u-2"], accounts.window_of
+
+    def interrupted(*asked: Any) -> Any:
+        if waiting:
+            with usage_tracker.attribute(user=waiting.pop()):
+                ask(capturing)
+        return window_of(*asked)
+
+    monkeypatch.setattr(accounts, "window_of", interrupted)
+    enforcing.use(view)
+    gate = enforcing._gate
+    assert gate is not None
+    assert {part: account.own for (_, part), account in gate._accounts._by_name.items()} == {"u-1": 1, "u-2": 1}
+
+
 def test_only_calls_within_the_scope_are_held_to_it(capturing: Capturing, enforcing: Enforcing) -> None:
     enforcing.use(
         known(budget(where=(Criterion("team", True, "frontend"), Criterion("model", True, "gpt-4o*"))), spent="1")
