@@ -1,6 +1,7 @@
 """A call that a budget has no room for is refused, or held back, before its request goes out."""
 
 import asyncio
+import gc
 import logging
 import os
 import random
@@ -31,9 +32,10 @@ from usage_tracker.budgets.reservation_tables import Settled
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.view import View
 from usage_tracker.capture import open_calls
-from usage_tracker.capture.admission import Answered, take_elsewhere
+from usage_tracker.capture.admission import Answered, take, take_elsewhere
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.enforcing import Enforcing
+from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import Origin, Usage
 
 MODEL = "gpt-4o-mini"
@@ -364,6 +366,28 @@ def test_an_answer_is_waited_for_in_trio_until_it_comes() -> None:
         assert answer.done()
 
     trio.run(work)
+
+
+def test_an_app_hears_nothing_of_an_answer_that_is_an_error_or_comes_when_its_loop_has_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A loop tells of errors that nobody has looked at, and a future of a loop that is closed."""
+    answers: list[Future[None]] = [Future(), Future(), Future()]
+
+    async def work() -> None:
+        for answer in answers[:2]:
+            threading.Timer(0.02, answer.set_exception, [StoreUnavailable("away")]).start()
+        await take(Answered(answers[0], 0.01))
+        await take(Answered(answers[1], 30.0))
+        await take(Answered(answers[2], 0.01))
+        await asyncio.sleep(0.05)
+
+    asyncio.run(work())
+    answers[2].set_exception(StoreUnavailable("away"))
+    assert [answer.done() for answer in answers] == [True, True, True]
+    answers.clear()
+    gc.collect()
+    assert caplog.records == []
 
 
 def test_when_the_store_is_silent_each_budget_says_what_then(
