@@ -1,5 +1,6 @@
 """What a call may use, before it is made: what it asks for at most or, where it doesn't say, what is usual."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,8 +21,8 @@ CHARACTERS_PER_TOKEN = 3
 """English has four or five; what has fewer (code, other scripts) is why it is three."""
 TOKENS_PER_FILE = 1500
 """An image or a file that is sent along."""
-LONGEST_TEXT = 400_000
-"""A longer text is a file."""
+ENCODED = re.compile(r"data:|[A-Za-z0-9+/_=-]{4000}")
+"""So begins a file that is written as text: in base64 there is no blank."""
 DEFAULT_OUTPUT = 4096
 """Where a call doesn't say, and nothing is known of its model."""
 GENERATES_NOTHING = frozenset({"embeddings", "rerank", "moderation"})
@@ -63,7 +64,7 @@ def tokens_asked(body: object) -> tuple[int, int | None]:
     for text in texts_of(fields):
         if not isinstance(text, str):
             tokens += len(text)
-        elif len(text) > LONGEST_TEXT or text.startswith("data:"):
+        elif ENCODED.match(text):
             tokens += TOKENS_PER_FILE
         else:
             characters += len(text)
