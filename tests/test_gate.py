@@ -490,6 +490,23 @@ def test_threads_lose_no_spending(capturing: Capturing, enforcing: Enforcing) ->
     assert account.own == 40
 
 
+def test_what_is_remembered_of_calls_is_bounded_as_users_come_and_go(
+    capturing: Capturing, enforcing: Enforcing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage_tracker.budgets.gate.MOST_MATCHES", 3)
+    view = known(budget(each="user", measure="calls", limit=Decimal(9)))
+    enforcing.use(view)
+    gate = enforcing._gate
+    assert gate is not None
+    for number in range(8):
+        with usage_tracker.attribute(user=f"u-{number}"):
+            ask(capturing)
+    assert len(gate._matches) == 6
+    enforcing.use(view)
+    assert len(gate._matches) == 0
+    assert [account.own for account in gate._accounts._by_name.values()] == [1] * 8
+
+
 def test_a_process_takes_what_its_neighbour_has_read(
     tmp_path: Path, capturing: Capturing, enforcing: Enforcing
 ) -> None:
