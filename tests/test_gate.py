@@ -28,6 +28,7 @@ from usage_tracker import tracker
 from usage_tracker.budgets import accounts, holding
 from usage_tracker.budgets.amounts import whole
 from usage_tracker.budgets.budget import Criterion
+from usage_tracker.budgets.rates import Rate
 from usage_tracker.budgets.reservation_tables import Settled
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.view import View
@@ -398,10 +399,11 @@ def test_when_the_store_is_silent_each_budget_says_what_then(
         ask(capturing)
     assert "can't be read from the store" in caplog.text
     enforcing._view = None
-    enforcing.use(known(budget(unreachable="closed"), age=999))
-    with pytest.raises(usage_tracker.BudgetExceeded, match="can't be known") as refused:
+    enforcing.use(known(budget(unreachable="closed", each="user"), age=999))
+    with usage_tracker.attribute(user="u-1"), pytest.raises(usage_tracker.BudgetExceeded) as refused:
         ask(capturing)
-    assert refused.value.spent is None
+    assert (refused.value.part, refused.value.spent) == ("u-1", None)
+    assert str(refused.value).startswith("What the budget 'b' (all calls, each user: u-1) has used can't be known")
     enforcing.use(known(budget(), spent="2", age=998))
     with pytest.raises(usage_tracker.BudgetExceeded, match=r"\$2"):
         ask(capturing)
@@ -410,10 +412,12 @@ def test_when_the_store_is_silent_each_budget_says_what_then(
 def test_calls_without_a_price_are_counted_or_refused(capturing: Capturing, enforcing: Enforcing) -> None:
     enforcing.use(known(budget()))
     ask(capturing, model="acme-1")
-    enforcing.use(known(budget(unpriced="refuse")))
+    enforcing.use(known(budget(unpriced="refuse", each="user")))
     ask(capturing)
-    with pytest.raises(usage_tracker.BudgetExceeded, match="'acme-1' has none"):
+    with usage_tracker.attribute(user="u-1"), pytest.raises(usage_tracker.BudgetExceeded) as refused:
         ask(capturing, model="acme-1")
+    assert refused.value.part == "u-1"
+    assert "each user: u-1) refuses calls without a known price, and 'acme-1' has none" in str(refused.value)
 
 
 def test_a_limit_per_minute_counts_calls_as_they_are_let_go(capturing: Capturing, enforcing: Enforcing) -> None:
@@ -427,6 +431,19 @@ def test_a_limit_per_minute_counts_calls_as_they_are_let_go(capturing: Capturing
             refused += 1
     assert made in (3, 4)  # 4 where the minute of the clock turns meanwhile
     assert made + refused == 5
+
+
+def test_what_was_taken_of_a_rate_is_given_back_to_the_minute_it_was_taken_in() -> None:
+    rate = Rate()
+    rate.add(30, 119.0)
+    rate.add(60, 135.0)
+    assert rate.used(135.0) == 60 + 30 * 45 / 60
+    rate.give_back(10, 119.0)
+    rate.give_back(20, 135.0)
+    rate.give_back(7, 59.0)
+    assert rate.used(135.0) == 40 + 20 * 45 / 60
+    assert rate.used(180.0) == 40
+    assert rate.used(300.0) == 0
 
 
 def test_a_refused_call_takes_nothing_of_the_rate_of_others(capturing: Capturing, enforcing: Enforcing) -> None:
