@@ -44,6 +44,10 @@ def prices() -> UnitPrices:
         ({"generationConfig": {"maxOutputTokens": 9}}, 9),
         ({"config": SimpleNamespace(max_output_tokens=9)}, 9),
         ({"optional_params": {"max_tokens": 9}}, 9),
+        ({"max_tokens": 9, "n": 2, "best_of": 5}, 45),
+        ({"generationConfig": {"maxOutputTokens": 9, "candidateCount": 2}}, 18),
+        ({"config": SimpleNamespace(max_output_tokens=9, candidate_count=2)}, 18),
+        ({"optional_params": {"max_tokens": 9, "n": 2}}, 18),
     ],
 )
 def test_the_most_that_a_call_asks_for(said: dict[str, Any], most: int | None) -> None:
@@ -52,8 +56,23 @@ def test_the_most_that_a_call_asks_for(said: dict[str, Any], most: int | None) -
 
 def test_a_prompt_is_as_long_as_its_texts() -> None:
     assert tokens_asked({"messages": HELLO})[0] == 98, "290 characters and the role's four"
-    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
-    assert tokens_asked({"messages": [{"content": [picture]}]})[0] < TOKENS_PER_FILE + 10
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO"}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBO/+" * 20_000}},
+        {"inlineData": {"mimeType": "image/png", "data": "iVBO_-" * 20_000}},
+    ],
+)
+def test_a_file_is_no_text_however_it_is_sent(picture: dict[str, Any]) -> None:
+    assert TOKENS_PER_FILE < tokens_asked({"messages": [{"content": [picture]}]})[0] < TOKENS_PER_FILE + 15
+
+
+@pytest.mark.parametrize("text", ["这是一行没有空格的文字。" * 1000, "A page of a book. " * 100_000])
+def test_a_text_is_no_file_however_long_it_is(text: str) -> None:
+    assert tokens_asked({"input": text})[0] == len(text) / 3
 
 
 def test_a_prompt_of_tokens_is_as_many_as_they_are() -> None:

@@ -1,6 +1,7 @@
 """A call that a budget has no room for is refused, or held back, before its request goes out."""
 
 import asyncio
+import gc
 import logging
 import os
 import random
@@ -27,13 +28,15 @@ from usage_tracker import tracker
 from usage_tracker.budgets import accounts, holding
 from usage_tracker.budgets.amounts import whole
 from usage_tracker.budgets.budget import Criterion
+from usage_tracker.budgets.rates import Rate
 from usage_tracker.budgets.reservation_tables import Settled
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.view import View
 from usage_tracker.capture import open_calls
-from usage_tracker.capture.admission import Answered, take_elsewhere
+from usage_tracker.capture.admission import Answered, take, take_elsewhere
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.enforcing import Enforcing
+from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import Origin, Usage
 
 MODEL = "gpt-4o-mini"
@@ -229,6 +232,29 @@ def test_while_the_store_takes_nothing_what_calls_have_used_is_kept_in_sums(
     assert account.own == 0
 
 
+def test_a_call_that_ends_while_the_sums_are_taken_counts_in_an_account_of_its_own(
+    capturing: Capturing, enforcing: Enforcing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a stream does that the garbage collector ends, wherever it runs."""
+    view = known(budget(each="user", measure="calls", limit=Decimal(9)))
+    enforcing.use(view)
+    with usage_tracker.attribute(user="u-1"):
+        ask(capturing)
+    waiting, window_of = ["u-2"], accounts.window_of
+
+    def interrupted(*asked: Any) -> Any:
+        if waiting:
+            with usage_tracker.attribute(user=waiting.pop()):
+                ask(capturing)
+        return window_of(*asked)
+
+    monkeypatch.setattr(accounts, "window_of", interrupted)
+    enforcing.use(view)
+    gate = enforcing._gate
+    assert gate is not None
+    assert {part: account.own for (_, part), account in gate._accounts._by_name.items()} == {"u-1": 1, "u-2": 1}
+
+
 def test_only_calls_within_the_scope_are_held_to_it(capturing: Capturing, enforcing: Enforcing) -> None:
     enforcing.use(
         known(budget(where=(Criterion("team", True, "frontend"), Criterion("model", True, "gpt-4o*"))), spent="1")
@@ -343,6 +369,28 @@ def test_an_answer_is_waited_for_in_trio_until_it_comes() -> None:
     trio.run(work)
 
 
+def test_an_app_hears_nothing_of_an_answer_that_is_an_error_or_comes_when_its_loop_has_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A loop tells of errors that nobody has looked at, and a future of a loop that is closed."""
+    answers: list[Future[None]] = [Future(), Future(), Future()]
+
+    async def work() -> None:
+        for answer in answers[:2]:
+            threading.Timer(0.02, answer.set_exception, [StoreUnavailable("away")]).start()
+        await take(Answered(answers[0], 0.01))
+        await take(Answered(answers[1], 30.0))
+        await take(Answered(answers[2], 0.01))
+        await asyncio.sleep(0.05)
+
+    asyncio.run(work())
+    answers[2].set_exception(StoreUnavailable("away"))
+    assert [answer.done() for answer in answers] == [True, True, True]
+    answers.clear()
+    gc.collect()
+    assert caplog.records == []
+
+
 def test_when_the_store_is_silent_each_budget_says_what_then(
     capturing: Capturing, enforcing: Enforcing, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -351,10 +399,11 @@ def test_when_the_store_is_silent_each_budget_says_what_then(
         ask(capturing)
     assert "can't be read from the store" in caplog.text
     enforcing._view = None
-    enforcing.use(known(budget(unreachable="closed"), age=999))
-    with pytest.raises(usage_tracker.BudgetExceeded, match="can't be known") as refused:
+    enforcing.use(known(budget(unreachable="closed", each="user"), age=999))
+    with usage_tracker.attribute(user="u-1"), pytest.raises(usage_tracker.BudgetExceeded) as refused:
         ask(capturing)
-    assert refused.value.spent is None
+    assert (refused.value.part, refused.value.spent) == ("u-1", None)
+    assert str(refused.value).startswith("What the budget 'b' (all calls, each user: u-1) has used can't be known")
     enforcing.use(known(budget(), spent="2", age=998))
     with pytest.raises(usage_tracker.BudgetExceeded, match=r"\$2"):
         ask(capturing)
@@ -363,10 +412,12 @@ def test_when_the_store_is_silent_each_budget_says_what_then(
 def test_calls_without_a_price_are_counted_or_refused(capturing: Capturing, enforcing: Enforcing) -> None:
     enforcing.use(known(budget()))
     ask(capturing, model="acme-1")
-    enforcing.use(known(budget(unpriced="refuse")))
+    enforcing.use(known(budget(unpriced="refuse", each="user")))
     ask(capturing)
-    with pytest.raises(usage_tracker.BudgetExceeded, match="'acme-1' has none"):
+    with usage_tracker.attribute(user="u-1"), pytest.raises(usage_tracker.BudgetExceeded) as refused:
         ask(capturing, model="acme-1")
+    assert refused.value.part == "u-1"
+    assert "each user: u-1) refuses calls without a known price, and 'acme-1' has none" in str(refused.value)
 
 
 def test_a_limit_per_minute_counts_calls_as_they_are_let_go(capturing: Capturing, enforcing: Enforcing) -> None:
@@ -380,6 +431,19 @@ def test_a_limit_per_minute_counts_calls_as_they_are_let_go(capturing: Capturing
             refused += 1
     assert made in (3, 4)  # 4 where the minute of the clock turns meanwhile
     assert made + refused == 5
+
+
+def test_what_was_taken_of_a_rate_is_given_back_to_the_minute_it_was_taken_in() -> None:
+    rate = Rate()
+    rate.add(30, 119.0)
+    rate.add(60, 135.0)
+    assert rate.used(135.0) == 60 + 30 * 45 / 60
+    rate.give_back(10, 119.0)
+    rate.give_back(20, 135.0)
+    rate.give_back(7, 59.0)
+    assert rate.used(135.0) == 40 + 20 * 45 / 60
+    assert rate.used(180.0) == 40
+    assert rate.used(300.0) == 0
 
 
 def test_a_refused_call_takes_nothing_of_the_rate_of_others(capturing: Capturing, enforcing: Enforcing) -> None:
@@ -441,6 +505,23 @@ def test_threads_lose_no_spending(capturing: Capturing, enforcing: Enforcing) ->
     assert gate is not None
     [account] = gate._accounts._by_name.values()
     assert account.own == 40
+
+
+def test_what_is_remembered_of_calls_is_bounded_as_users_come_and_go(
+    capturing: Capturing, enforcing: Enforcing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage_tracker.budgets.gate.MOST_MATCHES", 3)
+    view = known(budget(each="user", measure="calls", limit=Decimal(9)))
+    enforcing.use(view)
+    gate = enforcing._gate
+    assert gate is not None
+    for number in range(8):
+        with usage_tracker.attribute(user=f"u-{number}"):
+            ask(capturing)
+    assert len(gate._matches) == 6
+    enforcing.use(view)
+    assert len(gate._matches) == 0
+    assert [account.own for account in gate._accounts._by_name.values()] == [1] * 8
 
 
 def test_a_process_takes_what_its_neighbour_has_read(

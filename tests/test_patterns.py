@@ -288,6 +288,25 @@ def test_odd_answers_that_are_alike_are_stored_as_one_by_one(
     assert_shipped_the_same(stores, tmp_path, 20)
 
 
+def test_calls_that_are_gathered_in_vain_more_often_than_not_are_gathered_no_more(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    journal = Journal(spool)
+    for number in range(200):
+        journal.append(OPENAI, like(number))
+    journal.close()
+    file = spool.open(spool.segments()[0])
+    assert file is not None
+    gathered = []
+    for in_vain in (True, False, True, True):
+        found = file.reader.read(40, ended=True, gather=True)
+        file.reader.position = found.end
+        gathered.append(sum(len(each.event_ids) for each in found.alike))
+        for each in found.alike:
+            assert len(list(each.events())) == len(each.event_ids) if in_vain else each.columns()
+    file.close()
+    assert gathered == [38, 40, 40, 0]
+
+
 def assert_shipped_the_same(stores: tuple[Store, Store], folder: Path, calls: int) -> None:
     shutil.copytree(folder / "spool", folder / "copy")
     one, other = stores

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from budgeted import budget
@@ -18,12 +19,14 @@ from usage_tracker.budgets.book import set_budget
 from usage_tracker.budgets.holding import FRESH_SECONDS
 from usage_tracker.budgets.refresh import Refresher, read_part
 from usage_tracker.budgets.reservation_tables import Place, open_account
-from usage_tracker.budgets.view import View
+from usage_tracker.budgets.view import PriceBook, Usual, View
 from usage_tracker.dsn import parse_dsn
+from usage_tracker.errors import RightsError, StoreUnavailable
 from usage_tracker.spending import Used, read_used, read_usual
 from usage_tracker.stores import Store, open_store
+from usage_tracker.stores.prices import add_version
 
-USED = {"u-1": 9, "u-2": 8, "u-3": 7, "u-4": 6}
+USED = {"u-1": 6, "u-2": 9, "none": 8, "u-*": 7}
 """Calls."""
 
 
@@ -43,13 +46,49 @@ def read(store: Store, tmp_path: Path) -> View:
     return view
 
 
+def test_a_view_says_what_was_used_of_each_budget_since_when_and_how_far_segments_are_stored(
+    store: Store, tmp_path: Path
+) -> None:
+    rate = budget(name="a-rate", measure="calls", per="minute", strict=True)
+    dollars, tokens = budget(name="dollars", per="30d"), budget(name="tokens", per="30d", measure="tokens", strict=True)
+    for each in (rate, dollars, tokens):
+        set_budget(store, each)
+    [(identity,)] = store.select("SELECT segment FROM journal_offset")
+    assert isinstance(identity, bytes)
+    segment = UUID(bytes=identity)
+    for name in (str(segment), "a copy"):
+        (tmp_path / f"{name}.seg").touch()
+    open_account(store, {}, partial(read_part, read_used), Place("a-rate", "", 60))
+    noticed = []
+    refresher = Refresher(
+        tmp_path, read_used, lambda _, each, moment: {each.name: Usual(1, 2)}, lambda *said: noticed.append(said)
+    )
+    before = time.time()
+    view = refresher.refresh(store)
+    assert view is not None
+    assert before <= view.read_at <= time.time()
+    assert view == View(
+        read_at=view.read_at,
+        budgets=[rate, dollars, tokens],
+        used={"dollars": {"": 300_000_000}, "tokens": {"": 3300}},
+        since={"dollars": 0, "tokens": 0},
+        stored={str(segment): 1},
+        usual={"a-rate": {"a-rate": Usual(1, 2)}, "tokens": {"tokens": Usual(1, 2)}},
+    )
+    assert [(one, each, parts) for one, each, _, parts in noticed] == [
+        (store, dollars, {"": Decimal("0.30")}),
+        (store, tokens, {"": Decimal(3300)}),
+    ]
+    assert list(store.select("SELECT * FROM budget_account")) == [], "that minute is over"
+
+
 def test_of_many_those_who_have_used_most_are_told_and_all_who_have_used_theirs_up(
     store: Store, tmp_path: Path
 ) -> None:
     set_budget(store, budget(each="user", measure="calls", limit=Decimal(100), per="30d"))
-    assert read(store, tmp_path).used == {"b": {"u-1": 9}}
+    assert read(store, tmp_path).used == {"b": {"u-2": 9}}
     set_budget(store, budget(each="user", measure="calls", limit=Decimal(7), per="30d"))
-    assert read(store, tmp_path).used == {"b": {"u-1": 9, "u-2": 8, "u-3": 7}}
+    assert read(store, tmp_path).used == {"b": {"u-2": 9, "none": 8, "u-*": 7}}
 
 
 def test_the_accounts_of_strict_budgets_know_what_each_of_many_has_used(store: Store, tmp_path: Path) -> None:
@@ -60,6 +99,32 @@ def test_the_accounts_of_strict_budgets_know_what_each_of_many_has_used(store: S
         open_account(store, {"b": strict}, partial(read_part, read_used), place)
     read(store, tmp_path)
     assert sorted(store.select("SELECT part, used FROM budget_account")) == sorted(USED.items())
+
+
+@pytest.mark.parametrize("user", USED)
+def test_an_account_begins_with_what_its_own_user_has_used_whatever_they_are_called(store: Store, user: str) -> None:
+    each = budget(each="user", measure="calls", per="30d")
+    _, used = read_part(read_used, store, each, user, start_of(each, time.time()))
+    assert used == USED[user]
+
+
+def test_prices_of_the_store_are_passed_on_as_written_and_read_again_where_they_were_changed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh, "SLOW_SECONDS", 0.0)
+    set_budget(store, budget())
+    refresher, books = Refresher(tmp_path / "spool", read_used, lambda *_: {}), []
+    for known, price in ((None, None), (None, "2.50"), (1, "0.12345678901234567890123456789"), (2, None)):
+        if price is not None:
+            add_version(store, known, "", [{"match": "acme", "input": Decimal(price)}])
+        monkeypatch.setattr(refresher, "_next", 0.0)
+        view = refresher.refresh(store)
+        assert view is not None
+        books.append(view.book)
+    assert books[0] is None
+    assert books[1] == PriceBook(1, ['{"match":"acme","input":2.50}'])
+    assert books[2] == PriceBook(2, ['{"match":"acme","input":0.12345678901234567890123456789}'])
+    assert books[3] is books[2]
 
 
 @pytest.mark.parametrize(("takes", "pause"), [(0.01, 1.0), (0.5, 5.0), (4.0, 10.0), (10.0, 20.0)])
@@ -81,3 +146,60 @@ def test_however_long_reading_takes_what_was_read_is_renewed_before_it_is_old(
     now[0] = 100.0 + pause * 1.01
     assert refresher.refresh(store)
     assert pause + takes <= FRESH_SECONDS
+
+
+def test_a_store_that_fails_is_asked_again_after_a_second(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, fails = [100.0], [StoreUnavailable("away")]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def read_if_there(*_: object) -> dict[str, Used]:
+        if fails:
+            raise fails.pop()
+        return {}
+
+    set_budget(store, budget())
+    refresher = Refresher(tmp_path / "spool", read_if_there, read_usual)
+    with pytest.raises(StoreUnavailable):
+        refresher.refresh(store)
+    now[0] = 100.9
+    assert refresher.refresh(store) is None
+    now[0] = 101.1
+    assert refresher.refresh(store)
+
+
+def test_at_the_end_budgets_are_read_once_more_where_there_are_any(store: Store, tmp_path: Path) -> None:
+    refresher = Refresher(tmp_path / "spool", read_used, read_usual)
+    assert refresher.refresh(store, last=True) is None
+    set_budget(store, budget())
+    assert refresher.refresh(store)
+    assert refresher.refresh(store) is None, "it is too early"
+    assert refresher.refresh(store, last=True)
+
+
+def test_a_role_that_may_not_read_what_was_spent_tries_again_after_a_minute(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each try is an error in the server's log."""
+    now, tries = [100.0], 0
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(refresh, "role_of", lambda store: "writer")  # SQLite has none
+
+    def refuse(*_: object) -> dict[str, Used]:
+        nonlocal tries
+        tries += 1
+        raise RightsError("permission denied")
+
+    set_budget(store, budget())
+    set_budget(store, budget(name="closed", unreachable="closed"))
+    refresher = Refresher(tmp_path / "spool", refuse, read_usual)
+    seen = []
+    for second in range(75):
+        now[0] = 100.0 + second
+        if (view := refresher.refresh(store)) is not None:
+            seen.append((view.read_at, [each.name for each in view.budgets]))
+    assert (seen, tries) == ([(0.0, ["closed"])] * 2, 2)
+    assert [said.getMessage().partition(":")[0] for said in caplog.records] == [
+        "nobody is held to budgets from here, for the role 'writer' may not read what was spent"
+    ]

@@ -152,7 +152,12 @@ def test_who_has_read_earlier_does_not_overwrite_who_has_read_later(ledger: Ledg
     assert isinstance(ask(ledger, 1), UUID)
     now, start = clock(store), place().window_start
     update_accounts(store, BUDGET, now + 2, start, {"": 95}, {})
-    update_accounts(store, BUDGET, now + 1, start, {"": 10}, {})
+    of_another = Want(place(part="u-1"), 100, 50)
+    assert ledger.ask([of_another]).answer.result(timeout=30) is None
+    update_accounts(store, BUDGET, now + 1, start, {"": 10, "u-1": 60}, {})
+    other = ledger.ask([of_another]).answer.result(timeout=30)
+    assert isinstance(other, Refused)
+    assert other.used == 110, "of that part nobody has read later"
     refused = ask(ledger, 50)
     assert isinstance(refused, Refused)
     assert refused.used == 96

@@ -110,10 +110,11 @@ def test_what_a_call_has_used_counts_where_its_event_could_not_be_kept(strictly:
 
 def test_a_call_that_does_not_say_how_much_reserves_what_is_usual(strictly: Strictly) -> None:
     strictly.hold_to(Usual(9, 9000))
-    strictly.ask(stream=True)
+    stream = strictly.ask(stream=True)
     assert strictly.reserved() == [PROMPT + 9000]
     with pytest.raises(usage_tracker.BudgetExceeded, match="this call may use 9,009 tokens"):
         strictly.ask()
+    stream.close()
 
 
 def test_embeddings_reserve_nothing_for_an_output(strictly: Strictly) -> None:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from usage_tracker.budgets.amounts import limit_of
@@ -110,8 +110,12 @@ class Accounts:
             self._by_name = {}
         left = [entry for entry in self._taken_out() if not stored(entry, view)]
         self._entries.extend(left)
-        self._sum_up(self._by_name.values())
+        self._sum_up(self._known())
         return anew
+
+    def _known(self) -> list[Account]:
+        """All accounts. While who asks looks at them, the garbage collector may end a call that opens another one."""
+        return list(self._by_name.values())
 
     def of(self, budget: Budget, part: str) -> Account:
         account = self._by_name.get((budget.name, part))
@@ -125,10 +129,8 @@ class Accounts:
     def _keep_rates(self) -> None:
         """What the last minute has used is nowhere else."""
         now = time.time()
-        for name, account in self._by_name.items():
-            if account.rate is not None:
-                self._rates[name] = account.rate
-        self._rates = {name: rate for name, rate in self._rates.items() if rate.used(now)}
+        rates = self._rates | {account.name: account.rate for account in self._known() if account.rate is not None}
+        self._rates = {name: rate for name, rate in rates.items() if rate.used(now)}
 
     def add(self, mark: Mark, started_at: int, match: Match, cost: int, tokens: int, calls: int) -> None:
         """What a call of this process has used. `started_at` in nanoseconds since 1970."""
@@ -172,11 +174,11 @@ class Accounts:
     def keep_parents(self) -> None:
         """In a forked child: what the parent used is the parent's to report, and stays known until the store says."""
         self.lock = threading.RLock()
-        for account in self._by_name.values():
+        for account in self._known():
             account.used, account.own, account.ceiling = account.used + account.own, 0, account.ceiling - account.own
         self._entries.clear()
 
-    def _sum_up(self, accounts: Iterable[Account]) -> None:
+    def _sum_up(self, accounts: Sequence[Account]) -> None:
         now, starts, own = time.time(), dict[str, int](), dict[tuple[Name, Measure], int]()
         for account in accounts:
             budget = account.budget

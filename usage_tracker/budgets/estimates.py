@@ -1,5 +1,6 @@
 """What a call may use, before it is made: what it asks for at most or, where it doesn't say, what is usual."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,14 +13,16 @@ from usage_tracker.budgets.view import Usual
 from usage_tracker.providers.answer import fields_of
 
 MOST_NAMES = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "max_tokens_to_sample")
+ANSWER_NAMES = ("n", "best_of", "candidate_count", "candidateCount")
+"""How many answers are asked for, each as long as that."""
 WITHIN = ("generationConfig", "generation_config", "config", "optional_params")
 """Where a request may keep its options."""
 CHARACTERS_PER_TOKEN = 3
 """English has four or five; what has fewer (code, other scripts) is why it is three."""
 TOKENS_PER_FILE = 1500
 """An image or a file that is sent along."""
-LONGEST_TEXT = 400_000
-"""A longer text is a file."""
+ENCODED = re.compile(r"data:|[A-Za-z0-9+/_=-]{4000}")
+"""So begins a file that is written as text: in base64 there is no blank."""
 DEFAULT_OUTPUT = 4096
 """Where a call doesn't say, and nothing is known of its model."""
 GENERATES_NOTHING = frozenset({"embeddings", "rerank", "moderation"})
@@ -61,7 +64,7 @@ def tokens_asked(body: object) -> tuple[int, int | None]:
     for text in texts_of(fields):
         if not isinstance(text, str):
             tokens += len(text)
-        elif len(text) > LONGEST_TEXT or text.startswith("data:"):
+        elif ENCODED.match(text):
             tokens += TOKENS_PER_FILE
         else:
             characters += len(text)
@@ -82,8 +85,8 @@ def most_asked(fields: Mapping[str, Any]) -> int | None:
         for name in MOST_NAMES:
             most = place.get(name)
             if type(most) is int and most >= 0:
-                answers = fields.get("n")
-                return most * (answers if type(answers) is int and answers > 1 else 1)
+                answers = (place.get(each) for each in ANSWER_NAMES)
+                return most * max([1, *(count for count in answers if type(count) is int)])
     return None
 
 

@@ -37,7 +37,7 @@ PATIENCE = 10
 has to be newer than `holding.FRESH_SECONDS`."""
 LONGEST_PAUSE = 10.0
 SLOW_SECONDS = 60.0
-"""How often what changes slowly is read: what is usual, and price books."""
+"""How often what changes slowly is read: what is usual, price books, and whether we may read what was spent."""
 REMEMBERED_SECONDS = 120.0
 """How long a segment that was deleted is asked about: its writer may still hold entries of it."""
 MOST_PARTS = 10_000
@@ -82,14 +82,14 @@ class Refresher:
             return None
         self._next = started + REFRESH_SECONDS
         read_at, budgets = time.time(), read_budgets(store)
+        pause = REFRESH_SECONDS if budgets else LOOK_SECONDS
         try:
             view = self._read(store, read_at, budgets) if budgets else View(read_at=read_at)
         except RightsError:
-            view = self._may_not_read(store, budgets)
+            view, pause = self._may_not_read(store, budgets), SLOW_SECONDS
         self._any = bool(budgets)
         took = time.monotonic() - started
-        pause = max(min(took * PATIENCE, LONGEST_PAUSE), took * 2)
-        self._next = started + max(REFRESH_SECONDS if budgets else LOOK_SECONDS, pause)
+        self._next = started + max(pause, min(took * PATIENCE, LONGEST_PAUSE), took * 2)
         return view
 
     def _read(self, store: Store, read_at: float, budgets: list[Budget]) -> View:
@@ -124,7 +124,6 @@ class Refresher:
 
     def _may_not_read(self, store: Store, budgets: list[Budget]) -> View:
         """What was spent can't be known, so only those hold calls that are closed then. Raises StoreError."""
-        self._next = time.monotonic() + SLOW_SECONDS
         if not self._said_rights:
             self._said_rights = True
             logger.warning("nobody is held to budgets from here, for %s", lacking(role_of(store)))

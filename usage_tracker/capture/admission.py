@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Generator
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from usage_tracker.errors import BudgetExceeded
@@ -122,7 +123,16 @@ def in_asyncio() -> bool:
 
 async def take(step: Step) -> None:
     if isinstance(step, Answered):
-        await asyncio.wait([asyncio.wrap_future(step.future)], timeout=step.seconds)
+        loop = asyncio.get_running_loop()
+        told = loop.create_future()
+
+        def tell(_: Future[Any]) -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(told.set_result, None)
+
+        # not by `wrap_future`: the loop would tell the app of an error that nobody looks at there
+        step.future.add_done_callback(tell)
+        await asyncio.wait([told], timeout=step.seconds)
     else:
         await asyncio.sleep(step)
 

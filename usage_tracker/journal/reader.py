@@ -200,6 +200,8 @@ class SegmentReader:
                 patterns.learn(partial(pattern_of_record, about, payload))
             return False
         pattern, values = read
+        if values is None:
+            return False
         key = (pattern, values[3], values[4], values[0] // HOUR)
         gathered = found.open.get(key)
         if gathered is None or len(gathered.event_ids) >= TOGETHER_AT_MOST:

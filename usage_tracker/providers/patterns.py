@@ -138,14 +138,15 @@ class Patterns:
         self._known: list[Pattern] = []
         self._fruitless = 0
 
-    def read(self, payload: bytes) -> tuple[Pattern, Values] | None:
+    def read(self, payload: bytes) -> tuple[Pattern, Values | None] | None:
+        """The pattern that a record is like, if any, and its values: none where it would be gathered in vain."""
         for pattern in self._known:
             try:
                 call = pattern.decode(payload)
             except msgspec.DecodeError:
                 continue
             if pattern.fruitless > FRUITLESS_AT_MOST:
-                return None
+                return pattern, None
             if pattern is not self._known[0]:
                 self._known = [pattern, *(other for other in self._known if other is not pattern)]
             return pattern, pattern.extract(call)
