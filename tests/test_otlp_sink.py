@@ -160,6 +160,16 @@ def test_what_a_collector_got_last_equals_the_store(store: Store, collector: Rec
     feeder.close()
 
 
+def test_money_goes_on_where_a_sum_has_more_than_64_bits(store: Store, collector: Receiver) -> None:
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    for _ in range(3):
+        store_events(store, [made_event(cost="9000000"), made_event(cost="0.5")])
+        feed(feeder)
+    feeder.close()
+    [amount] = [point.as_double for _, name, _, point in points(collector) if name == "usage_tracker.cost"]
+    assert amount == 27_000_001.5
+
+
 def test_who_would_forget_is_told_again(store: Store, collector: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(otlp.OtlpSink, "repeats", 0.0)
     feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")

@@ -85,7 +85,7 @@ def as_metrics(kept: Kept, now: int) -> MetricsData:
 def as_metric(instrument: Instrument, found: list[tuple[Attributes, Series]], began_at: int, now: int) -> Metric:
     data: Sum | Histogram
     if instrument.bounds is None:
-        scale = 1e12 if instrument is COST else 1
+        scale = 10**12 if instrument is COST else 1  # a whole number: then the quotient is the nearest that there is
         data = Sum(
             [
                 NumberDataPoint(dict(attributes), began_at, now, series.total / scale if scale != 1 else series.total)

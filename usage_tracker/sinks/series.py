@@ -43,6 +43,7 @@ UNPRICED = Instrument("usage_tracker.unpriced", "{call}", "Calls whose cost isn'
 INSTRUMENTS = {each.name: each for each in (TOKENS, DURATION, FIRST_CHUNK, COST, UNPRICED)}
 
 Attributes = tuple[tuple[str, str], ...]
+TURN = 1 << 62
 
 OPERATIONS = {"completion": "text_completion", "responses": "chat"}
 """Those of ours that the conventions name otherwise."""
@@ -61,10 +62,21 @@ class Series(msgspec.Struct, array_like=True):
     """One sum or histogram. Money is in whole picodollars, so that it stays exact."""
 
     count: int = 0
-    total: int | float = 0
+    low: int | float = 0
+    """The sum, less its whole turns."""
     least: int | float = 0
     most: int | float = 0
     buckets: list[int] = []
+    turns: int = 0
+    """How often TURN is in the sum: what is kept has 64 bits, 18 million dollars."""
+
+    @property
+    def total(self) -> int | float:
+        return self.low + self.turns * TURN if self.turns else self.low
+
+    def add(self, value: float) -> None:
+        turns, self.low = divmod(self.low + value, TURN)
+        self.turns += int(turns)
 
 
 class Key(msgspec.Struct, array_like=True, frozen=True):
@@ -100,7 +112,7 @@ def add(kept: Kept, events: Iterable[Event]) -> Kept:
                 buckets = [0] * (len(instrument.bounds) + 1) if instrument.bounds else []
                 series = found[key] = Series(least=value, most=value, buckets=buckets)
             series.count += 1
-            series.total += value
+            series.add(value)
             series.least, series.most = min(series.least, value), max(series.most, value)
             if instrument.bounds:
                 series.buckets[bisect_left(instrument.bounds, value)] += 1
