@@ -128,15 +128,17 @@ LONG = 3653 * DAY
 
 
 class Measured(NamedTuple):
-    """What is read of a source for each group: further columns to group by, sums, and which rows count at all."""
+    """What is read of a source: what it counts, further columns to group by, and which rows count at all."""
 
-    sums: list[str]
+    counts: list[str]
     groups: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
+    buckets: Sequence[int] = ()
+    """Those of the part, where a row of each is to be found by itself."""
 
 
 def write_query(statement: Statement, query: Query, span: Span, *, holds_several: bool = False) -> str:
-    """One SELECT: the sources of the plan, each summed by keys, then put together and given what the keys stand for.
+    """One SELECT: the sources of the plan, put together, summed by keys, and then given what the keys stand for.
     `holds_several`: whether calls may have more than one tag of the query's `tag:KEY`."""
     parts = plan_for(query, span)
     tagged = [part for part in parts if "tag_key" in part.source.keys and query.tag_key is not None]
@@ -145,12 +147,7 @@ def write_query(statement: Statement, query: Query, span: Span, *, holds_several
     for place, part in enumerate(tagged):
         branches += write_with_none(statement, query, part, f"tagged_{place}", holds_several=holds_several)
     named.append(f"part AS ({' UNION ALL '.join(branches)})")
-    return write_groups(query, named, write_sums(statement), statement)
-
-
-def write_sums(statement: Statement, names: Sequence[str] = COUNTED) -> list[str]:
-    """The sums over `part`."""
-    return [f"coalesce({statement.write_sum(name)}, 0)" for name in names]
+    return write_groups(statement, query, named)
 
 
 def plan_for(query: Query, span: Span) -> list[Part]:
@@ -170,17 +167,26 @@ def keys_of(query: Query) -> list[str]:
 
 
 def write_groups(
-    query: Query, named: Iterable[str], sums: Iterable[str], statement: Statement, more: Iterable[str] = ()
+    statement: Statement,
+    query: Query,
+    named: Iterable[str],
+    sums: Sequence[str] = COUNTED,
+    more: Sequence[str] = (),
 ) -> str:
-    """The SELECT over `part`, one of the named queries, that gives keys their values."""
+    """The SELECT over `part`, one of the named queries, that sums by keys first, as there are many rows of each, and
+    then by their values. `more`: further columns to group by."""
     by = [find_dimension(name) for name in query.by if name not in UNITS]
+    keys = [*(CUTS[query.unit] if query.unit else []), *keys_of(query), *more]
+    by_key = ", ".join([*keys, *(f"{statement.write_sum(name)} AS {name}" for name in sums)])
+    summed = f"summed AS (SELECT {by_key} FROM part{write_grouping(keys)})"  # noqa: S608  our own names
     columns = [column for name in query.by for column in CUTS.get(name) or [find_dimension(name).value]]
     columns += more
+    by_value = ", ".join([*columns, *(f"coalesce({statement.write_sum(name)}, 0)" for name in sums)])
     joins = dict.fromkeys(
         f" LEFT JOIN {statement.table(dimension.table)} USING ({dimension.key})" for dimension in by if dimension.table
     )
     return (
-        f"WITH {', '.join(named)} SELECT {', '.join([*columns, *sums])} FROM part{''.join(joins)}"  # noqa: S608  our names
+        f"WITH {', '.join([*named, summed])} SELECT {by_value} FROM summed{''.join(joins)}"  # noqa: S608  our own names
         + write_grouping(columns)
     )
 
@@ -190,13 +196,14 @@ CUTS = {"hour": ["cut", "shift"], "day": ["cut"], "week": ["cut"], "month": ["cu
 
 
 def measure(statement: Statement, source: Source, names: Sequence[str] = COUNTED) -> Measured:
-    """The sums that every source counts, or those of these names."""
-    return Measured([f"{write_measure(statement, source, name)} AS {name}" for name in names])
-
-
-def write_measure(statement: Statement, source: Source, name: str) -> str:
+    """What every source counts, or what is of these names: as a rollup's row holds it, as sums of events."""
     if source.grain:
-        return statement.write_sum(name)
+        return Measured(list(names))
+    return Measured([f"{write_measure(statement, name)} AS {name}" for name in names])
+
+
+def write_measure(statement: Statement, name: str) -> str:
+    """The sum over events."""
     if name == "unpriced":
         return f"count(*) FILTER (WHERE {statement.write_contains('cost_flags', 'unpriced')})"
     return EVENT_SUMS.get(name) or f"coalesce({statement.write_sum(name)}, 0)"
@@ -229,7 +236,8 @@ def write_part(
     measure: Measure = measure,
     tag_keys: Callable[[Statement, str | None], str] = write_tag_pairs,
 ) -> str:
-    """The sums of one source by time and keys. `tag_keys`: the query of the tags that each set of tags counts under."""
+    """What one source counts by time and keys: the rows of a rollup, the sums of events. `tag_keys`: the query of the
+    tags that each set of tags counts under."""
     source, at = part.source, part.source.at
     keys = keys_of(query)
     groups = [f"0 AS {key}" if source.grain and key not in source.keys else key for key in keys]
@@ -243,7 +251,9 @@ def write_part(
     if "tag_key" in keys and not source.grain:
         tables += f" JOIN ({tag_keys(statement, query.tag_key)}) AS pair USING (tags_key)"
     tests = list(measured.tests)
-    if not several:
+    if measured.buckets:
+        tests.append(f"{at} IN ({', '.join([statement.bind_instant(bucket, at) for bucket in measured.buckets])})")
+    elif not several:
         tests += write_span(statement, at, part.spans[0])
     if "tag_key" in source.keys and query.tag_key is not None:
         tests.append(write_own_tags(statement, query.tag_key))
@@ -251,9 +261,9 @@ def write_part(
         tests.append(statement.write_outside_hour(at, part.skipped_hour))
     tests += write_filter(statement, query.where, rollup=source.grain > 0)
     return (
-        f"SELECT {', '.join([*groups, *measured.sums])} FROM {tables}"  # noqa: S608  our own names
+        f"SELECT {', '.join([*groups, *measured.counts])} FROM {tables}"  # noqa: S608  our own names
         + (f" WHERE {' AND '.join(tests)}" if tests else "")
-        + write_grouping(groups)
+        + ("" if source.grain else write_grouping(groups))
     )
 
 

@@ -26,6 +26,7 @@ from usage_tracker.stores import Store
 
 MOST_EVENTS = 200_000
 """How many events are read for percentiles: what takes about half a second."""
+COUNTS = ("calls", "ttft_calls")
 
 
 def plan_sketches(store: Store, query: Query) -> list[Part]:
@@ -79,11 +80,11 @@ def write_sketches(statement: Statement, query: Query, parts: Iterable[Part]) ->
         for measure in ((read_sketch,) if part.source.grain else (count_durations, count_first_chunks))
     ]
     part = f"part AS ({' UNION ALL '.join(branches)})"
-    return write_groups(query, [part], ["sum(calls)", "sum(ttft_calls)"], statement, ["bucket"])
+    return write_groups(statement, query, [part], COUNTS, ["bucket"])
 
 
 def read_sketch(_statement: Statement, _source: Source) -> Measured:
-    return Measured(["sum(calls) AS calls", "sum(ttft_calls) AS ttft_calls"], ("bucket",))
+    return Measured(list(COUNTS), ("bucket",))
 
 
 def count_durations(statement: Statement, _source: Source) -> Measured:

@@ -38,6 +38,11 @@ class Part(NamedTuple):
     skipped_hour: int | None = None
     """The hour of the day, UTC, whose buckets are left out: midnight on the asked clock is in the middle of it."""
 
+    def buckets(self) -> range:
+        """The starts of a rollup's buckets; none of events."""
+        [(start, end), *_] = self.spans
+        return range(start, end, self.source.grain) if self.source.grain else range(0)
+
 
 WEEK = 7 * DAY
 KEYS = frozenset({"kind_key", "owner_key", "status"})
