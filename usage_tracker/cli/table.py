@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from usage_tracker.cli.columns import GAP, Column
 from usage_tracker.cli.figures import align_points
+from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.output import room_on_stdout
 from usage_tracker.cli.widths import fill, widest
 
@@ -19,6 +20,7 @@ def render_table(title: str, columns: Sequence[Column], notes: Sequence[str], ro
 
     Numbers are never broken or cut: where there is no room, names are folded, and then columns are left out.
     """
+    notes = list(map(repeating, notes))
     if room is None:
         room = room_on_stdout(UNLIMITED)
     lines = write_lines(columns)
