@@ -139,7 +139,7 @@ def top(header: str, report: Report) -> str:
     costs = [row.cost for row in rows]
     changes = [None if now is None or then is None else now - then for now, then in zip(costs, before, strict=True)]
     columns = [
-        Column(header, names),
+        Column(header, names, name=True),
         Column("Calls", [show_count(row.calls) for row in rows], number=True),
         Column("Cost", show_money(costs), number=True, money=True),
         Column("Δ", show_changes(changes, costs), number=True, money=True, rank=1),

@@ -115,7 +115,7 @@ def rate_columns(rates: list[tuple[str, Row, timedelta]]) -> list[Column]:
 def model_columns(report: Report) -> list[Column]:
     rows = report.rows
     return [
-        Column("Model", show_groups("model", [row.group[0] for row in rows])),
+        Column("Model", show_groups("model", [row.group[0] for row in rows]), name=True),
         Column("Calls", [show_count(row.calls) for row in rows], number=True),
         Column("Input", [show_count(row.input_tokens) for row in rows], number=True, rank=1),
         Column("Output", [show_count(row.output_tokens) for row in rows], number=True, rank=1),
