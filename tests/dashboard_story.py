@@ -8,6 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from usage_tracker.event import Cost, Origin, PricedEvent, Status, Usage, UsageEvent
+from usage_tracker.instants import to_instant
 from usage_tracker.pricing.pricer import Pricer
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -80,7 +81,7 @@ def call(at: datetime, chance: random.Random, pricer: Pricer) -> PricedEvent:
         pid=chance.randrange(100, 3000),
     )
     event = UsageEvent(
-        started_at=(at - EPOCH) // timedelta(microseconds=1) * 1000,
+        started_at=to_instant(at) * 1000,
         duration_ms=round(duration, 1),
         ttft_ms=round(140 + chance.random() * 500, 1) if streamed and not failed else None,
         operation=operation,

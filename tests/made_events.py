@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from usage_tracker.event import Batch, Cost, Origin, PricedEvent, Status, Stretch, Usage, UsageEvent
+from usage_tracker.instants import to_instant
 from usage_tracker.stores import Store
 
 NOON = datetime(2026, 8, 15, 12, tzinfo=UTC)
@@ -25,7 +26,7 @@ def made_event(
 
     usage = of(Usage, input_tokens=100, output_tokens=10)
     origin = of(Origin, provider="openai", sdk="openai", app="tests", host="box", pid=7)
-    started_at = (at - EPOCH) // timedelta(microseconds=1) * 1000
+    started_at = to_instant(at) * 1000
     event = of(UsageEvent, started_at=started_at, duration_ms=250.0, operation="chat", model="gpt-4o", usage=usage)
     assert not fields, f"unknown fields: {fields}"
     return PricedEvent(uuid4(), origin, event, Cost(None if cost is None else Decimal(cost), flags=tuple(flags)))

@@ -144,13 +144,28 @@ def test_a_budget_that_counts_something_else_or_is_set_anew_alerts_anew(store: S
 
 def test_one_process_follows_a_budget_that_is_changed(store: Store, inbox: Inbox) -> None:
     made = Alerts(receivers_of(settings(alert_webhook=inbox.url)), lambda: store)
-    for each in (budget(), budget(limit=Decimal(11)), budget(limit=Decimal(11), each="user")):
+    for each in (budget(), budget(limit=Decimal(11)), budget(limit=Decimal(11), each="user"), budget()):
         set_budget(store, each)
         for _ in range(2):
             made.notice(store, budget_alerts(each, WINDOW, {"": Decimal(6)}))
             made.send(store)
-    ids = [json.loads(body)["id"] for _, _, body in inbox.posts]
+    *ids, last = [json.loads(body)["id"] for _, _, body in inbox.posts]
     assert len(ids) == len(set(ids)) == 3, "who knows ids takes each for another one"
+    assert last == ids[0]
+
+
+def test_a_leader_remembers_the_alerts_of_this_window_and_no_earlier_ones(
+    store: Store, inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    made, each = Alerts(receivers_of(settings(alert_webhook=inbox.url)), lambda: store), budget(each="user", soft=())
+    used = {f"u-{number}": Decimal(11) for number in range(3)}
+    for month in range(4):
+        window = Window(WINDOW.start + month * timedelta(days=30), WINDOW.end + month * timedelta(days=30))
+        for parts in ({"u-0": Decimal(11)}, used, {}, used):
+            made.notice(store, budget_alerts(each, window, parts))
+        made.send(store)
+        assert len(inbox.posts) == len(caplog.records) == 3 * (month + 1)
+        assert sum(len(raised.at) for raised in made._raised.values()) == 3
 
 
 def test_calls_of_nobody_are_told_by_every_store(postgres_dsn: str, store: Store, inbox: Inbox) -> None:

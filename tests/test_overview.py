@@ -1,5 +1,6 @@
 """`usage-tracker` alone."""
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -8,9 +9,12 @@ import pytest
 from click.testing import CliRunner
 from made_events import made_event, store_events
 
+from usage_tracker.budgets.budget import Budget
 from usage_tracker.cli import main
-from usage_tracker.cli.overview import Overview, look, project, show, sparkline, warn
+from usage_tracker.cli.budget_figures import read_outlooks
+from usage_tracker.cli.overview import Overview, look, pace, project_month, show, sparkline, warn
 from usage_tracker.dsn import Dsn, parse_dsn
+from usage_tracker.report import parse_zone
 from usage_tracker.stores import open_store
 
 NOW = datetime(2026, 8, 16, 12, tzinfo=UTC)
@@ -65,8 +69,24 @@ def test_the_sparkline_has_a_block_for_each_of_thirty_days(seen: Overview) -> No
     assert [(30 - at, block) for at, block in enumerate(line) if block != " "] == [(11, "█"), (2, "▃"), (1, "▂")]
 
 
-def test_the_projection_takes_the_month_as_it_was_and_half_of_today(seen: Overview) -> None:
-    assert project(seen.month.total, NOW.date()) == Decimal(11) / Decimal("15.5") * 31
+def test_the_month_is_projected_from_the_time_that_has_passed_of_it(seen: Overview) -> None:
+    assert project_month(seen.month.total, UTC, NOW) == Decimal(22)
+    assert project_month(seen.month.total, UTC, NOW + 10 * HOUR) == Decimal(11) * 31 * 24 / (15 * 24 + 22)
+    assert "At this pace $22.00 by the end of the month" in "".join(show(seen))
+
+
+def test_in_the_zones_first_hours_of_a_month_nobody_knows_its_end(seen: Overview) -> None:
+    zone = parse_zone("Europe/Berlin")
+    month_begins = datetime(2026, 8, 1, tzinfo=zone)
+    assert project_month(seen.month.total, zone, month_begins + 14 * HOUR) is None
+    assert pace(seen.month.total, zone, month_begins + 14 * HOUR) == "It is not known yet what the month will cost"
+    assert project_month(seen.month.total, zone, month_begins + 15 * HOUR) == Decimal(11) * 31 * 24 / 15
+
+
+def test_the_month_of_a_budget_is_projected_alike(seen: Overview, dsn: Dsn) -> None:
+    with closing(open_store(dsn)) as store:
+        [outlook] = read_outlooks(store, [Budget(name="all", limit=Decimal(100))], NOW)
+    assert outlook.projected == project_month(seen.month.total, UTC, NOW)
 
 
 def test_it_warns_of_what_has_no_price(seen: Overview) -> None:

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from usage_tracker.report.dialects import to_instant, to_moment
+from usage_tracker.instants import to_instant, to_moment
 from usage_tracker.report.plan import plan, rollups_by
 
 BERLIN, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")

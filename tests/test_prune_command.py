@@ -11,8 +11,8 @@ from made_events import NOON, made_event, random_events, store_events
 
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
+from usage_tracker.instants import to_moment
 from usage_tracker.report import Query, parse_condition, parse_zone, run
-from usage_tracker.report.dialects import to_moment
 from usage_tracker.report.kept import find_kept, lacks
 from usage_tracker.stores import Store, open_store
 

@@ -15,6 +15,7 @@ from usage_tracker.cli.columns import heading, report_columns
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.render import as_csv, as_json, as_markdown, as_table, nothing_found
 from usage_tracker.cli.table import render_table
+from usage_tracker.cli.widths import cut_middle, room_of
 from usage_tracker.report import Query, Report, Row, parse_condition
 
 SINCE, UNTIL = datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 8, 16, tzinfo=UTC)
@@ -114,17 +115,53 @@ def test_columns_that_would_say_nothing_are_left_out() -> None:
     ]  # fmt: skip
 
 
-def test_in_a_narrow_terminal_names_are_folded_and_numbers_stay_whole() -> None:
-    lines = table(report(row("a-model-with-quite-a-long-name")), room=60)
+LONG = "accounts/fireworks/models/llama-v3p1-70b-instruct"
+
+
+def test_in_a_narrow_terminal_names_are_cut_in_their_middle_and_numbers_stay_whole() -> None:
+    lines = table(report(row(LONG), row("gpt-4o")), room=68)
+    assert max(map(len, lines)) == 68
+    assert lines[2].split() == ["accounts/fi…0b-instruct", "10", "12,345", "678", "1.2", "s", "$0.042500"]
+    assert lines[3].split()[:2] == ["gpt-4o", "10"]
+    assert lines[-1] == "No room for whole names: use a wider terminal or -o json."
+
+
+def test_names_that_would_look_the_same_are_folded() -> None:
+    names = [f"user-with-a-long-name-{number}@example.com" for number in range(3)]
+    lines = table(report(*map(row, names)), room=60)
     assert max(map(len, lines)) <= 60
-    assert lines[2].split() == ["a-model-with-qu", "10", "12,345", "678", "1.2", "s", "$0.042500"]
-    assert lines[3] == "ite-a-long-name"
+    assert [lines[2].split()[0] + lines[3], lines[4].split()[0] + lines[5]] == names[:2]
+
+
+def test_short_names_stay_whole_beside_long_ones() -> None:
+    lines = table(report(row("search", LONG), row("billing", LONG), by=("project", "model")), room=80)
+    assert lines[2].split()[:2] == ["search", "accounts/f…b-instruct"]
+
+
+def test_figures_that_can_be_spared_go_before_names_get_unreadable() -> None:
+    found = report(row(LONG, LONG), by=("project", "model"), errors=3)
+    lines = table(found, room=80)
+    assert lines[0].split() == ["Project", "Model", "Calls", "Errors", "Input", "Output", "Cost"]
+    assert lines[-1] == "No room for Mean time, whole names: use a wider terminal or -o json."
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("gpt-4o-mini-2024-07-18", "gpt-4o…-07-18"),
+        ("日本語のモデルの名前", "日本語…の名前"),
+        ("gpt-4o-mini", "gpt-4o-mini"),
+    ],
+)
+def test_a_cut_name_is_as_wide_as_there_is_room(name: str, shown: str) -> None:
+    assert cut_middle(name, 13) == shown
+    assert room_of(shown) <= 13
 
 
 def test_in_a_very_narrow_terminal_columns_are_left_out_and_named() -> None:
     found = report(row("a-model-with-quite-a-long-name"), errors=3)
     shown = render_table("title", report_columns(found), [], 40)
-    assert "No room for Mean time, Errors: use a wider terminal or -o json." in shown.replace("\n", " ")
+    assert "No room for Mean time, Errors, whole names: use a wider terminal or -o json." in shown.replace("\n", " ")
     assert "12,345" in shown
     assert "$0.042500" in shown
 

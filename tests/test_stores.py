@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import EventsRefused
 from usage_tracker.event import COLUMNS, Batch, Cost, CostLine, PricedEvent, Stretch
-from usage_tracker.report.dialects import DAY
+from usage_tracker.instants import DAY
 from usage_tracker.report.listing import read_window
 from usage_tracker.report.plan import FIRST, LAST
 from usage_tracker.stores import Store, open_store

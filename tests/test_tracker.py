@@ -295,6 +295,31 @@ def test_an_open_stream_is_an_event_at_exit(machine: Machine) -> None:
     assert machine.stored() == 1
 
 
+KEPT = """
+import asyncio, logging
+asked = dict(model="gpt-4o-mini", messages=[{"role": "user", "content": "x"}], stream=True)
+async def begun():
+    aclient = openai.AsyncOpenAI(api_key="sk-test-0123456789-wxyz", base_url=os.environ["BASE_URL"])
+    stream = await aclient.chat.completions.create(**asked)
+    await anext(stream)
+    return stream
+completions = client.chat.completions
+logging.kept = [  # a module that goes after all others
+    completions.create(**asked),
+    completions.with_raw_response.create(**asked),
+    completions.with_streaming_response.create(**asked).__enter__(),
+    asyncio.run(begun()),
+]
+next(logging.kept[0])
+"""
+
+
+def test_streams_that_outlive_all_modules_go_in_silence(machine: Machine) -> None:
+    with machine.start(f"import usage_tracker.auto\n{ASK}{KEPT}", {"TRACKER_SHIP": "off"}) as program:
+        _, said = program.communicate(timeout=60)
+    assert str(Path(usage_tracker.__file__).parent) not in said
+
+
 def test_exit_is_bounded_while_the_database_hangs(machine: Machine) -> None:
     import socket
 

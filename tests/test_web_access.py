@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -20,8 +21,10 @@ from starlette.routing import Mount
 
 from usage_tracker.cli import main
 from usage_tracker.errors import ConfigError
-from usage_tracker.web.access import COOKIE, FAILURES, Access, Identity, parse_networks
+from usage_tracker.web import guesses
+from usage_tracker.web.access import COOKIE, Access, Identity, parse_networks
 from usage_tracker.web.app import create_app
+from usage_tracker.web.guesses import FAILURES
 
 
 @pytest.fixture
@@ -94,14 +97,42 @@ def test_a_cookie_that_somebody_wrote_themselves_is_none(running: Served) -> Non
             assert client.get("/", headers={"cookie": f"{COOKIE}={cookie}"}).status_code == 303
 
 
-def test_guessing_tokens_comes_to_an_end(running: Served) -> None:
-    with running.client("a-token-that-is-wrong") as guesser, running.client() as viewer:
+def test_wrong_tokens_have_to_wait_and_the_right_one_of_their_address_does_not(running: Served) -> None:
+    with running.client("a-token-that-is-wrong") as mistaken, running.client() as viewer:
         for _ in range(FAILURES):
-            assert guesser.get("/api/v1/report").status_code == 401
-        answer = guesser.get("/api/v1/report")
+            assert mistaken.get("/api/v1/report").status_code == 401
+        answer = mistaken.get("/api/v1/report")
         assert answer.status_code == 429
         assert 0 < int(answer.headers["retry-after"]) <= 61
+        assert viewer.get("/api/v1/report").status_code == 200
+    with running.client(None) as browser:
+        typed = {"form": form_of(browser.get("/login").text), "token": VIEWER}
+        assert browser.post("/login", data=typed).status_code == 303
+
+
+def test_guessing_comes_to_an_end_and_asking_with_an_old_token_is_no_guessing(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guesses, "MOST_GUESSES", 8)
+    with dashboard(dsn, access=Access(tokens=TOKENS)) as running, running.client() as viewer:
+        with running.client("a-token-of-last-year") as mistaken:
+            for _ in range(20):
+                mistaken.get("/api/v1/report")
+        assert viewer.get("/api/v1/report").status_code == 200
+        for number in range(8):
+            viewer.get("/api/v1/report", headers={"authorization": f"Bearer a-guess-{number}"})
         assert viewer.get("/api/v1/report").status_code == 429, "the right one may be a guess too"
+        monkeypatch.setattr(guesses, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + guesses.MINUTE))
+        assert viewer.get("/api/v1/report").status_code == 200
+
+
+def test_what_is_remembered_of_wrong_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guesses, "MOST_PEERS", 10)
+    monkeypatch.setattr(guesses, "MOST_WRONG", 20)
+    access = Access(tokens=TOKENS)
+    for number in range(100):
+        assert access.by_token(f"a-guess-{number}", f"10.0.0.{number}") is None
+    assert (len(access._guesses._minutes), len(access._guesses._wrong)) == (10, 20)
 
 
 def test_a_login_leads_nowhere_else(running: Served) -> None:

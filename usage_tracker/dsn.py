@@ -49,6 +49,8 @@ class Dsn(NamedTuple):
     ClickHouse's URL."""
     shown: str
     """For people: without secrets."""
+    has_secret: bool = False
+    """Whether `shown` lacks one."""
 
     @property
     def identity(self) -> str:
@@ -116,7 +118,8 @@ def parse_url(text: str) -> Dsn:
     shown = f"postgresql://{account.partition(':')[0]}{at}{hosts}{parts.path}" + (
         f"?{shown_query}" if shown_query else ""
     )
-    return Dsn("postgresql", re.sub(r"^\w+://", "postgresql://", text), shown)
+    has_secret = ":" in account or any(name in SECRET_KEYWORDS for name, _ in options)
+    return Dsn("postgresql", re.sub(r"^\w+://", "postgresql://", text), shown, has_secret)
 
 
 def parse_clickhouse(text: str) -> Dsn:
@@ -128,7 +131,7 @@ def parse_clickhouse(text: str) -> Dsn:
             f"TRACKER_DSN is not a valid ClickHouse URL (escape special characters as %XX); {VALID_FORMS}"
         )
     shown = f"{address['scheme'].lower()}://{address['user'] or ''}{'@' if address['user'] else ''}{address['rest']}"
-    return Dsn("clickhouse", text, shown)
+    return Dsn("clickhouse", text, shown, address["password"] is not None)
 
 
 def parse_keywords(text: str) -> Dsn:
@@ -143,7 +146,7 @@ def parse_keywords(text: str) -> Dsn:
         rest = rest[match.end() :]
     check_keywords(pairs)
     shown = " ".join(f"{name}={value!r}" for name, value in sorted(pairs.items()) if name not in SECRET_KEYWORDS)
-    return Dsn("postgresql", text, shown)
+    return Dsn("postgresql", text, shown, not SECRET_KEYWORDS.isdisjoint(pairs))
 
 
 def check_keywords(names: Iterable[str]) -> None:

@@ -5,10 +5,13 @@ cancelled task, an interrupt or an exit belongs to the host), counts it, and log
 """
 
 import logging
+import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import wraps
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 logger = logging.getLogger("usage_tracker")
 
@@ -24,6 +27,9 @@ class Guard:
     """A reusable context manager for one place in our code: `with guarded("extract"): …`."""
 
     __slots__ = ("_place", "_quiet_until")
+
+    _ending = staticmethod(sys.is_finalizing)
+    """Kept here, as this module's names may be gone by then."""
 
     def __init__(self, place: str) -> None:
         self._place = place
@@ -41,7 +47,8 @@ class Guard:
     ) -> bool:
         if error is None or not isinstance(error, Exception):
             return False
-        report(self, error)
+        if not self._ending():
+            report(self, error)
         return True
 
 
@@ -74,3 +81,19 @@ def guarded(place: str) -> Guard:
     if found is None:
         found = guards.setdefault(place, Guard(place))
     return found
+
+
+def finalizer(place: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+    """Guard a function of one argument that may run at the interpreter's end, as `__del__` does: names of modules are
+    None by then, also the one of its guard, and Python would print what it raises."""
+    guard = guarded(place)
+
+    def guarding(function: Callable[[Any], None]) -> Callable[[Any], None]:
+        @wraps(function)
+        def finalize(thing: Any) -> None:
+            with guard:
+                function(thing)
+
+        return finalize
+
+    return guarding

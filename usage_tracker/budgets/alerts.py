@@ -90,7 +90,8 @@ class Alerts:
     def __init__(self, receivers: Sequence[Receiver], open_store: Callable[[], Store]) -> None:
         self._receivers = {receiver.name: receiver for receiver in receivers}
         self._open_store = open_store
-        self._raised: set[tuple[object, ...]] = set()
+        self._raised: dict[str, Raised] = {}
+        """By their subject, those of its newest window: of earlier ones nothing is noticed any more."""
         self._thread: threading.Thread | None = None
         self._look_at = 0.0
 
@@ -100,7 +101,7 @@ class Alerts:
 
     def notice(self, store: Store, alerts: Sequence[Alert]) -> None:
         """Raise what is new. Raises StoreError."""
-        fresh = [alert for alert in alerts if memory(alert) not in self._raised]
+        fresh = [alert for alert in alerts if not self._was_raised(alert)]
         if not fresh:
             return
         if self._receivers:
@@ -108,7 +109,17 @@ class Alerts:
             self._look_at = 0.0  # at once: the program may be about to end
         for alert in fresh:
             logger.warning("%s", alert.message["text"])
-        self._raised.update(map(memory, fresh))
+            self._remember(alert)
+
+    def _was_raised(self, alert: Alert) -> bool:
+        raised = self._raised.get(alert.subject)
+        return raised is not None and raised.limit == limit_of(alert) and (alert.part, alert.threshold) in raised.at
+
+    def _remember(self, alert: Alert) -> None:
+        raised, limit = self._raised.get(alert.subject), limit_of(alert)
+        if raised is None or raised.limit != limit:
+            raised = self._raised[alert.subject] = Raised(limit, set())
+        raised.at.add((alert.part, alert.threshold))
 
     def send_later(self) -> None:
         """Send what is due in a thread of its own, unless one is at it."""
@@ -148,9 +159,17 @@ class Alerts:
                 note(store, due, "sent_at", time.time())
 
 
-def memory(alert: Alert) -> tuple[object, ...]:
-    """What tells that it was raised. Of a budget that limits something else now, an alert is another."""
-    return (*alert[:4], *(alert.message.get(name) for name in ("limit", "measure", "per", "scope")))
+class Raised(NamedTuple):
+    """What was raised of one subject."""
+
+    limit: tuple[object, ...]
+    at: set[tuple[str, str]]
+    """The parts and the thresholds that they have reached."""
+
+
+def limit_of(alert: Alert) -> tuple[object, ...]:
+    """The window, and what is limited in it. Of a budget that limits something else now, an alert is another."""
+    return (alert.window_start, *(alert.message.get(name) for name in ("limit", "measure", "per", "scope")))
 
 
 class Due(NamedTuple):
@@ -174,7 +193,7 @@ def insert(execute: Execute, store: Store, alerts: Sequence[Alert], receivers: S
     )
     # in one order, so that two leaders don't wait for each other
     for alert in sorted(alerts, key=lambda alert: alert[:4]):
-        identity = hashlib.blake2b(repr(memory(alert)).encode(), digest_size=12).hexdigest()
+        identity = hashlib.blake2b(repr((*alert[:4], *limit_of(alert)[1:])).encode(), digest_size=12).hexdigest()
         message = json.dumps({"id": identity, "at": datetime.now(UTC).isoformat(), **alert.message})
         for receiver in sorted(receivers):
             execute(sql, [*alert[:4], receiver, message, now, now])

@@ -1,4 +1,4 @@
-"""Where a budget stands and is heading: spent, left, and at the pace so far, when it will be hit."""
+"""Where a window is heading at the pace so far, and where a budget stands: spent, left, when it will be hit."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -43,15 +43,19 @@ class Outlook(NamedTuple):
         return None if rolls(self.budget) else self.window.end
 
 
+def project(spent: Decimal, window: Window, now: datetime) -> Decimal | None:
+    """What will have been spent by the end of the window, if it goes on as it did; None: it has begun only now."""
+    passed = Decimal((now - window.start) / timedelta(seconds=1))
+    length = Decimal((window.end - window.start) / timedelta(seconds=1))
+    return spent * length / passed if passed >= length * LEAST_SHARE else None
+
+
 def look_ahead(
     budget: Budget, part: str, window: Window, spent: Decimal, calls: int, unpriced: int, now: datetime
 ) -> Outlook:
     projected = hit_at = None
     if not rolls(budget):
-        passed = Decimal((now - window.start) / timedelta(seconds=1))
-        length = Decimal((window.end - window.start) / timedelta(seconds=1))
-        if passed >= length * LEAST_SHARE:
-            projected = spent / passed * length
-            if projected >= budget.limit > spent:
-                hit_at = now + timedelta(seconds=float((budget.limit - spent) / (spent / passed)))
+        projected = project(spent, window, now)
+        if projected is not None and projected >= budget.limit > spent:
+            hit_at = now + (now - window.start) * float((budget.limit - spent) / spent)
     return Outlook(budget, part, window, spent, calls, unpriced, projected, hit_at)

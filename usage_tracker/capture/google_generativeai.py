@@ -19,7 +19,7 @@ from usage_tracker.capture.pulling import Pulling
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.capture.streams import AsyncObserved, show
 from usage_tracker.config import Settings
-from usage_tracker.guard import guarded
+from usage_tracker.guard import finalizer, guarded
 from usage_tracker.providers import google_generativeai as provider
 
 guard_begin, guard_answer = guarded("begin call"), guarded("read answer")
@@ -144,9 +144,9 @@ def watching(kind: Any) -> type:
             show(call, chunk)
             return chunk
 
+        @finalizer("drop stream")
         def __del__(self) -> None:
-            with guarded("drop stream"):
-                self._usage_call.finish("abandoned")
+            self._usage_call.finish("abandoned")
 
     Watched.__name__, Watched.__qualname__, Watched.__module__ = kind.__name__, kind.__qualname__, kind.__module__
     return Watched

@@ -15,7 +15,7 @@ from usage_tracker.capture.call import Call, Wrapper, nested
 from usage_tracker.capture.google_genai import Clients
 from usage_tracker.capture.recorder import Recorder
 from usage_tracker.config import Settings
-from usage_tracker.guard import guarded
+from usage_tracker.guard import finalizer, guarded
 from usage_tracker.providers import google_genai
 from usage_tracker.providers.answer import Request, fields_of
 
@@ -166,9 +166,9 @@ class Session:
         elif turn is not None:
             turn.finish("ok" if complete else "abandoned")
 
+    @finalizer("drop connection")
     def __del__(self) -> None:
-        with guard_connect:
-            self.end()
+        self.end()
 
 
 def is_models(content: Any) -> bool:

@@ -17,13 +17,13 @@ from usage_tracker.capture.call import open_calls
 from usage_tracker.capture.litellm_call import LiteLLMCall
 from usage_tracker.capture.pulling import Pulling
 from usage_tracker.capture.streams import observe_stream
-from usage_tracker.guard import guarded
+from usage_tracker.guard import finalizer, guarded
 from usage_tracker.providers.answer import fields_of
 
 KEPT = "_usage_watch"
 """Where a stream keeps its watch."""
 
-guard_chunk, guard_drop, guard_leave = guarded("chunk"), guarded("drop stream"), guarded("leave stream")
+guard_chunk, guard_leave = guarded("chunk"), guarded("leave stream")
 
 
 class Watch:
@@ -56,9 +56,9 @@ class Watch:
             self.body = EventStream(self.call)
         self.body.feed(piece)
 
+    @finalizer("drop stream")
     def __del__(self) -> None:
-        with guard_drop:
-            self.call.finish("abandoned")
+        self.call.finish("abandoned")
 
 
 class Pulled(Pulling):

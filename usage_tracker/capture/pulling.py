@@ -1,12 +1,16 @@
 """How a stream ends, seen from around whatever the SDK or the app pulls from."""
 
 from usage_tracker.capture.call import Call
+from usage_tracker.guard import guarded
 
 
 class Pulling:
     """Around the host's own iterator: notes how the stream ended."""
 
     __slots__ = ("_call", "_ends_stream")
+
+    _leaving = guarded("leave stream")
+    """Kept here, as a generator may be left at the interpreter's end, when this module's names are gone."""
 
     def __init__(self, call: Call, *, ends_stream: bool) -> None:
         self._call = call
@@ -19,7 +23,8 @@ class Pulling:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         call = self._call
         if error is not None:
-            ended_by(error, call)
+            with self._leaving:
+                ended_by(error, call)
             return
         call.pulling = False
         if self._ends_stream:

@@ -8,7 +8,7 @@ from typing import Any
 from usage_tracker.capture.bodies import AwsEventStream, Body, EventStream, JsonBody, JsonLines
 from usage_tracker.capture.call import Call
 from usage_tracker.capture.pulling import Pulling
-from usage_tracker.guard import guarded
+from usage_tracker.guard import finalizer, guarded
 
 guard_piece = guarded("piece of a body")
 
@@ -63,15 +63,16 @@ def watch_response(response: Any, call: Call, body: Body | None) -> None:
 
 def watching(kind: Any) -> type:
     """A subclass of an httpx Response class that tells what it goes through."""
+    tell_closed = closed  # the module's name for it is gone when the interpreter ends
 
     class Watched(kind):  # type: ignore[misc]  # the class is only known here
         def close(self) -> None:
             super().close()
-            closed(self)
+            tell_closed(self)
 
         async def aclose(self) -> None:
             await super().aclose()
-            closed(self)
+            tell_closed(self)
 
         def iter_bytes(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
             body, pieces = body_of(self), super().iter_bytes(*args, **kwargs)
@@ -90,7 +91,7 @@ def watching(kind: Any) -> type:
             return pieces if body is None else async_tap(body, pieces)
 
         def __del__(self) -> None:
-            closed(self)
+            tell_closed(self)
 
         def __reduce_ex__(self, protocol: Any) -> Any:
             watch = unwatched(self)
@@ -158,13 +159,13 @@ def unwatched(response: Any) -> tuple[Call, Body | None]:
     return state
 
 
+@finalizer("close stream")
 def closed(response: Any) -> None:
     """A response was closed: by whoever reads it, who decides how the call ended, or by the app that left early."""
-    with guarded("close stream"):
-        if "_usage_watch" in response.__dict__:
-            call, body = unwatched(response)
-            if not call.pulling and not (body is not None and body.pulling):
-                call.finish("abandoned")
+    if "_usage_watch" in response.__dict__:
+        call, body = unwatched(response)
+        if not call.pulling and not (body is not None and body.pulling):
+            call.finish("abandoned")
 
 
 class Reading(Pulling):

@@ -11,7 +11,7 @@ from usage_tracker.attribution import standing
 from usage_tracker.capture.call import Call, open_calls
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.event import Status
-from usage_tracker.guard import guarded
+from usage_tracker.guard import finalizer, guarded
 from usage_tracker.providers import openai_events
 from usage_tracker.providers.answer import Request, decode_object, fields_of, word
 from usage_tracker.providers.openai_events import Session, ending_of, read_refusal, read_request, read_session, type_of
@@ -232,9 +232,9 @@ class SocketSession:
         if self._delegates is not None:
             self._delegates.end(status, whole, error_type)
 
+    @finalizer("drop connection")
     def __del__(self) -> None:
-        with guarded("drop connection"):
-            self.end("abandoned", "abandoned")
+        self.end("abandoned", "abandoned")
 
 
 Step = Callable[[SocketSession, Mapping[str, object]], Any]

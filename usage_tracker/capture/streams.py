@@ -6,7 +6,7 @@ from typing import Any
 from usage_tracker.capture.call import Call
 from usage_tracker.capture.pulling import Pulling, ended_by
 from usage_tracker.capture.responses import watch_response
-from usage_tracker.guard import guarded
+from usage_tracker.guard import finalizer, guarded
 
 guard_chunk = guarded("chunk")
 
@@ -90,9 +90,9 @@ class AsyncObserved:
     async def aclose(self) -> None:
         await self._source.aclose()
 
+    @finalizer("drop stream")
     def __del__(self) -> None:
-        with guarded("drop stream"):
-            self._call.finish("abandoned")
+        self._call.finish("abandoned")
 
 
 def unset_usage(chunk: Any) -> None:

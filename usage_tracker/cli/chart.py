@@ -10,6 +10,7 @@ from rich.text import Text
 
 from usage_tracker.cli.colours import colours_of
 from usage_tracker.cli.figures import align_points, show_count, show_groups, show_money
+from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.output import room_on_stdout
 from usage_tracker.cli.widths import cut, fill, widest
 from usage_tracker.report import Report, Row
@@ -34,7 +35,7 @@ def render_chart(title: str, report: Report, notes: Sequence[str], room: int | N
         if notes:
             console.print()
         for note in notes:
-            console.print(Text(note, style=colours.note), soft_wrap=not known)
+            console.print(Text(repeating(note), style=colours.note), soft_wrap=not known)
     return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 

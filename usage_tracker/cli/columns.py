@@ -31,6 +31,8 @@ class Column(NamedTuple):
     rank: int = 0
     """What is left out where there is no room: the highest first, the leftmost of them. 0 stays."""
     money: bool = False
+    name: bool = False
+    """Where there is no room, it is cut in the middle, to a line; other columns are folded over several."""
 
 
 def always(_: Row) -> bool:
@@ -88,7 +90,7 @@ def report_columns(report: Report, names: Sequence[str] = ()) -> list[Column]:
     """Groups, then measures, then amounts: those that say something or, with `names`, these."""
     rows, total = report.rows, report.total
     columns = [
-        Column(heading(name), show_groups(name, [row.group[place] for row in rows]))
+        Column(heading(name), show_groups(name, [row.group[place] for row in rows]), name=True)
         for place, name in enumerate(report.query.by)
     ]
     if columns:
@@ -126,29 +128,3 @@ def compared_columns(report: Report) -> list[Column]:
         Column("Δ", changes, change, number=True, money=True, rank=1),
         Column("Δ %", shares, share, number=True, rank=1),
     ]
-
-
-def shrink(columns: Sequence[Column], room: int) -> tuple[list[Column], list[str]]:
-    """The columns that fit into `room` characters, and the headers of those that were left out."""
-    kept, left_out = list(columns), list[str]()
-    while width(kept) > room and any(column.rank for column in kept):
-        least = max(kept, key=lambda column: column.rank)
-        kept.remove(least)
-        left_out.append(least.header)
-    return kept, left_out
-
-
-FOLDED = 12
-"""The narrowest that a column of names may be folded to, in characters."""
-GAP = 2
-
-
-def width(columns: Sequence[Column]) -> int:
-    """The least width of a table of these columns."""
-    texts = [[column.header, column.total, *column.cells] for column in columns]
-    widths = [max(map(len, column)) for column in texts]
-    least = [
-        size if column.number or column.fixed else min(size, FOLDED)
-        for column, size in zip(columns, widths, strict=True)
-    ]
-    return sum(size + GAP for size in least)

@@ -151,6 +151,17 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            return self.invoke_command(ctx)
+        except click.ClickException as error:
+            if ctx.parent is None:
+                from usage_tracker.cli.hints import repeating
+
+                error.message = repeating(error.message)  # type: ignore[misc]  # it is only declared to be final
+            raise
+
+    def invoke_command(self, ctx: click.Context) -> Any:
+        """Raises ClickException and Exit, whatever has happened."""
+        try:
             return super().invoke(ctx)
         except UsageTrackerError as error:
             if ctx.meta.get(DEBUG_KEY):

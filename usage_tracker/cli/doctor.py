@@ -18,6 +18,7 @@ from usage_tracker.cli.doctor_spool import examine_spool
 from usage_tracker.cli.doctor_store import examine_store
 from usage_tracker.cli.figures import printable
 from usage_tracker.cli.findings import Finding, Findings
+from usage_tracker.cli.hints import repeating, tell_typed
 from usage_tracker.cli.output import emit, room_on_stdout
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
 from usage_tracker.config import Settings, load_settings, load_usable
@@ -36,7 +37,10 @@ from usage_tracker.patching import version_of
     """
 )
 @click.option(
-    "--dsn", metavar="DSN", help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder."
+    "--dsn",
+    callback=tell_typed,
+    metavar="DSN",
+    help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("-v", "--verbose", is_flag=True, help="List each place where the installed SDKs are watched.")
@@ -80,7 +84,7 @@ def as_lines(findings: Sequence[Finding]) -> Iterator[str]:
         mark = "!" if finding.remedy else " "
         yield hanging(f"{mark} {finding.what:{width}}  ", finding.found, room)
         if finding.remedy:
-            yield hanging(f"  {'':{width}}  → ", finding.remedy, room)
+            yield hanging(f"  {'':{width}}  → ", repeating(finding.remedy), room)
     problems = sum(finding.remedy is not None for finding in findings)
     yield f"\n{'No problem' if not problems else '1 problem' if problems == 1 else f'{problems} problems'} found.\n"
 

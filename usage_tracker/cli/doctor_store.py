@@ -9,7 +9,7 @@ from usage_tracker.cli.plain import plain
 from usage_tracker.config import Settings
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError, StoreError
-from usage_tracker.report.dialects import to_moment
+from usage_tracker.instants import to_moment
 from usage_tracker.report.kept import find_kept
 from usage_tracker.report.listing import list_events
 from usage_tracker.stores import Store, migrations, open_store

@@ -37,7 +37,7 @@ def event_columns(events: list[Event], zone: tzinfo) -> list[Column]:
     return [
         Column("Time", [show_time(event["started_at"], zone) for event in events], fixed=True),
         Column("Provider", [words(event["provider"]) for event in events], rank=3),
-        Column("Model", [words(event["model"] or event["request_model"]) for event in events]),
+        Column("Model", [words(event["model"] or event["request_model"]) for event in events], name=True),
         Column("Operation", [words(event["operation"]) for event in events], rank=4),
         *(Column(header, [words(event[name]) for event in events], rank=5) for name, header in said.items()),
         Column("Status", [outcome(event) for event in events]),

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from usage_tracker.cli.hints import tell_store
 from usage_tracker.config import default_dsn
 from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.report import Condition, Range, both_ends, parse_condition, parse_range, parse_zone
@@ -30,10 +31,16 @@ def choose_dsn(text: str | None) -> Dsn:
     return parse_dsn(text) if text else default_dsn()
 
 
+def read_dsn(ctx: click.Context, option: click.Parameter, text: str | None) -> Dsn:
+    dsn = choose_dsn(text)
+    tell_store(ctx, option, dsn)
+    return dsn
+
+
 dsn_option = click.option(
     "--dsn",
     envvar="TRACKER_DSN",
-    callback=lambda _ctx, _param, text: choose_dsn(text),
+    callback=read_dsn,
     metavar="DSN",
     help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder.",
 )

@@ -14,6 +14,7 @@ from typing import IO
 import click
 
 from usage_tracker.cli.figures import escape, printable
+from usage_tracker.cli.hints import repeating
 
 LOOK_ALIKES = dict(zip("─—·…→Δ×≠█▉▊▋▌▍▎▏▇▆▅▄▃▂▁", "---~>dx!####||||#*+=-._", strict=True))
 """Our own signs, and what stands for them where the terminal's encoding lacks them."""
@@ -132,6 +133,7 @@ DIGITS = 4
 
 def say(text: str) -> None:
     """A remark to stderr, broken between words where that is a terminal."""
+    text = repeating(text)
     if sys.stderr.isatty():
         width = max(MINIMAL_WIDTH, shutil.get_terminal_size().columns)
         wrap = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False).fill

@@ -1,6 +1,5 @@
 """`usage-tracker` alone: where things stand, in one screen, and what to type next."""
 
-import calendar
 import os
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -9,6 +8,8 @@ from typing import NamedTuple
 
 import click
 
+from usage_tracker.budgets.outlook import project
+from usage_tracker.budgets.windows import window_at
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, show_changes, show_count, show_groups, show_money, show_share
 from usage_tracker.cli.notes import calls, name_models
@@ -118,11 +119,10 @@ def show(seen: Overview) -> list[str]:
         ),
     ]
     local = seen.now.astimezone(seen.zone)
-    [projected] = show_money([project(month, local.date())], [month.cost])
     return [
         render_table(f"{local:%Y-%m-%d %H:%M} · {seen.zone}", columns, ()),
         f"\n{DAYS} days  {sparkline(seen.days, local.date())}  {total_cost(seen.days)}\n",
-        f"At this pace {projected} by the end of the month\n\n",
+        f"{pace(month, seen.zone, seen.now)}\n\n",
         top("Model", seen.month),
         "\n",
         top("Project", seen.projects),
@@ -139,7 +139,7 @@ def top(header: str, report: Report) -> str:
     costs = [row.cost for row in rows]
     changes = [None if now is None or then is None else now - then for now, then in zip(costs, before, strict=True)]
     columns = [
-        Column(header, names),
+        Column(header, names, name=True),
         Column("Calls", [show_count(row.calls) for row in rows], number=True),
         Column("Cost", show_money(costs), number=True, money=True),
         Column("Δ", show_changes(changes, costs), number=True, money=True, rank=1),
@@ -147,12 +147,17 @@ def top(header: str, report: Report) -> str:
     return render_table(f"This month by {header.lower()}", columns, ())
 
 
-def project(month: Row, today: date) -> Decimal | None:
-    """What the month will have cost if it goes on as it did; the day under way counts as half."""
-    if month.cost is None:
-        return None
-    days = calendar.monthrange(today.year, today.month)[1]
-    return month.cost / (Decimal(today.day) - Decimal("0.5")) * days
+def pace(month: Row, zone: tzinfo, now: datetime) -> str:
+    """What the month will cost, in words."""
+    projected = project_month(month, zone, now)
+    if projected is None:
+        return "It is not known yet what the month will cost"
+    return f"At this pace {show_money([projected], [month.cost])[0]} by the end of the month"
+
+
+def project_month(month: Row, zone: tzinfo, now: datetime) -> Decimal | None:
+    """What the month will have cost if it goes on as it did; None: no cost is known, or it has begun only now."""
+    return None if month.cost is None else project(month.cost, window_at("month", zone, now), now)
 
 
 def sparkline(report: Report, today: date) -> str:

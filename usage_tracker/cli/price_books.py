@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import click
 
+from usage_tracker.cli.hints import tell
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError
@@ -16,11 +17,19 @@ from usage_tracker.pricing.shelf import stored_book
 from usage_tracker.stores import Store
 from usage_tracker.stores.prices import newest_version, read_entries
 
+
+def read_path(ctx: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None:
+        tell(ctx, option, str(path))
+    return path
+
+
 prices_option = click.option(
     "--prices",
     "path",
     envvar="TRACKER_PRICES",
     type=click.Path(path_type=Path),
+    callback=read_path,
     metavar="FILE",
     help="The price book that goes before the store's; unset: TRACKER_PRICES.",
 )

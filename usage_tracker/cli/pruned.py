@@ -3,8 +3,8 @@
 from datetime import tzinfo
 
 from usage_tracker.cli.figures import show_range
+from usage_tracker.instants import to_instant, to_moment
 from usage_tracker.report import Query
-from usage_tracker.report.dialects import to_instant, to_moment
 from usage_tracker.report.kept import Kept, find_kept, lacks
 from usage_tracker.stores import Store
 

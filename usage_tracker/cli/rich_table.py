@@ -9,14 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from usage_tracker.cli.colours import Colours, colours_of
-from usage_tracker.cli.columns import Column, shrink, width
+from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import align_points
+from usage_tracker.cli.fitting import fit, width
 from usage_tracker.cli.table import write_lines
 
 
 def render(title: str, columns: Sequence[Column], notes: Sequence[str], room: int) -> str:
     """See `table.render_table`."""
-    kept, left_out = shrink(columns, room)
+    kept, left_out = fit(columns, room)
     if left_out:
         notes = [*notes, f"No room for {', '.join(left_out)}: use a wider terminal or -o json."]
     console = Console(file=sys.stdout, width=max(room, width(kept)), highlight=False, markup=False, emoji=False)

@@ -10,6 +10,7 @@ import click
 
 from usage_tracker.cli.crew import Crew
 from usage_tracker.cli.garbage import Garbage
+from usage_tracker.cli.hints import tell_typed
 from usage_tracker.cli.output import say
 from usage_tracker.config import Settings, load_usable
 from usage_tracker.dsn import Dsn
@@ -50,7 +51,10 @@ ONE_WRITER = {
     """
 )
 @click.option(
-    "--dsn", metavar="DSN", help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder."
+    "--dsn",
+    callback=tell_typed,
+    metavar="DSN",
+    help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder.",
 )
 @click.option("--once", is_flag=True, help="Ship what is there and exit; 1 where something has to wait.")
 @click.option(

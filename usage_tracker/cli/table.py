@@ -5,10 +5,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from usage_tracker.cli.columns import GAP, Column
+from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import align_points
+from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.output import room_on_stdout
-from usage_tracker.cli.widths import fill, widest
+from usage_tracker.cli.widths import GAP, fill, widest
 
 UNLIMITED = 10_000
 """The width of what is not a terminal, unless COLUMNS names one: nothing is folded or left out."""
@@ -17,8 +18,10 @@ UNLIMITED = 10_000
 def render_table(title: str, columns: Sequence[Column], notes: Sequence[str], room: int | None = None) -> str:
     """A title, the columns and, below them, notes. `room`: the width in characters; None: that of stdout.
 
-    Numbers are never broken or cut: where there is no room, names are folded, and then columns are left out.
+    Numbers are never broken or cut: where there is no room, names are cut in their middle, other text is folded, and
+    columns are left out.
     """
+    notes = list(map(repeating, notes))
     if room is None:
         room = room_on_stdout(UNLIMITED)
     lines = write_lines(columns)

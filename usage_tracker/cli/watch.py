@@ -13,7 +13,7 @@ from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_groups, show_money
 from usage_tracker.cli.options import Conditions, dsn_option, tz_option, where_option
 from usage_tracker.cli.output import emit, is_terminal, say
-from usage_tracker.cli.overview import project
+from usage_tracker.cli.overview import pace
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.dsn import Dsn
@@ -86,8 +86,7 @@ def screen(dsn: Dsn, where: Conditions, zone: tzinfo, now: datetime | None = Non
     rates = [*((name, report.total, span) for name, span, report in spans), ("Today", today, since_midnight)]
     conditions = "".join(f" · {printable(str(condition))}" for condition in where)
     yield render_table(f"{local:%Y-%m-%d %H:%M:%S} · {zone}{conditions}", rate_columns(rates), ())
-    spent, end = show_money([month.cost, project(month, local.date())])
-    yield f"\nThis month so far {spent} · at this pace {end} by its end\n\n"
+    yield f"\nThis month so far {show_money([month.cost])[0]}. {pace(month, zone, moment)}.\n\n"
     name, _, last = spans[-1]
     if last.rows:
         yield render_table(f"{name} by model", model_columns(last), ())
@@ -116,7 +115,7 @@ def rate_columns(rates: list[tuple[str, Row, timedelta]]) -> list[Column]:
 def model_columns(report: Report) -> list[Column]:
     rows = report.rows
     return [
-        Column("Model", show_groups("model", [row.group[0] for row in rows])),
+        Column("Model", show_groups("model", [row.group[0] for row in rows]), name=True),
         Column("Calls", [show_count(row.calls) for row in rows], number=True),
         Column("Input", [show_count(row.input_tokens) for row in rows], number=True, rank=1),
         Column("Output", [show_count(row.output_tokens) for row in rows], number=True, rank=1),

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+from usage_tracker.instants import to_instant
 from usage_tracker.stores import Store
 
 Grain = Literal["day", "hour"]
@@ -81,5 +82,5 @@ def count_events(store: Store, bucket: Bucket) -> int:
 def instant(store: Store, at: datetime) -> object:
     """As `started_at` holds it."""
     if store.dialect.name == "sqlite":
-        return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        return to_instant(at)
     return at

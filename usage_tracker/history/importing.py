@@ -6,7 +6,7 @@ of two imports at a time one has to look again, and the next import begins there
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -14,11 +14,11 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from usage_tracker.errors import EventsRefused
 from usage_tracker.event import Batch, Cost, Origin, PricedEvent, Stretch, UsageEvent
+from usage_tracker.instants import DAY, to_instant, to_moment
 from usage_tracker.stores import Store
 
-LATE = 24 * 3600 * 1_000_000
+LATE = DAY
 """Microseconds by which a call may come into its source after later ones: it is written when it has ended."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Found(NamedTuple):
@@ -138,17 +138,13 @@ def stored_ids(store: Store, first: int, last: int) -> set[UUID]:
     dialect = store.dialect
     bounds: Iterable[object] = (first, last)
     if dialect.name == "postgres":
-        bounds = (instant(first), instant(last))
+        bounds = (to_moment(first), to_moment(last))
     mark = dialect.placeholder
     text = f"SELECT event_id FROM {dialect.prefix}usage_event WHERE started_at BETWEEN {mark} AND {mark}"  # noqa: S608
     return {
         UUID(bytes=value) if isinstance(value, bytes) else UUID(str(value))
         for (value,) in store.select(text, [*bounds])
     }
-
-
-def instant(microseconds: int) -> datetime:
-    return EPOCH + timedelta(microseconds=microseconds)
 
 
 def optional(moment: datetime | None) -> int | None:
@@ -160,4 +156,4 @@ def microseconds(moment: datetime) -> int:
     """Of a moment, which is in UTC where it doesn't say."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return (moment - EPOCH) // timedelta(microseconds=1)
+    return to_instant(moment)

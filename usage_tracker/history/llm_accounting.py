@@ -10,7 +10,8 @@ from usage_tracker.attribution import clean
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import QueryError, UsageTrackerError
 from usage_tracker.event import Origin, Usage, UsageEvent
-from usage_tracker.history.importing import Found, instant, microseconds
+from usage_tracker.history.importing import Found, microseconds
+from usage_tracker.instants import to_moment
 from usage_tracker.providers.hosts import provider_of
 from usage_tracker.providers.usage_fields import dollars
 from usage_tracker.stores.store import read_sql
@@ -56,7 +57,7 @@ class AccountingEntries:
 
     def _where(self, since: int | None) -> str:
         """Its times are UTC, without saying so."""
-        tests = [f"timestamp >= '{moment(instant(since))}'"] if since is not None else []
+        tests = [f"timestamp >= '{moment(to_moment(since))}'"] if since is not None else []
         if self._until is not None:
             tests.append(f"timestamp < '{moment(self._until)}'")
         return f" WHERE {' AND '.join(tests)}" if tests else ""

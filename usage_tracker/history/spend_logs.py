@@ -16,7 +16,8 @@ from usage_tracker.attribution import clean, clean_tags
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable, UsageTrackerError
 from usage_tracker.event import Origin, Usage, UsageEvent
-from usage_tracker.history.importing import Found, instant, microseconds, optional
+from usage_tracker.history.importing import Found, microseconds, optional
+from usage_tracker.instants import to_moment
 from usage_tracker.providers import litellm, litellm_asked
 from usage_tracker.providers.answer import Answer, Request, figures
 from usage_tracker.providers.hosts import provider_of
@@ -136,7 +137,7 @@ class SpendLogs:
         return connection
 
     def _range(self, since: int | None) -> tuple[str, list[datetime]]:
-        first = None if since is None else instant(since)
+        first = None if since is None else to_moment(since)
         tests = {'"startTime" >= %s': first, '"startTime" < %s': self._until}
         bounds = {test: moment for test, moment in tests.items() if moment is not None}
         # the column has no time zone, and means UTC

@@ -11,9 +11,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from usage_tracker.event import COLUMNS
+from usage_tracker.instants import SECOND, to_instant, to_moment
 from usage_tracker.lake.matching import Expression, meets
 from usage_tracker.report import Event, Query
-from usage_tracker.report.dialects import SECOND, to_instant, to_moment
 from usage_tracker.report.dimensions import DIMENSIONS, UNITS, key_of_tags
 from usage_tracker.report.groups import COUNTED, Group, GroupValue, Sums
 from usage_tracker.report.plan import clock_settings

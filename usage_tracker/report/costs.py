@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import NamedTuple
 
-from usage_tracker.report.dialects import to_instant
+from usage_tracker.instants import to_instant
 from usage_tracker.report.dimensions import DIMENSIONS, key_of_tags
 from usage_tracker.report.figures import Figures
 from usage_tracker.report.groups import Group, GroupValue, Sums

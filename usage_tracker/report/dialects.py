@@ -7,28 +7,15 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import cast
 from uuid import UUID
 
+from usage_tracker.instants import SECOND, to_instant, to_moment
 from usage_tracker.stores import Dialect, Store
 from usage_tracker.stores.values import EXACT, PICODOLLAR
-
-SECOND = 1_000_000
-HOUR = 3600 * SECOND
-DAY = 24 * HOUR
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-
-
-def to_instant(moment: datetime) -> int:
-    return (moment - EPOCH) // MICROSECOND
-
-
-def to_moment(instant: int) -> datetime:
-    return EPOCH + instant * MICROSECOND
 
 
 class Statement(ABC):

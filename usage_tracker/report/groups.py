@@ -9,8 +9,9 @@ from decimal import Decimal
 from operator import add, sub
 from typing import Any, NamedTuple, cast
 
+from usage_tracker.instants import DAY, to_instant
 from usage_tracker.report.conditions import needed_keys, write_filter
-from usage_tracker.report.dialects import DAY, Statement, open_statement, to_instant
+from usage_tracker.report.dialects import Statement, open_statement
 from usage_tracker.report.dimensions import UNITS, find_dimension
 from usage_tracker.report.plan import EVENTS, FIRST, LAST, Part, Source, Span, plan, rollups_by
 from usage_tracker.report.question import Query

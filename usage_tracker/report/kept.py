@@ -5,7 +5,8 @@ Nothing notes that, so that it also holds where somebody dropped a partition by 
 
 from typing import NamedTuple, cast
 
-from usage_tracker.report.dialects import DAY, HOUR, open_statement
+from usage_tracker.instants import DAY, HOUR
+from usage_tracker.report.dialects import open_statement
 from usage_tracker.report.groups import find_span, plan_for
 from usage_tracker.report.plan import Span
 from usage_tracker.report.question import Query

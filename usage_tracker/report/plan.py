@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
-from usage_tracker.report.dialects import DAY, HOUR, SECOND, to_instant, to_moment
+from usage_tracker.instants import DAY, HOUR, SECOND, to_instant, to_moment
 
 
 class Source(NamedTuple):

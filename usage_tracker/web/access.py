@@ -2,8 +2,6 @@
 
 import ipaddress
 import secrets
-import time
-from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hmac import compare_digest
@@ -13,6 +11,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import HTTPConnection
 
 from usage_tracker.errors import ConfigError
+from usage_tracker.web.guesses import Guesses
 
 Role = Literal["viewer", "writer", "admin"]
 MAY: Mapping[Role, frozenset[str]] = {
@@ -25,9 +24,6 @@ MAY: Mapping[Role, frozenset[str]] = {
 COOKIE = "usage_tracker_session"
 SESSION_SECONDS = 30 * 86_400
 SHORTEST_TOKEN = 16
-FAILURES = 5
-FAILURE_SECONDS = 60.0
-MOST_PEERS = 10_000
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -45,12 +41,6 @@ class Identity(NamedTuple):
 
     def may(self, what: str) -> bool:
         return what in MAY[self.role]
-
-
-class TooManyFailures(Exception):
-    def __init__(self, seconds: float) -> None:
-        super().__init__("too many failed logins; try again in a minute")
-        self.seconds = seconds
 
 
 @dataclass
@@ -77,7 +67,7 @@ class Access:
         self._cookies = URLSafeTimedSerializer(self.secret, salt="usage_tracker session")
         self._forms = URLSafeTimedSerializer(self.secret, salt="usage_tracker form")
         self._links: set[str] = set()
-        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+        self._guesses = Guesses()
 
     @property
     def anyone(self) -> bool:
@@ -109,11 +99,11 @@ class Access:
 
     def by_token(self, token: str, peer: str) -> Identity | None:
         """Raises TooManyFailures."""
-        self._check_failures(peer)
+        self._guesses.check(peer)
         for role, known in self.tokens.items():
             if compare_digest(token.encode(), known.encode()):
                 return Identity(role, role)
-        self._failed(peer)
+        self._guesses.refuse(token, peer)
         return None
 
     def by_cookie(self, cookie: str) -> Identity | None:
@@ -131,11 +121,11 @@ class Access:
 
     def use_link(self, word: str, peer: str) -> Identity | None:
         """Raises TooManyFailures."""
-        self._check_failures(peer)
+        self._guesses.check(peer)
         if word in self._links:
             self._links.remove(word)
             return Identity("local", "admin")
-        self._failed(peer)
+        self._guesses.refuse(word, peer)
         return None
 
     def new_cookie(self, identity: Identity) -> str:
@@ -158,20 +148,6 @@ class Access:
         except ValueError:
             return False
         return any(address in network for network in self.proxy_peers)
-
-    def _check_failures(self, peer: str) -> None:
-        times = self._failures.get(peer)
-        now = time.monotonic()
-        while times and times[0] < now - FAILURE_SECONDS:
-            times.popleft()
-        if times and len(times) >= FAILURES:
-            raise TooManyFailures(times[0] + FAILURE_SECONDS - now)
-
-    def _failed(self, peer: str) -> None:
-        self._failures.setdefault(peer, deque(maxlen=FAILURES)).append(time.monotonic())
-        self._failures.move_to_end(peer)
-        while len(self._failures) > MOST_PEERS:
-            self._failures.popitem(last=False)
 
 
 def peer_of(connection: HTTPConnection) -> str:

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from usage_tracker.cli.stores import NothingYet
 from usage_tracker.errors import ConfigError, EventsRefused, SchemaError, StoreError, StoreUnavailable
-from usage_tracker.web.access import TooManyFailures
+from usage_tracker.web.guesses import TooManyFailures
 from usage_tracker.web.parameters import Refused
 from usage_tracker.web.problems import Problem, as_response
 from usage_tracker.web.reading import TooLong

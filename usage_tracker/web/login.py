@@ -6,7 +6,8 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from usage_tracker.web.access import COOKIE, SESSION_SECONDS, Identity, TooManyFailures, peer_of
+from usage_tracker.web.access import COOKIE, SESSION_SECONDS, Identity, peer_of
+from usage_tracker.web.guesses import TooManyFailures
 from usage_tracker.web.site import render, root_of, say, site_of
 
 MOST_BYTES = 8192

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups, show_money, show_share
 from usage_tracker.cli.notes import explain
-from usage_tracker.cli.overview import project
+from usage_tracker.cli.overview import project_month
 from usage_tracker.report import OTHERS, TAGGED, Query, Report, Row, is_dimension, parse_range, previous
 from usage_tracker.report.groups import Group
 from usage_tracker.web.budget_lines import Line, standing, warnings
@@ -111,7 +111,7 @@ def figures(report: Report, month: Report, prices: PriceData, view: View, now: d
     total, before = report.total, report.total_before
     errors = f"{total.errors / total.calls:.1%} of all calls" if total.calls and total.errors else ""
     local = now.astimezone(view.zone).date()
-    forecast = project(month.total, local)
+    forecast = project_month(month.total, view.zone, now)
     age = prices.age(local)
     return [
         Figure(
@@ -152,7 +152,7 @@ def figures(report: Report, month: Report, prices: PriceData, view: View, now: d
             "Month's end",
             short_money(forecast),
             exact_money(forecast),
-            note=f"at this pace; {short_money(month.total.cost)} so far",
+            note=f"{'not known yet' if forecast is None else 'at this pace'}; {short_money(month.total.cost)} so far",
         ),
         Figure(
             "Price data",

@@ -7,7 +7,7 @@ that got lost, a retry, or two servers at once don't count a call twice.
 
 import threading
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -20,8 +20,8 @@ from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import Batch, Origin, PricedEvent, Status, Stretch, Usage, UsageEvent
+from usage_tracker.instants import to_instant
 from usage_tracker.pipeline import LazyPricer
-from usage_tracker.report.dialects import EPOCH
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.values import EXACT, PICODOLLAR
 
@@ -163,7 +163,7 @@ class Writer:
         stated = posted.reported_cost
         event = UsageEvent(
             **said,
-            started_at=(posted.started_at - EPOCH) // timedelta(microseconds=1) * 1000,
+            started_at=to_instant(posted.started_at) * 1000,
             usage=Usage(**{name: getattr(posted, name) for name in USAGE}),
             reported_cost=None if stated is None else f"{stated.quantize(PICODOLLAR, context=EXACT):f}",
         )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from usage_tracker.event import PricedEvent, Stretch
+from usage_tracker.instants import SECOND
 from usage_tracker.stores.clickhouse.columns import COLUMNS, GRAINS, KEPT_APART, NONE, TEXTS, none_or
 from usage_tracker.stores.clickhouse.native import Section, write_block, write_text
 from usage_tracker.stores.dimensions import (
@@ -25,7 +26,6 @@ from usage_tracker.stores.dimensions import (
 from usage_tracker.stores.rollups import MEASURES, Grain, Key, Rollups, Sums, latency_bucket, with_coarser
 from usage_tracker.stores.values import Facts, cost_parts, facts, json_text, storable
 
-SECOND = 1_000_000
 Values = dict[str, Sequence[Any]]
 
 

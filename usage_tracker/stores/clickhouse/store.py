@@ -12,13 +12,14 @@ anything else, by whoever leads next. And there is one leader for each spool fol
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import EventsRefused, SchemaError, StoreError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch
+from usage_tracker.instants import to_instant
 from usage_tracker.stores import migrations
 from usage_tracker.stores.awaited import any_late, settle
 from usage_tracker.stores.clickhouse import pruning
@@ -35,7 +36,6 @@ from usage_tracker.stores.pruning import Prunable
 from usage_tracker.stores.repricing import Repriced
 from usage_tracker.stores.store import Dialect, Execute, Result
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CATCH_UP_SECONDS = 5.0
 """How long a replica is given to get what others have stored."""
 
@@ -177,10 +177,10 @@ class ClickHouseStore:
         return Description(f"ClickHouse {version}", moment, int(str(size)), 0, [])
 
     def prunable(self, before: datetime) -> list[Prunable]:
-        return pruning.look(self._server, instant(before))
+        return pruning.look(self._server, to_instant(before))
 
     def prune(self, before: datetime) -> Iterator[int]:
-        return pruning.prune(self._server, instant(before))
+        return pruning.prune(self._server, to_instant(before))
 
     def free_bytes(self) -> tuple[int, int]:
         return 0, 0
@@ -207,8 +207,3 @@ class ClickHouseStore:
 
     def close(self) -> None:
         self._server.close()
-
-
-def instant(moment: datetime) -> int:
-    """Microseconds since 1970."""
-    return (moment - EPOCH) // timedelta(microseconds=1)

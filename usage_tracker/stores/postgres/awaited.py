@@ -7,10 +7,10 @@ from psycopg2 import Binary
 from psycopg2.extras import execute_values
 
 from usage_tracker.event import PricedEvent
+from usage_tracker.instants import to_moment
 from usage_tracker.stores.awaited import KEPT_DAYS, Caller, Digest, Kept
 from usage_tracker.stores.dimensions import KIND, Keys, WhoKeys, kind_of
 from usage_tracker.stores.postgres.connection import Cursor
-from usage_tracker.stores.postgres.copy_lines import written_instant
 from usage_tracker.stores.values import facts, storable
 
 AWAITED_LOCK = 0x7573616765_04
@@ -40,7 +40,7 @@ class PostgresLedger:
         event, origin, who = priced.event, priced.origin, self._whos[id(priced.origin)]
         session = origin.session_id and storable(origin.session_id)
         return (
-            written_instant(facts(priced).started_at), self._keys[KIND][kind_of(priced)],
+            to_moment(facts(priced).started_at), self._keys[KIND][kind_of(priced)],
             who.owner, who.user, who.tags, who.host, session, storable(event.status),
         )  # fmt: skip
 

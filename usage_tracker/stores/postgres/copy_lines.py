@@ -7,7 +7,6 @@ https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -15,12 +14,12 @@ from typing import Any
 import msgspec
 
 from usage_tracker.errors import EventsRefused
+from usage_tracker.instants import SECOND, to_moment
 from usage_tracker.stores.rollups import Grain, Key, Sums
 
 Row = Sequence[object]
 """Texts have to be storable."""
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ROWS_AT_ONCE = 500
 """How many rows are encoded in one go: less than a millisecond, in which no other thread of the app can run."""
 
@@ -69,19 +68,15 @@ def unescaped(escape: re.Match[bytes]) -> bytes:
     return bytes.fromhex(code.decode()) if code else CONTROLS.get(letter, escape[0])
 
 
-def written_instant(microseconds: int) -> datetime:
-    return EPOCH + timedelta(microseconds=microseconds)
-
-
 def instant_text(microseconds: int) -> str:
-    """The same as text: many events start in the same second."""
-    second, rest = divmod(microseconds, 1_000_000)
+    """An instant as `COPY` reads it; many are in the same second."""
+    second, rest = divmod(microseconds, SECOND)
     return f"{second_text(second)}.{rest:06}Z"
 
 
 @lru_cache(4096)
 def second_text(seconds: int) -> str:
-    return written_instant(seconds * 1_000_000).isoformat()[:19]
+    return to_moment(seconds * SECOND).isoformat()[:19]
 
 
 def written_money(picodollars: int | None) -> str | None:
@@ -90,7 +85,7 @@ def written_money(picodollars: int | None) -> str | None:
 
 @lru_cache(256)
 def written_bucket(seconds: Any) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(written_instant(seconds * 1_000_000)))
+    return msgspec.Raw(msgspec.json.encode(to_moment(seconds * SECOND)))
 
 
 def delta_rows(grain: Grain, rows: dict[Key, Sums]) -> Iterator[Row]:

@@ -5,9 +5,9 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from usage_tracker.instants import to_instant, to_moment
 from usage_tracker.stores.dimensions import Keys
 from usage_tracker.stores.postgres.connection import Cursor
-from usage_tracker.stores.postgres.copy_lines import EPOCH, written_instant
 from usage_tracker.stores.postgres.rows import PRICE, price_and_counts, written_array
 from usage_tracker.stores.repricing import Repriced, Stored
 from usage_tracker.stores.values import EXACT, picodollars
@@ -45,7 +45,7 @@ def find(cursor: Cursor, repriced: Sequence[Repriced]) -> list[Stored]:
     return [
         Stored(
             UUID(event_id),
-            (started_at - EPOCH) // (written_instant(1) - EPOCH),
+            to_instant(started_at),
             kind,
             owner,
             user,
@@ -74,4 +74,4 @@ def change(cursor: Cursor, keys: Keys, repriced: Sequence[Repriced]) -> None:
 
 def span(repriced: Sequence[Repriced]) -> tuple[datetime, datetime]:
     instants = [each.started_at for each in repriced]
-    return written_instant(min(instants)), written_instant(max(instants))
+    return to_moment(min(instants)), to_moment(max(instants))

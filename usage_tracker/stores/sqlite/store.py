@@ -2,12 +2,13 @@
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
 from usage_tracker.dsn import Dsn
 from usage_tracker.event import Batch, Stretch, origins_of
+from usage_tracker.instants import to_instant
 from usage_tracker.stores import migrations
 from usage_tracker.stores.arriving import spans_of
 from usage_tracker.stores.awaited import any_late, settle
@@ -25,8 +26,6 @@ from usage_tracker.stores.sqlite.schema import SqliteSchema
 from usage_tracker.stores.store import Dialect, Execute, Result
 from usage_tracker.stores.values import json_text
 from usage_tracker.threads import in_turns
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SqliteStore:
@@ -103,10 +102,10 @@ class SqliteStore:
         return Description(f"SQLite {sqlite3.sqlite_version}", datetime.now(UTC), sum(self.free_bytes()), 0, [])
 
     def prunable(self, before: datetime) -> list[Prunable]:
-        return pruning.look(self._file, instant(before))
+        return pruning.look(self._file, to_instant(before))
 
     def prune(self, before: datetime) -> Iterator[int]:
-        return pruning.prune(self._file, instant(before))
+        return pruning.prune(self._file, to_instant(before))
 
     def free_bytes(self) -> tuple[int, int]:
         return pruning.free_bytes(self._file)
@@ -156,11 +155,6 @@ class SqliteStore:
         if self._file.replaced:
             self.migrate()
             self._file.replaced = False
-
-
-def instant(moment: datetime) -> int:
-    """Microseconds since 1970, as `started_at` holds them."""
-    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def move(connection: sqlite3.Connection, stretch: Stretch) -> bool:

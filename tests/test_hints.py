@@ -1,0 +1,84 @@
+"""Commands that a command names: what it was told itself, they are told too."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from made_events import made_event, store_events
+
+from usage_tracker.cli import main
+from usage_tracker.cli.hints import repeating
+from usage_tracker.cli.options import dsn_option
+from usage_tracker.dsn import Dsn, parse_dsn
+from usage_tracker.stores import open_store
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    """A store with one call that nobody knows the price of."""
+    found = f"sqlite:///{tmp_path}/of mine.db"
+    store = open_store(parse_dsn(found))
+    store.migrate()
+    store_events(store, [made_event(datetime.now(UTC), cost=None, flags=["unpriced"], model="new")])
+    store.close()
+    return found
+
+
+def run(*words: str, **environ: str) -> str:
+    return CliRunner().invoke(main, words, prog_name="usage-tracker", env=environ).output
+
+
+def test_the_store_of_the_command_line_is_that_of_the_hints(address: str) -> None:
+    assert f"`usage-tracker prices unpriced --dsn '{address}'` says why." in run("report", "--dsn", address)
+    assert f"`usage-tracker prices unpriced --dsn '{address}'` says why." in run("report", "--dsn", address, "--chart")
+    assert "`usage-tracker prices unpriced` says why." in run("report", TRACKER_DSN=address)
+
+
+def test_so_is_the_price_book_where_a_command_takes_one(address: str, tmp_path: Path) -> None:
+    (tmp_path / "book.toml").write_text('[[price]]\nmatch = "new"\ninput = 1\noutput = 1\n')
+    said = run("prices", "unpriced", "--dsn", address, "--prices", str(tmp_path / "book.toml"))
+    assert f"usage-tracker events show --dsn '{address}' " in said
+    assert f"usage-tracker reprice --dsn '{address}' --prices {tmp_path}/book.toml --since all" in said
+
+
+def test_errors_have_hints_too(address: str) -> None:
+    said = run("events", "show", "--dsn", address, "00000000-0000-7000-8000-000000000000")
+    assert f"`usage-tracker events --dsn '{address}' -o json` lists ids" in said
+
+
+def hint(text: str, dsn: str) -> str:
+    """What becomes of it in a command that is told of that store."""
+
+    @click.command()
+    @dsn_option
+    def command(dsn: Dsn) -> None:
+        click.echo(repeating(text), nl=False)
+
+    return CliRunner().invoke(command, ["--dsn", dsn]).output
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://u:s3cret@h/d",
+        "postgresql://u@h/d?sslpassword=s3cret",
+        "host=h password=s3cret",
+        "clickhouse://u:s3cret@h/d",
+    ],
+)
+def test_an_address_with_a_secret_is_left_to_who_typed_it(dsn: str) -> None:
+    assert hint("see `usage-tracker report --by day`", dsn) == "see `usage-tracker report --dsn … --by day`"
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://u@h/d", "clickhouse://u@h:8123/d"])
+def test_an_address_without_one_is_repeated(dsn: str) -> None:
+    assert hint("see `usage-tracker budget list`", dsn) == f"see `usage-tracker budget list --dsn {dsn}`"
+
+
+@pytest.mark.parametrize(
+    "text", ["`usage-tracker run -- python app.py`", "`usage-tracker demo`", "usage-tracker-llm", "`usage-tracker`"]
+)
+def test_what_takes_no_store_is_left_as_it_is(text: str) -> None:
+    assert hint(text, "sqlite:////a.db") == text

@@ -1,0 +1,55 @@
+"""Tables on a terminal that is narrower than they are: columns are left out, and names are cut in their middle."""
+
+from collections.abc import Sequence
+
+from usage_tracker.cli.columns import Column
+from usage_tracker.cli.widths import GAP, cut_middle, widest
+
+READABLE = 20
+"""What names get before figures that can be spared, those of a rank above SPARED, in characters."""
+SPARED = 1
+NARROWEST = 12
+"""What is left of names and of other columns that can be folded."""
+
+
+def fit(columns: Sequence[Column], room: int) -> tuple[list[Column], list[str]]:
+    """The columns as they fit into `room` characters, and what was left out."""
+    kept, left_out = list(columns), list[str]()
+    while ranks := [column.rank for column in kept if column.rank]:
+        if width(kept, READABLE if max(ranks) > SPARED else NARROWEST) <= room:
+            break
+        least = max(kept, key=lambda column: column.rank)
+        kept.remove(least)
+        left_out.append(least.header)
+    cut = cut_names(kept, room)
+    return cut, [*left_out, *(["whole names"] if cut != kept else [])]
+
+
+def width(columns: Sequence[Column], narrowest: int = NARROWEST) -> int:
+    """The least width of a table of these columns."""
+    return sum(least(column, narrowest) + GAP for column in columns)
+
+
+def least(column: Column, narrowest: int) -> int:
+    whole = room_for(column)
+    return whole if column.number or column.fixed else min(whole, narrowest)
+
+
+def room_for(column: Column) -> int:
+    return widest([column.header, column.total, *column.cells])
+
+
+def cut_names(columns: Sequence[Column], room: int) -> list[Column]:
+    """With names as long as there is room for, the short ones whole. Two names that would look the same stay as they
+    are, to be folded."""
+    names = [column for column in columns if column.name]
+    left = room + GAP - width([column for column in columns if not column.name]) - GAP * len(names)
+    fitting = list(columns)
+    for place, column in enumerate(sorted(names, key=room_for)):
+        size = max(NARROWEST, min(room_for(column), left // (len(names) - place)))
+        left -= size
+        cells = [cut_middle(cell, size) for cell in column.cells]
+        if len(set(cells)) == len(set(column.cells)):
+            at = next(at for at, each in enumerate(fitting) if each is column)
+            fitting[at] = column._replace(cells=cells)
+    return fitting
