@@ -196,6 +196,7 @@ def test_a_stream_read_by_lines_or_bytes_is_read_with_the_app(capturing: Capturi
     with asked.create(**ASKED, stream=True) as response:
         text = read(response)
     assert text.count("data: ") == text.count('"delta"') + 1
+    assert '"usage"' not in text
     assert text.rstrip().endswith("data: [DONE]")
     event = capturing.one()
     assert event.status == "ok"
@@ -256,6 +257,7 @@ def test_a_raw_response_of_a_stream_gives_the_parsed_stream(capturing: Capturing
     raw = capturing.client.chat.completions.with_raw_response.create(**ASKED, stream=True)
     chunks = list(raw.parse())
     assert all(chunk.choices for chunk in chunks)
+    assert all("usage" not in chunk.model_dump(exclude_unset=True) for chunk in chunks)
     event = capturing.one()
     assert (event.status, event.response_id) == ("ok", chunks[0].id)
     assert event.usage.output_tokens
