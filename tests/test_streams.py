@@ -203,6 +203,14 @@ def test_a_stream_read_by_lines_or_bytes_is_read_with_the_app(capturing: Capturi
     assert event.usage.output_tokens
 
 
+def test_a_stream_whose_response_is_read_past_it_is_read_with_the_app(capturing: Capturing) -> None:
+    text = "\n".join(stream(capturing).response.iter_lines())
+    assert text.count("data: ") == text.count('"delta"') + 1
+    event = capturing.one()
+    assert event.status == "ok"
+    assert event.usage.output_tokens
+
+
 def test_a_stream_read_by_lines_and_left_is_abandoned(capturing: Capturing) -> None:
     with capturing.client.chat.completions.with_streaming_response.create(**ASKED, stream=True) as response:
         next(response.iter_lines())

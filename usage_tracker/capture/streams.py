@@ -5,7 +5,7 @@ from typing import Any
 
 from usage_tracker.capture.call import Call
 from usage_tracker.capture.pulling import Pulling, ended_by
-from usage_tracker.capture.responses import watch_response
+from usage_tracker.capture.responses import observe_body
 from usage_tracker.guard import guarded
 
 guard_chunk = guarded("chunk")
@@ -20,7 +20,7 @@ def observe_stream(stream: Any, call: Call) -> None:
         stream._iterator = observed(source, call)
         next(stream._iterator)  # up to its first yield: from here on it notices being dropped
     call.parsed = True
-    watch_response(stream.response, call, None)
+    observe_body(stream.response, call)
 
 
 def show(call: Call, chunk: object) -> bool:
