@@ -5,11 +5,14 @@ import copy
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import openai
 import pytest
 from capturing import ASK, Capturing, since
+
+from usage_tracker.demo.exchange import Event, Json, Reply
 
 ASKED: dict[str, Any] = {"model": "gpt-4o-mini", "messages": ASK}
 
@@ -165,6 +168,66 @@ def test_the_stream_helper_left_early_is_abandoned(capturing: Capturing) -> None
     with capturing.client.chat.completions.stream(**ASKED) as helper:
         next(iter(helper))
     assert capturing.one().status == "abandoned"
+
+
+def chunk(usage: Json | None = None, *, ends: bool = False, of_choice: Json | None = None) -> Event:
+    choice = {"index": 0, "delta": {} if ends else {"content": "a"}, "finish_reason": "stop" if ends else None}
+    said: Json = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m-1"}
+    return Event({**said, "choices": [{**choice, **(of_choice or {})}], **({"usage": usage} if usage else {})})
+
+
+def parsed(capturing: Capturing, most: int | None = None) -> None:
+    with stream(capturing) as found:
+        for _ in islice(found, most):
+            pass
+
+
+def parsed_async(capturing: Capturing, most: int | None = None) -> None:
+    async def main() -> None:
+        async with capturing.aclient as client:
+            found = await client.chat.completions.create(**ASKED, stream=True)
+            pulled = 0
+            async for _ in found:
+                pulled += 1
+                if pulled == most:
+                    break
+            await found.close()
+
+    asyncio.run(main())
+
+
+def by_lines(capturing: Capturing, most: int | None = None) -> None:
+    with capturing.client.chat.completions.with_streaming_response.create(**ASKED, stream=True) as response:
+        for _ in islice(response.iter_lines(), most and 2 * most):  # each event has a blank line after it
+            pass
+
+
+WAYS = [parsed, parsed_async, by_lines]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("words", [0, 3])
+def test_usage_within_the_choice_that_ends_is_read(capturing: Capturing, way: Callable[..., None], words: int) -> None:
+    told = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12, "cached_tokens": 4}
+    events = [*[chunk()] * words, chunk(ends=True, of_choice={"usage": told})]
+    capturing.provider.reply = lambda _: Reply(events=events)
+    way(capturing)
+    event = capturing.one()
+    assert (event.status, event.model, event.response_id) == ("ok", "m-1", "c-1")
+    assert (event.usage.input_tokens, event.usage.output_tokens, event.usage.cache_read_tokens) == (9, 3, 4)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("most", "status", "told"), [(2, "abandoned", 2), (4, "ok", 4), (None, "ok", 4)])
+def test_a_stream_that_tells_its_usage_so_far_has_ended_when_a_choice_has(
+    capturing: Capturing, way: Callable[..., None], most: int | None, status: str, told: int
+) -> None:
+    so_far = [{"prompt_tokens": 9, "completion_tokens": count, "total_tokens": 9 + count} for count in range(1, 5)]
+    events = [*map(chunk, so_far[:3]), chunk(so_far[3], ends=True)]
+    capturing.provider.reply = lambda _: Reply(events=events)
+    way(capturing, most)
+    event = capturing.one()
+    assert (event.status, event.usage.input_tokens, event.usage.output_tokens) == (status, 9, told)
 
 
 def read_lines(response: Any) -> str:

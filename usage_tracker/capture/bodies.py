@@ -93,7 +93,8 @@ class EventStream(Body):
             self.call.finish()  # parsers stop here, before the body's end
         elif said.startswith(b"{"):
             with guard_event:
-                shown = self.call.observe(decode_object(said))
+                self.call.latest = fields = decode_object(said)
+                shown = self.call.observe(fields)
         return shown
 
 

@@ -44,6 +44,7 @@ def observed(source: Iterator[Any], call: Call) -> Generator[Any, None, None]:
         for chunk in source:
             # nearly all: only text, told in this line, as a function of ours would cost more than all the rest
             if type(chunk) in quiet and chunk.__dict__.get("usage") is None and not chunk.__pydantic_extra__:
+                call.latest = chunk
                 if injected:
                     chunk.__pydantic_fields_set__.discard("usage")
             elif show(call, chunk):
@@ -81,6 +82,7 @@ class AsyncObserved:
             call.pulling = False
             # as in `observed`
             if type(chunk) in call.quiet and chunk.__dict__.get("usage") is None and not chunk.__pydantic_extra__:
+                call.latest = chunk
                 if call.injected:
                     chunk.__pydantic_fields_set__.discard("usage")
                 return chunk
