@@ -242,7 +242,7 @@ class Call:
         with guarded("error"):
             self.look_at_response()
             self.http_status = self.status_told_by(error) or self.http_status
-            self.attempts = max(self.attempts, 1 + retries_before(error))
+            self.attempts = max(self.attempts, self.attempts_told_by(error))
             for cause in causes(error):
                 self.leave_to(getattr(vars(cause).get("response"), "headers", {}))
             if self.parsed and (event := failing_event(error)) is not None:
@@ -253,6 +253,10 @@ class Call:
     def status_told_by(self, error: BaseException) -> int | None:
         """The HTTP status that the provider answered with."""
         return http_status_of(error)
+
+    def attempts_told_by(self, error: BaseException) -> int:
+        """How many HTTP requests there were until it was raised."""
+        return 1 + retries_before(error)
 
     def finish(self, status: Status = "ok", error_type: str | None = None) -> None:
         """Make the event. Whatever comes first counts; ending twice is harmless."""
