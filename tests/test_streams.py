@@ -5,11 +5,14 @@ import copy
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import openai
 import pytest
 from capturing import ASK, Capturing, since
+
+from usage_tracker.demo.exchange import Event, Json, Reply
 
 ASKED: dict[str, Any] = {"model": "gpt-4o-mini", "messages": ASK}
 
@@ -167,6 +170,66 @@ def test_the_stream_helper_left_early_is_abandoned(capturing: Capturing) -> None
     assert capturing.one().status == "abandoned"
 
 
+def chunk(usage: Json | None = None, *, ends: bool = False, of_choice: Json | None = None) -> Event:
+    choice = {"index": 0, "delta": {} if ends else {"content": "a"}, "finish_reason": "stop" if ends else None}
+    said: Json = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m-1"}
+    return Event({**said, "choices": [{**choice, **(of_choice or {})}], **({"usage": usage} if usage else {})})
+
+
+def parsed(capturing: Capturing, most: int | None = None) -> None:
+    with stream(capturing) as found:
+        for _ in islice(found, most):
+            pass
+
+
+def parsed_async(capturing: Capturing, most: int | None = None) -> None:
+    async def main() -> None:
+        async with capturing.aclient as client:
+            found = await client.chat.completions.create(**ASKED, stream=True)
+            pulled = 0
+            async for _ in found:
+                pulled += 1
+                if pulled == most:
+                    break
+            await found.close()
+
+    asyncio.run(main())
+
+
+def by_lines(capturing: Capturing, most: int | None = None) -> None:
+    with capturing.client.chat.completions.with_streaming_response.create(**ASKED, stream=True) as response:
+        for _ in islice(response.iter_lines(), most and 2 * most):  # each event has a blank line after it
+            pass
+
+
+WAYS = [parsed, parsed_async, by_lines]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("words", [0, 3])
+def test_usage_within_the_choice_that_ends_is_read(capturing: Capturing, way: Callable[..., None], words: int) -> None:
+    told = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12, "cached_tokens": 4}
+    events = [*[chunk()] * words, chunk(ends=True, of_choice={"usage": told})]
+    capturing.provider.reply = lambda _: Reply(events=events)
+    way(capturing)
+    event = capturing.one()
+    assert (event.status, event.model, event.response_id) == ("ok", "m-1", "c-1")
+    assert (event.usage.input_tokens, event.usage.output_tokens, event.usage.cache_read_tokens) == (9, 3, 4)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("most", "status", "told"), [(2, "abandoned", 2), (4, "ok", 4), (None, "ok", 4)])
+def test_a_stream_that_tells_its_usage_so_far_has_ended_when_a_choice_has(
+    capturing: Capturing, way: Callable[..., None], most: int | None, status: str, told: int
+) -> None:
+    so_far = [{"prompt_tokens": 9, "completion_tokens": count, "total_tokens": 9 + count} for count in range(1, 5)]
+    events = [*map(chunk, so_far[:3]), chunk(so_far[3], ends=True)]
+    capturing.provider.reply = lambda _: Reply(events=events)
+    way(capturing, most)
+    event = capturing.one()
+    assert (event.status, event.usage.input_tokens, event.usage.output_tokens) == (status, 9, told)
+
+
 def read_lines(response: Any) -> str:
     return "\n".join(response.iter_lines())
 
@@ -196,7 +259,16 @@ def test_a_stream_read_by_lines_or_bytes_is_read_with_the_app(capturing: Capturi
     with asked.create(**ASKED, stream=True) as response:
         text = read(response)
     assert text.count("data: ") == text.count('"delta"') + 1
+    assert '"usage"' not in text
     assert text.rstrip().endswith("data: [DONE]")
+    event = capturing.one()
+    assert event.status == "ok"
+    assert event.usage.output_tokens
+
+
+def test_a_stream_whose_response_is_read_past_it_is_read_with_the_app(capturing: Capturing) -> None:
+    text = "\n".join(stream(capturing).response.iter_lines())
+    assert text.count("data: ") == text.count('"delta"') + 1
     event = capturing.one()
     assert event.status == "ok"
     assert event.usage.output_tokens
@@ -256,6 +328,7 @@ def test_a_raw_response_of_a_stream_gives_the_parsed_stream(capturing: Capturing
     raw = capturing.client.chat.completions.with_raw_response.create(**ASKED, stream=True)
     chunks = list(raw.parse())
     assert all(chunk.choices for chunk in chunks)
+    assert all("usage" not in chunk.model_dump(exclude_unset=True) for chunk in chunks)
     event = capturing.one()
     assert (event.status, event.response_id) == ("ok", chunks[0].id)
     assert event.usage.output_tokens

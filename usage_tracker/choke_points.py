@@ -146,6 +146,7 @@ LITELLM = (
     ("litellm_core_utils.litellm_logging", "Logging.post_call", "received", False),
     ("litellm_core_utils.streaming_handler", "CustomStreamWrapper.__init__", "chat stream", False),
     ("llms.base_llm.base_model_iterator", "BaseModelResponseIterator._handle_string_chunk", "line", True),
+    ("responses.streaming_iterator", "_estimate_usage_from_text", "estimate", True),
     ("batch_completion.main", "ThreadPoolExecutor", "threads", False),
     ("litellm_core_utils.asyncify", "run_async_function", "own loop", False),
     ("litellm_core_utils.fallback_utils", "run_async_function", "own loop", False),

@@ -280,6 +280,15 @@ def test_retries_that_all_failed_are_counted_too(captured: Captured, provider: S
     assert (event.status, event.attempts, len(provider.requests)) == ("error", 2, 2)
 
 
+def test_retries_of_litellm_and_of_the_sdk_within_are_counted(captured: Captured, provider: StandIn) -> None:
+    provider.fail_next(9, 500, retry_after=0.001)
+    with pytest.raises(litellm.InternalServerError):
+        chat(provider, num_retries=1)
+    event = captured.one()
+    assert (event.status, event.attempts) == ("error", len(provider.requests))
+    assert event.attempts > 1
+
+
 def test_attempts_of_litellm_itself_are_counted(captured: Captured, anthropic: AnthropicServer) -> None:
     anthropic.fail_next(1, 500)
     litellm.completion(model="anthropic/claude-sonnet-4-5", messages=ASK, num_retries=2, **at_anthropic(anthropic))

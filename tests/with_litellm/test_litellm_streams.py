@@ -17,6 +17,7 @@ from with_litellm.asking import ASK, CONTENTS, KEY, achat, at, at_anthropic, at_
 
 import usage_tracker
 from usage_tracker.capture.litellm_streams import wrapped_methods
+from usage_tracker.demo.answers import Answers
 from usage_tracker.demo.exchange import Asked, Event, Reply
 from usage_tracker.demo.standin import StandIn
 
@@ -210,6 +211,21 @@ def test_so_it_is_where_a_chat_feeds_another_apis_stream(captured: Captured, pro
     usage = captured.one().usage
     assert usage.output_tokens
     assert usage.estimated
+
+
+def response_without_usage(asked: Asked) -> Reply:
+    reply = Answers(0).reply(asked, 1)
+    for event in reply.events or ():
+        event.fields.get("response", {}).pop("usage", None)
+    return reply
+
+
+def test_so_it_is_where_a_stream_of_responses_ends_without_usage(captured: Captured, provider: StandIn) -> None:
+    provider.reply = response_without_usage
+    ended = list(responses(provider, stream=True))[-1].response
+    event = captured.one()
+    assert event.status == "ok"
+    assert (event.usage.output_tokens is not None) == event.usage.estimated == (ended.usage is not None)
 
 
 def leave_by_break(stream: Any) -> None:

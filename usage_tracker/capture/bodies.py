@@ -1,5 +1,6 @@
 """Bodies of answers that the app reads itself, and what they say of usage on their way."""
 
+import re
 from binascii import Error as NoBase64
 from binascii import a2b_base64
 from collections.abc import Callable, Mapping
@@ -14,6 +15,10 @@ from usage_tracker.providers.answer import decode_object
 
 BODY_MAX = 64 << 20
 """A JSON body beyond this is not kept for reading."""
+
+NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*')
+"""What a server that was asked for usage says in each event until it knows it; never within a text, whose quotes are
+escaped."""
 
 guard_event = guarded("event")
 
@@ -56,8 +61,8 @@ class JsonBody(Body):
 
 
 class EventStream(Body):
-    """Server-sent events. Where we asked for usage, the event that carries only that is taken out; the rest of such a
-    stream reaches the app event by event."""
+    """Server-sent events. Where we asked for usage, the event that carries only that is taken out, and from the others
+    that there is none yet; such a stream reaches the app event by event."""
 
     def __init__(self, call: Call) -> None:
         super().__init__(call)
@@ -72,13 +77,13 @@ class EventStream(Body):
         *events, rest = split_events(bytes(self._rest))
         self._rest = bytearray(rest)
         shown = [event for event in events if self._shown(event)]
-        return b"".join(shown) if self._filtering else piece
+        return NO_USAGE.sub(b"", b"".join(shown)) if self._filtering else piece
 
     def end(self) -> bytes:
         rest = bytes(self._rest)
         self._rest.clear()
         shown = self._shown(rest)
-        return rest if shown and self._filtering else b""
+        return NO_USAGE.sub(b"", rest) if shown and self._filtering else b""
 
     def _shown(self, event: bytes) -> bool:
         """Whether the app gets to see this event."""
@@ -88,7 +93,8 @@ class EventStream(Body):
             self.call.finish()  # parsers stop here, before the body's end
         elif said.startswith(b"{"):
             with guard_event:
-                shown = self.call.observe(decode_object(said))
+                self.call.latest = fields = decode_object(said)
+                shown = self.call.observe(fields)
         return shown
 
 

@@ -91,6 +91,8 @@ class Call:
     """What was told so far and is not read yet."""
     quiet: Container[type] = ()
     """The classes of a stream's chunks that need no reading any more; see `Shapes.quiet`."""
+    latest: Any = None
+    """The last chunk of a stream so far."""
 
     def __init__(
         self,
@@ -197,6 +199,7 @@ class Call:
                 self.said.append(said)
             else:
                 self.provider.observe(self.answer, fields_of(chunk))
+        self.latest = chunk
         if self.shapes is not None and (self.quiet is self.shapes.quiet or self._identified(said)):
             self.shapes.meet(type(chunk))
             self.quiet = self.shapes.quiet
@@ -239,7 +242,7 @@ class Call:
         with guarded("error"):
             self.look_at_response()
             self.http_status = self.status_told_by(error) or self.http_status
-            self.attempts = max(self.attempts, 1 + retries_before(error))
+            self.attempts = max(self.attempts, self.attempts_told_by(error))
             for cause in causes(error):
                 self.leave_to(getattr(vars(cause).get("response"), "headers", {}))
             if self.parsed and (event := failing_event(error)) is not None:
@@ -251,12 +254,18 @@ class Call:
         """The HTTP status that the provider answered with."""
         return http_status_of(error)
 
+    def attempts_told_by(self, error: BaseException) -> int:
+        """How many HTTP requests there were until it was raised."""
+        return 1 + retries_before(error)
+
     def finish(self, status: Status = "ok", error_type: str | None = None) -> None:
         """Make the event. Whatever comes first counts; ending twice is harmless."""
         if open_calls.pop(id(self), None) is None:
             return
         with guard_finish:
             self.look_at_response()
+            if self.latest is not None and hasattr(self.provider, "usage_in_choice"):
+                self._look_at_latest(status)
             if status == "ok" and self.said and self.kind is not None:
                 self._tell(self.kind, perf_counter_ns(), self.said)
                 return
@@ -265,6 +274,15 @@ class Call:
         if self.reserved is not None:
             with guarded("settle"):
                 self.reserved.release()
+
+    def _look_at_latest(self, status: Status) -> None:
+        """Take what only the last chunk tells of a stream, as most chunks pass unread."""
+        fields, self.latest = fields_of(self.latest), None
+        usage = self.provider.usage_in_choice(fields)
+        if usage is not None:
+            self.observe({**fields, "usage": usage})
+        if status == "abandoned":
+            self.answer.partial = self.provider.goes_on(fields)
 
     def drop(self) -> None:
         """It was not made: no event tells of it."""

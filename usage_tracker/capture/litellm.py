@@ -43,6 +43,7 @@ def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, W
         "received": around_received,
         "cache": around_cache,
         "line": around_line,
+        "estimate": around_estimate,
         "chat stream": around_chat_stream,
         "threads": around_threads,
         "own loop": around_own_loop,
@@ -191,6 +192,14 @@ def around_line(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict
     with guard_within:
         if call := call_within():
             call.line = args[0] if args else kwargs.get("str_line")
+    return wrapped(*args, **kwargs)
+
+
+def around_estimate(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of what counts the tokens of a stream of responses that ended without usage."""
+    with guard_within:
+        if call := call_within():
+            call.answer.estimated = True
     return wrapped(*args, **kwargs)
 
 

@@ -128,6 +128,9 @@ class LiteLLMCall(Call):
     def status_told_by(self, error: BaseException) -> int | None:
         return litellm.status_of(causes(error), sent=self.sent)
 
+    def attempts_told_by(self, error: BaseException) -> int:
+        return self.earlier + super().attempts_told_by(error)
+
     def fail(self, error: BaseException) -> None:
         with guard_stock:
             self.served_by = self.served_by or said(getattr(error, "llm_provider", None))

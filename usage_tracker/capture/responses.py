@@ -14,8 +14,8 @@ guard_piece = guarded("piece of a body")
 
 
 def observe_body(response: Any, call: Call) -> None:
-    """Watch an HTTP response whose body the app reads itself, as bytes, text, lines, JSON, or through the SDK's
-    parser."""
+    """Watch an HTTP response whose body the app reads itself, as bytes, text, lines, JSON, or through the SDK's parser;
+    or may read, past a stream that parses it."""
     kind = response.headers.get("content-type", "")
     if "event-stream" in kind:
         body: Body = EventStream(call)
@@ -146,10 +146,11 @@ def raw_body_of(response: Any) -> Body | None:
 
 
 def body_of(response: Any) -> Body | None:
-    """The body to feed; None where nothing is to be read or somebody further out is reading it already."""
+    """The body to feed; None where nothing is to be read, or somebody further out is reading it already, such as the
+    SDK's own iterator, whose chunks are looked at instead."""
     watch = response.__dict__.get("_usage_watch")
     body: Body | None = watch[1] if watch else None
-    return None if body is None or body.reading else body
+    return None if body is None or body.reading or body.call.pulling else body
 
 
 def unwatched(response: Any) -> tuple[Call, Body | None]:

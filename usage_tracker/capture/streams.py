@@ -5,7 +5,7 @@ from typing import Any
 
 from usage_tracker.capture.call import Call
 from usage_tracker.capture.pulling import Pulling, ended_by
-from usage_tracker.capture.responses import watch_response
+from usage_tracker.capture.responses import observe_body
 from usage_tracker.guard import finalizer, guarded
 
 guard_chunk = guarded("chunk")
@@ -20,7 +20,7 @@ def observe_stream(stream: Any, call: Call) -> None:
         stream._iterator = observed(source, call)
         next(stream._iterator)  # up to its first yield: from here on it notices being dropped
     call.parsed = True
-    watch_response(stream.response, call, None)
+    observe_body(stream.response, call)
 
 
 def show(call: Call, chunk: object) -> bool:
@@ -44,6 +44,7 @@ def observed(source: Iterator[Any], call: Call) -> Generator[Any, None, None]:
         for chunk in source:
             # nearly all: only text, told in this line, as a function of ours would cost more than all the rest
             if type(chunk) in quiet and chunk.__dict__.get("usage") is None and not chunk.__pydantic_extra__:
+                call.latest = chunk
                 if injected:
                     chunk.__pydantic_fields_set__.discard("usage")
             elif show(call, chunk):
@@ -81,6 +82,7 @@ class AsyncObserved:
             call.pulling = False
             # as in `observed`
             if type(chunk) in call.quiet and chunk.__dict__.get("usage") is None and not chunk.__pydantic_extra__:
+                call.latest = chunk
                 if call.injected:
                     chunk.__pydantic_fields_set__.discard("usage")
                 return chunk

@@ -163,6 +163,20 @@ def says_nothing(names: Container[str]) -> bool:
     return "x_groq" not in names and "error" not in names if "choices" in names else "delta" in names
 
 
+def usage_in_choice(fields: Mapping[str, object]) -> object:
+    """The usage that Moonshot's streams tell within the choice that ends, in their last chunk.
+    https://platform.moonshot.ai/docs/api/chat"""
+    choices = fields.get("choices")
+    return fields_of(choices[0]).get("usage") if isinstance(choices, list) and choices else None
+
+
+def goes_on(fields: Mapping[str, object]) -> bool:
+    """Whether there is more to come after a chunk: some providers tell with each what was used up to there.
+    https://docs.perplexity.ai/api-reference/chat-completions-post"""
+    choices = fields.get("choices")
+    return isinstance(choices, list) and any(fields_of(choice).get("finish_reason") is None for choice in choices)
+
+
 def observe(answer: Answer, fields: Mapping[str, object]) -> None:
     """Take what an answer, or one chunk or event of a stream, says. What is kept is copied: apps change chunks.
 
