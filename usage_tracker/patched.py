@@ -16,6 +16,9 @@ def passing(function: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[st
 class Patched(wrapt.FunctionWrapper[..., Any]):
     """Our wrapper around an SDK's function; its own type, so that we recognise it. Signature, name and kind stay."""
 
+    __bound_function_wrapper__ = wrapt.BoundFunctionWrapper
+    """What wrapt takes anyway; where a subclass doesn't say so, each call raises an error within it, for 1 µs."""
+
     def __init__(self, wrapped: Any) -> None:
         self._self_around = partial(passing)
         super().__init__(wrapped, self._self_around)

@@ -85,8 +85,6 @@ class Call:
     """What it has in common with others, where its answer may be kept as it is told."""
     shapes: Shapes | None = None
     """What is known of the classes of its answers."""
-    plain: Container[type] = ()
-    """Classes that are known to be those of plain answers; see `Shapes.plain`."""
     said: list[tuple[Any, ...]] | None = None
     """What was told so far and is not read yet."""
     quiet: Container[type] = ()
@@ -226,8 +224,9 @@ class Call:
     def _tell(self, kind: CallKind, ended: int, said: Sequence[tuple[Any, ...]]) -> None:
         recorder = self.recorder
         told = (self.started_at, (ended - self.started) / 1e6, self.ttft, self.http_status, self.attempts, said)
-        if recorder.tell is not None and not recorder.listeners and not self.meters and self.reserved is None:
-            recorder.tell(kind, told)
+        tell = recorder.tell
+        if tell is not None and not recorder.listeners and not self.meters and self.reserved is None:
+            tell(kind, told)
             if recorder.gate is not None:
                 recorder.gate.told(kind, told)
             return

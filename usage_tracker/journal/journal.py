@@ -88,8 +88,9 @@ class Journal:
 
     def append_call(self, kind: CallKind, told: tuple[Any, ...]) -> None:
         """Keep a call that is still to be read, as the fields of `Told`."""
+        write = self._write
         try:
-            self._write(CALL, kind, told)
+            write(CALL, kind, told)
         except ValueError:
             self._keep_with_care(CALL, kind, told)
         else:

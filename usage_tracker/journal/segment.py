@@ -68,11 +68,12 @@ class Segment:
         if len(payload) > LARGEST_PAYLOAD:
             raise ValueError("record too large")
         frame = PACK(marker, len(payload), crc32(payload)) + payload
+        write = self._write
         if self._turn is None:
-            self._write(frame)
+            write(frame)
         else:
             with self._turn:
-                self._write(frame)
+                write(frame)
         next(self._events)
 
     def _introduce(self, about: Origin | CallKind) -> int:

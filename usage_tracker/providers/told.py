@@ -28,12 +28,12 @@ LAYOUTS = [
 UNKNOWN_ORIGIN = Origin(sdk="unknown")
 """Of a call whose origin can't be read any more."""
 
-encode_usage = msgspec.msgpack.Encoder(
-    enc_hook=attrgetter("__dict__", "__pydantic_extra__", "__pydantic_root_model__")
-).encode
-"""A usage object as it is. An SDK's object within becomes a list of its fields, of those that its class does not know,
-and of False, which no list of a provider ends in; no line of Python runs for it."""
-LONG = (b"\xd9", b"\xda", b"\xdb")
+parts_of = attrgetter("__dict__", "__pydantic_extra__", "__pydantic_root_model__")
+"""An SDK's object as a list of its fields, of those that its class does not know, and of False, which no list of a
+provider ends in; no line of Python runs for it."""
+encode_usage = msgspec.msgpack.Encoder(enc_hook=parts_of).encode
+"""A usage object as it is, an SDK's object within by its parts."""
+LONG_TEXTS = (0xD9, 0xDA, 0xDB)
 """What msgpack puts before strings of more than 31 bytes: a usage object that has one is read before it is kept."""
 
 
