@@ -669,6 +669,10 @@ def test_calls_that_end_before_prices_are_known_count_once_they_are(
         early.setattr(gate._prices, "ready", False)
         ask(capturing)
         assert len(gate._unpriced) == 1
+        began = time.monotonic()
+        ask(capturing)
+        assert time.monotonic() - began >= holding.FIRST_SECONDS, "it has waited for them"
+        assert len(gate._unpriced) == 2
     enforcing.use(known(budget(limit=Decimal("0.000001"))))
     assert not gate._unpriced
     with pytest.raises(usage_tracker.BudgetExceeded):

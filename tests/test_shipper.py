@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import Mock
 from uuid import UUID
 
 import pytest
@@ -29,6 +30,7 @@ from usage_tracker.journal.header import HEADER_SIZE
 from usage_tracker.report import Query, run
 from usage_tracker.shipper import Shipper
 from usage_tracker.stores import Store
+from usage_tracker.stores.sqlite.store import SqliteStore
 
 
 def drain(shipper: Shipper) -> None:
@@ -42,7 +44,8 @@ def test_batches_are_cut_by_size_and_all_arrive_with_their_price(place: Place) -
     append(place.journal, 250)
     shipper = place.shipper(batch_size=100)
     assert shipper.spool.lead()
-    assert [shipper.step() for _ in range(4)] == [True, True, True, False]
+    stored = [250 - place.journal.pending() for _ in iter(shipper.step, False)]
+    assert stored == [100, 200, 250]
     shipper.close()
     assert place.stored() == ids(250)
     store = place.open()
@@ -179,6 +182,34 @@ def test_a_connection_lost_around_the_commit_loses_and_doubles_nothing(
     assert place.stored() == ids(100)
 
 
+def test_a_store_that_does_not_say_how_far_segments_are_stored_is_asked_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(place.journal, 10)
+    store = place.open()
+    shipper = Shipper(place.spool(), lambda: store, TenCents(), 30)
+    with monkeypatch.context() as away:
+        away.setattr(store, "positions", Mock(side_effect=StoreUnavailable("away")))
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                shipper.step()
+    drain(shipper)
+    assert place.stored() == ids(10)
+
+
+def test_who_leads_others_that_ship_folds_at_each_round_only_while_there_is_more(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage_tracker.shipper.COMPACTING_SECONDS", 0.0)
+    store, left = place.open(), [2, 1, 0, 0]
+    monkeypatch.setattr(store, "compact", lambda: left.pop(0))
+    shipper = Shipper(place.spool(), lambda: store, TenCents(), 20)
+    for _ in range(9):
+        shipper.attend()
+    assert left == [0]
+    shipper.close()
+
+
 def test_rollups_that_can_not_be_folded_hold_no_event_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("usage_tracker.shipper.COMPACT_SECONDS", 0.0)
     store = place.open()
@@ -259,6 +290,26 @@ def test_an_event_that_the_store_refuses_is_set_aside_and_holds_nothing_up(place
     assert "out of range" in letters[0]
 
 
+def test_a_leader_that_sets_an_event_aside_after_another_one_did_repeats_nothing(place: Place) -> None:
+    append(place.journal, 100)
+
+    def shipper(store: Picky) -> Shipper:
+        return Shipper(place.spool(), lambda: store, TenCents(), 64)  # type: ignore[arg-type, return-value]  # by duck type
+
+    class Sleepy(Picky):
+        def write(self, batch: Batch) -> bool:
+            if not batch.size:
+                while awake.step():
+                    pass
+            return super().write(batch)
+
+    awake, sleepy = shipper(Picky(place.open(), {"r-17"})), shipper(Sleepy(place.open(), {"r-17"}))
+    drain(sleepy)
+    awake.close()
+    assert place.stored() == [each for each in ids(100) if each != "r-17"]
+    assert (sleepy.refused, awake.refused) == (1, 1)
+
+
 def test_once_a_refused_event_is_out_calls_that_are_alike_come_together_again(place: Place) -> None:
     together: list[int] = []
 
@@ -284,7 +335,8 @@ def test_a_store_that_refuses_everything_does_not_fill_the_log(place: Place, cap
     store = Picky(place.open(), set(ids(20)))
     drain(Shipper(place.spool(), lambda: store, TenCents(), 64))  # type: ignore[arg-type, return-value]  # by duck type
     assert len((place.spool_folder / "refused.jsonl").read_text().splitlines()) == 20
-    assert caplog.text.count("the store refuses an event (value out of range)") == 1
+    said = f"(value out of range); it is kept in {place.spool_folder}/refused.jsonl (1 so far)"
+    assert caplog.text.count("the store refuses an event") == caplog.text.count(said) == 1
 
 
 def test_events_that_together_cost_more_than_an_integer_holds_are_all_stored(
@@ -300,7 +352,7 @@ def test_events_that_together_cost_more_than_an_integer_holds_are_all_stored(
     store.close()
 
 
-def test_damaged_bytes_cost_only_the_events_in_them(place: Place) -> None:
+def test_damaged_bytes_cost_only_the_events_in_them(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     append(place.journal, 10)
     place.journal.close()
     path = place.spool().segments()[0]
@@ -311,6 +363,7 @@ def test_damaged_bytes_cost_only_the_events_in_them(place: Place) -> None:
     drain(shipper)
     assert len(place.stored()) == 9
     assert shipper.corrupt == 1
+    assert f"1 stretches of journal were unreadable; {place.spool_folder} keeps them" in caplog.text
     [kept] = (place.spool_folder / "corrupt").iterdir()
     assert kept.name.startswith(f"{path.stem}-")
 
@@ -442,6 +495,29 @@ def test_what_goes_from_memory_to_disk_at_this_moment_is_in_a_batch_once(
     place.journal.close()
     drain(shipper)
     assert place.stored() == ids(10)
+
+
+def test_while_a_fork_is_made_no_batch_is_under_way_and_the_file_is_closed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage_tracker.shipper.LONGEST_FORK_WAIT", 0.01)
+    append(place.journal, 2)
+    store = place.open()
+    assert isinstance(store, SqliteStore)
+    shipper = Shipper(place.spool(), lambda: store, TenCents(), 1, closes_for_fork=True)
+    assert shipper.spool.lead()
+    assert shipper.step()
+    shipper.before_fork()
+    assert (shipper.turn.locked(), store._file._connection) == (True, None)
+    shipper.after_fork_in_parent()
+    assert shipper.step()
+    with shipper.turn:  # a batch takes longer than a fork waits
+        shipper.before_fork()
+        assert store._file._connection is not None
+        shipper.after_fork_in_parent()
+        assert shipper.turn.locked()
+    shipper.close()
+    assert place.stored() == ids(2)
 
 
 def test_a_fork_waits_until_nothing_is_half_imported(place: Place) -> None:

@@ -90,6 +90,18 @@ def test_a_stream_that_nobody_reads_gives_back_what_it_reserved_when_it_is_dropp
     assert strictly.becomes(0), "of what it used nothing is known"
 
 
+@pytest.mark.guarded_errors_expected
+def test_a_call_of_which_no_event_can_be_made_gives_back_what_it_reserved(
+    strictly: Strictly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strictly.hold_to()
+    stream = strictly.ask(stream=True, max_tokens=100)
+    assert strictly.reserved() == [PROMPT + 100]
+    monkeypatch.delattr("usage_tracker.providers.openai.usage_of")
+    stream.close()
+    assert strictly.becomes()
+
+
 def test_a_call_that_failed_gives_back_what_it_reserved(strictly: Strictly, provider: StandIn) -> None:
     strictly.hold_to()
     provider.fail_next(1, 500)
