@@ -195,6 +195,14 @@ def test_openais_usage_export(dsn: str, tmp_path: Path) -> None:
     assert all(call["cost"] is not None and call["usage"] == {"num_model_requests": 40} for call in found)
 
 
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_projects_without_an_id_are_told_apart_by_their_names(dsn: str, tmp_path: Path) -> None:
+    path = tmp_path / "usage.csv"
+    path.write_text("start_time,project_name,input_tokens\n1785542400,alpha,5\n1785542400,beta,7\n")
+    assert "2 calls brought" in bring("openai", str(path))
+    assert sorted((call["project"], call["input_tokens"]) for call in events(dsn)) == [("alpha", 5), ("beta", 7)]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -202,12 +210,19 @@ def test_openais_usage_export(dsn: str, tmp_path: Path) -> None:
         ("", "it has no column start_time"),
         ("start_time,input_tokens\n1785542400,5\nlast week,5\n", "line 3 of "),
         ("start_time,input_tokens\n1785542400,many\n", "line 2 of "),
+        ("input_tokens,start_time\n5\n", "line 2 of "),
+        ("start_time,input_tokens\n99999999999999999999,5\n", "line 2 of "),
+        ("start_time,input_tokens\n1785542400,-5\n", "input_tokens is below zero"),
+        ("start_time,images\n1785542400,nan\n", "'nan' is no count"),
+        (f"start_time,model\n1785542400,{'m' * 200_000}\n", "is no CSV file in UTF-8: field larger"),
+        ("start_time,model\n1785542400,\udcff\n", "is no CSV file in UTF-8: 'utf-8' codec"),
+        ("start_time,model,input_tokens\n1,m,5\n2,m,5\n1,m,5\n1,m,6\n", "line 5 of "),
     ],
 )
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
 def test_what_is_no_usage_export_is_refused_by_its_line(dsn: str, tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "usage.csv"
-    path.write_text(text)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
     found = CliRunner().invoke(main, ["import", "openai", str(path)], prog_name="usage-tracker")
     assert found.exit_code == 1
     assert said in found.stderr

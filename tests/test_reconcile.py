@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -262,6 +264,8 @@ def page(value: str, day: date = DAY, *, more: bool = False, **changes: Any) -> 
         (page("1", amount="1"), (), "an amount has no value"),
         (page("much"), (), "an amount is no number"),
         (page("NaN"), (), "an amount is no number"),
+        (page("1e999999"), (), "an amount is beyond any measure"),
+        ("[" * 100_000, (), "holds no JSON"),
         (page("1", object=None), (), "doesn't say what it is"),
         (page("1", line_item=["x"]), (), "line_item is no text"),
         (page("1", line_item=None), (), "aren't grouped by line_item"),
@@ -332,6 +336,34 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_told(here: None, admin: A
     assert "HTTP 400 for /v1/organization/costs: 'limit' is too large\\x1b[2J" in refused.stderr
     admin.failures = [(500, {"Retry-After": "0"}, "oops")] * 4
     assert "HTTP 500" in command("openai", *DAYS, "--base-url", admin.address, code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"hello\r\n\r\n", "no HTTP (BadStatusLine)"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{", "no HTTP (IncompleteRead)"),
+        (b"HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{", "answered HTTP 400"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"[" * 100_000, "no JSON"),
+    ],
+)
+def test_what_isnt_such_a_server_is_said_to_be_none(
+    here: None, monkeypatch: pytest.MonkeyPatch, answer: bytes, said: str
+) -> None:
+    def reply() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(answer)
+
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", KEY)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(30)
+        replying = threading.Thread(target=reply)
+        replying.start()
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert said in command("openai", *DAYS, "--base-url", address, code=1).stderr
+        replying.join()
 
 
 def test_pages_without_an_end_are_refused(here: None, admin: Admin) -> None:

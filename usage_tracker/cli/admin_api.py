@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from decimal import Decimal
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import HTTPError, URLError
@@ -132,6 +133,8 @@ def fetch(provider: str, url: str, key: str) -> Any:
                     time.sleep(wait_seconds(error.headers.get("Retry-After"), tried))
                     continue
                 raise click.ClickException(refusal(provider, place.path, error)) from None
+        except HTTPException as error:
+            raise BadPage(f"{place.path} answered with what is no HTTP ({type(error).__name__})") from None
         except (URLError, OSError) as error:
             reason = getattr(error, "reason", error)
             raise click.ClickException(
@@ -141,7 +144,7 @@ def fetch(provider: str, url: str, key: str) -> Any:
         raise BadPage(f"{place.path} answered with more than {LARGEST >> 20} MB")
     try:
         return json.loads(content, parse_float=Decimal)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadPage(f"{place.path} answered with what is no JSON") from None
 
 
@@ -158,7 +161,7 @@ def refusal(provider: str, path: str, error: HTTPError) -> str:
         )
     try:
         told = json.loads(error.read(LARGEST))["error"]["message"]
-    except (ValueError, KeyError, TypeError, OSError):
+    except (ValueError, KeyError, TypeError, RecursionError, OSError, HTTPException):
         told = None
     words = f": {printable(told[:300])}" if isinstance(told, str) and error.code in (400, 404, 422) else ""
     return f"{provider} answered HTTP {error.code} for {path}{words}"
@@ -182,7 +185,7 @@ def read_files(paths: Sequence[Path]) -> Iterator[Answer]:
             raise click.FileError(str(path), error.strerror) from None
         except BadPage as error:
             raise click.ClickException(f"{path}: {error}") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise click.ClickException(f"{path} holds no JSON; save the provider's answers as they are") from None
     if pages:
         raise click.ClickException(

@@ -7,6 +7,7 @@ A line becomes one event: how many calls it sums is in `usage`, as nobody knows 
 import csv
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 
 from usage_tracker.attribution import clean
@@ -50,27 +51,37 @@ class UsageExport:
         return sum(1 for _ in self._rows())
 
     def read(self, since: int | None) -> Iterator[Found]:
+        before: dict[str, tuple[int, Mapping[str, str]]] = {}
         for number, row in enumerate(self._rows(), 2):
             try:
                 found = self.found(row)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise UsageTrackerError(f"line {number} of {self._path} can't be read: {error}") from None
+            earlier, same = before.setdefault(str(found.name), (number, row))
+            if same != row:
+                raise UsageTrackerError(
+                    f"line {number} of {self._path} is about the same as line {earlier} and says something else; "
+                    "export it with what tells them apart, such as projects, users or keys"
+                )
             started = found.event.started_at // 1000
             if (since is None or started >= since) and (self._until is None or started < self._until):
                 yield found
 
     def _rows(self) -> Iterator[dict[str, str]]:
         with self._path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if "start_time" not in (rows.fieldnames or ()):
-                raise UsageTrackerError(f"{self._path} is no usage export of OpenAI: it has no column start_time")
-            yield from rows
+            rows = csv.DictReader(file, restval="")
+            try:
+                if "start_time" not in (rows.fieldnames or ()):
+                    raise UsageTrackerError(f"{self._path} is no usage export of OpenAI: it has no column start_time")
+                yield from rows
+            except (UnicodeDecodeError, csv.Error) as error:
+                raise UsageTrackerError(f"{self._path} is no CSV file in UTF-8: {error}") from None
 
     def found(self, row: Mapping[str, str]) -> Found:
         """A line as an event."""
         operation = next((operation for name, operation in OPERATIONS if name in row), "chat")
         unit, names = UNITS.get(operation, ("", ()))
-        counted = next((float(row[name]) for name in names if row.get(name)), None)
+        counted = next((measure(row[name]) for name in names if row.get(name)), None)
         start = row["start_time"]
         began = datetime.fromtimestamp(int(start), UTC) if start.isdigit() else datetime.fromisoformat(start)
         model = clean(row.get("model"))
@@ -102,8 +113,21 @@ class UsageExport:
             user_id=clean(row.get("user_id")),
             tags=tuple(tags),
         )
-        return Found(" ".join([operation, *(row.get(name) or "" for name in KEYS)]), who, event)
+        keys = {**row, "project_id": row.get("project_id") or row.get("project_name") or ""}
+        return Found(" ".join([operation, *(keys.get(name) or "" for name in KEYS)]), who, event)
 
 
 def count(row: Mapping[str, str], name: str) -> int | None:
-    return int(row[name]) if row.get(name) else None
+    """Raises ValueError."""
+    found = int(row[name]) if row.get(name) else None
+    if found is not None and found < 0:
+        raise ValueError(f"{name} is below zero")
+    return found
+
+
+def measure(text: str) -> float:
+    """Raises ValueError."""
+    found = float(text)
+    if not isfinite(found) or found < 0:
+        raise ValueError(f"{text!r} is no count")
+    return found

@@ -15,6 +15,8 @@ from typing import Any, Literal, NamedTuple
 
 Kind = Literal["costs", "usage"]
 ONE_DAY = timedelta(days=1)
+DIGITS = 15
+"""Before the point: nobody was billed so many dollars, and sums of them are exact."""
 
 
 class Figures(NamedTuple):
@@ -192,6 +194,8 @@ def dollars(amount: object, currency: object) -> Decimal:
         found = None
     if found is None or isinstance(amount, bool) or not found.is_finite():
         raise BadPage("an amount is no number")
+    if found.adjusted() >= DIGITS:
+        raise BadPage("an amount is beyond any measure")
     return found
 
 
