@@ -1,13 +1,13 @@
 """What a leader reads of budgets for its host: of many users too, nobody who has used theirs up is forgotten."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from budgeted import budget
@@ -16,12 +16,16 @@ from made_events import made_event, store_events
 from usage_tracker.budgets import refresh
 from usage_tracker.budgets.accounts import start_of
 from usage_tracker.budgets.book import set_budget
+from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.holding import FRESH_SECONDS
 from usage_tracker.budgets.refresh import Refresher, read_part
 from usage_tracker.budgets.reservation_tables import Place, open_account
+from usage_tracker.budgets.scope import WHOLE
 from usage_tracker.budgets.view import PriceBook, Usual, View
+from usage_tracker.budgets.windows import Window
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import RightsError, StoreUnavailable
+from usage_tracker.event import Batch, Stretch
 from usage_tracker.spending import Used, read_used, read_usual
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.prices import add_version
@@ -89,6 +93,25 @@ def test_of_many_those_who_have_used_most_are_told_and_all_who_have_used_theirs_
     assert read(store, tmp_path).used == {"b": {"u-2": 9}}
     set_budget(store, budget(each="user", measure="calls", limit=Decimal(7), per="30d"))
     assert read(store, tmp_path).used == {"b": {"u-2": 9, "none": 8, "u-*": 7}}
+
+
+def test_what_others_store_while_the_sums_are_read_is_not_counted_as_still_to_be_stored(
+    store: Store, tmp_path: Path
+) -> None:
+    set_budget(store, budget(measure="calls", limit=Decimal(100), per="30d"))
+    segment, spool = uuid4(), tmp_path / "spool"
+    spool.mkdir()
+    (spool / f"{segment}.seg").touch()
+    left = [made_event(datetime.now(UTC))]
+
+    def read_while_others_store(store: Store, asked: Budget, window: Window) -> Mapping[str, Used]:
+        if left:
+            assert store.write(Batch([Stretch(segment, 0, 100, 1)], [left.pop()]))
+        return read_used(store, asked, window)
+
+    view = Refresher(spool, read_while_others_store, read_usual).refresh(store)
+    assert view is not None
+    assert (view.used["b"], view.stored) == ({WHOLE: sum(USED.values()) + 1}, {str(segment): 100})
 
 
 def test_the_accounts_of_strict_budgets_know_what_each_of_many_has_used(store: Store, tmp_path: Path) -> None:

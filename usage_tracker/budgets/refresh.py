@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -38,6 +38,8 @@ has to be newer than `holding.FRESH_SECONDS`."""
 LONGEST_PAUSE = 10.0
 SLOW_SECONDS = 60.0
 """How often what changes slowly is read: what is usual, price books, and whether we may read what was spent."""
+READINGS = 2
+"""How often positions and sums are read at most, where others store meanwhile."""
 REMEMBERED_SECONDS = 120.0
 """How long a segment that was deleted is asked about: its writer may still hold entries of it."""
 MOST_PARTS = 10_000
@@ -49,6 +51,16 @@ class Amount(Protocol):
 
     @property
     def amount(self) -> Decimal: ...
+
+
+class Said(NamedTuple):
+    """What the store says of all budgets, as nearly of one moment as can be: each of these was read before the next, so
+    that sums have all that lies before the positions, and all that was there by the clock."""
+
+    positions: Mapping[UUID, int]
+    clock: float
+    """The one that all processes share."""
+    used: Mapping[Budget, Mapping[str, Amount]]
 
 
 ReadUsed = Callable[[Store, Budget, Window], Mapping[str, Amount]]
@@ -93,22 +105,20 @@ class Refresher:
         return view
 
     def _read(self, store: Store, read_at: float, budgets: list[Budget]) -> View:
-        shared_now, reserved = clock(store), reserved_segments(store)
-        positions = store.positions([*self._known_segments(read_at), *reserved])
+        for budget in budgets:
+            if budget.is_rate and budget.strict:
+                tidy_rate(store, budget, read_at)
+        windows = {budget: window_of(budget, read_at) for budget in budgets if not budget.is_rate}
+        said = self._read_used_by_now(store, read_at, windows)
         used: dict[str, dict[str, int]] = {}
         since: dict[str, int] = {}
-        for budget in budgets:
-            if budget.is_rate:
-                if budget.strict:
-                    tidy_rate(store, budget, read_at)
-                continue
-            window = window_of(budget, read_at)
-            parts = {part: each.amount for part, each in self._read_used(store, budget, window).items()}
+        for budget, window in windows.items():
+            parts = {part: each.amount for part, each in said.used[budget].items()}
             since[budget.name] = start_of(budget, read_at)
             amounts = {part: whole(amount, budget.measure) for part, amount in parts.items()}
             used[budget.name] = most_of(amounts, limit_of(budget))
             if budget.strict:
-                update_accounts(store, budget, shared_now, since[budget.name], amounts, positions)
+                update_accounts(store, budget, said.clock, since[budget.name], amounts, said.positions)
             if self._noticed is not None:
                 self._noticed(store, budget, window, parts)
         self._read_slow(store, budgets, read_at)
@@ -117,10 +127,21 @@ class Refresher:
             budgets=budgets,
             used=used,
             since=since,
-            stored={str(segment): position for segment, position in positions.items()},
+            stored={str(segment): position for segment, position in said.positions.items()},
             usual=self._usual,
             book=self._book,
         )
+
+    def _read_used_by_now(self, store: Store, read_at: float, windows: Mapping[Budget, Window]) -> Said:
+        """What is stored while the sums are read is among them, and after the positions: it would be counted as not yet
+        stored as well. So both are read again where anything was; once, as somebody may store all the time."""
+        segments = [*self._known_segments(read_at), *reserved_segments(store)]
+        for _ in range(READINGS):
+            positions, shared_now = store.positions(segments), clock(store)
+            used = {budget: self._read_used(store, budget, window) for budget, window in windows.items()}
+            if store.positions(segments) == positions:
+                break
+        return Said(positions, shared_now, used)
 
     def _may_not_read(self, store: Store, budgets: list[Budget]) -> View:
         """What was spent can't be known, so only those hold calls that are closed then. Raises StoreError."""

@@ -92,16 +92,23 @@ class Keys(dict[Dimension, Known]):
         super().__init__({dimension: Known(NONE.get(dimension)) for dimension in dimensions})
         self._whos: dict[int, tuple[Origin, WhoKeys]] = {}
         """By the origin's id(), which stays its own as long as it is kept here."""
+        self._same: dict[tuple[object, ...], WhoKeys] = {}
+        """One for all origins with these keys, such as those of many processes, so that their calls are summed at once.
+        """
 
     def who(self, origin: Origin) -> WhoKeys:
+        owner = self[OWNER][(origin.app, origin.project, origin.team, origin.api_key)]
+        user, tags_key = self[USER][(origin.user_id,)], self[TAGS][(origin.tags,)]
+        host = None if origin.host is None else self[HOST][(origin.host,)]
+        same = self._same.get((owner, user, tags_key, host))
+        if same is not None and same.known(origin):
+            return same
         tags = self[TAG]
-        return WhoKeys(
-            self[OWNER][(origin.app, origin.project, origin.team, origin.api_key)],
-            self[USER][(origin.user_id,)],
-            self[TAGS][(origin.tags,)],
-            None if origin.host is None else self[HOST][(origin.host,)],
-            tuple(dict.fromkeys([tags[(tag,)] for tag in origin.tags or (None,)])),
-        )
+        each_tag = tuple(dict.fromkeys([tags[(tag,)] for tag in origin.tags or (None,)]))
+        who = WhoKeys(owner, user, tags_key, host, each_tag)
+        if who.known(origin):
+            self._same[owner, user, tags_key, host] = who
+        return who
 
     def whos(self, those: Iterable[Origin]) -> dict[int, WhoKeys]:
         """The keys of each origin object, by its id(): many events share one, also those of later batches."""
@@ -130,6 +137,7 @@ class Keys(dict[Dimension, Known]):
         """Between batches: start anew with what grew too large, and with what is unknown."""
         if len(self._whos) > KEYS_AT_MOST:
             self._whos.clear()
+            self._same.clear()
         for dimension, known in self.items():
             known.unknown.clear()
             if len(known) > KEYS_AT_MOST:
