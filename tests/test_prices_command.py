@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from made_events import NOON, made_event, store_events
 from msgspec.structs import replace
 
-from usage_tracker import pipeline
+from usage_tracker import lazy_pricer
 from usage_tracker.cli import main
 from usage_tracker.cli.prices import COMMANDS
 from usage_tracker.config import load_settings
@@ -348,7 +348,7 @@ def test_a_call_keeps_the_version_that_priced_it() -> None:
 
 
 def test_a_program_that_runs_takes_a_new_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(lazy_pricer, "LOOK_SECONDS", 0.0)
     settings = load_settings()
     assert settings.dsn is not None
     shipper = make_shipper(settings, settings.dsn)
