@@ -27,7 +27,7 @@ from spooled_events import Calls
 
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.journal import Journal, Spool
-from usage_tracker.pipeline import LazyPricer
+from usage_tracker.lazy_pricer import LazyPricer
 from usage_tracker.report import Query, run
 from usage_tracker.shipper import Shipper
 from usage_tracker.stores import Store, open_store

@@ -34,7 +34,7 @@ from usage_tracker.cli.garbage import Garbage
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.journal import Journal, Spool
-from usage_tracker.pipeline import LazyPricer
+from usage_tracker.lazy_pricer import LazyPricer
 from usage_tracker.shipper import Shipper
 from usage_tracker.stores import Store, open_store
 

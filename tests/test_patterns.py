@@ -13,7 +13,7 @@ import pytest
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import CallKind, Origin, Usage, UsageEvent
 from usage_tracker.journal import Journal, Spool
-from usage_tracker.pipeline import LazyPricer
+from usage_tracker.lazy_pricer import LazyPricer
 from usage_tracker.providers import alike, patterns
 from usage_tracker.providers.told import READERS, encode_usage
 from usage_tracker.shipper import Shipper

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,7 +18,7 @@ from click.testing import CliRunner, Result
 from made_events import NOON, made_event, store_events
 from msgspec.structs import replace
 
-from usage_tracker import pipeline
+from usage_tracker import lazy_pricer
 from usage_tracker.cli import main
 from usage_tracker.cli.prices import COMMANDS
 from usage_tracker.config import load_settings
@@ -129,6 +130,15 @@ def test_known_models_are_listed_with_their_prices_as_the_book_has_them() -> Non
         if row["provider"] == "openai"
     ]
     assert row["input_tokens"] == "0.00000125"
+
+
+def test_a_list_of_models_fits_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, _, header, *lines = prices("list", "google/gemini-*", "--provider", "openrouter").stdout.splitlines()
+    assert "Model" in header
+    assert len(lines) > 5
+    assert max(map(len, [header, *lines])) <= 80
+    assert not any(re.search(r"\d\.\d{9}", line) for line in lines), "figures as floats print them"
 
 
 def test_a_pattern_that_nothing_matches_says_so() -> None:
@@ -348,7 +358,7 @@ def test_a_call_keeps_the_version_that_priced_it() -> None:
 
 
 def test_a_program_that_runs_takes_a_new_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(lazy_pricer, "LOOK_SECONDS", 0.0)
     settings = load_settings()
     assert settings.dsn is not None
     shipper = make_shipper(settings, settings.dsn)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from usage_tracker.config import Settings
 from usage_tracker.errors import SchemaError, StoreError
 from usage_tracker.event import UNPRICED, Cost, Origin, UsageEvent
-from usage_tracker.pipeline import LOOK_SECONDS, read_book
+from usage_tracker.lazy_pricer import LOOK_SECONDS, newest_book
 
 if TYPE_CHECKING:
     from usage_tracker.pricing import Pricer, StoredBook
@@ -55,7 +55,7 @@ class AppCosts:
             return None
         store = open_store(self._settings.dsn)
         try:
-            return read_book(store, known)
+            return newest_book(store, known)
         except SchemaError:
             return None  # it has no tables yet, and so no book
         finally:

@@ -10,9 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from usage_tracker.attribution import Attribution, clean_tags
@@ -23,7 +22,7 @@ from usage_tracker.chores import Chores
 from usage_tracker.config import Settings, default_spool
 from usage_tracker.dsn import Dsn
 from usage_tracker.enforcing import Enforcing, Leading
-from usage_tracker.event import AlikeCalls, CallKind, Cost, Origin, PricedCalls, UsageEvent
+from usage_tracker.event import CallKind, Origin, UsageEvent
 from usage_tracker.exporting import Exporting
 from usage_tracker.feeding import Feeding
 from usage_tracker.guard import guarded
@@ -32,73 +31,22 @@ from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.adoption import take_over
 from usage_tracker.journal.claims import Claims
 from usage_tracker.journal.header import ANY_STORE
+from usage_tracker.lazy_pricer import LazyPricer
 from usage_tracker.sdk_coverage import CoverageNotes
 from usage_tracker.shipper import Chore, Shipper
 from usage_tracker.shipping import Shipping
 
 if TYPE_CHECKING:
     from usage_tracker.patching import State
-    from usage_tracker.pricing import Pricer, Shelf, StoredBook
     from usage_tracker.stores import Store
 
 logger = logging.getLogger("usage_tracker")
-
-LOOK_SECONDS = 15.0
-"""How long after it was changed a price book may not be noticed."""
 
 
 def open_spool(settings: Settings) -> Spool:
     """The spool folder of these settings."""
     identity = bytes.fromhex(settings.dsn.identity) if settings.dsn else ANY_STORE
     return Spool(settings.spool_dir, identity, settings.spool_max_bytes, settings.spool_group)
-
-
-def read_book(store: "Store", known: int | None) -> "StoredBook | None":
-    """The newest price book of the store, unless that is the known version. Raises StoreError."""
-    from usage_tracker.pricing import StoredBook
-    from usage_tracker.stores.prices import newest_version, read_entries
-
-    newest = newest_version(store)
-    return None if newest is None or newest == known else StoredBook(newest, read_entries(store, newest))
-
-
-class LazyPricer:
-    """The pricer of a shipper. Price data takes 100 ms to import: not before there is something to price."""
-
-    def __init__(self, prices: Path | None) -> None:
-        self._path = prices
-        self._pricer: Pricer | None = None
-        self._shelf: Shelf | None = None
-        self._look_at = 0.0
-
-    def load(self) -> None:
-        """Import price data, the first time: what forks meanwhile has to do so before, where a fork waits for it."""
-        if self._pricer is None:
-            from usage_tracker.pricing import Pricer, Shelf, newest_data
-
-            import_module("usage_tracker.stores.prices")
-            prices = newest_data()
-            prices.load()
-            self._pricer, self._shelf = Pricer([prices]), Shelf(self._path)
-
-    def refresh(self, store: "Store") -> None:
-        """Every now and then, read the price books that have changed. Raises StoreError."""
-        self.load()
-        assert self._pricer is not None
-        assert self._shelf is not None
-        if time.monotonic() < self._look_at:
-            return
-        if self._shelf.look(partial(read_book, store)):
-            self._pricer.use(self._shelf.books)
-        self._look_at = time.monotonic() + LOOK_SECONDS
-
-    def price(self, origin: Origin, event: UsageEvent) -> Cost:
-        assert self._pricer is not None, "refreshed before each batch"
-        return self._pricer.price(origin, event)
-
-    def price_alike(self, calls: AlikeCalls) -> list[PricedCalls] | None:
-        assert self._pricer is not None, "refreshed before each batch"
-        return self._pricer.price_alike(calls)
 
 
 def make_shipper(

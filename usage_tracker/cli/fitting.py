@@ -1,5 +1,6 @@
 """Tables on a terminal that is narrower than they are: columns are left out, and names are cut in their middle."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from usage_tracker.cli.columns import Column
@@ -40,7 +41,7 @@ def room_for(column: Column) -> int:
 
 
 def cut_names(columns: Sequence[Column], room: int) -> list[Column]:
-    """With names as long as there is room for, the short ones whole. Two names that would look the same stay as they
+    """With names as long as there is room for, the short ones whole. Those that would look like another stay as they
     are, to be folded."""
     names = [column for column in columns if column.name]
     left = room + GAP - width([column for column in columns if not column.name]) - GAP * len(names)
@@ -48,8 +49,8 @@ def cut_names(columns: Sequence[Column], room: int) -> list[Column]:
     for place, column in enumerate(sorted(names, key=room_for)):
         size = max(NARROWEST, min(room_for(column), left // (len(names) - place)))
         left -= size
-        cells = [cut_middle(cell, size) for cell in column.cells]
-        if len(set(cells)) == len(set(column.cells)):
-            at = next(at for at, each in enumerate(fitting) if each is column)
-            fitting[at] = column._replace(cells=cells)
+        cut = {cell: cut_middle(cell, size) for cell in column.cells}
+        alike = Counter(cut.values())
+        at = next(at for at, each in enumerate(fitting) if each is column)
+        fitting[at] = column._replace(cells=[cut[cell] if alike[cut[cell]] == 1 else cell for cell in column.cells])
     return fitting

@@ -125,7 +125,7 @@ def from_jsonl(path: Path, dsn: Dsn, since: str | None, until: str | None) -> No
 def bring(dsn: Dsn, since: str | None, until: str | None, open_source: "Callable[[datetime | None], Source]") -> None:
     from usage_tracker.history import Importer
     from usage_tracker.history.importing import optional
-    from usage_tracker.pipeline import LazyPricer
+    from usage_tracker.lazy_pricer import LazyPricer
     from usage_tracker.stores import open_store
 
     chosen = resolve_range(since or "all", until, UTC)

@@ -32,6 +32,7 @@ SHORT = {
     "output_tokens": "Output",
 }
 """The prices that have a column in a list of models."""
+RANKS = {"cache_write_tokens": 3, "cache_read_tokens": 2}
 MOST_MODELS = 200
 
 list_output = output_option(("table", "json", "csv", "toml"), "The format. toml: a file that `prices import` takes.")
@@ -154,19 +155,24 @@ def models_table(pattern: str, models: Sequence[dict[str, Any]]) -> str:
 
     columns = [
         Column("Provider", [row["provider"] for row in models], fixed=True),
-        Column("Model", [row["model"] for row in models]),
-        *(Column(header, [in_millions(row, unit) for row in models], number=True) for unit, header in SHORT.items()),
-        Column("Source", [row["source"] for row in models], rank=2),
+        Column("Model", [row["model"] for row in models], name=True),
+        *(
+            Column(header, [in_millions(row, unit) for row in models], number=True, rank=RANKS.get(unit, 0))
+            for unit, header in SHORT.items()
+        ),
+        Column("Source", [row["source"] for row in models], rank=4),
     ]
     note = "US dollars for a million tokens; * more above a number of input tokens: `usage-tracker prices show MODEL`."
     return render_table(f"Prices of {printable(pattern)} · {today()}", columns, [note])
 
 
 def in_millions(row: dict[str, Any], unit: str) -> str:
+    """To six digits: in genai-prices' data some are a float's 17."""
     steps = row["prices"].get(unit)
     if not steps:
         return UNKNOWN
-    return f"${exact(Decimal(steps[0]['price']) * 1_000_000)}{'*' if len(steps) > 1 else ''}"
+    price = Decimal(f"{Decimal(steps[0]['price']) * 1_000_000:.6g}")
+    return f"${exact(price)}{'*' if len(steps) > 1 else ''}"
 
 
 @click.command(

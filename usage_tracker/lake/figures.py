@@ -44,7 +44,7 @@ class LakeFigures:
                 found[group_of(query, row)] = read
         return self._with_sketches(query, found) if query.percentiles else found
 
-    def leading(self, query: Query) -> None:
+    def top_groups(self, query: Query) -> None:
         """Engines read all events anyway."""
 
     def untimed(self, query: Query) -> bool:

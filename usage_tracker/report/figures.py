@@ -7,9 +7,9 @@ from usage_tracker.report.awaited import count_untold
 from usage_tracker.report.contradicting import count_contradicting
 from usage_tracker.report.groups import Group, Sums, read_groups
 from usage_tracker.report.latency import too_many_events, with_sketches
-from usage_tracker.report.leading import read_leading
 from usage_tracker.report.listing import Event, list_events
 from usage_tracker.report.question import Query
+from usage_tracker.report.top import read_top
 from usage_tracker.stores import Store
 
 
@@ -19,7 +19,7 @@ class Figures(Protocol):
     def groups(self, query: Query) -> dict[Group, Sums]:
         """Each group's sums of what was recorded, with sketches where the query asks for percentiles."""
 
-    def leading(self, query: Query) -> dict[Group, Sums] | None:
+    def top_groups(self, query: Query) -> dict[Group, Sums] | None:
         """The groups of a query with a `top`, all beyond it as OTHERS, where that takes less than to read them all."""
 
     def untimed(self, query: Query) -> bool:
@@ -45,8 +45,8 @@ class StoreFigures(NamedTuple):
         groups = read_groups(self.store, query)
         return with_sketches(self.store, query, groups) if query.percentiles else groups
 
-    def leading(self, query: Query) -> dict[Group, Sums] | None:
-        return read_leading(self.store, query)
+    def top_groups(self, query: Query) -> dict[Group, Sums] | None:
+        return read_top(self.store, query)
 
     def untimed(self, query: Query) -> bool:
         return too_many_events(self.store, query)

@@ -138,13 +138,13 @@ def answer(figures: Figures, query: Query, prices: Prices | None = None) -> Repo
     if untimed:
         query = replace(query, percentiles=False)
     read = reader(figures, query, prices)
-    leading = figures.leading(query) if query.top is not None else None
-    groups = read(query) if leading is None else leading
+    shortened = figures.top_groups(query) if query.top is not None else None
+    groups = read(query) if shortened is None else shortened
     earlier: dict[Group, Sums] = {}
     for each in earlier_of(query):
         earlier = by_place(query, reader(figures, each, prices)(each))
     groups |= {group: NOTHING for group in earlier if group not in groups}
-    if query.top is not None and leading is None:
+    if query.top is not None and shortened is None:
         top = find_top(query.by, groups, query.top)
         groups, earlier = keep(query.by, groups, top), keep(query.by, earlier, top)
     total = read_total(read, query, groups)

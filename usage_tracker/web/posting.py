@@ -21,7 +21,7 @@ from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import Batch, Origin, PricedEvent, Status, Stretch, Usage, UsageEvent
 from usage_tracker.instants import to_instant
-from usage_tracker.pipeline import LazyPricer
+from usage_tracker.lazy_pricer import LazyPricer
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.values import EXACT, PICODOLLAR
 

@@ -14,8 +14,8 @@ from made_events import NOON, made_event, random_events, store_events
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import OTHERS, UNITS, Query
 from usage_tracker.report.groups import Group, Sums, read_groups
-from usage_tracker.report.leading import only_name, read_leading
 from usage_tracker.report.ranking import find_top, keep
+from usage_tracker.report.top import only_name, read_top
 from usage_tracker.stores import Store, open_store
 
 Opener = Callable[[str], Store]
@@ -64,12 +64,12 @@ def test_any_top_is_that_of_all_groups(
         query = replace(asked, by=tuple(by), top=1)
         if only_name(query) is None:
             query = Query(query.since, query.until, (*filter(UNITS.__contains__, by), "user"), tz=query.tz, top=1)
-        leading = read_leading(store, query)
-        if leading is None:
+        found = read_top(store, query)
+        if found is None:
             return  # there are too few values, or some of them may hold nothing
         expected = out_of_all(store, query)
-        assert leading.keys() == expected.keys()
-        for group, sums in leading.items():
+        assert found.keys() == expected.keys()
+        for group, sums in found.items():
             assert list(sums) == nearly(expected[group])
 
     ask_anything()
@@ -79,9 +79,9 @@ def test_what_is_beyond_the_top_is_what_all_calls_are_without_it(opened: Opener)
     store = opened("sqlite:///:memory:")
     costs = {"ann": "5", "bob": "3", None: "2", "cy": "1", "dan": "1"}
     store_events(store, [made_event(user_id=user, cost=cost, at=NOON) for user, cost in costs.items()])
-    leading = read_leading(store, Query(by=("user",), top=3))
-    assert leading is not None
-    assert {group: (sums.cost, sums.calls) for group, sums in leading.items()} == {
+    found = read_top(store, Query(by=("user",), top=3))
+    assert found is not None
+    assert {group: (sums.cost, sums.calls) for group, sums in found.items()} == {
         ("ann",): (Decimal(5), 1),
         ("bob",): (Decimal(3), 1),
         (None,): (Decimal(2), 1),
@@ -107,7 +107,7 @@ def test_values_that_may_hold_nothing_are_looked_at_with_all_their_sums(opened: 
     store = opened("sqlite:///:memory:")
     late = made_event(user_id="late", cost=None, completes="batch-1", input_tokens=7)
     store_events(store, [late, *(made_event(user_id=user) for user in ("ann", "bob"))])
-    assert read_leading(store, Query(by=("user",), top=1)) is None
+    assert read_top(store, Query(by=("user",), top=1)) is None
 
 
 @pytest.mark.parametrize(
@@ -124,4 +124,4 @@ def test_values_that_may_hold_nothing_are_looked_at_with_all_their_sums(opened: 
 def test_questions_that_need_every_groups_sums_are_left_alone(query: Query, opened: Opener) -> None:
     store = opened("sqlite:///:memory:")
     store_events(store, [made_event(user_id=user) for user in ("ann", "bob", "cy")])
-    assert read_leading(store, query) is None
+    assert read_top(store, query) is None

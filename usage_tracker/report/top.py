@@ -1,8 +1,8 @@
 """The most expensive groups, and the rest as one, without reading what belongs to each of the rest.
 
 All groups are weighed by their cost and calls alone, in a third of the time that all sums of 5,000 users take. Then the
-sums of those that lead are read and, in the same statement, those of all calls together, out of the smallest rollup:
-what is left of these without the leading ones is the rest.
+sums of the top ones are read and, in the same statement, those of all calls together, out of the smallest rollup:
+what is left of these without the top ones is the rest.
 """
 
 from collections import defaultdict
@@ -35,7 +35,7 @@ from usage_tracker.stores import Store
 WEIGHT = ("cost", "calls")
 
 
-def read_leading(store: Store, query: Query) -> dict[Group, Sums] | None:
+def read_top(store: Store, query: Query) -> dict[Group, Sums] | None:
     """The groups of a query with a `top`, those beyond it as OTHERS in each bucket of time. None where they have to be
     found among all groups' sums. Raises StoreError."""
     name = only_name(query)
@@ -47,7 +47,7 @@ def read_leading(store: Store, query: Query) -> dict[Group, Sums] | None:
     values = weigh(store, replace(query, by=(name,)), span, query.top + 2)
     if values is None or len(values) < query.top + 2:
         return None  # all have a row of their own
-    return fold(query, read_chosen(store, query, span, name, values[: query.top]))
+    return with_rest(query, read_chosen(store, query, span, name, values[: query.top]))
 
 
 def only_name(query: Query) -> str | None:
@@ -133,16 +133,14 @@ def of_everyone(statement: Statement, source: Source) -> Measured:
     return Measured(measure(statement, source).counts, ("1 AS everyone",))
 
 
-def fold(query: Query, found: Chosen) -> dict[Group, Sums]:
-    """The leading groups, and what they leave of all calls."""
-    leading: dict[Group, Sums] = {}
+def with_rest(query: Query, found: Chosen) -> dict[Group, Sums]:
+    """The top groups, and what they leave of all calls."""
+    top: dict[Group, Sums] = {}
     rest: dict[Group, Sums] = defaultdict(lambda: NOTHING)
     for group, everyone, sums in found:
         place = among_others(query.by, group)
         rest[place] = rest[place].plus(sums) if everyone else rest[place].minus(sums)
         if not everyone and sums.any():
-            leading[group] = sums
+            top[group] = sums
     # amounts that SQLite holds to 15 digits may leave a little where nothing is left
-    return leading | {
-        place: sums for place, sums in rest.items() if any(isinstance(each, int) and each for each in sums)
-    }
+    return top | {place: sums for place, sums in rest.items() if any(isinstance(each, int) and each for each in sums)}
