@@ -10,7 +10,7 @@ from typing import Any
 
 import openai
 import pytest
-from capturing import ASK, Capturing, since
+from capturing import ASK, KEY, Capturing, since
 
 from usage_tracker.demo.exchange import Event, Json, Reply
 
@@ -82,6 +82,19 @@ def test_a_server_that_refuses_the_option_is_asked_again_without_it_once(capturi
     list(stream(capturing))
     assert ["stream_options" in asked.body for asked in capturing.provider.requests] == [True, False, False]
     capturing.one()
+
+
+@pytest.mark.parametrize(("message", "asked"), [("The prompt was filtered.", 1), ("Unrecognized: stream_options", 2)])
+def test_who_knows_the_option_is_asked_again_only_where_that_is_refused(
+    capturing: Capturing, message: str, asked: int
+) -> None:
+    azure = openai.AzureOpenAI(api_key=KEY, api_version="2024-10-21", azure_endpoint=capturing.provider.url)
+    capturing.provider.fail_next(9, 400, message=message)
+    with azure, pytest.raises(openai.BadRequestError, match=message):
+        azure.chat.completions.create(**ASKED, stream=True)
+    assert len(capturing.provider.requests) == asked
+    event = capturing.one()
+    assert (event.status, event.http_status) == ("error", 400)
 
 
 def test_an_error_that_has_other_reasons_reaches_the_app(capturing: Capturing) -> None:
