@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import json
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
@@ -277,6 +278,18 @@ def test_a_stream_read_by_lines_or_bytes_is_read_with_the_app(capturing: Capturi
     event = capturing.one()
     assert event.status == "ok"
     assert event.usage.output_tokens
+
+
+def test_events_may_end_in_different_ways(capturing: Capturing) -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+    told = [chunk().fields, chunk(ends=True).fields, {**chunk(usage).fields, "choices": []}]
+    texts = [f"data: {json.dumps(fields)}" for fields in told]
+    body = f"{texts[0]}\r\n\r\n: wait\n\n{texts[1]}\r\n\r\n{texts[2]}\n\ndata: [DONE]\r\n\r\n"
+    capturing.provider.reply = lambda _: Reply(body, kind="text/event-stream")
+    with capturing.client.chat.completions.with_streaming_response.create(**ASKED, stream=True) as response:
+        assert response.read().decode() == body.replace(f"{texts[2]}\n\n", "")
+    event = capturing.one()
+    assert (event.status, event.usage.input_tokens, event.usage.output_tokens) == ("ok", 9, 3)
 
 
 def test_a_stream_whose_response_is_read_past_it_is_read_with_the_app(capturing: Capturing) -> None:
