@@ -166,6 +166,17 @@ def test_every_endpoint_gives_one_event_through_a_raw_response(capturing: Captur
     assert capturing.one().operation == operation
 
 
+def test_an_endpoint_that_the_sdk_has_not_is_read_as_well(capturing: Capturing) -> None:
+    client = capturing.client
+    kind = type(client.chat.completions.with_raw_response.create(**ASKED).http_response)
+    whole = capturing.one()
+    response = client.post("/chat/completions", cast_to=kind, body=ASKED)
+    assert type(response) is kind
+    event = capturing.one()
+    assert event.usage == whole.usage
+    assert (event.response_id, event.http_status) == (response.json()["id"], 200)
+
+
 def test_speech_is_counted_in_characters(capturing: Capturing) -> None:
     CALLS["speech"](capturing.client)
     assert capturing.one().usage.units == {"characters": 10}

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import json
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,7 +11,7 @@ from typing import Any
 
 import openai
 import pytest
-from capturing import ASK, Capturing, since
+from capturing import ASK, KEY, Capturing, since
 
 from usage_tracker.demo.exchange import Event, Json, Reply
 
@@ -82,6 +83,19 @@ def test_a_server_that_refuses_the_option_is_asked_again_without_it_once(capturi
     list(stream(capturing))
     assert ["stream_options" in asked.body for asked in capturing.provider.requests] == [True, False, False]
     capturing.one()
+
+
+@pytest.mark.parametrize(("message", "asked"), [("The prompt was filtered.", 1), ("Unrecognized: stream_options", 2)])
+def test_who_knows_the_option_is_asked_again_only_where_that_is_refused(
+    capturing: Capturing, message: str, asked: int
+) -> None:
+    azure = openai.AzureOpenAI(api_key=KEY, api_version="2024-10-21", azure_endpoint=capturing.provider.url)
+    capturing.provider.fail_next(9, 400, message=message)
+    with azure, pytest.raises(openai.BadRequestError, match=message):
+        azure.chat.completions.create(**ASKED, stream=True)
+    assert len(capturing.provider.requests) == asked
+    event = capturing.one()
+    assert (event.status, event.http_status) == ("error", 400)
 
 
 def test_an_error_that_has_other_reasons_reaches_the_app(capturing: Capturing) -> None:
@@ -264,6 +278,18 @@ def test_a_stream_read_by_lines_or_bytes_is_read_with_the_app(capturing: Capturi
     event = capturing.one()
     assert event.status == "ok"
     assert event.usage.output_tokens
+
+
+def test_events_may_end_in_different_ways(capturing: Capturing) -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+    told = [chunk().fields, chunk(ends=True).fields, {**chunk(usage).fields, "choices": []}]
+    texts = [f"data: {json.dumps(fields)}" for fields in told]
+    body = f"{texts[0]}\r\n\r\n: wait\n\n{texts[1]}\r\n\r\n{texts[2]}\n\ndata: [DONE]\r\n\r\n"
+    capturing.provider.reply = lambda _: Reply(body, kind="text/event-stream")
+    with capturing.client.chat.completions.with_streaming_response.create(**ASKED, stream=True) as response:
+        assert response.read().decode() == body.replace(f"{texts[2]}\n\n", "")
+    event = capturing.one()
+    assert (event.status, event.usage.input_tokens, event.usage.output_tokens) == ("ok", 9, 3)
 
 
 def test_a_stream_whose_response_is_read_past_it_is_read_with_the_app(capturing: Capturing) -> None:

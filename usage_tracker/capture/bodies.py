@@ -16,6 +16,9 @@ from usage_tracker.providers.answer import decode_object
 BODY_MAX = 64 << 20
 """A JSON body beyond this is not kept for reading."""
 
+BLANK_LINE = re.compile(rb"\r\n\r?\n|\n\r?\n|\r\r")
+"""What ends an event; a proxy may send its own in another way than those that it passes on.
+https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream"""
 NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*')
 """What a server that was asked for usage says in each event until it knows it; never within a text, whose quotes are
 escaped."""
@@ -72,9 +75,10 @@ class EventStream(Body):
     def feed(self, piece: bytes) -> bytes:
         searched = max(0, len(self._rest) - 3)
         self._rest += piece
-        if self._rest.find(b"\n\n", searched) == self._rest.find(b"\r\n\r\n", searched) == -1:
+        ends = b"\n" in piece or b"\r" in piece  # seldom in the pieces of an image, which are many
+        if not ends or BLANK_LINE.search(self._rest, searched) is None:
             return b"" if self._filtering else piece
-        *events, rest = split_events(bytes(self._rest))
+        *events, rest = split_events(bytes(self._rest), searched)
         self._rest = bytearray(rest)
         shown = [event for event in events if self._shown(event)]
         return NO_USAGE.sub(b"", b"".join(shown)) if self._filtering else piece
@@ -146,13 +150,13 @@ def said_by(event: bytes) -> bytes:
     return b"".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
 
 
-def split_events(text: bytes) -> list[bytes]:
-    """Server-sent events with the blank lines that end them; last what has no end yet."""
+def split_events(text: bytes, searched: int) -> list[bytes]:
+    """Server-sent events with the blank lines that end them; last what has no end yet. The first `searched` bytes are
+    known to have none."""
     pieces, start = [], 0
-    blank = b"\r\n\r\n" if b"\r\n\r\n" in text else b"\n\n"
-    while (at := text.find(blank, start)) != -1:
-        pieces.append(text[start : at + len(blank)])
-        start = at + len(blank)
+    for blank in BLANK_LINE.finditer(text, searched):
+        pieces.append(text[start : blank.end()])
+        start = blank.end()
     return [*pieces, text[start:]]
 
 

@@ -137,11 +137,16 @@ class Call:
         if error is None:
             return False
         with guarded("refusal"):
-            if self.injected and getattr(error, "status_code", None) in (400, 422):
+            if self.injected and getattr(error, "status_code", None) in (400, 422) and self._asked_too_much(error):
                 self.refused, self.injected = True, False
                 return True
         self.fail(error)
         return False
+
+    def _asked_too_much(self, error: BaseException) -> bool:
+        """Whether a request may have been refused for the option that we added ourselves."""
+        refuses: bool = self.provider.refuses_usage(self.client.host, self.client.azure, str(error))
+        return refuses
 
     def attempted(self) -> None:
         """Note that an HTTP request goes out, where the SDK shows us each one and doesn't count them itself."""

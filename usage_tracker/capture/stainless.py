@@ -273,13 +273,19 @@ def answered(call: Call, client: Any, result: Any) -> None:
     elif "response" in fields and ("_iterator" in fields or hasattr(type(result), "_iterator")):
         observe_stream(result, call)
     elif "http_response" in fields or hasattr(type(result), "http_response"):
-        response = result.http_response
-        if not response.is_closed:
-            observe_body(response, call)
-            return
-        if "json" in response.headers.get("content-type", ""):
-            observe_json(call, response.content)
-        call.finish()
+        answered_raw(call, result.http_response)
+    elif "is_closed" in fields:  # the HTTP response itself, as the app wants it of an endpoint that the SDK has not
+        answered_raw(call, result)
     else:
         call.observe(fields_of(result))
         call.finish()
+
+
+def answered_raw(call: Call, response: Any) -> None:
+    """Read an HTTP response, or watch over it where its body is still to come."""
+    if not response.is_closed:
+        observe_body(response, call)
+        return
+    if "json" in response.headers.get("content-type", ""):
+        observe_json(call, response.content)
+    call.finish()

@@ -138,6 +138,12 @@ def sends_usage_when_asked(host: str | None, azure: bool) -> bool:
     return provider_of(host, None, azure) in SENDS_WHEN_ASKED
 
 
+def refuses_usage(host: str | None, azure: bool, message: str) -> bool:
+    """Whether a server that refused a request may have done so because it was asked for usage. Those that know the
+    option name it, as older versions of Azure's API do; otherwise they have other reasons."""
+    return "stream_options" in message or not sends_usage_when_asked(host, azure)
+
+
 def is_usage_only(fields: Mapping[str, object]) -> bool:
     """Whether a chunk exists only to bring the usage that was asked for. Azure's first chunk has no choices either, and
     no usage."""
