@@ -72,6 +72,8 @@ class Call:
     ttft: float | None = None
     pulling = False
     """Whether the SDK's own iterator is at work: it decides how the stream ends."""
+    pulled_by: Callable[[], Any] | None = None
+    """A generator around that iterator, which tells it by itself. Weak: a dropped stream ends by reference counts."""
     parsed = False
     """Whether the SDK reads a stream's events, and raises an error where one says that the stream failed."""
     response: Any = None
@@ -148,6 +150,11 @@ class Call:
         refuses: bool = self.provider.refuses_usage(self.client.host, self.client.azure, str(error))
         return refuses
 
+    def is_pulled(self) -> bool:
+        """Whether the SDK's own iterator is at work."""
+        generator = self.pulled_by() if self.pulled_by is not None else None
+        return self.pulling or (generator is not None and generator.gi_running)
+
     def attempted(self) -> None:
         """Note that an HTTP request goes out, where the SDK shows us each one and doesn't count them itself."""
         self.requests += 1
@@ -189,8 +196,9 @@ class Call:
     def observe_chunk(self, chunk: object) -> bool:
         """As `observe`, with a piece of a stream as the SDK made it. It is kept as it is told, as long as all were
         plain."""
-        said = self.shapes.take(chunk) if self.shapes is not None and self.kind is not None else None
-        if said is None or self.shapes is None:
+        shapes, kind = self.shapes, type(chunk)
+        said = shapes.take(chunk) if shapes is not None and self.kind is not None else None
+        if said is None:
             shown = self.observe(fields_of(chunk))
         else:
             if self.ttft is None:
@@ -203,9 +211,9 @@ class Call:
             else:
                 self.provider.observe(self.answer, fields_of(chunk))
         self.latest = chunk
-        if self.shapes is not None and (self.quiet is self.shapes.quiet or self._identified(said)):
-            self.shapes.meet(type(chunk))
-            self.quiet = self.shapes.quiet
+        if shapes is not None and kind not in self.quiet and (self.quiet is shapes.quiet or self._identified(said)):
+            shapes.meet(kind)
+            self.quiet = shapes.quiet
         return shown
 
     def _identified(self, said: tuple[Any, ...] | None) -> bool:

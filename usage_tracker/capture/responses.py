@@ -57,7 +57,9 @@ def watch_response(response: Any, call: Call, body: Body | None) -> None:
     kind = type(response)
     if kind not in watched:
         watched[kind] = watching(kind)
-    response._usage_watch = (call, body)
+    # a dict of its own: that of an object whose class is exchanged is one that CPython 3.11 looks everything up in at
+    # length, which the SDK does with each chunk, for 1 µs
+    response.__dict__ = {**response.__dict__, "_usage_watch": (call, body)}
     response.__class__ = watched[kind]
 
 
@@ -142,7 +144,8 @@ def fed(body: Body, piece: bytes | None) -> bytes:
 
 def raw_body_of(response: Any) -> Body | None:
     """As `body_of`, for bytes that are not decoded yet: compressed ones can't be read."""
-    return None if response.headers.get("content-encoding") else body_of(response)
+    body = body_of(response)
+    return None if body is None or response.headers.get("content-encoding") else body
 
 
 def body_of(response: Any) -> Body | None:
@@ -150,7 +153,7 @@ def body_of(response: Any) -> Body | None:
     SDK's own iterator, whose chunks are looked at instead."""
     watch = response.__dict__.get("_usage_watch")
     body: Body | None = watch[1] if watch else None
-    return None if body is None or body.reading or body.call.pulling else body
+    return None if body is None or body.reading or body.call.is_pulled() else body
 
 
 def unwatched(response: Any) -> tuple[Call, Body | None]:
@@ -165,7 +168,7 @@ def closed(response: Any) -> None:
     """A response was closed: by whoever reads it, who decides how the call ended, or by the app that left early."""
     if "_usage_watch" in response.__dict__:
         call, body = unwatched(response)
-        if not call.pulling and not (body is not None and body.pulling):
+        if not call.is_pulled() and not (body is not None and body.pulling):
             call.finish("abandoned")
 
 

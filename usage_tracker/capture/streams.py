@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from typing import Any
+from weakref import ref
 
 from usage_tracker.capture.call import Call
 from usage_tracker.capture.pulling import Pulling, ended_by
@@ -17,8 +18,9 @@ def observe_stream(stream: Any, call: Call) -> None:
     if hasattr(source, "__anext__"):
         stream._iterator = AsyncObserved(source, call)
     else:
-        stream._iterator = observed(source, call)
-        next(stream._iterator)  # up to its first yield: from here on it notices being dropped
+        stream._iterator = chunks = observed(source, call)
+        next(chunks)  # up to its first yield: from here on it notices being dropped
+        call.pulled_by = ref(chunks)
     call.parsed = True
     observe_body(stream.response, call)
 
@@ -37,9 +39,8 @@ def observed(source: Iterator[Any], call: Call) -> Generator[Any, None, None]:
     """The chunks of a sync stream. Being dropped or closed reaches a generator as GeneratorExit, so that every way a
     stream can end leaves through the one `with`."""
     with Pulling(call, ends_stream=True):
-        call.pulling = False
+        call.pulling = False  # from here on this frame tells, by whether it runs, for nothing: see `Call.is_pulled`
         yield None
-        call.pulling = True
         injected, quiet = call.injected, call.quiet
         for chunk in source:
             # nearly all: only text, told in this line, as a function of ours would cost more than all the rest
@@ -51,9 +52,7 @@ def observed(source: Iterator[Any], call: Call) -> Generator[Any, None, None]:
                 quiet = call.quiet
             else:
                 continue
-            call.pulling = False
             yield chunk
-            call.pulling = True
 
 
 class AsyncObserved:
