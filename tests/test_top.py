@@ -89,17 +89,17 @@ def test_what_is_beyond_the_top_is_what_all_calls_are_without_it(opened: Opener)
     }
 
 
-def test_those_that_lead_are_the_same_whether_they_are_found_one_by_one_or_in_a_range(
+def test_a_top_is_the_same_whether_it_is_found_one_by_one_or_in_a_range(
     opened: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = opened("sqlite:///:memory:")
     store_events(store, random_events(33, 150))
     for query in (Query(by=("day", "user"), top=2), Query(by=("user",), top=2), Query(by=("hour", "model"), top=1)):
-        one_by_one = read_leading(store, query)
+        one_by_one = read_top(store, query)
         assert one_by_one
         with monkeypatch.context() as patched:
-            patched.setattr("usage_tracker.report.leading.MOST_FOUND", 0)
-            assert read_leading(store, query) == one_by_one
+            patched.setattr("usage_tracker.report.top.MOST_FOUND", 0)
+            assert read_top(store, query) == one_by_one
 
 
 def test_values_that_may_hold_nothing_are_looked_at_with_all_their_sums(opened: Opener) -> None:
