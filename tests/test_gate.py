@@ -22,10 +22,12 @@ import trio
 from budgeted import budget, known
 from capturing import ASK as MESSAGES
 from capturing import Capturing
+from msgspec import Raw
 
 import usage_tracker
 from usage_tracker import tracker
-from usage_tracker.budgets import accounts, holding
+from usage_tracker.budgets import accounts, holding, reserving
+from usage_tracker.budgets.accounts import Match
 from usage_tracker.budgets.amounts import whole
 from usage_tracker.budgets.budget import Criterion
 from usage_tracker.budgets.rates import Rate
@@ -37,7 +39,8 @@ from usage_tracker.capture.admission import Answered, take, take_elsewhere
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.enforcing import Enforcing
 from usage_tracker.errors import StoreUnavailable
-from usage_tracker.event import Origin, Usage
+from usage_tracker.event import CallKind, Origin, Told, Usage
+from usage_tracker.providers.told import encode_usage, event_of, told_as_read
 
 MODEL = "gpt-4o-mini"
 ASK: Any = MESSAGES
@@ -144,21 +147,25 @@ def test_what_is_added_at_once_is_what_the_pricer_says_to_the_last_digit(model: 
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_spending_is_known_to_the_last_digit_before_an_answer_is_read(
-    capturing: Capturing, enforcing: Enforcing, streamed: bool
+    capturing: Capturing, enforcing: Enforcing, monkeypatch: pytest.MonkeyPatch, streamed: bool
 ) -> None:
     """The journal has the answers as they came; nobody in the process has read all of them."""
     from usage_tracker.pricing import Pricer
 
     enforcing._recorder.listeners.clear()
-    enforcing.use(known(budget(), budget(name="tokens", measure="tokens", limit=Decimal(10**9))))
+    measures: Any = ("cost", "tokens", "calls")
+    view = known(*(budget(name=measure, measure=measure, limit=Decimal(10**9)) for measure in measures))
+    enforcing.use(view)
+    assert enforcing._gate is not None
+    monkeypatch.setattr(enforcing._gate, "_read", reading := Mock(wraps=enforcing._gate._read))
     for model in ("gpt-4o-mini", "gpt-4o", "gpt-4o-mini", "gpt-4o-mini", "acme-1", "acme-1"):
         answer = ask(capturing, model=model, stream=streamed)
         assert not streamed or list(answer)
     capturing.client.embeddings.create(model="text-embedding-3-small", input="Hello")
     capturing.client.embeddings.create(model="text-embedding-3-small", input="Hello again")
     gate = enforcing._gate
-    assert gate is not None
     assert len(gate._told) == 4, "kinds of calls"
+    assert reading.call_count == 6, "the first of each kind, and each that has no price or is an embedding"
     spool = enforcing._journal.spool
     file = spool.open(spool.segments()[0])
     assert file is not None
@@ -169,10 +176,41 @@ def test_spending_is_known_to_the_last_digit_before_an_answer_is_read(
     pricer = Pricer()
     costs = [pricer.price(each.origin, each.event).amount for each in events]
     usages = [each.event.usage for each in events]
-    assert gate._accounts._by_name["b", ""].own == sum(whole(cost or Decimal(0), "cost") for cost in costs)
-    assert gate._accounts._by_name["tokens", ""].own == sum(
-        (usage.input_tokens or 0) + (usage.output_tokens or 0) for usage in usages
-    )
+    cost = sum(whole(cost or Decimal(0), "cost") for cost in costs)
+    tokens = sum((usage.input_tokens or 0) + (usage.output_tokens or 0) for usage in usages)
+    for _ in range(2):
+        assert [gate._accounts._by_name[measure, ""].own for measure in measures] == [cost, tokens, 8]
+        enforcing.use(view)
+
+
+@pytest.mark.parametrize(
+    ("model", "into", "details"),
+    [
+        ("gpt-audio", 41, {"audio_tokens": 30}),
+        ("gpt-4o", 41, {"cached_tokens": 30}),
+        ("gpt-5.4", 300_000, {"cached_tokens": 0}),
+    ],
+    ids=["audio", "cached", "long"],
+)
+def test_an_answer_that_says_more_than_a_few_numbers_do_is_read_for_what_it_costs(
+    enforcing: Enforcing, model: str, into: int, details: dict[str, int]
+) -> None:
+    from usage_tracker.pricing import Pricer
+
+    enforcing.use(known(budget()))
+    assert enforcing._gate is not None
+    kind = CallKind(
+        origin=Origin(provider="openai", sdk="openai"), by_model=False, reader="openai", operation="chat",
+        request_model=model, streamed=False, names=("model", "usage"),
+    )  # fmt: skip
+    usage = {"prompt_tokens": into, "completion_tokens": 12, "prompt_tokens_details": [details, None, False]}
+    kept = encode_usage([{**usage, "total_tokens": into + 12}, None, False])
+    told = (time.time_ns(), 1.5, None, 200, 1, ((model, Raw(kept)),))
+    for _ in range(3):
+        enforcing._gate.told(kind, told)
+    cost = Pricer().price(*event_of(kind, Told(*told[:-1], told_as_read(told[-1])))).amount
+    assert cost
+    assert enforcing._gate._accounts._by_name["b", ""].own == 3 * whole(cost, "cost")
 
 
 def test_words_on_which_a_price_depends_are_not_overlooked() -> None:
@@ -211,25 +249,36 @@ def test_own_spending_is_dropped_once_the_store_says_it(capturing: Capturing, en
 def test_while_the_store_takes_nothing_what_calls_have_used_is_kept_in_sums(
     capturing: Capturing, enforcing: Enforcing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounts, "MOST_ENTRIES", 3)
-    enforcing.use(known(budget()))
+    monkeypatch.setattr(accounts, "MOST_ENTRIES", 1)
+    measures: Any = ("cost", "tokens", "calls")
+    view = known(*(budget(name=measure, measure=measure, limit=Decimal(1000)) for measure in measures))
+    enforcing.use(view)
     gate = enforcing._gate
     assert gate is not None
-    gate._accounts._tidy_at = 3
-    for _ in range(5):
-        ask(capturing)
-    [account] = gate._accounts._by_name.values()
-    own, (segment, position) = account.own, enforcing._journal.place()
+    ask(capturing, model="gpt-4o")
+    _, first = enforcing._journal.place()
+    for model in ("gpt-4o", "gpt-4o-mini", "gpt-4o-mini", "gpt-4o-mini"):
+        ask(capturing, model=model)
+
+    def own() -> list[int]:
+        return [gate._accounts._by_name[measure, ""].own for measure in measures]
+
+    before, (segment, position) = own(), enforcing._journal.place()
+    assert before[2] == 5
+    gate._accounts._tidy_at = 6
     gate.tidy()
-    assert len(gate._accounts._entries) in (1, 2), "2 where a quarter of an hour ends meanwhile"
-    view = known(budget())
-    view.stored[segment] = position - 1
+    assert len(gate._accounts._entries) == 5, "they are few"
+    gate._accounts._tidy_at = 5
+    gate.tidy()
+    sums = len(gate._accounts._entries)
+    assert sums in (2, 3), "3 where a quarter of an hour ends meanwhile"
+    assert gate._accounts._tidy_at == 2 * sums
+    view.stored[segment] = first
     enforcing.use(view)
-    assert account.own == own
-    view = known(budget())
+    assert own() == before, "they count until the last of each sum is stored"
     view.stored[segment] = position
     enforcing.use(view)
-    assert account.own == 0
+    assert own() == [0, 0, 0]
 
 
 def test_a_call_that_ends_while_the_sums_are_taken_counts_in_an_account_of_its_own(
@@ -409,6 +458,26 @@ def test_when_the_store_is_silent_each_budget_says_what_then(
         ask(capturing)
 
 
+def test_what_is_closed_while_nobody_knows_may_hold_calls_back_rather_than_refuse_them(
+    capturing: Capturing, enforcing: Enforcing
+) -> None:
+    enforcing.use(known(budget(on_limit="throttle", delay=0.5, unreachable="closed"), age=1000))
+    began = time.monotonic()
+    ask(capturing)
+    assert time.monotonic() - began >= 0.5
+
+
+def test_what_was_appended_to_a_segment_that_nobody_knows_any_more_was_stored_long_ago() -> None:
+    now = time.time()
+
+    def is_stored(seconds_ago: float, position: int | None = None) -> bool:
+        entry = (("a", 500), int((now - seconds_ago) * 1e9), Match(Origin(sdk="openai"), ()), 1, 1, 1)
+        return accounts.stored(entry, View(read_at=now, stored={} if position is None else {"a": position}))
+
+    assert [is_stored(119), is_stored(121)] == [False, True]
+    assert [is_stored(121, 499), is_stored(0, 500)] == [False, True]
+
+
 def test_calls_without_a_price_are_counted_or_refused(capturing: Capturing, enforcing: Enforcing) -> None:
     enforcing.use(known(budget()))
     ask(capturing, model="acme-1")
@@ -421,16 +490,18 @@ def test_calls_without_a_price_are_counted_or_refused(capturing: Capturing, enfo
 
 
 def test_a_limit_per_minute_counts_calls_as_they_are_let_go(capturing: Capturing, enforcing: Enforcing) -> None:
-    enforcing.use(known(budget(measure="calls", limit=Decimal(3), per="minute")))
-    made = refused = 0
+    enforcing.use(known(budget(measure="calls", limit=Decimal(3), per="minute", each="user")))
+    made, refused = 0, []
     for _ in range(5):
         try:
-            ask(capturing)
+            ask(capturing, user="u-1")
             made += 1
-        except usage_tracker.BudgetExceeded:
-            refused += 1
+        except usage_tracker.BudgetExceeded as error:
+            refused.append(error)
     assert made in (3, 4)  # 4 where the minute of the clock turns meanwhile
-    assert made + refused == 5
+    assert made + len(refused) == 5
+    assert {error.part for error in refused} == {"u-1"}
+    assert "(all calls, each user: u-1) has used" in str(refused[0])
 
 
 def test_what_was_taken_of_a_rate_is_given_back_to_the_minute_it_was_taken_in() -> None:
@@ -473,7 +544,11 @@ def test_a_limit_of_tokens_per_minute_counts_them_when_they_are_known(
     capturing: Capturing, enforcing: Enforcing
 ) -> None:
     enforcing.use(known(budget(measure="tokens", limit=Decimal(1), per="minute")))
-    ask(capturing)
+    usage = ask(capturing).usage
+    assert enforcing._gate is not None
+    rate = enforcing._gate._accounts._by_name["b", ""].rate
+    assert rate is not None
+    assert rate._previous + rate._current == usage.total_tokens
     with pytest.raises(usage_tracker.BudgetExceeded):
         ask(capturing)
 
@@ -671,7 +746,8 @@ def test_calls_that_end_before_prices_are_known_count_once_they_are(
         assert len(gate._unpriced) == 1
         began = time.monotonic()
         ask(capturing)
-        assert time.monotonic() - began >= holding.FIRST_SECONDS, "it has waited for them"
+        waited = time.monotonic() - began
+        assert holding.FIRST_SECONDS <= waited < reserving.RESERVE_SECONDS, "for them, and not as a strict one does"
         assert len(gate._unpriced) == 2
     enforcing.use(known(budget(limit=Decimal("0.000001"))))
     assert not gate._unpriced

@@ -86,6 +86,18 @@ def test_a_view_says_what_was_used_of_each_budget_since_when_and_how_far_segment
     assert list(store.select("SELECT * FROM budget_account")) == [], "that minute is over"
 
 
+def test_segments_that_settled_reservations_wait_for_are_told_of_whosever_they_are(
+    store: Store, tmp_path: Path
+) -> None:
+    set_budget(store, budget(strict=True))
+    [(identity,)] = store.select("SELECT segment FROM journal_offset")
+    assert isinstance(identity, bytes)
+    columns = "reservation, budget, part, window_start, amount, expires_at, segment, position"
+    sql = f"INSERT INTO budget_reservation ({columns}) VALUES (?, 'b', '', 0, 1, 1e12, ?, 1)"
+    store.change(lambda execute: execute(sql, [uuid4().bytes, identity]))
+    assert read(store, tmp_path).stored == {str(UUID(bytes=identity)): 1}
+
+
 def test_of_many_those_who_have_used_most_are_told_and_all_who_have_used_theirs_up(
     store: Store, tmp_path: Path
 ) -> None:
@@ -207,7 +219,7 @@ def test_a_role_that_may_not_read_what_was_spent_tries_again_after_a_minute(
     """Each try is an error in the server's log."""
     now, tries = [100.0], 0
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(refresh, "role_of", lambda store: "writer")  # SQLite has none
+    monkeypatch.setattr(refresh, "role_of", lambda asked: {store: "writer"}[asked])  # SQLite has none
 
     def refuse(*_: object) -> dict[str, Used]:
         nonlocal tries

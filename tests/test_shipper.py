@@ -53,6 +53,34 @@ def test_batches_are_cut_by_size_and_all_arrive_with_their_price(place: Place) -
     store.close()
 
 
+def test_a_batch_of_many_segments_is_no_larger_than_one_of_one(place: Place) -> None:
+    for first in range(0, 12, 3):
+        append(place.journal, 3, first=first)
+        place.journal.close()
+    shipper = place.shipper(batch_size=5)
+    assert shipper.spool.lead()
+    assert [shipper.stored for _ in iter(shipper.step, False)] == [5, 10, 12, 12]
+    shipper.close()
+
+
+def test_the_segment_of_a_living_writer_stays_while_its_next_record_is_half_written(place: Place) -> None:
+    append(place.journal, 3)
+    shipper = place.shipper()
+    assert shipper.spool.lead()
+    assert shipper.step()
+    [path] = shipper.spool.segments()
+    with path.open("r+b") as file:
+        file.seek(HEADER_SIZE + place.journal.place()[1])
+        file.write(framed(frames.EVENT, b"half of it, as far as anybody sees")[:20])
+    assert not shipper.step()
+    assert path.exists()
+    append(place.journal, 3, first=3)
+    while shipper.step():
+        pass
+    shipper.close()
+    assert place.stored() == ids(6)
+
+
 @pytest.mark.guarded_errors_expected
 def test_whatever_goes_wrong_beside_shipping_events_are_shipped(place: Place) -> None:
     class Broken:
