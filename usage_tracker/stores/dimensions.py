@@ -96,33 +96,29 @@ class Keys(dict[Dimension, Known]):
         """One for all origins with these keys, such as those of many processes, so that their calls are summed at once.
         """
 
-    def who(self, origin: Origin) -> WhoKeys:
-        owner = self[OWNER][(origin.app, origin.project, origin.team, origin.api_key)]
-        user, tags_key = self[USER][(origin.user_id,)], self[TAGS][(origin.tags,)]
-        host = None if origin.host is None else self[HOST][(origin.host,)]
-        same = self._same.get((owner, user, tags_key, host))
-        if same is not None and same.known(origin):
-            return same
-        tags = self[TAG]
-        each_tag = tuple(dict.fromkeys([tags[(tag,)] for tag in origin.tags or (None,)]))
-        who = WhoKeys(owner, user, tags_key, host, each_tag)
-        if who.known(origin):
-            self._same[owner, user, tags_key, host] = who
-        return who
-
     def whos(self, those: Iterable[Origin]) -> dict[int, WhoKeys]:
         """The keys of each origin object, by its id(): many events share one, also those of later batches."""
         found: dict[int, WhoKeys] = {}
-        known = self._whos
         for identity, origin in {id(origin): origin for origin in those}.items():
-            kept = known.get(identity)
-            if kept is not None:
-                found[identity] = kept[1]
-                continue
-            found[identity] = who = self.who(origin)
-            if who.known(origin):
-                known[identity] = origin, who
+            kept = self._whos.get(identity)
+            found[identity] = self._who(origin) if kept is None else kept[1]
         return found
+
+    def _who(self, origin: Origin) -> WhoKeys:
+        """Kept, where all of it is known."""
+        owner = self[OWNER][(origin.app, origin.project, origin.team, origin.api_key)]
+        user, tags_key = self[USER][(origin.user_id,)], self[TAGS][(origin.tags,)]
+        host = None if origin.host is None else self[HOST][(origin.host,)]
+        who = self._same.get((owner, user, tags_key, host))
+        if who is None or not who.known(origin):
+            tags = self[TAG]
+            each_tag = tuple(dict.fromkeys([tags[(tag,)] for tag in origin.tags or (None,)]))
+            who = WhoKeys(owner, user, tags_key, host, each_tag)
+            if not who.known(origin):
+                return who
+            self._same[owner, user, tags_key, host] = who
+        self._whos[id(origin)] = origin, who
+        return who
 
     def unknown(self) -> dict[Dimension, list[Content]]:
         """What was asked for in vain, in the order of dimensions that all writers keep."""
