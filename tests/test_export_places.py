@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from made_events import NOON, made_event, store_events
 from s3_server import s3_server
 
+from usage_tracker.cli.commands import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.exporting import Plan, open_destination, open_exporter
@@ -131,3 +133,35 @@ def test_what_is_remembered_of_a_place_holds_no_secret(store: Store) -> None:
     from usage_tracker.exports.places import without_secrets
 
     assert without_secrets("s3://key:secret@lake/usage?token=secret") == "s3://lake/usage"
+
+
+def test_a_place_whose_address_has_a_password_is_shown_without_it(store: Store, tmp_path: Path) -> None:
+    place = "memory://me:hidden@lake/usage?token=hidden"
+    command = ["export", "--dsn", f"sqlite:///{tmp_path}/usage.db", "--to", place]
+    for said in ("written to 3 files in memory://lake/usage.", "memory://lake/usage is up to date."):
+        found = CliRunner().invoke(main, command, prog_name="usage-tracker")
+        assert said in found.stderr
+        assert "hidden" not in found.output
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("s3://lake/usage", "s3://lake/usage can't be used: Unable to locate credentials"),
+        ("https://me:hidden@127.0.0.1:1/usage", "https://127.0.0.1:1/usage can't be used: Client"),
+        ("", "--to names no place"),
+    ],
+)
+def test_a_place_that_cant_be_used_is_named_with_the_reason(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, said: str
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = CliRunner().invoke(
+        main, ["export", "--dsn", f"sqlite:///{tmp_path}/usage.db", "--to", place], prog_name="usage-tracker"
+    )
+    assert found.exit_code in (1, 2)
+    assert said in found.stderr
+    assert "hidden" not in found.output

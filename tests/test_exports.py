@@ -89,6 +89,14 @@ def as_stored(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+def test_the_first_and_the_last_day_that_a_store_holds_are_files_like_any_other(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event(datetime(year, month, day, 23, 59, tzinfo=UTC))
+                         for year, month, day in ((1, 1, 1), (9999, 12, 31))])  # fmt: skip
+    for grain in ("day", "hour"):
+        assert export(store, tmp_path / grain, grain=grain) == Exported(files=2, rows=2)
+        assert export(store, tmp_path / grain, grain=grain) == Exported()
+
+
 def test_a_second_run_writes_nothing(store: Store, tmp_path: Path) -> None:
     store_events(store, random_events(2, 10))
     first = export(store, tmp_path / "lake")

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 from made_events import NOON, made_event, store_events
 from msgspec.structs import replace
+from postgres_server import PostgresServer
 from spend_logs import KEYS, make_table, run, totals
 
 from usage_tracker.cli.commands import main
@@ -149,9 +151,38 @@ def test_a_source_that_is_not_there_or_not_a_proxys_is_named_without_its_passwor
         assert "hidden" not in found.stderr
 
 
-def test_entries_of_llm_accounting(dsn: str, tmp_path: Path) -> None:
-    import sqlite3
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_spend_logs_that_cant_be_read_are_said_to_be(dsn: str, own_postgres_server: PostgresServer) -> None:
+    database = own_postgres_server.create(migrated=False)
+    make_table(own_postgres_server.dsn(database), 1)
+    own_postgres_server.run("CREATE ROLE onlooker LOGIN")
+    command = ["import", "litellm", "--from", own_postgres_server.dsn(database, user="onlooker")]
+    found = CliRunner().invoke(main, command, prog_name="usage-tracker")
+    assert found.exit_code == 1
+    assert "can't be read: permission denied for table" in found.stderr
 
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("ended", "seconds"), [("last week", 1), (5, 1), ("2026-08-15", "long"), ("2026-08-15", 1e300)]
+)
+def test_an_entry_of_llm_accounting_that_cant_be_read_is_named(
+    dsn: str, tmp_path: Path, ended: object, seconds: object
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "accounting.sqlite")) as connection, connection:
+        connection.execute(
+            "CREATE TABLE accounting_entries (id, timestamp, model, prompt_tokens, completion_tokens, cost,"
+            " execution_time, project, caller_name, username, session)"
+        )
+        values = (7, ended, "gpt-4o", 1, 1, 0.1, seconds, "web", "app", "ann", "s")
+        connection.execute(f"INSERT INTO accounting_entries VALUES ({', '.join('?' * len(values))})", values)
+    command = ["import", "llm-accounting", "--from", f"sqlite:///{tmp_path}/accounting.sqlite"]
+    found = CliRunner().invoke(main, command, prog_name="usage-tracker")
+    assert found.exit_code == 1
+    assert "the entry 7 of " in found.stderr
+
+
+def test_entries_of_llm_accounting(dsn: str, tmp_path: Path) -> None:
     path = tmp_path / "accounting.sqlite"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(
@@ -289,3 +320,51 @@ def stored(dsn: str) -> int:
             return sum(1 for _ in store.select(f"SELECT event_id FROM {store.dialect.prefix}usage_event"))
         except StoreError:
             return 0
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> dict[str, Any]:
+    """An event as another store gives it."""
+    other = f"sqlite:///{tmp_path}/other.db"
+    priced = made_event(cost="0.1")
+    with closing(open_store(parse_dsn(other))) as store:
+        store.migrate()
+        store_events(
+            store,
+            [
+                replace(
+                    priced, cost=replace(priced.cost, lines=(CostLine("input_tokens", Decimal(100), Decimal("0.001")),))
+                )
+            ],
+        )
+    said = CliRunner().invoke(main, ["export", "--dsn", other], prog_name="usage-tracker").stdout
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_amounts_of_lines_keep_their_digits_where_they_are_numbers_and_empty_lines_say_nothing(
+    dsn: str, tmp_path: Path, line: dict[str, Any]
+) -> None:
+    path = tmp_path / "events.jsonl"
+    line["cost"] = 0.1
+    line["cost_parts"] = {"input_tokens": {"count": None, "price": 0.1}}
+    path.write_text(f"\n{json.dumps(line)}\n\n")
+    assert bring("jsonl", str(path)).startswith("1 call brought")
+    [call] = events(dsn)
+    assert call["cost"] == Decimal("0.1")
+    assert call["cost_parts"] == {"input_tokens": {"count": None, "price": "0.1"}}
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "change", [{"event_id": 5}, {"event_id": {}}, {"cost_parts": [1]}, {"cost": []}, {"started_at": 5}, None]
+)
+def test_a_line_that_is_no_event_is_refused_by_its_number(
+    dsn: str, tmp_path: Path, line: dict[str, Any], change: dict[str, Any] | None
+) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text("\n" + ("[" * 100_000 if change is None else json.dumps({**line, **change})))
+    found = CliRunner().invoke(main, ["import", "jsonl", str(path)], prog_name="usage-tracker")
+    assert found.exit_code == 1
+    assert f"line 2 of {path} is no event of ours" in found.stderr

@@ -3,7 +3,7 @@
 import logging
 import os
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +253,8 @@ def test_names_that_stand_for_each_other_have_no_price() -> None:
 
 def test_a_discount_applies_to_whatever_the_price_is_and_shows() -> None:
     book = '[[price]]\nmatch = "*"\nprovider = "openai"\nmultiplier = 0.85\n'
-    cost = cost_by(book, call("gpt-4o"), "openai")
+    with localcontext(prec=1):  # an app's own
+        cost = cost_by(book, call("gpt-4o"), "openai")
     assert cost.amount == Decimal("0.0035") * Decimal("0.85")
     assert (cost.source, "× 0.85" in str(cost.version)) == ("genai-prices", True)
 
@@ -320,6 +321,9 @@ MISTAKES = {
     "a price that is a text": ('[[price]]\nmatch = "a"\ninput = "1"\n', 3, "is a number"),
     "a price below zero": ('[[price]]\nmatch = "a"\n\noutput = -1\n', 4, "not below zero"),
     "a price without end": ('[[price]]\nmatch = "a"\noutput = inf\n', 3, "finite"),
+    "a price that no store can hold": ('[[price]]\nmatch = "a"\ninput = 1e40\n', 3, "at most 1,000,000"),
+    "a regular expression that is too large": ('[[price]]\nregex = "a{99999999999}"\ninput = 1\n', 2, "can't be used"),
+    "a regular expression that is too deep": (f'[[price]]\nregex = "{"(" * 9999}"\ninput = 1\n', 2, "can't be used"),
     "a day that is none": ('[[price]]\nmatch = "a"\nfrom = "soon"\ninput = 1\n', 3, "is a day"),
     "an end before the start": (
         '[[price]]\nmatch = "a"\nfrom = 2026-02-01\nuntil = 2026-01-01\ninput = 1\n',
@@ -399,6 +403,12 @@ def test_a_book_with_a_mistake_is_refused_as_a_whole_with_the_line_and_what_to_d
 def test_a_book_that_ends_too_early_is_said_to_without_a_line() -> None:
     with pytest.raises(ConfigError, match=r"^prices.toml: this is no TOML \(.* \(at end of document\)\); nothing"):
         read_book('[[price]]\nmatch = "a', "prices.toml")
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "1e9999999999999999999", "[" * 9999])
+def test_a_book_that_is_beyond_what_can_be_read_is_refused_like_any_other(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"^prices.toml: a number has more digits, or a list more depth, .*mended$"):
+        read_book(f'[[price]]\nmatch = "a"\ninput = {value}', "prices.toml")
 
 
 def test_the_line_of_a_value_is_found_in_a_long_book_at_once() -> None:

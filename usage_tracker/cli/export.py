@@ -99,6 +99,8 @@ def export(
     every: float | None,
 ) -> None:
     if to is not None:
+        if not to.strip():
+            raise click.UsageError("--to names no place; write a folder, such as ./lake, or s3://…")
         if where or output or out:
             raise click.UsageError("--to takes all calls there are: it goes without --where, --output and --out")
         chosen = resolve_range(since or "all", until, zone)

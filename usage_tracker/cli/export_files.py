@@ -30,15 +30,19 @@ def export_files(dsn: Dsn, plan: Plan, every: float | None) -> None:
 def export_now(dsn: Dsn, plan: Plan) -> None:
     try:
         with reading(dsn) as store, progress("Exporting", 0) as advance:
-            exported = open_exporter(store, plan).run(advance)
+            exporter = open_exporter(store, plan)
+            exported = exporter.run(advance)
     except NothingYet as nothing:
         say(str(nothing))
         return
+    from usage_tracker.exports.places import is_remote
+
+    place = exporter.destination.shown if is_remote(plan.to) else plan.to  # an address may have secrets
     if exported.files:
         files = "1 file" if exported.files == 1 else f"{exported.files:,} files"
-        say(f"{'1 call' if exported.rows == 1 else f'{exported.rows:,} calls'} written to {files} in {plan.to}.")
+        say(f"{'1 call' if exported.rows == 1 else f'{exported.rows:,} calls'} written to {files} in {place}.")
     else:
-        say(f"{plan.to} is up to date.")
+        say(f"{place} is up to date.")
     if exported.kept:
         say(f"{exported.kept} files are left as they are: something of their time came after its calls were pruned.")
     if waiting := waiting_note(dsn):

@@ -12,6 +12,8 @@ from usage_tracker.stores import Store
 Grain = Literal["day", "hour"]
 """Of UTC."""
 
+LAST = datetime.max.replace(tzinfo=UTC)
+
 
 class Bucket(NamedTuple):
     """A day or an hour."""
@@ -21,7 +23,8 @@ class Bucket(NamedTuple):
 
     @property
     def end(self) -> datetime:
-        return self.start + timedelta(**{f"{self.grain}s": 1})
+        length = timedelta(**{f"{self.grain}s": 1})
+        return min(self.start, LAST - length) + length
 
     @property
     def day(self) -> date:

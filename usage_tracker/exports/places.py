@@ -2,15 +2,17 @@
 
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from usage_tracker.errors import ConfigError
+from usage_tracker.errors import ConfigError, UsageTrackerError
 from usage_tracker.exports.buckets import Bucket
 
 Batches = Iterator[pa.RecordBatch]
@@ -109,13 +111,16 @@ class ObjectStore:
 
     def __init__(self, url: str) -> None:
         self.shown = without_secrets(url)
-        self._system, self._root = open_system(url)
+        self._keeps_secrets = self.shown != url.rstrip("/")
+        with self._said():
+            self._system, self._root = open_system(url)
 
     def names(self) -> set[str]:
         root = self._root.rstrip("/")
         try:
-            self._system.invalidate_cache()
-            found: list[str] = self._system.find(root)
+            with self._said():
+                self._system.invalidate_cache()
+                found: list[str] = self._system.find(root)
         except FileNotFoundError:
             return set()
         return {path.removeprefix(root).lstrip("/") for path in found}
@@ -125,8 +130,34 @@ class ObjectStore:
         with tempfile.TemporaryDirectory(prefix="usage-tracker-") as folder:
             path = Path(folder) / "file"
             made = make(path)
-            self._system.put_file(str(path), f"{self._root.rstrip('/')}/{name}")
+            with self._said():
+                self._system.put_file(str(path), f"{self._root.rstrip('/')}/{name}")
         return made
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """Errors of the store's client as ours, in words that hold no secret: its own may repeat an address."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except client_errors() as error:
+            words = type(error).__name__ if self._keeps_secrets else str(error) or type(error).__name__
+            raise UsageTrackerError(f"{self.shown} can't be used: {words}") from None
+
+
+CLIENT_ERRORS = (
+    ("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"), ("gcsfs.retry", "HttpError"),
+    ("google.auth.exceptions", "GoogleAuthError"), ("azure.core.exceptions", "AzureError"), ("ftplib", "Error"),
+    ("paramiko.ssh_exception", "SSHException"),
+)  # fmt: skip
+"""What fsspec's packages raise, beside OSError: each by the module that defines it."""
+
+
+def client_errors() -> tuple[type[Exception], ...]:
+    """OSError, and those of CLIENT_ERRORS whose package is imported."""
+    loaded = [(sys.modules[module], name) for module, name in CLIENT_ERRORS if module in sys.modules]
+    return (OSError, *(getattr(module, name) for module, name in loaded))
 
 
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs"}

@@ -18,6 +18,9 @@ from usage_tracker.history.importing import Found, microseconds, optional
 
 SAID_OTHERWISE = frozenset(("cached", "duration_ms", "raw", "started_at", "usage"))
 """Fields of UsageEvent that have another form in a line."""
+UNREADABLE = (
+    AttributeError, InvalidOperation, KeyError, RecursionError, TypeError, ValueError, msgspec.ValidationError
+)  # fmt: skip
 
 
 class EventLines:
@@ -37,9 +40,11 @@ class EventLines:
     def read(self, since: int | None) -> Iterator[Found]:
         with self._path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
+                if line.isspace():
+                    continue
                 try:
                     found = found_in(json.loads(line))
-                except (ValueError, KeyError, TypeError, InvalidOperation, msgspec.ValidationError) as error:
+                except UNREADABLE as error:
                     reason = f"{type(error).__name__}: {error}"
                     raise UsageTrackerError(f"line {number} of {self._path} is no event of ours ({reason})") from None
                 started = found.event.started_at // 1000
@@ -63,7 +68,7 @@ def found_in(line: Mapping[str, Any]) -> Found:
         origin(tuple({**line, "tags": tuple(line["tags"] or ())}[name] for name in Origin.__struct_fields__)),
         msgspec.convert([said[name] for name in UsageEvent.__struct_fields__], UsageEvent),
         Cost(
-            None if line["cost"] is None else Decimal(line["cost"]),
+            None if line["cost"] is None else Decimal(str(line["cost"])),
             tuple(cost_lines(line["cost_parts"] or {})),
             line["price_source"],
             line["price_version"],
@@ -76,7 +81,8 @@ def cost_lines(parts: Mapping[str, Any]) -> Iterator[CostLine]:
     """The reverse of `stores.values.cost_parts`."""
     for unit, priced in parts.items():
         for part in priced if isinstance(priced, list) else [priced]:
-            yield CostLine(unit, Decimal(str(part["count"])), Decimal(part["price"]))
+            count = "NaN" if part["count"] is None else str(part["count"])
+            yield CostLine(unit, Decimal(count), Decimal(str(part["price"])))
 
 
 @lru_cache(maxsize=4096)

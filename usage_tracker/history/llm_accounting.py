@@ -45,7 +45,11 @@ class AccountingEntries:
         rows = self._select(text)
         next(rows)
         for row in rows:
-            yield self.found(dict(zip(COLUMNS, row, strict=True)))
+            try:
+                found = self.found(dict(zip(COLUMNS, row, strict=True)))
+            except (AttributeError, OverflowError, TypeError, ValueError) as error:
+                raise UsageTrackerError(f"the entry {row[0]} of {self.place} can't be read: {error}") from None
+            yield found
 
     def _select(self, text: str) -> Any:
         """The columns' names, then the rows. Raises UsageTrackerError where there is no such table."""

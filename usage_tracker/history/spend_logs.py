@@ -5,7 +5,7 @@ https://github.com/BerriAI/litellm/blob/v1.83.0/schema.prisma; what it holds of 
 # ruff: noqa: S608  names of columns are LiteLLM's, and in this file
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -95,29 +95,38 @@ class SpendLogs:
         self._sessions = sessions
 
     def count(self, since: int | None) -> int:
-        with closing(self._connect()) as connection, connection.cursor() as cursor:
+        with self._said(), closing(self._connect()) as connection, connection.cursor() as cursor:
             where, bounds = self._range(since)
             cursor.execute(f'SELECT count(*) FROM "LiteLLM_SpendLogs"{where}', bounds)
             [count] = cursor.fetchone()
             return int(count)
 
     def read(self, since: int | None) -> Iterator[Found]:
-        """In the order of their start, from one moment's view of the table. Raises StoreUnavailable."""
+        """In the order of their start, from one moment's view of the table. Raises StoreUnavailable, and
+        UsageTrackerError for a table that can't be read."""
+        with self._said(), closing(self._connect()) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute('SELECT * FROM "LiteLLM_SpendLogs" LIMIT 0')
+                there = {column.name for column in cursor.description}
+            with connection.cursor("spend_logs") as cursor:
+                cursor.itersize = ROWS_AT_ONCE
+                where, bounds = self._range(since)
+                cursor.execute(f'{select(there)}{where} ORDER BY "startTime", request_id', bounds)
+                for row in cursor:
+                    yield self.found(Line._make(row))
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """The driver's errors as ours."""
         import psycopg2
 
         try:
-            with closing(self._connect()) as connection:
-                with connection.cursor() as cursor:
-                    cursor.execute('SELECT * FROM "LiteLLM_SpendLogs" LIMIT 0')
-                    there = {column.name for column in cursor.description}
-                with connection.cursor("spend_logs") as cursor:
-                    cursor.itersize = ROWS_AT_ONCE
-                    where, bounds = self._range(since)
-                    cursor.execute(f'{select(there)}{where} ORDER BY "startTime", request_id', bounds)
-                    for row in cursor:
-                        yield self.found(Line._make(row))
+            yield
         except psycopg2.OperationalError as error:
             raise StoreUnavailable(f"the source is lost: {str(error).strip()}") from None
+        except psycopg2.Error as error:
+            reason = error.diag.message_primary or type(error).__name__
+            raise UsageTrackerError(f"the source {self.place} can't be read: {reason}") from None
 
     def _connect(self) -> Any:
         """Raises StoreUnavailable, and UsageTrackerError where there is no such table."""

@@ -13,7 +13,7 @@ from usage_tracker.pricing.bill import Contradiction, bill
 from usage_tracker.pricing.book import Book, Entry, names_of
 from usage_tracker.pricing.genai import GenaiPrices, priced_name
 from usage_tracker.pricing.litellm_map import LitellmMap
-from usage_tracker.pricing.money import rounded
+from usage_tracker.pricing.money import DOLLARS, rounded
 from usage_tracker.pricing.occasion import DAY, MINUTE, STANDARD, Occasion, at_minute, moved, occasion_of, told_by
 from usage_tracker.pricing.own import own_prices
 from usage_tracker.pricing.plain import may_be_plain, plainly_billed
@@ -214,7 +214,8 @@ class Pricer:
             else:
                 return Decision(occasion, note=" ".join(aliases) or None)
             if entry.model is None:
-                note = book.version if entry.prices else f"× {entry.multiplier * entry.token_multiplier} ({book.name})"
+                times = DOLLARS.multiply(entry.multiplier, entry.token_multiplier)
+                note = book.version if entry.prices else f"× {times} ({book.name})"
                 return Decision(occasion, entry, " ".join([*aliases, note]))
             occasion = moved(occasion, entry.as_provider, entry.model)
             aliases.append(f"as {entry.model} ({book.name})")

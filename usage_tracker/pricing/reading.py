@@ -39,6 +39,8 @@ from usage_tracker.pricing.rates import Price, Stepped
 from usage_tracker.pricing.toml_lines import line_of
 
 MILLION = Decimal(1_000_000)
+MOST = 1_000_000
+"""A price for a million tokens, or for one of something else, or a multiplier."""
 TOKEN_KEYS: dict[str, tuple[str, ...]] = {
     "input": ("input_tokens",),
     "output": ("output_tokens",),
@@ -99,6 +101,10 @@ def read_book(text: str, name: str) -> Book:
         document = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}{at_line(str(error))}; {UNUSED}") from None
+    except (ArithmeticError, RecursionError, ValueError):
+        raise ConfigError(
+            f"{name}: a number has more digits, or a list more depth, than can be read; {UNUSED}"
+        ) from None
     try:
         for key in document:
             if key != "price":
@@ -201,6 +207,8 @@ def read_pattern(table: Table) -> re.Pattern[str]:
         return re.compile(str(regex), re.IGNORECASE)
     except re.error as error:
         raise Mistake(("regex",), f"{regex!r} is no regular expression ({error.msg})") from None
+    except (OverflowError, RecursionError) as error:
+        raise Mistake(("regex",), f"the regular expression can't be used ({error})") from None
 
 
 @lru_cache(1024)
@@ -229,6 +237,8 @@ def price_of(value: object, path: tuple[str | int, ...]) -> Decimal:
     number = Decimal(value)
     if not number.is_finite() or number < 0:
         raise Mistake(path, f"{path[-1]!r} is not below zero, and finite")
+    if number > MOST:
+        raise Mistake(path, f"{path[-1]!r} is at most {MOST:,}: what a call costs by more, no store can hold")
     return number
 
 
