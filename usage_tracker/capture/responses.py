@@ -46,8 +46,8 @@ def observe_results(result: Any, call: Call) -> None:
 
 def keep_quick(thing: Any) -> None:
     """Give an object a dict of its own, once somebody has looked at its `__dict__` or will exchange its class: CPython
-    3.11 looks up what lies in the one that it makes then at length, each time. The SDK does so with each chunk, six
-    times, for 1 µs."""
+    3.11 looks up what lies in the one that it makes then at length, in some 300 instructions, and the SDK does so four
+    times with each chunk."""
     if thing.__class__ is type(thing):  # another instrumentation's proxy has none to give
         thing.__dict__ = {**thing.__dict__}
 
