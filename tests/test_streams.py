@@ -11,7 +11,9 @@ from typing import Any
 
 import openai
 import pytest
+import wrapt
 from capturing import ASK, KEY, Capturing, since
+from openai import _base_client
 
 from usage_tracker.demo.exchange import Event, Json, Reply
 
@@ -31,6 +33,18 @@ def test_the_stream_is_the_sdks_own(capturing: Capturing) -> None:
     assert type(found.response).__mro__[1].__name__ != type(found.response).__name__
     assert found.response.is_closed
     capturing.one()
+
+
+def test_a_stream_within_the_proxy_of_another_instrumentation_is_watched(
+    capturing: Capturing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base: Any = _base_client.SyncAPIClient
+    read = base._process_response
+    monkeypatch.setattr(base, "_process_response", lambda client, **said: wrapt.ObjectProxy(read(client, **said)))
+    found = stream(capturing)
+    assert type(found) is wrapt.ObjectProxy
+    assert list(found)
+    assert capturing.one().usage.input_tokens
 
 
 def test_the_usage_that_we_asked_for_is_taken_and_its_chunk_hidden(capturing: Capturing) -> None:

@@ -44,6 +44,14 @@ def observe_results(result: Any, call: Call) -> None:
         watch_response(response, call, body)
 
 
+def keep_quick(thing: Any) -> None:
+    """Give an object a dict of its own, once somebody has looked at its `__dict__` or will exchange its class: CPython
+    3.11 looks up what lies in the one that it makes then at length, in some 300 instructions, and the SDK does so four
+    times with each chunk."""
+    if thing.__class__ is type(thing):  # another instrumentation's proxy has none to give
+        thing.__dict__ = {**thing.__dict__}
+
+
 watched: dict[type, type] = {}
 
 
@@ -57,9 +65,8 @@ def watch_response(response: Any, call: Call, body: Body | None) -> None:
     kind = type(response)
     if kind not in watched:
         watched[kind] = watching(kind)
-    # a dict of its own: that of an object whose class is exchanged is one that CPython 3.11 looks everything up in at
-    # length, which the SDK does with each chunk, for 1 µs
-    response.__dict__ = {**response.__dict__, "_usage_watch": (call, body)}
+    keep_quick(response)
+    response._usage_watch = (call, body)
     response.__class__ = watched[kind]
 
 

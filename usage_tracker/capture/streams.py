@@ -6,7 +6,7 @@ from weakref import ref
 
 from usage_tracker.capture.call import Call
 from usage_tracker.capture.pulling import Pulling, ended_by
-from usage_tracker.capture.responses import observe_body
+from usage_tracker.capture.responses import keep_quick, observe_body
 from usage_tracker.guard import finalizer, guarded
 
 guard_chunk = guarded("chunk")
@@ -14,6 +14,7 @@ guard_chunk = guarded("chunk")
 
 def observe_stream(stream: Any, call: Call) -> None:
     """Watch a Stainless SDK's `Stream` or `AsyncStream`."""
+    keep_quick(stream)
     source = stream._iterator
     if hasattr(source, "__anext__"):
         stream._iterator = AsyncObserved(source, call)
