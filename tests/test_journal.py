@@ -368,6 +368,17 @@ def test_a_closed_segment_has_ended_also_where_a_child_still_has_it_open(journal
     os.waitpid(child, 0)
 
 
+def test_many_short_programs_have_room_while_the_store_is_away(tmp_path: Path) -> None:
+    """A segment that its process closes takes no more than what was appended to it."""
+    for number in range(40):
+        journal = Journal(Spool(tmp_path / "spool", max_bytes=4 << 20))
+        journal.append(ORIGIN, made(number))
+        journal.close()
+        assert journal.dropped == 0
+    assert sorted(read_all(journal.spool)) == list(range(40))
+    assert journal.spool.size() < 40 * 1000
+
+
 class TestReady:
     """The next segment is made before the current one is full, and not by the app's thread."""
 

@@ -81,12 +81,14 @@ class OwnFile:
 
     def close(self) -> None:
         """First no thread can append, then the lock is free, also where a forked child still has the file open. Again,
-        it does nothing."""
+        it does nothing. What was not needed of the file goes: the room is that of all processes."""
         if self._closed:
             return
         self.segment.seal()
         self._closed = True
         self.segment.close()
+        with suppress(OSError):
+            os.ftruncate(self._descriptor.number, HEADER_SIZE + self.segment.position)
         unlock(self._descriptor.number)
 
     def let_go(self) -> None:
