@@ -6,6 +6,7 @@ writes one for each that started or ended.
 """
 
 import ctypes
+import faulthandler
 import gc
 import json
 import os
@@ -28,13 +29,16 @@ ROOT = Path(__file__).parent.parent.parent
 """The project: where the package and the tests are imported from."""
 PATIENCE = 60.0
 """The longest that any step may take before the bench gives up: machines are busy."""
+STACKS = signal.SIGUSR2
+"""On it, an app prints what its threads are at."""
 
 
 class Process:
     """A process that was started, and how it ended."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, output: Path | None = None) -> None:
         self.pid = pid
+        self._output = output
         self.status: int | None = None
         """As of `subprocess`: minus the signal that killed it."""
         self.ended_at = 0.0
@@ -86,9 +90,18 @@ class Process:
 
     def wait(self, seconds: float = PATIENCE) -> int:
         """Its status. Fails where it goes on for longer than that."""
-        assert self._ended.wait(seconds), f"process {self.pid} still runs after {seconds} s"
+        ended = self._ended.wait(seconds)
+        assert ended, f"process {self.pid} still runs after {seconds} s\n{self._where()}"
         assert self.status is not None
         return self.status
+
+    def _where(self) -> str:
+        """The stacks of its threads and of those of what it has forked, where it tells them."""
+        if self._output is None:
+            return ""
+        self.send_all(STACKS)
+        time.sleep(1)
+        return self._output.read_text()[-20_000:]
 
 
 def is_group(number: int) -> bool:
@@ -139,10 +152,11 @@ class Nursery:
             news = json.loads(line)
             with self._news:
                 if "output" in news:
-                    self._started[news["output"]] = self._known[news["pid"]] = Process(news["pid"])
+                    app = Process(news["pid"], Path(news["output"]))
+                    self._started[news["output"]] = self._known[news["pid"]] = app
                     self._news.notify_all()
-                elif app := self._known.pop(news["pid"], None):  # else it was an orphan
-                    app.end(news["status"], news["at"], news["starved"], alone=news["alone"])
+                elif ended := self._known.pop(news["pid"], None):  # else it was an orphan
+                    ended.end(news["status"], news["at"], news["starved"], alone=news["alone"])
 
 
 def main() -> None:
@@ -228,6 +242,7 @@ def grow_up(request: dict[str, Any]) -> None:
     os.dup2(output, 2)
     os.close(nothing)
     os.close(output)
+    faulthandler.register(STACKS)
     os.environ.clear()
     os.environ.update(request["environ"])
     sys.argv = [request["script"]]
