@@ -5,8 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Collection
 from decimal import Decimal
 from itertools import pairwise
@@ -30,7 +28,6 @@ from usage_tracker.journal.header import HEADER_SIZE
 from usage_tracker.report import Query, run
 from usage_tracker.shipper import Shipper
 from usage_tracker.stores import Store
-from usage_tracker.stores.sqlite.store import SqliteStore
 
 
 def drain(shipper: Shipper) -> None:
@@ -525,61 +522,15 @@ def test_what_goes_from_memory_to_disk_at_this_moment_is_in_a_batch_once(
     assert place.stored() == ids(10)
 
 
-def test_while_a_fork_is_made_no_batch_is_under_way_and_the_file_is_closed(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("usage_tracker.shipper.LONGEST_FORK_WAIT", 0.01)
-    append(place.journal, 2)
-    store = place.open()
-    assert isinstance(store, SqliteStore)
-    shipper = Shipper(place.spool(), lambda: store, TenCents(), 1, closes_for_fork=True)
-    assert shipper.spool.lead()
-    assert shipper.step()
-    shipper.before_fork()
-    assert (shipper.turn.locked(), store._file._connection) == (True, None)
-    shipper.after_fork_in_parent()
-    assert shipper.step()
-    with shipper.turn:  # a batch takes longer than a fork waits
-        shipper.before_fork()
-        assert store._file._connection is not None
-        shipper.after_fork_in_parent()
-        assert shipper.turn.locked()
-    shipper.close()
-    assert place.stored() == ids(2)
-
-
-def test_a_fork_waits_until_nothing_is_half_imported(place: Place) -> None:
-    begun, loaded = threading.Event(), threading.Event()
-
-    class Slow(TenCents):
-        def load(self) -> None:
-            begun.set()
-            time.sleep(0.2)
-            loaded.set()
-
-    append(place.journal, 1)
-    shipper = Shipper(place.spool(), place.open, Slow(), 100)
-    assert shipper.spool.lead()
-    shipping = threading.Thread(target=shipper.step)
-    shipping.start()
-    assert begun.wait(30)
-    shipper.before_fork()
-    assert loaded.is_set()
-    shipper.after_fork_in_parent()
-    shipping.join()
-    assert place.stored() == ids(1)
-    shipper.close()
-
-
 IMPORTS = """
 import sys, threading
 import usage_tracker
-from usage_tracker import tracker
+from usage_tracker.forking import undivided
 
 class Tells:
     def find_spec(self, name, path=None, target=None):
         if threading.current_thread().name == "usage_tracker shipper":
-            if not tracker.installed.pipeline().shipping.shipper._importing._is_owned():
+            if threading.get_ident() not in undivided._inside.values():
                 print(name)
 
 usage_tracker.install(sys.argv[1], spool_dir=sys.argv[2])

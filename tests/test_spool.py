@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -287,17 +286,6 @@ def test_near_its_bound_segments_are_smaller_so_that_more_processes_have_one(tmp
         spool.create(8 << 20)
     for own in made:
         own.close()
-
-
-def test_a_fork_waits_until_no_lock_would_stay_with_the_child(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, STORE)
-    with spool.undivided:
-        late = threading.Thread(target=spool.before_fork)
-        late.start()
-        late.join(0.05)
-        assert late.is_alive()
-    late.join(5)
-    assert not late.is_alive()
 
 
 def test_segments_are_taken_over_from_another_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,10 @@ from racing import race
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import SchemaError, StoreError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch
+from usage_tracker.forking import undivided
 from usage_tracker.stores import open_store
 from usage_tracker.stores.sqlite import SqliteStore
+from usage_tracker.stores.sqlite.file import close_for_fork
 
 WRITE = """
 from uuid import uuid4
@@ -127,16 +129,57 @@ def test_a_file_that_is_locked_for_long_is_away_until_it_is_free(
     assert count(store) == 1
 
 
-def test_a_wait_for_another_program_ends_when_somebody_is_in_a_hurry(store: SqliteStore, path: Path) -> None:
+def test_a_wait_for_another_program_ends_when_somebody_forks(store: SqliteStore, path: Path) -> None:
+    def wait_to_fork() -> None:
+        close_for_fork()
+        undivided.after_fork_in_parent()
+
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    threading.Timer(0.1, store.hurry).start()
+    fork = threading.Timer(0.1, wait_to_fork)
+    fork.start()
     started = time.monotonic()
     with pytest.raises(StoreUnavailable):
         store_events(store, [made_event()])
+    fork.join()
     assert time.monotonic() - started < 5
     other.close()
     store_events(store, [made_event()])
+
+
+def test_what_a_child_commits_stays_when_its_parent_ends(store: SqliteStore, path: Path) -> None:
+    """Whatever thread of the parent had the file open."""
+    store_events(store, [made_event()])
+    ready, parent_ends = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(parent_ends[1])
+        try:
+            mine = SqliteStore(parse_dsn(f"sqlite:///{path}"))
+            store_events(mine, [made_event()])
+            os.write(ready[1], b"!")
+            os.read(parent_ends[0], 1)
+            store_events(mine, [made_event()])
+        finally:
+            os._exit(0)
+    os.close(ready[1])
+    os.read(ready[0], 1)
+    store.close()
+    os.close(parent_ends[1])
+    os.waitpid(child, 0)
+    os.close(ready[0])
+    os.close(parent_ends[0])
+    assert count(store) == 3
+
+
+def test_a_file_that_is_being_read_stays_open_for_who_forks_meanwhile(store: SqliteStore) -> None:
+    rows = store.select("SELECT 1 UNION SELECT 2")
+    assert next(rows) == (1,)
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert list(rows) == [(2,)]
 
 
 def test_a_full_disk_keeps_what_was_stored_and_takes_more_once_there_is_room(store: SqliteStore, path: Path) -> None:

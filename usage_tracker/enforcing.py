@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from usage_tracker.config import Settings
+from usage_tracker.forking import undivided
 from usage_tracker.guard import guarded
 from usage_tracker.threads import start_thread
 
@@ -94,12 +95,13 @@ class Leading:
         return any(store.select(f"SELECT 1 FROM {store.dialect.prefix}budget LIMIT 1"))  # noqa: S608  our own name
 
     def _begin(self) -> None:
-        from usage_tracker.budgets.alerts import Alerts
-        from usage_tracker.budgets.receivers import receivers_of
-        from usage_tracker.budgets.refresh import Refresher
-        from usage_tracker.budgets.view import ViewFile
-        from usage_tracker.spending import read_used, read_usual
-        from usage_tracker.stores import open_store
+        with undivided():
+            from usage_tracker.budgets.alerts import Alerts
+            from usage_tracker.budgets.receivers import receivers_of
+            from usage_tracker.budgets.refresh import Refresher
+            from usage_tracker.budgets.view import ViewFile
+            from usage_tracker.spending import read_used, read_usual
+            from usage_tracker.stores import open_store
 
         dsn = self._settings.dsn
         assert dsn is not None, "who leads knows the store"
@@ -117,8 +119,9 @@ class Leading:
         """Where somebody wants to hear of it."""
         assert self._alerts is not None
         if self._alerts.has_receivers and time.monotonic() >= self._unusual_at:
-            from usage_tracker.journal.aside import noted_since
-            from usage_tracker.unusual import look_for, today
+            with undivided():
+                from usage_tracker.journal.aside import noted_since
+                from usage_tracker.unusual import look_for, today
 
             self._unusual_at = time.monotonic() + UNUSUAL_SECONDS
             own = self._dropped()
@@ -168,7 +171,8 @@ class Enforcing:
         if self._settings.budgets == "off" or (self._file is None and not os.path.exists(self._path)):
             return
         if self._file is None:
-            from usage_tracker.budgets.view import ViewFile
+            with undivided():
+                from usage_tracker.budgets.view import ViewFile
 
             self._file = ViewFile(self._settings.spool_dir, self._settings.spool_group)
         view = self._file.changed()
@@ -200,8 +204,9 @@ class Enforcing:
 
     def _made_gate(self) -> "Gate":
         if self._gate is None:
-            from usage_tracker.budgets.gate import Gate
-            from usage_tracker.budgets.unit_prices import UnitPrices
+            with undivided():
+                from usage_tracker.budgets.gate import Gate
+                from usage_tracker.budgets.unit_prices import UnitPrices
 
             self._prices = UnitPrices(self._settings.prices)
             self._ledger = self._made_ledger()
@@ -209,12 +214,13 @@ class Enforcing:
         return self._gate
 
     def _made_ledger(self) -> "Ledger | None":
-        from functools import partial
+        with undivided():
+            from functools import partial
 
-        from usage_tracker.budgets.refresh import read_part
-        from usage_tracker.budgets.reservations import Ledger
-        from usage_tracker.spending import read_used
-        from usage_tracker.stores import open_store
+            from usage_tracker.budgets.refresh import read_part
+            from usage_tracker.budgets.reservations import Ledger
+            from usage_tracker.spending import read_used
+            from usage_tracker.stores import open_store
 
         dsn = self._settings.dsn
         return None if dsn is None else Ledger(lambda: open_store(dsn), partial(read_part, read_used))

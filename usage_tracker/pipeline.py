@@ -70,9 +70,7 @@ def make_shipper(
         claims = Claims(spool, processes)
         return Shipper(spool, open_settings_store, prices, settings.batch_size, claims=claims)
     chores = HostReporting(settings, spool), Exporting(settings), Feeding(settings), chore or Leading(settings)
-    return Shipper(
-        spool, open_settings_store, prices, settings.batch_size, journal, dsn.scheme == "sqlite", Chores(chores)
-    )
+    return Shipper(spool, open_settings_store, prices, settings.batch_size, journal, Chores(chores))
 
 
 class Pipeline:
@@ -221,18 +219,6 @@ class Pipeline:
                     "1 event waits" if left == 1 else f"{left} events wait",
                     self.settings.spool_dir,
                 )
-
-    def before_fork(self) -> None:
-        with guarded("before fork"):
-            if self.shipping:
-                self.shipping.shipper.before_fork()
-            self.journal.spool.before_fork()
-
-    def after_fork_in_parent(self) -> None:
-        with guarded("after fork"):
-            self.journal.spool.after_fork_in_parent()
-            if self.shipping:
-                self.shipping.shipper.after_fork_in_parent()
 
     def after_fork(self) -> None:
         """In the child: a journal and a thread of its own, at its first event. No step depends on another."""

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 from usage_tracker.batch_pricing import Prices, price_batch
 from usage_tracker.errors import EventsRefused, StoreError
 from usage_tracker.event import Batch, Stretch
+from usage_tracker.forking import undivided
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.aside import keep_aside, refuse
@@ -28,7 +29,6 @@ from usage_tracker.stores import Store
 
 logger = logging.getLogger("usage_tracker")
 
-LONGEST_FORK_WAIT = 2.0
 BACKLOG = 4
 """After so many full batches one after the other, batches are so many times larger: calls that share a row of a rollup
 are more often in one batch then."""
@@ -66,7 +66,6 @@ class Shipper:
         prices: Prices,
         batch_size: int,
         journal: Journal | None = None,
-        closes_for_fork: bool = False,
         chore: Chore | None = None,
         claims: Claims | None = None,
     ) -> None:
@@ -99,13 +98,7 @@ class Shipper:
         self._chore = chore
         self._quiet_until = self._quiet_on_refusals_until = 0.0
         self.turn = threading.Lock()
-        """Held while a batch is on its way. A fork waits for it where the store can't be carried across one."""
-        self._closes_for_fork = closes_for_fork
-        self._held_for_fork = False
-        self._importing = threading.RLock()
-        """Held while modules are imported: a child that is forked meanwhile would never have more than half of them. A
-        fork waits for it."""
-        self._imports_held = False
+        """Held while a batch is on its way."""
 
     def step(self, *, leading: bool = True) -> bool:
         """Ship one batch; whether more is waiting. Raises StoreError where the store can't take it: try again later.
@@ -125,7 +118,7 @@ class Shipper:
         taken = self._take(leading)
         if not taken:
             return self._made_room
-        with self._importing:
+        with undivided():
             self._prices.load()
         self._prices.refresh(self._connected())
         stretches = [
@@ -258,7 +251,7 @@ class Shipper:
 
     def _connected(self) -> Store:
         if self._store is None:
-            with self._importing:
+            with undivided():
                 if self._chore is not None:
                     self._chore.load()
                 self._store, self._migrated = self._open_store(), False
@@ -305,30 +298,9 @@ class Shipper:
                     self._store.close()
                 self._store = None
 
-    def before_fork(self) -> None:
-        """SQLite must not be carried across a fork (https://www.sqlite.org/howtocorrupt.html, 2.6): a child would share
-        locks that it does not hold. Wait for the batch under way and close the file; the next batch opens it again."""
-        if self._closes_for_fork:
-            if self._store is not None:
-                self._store.hurry()
-            self._held_for_fork = self.turn.acquire(timeout=LONGEST_FORK_WAIT)
-            if self._held_for_fork and self._store is not None:
-                self._store.close()
-        self._imports_held = self._importing.acquire(timeout=LONGEST_FORK_WAIT)
-
-    def after_fork_in_parent(self) -> None:
-        """Let the next batch begin."""
-        if self._imports_held:
-            self._imports_held = False
-            self._importing.release()
-        if self._held_for_fork:
-            self._held_for_fork = False
-            self.turn.release()
-
     def forget(self) -> None:
         """In a forked child: files are closed, which leaves the parent's locks alone; its connection is not touched."""
-        self.turn, self._held_for_fork = threading.Lock(), False
-        self._importing, self._imports_held = threading.RLock(), False
+        self.turn = threading.Lock()
         INHERITED.append(self._store)
         self._store = None
         self._memory = set()

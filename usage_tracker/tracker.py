@@ -281,18 +281,6 @@ def _at_exit() -> None:
         installed.end()
 
 
-def _before_fork() -> None:
-    pipeline = installed.started() if installed else None
-    if pipeline is not None:
-        pipeline.before_fork()
-
-
-def _after_fork_in_parent() -> None:
-    pipeline = installed.started() if installed else None
-    if pipeline is not None:
-        pipeline.after_fork_in_parent()
-
-
 def _after_fork() -> None:
     global _install_lock
     _install_lock = threading.Lock()
@@ -301,4 +289,4 @@ def _after_fork() -> None:
 
 
 atexit.register(_at_exit)
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
+os.register_at_fork(after_in_child=_after_fork)

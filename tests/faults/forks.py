@@ -61,9 +61,10 @@ def forked_with_locks_held(bench: Bench) -> None:
     bench.start(
         """
 from usage_tracker import tracker
+from usage_tracker.forking import undivided
 work(10)
 pipeline = tracker.installed.pipeline()
-held = [pipeline.journal._lock, pipeline._start_lock, pipeline.journal.spool.undivided, pipeline.shipping.shipper.turn,
+held = [pipeline.journal._lock, pipeline._start_lock, undivided(), pipeline.shipping.shipper.turn,
     tracker._install_lock, tracker.installed._lock]
 ready, done = threading.Barrier(len(held) + 1), threading.Event()
 def hold(lock):

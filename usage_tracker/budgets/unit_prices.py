@@ -13,6 +13,7 @@ from pathlib import Path
 from usage_tracker.budgets.amounts import whole
 from usage_tracker.budgets.view import PriceBook
 from usage_tracker.event import Cost, Origin, Usage, UsageEvent
+from usage_tracker.forking import undivided
 
 PLAIN_INPUT = 100_000
 """No list has another price for shorter prompts."""
@@ -45,7 +46,8 @@ class UnitPrices:
     def load(self, book: PriceBook | None) -> None:
         """Take the price books that hold now."""
         if self._refresh is None:
-            from usage_tracker.pricing import Pricer, Shelf, StoredBook, newest_data
+            with undivided():
+                from usage_tracker.pricing import Pricer, Shelf, StoredBook, newest_data
 
             pricer, shelf = Pricer([newest_data()]), Shelf(self._path)
 

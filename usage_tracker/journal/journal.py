@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from usage_tracker.event import CallKind, Origin, Told, UsageEvent
+from usage_tracker.forking import undivided
 from usage_tracker.journal.aside import note_dropped
 from usage_tracker.journal.files import HandedOver, OwnFile
 from usage_tracker.journal.folder import SpoolUnusable
@@ -145,7 +146,7 @@ class Journal:
             return self._taken_by_memory(record)
         try:
             used = self._current.segment.position if self._current else 0
-            with self.spool.undivided:  # until `forget` knows of it
+            with undivided():  # until `forget` knows of it
                 taken = self._begun(self.spool.create(size_after(used)), record)
         except SpoolFull as reason:
             self._rest(reason)
@@ -249,7 +250,7 @@ class Journal:
             self._close_replaced()
             self._let_go_of_stored()
             if isinstance(self._current, MemoryFile) or (self._current and self._current.gone()):
-                with self.spool.undivided:
+                with undivided():
                     self._use(self.spool.create(FIRST_SEGMENT))
                 self._close_replaced()
             for place, own in enumerate(self._closed):

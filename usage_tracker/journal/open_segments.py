@@ -4,6 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from usage_tracker.forking import undivided
 from usage_tracker.journal.claims import Claims
 from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.memory_file import MemoryFile
@@ -44,7 +45,7 @@ class OpenSegments:
                 break
             if self._claims is not None and not self._claims.take(path):
                 continue
-            with self._spool.undivided:
+            with undivided():  # until `forget` knows of it
                 opened = self._spool.open(path)
                 if opened is None:
                     if os.path.lexists(path):

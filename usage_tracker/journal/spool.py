@@ -10,13 +10,13 @@ import logging
 import mmap
 import os
 import select
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID, uuid4
 
 from usage_tracker.errors import UsageTrackerError
+from usage_tracker.forking import undivided
 from usage_tracker.journal.files import (
     OPEN_SAFELY,
     Descriptor,
@@ -51,7 +51,6 @@ SUFFIX = ".seg"
 UNREADY = ".new"
 UNREADY_SECONDS = 60.0
 """Making a segment takes less."""
-LONGEST_FORK_WAIT = 1.0
 
 
 class SpoolFull(UsageTrackerError):
@@ -72,9 +71,6 @@ class Spool:
         self.max_bytes = max_bytes
         self._leading: Descriptor | None = None
         self._bell: Descriptor | None = None
-        self.undivided = threading.RLock()
-        """Held while a file is open that `forget` doesn't know of yet; a fork waits for it, or its child would hold on
-        to our locks."""
         self._told: set[Path] = set()
         self._clear_at = 0.0
 
@@ -106,7 +102,7 @@ class Spool:
         identity = uuid4()
         path = self.folder / f"{identity}{SUFFIX}"
         unready = path.with_suffix(UNREADY)
-        with self.undivided:
+        with undivided():
             descriptor = self.open_own(unready, os.O_EXCL)
             try:
                 fcntl.flock(descriptor.number, fcntl.LOCK_EX)
@@ -167,7 +163,7 @@ class Spool:
         """Delete what processes left that were killed while they made a segment; nothing was written to it."""
         for path, found in self._entries((UNREADY,)):
             if time.time() - found.st_mtime > UNREADY_SECONDS:
-                with self.undivided, suppress(OSError), opened(Path(path)) as descriptor:
+                with undivided(), suppress(OSError), opened(Path(path)) as descriptor:
                     if lock(descriptor):
                         os.unlink(path)
 
@@ -202,7 +198,7 @@ class Spool:
             self.resign()
         if self._leading is None:
             self.prepare()
-            with self.undivided:
+            with undivided():
                 descriptor = self.open_own(self._lock_path, 0)
                 if not lock(descriptor.number):
                     descriptor.close()
@@ -232,7 +228,7 @@ class Spool:
 
     def leader(self) -> tuple[int, str] | None:
         """The pid and state of the leader at work; None where nobody leads."""
-        with self.undivided, suppress(OSError), opened(self._lock_path) as descriptor:
+        with undivided(), suppress(OSError), opened(self._lock_path) as descriptor:
             if not lock(descriptor):
                 pid, _, state = os.pread(descriptor, 100, 0).decode("ascii", "replace").strip().partition(" ")
                 return (int(pid), state) if pid.isdigit() else None
@@ -300,19 +296,8 @@ class Spool:
                         oldest = began if oldest is None else min(oldest, began)
         return count, oldest
 
-    def before_fork(self) -> None:
-        """Wait until no file is open that a child would not close."""
-        self._fork_waits = self.undivided.acquire(timeout=LONGEST_FORK_WAIT)
-
-    def after_fork_in_parent(self) -> None:
-        if self._fork_waits:
-            self.undivided.release()
-
-    _fork_waits = False
-
     def forget(self) -> None:
         """In a forked child: what was open belongs to the parent. Closing our copies leaves its locks as they are."""
-        self.undivided = threading.RLock()
         self._let_go()
 
 

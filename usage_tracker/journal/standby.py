@@ -6,6 +6,7 @@ an event at that moment waits 0.1 s for them.
 
 from contextlib import AbstractContextManager, suppress
 
+from usage_tracker.forking import undivided
 from usage_tracker.journal.files import OwnFile
 from usage_tracker.journal.spool import Spool
 
@@ -27,7 +28,7 @@ class Standby:
         if made is not None and made.gone():
             self.discard()
         if self.made is None and self._spool.size() + size <= self._spool.max_bytes // 2:
-            with self._spool.undivided:  # until `forget` knows of it
+            with undivided():  # until `forget` knows of it
                 self.made = self._spool.create(size)
 
     def discard(self) -> None:

@@ -85,10 +85,6 @@ class Store(Protocol):
     def select(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
         """Read rows. Timestamps come as aware datetimes or, in SQLite, as the column holds them."""
 
-    def hurry(self) -> None:
-        """From another thread, which is about to fork and close: let a request that waits for other processes end with
-        StoreUnavailable."""
-
     def interrupt(self) -> None:
         """From another thread: let a request that reads end with StoreUnavailable, if there is one. The next one isn't
         touched."""

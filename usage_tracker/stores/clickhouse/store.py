@@ -199,9 +199,6 @@ class ClickHouseStore:
         text. With parameters, a question mark stands for nothing else."""
         return self._server.select(with_values(sql, self.dialect.placeholder, parameters))
 
-    def hurry(self) -> None:
-        """Nobody has to wait for this store: a child opens connections of its own."""
-
     def interrupt(self) -> None:
         self._server.interrupt()
 

@@ -167,9 +167,6 @@ class PostgresStore:
         with self._connections.transaction(read_only=True, statement_seconds=COPY_SECONDS, seconds=None) as cursor:
             cursor.copy_expert(f"COPY ({sql}) TO STDOUT (FORMAT csv)", file)
 
-    def hurry(self) -> None:
-        """Nobody has to wait for this store: a fork may carry its connection."""
-
     def interrupt(self) -> None:
         self._connections.cancel()
 

@@ -1,4 +1,9 @@
-"""The SQLite file: opened when it is needed, shared with other processes, left to its parent after a fork."""
+"""The SQLite file: opened when it is needed, shared with other processes, closed for a fork.
+
+It must not be carried across one (https://www.sqlite.org/howtocorrupt.html, 2.6): a child would count on locks of its
+parent that it doesn't hold, even for connections of its own, and what it commits would be lost with the log that
+somebody else takes to be nobody's.
+"""
 
 import os
 import random
@@ -7,9 +12,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from weakref import WeakSet
 
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import EventsRefused, SchemaError, StoreError, StoreUnavailable
+from usage_tracker.forking import undivided
 from usage_tracker.stores.rollups import latency_bucket
 
 BUSY_SECONDS = 30.0
@@ -35,6 +42,8 @@ REFUSED = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3
 
 INHERITED: list[sqlite3.Connection | None] = []
 """A parent process's connections. Closing one would let go of locks that the parent relies on, so they stay open."""
+opened_files: "WeakSet[SqliteFile]" = WeakSet()
+"""Of this process."""
 
 
 class SqliteFile:
@@ -46,10 +55,10 @@ class SqliteFile:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._pid = os.getpid()
+        self._requests = 0
+        """How many are under way."""
         self.lost = 0
         """How often the file was closed. What was learned of it may not hold in the next one of that name."""
-        self.hurried = False
-        """Whether a wait for other processes is to end, as somebody waits for us. Until the connection is closed."""
         self.replaced = False
         """Whether the file is not the one that was open before: that was deleted, or another put in its place."""
 
@@ -57,12 +66,16 @@ class SqliteFile:
     def request(self) -> Iterator[sqlite3.Connection]:
         """The connection, for one statement that is its own transaction. Raises StoreUnavailable, EventsRefused,
         SchemaError or StoreError in place of sqlite3's errors."""
-        try:
-            yield self._opened()
-        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
-            if not self._in_memory:
-                self.close()
-            raise translated(error, self._dsn) from None
+        with undivided():
+            self._requests += 1
+            try:
+                yield self._opened()
+            except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+                if not self._in_memory:
+                    self.close()
+                raise translated(error, self._dsn) from None
+            finally:
+                self._requests -= 1
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -79,14 +92,15 @@ class SqliteFile:
                     connection.execute("ROLLBACK")
 
     def _begin(self, connection: sqlite3.Connection) -> None:
-        """SQLite's own wait can't be ended from another thread, so it is a short one again and again."""
+        """SQLite's own wait can't be ended for a fork, so it is a short one again and again."""
         deadline = time.monotonic() + BUSY_SECONDS
         connection.execute(f"PRAGMA busy_timeout = {LOOK_SECONDS * 1000:.0f}")
         while True:
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or self.hurried or time.monotonic() > deadline:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or undivided.fork_waits or time.monotonic() > deadline:
                     raise
             else:
                 break
@@ -99,8 +113,12 @@ class SqliteFile:
             with suppress(sqlite3.ProgrammingError):  # it was closed just now
                 connection.interrupt()
 
+    def close_for_fork(self) -> None:
+        """Until the next request, unless one is under way: of the thread that forks, or one that is stuck."""
+        if self._requests == 0 and not self._in_memory:
+            self.close()
+
     def close(self) -> None:
-        self.hurried = False
         connection, self._connection = self._connection, None
         if connection is not None and self._pid == os.getpid():
             self.lost += 1
@@ -119,6 +137,7 @@ class SqliteFile:
             self._connection = sqlite3.connect(
                 self._dsn.text, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
+            opened_files.add(self)
             prepare(self._connection)
             before, self._identity = self._identity, identity(self._dsn.text)
             self.replaced |= before not in (None, self._identity)
@@ -130,6 +149,17 @@ class SqliteFile:
         if not self._in_memory:
             INHERITED.append(self._connection)
             self._connection = None
+
+
+def close_for_fork() -> None:
+    """Once nobody is at work on them."""
+    undivided.before_fork()
+    for file in list(opened_files):
+        with suppress(sqlite3.Error):
+            file.close_for_fork()
+
+
+os.register_at_fork(before=close_for_fork, after_in_parent=undivided.after_fork_in_parent)
 
 
 def make_folder(folder: Path) -> None:
@@ -158,7 +188,8 @@ def prepare(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
             # the only request that doesn't wait for other processes by itself
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or undivided.fork_waits or time.monotonic() > deadline:
                 raise
             time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  jitter
         else:

@@ -128,9 +128,6 @@ class SqliteStore:
         with self._file.request() as connection:
             yield from connection.execute(sql, parameters)
 
-    def hurry(self) -> None:
-        self._file.hurried = True
-
     def interrupt(self) -> None:
         self._file.interrupt()
 
