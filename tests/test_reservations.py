@@ -1,7 +1,8 @@
 """A strict budget: what calls may use is reserved in the store before they are made, so that no crowd exceeds it."""
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -26,6 +27,7 @@ from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreError
 from usage_tracker.spending import read_used
 from usage_tracker.stores import Store, open_store
+from usage_tracker.threads import start_thread
 
 BUDGET = Budget(name="b", limit=Decimal(100), measure="tokens", per="day", on_limit="block", strict=True)
 
@@ -88,6 +90,38 @@ def test_what_is_reserved_is_taken_until_it_is_given_back(ledger: Ledger, store:
     ledger.settle(Settled(first, None))
     wait_for(lambda: reserved(store) == [])
     assert isinstance(ask(ledger, 100), UUID)
+
+
+def test_a_call_that_ends_while_the_thread_is_started_is_settled_by_it(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the garbage collector ends a dropped stream."""
+    started: list[threading.Thread] = []
+
+    def start(name: str, run: Callable[..., object]) -> threading.Thread:
+        ledger.settle(Settled(uuid4(), None))
+        started.append(start_thread(name, run))
+        return started[-1]
+
+    monkeypatch.setattr(reservations, "start_thread", start)
+    assert isinstance(ask(ledger, 70), UUID)
+    assert len(started) == 1
+
+
+def test_who_was_interrupted_while_it_started_the_thread_leaves_one(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    def start_interrupted(name: str, run: Callable[..., object]) -> threading.Thread:
+        begun.append(start_thread(name, run))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reservations, "start_thread", start_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.settle(Settled(uuid4(), None))
+    wait_for(lambda: ledger._thread is begun[0])
+    assert isinstance(ask(ledger, 70), UUID)
 
 
 def test_calls_of_nobody_have_a_part_that_every_store_takes(ledger: Ledger, store: Store) -> None:

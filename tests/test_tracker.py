@@ -400,6 +400,68 @@ list(stream)""")
     assert machine.stored() == 1
 
 
+AT_EVERY_STEP = """
+import signal
+import usage_tracker
+from usage_tracker import app_costs, enforcing, patching, pipeline, shipping
+
+def handle(*_):
+    if busy:
+        return
+    busy.append(True)
+    usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1)
+    with usage_tracker.measure() as measured:
+        usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1)
+    assert (measured.calls, measured.cost) is not None
+    usage_tracker.install(batch_size=77)
+    usage_tracker.uninstall()
+    usage_tracker.install()
+    busy.clear()
+
+def signalled(owner, name):
+    function = getattr(owner, name)
+    def first_a_signal(*args, **kwargs):
+        signal.raise_signal(signal.SIGUSR1)
+        return function(*args, **kwargs)
+    setattr(owner, name, first_a_signal)
+
+busy = []
+signal.signal(signal.SIGUSR1, handle)
+for owner, name in ((patching.Patches, "apply"), (patching.Patches, "revert"), (pipeline.Pipeline, "__init__"),
+        (shipping.Shipping, "start"), (app_costs.AppCosts, "_look"), (enforcing.Enforcing, "look")):
+    signalled(owner, name)
+usage_tracker.install()
+with usage_tracker.measure() as measured:
+    usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1)
+assert (measured.calls, measured.cost) is not None
+usage_tracker.uninstall()
+"""
+
+
+def test_a_signal_handler_may_do_at_any_step_what_the_app_does(machine: Machine) -> None:
+    machine.run(AT_EVERY_STEP)
+
+
+def test_a_process_whose_first_call_was_interrupted_ships_with_the_next(machine: Machine) -> None:
+    machine.run("""
+        import usage_tracker
+        from usage_tracker import shipping
+
+        start_thread = shipping.start_thread
+        def interrupted(*args):
+            shipping.start_thread = start_thread
+            raise KeyboardInterrupt
+        shipping.start_thread = interrupted
+        usage_tracker.install()
+        try:
+            usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1)
+        except KeyboardInterrupt:
+            usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1)
+            assert usage_tracker.flush(30)
+    """)
+    assert machine.stored() == 2
+
+
 def test_nothing_installed_means_nothing_to_flush() -> None:
     assert tracker.flush()
     assert tracker.stats().captured == 0

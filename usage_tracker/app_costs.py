@@ -19,7 +19,7 @@ class AppCosts:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._pricer: Pricer | None = None
         self._look_at = 0.0
         self._blind = False

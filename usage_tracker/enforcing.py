@@ -153,7 +153,7 @@ class Enforcing:
         self._prices: UnitPrices | None = None
         self._ledger: Ledger | None = None
         self._view: View | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         if settings.budgets != "off" and (settings.budgets == "wait" or self._path.exists()):
@@ -244,7 +244,7 @@ class Enforcing:
             self._ledger.drain(deadline)
 
     def after_fork(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._thread = None
         self._stopping = threading.Event()
         if self._gate is not None:

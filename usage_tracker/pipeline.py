@@ -80,7 +80,7 @@ class Pipeline:
         """`states`: where SDKs are watched, for whoever looks after all hosts."""
         self.settings = settings
         self.journal = Journal(open_spool(settings))
-        self._start_lock = threading.Lock()
+        self._start_lock = threading.RLock()
         self._started = False
         self._start_at = 0.0
         self._default = Attribution(
@@ -148,20 +148,30 @@ class Pipeline:
         with self._start_lock:
             if self._started:
                 return
-            self._started = True
-            if self.shipping:
-                self._take_over_unassigned()
-                try:
-                    self.shipping.start()
-                except RuntimeError:
-                    # too many threads, or the interpreter ends: the journal keeps it, a later event tries again
-                    self._started = False
-                    self._start_at = time.monotonic() + 1.0
-                    return
-            else:
-                with suppress(RuntimeError):
-                    self.enforcing.start()
-            stop_with_multiprocessing(self.end)
+            self._started = True  # also for what comes back here from inside
+            started = False
+            try:
+                started = self._start_thread()
+            finally:  # an interrupt may have come in between
+                self._started = started
+                if not started:
+                    self.recorder.tell = self.tell
+
+    def _start_thread(self) -> bool:
+        """Whether this process has its thread now."""
+        if self.shipping:
+            self._take_over_unassigned()
+            try:
+                self.shipping.start()
+            except RuntimeError:
+                # too many threads, or the interpreter ends: the journal keeps it, a later event tries again
+                self._start_at = time.monotonic() + 1.0
+                return False
+        else:
+            with suppress(RuntimeError):
+                self.enforcing.start()
+        stop_with_multiprocessing(self.end)
+        return True
 
     def _take_over_unassigned(self) -> None:
         """Events that waited because this app's DSN could not be used."""
@@ -224,7 +234,7 @@ class Pipeline:
         """In the child: a journal and a thread of its own, at its first event. No step depends on another."""
         self._started = False
         self._start_at = 0.0
-        self._start_lock = threading.Lock()
+        self._start_lock = threading.RLock()
         open_calls.clear()  # they are the parent's
         with guarded("fork: lead"):
             self.journal.spool.forget()

@@ -71,6 +71,7 @@ class Shipping:
     _deadline = 0.0
 
     def _run(self) -> None:
+        self._thread = threading.current_thread()  # who started it may have been interrupted
         while not self._stop.is_set():
             completed = False
             with guarded("ship"):

@@ -64,7 +64,9 @@ class Tracker:
         self.patches = Patches(choke_points(settings), self._wrapper)
         self._pipeline: Pipeline | None = None
         self._costs: AppCosts | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        """As each lock that the app's threads take, re-entrant: a signal handler or the garbage collector may come back
+        here from inside."""
 
     def pipeline(self) -> "Pipeline":
         """What records and ships, from its first use on."""
@@ -72,7 +74,8 @@ class Tracker:
             if self._pipeline is None:
                 from usage_tracker.pipeline import Pipeline
 
-                self._pipeline = Pipeline(self.settings, self.patches.states)
+                made = Pipeline(self.settings, self.patches.states)
+                self._pipeline = self.started() or made  # by a signal handler, meanwhile
             return self._pipeline
 
     def started(self) -> "Pipeline | None":
@@ -100,7 +103,7 @@ class Tracker:
             self._pipeline.end()
 
     def after_fork(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._costs = None
         if self._pipeline:
             self._pipeline.after_fork()
@@ -109,7 +112,7 @@ class Tracker:
 installed: Tracker | None = None
 _asked_meanwhile: list[Settings | None] | None = None
 """While another tracker stands in: what was to be installed; None for uninstalled."""
-_install_lock = threading.Lock()
+_install_lock = threading.RLock()
 
 
 def install(
@@ -283,7 +286,7 @@ def _at_exit() -> None:
 
 def _after_fork() -> None:
     global _install_lock
-    _install_lock = threading.Lock()
+    _install_lock = threading.RLock()
     if installed is not None:
         installed.after_fork()
 

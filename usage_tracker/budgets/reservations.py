@@ -68,8 +68,10 @@ class Ledger:
     def start_anew(self) -> None:
         """Also in a forked child. The parent's connection isn't touched: its driver leaves it to the parent."""
         self._queue: queue.SimpleQueue[Asked | Settled] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        """Re-entrant: the garbage collector may end a stream, and so settle a call, while the thread is started."""
         self._thread: threading.Thread | None = None
+        self._starting = False
         self._ends = False
         """Whether the thread ends when nothing waits."""
         self._under_way: set[UUID] = set()
@@ -105,9 +107,16 @@ class Ledger:
     def _put(self, request: "Asked | Settled") -> None:
         self._queue.put(request)
         if self._thread is None:
-            with self._lock:
-                if self._thread is None:
+            self._start()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._starting:
+                self._starting = True
+                try:
                     self._thread = start_thread("reservations", self._run)
+                finally:
+                    self._starting = False
 
     def drain(self, deadline: float) -> None:
         """At the end, let what is settled reach the store until then (monotonic); then the thread ends."""
@@ -120,6 +129,10 @@ class Ledger:
         return self._queue.empty() and self.busy_since is None
 
     def _run(self) -> None:
+        with self._lock:
+            if self._thread not in (None, threading.current_thread()):
+                return  # who started this one was interrupted, and another one was started
+            self._thread = threading.current_thread()
         while not (self._ends and self._let_go()):
             with guarded("reserve"):
                 self._round()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from decimal import Decimal
-from functools import cached_property
 from time import perf_counter_ns, time_ns
 from types import ModuleType, TracebackType
 from typing import Any, Protocol, Self
@@ -15,6 +14,7 @@ from usage_tracker.capture.shapes import Shapes
 from usage_tracker.capture.tracked_proxy import RECORDED_IN
 from usage_tracker.event import CallKind, Origin, Status, Told, Usage, UsageEvent
 from usage_tracker.guard import guarded
+from usage_tracker.once import once
 from usage_tracker.providers.answer import Answer, Request, fields_of
 from usage_tracker.providers.hosts import provider_of
 from usage_tracker.providers.told import event_of, retell, told_as_read
@@ -115,7 +115,7 @@ class Call:
         self.started_at = time_ns()
         self.started = perf_counter_ns()
 
-    @cached_property
+    @once
     def answer(self) -> Answer:
         """What was said so far, read."""
         answer = Answer()

@@ -3,13 +3,14 @@
 import copy
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 from weakref import ref
 
 from usage_tracker.attribution import NOBODY, Attribution, Meter
 from usage_tracker.capture.admission import Gate
 from usage_tracker.event import CallKind, Origin, UsageEvent
+from usage_tracker.once import once
 from usage_tracker.providers.hosts import provider_of
 
 
@@ -111,7 +112,7 @@ class Recorder:
         watching.gate = self.gate
         return watching
 
-    @cached_property
+    @once
     def _watching(self) -> "Recorder":
         watching = copy.copy(self)
         watching.keep, watching.tell = lambda origin, event: None, None

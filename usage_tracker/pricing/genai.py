@@ -8,10 +8,11 @@ an occasion, we say so: what has no price counts 0 there, and is unknown here.
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from usage_tracker.event import UNPRICED, Cost
+from usage_tracker.once import once
 from usage_tracker.pricing.money import DOLLARS
 from usage_tracker.pricing.occasion import STANDARD, Occasion
 from usage_tracker.pricing.rates import TIER_UNPRICED, TOKENS, Found, Price, Rates, Stepped
@@ -120,21 +121,21 @@ class GenaiPrices:
     def version(self) -> str:
         return self._given_version or self._package_version
 
-    @cached_property
+    @once
     def _providers(self) -> "dict[str, Provider]":
         # what is bundled, not what the application may have told genai-prices to download: `version` has to be true
         from genai_prices.data import providers
 
         return {provider.id: provider for provider in (self._given or providers)}
 
-    @cached_property
+    @once
     def _units(self) -> "UnitRegistry":
         from genai_prices.data_units import unit_data
         from genai_prices.units import UnitRegistry
 
         return UnitRegistry(unit_data)
 
-    @cached_property
+    @once
     def _package_version(self) -> str:
         from genai_prices import __version__
 
