@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import openai
@@ -9,7 +10,9 @@ import pytest
 
 import usage_tracker
 from usage_tracker import tracker
+from usage_tracker.attribution import inside
 from usage_tracker.budgets.view import View
+from usage_tracker.capture import Call
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.event import Origin, UsageEvent
 
@@ -21,6 +24,14 @@ def since(*version: int) -> pytest.MarkDecorator:
     """Of what older versions of the openai SDK don't have."""
     installed = tuple(int(part) for part in openai.__version__.split(".")[:2])
     return pytest.mark.skipif(installed < version, reason=f"openai has it since {'.'.join(map(str, version))}")
+
+
+@contextmanager
+def within(call: Call) -> Iterator[Call]:
+    """What an SDK does for a call of it, whose wrapper is further up."""
+    token = inside.set(call)
+    yield call
+    inside.reset(token)
 
 
 class Captured:

@@ -12,7 +12,7 @@ from typing import Any
 
 import openai
 import pytest
-from capturing import ASK, KEY, Capturing, since
+from capturing import ASK, KEY, Capturing, since, within
 
 import usage_tracker
 import usage_tracker.providers.openai
@@ -229,11 +229,29 @@ def test_callables_made_before_the_call_are_covered(capturing: Capturing) -> Non
 
 
 def test_the_outermost_call_is_the_one_that_counts(capturing: Capturing) -> None:
-    with outer_call(capturing) as outer:
+    with within(outer_call(capturing)) as outer:
         capturing.client.chat.completions.create(**ASKED)
     assert capturing.captured == []
     outer.finish()
     assert (capturing.one_call()[0].sdk, outer.http_status) == ("outer", 200)
+
+
+class Interrupted(Call):
+    """A call that Ctrl-C interrupts at the one moment at which `with` can't tell it any more."""
+
+    def __exit__(self, *error: object) -> bool:
+        raise KeyboardInterrupt
+
+
+def test_a_call_that_was_interrupted_while_it_was_left_is_no_outer_one(capturing: Capturing) -> None:
+    assert tracker.installed is not None
+    recorder = tracker.installed.pipeline().recorder
+    call = Interrupted(providers.openai, recorder, Client("outer"), Request("chat"), streamed=False)
+    with pytest.raises(KeyboardInterrupt), call:
+        pass
+    capturing.client.chat.completions.create(**ASKED)
+    events = [(origin.sdk, event.status) for origin, event in capturing.all()]
+    assert events == [("outer", "cancelled"), ("openai", "ok")]
 
 
 def test_what_a_call_left_behind_makes_calls_of_its_own(capturing: Capturing) -> None:

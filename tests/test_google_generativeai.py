@@ -11,7 +11,7 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 import pytest
 from budgeted import budget, known
-from capturing import Captured
+from capturing import Captured, within
 from generative_service import MODEL, OVERLOADED, GenerativeService, chunk, genai
 from google.ai.generativelanguage_v1beta import GenerativeServiceAsyncClient, GenerativeServiceClient
 from google.api_core.exceptions import GoogleAPICallError
@@ -358,7 +358,7 @@ def test_a_stream_that_is_open_when_we_leave_goes_on(model: Any, captured: Captu
 def test_the_outermost_call_is_the_one_that_counts(model: Any, captured: Captured) -> None:
     assert tracker.installed is not None
     recorder = tracker.installed.pipeline().recorder
-    with Call(google_generativeai, recorder, Client("outer"), Request("chat"), streamed=False) as outer:
+    with within(Call(google_generativeai, recorder, Client("outer"), Request("chat"), streamed=False)) as outer:
         model.generate_content("Say hello.")
     outer.finish()
     assert captured.one_call()[0].sdk == "outer"

@@ -1,6 +1,9 @@
 """Errors of ours stay ours."""
 
 import logging
+import signal
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -47,6 +50,30 @@ def test_a_place_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture, monke
 def test_what_belongs_to_the_host_passes(error: type[BaseException]) -> None:
     with pytest.raises(error), guarded("extract"):
         raise error
+
+
+class Limit:
+    """Of how long something may take."""
+
+    def over(self, *_: object) -> None:
+        raise TimeoutError
+
+    def __call__(self, *_: object) -> None:
+        self.over()
+
+
+@pytest.mark.parametrize("handler", [Limit(), Limit().over, partial(Limit.over, Limit()), lambda *_: Limit().over()])
+def test_what_a_signal_handler_of_the_host_raises_passes(handler: Callable[..., None]) -> None:
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with pytest.raises(TimeoutError), guarded("extract"):
+            signal.raise_signal(signal.SIGUSR1)
+        assert guard.errors.total() == 0
+        with guarded("extract"):
+            raise TimeoutError
+        assert guard.errors["extract"] == 1
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_each_place_has_one_guard() -> None:

@@ -1,10 +1,12 @@
 """The one place where an error of ours is caught, so that an app never sees it.
 
 Everything that runs on behalf of a host's call runs inside `guarded`. It swallows `Exception` (never `BaseException`: a
-cancelled task, an interrupt or an exit belongs to the host), counts it, and logs one line a minute for each place.
+cancelled task, an interrupt or an exit belongs to the host, as does whatever its signal handlers raise), counts it, and
+logs one line a minute for each place.
 """
 
 import logging
+import signal
 import sys
 import time
 from collections import Counter
@@ -48,8 +50,26 @@ class Guard:
         if error is None or not isinstance(error, Exception):
             return False
         if not self._ending():
+            if is_from_signal_handler(error):
+                return False
             report(self, error)
         return True
+
+
+def is_from_signal_handler(error: Exception) -> bool:
+    """Whether a signal handler of the host has raised it, such as one that limits how long something may take."""
+    handlers = [handler for number in signal.valid_signals() if callable(handler := signal.getsignal(number))]
+    handling = {code_of(handler) for handler in handlers}
+    line = error.__traceback__
+    while line is not None and line.tb_frame.f_code not in handling:
+        line = line.tb_next
+    return line is not None
+
+
+def code_of(handler: Callable[..., object]) -> object:
+    """Of a function, a method, a partial of one, or an object with `__call__`; None for what is written in C."""
+    handler = getattr(handler, "func", handler)
+    return getattr(handler, "__code__", None) or getattr(type(handler).__call__, "__code__", None)
 
 
 def count(guard: Guard, error: Exception) -> None:

@@ -39,13 +39,6 @@ open_calls: dict[int, "Call"] = {}
 """Calls under way. Taking a call out of here, one atomic step, is what gives it its one event."""
 
 
-def nested() -> bool:
-    """Whether a call that counts is under way in this context. Tasks and threads that it started and left behind, such
-    as an SDK's own callbacks, make calls of their own once it has ended."""
-    call = inside.get()
-    return call is not None and id(call) in open_calls
-
-
 class Reserved(Protocol):
     """What a call has taken of budgets before it was made."""
 
@@ -126,7 +119,11 @@ class Call:
         return answer
 
     def __enter__(self) -> Self:
-        self.token = inside.set(self)
+        try:
+            self.token = inside.set(self)
+        except BaseException:  # an interrupt, between the two
+            inside.set(None)
+            raise
         return self
 
     def __exit__(

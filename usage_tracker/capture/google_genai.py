@@ -16,9 +16,10 @@ import msgspec
 from usage_tracker.attribution import inside
 from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
 from usage_tracker.capture.bodies import skim
-from usage_tracker.capture.call import Call, Wrapper, nested
+from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.google_batches import BatchFiles
+from usage_tracker.capture.nesting import nested
 from usage_tracker.capture.pulling import Pulling
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.capture.streams import AsyncObserved

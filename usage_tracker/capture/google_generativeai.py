@@ -13,8 +13,9 @@ from functools import lru_cache
 from typing import Any
 
 from usage_tracker.capture.admission import Hold, await_hold, hold_of, pass_hold
-from usage_tracker.capture.call import Call, Wrapper, nested
+from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
+from usage_tracker.capture.nesting import nested
 from usage_tracker.capture.pulling import Pulling
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.capture.streams import AsyncObserved, show

@@ -11,8 +11,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from usage_tracker.capture.admission import await_hold, hold_of
-from usage_tracker.capture.call import Call, Wrapper, nested
+from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.google_genai import Clients
+from usage_tracker.capture.nesting import nested
 from usage_tracker.capture.recorder import Recorder
 from usage_tracker.config import Settings
 from usage_tracker.guard import finalizer, guarded

@@ -18,10 +18,11 @@ from urllib.parse import urlsplit
 
 from usage_tracker.attribution import Standing, inside, standing
 from usage_tracker.capture.admission import await_hold, hold_of, pass_hold
-from usage_tracker.capture.call import Wrapper, nested
+from usage_tracker.capture.call import Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.litellm_call import LiteLLMCall, requests
 from usage_tracker.capture.litellm_streams import around_chat_stream, is_stream, named_as, release, watch_stream
+from usage_tracker.capture.nesting import nested
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded

@@ -15,8 +15,9 @@ from weakref import ref
 from usage_tracker.attribution import Attribution, Standing, inside, standing
 from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
 from usage_tracker.capture.bodies import observe_json
-from usage_tracker.capture.call import Call, Wrapper, nested
+from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
+from usage_tracker.capture.nesting import nested
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.capture.responses import observe_body, observe_results
 from usage_tracker.capture.shapes import Shapes
