@@ -400,6 +400,31 @@ list(stream)""")
     assert machine.stored() == 1
 
 
+@pytest.mark.parametrize("ship", ["on", "off"])
+def test_a_child_that_was_forked_in_a_thread_ends_with_it(machine: Machine, ship: str) -> None:
+    machine.run("""
+        import os, threading
+        import usage_tracker.auto
+
+        def record():
+            usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1)
+
+        def fork():
+            child = os.fork()
+            if child == 0:
+                record()
+            else:
+                assert os.waitpid(child, 0) == (child, 0)
+
+        record()
+        forking = threading.Thread(target=fork)
+        forking.start()
+        forking.join()
+    """, {"TRACKER_SHIP": ship})  # fmt: skip
+    assert machine.command("ship", "--once").returncode == 0
+    assert machine.stored() == 2
+
+
 AT_EVERY_STEP = """
 import signal
 import usage_tracker

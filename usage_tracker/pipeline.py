@@ -35,6 +35,7 @@ from usage_tracker.lazy_pricer import LazyPricer
 from usage_tracker.sdk_coverage import CoverageNotes
 from usage_tracker.shipper import Chore, Shipper
 from usage_tracker.shipping import Shipping
+from usage_tracker.threads import is_left_alone
 
 if TYPE_CHECKING:
     from usage_tracker.patching import State
@@ -98,11 +99,13 @@ class Pipeline:
 
     def _look(self) -> None:
         """What the thread that ships looks at with each round."""
+        self._end_if_left_alone()
         self.enforcing.look()
         self._coverage.note()
 
     def _look_beside(self) -> None:
         """What the thread of a process that doesn't ship looks at, beside budgets."""
+        self._end_if_left_alone()
         self._coverage.note()
         self.journal.look_ahead()
 
@@ -210,6 +213,16 @@ class Pipeline:
         with guarded("end"):
             finish_open_calls()
         self.stop()
+
+    def _end_if_left_alone(self) -> None:
+        """In a thread of ours: nobody else is there to call `end`."""
+        if is_left_alone():
+            deadline = time.monotonic() + self.settings.exit_timeout
+            finish_open_calls()
+            self.journal.close()
+            self.enforcing.stop(deadline)
+            if self.shipping:
+                self.shipping.stop_by(deadline)
 
     def stop(self) -> None:
         """Ship what there is within the exit timeout, and say what is left."""

@@ -62,11 +62,15 @@ class Shipping:
         """Ship what is left until `deadline` (monotonic); whether the thread has ended."""
         if self._thread is None:
             return True
+        self.stop_by(deadline)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        return not self._thread.is_alive()
+
+    def stop_by(self, deadline: float) -> None:
+        """As `stop`, without waiting for the thread."""
         self._deadline = deadline
         self._stop.set()
         self.wake()
-        self._thread.join(max(0.0, deadline - time.monotonic()))
-        return not self._thread.is_alive()
 
     _deadline = 0.0
 

@@ -13,6 +13,8 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
+NAMED = "usage_tracker "
+"""What the name of each begins with."""
 TURN_SECONDS = 0.001
 PAUSE_SECONDS = 0.0001
 """Long enough for a thread that waits to wake up, as it would not if the lock were only let go."""
@@ -41,9 +43,19 @@ def start_thread(name: str, run: Callable[..., object], *args: object) -> thread
         here.turn_ends = 0.0
         run(*args)
 
-    thread = threading.Thread(target=beside_the_app, name=f"usage_tracker {name}", daemon=True)
+    thread = threading.Thread(target=beside_the_app, name=f"{NAMED}{name}", daemon=True)
     thread.start()
     return thread
+
+
+def is_left_alone() -> bool:
+    """Whether the app has no thread any more, and no end of the interpreter is to come. So it is in a child that was
+    forked in another thread than the main one and returns from there: it ends once all threads have, ours included."""
+    main = threading.main_thread()
+    if main.is_alive():
+        return False
+    living = threading.enumerate()  # with the main thread, where that waits for the others in the interpreter's end
+    return main not in living and all(thread.name.startswith(NAMED) for thread in living)
 
 
 def give_way() -> None:
