@@ -103,14 +103,19 @@ def test_what_an_answer_is_grounded_in_was_found_by_a_tool() -> None:
     assert used(over_rest(grounded))["estimated"]
 
 
-def test_tools_that_are_told_are_no_estimate() -> None:
-    told = {**TOLD, "toolUsePromptTokenCount": 5, "thoughtsTokenCount": 7}
-    assert used(over_grpc(at_work("gemini-2.5-pro", CODE, **told))) == {
-        "input_tokens": 17,
-        "output_tokens": 13,
-        "reasoning_tokens": 7,
-        "tool_tokens": 5,
-    }
+@pytest.mark.parametrize(
+    ("told", "counts"),
+    [
+        (
+            {"toolUsePromptTokenCount": 5, "thoughtsTokenCount": 7},
+            {"input_tokens": 17, "output_tokens": 13, "tool_tokens": 5, "reasoning_tokens": 7},
+        ),
+        ({"toolUsePromptTokenCount": 12}, {"input_tokens": 24, "output_tokens": 6, "tool_tokens": 12}),
+        ({"thoughtsTokenCount": 12}, {"input_tokens": 12, "output_tokens": 18, "reasoning_tokens": 12}),
+    ],
+)
+def test_tools_or_thoughts_that_are_told_are_no_estimate(told: dict[str, int], counts: dict[str, int]) -> None:
+    assert used(over_grpc(at_work("gemini-2.5-pro", CODE, **TOLD, **told))) == counts
 
 
 def test_tools_that_an_earlier_chunk_shows_count_for_the_last() -> None:
