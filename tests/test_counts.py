@@ -134,3 +134,4 @@ def test_a_stream_is_told_by_its_last_piece_where_the_others_say_nothing_of_usag
     first = ("chatcmpl-1", "gpt-4o-mini-2024-07-18", "default", nothing)
     assert counts_of(kind, (first, last)) == (5, 6, 0, ("gpt-4o-mini", None, "gpt-4o-mini-2024-07-18", "default"))
     assert counts_of(kind, (last, last)) is None
+    assert counts_of(kind, (first, last, last)) is None

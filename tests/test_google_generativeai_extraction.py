@@ -194,9 +194,11 @@ def test_protobuf_leaves_out_what_is_zero(modality: bytes, read: Json | None) ->
     assert read_figures(message).get("promptTokensDetails") == (read and [read])
 
 
-@pytest.mark.parametrize("unknown", [b"\x79" + b"\x18\x63" * 4, b"\x7d" + b"\x18\x63" * 2, b"\x7a\x02\x18\x63"])
+@pytest.mark.parametrize(
+    "unknown", [b"\x78\x63", b"\x79" + b"\x18\x63" * 4, b"\x7d" + b"\x18\x63" * 2, b"\x7a\x02\x18\x63"]
+)
 def test_a_field_that_nobody_knows_is_passed_over_whole(unknown: bytes) -> None:
-    """Of 8 bytes, of 4, and of as many as it says; each holds what would be read as a total of 99."""
+    """A number, 8 bytes, 4, and as many as it says; these hold what would be read as a total of 99."""
     assert read_figures(unknown + b"\x08\x0c") == {"promptTokenCount": 12}
 
 
