@@ -2,6 +2,7 @@
 
 import logging
 import os
+import tomllib
 from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
 from pathlib import Path
@@ -13,7 +14,8 @@ from usage_tracker.errors import ConfigError
 from usage_tracker.event import Cost, CostLine, Origin, Usage, UsageEvent
 from usage_tracker.pricing import Pricer, Shelf, StoredBook
 from usage_tracker.pricing.bill import bill
-from usage_tracker.pricing.book_text import differ
+from usage_tracker.pricing.book import Table
+from usage_tracker.pricing.book_text import differ, write_book
 from usage_tracker.pricing.rates import Rates
 from usage_tracker.pricing.reading import load_book, read_book
 from usage_tracker.pricing.toml_lines import line_of
@@ -556,6 +558,40 @@ def test_tokens_that_a_tool_added_may_have_a_price_of_their_own() -> None:
 def test_units_of_which_there_are_none_are_not_billed_whatever_they_are() -> None:
     event = call(usage=Usage(input_tokens=1000, output_tokens=100, units={"searches": 0}))
     assert cost_by(ACME, event).amount == Decimal("0.0035")
+
+
+def test_entries_are_read_back_as_they_were_written() -> None:
+    entries = [
+        {"match": 'acmé\x7f"-*', "from": date(2026, 1, 1), "input": Decimal("0.0000001"), "output": 3, "free": False},
+        {"regex": "a|b", "when": {"service_tier": "x", "is-new": True, "é": "y", "a b": [1, Decimal("2.5"), "z"]}},
+    ]
+    text = write_book(entries)
+    assert tomllib.loads(text, parse_float=Decimal)["price"] == entries
+    assert text == (
+        '[[price]]\nmatch = "acmé\\u007F\\"-*"\nfrom = 2026-01-01\ninput = 0.0000001\noutput = 3\nfree = false\n\n'
+        '[[price]]\nregex = "a|b"\n'
+        'when = { service_tier = "x", is-new = true, "é" = "y", "a b" = [1, 2.5, "z"] }\n'
+    )
+
+
+def test_what_two_books_say_otherwise_is_told_entry_by_entry() -> None:
+    old: list[Table] = [
+        {"match": "gone", "provider": "acme", "from": date(2026, 1, 1), "when": {"region": "eu"}, "input": 1},
+        {"match": "same", "until": date(2027, 1, 1), "input": 1, "tiers": [{"output": 2}]},
+        {"match": "other", "input": Decimal("1.5"), "label": "spring"},
+        {"match": "other", "add": {"searches": 1}},
+    ]
+    new: list[Table] = [
+        {"match": "same", "until": "2027-01-01", "input": Decimal("1.0"), "tiers": [{"output": Decimal(2)}]},
+        {"match": "other", "input": 2, "output": 3},
+        {"match": "other", "add": {"searches": 1}},
+        {"regex": "new-.*", "input": 4, "label": "autumn"},
+    ]
+    assert differ(old, new) == [
+        ("gone, provider acme, from 2026-01-01, region eu", "removed", "input 1"),
+        ("other", "changed", "input 1.5 → 2, label spring → —, output — → 3"),
+        ("/new-.*/", "added", "input 4, label autumn"),
+    ]
 
 
 def test_that_entries_changed_places_is_a_difference() -> None:
