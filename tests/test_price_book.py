@@ -511,6 +511,15 @@ def test_a_stored_book_of_a_newer_version_is_not_half_understood(caplog: pytest.
     shelf.look(lambda _: StoredBook(3, [{"match": "a", "input": 1}, {"match": "b", "per_moon": 1}]))
     assert shelf.books is None
     assert "version 3, entry 2" in caplog.text
+    assert "until then calls are stored without a cost" in caplog.text
+    shelf.look(lambda _: StoredBook(4, [{"match": "a", "input": 1}]))
+    assert [book.version for book in shelf.books or ()] == ["4"]
+
+
+def test_a_stored_book_is_read_once() -> None:
+    shelf = Shelf(None)
+    assert shelf.look(lambda known: None if known == 7 else StoredBook(7, []))
+    assert not shelf.look(lambda known: None if known == 7 else StoredBook(7, []))
 
 
 IN_PARTS = """
