@@ -235,6 +235,12 @@ def test_a_profile_of_bedrock_is_unpriced_until_it_has_a_name() -> None:
     assert dollars(book.replace("global.", "us."), event, "bedrock") == Decimal("0.00495")
 
 
+def test_on_bedrock_a_price_may_be_of_what_was_asked_for_as_its_answer_tells_no_region() -> None:
+    event = call("claude-sonnet-4-5", request_model="eu.anthropic.claude-sonnet-4-5-20250929-v1:0")
+    book = '[[price]]\nmatch = "eu.anthropic.*"\ninput = 10\noutput = 10\n'
+    assert dollars(book, event, "bedrock") == Decimal("0.011")
+
+
 def test_a_model_may_stand_for_one_of_another_provider() -> None:
     book = '[[price]]\nmatch = "house-model"\nmodel = "claude-sonnet-4-6"\nas_provider = "anthropic"\n'
     assert dollars(book, call("house-model"), None) == Decimal("0.0045")
