@@ -426,6 +426,7 @@ def test_the_line_of_a_value_is_found_in_a_long_book_at_once() -> None:
     assert line_of(text, ("price", 1000)) == 2 + 5 * 1000
     assert line_of(text, ("price", 1000, "input")) == 2 + 5 * 1000 + 4
     assert line_of(text, ("price", 1000, "not", "there")) == 2 + 5 * 1000
+    assert line_of(text, ("price", 1000, "input", "in a number")) == 2 + 5 * 1000 + 4
 
 
 def test_a_file_that_can_not_be_read_is_said_to_be(tmp_path: Path) -> None:
