@@ -519,6 +519,11 @@ def test_a_stored_book_of_a_newer_version_is_not_half_understood(caplog: pytest.
     assert shelf.books is None
     assert "version 3, entry 2" in caplog.text
     assert "until then calls are stored without a cost" in caplog.text
+
+
+def test_a_stored_book_counts_once_it_is_mended() -> None:
+    shelf = Shelf(None)
+    shelf.look(lambda _: StoredBook(3, [{"match": "b", "per_moon": 1}]))
     shelf.look(lambda _: StoredBook(4, [{"match": "a", "input": 1}]))
     assert [book.version for book in shelf.books or ()] == ["4"]
 
@@ -577,7 +582,7 @@ def test_units_of_which_there_are_none_are_not_billed_whatever_they_are() -> Non
 
 
 def test_entries_are_read_back_as_they_were_written() -> None:
-    entries = [
+    entries: list[Table] = [
         {"match": 'acmé\x7f"-*', "from": date(2026, 1, 1), "input": Decimal("0.0000001"), "output": 3, "free": False},
         {"regex": "a|b", "when": {"service_tier": "x", "is-new": True, "é": "y", "a b": [1, Decimal("2.5"), "z"]}},
     ]
