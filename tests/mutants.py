@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pytest
@@ -85,7 +86,7 @@ class Mutants:
             wanted = [
                 name
                 for name, code in file.exit_code_by_key.items()
-                if (code == SURVIVED if self.again else code is None)
+                if (code in (SURVIVED, UNREACHED) if self.again else code is None)
                 and any(fnmatch.fnmatch(name, each) for each in self.patterns)
             ]
             yield from ((file, name) for name in without_idle(wanted, file))
@@ -112,12 +113,13 @@ class Mutants:
             ((sum(seconds for seconds, _ in reached[function_of(name)]), name, file) for file, name in self.chosen()),
             key=lambda each: each[:2],
         )
+        print(f"{len(chosen)} changes to try, the quickest first", file=sys.stderr, flush=True)
         for at, (seconds, name, file) in enumerate(chosen, 1):
             tests = self.quickest(reached[function_of(name)])
             items = [session.items[test] for test in tests]
             code = self.outcome(name, items, min(seconds, self.most_seconds)) if items else UNREACHED
             file.exit_code_by_key[name] = code
-            file.save()
+            save(file)
             if code == SURVIVED:
                 print(name, *diff(name, file), sep="\n", flush=True)
             if at % 100 == 0:
@@ -148,9 +150,12 @@ class Mutants:
 
         child = forked("stats", work)
         os.close(writing)
-        with open(reading) as file:
-            failed, found = json.load(file)
-        os.waitpid(child, 0)
+        try:
+            with open(reading) as file:
+                failed, found = json.load(file)
+        finally:
+            kill(child)
+            os.waitpid(child, 0)
         if failed:
             raise SystemExit(f"tests fail before anything is changed:\n{failed}")
         return [Reach(*each) for each in found]
@@ -177,8 +182,7 @@ class Mutants:
                     return ENDLESS
                 time.sleep(0.002)
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)
+            kill(child)
             if not ended:
                 os.waitpid(child, 0)
 
@@ -238,6 +242,7 @@ def forked(name: str, work: Callable[[], int]) -> int:
         silent = os.open(os.devnull, os.O_WRONLY)
         for descriptor in (1, 2):
             os.dup2(silent, descriptor)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setsid()  # so that what its tests start ends with it
         set_mutant_under_test(name)
         code = work()
@@ -245,10 +250,45 @@ def forked(name: str, work: Callable[[], int]) -> int:
         os._exit(code)
 
 
+def kill(child: int) -> None:
+    """That fork, and what it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+
+
+def save(file: SourceFileMutationData) -> None:
+    """As a whole or not at all, whenever the run is ended."""
+    kept, file.meta_path = file.meta_path, f"{file.meta_path}.new"
+    try:
+        file.save()
+        os.replace(file.meta_path, kept)
+    finally:
+        file.meta_path = kept
+
+
+def remove_unfinished(made: Path) -> None:
+    """What a run that was ended had only begun to write, which mutmut would take for whole; and what is only copied,
+    which mutmut would not copy again."""
+    for path in made.rglob("*"):
+        if path.is_file() and path.suffix not in (".pyc", ".spans") and not is_whole(path):
+            path.unlink()
+
+
+def is_whole(path: Path) -> bool:
+    """Whether that is a file with changes, or what goes with one. Its index is written last."""
+    if path.suffix == ".meta":
+        with suppress(ValueError):
+            return bool(json.loads(path.read_text()))
+        return False
+    index = path.with_name(f"{path.name}.spans")
+    return index.exists() and index.stat().st_mtime_ns >= path.stat().st_mtime_ns
+
+
 def make_mutants() -> list[SourceFileMutationData]:
     files = []
     with redirect_stdout(StringIO()):
         (ROOT / "mutants").mkdir(exist_ok=True)
+        remove_unfinished(ROOT / "mutants" / "usage_tracker")
         copy_src_dir()
         copy_also_copy_files()
         setup_source_paths()
@@ -276,7 +316,7 @@ def table(files: Sequence[SourceFileMutationData]) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("patterns", nargs="*", default=["*"], help="such as 'usage_tracker.pricing.rates.*'")
-    parser.add_argument("--again", action="store_true", help="what nothing noticed, rather than what was never tried")
+    parser.add_argument("--again", action="store_true", help="what nothing noticed or reached, rather than the new")
     parser.add_argument("--quick", action="store_true", help="without the tests that try many examples")
     parser.add_argument("--seconds", type=float, default=10, help="the longest that the tests of a change take")
     parser.add_argument("--tests", nargs="+", metavar="FILE", help="rather than those that pyproject.toml names")
@@ -284,6 +324,7 @@ def main() -> None:
     asked = parser.parse_args()
     os.chdir(ROOT)
     files = make_mutants()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was tried is told then, too
     plugin = Mutants(asked.patterns, asked.again, asked.seconds, files)
     words = [
         *(asked.tests or config().pytest_add_cli_args_test_selection),
@@ -292,8 +333,10 @@ def main() -> None:
         *(("-m", "not hypothesis") if asked.quick else ()),
     ]
     os.chdir("mutants")
-    pytest.main(words, plugins=[plugin])
+    with TemporaryDirectory(prefix="mutants-") as temporary:
+        code = pytest.main([*words, f"--basetemp={temporary}/tests"], plugins=[plugin])  # each fork makes it anew
     print(*table(files), sep="\n")
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -213,6 +213,12 @@ def test_passes_that_do_not_cover_the_totals_are_not_trusted(passes: object) -> 
     assert used(message(usage)) == {"input_tokens": 220, "output_tokens": 8}
 
 
+@pytest.mark.parametrize("one", [{"input_tokens": 1}, {"output_tokens": 1}])
+def test_a_pass_that_leaves_a_count_out_does_not_cover_it(one: dict[str, int]) -> None:
+    usage = {"input_tokens": 1, "output_tokens": 1, "iterations": [one_pass("message", **one)]}
+    assert used(message(usage)) == {"input_tokens": 1, "output_tokens": 1}
+
+
 def test_a_stream_says_what_went_in_first_and_the_totals_last() -> None:
     first = {"input_tokens": 25, "cache_read_input_tokens": 7, "output_tokens": 1, "service_tier": "standard"}
     last = {"output_tokens": 12, "input_tokens": None, "cache_read_input_tokens": 8}

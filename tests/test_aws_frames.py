@@ -4,7 +4,7 @@ from anthropic_server import chunk_frame, frame
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usage_tracker.capture.aws_frames import Frame, take_frames
+from usage_tracker.capture.aws_frames import AROUND, LENGTHS, LONGEST, Frame, take_frames
 from usage_tracker.capture.bodies import event_in
 from usage_tracker.demo.exchange import Json
 
@@ -36,7 +36,19 @@ def test_an_exception_is_an_event_that_says_so() -> None:
 
 def test_headers_are_read_up_to_the_first_that_is_no_text() -> None:
     (found,) = read(frame({"a": "b", "cd": "efg"}, {}).replace(b"\x02cd\x07", b"\x02cd\x06"))
-    assert found.headers == {"a": "b"}
+    assert found == Frame({"a": "b"}, b"{}")
+
+
+def test_a_header_that_is_no_unicode_is_read_as_far_as_it_is() -> None:
+    (found,) = read(frame({"ab": "cd"}, {}).replace(b"\x02ab", b"\x02\xffb").replace(b"\x02cd", b"\x02\xffd"))
+    assert found.headers == {"\ufffdb": "\ufffdd"}
+
+
+def test_a_frame_is_waited_for_as_long_as_it_may_be_one() -> None:
+    for length, waits in ((LONGEST, True), (LONGEST + 1, False), (AROUND, True), (AROUND - 1, False)):
+        buffer = bytearray(LENGTHS.pack(length, 0))
+        assert list(take_frames(buffer)) == []
+        assert bool(buffer) is waits
 
 
 def test_what_a_frame_holds_may_be_anything() -> None:

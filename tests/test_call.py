@@ -8,6 +8,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import openai
@@ -356,6 +357,9 @@ def test_an_error_of_ours_is_not_the_apps(
     [
         ({"status_code": 429}, 429),
         ({"code": 503}, 503),
+        ({"status_code": None, "code": 100}, 100),
+        ({"code": 599}, 599),
+        ({"code": 600}, None),
         ({"code": "invalid"}, None),
         ({"code": 1006}, None),
         ({}, None),
@@ -369,6 +373,26 @@ def test_an_errors_http_status_is_what_the_sdk_calls_so(
     with pytest.raises(RuntimeError), outer_call(capturing):
         raise error
     assert capturing.one().http_status == status
+
+
+def test_an_errors_http_status_may_be_that_of_its_class(capturing: Capturing) -> None:
+    class UnavailableError(Exception):
+        code = 503
+
+    with pytest.raises(UnavailableError), outer_call(capturing):
+        raise UnavailableError
+    assert capturing.one().http_status == 503
+
+
+@pytest.mark.parametrize(("said", "attempts"), [("2", 3), ("many", 1), ("", 1)])
+def test_attempts_are_told_by_the_request_of_an_error_or_of_what_it_came_of(
+    capturing: Capturing, said: str, attempts: int
+) -> None:
+    cause = ConnectionError()
+    vars(cause)["request"] = SimpleNamespace(headers={"x-stainless-retry-count": said})
+    with pytest.raises(RuntimeError), outer_call(capturing):
+        raise RuntimeError from cause
+    assert capturing.one().attempts == attempts
 
 
 def test_requests_that_an_sdk_shows_us_are_counted_as_attempts(capturing: Capturing) -> None:

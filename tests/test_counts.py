@@ -40,6 +40,10 @@ def message(**usage: Any) -> tuple[CallKind, Any]:
     return said_by(anthropic, Message, {**MESSAGE, "usage": usage}, "anthropic", "chat")
 
 
+def thought(tokens: int | None) -> dict[str, Any]:
+    return {"output_tokens_details": {"thinking_tokens": tokens}}
+
+
 def read(kind: CallKind, said: Any) -> tuple[int, int, int]:
     """As who ships it reads it."""
     _, event = event_of(kind, Told(1, 2.0, None, 200, 1, told_as_read(said)))
@@ -51,6 +55,10 @@ def read(kind: CallKind, said: Any) -> tuple[int, int, int]:
 DETAILS: dict[str, Any] = {
     "prompt_tokens_details": {"cached_tokens": 30, "audio_tokens": 0},
     "completion_tokens_details": {"reasoning_tokens": 5, "audio_tokens": 0, "accepted_prediction_tokens": 0},
+}
+NONE: dict[str, Any] = {
+    "prompt_tokens_details": {"cached_tokens": None},
+    "completion_tokens_details": {"reasoning_tokens": None},
 }
 PLAIN_MESSAGE: dict[str, Any] = {
     "input_tokens": 7, "output_tokens": 9, "cache_read_input_tokens": 1000, "cache_creation_input_tokens": 0,
@@ -65,8 +73,12 @@ PLAIN_MESSAGE: dict[str, Any] = {
         (chat(prompt_tokens=41, completion_tokens=12, total_tokens=53), ("gpt-4o-mini", None)),
         (chat(prompt_tokens=41, completion_tokens=12, total_tokens=53, **DETAILS), ("gpt-4o-mini", None)),
         (chat(prompt_tokens=41, total_tokens=41), ("gpt-4o-mini", None)),
+        (chat(prompt_tokens=41, completion_tokens=0, total_tokens=41, **NONE), ("gpt-4o-mini", None)),
+        (chat(prompt_tokens=30, completion_tokens=5, total_tokens=35, **DETAILS), ("gpt-4o-mini", None)),
         (message(input_tokens=3, output_tokens=4), ("claude-sonnet-4-5", None, None, None)),
         (message(**PLAIN_MESSAGE), ("claude-sonnet-4-5", "standard", "global", None)),
+        (message(input_tokens=3, output_tokens=4, **thought(4)), ("claude-sonnet-4-5", None, None, None)),
+        (message(input_tokens=3, output_tokens=0, **thought(None)), ("claude-sonnet-4-5", None, None, None)),
         (message(input_tokens=3, output_tokens=4, speed="fast"), ("claude-sonnet-4-5", None, None, "fast")),
         (
             said_by(
@@ -97,12 +109,14 @@ def test_ordinary_counts_are_told_by_a_few_numbers(told: tuple[CallKind, Any], w
         chat(prompt_tokens=5, completion_tokens=6, total_tokens=11, cost=0.25),
         chat(prompt_tokens=5, completion_tokens=6, total_tokens=11, prompt_cache_hit_tokens=4),
         chat(prompt_tokens=5, completion_tokens=6, total_tokens=31, completion_tokens_details={"reasoning_tokens": 20}),
+        chat(prompt_tokens=5, completion_tokens=6, total_tokens=11, completion_tokens_details={"reasoning_tokens": 7}),
         chat(prompt_tokens=-5, completion_tokens=6, total_tokens=1),
         chat(completion_tokens=6, total_tokens=11),
         message(input_tokens=3, output_tokens=4, cache_creation_input_tokens=5),
         message(input_tokens=3, output_tokens=4, cache_creation={"ephemeral_1h_input_tokens": 5}),
         message(input_tokens=3, output_tokens=4, server_tool_use={"web_search_requests": 1}),
         message(input_tokens=3, output_tokens=4, iterations=[{"input_tokens": 9, "output_tokens": 9}]),
+        message(input_tokens=3, output_tokens=4, **thought(5)),
         message(input_tokens=3),
     ],
 )
@@ -120,3 +134,4 @@ def test_a_stream_is_told_by_its_last_piece_where_the_others_say_nothing_of_usag
     first = ("chatcmpl-1", "gpt-4o-mini-2024-07-18", "default", nothing)
     assert counts_of(kind, (first, last)) == (5, 6, 0, ("gpt-4o-mini", None, "gpt-4o-mini-2024-07-18", "default"))
     assert counts_of(kind, (last, last)) is None
+    assert counts_of(kind, (first, last, last)) is None

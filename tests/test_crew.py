@@ -241,15 +241,44 @@ class TestShares:
         assert len(segments.open([])) == 1
         segments.close_all()
 
-    def test_what_is_more_than_its_part_is_left_to_others_unless_it_has_begun_with_it(self, spool: Spool) -> None:
+    @pytest.mark.parametrize("place", [0, 1])
+    def test_what_is_more_than_its_part_is_left_to_others_unless_it_has_begun_with_it(
+        self, spool: Spool, place: int
+    ) -> None:
         segments = OpenSegments(spool, Claims(spool, 2))
-        [begun, untouched] = segments.open([])
+        opened = segments.open([])
+        begun, untouched = opened[place], opened[1 - place]
         begun.reader.position = 1
         for path in set(spool.segments()) - {begun.path, untouched.path}:
             path.unlink()
         segments.open([])
         assert list(segments.files) == [begun.path]
         assert segments.open([]) == []
+        segments.close_all()
+
+    def test_what_is_no_segment_makes_no_share_larger(self, spool: Spool) -> None:
+        oldest = spool.segments()[:2]
+        for number in range(6):
+            (spool.folder / f"{number}.seg").mkdir()
+        segments = OpenSegments(spool, Claims(spool, 2))
+        assert len(segments.open([])) == 4, "nobody has looked what the six are"
+        segments.open([])
+        assert list(segments.files) == oldest
+        segments.close_all()
+
+    def test_what_another_process_has_is_passed_over_and_what_it_opens_is_its_own(self, spool: Spool) -> None:
+        oldest, *others = spool.segments()
+        words = [sys.executable, "-c", CLAIM, str(spool.folder)]
+        segments = OpenSegments(spool, Claims(spool, 2))
+        with subprocess.Popen([*words, oldest.name], stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "[True]\n"
+            assert [file.path for file in segments.open([])] == others[:2]
+            other.kill()
+        with subprocess.Popen([*words, *(path.name for path in others)], stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "[False, False, True]\n"
+            other.kill()
         segments.close_all()
 
 

@@ -408,7 +408,14 @@ def test_a_batch_awaits_its_end_and_each_of_its_answers_completes_it() -> None:
     ]
     (part,) = batch_parts(batch(inlinedResponses={"inlinedResponses": held}))
     assert (part.completes, part.response_id, part.model) == ("batches/b1", "r-1", "m-1")
+    assert part.service_tier == "batch"
     assert counts(usage_of("batch", part, Request("batch"))) == READ
+
+
+def test_a_batch_as_an_operation_holds_its_answers_in_its_response() -> None:
+    held = {"inlinedResponses": {"inlinedResponses": [{"response": {"usageMetadata": FULL}}]}}
+    (part,) = batch_parts({"name": "batches/b1", "response": held})
+    assert (part.completes, part.response_id) == ("batches/b1", "batches/b1/0")
 
 
 @pytest.mark.parametrize("place", ["inlinedResponses", "inlinedEmbedContentResponses"])

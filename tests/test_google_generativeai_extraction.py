@@ -103,14 +103,19 @@ def test_what_an_answer_is_grounded_in_was_found_by_a_tool() -> None:
     assert used(over_rest(grounded))["estimated"]
 
 
-def test_tools_that_are_told_are_no_estimate() -> None:
-    told = {**TOLD, "toolUsePromptTokenCount": 5, "thoughtsTokenCount": 7}
-    assert used(over_grpc(at_work("gemini-2.5-pro", CODE, **told))) == {
-        "input_tokens": 17,
-        "output_tokens": 13,
-        "reasoning_tokens": 7,
-        "tool_tokens": 5,
-    }
+@pytest.mark.parametrize(
+    ("told", "counts"),
+    [
+        (
+            {"toolUsePromptTokenCount": 5, "thoughtsTokenCount": 7},
+            {"input_tokens": 17, "output_tokens": 13, "tool_tokens": 5, "reasoning_tokens": 7},
+        ),
+        ({"toolUsePromptTokenCount": 12}, {"input_tokens": 24, "output_tokens": 6, "tool_tokens": 12}),
+        ({"thoughtsTokenCount": 12}, {"input_tokens": 12, "output_tokens": 18, "reasoning_tokens": 12}),
+    ],
+)
+def test_tools_or_thoughts_that_are_told_are_no_estimate(told: dict[str, int], counts: dict[str, int]) -> None:
+    assert used(over_grpc(at_work("gemini-2.5-pro", CODE, **TOLD, **told))) == counts
 
 
 def test_tools_that_an_earlier_chunk_shows_count_for_the_last() -> None:
@@ -189,9 +194,11 @@ def test_protobuf_leaves_out_what_is_zero(modality: bytes, read: Json | None) ->
     assert read_figures(message).get("promptTokensDetails") == (read and [read])
 
 
-@pytest.mark.parametrize("unknown", [b"\x79" + b"\x18\x63" * 4, b"\x7d" + b"\x18\x63" * 2, b"\x7a\x02\x18\x63"])
+@pytest.mark.parametrize(
+    "unknown", [b"\x78\x63", b"\x79" + b"\x18\x63" * 4, b"\x7d" + b"\x18\x63" * 2, b"\x7a\x02\x18\x63"]
+)
 def test_a_field_that_nobody_knows_is_passed_over_whole(unknown: bytes) -> None:
-    """Of 8 bytes, of 4, and of as many as it says; each holds what would be read as a total of 99."""
+    """A number, 8 bytes, 4, and as many as it says; these hold what would be read as a total of 99."""
     assert read_figures(unknown + b"\x08\x0c") == {"promptTokenCount": 12}
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from msgspec import Raw
@@ -17,9 +18,11 @@ from spooled import Place, ids
 from usage_tracker.event import CallKind, Origin, Told, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.files import OwnFile
+from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.journal.frames import LARGEST_PAYLOAD
 from usage_tracker.journal.journal import MOST_OPEN
 from usage_tracker.journal.segment import Segment
+from usage_tracker.journal.spool import SpoolFull
 from usage_tracker.journal.standby import Standby
 from usage_tracker.providers.told import encode_usage
 
@@ -126,10 +129,11 @@ def test_an_event_too_large_is_kept_without_its_raw_usage(journal: Journal) -> N
 
 def test_a_call_is_read_by_who_ships_it(journal: Journal) -> None:
     journal.append_call(KIND, called(7, {"prompt_tokens": 41, "completion_tokens": 12}))
-    [event] = kept(journal.spool)
-    assert (event.started_at, event.operation, event.request_model) == (7, "chat", "gpt-4o")
-    assert (event.usage.input_tokens, event.usage.output_tokens) == (41, 12)
-    assert (journal.captured(), journal.pending(), journal.dropped) == (1, 1, 0)
+    journal.append_call(KIND, called(8, {"prompt_tokens": 42, "completion_tokens": 13}))
+    for event, number in zip(kept(journal.spool), (7, 8), strict=True):
+        assert (event.started_at, event.operation, event.request_model) == (number, "chat", "gpt-4o")
+        assert (event.usage.input_tokens, event.usage.output_tokens) == (number + 34, number + 5)
+    assert (journal.captured(), journal.pending(), journal.dropped) == (2, 2, 0)
 
 
 @pytest.mark.guarded_errors_expected
@@ -268,6 +272,10 @@ def test_events_in_memory_go_to_disk_at_the_end_where_it_takes_them(
         assert journal.only_in_memory() == 1
     journal.close()
     assert (journal.only_in_memory(), journal.pending(), read_all(journal.spool)) == (0, 1, [1])
+    (path,) = journal.spool.segments()
+    assert path.stat().st_size < 1000
+    path.unlink()
+    assert journal.drained()
 
 
 class TestTakenAway:
@@ -447,11 +455,12 @@ class TestReady:
         journal.close()
         assert journal.spool.segments() == [first]
 
+    @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), SpoolFull("full"), SpoolUnusable("not ours")])
     def test_a_full_disk_is_left_to_who_needs_the_segment(
-        self, journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
     ) -> None:
         with monkeypatch.context() as disk:
-            disk.setattr(Spool, "create", full_disk)
+            disk.setattr(Spool, "create", Mock(side_effect=error))
             journal.look_ahead()
         assert caplog.messages == []
         append_to_the_next(journal)

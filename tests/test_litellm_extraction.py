@@ -290,6 +290,14 @@ def test_an_interaction_is_read_in_its_own_words() -> None:
     assert answered({"object": "interaction", "id": "i-1", "status": "in_progress"}).awaits == "i-1"
 
 
+def test_what_was_asked_for_is_counted_where_that_is_billed() -> None:
+    assert read_request("speech", {"input": "Hello"}) == Request("speech", units={"characters": 5})
+    assert read_request("image", {"n": 2}).units == {"images": 2}
+    assert read_request("video", {"seconds": "4"}, retrieves=True) == Request(
+        "video", units={"seconds": 4}, retrieves=True
+    )
+
+
 def test_ranking_is_counted_in_searches_and_reading_in_pages() -> None:
     ranked = answered(
         {"id": "r-1", "results": [], "meta": {"billed_units": {"search_units": 2}, "tokens": {"input_tokens": 40}}}

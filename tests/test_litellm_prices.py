@@ -98,6 +98,7 @@ def test_tiers_and_steps_are_read_from_the_keys(known: dict[str, Any]) -> None:
     known["acme-1"] = {
         **TOKENS,
         "input_cost_per_token_above_200k_tokens": 5e-06,
+        "input_cost_per_token_above_400k_tokens": 7e-06,
         "input_cost_per_token_flex": 1e-06,
         "output_cost_per_token_flex": 2e-06,
         "input_cost_per_token_above_200k_tokens_flex": 3e-06,
@@ -106,6 +107,7 @@ def test_tiers_and_steps_are_read_from_the_keys(known: dict[str, Any]) -> None:
     one = Usage(input_tokens=200_001, output_tokens=0)
     assert price(Usage(input_tokens=200_000, output_tokens=0)).amount == Decimal("0.5")
     assert price(one).amount == Decimal("1.000005")
+    assert price(Usage(input_tokens=400_001, output_tokens=0)).amount == Decimal("2.800007")
     assert price(tier="flex").amount == Decimal("0.0012")
     assert price(one, tier="flex").amount == Decimal("0.600003")
     assert price(tier="priority").flags == ("unpriced", "tier_unpriced")
@@ -117,6 +119,8 @@ def test_a_tiers_price_counts_wherever_it_stands(known: dict[str, Any], tier: st
     name = {"batch": "batches"}.get(tier, tier)
     known["acme-1"] = {f"output_cost_per_token_{name}": 9e-06, **TOKENS, "litellm_provider": "deepinfra"}
     assert price(tier=tier).amount == Decimal("0.0034"), "input at the price of all tiers"
+    known["acme-1"] = {f"input_cost_per_token_{name}": 1e-06, **TOKENS, "litellm_provider": "deepinfra"}
+    assert price(tier=tier).amount == Decimal("0.002"), "output at the price of all tiers"
 
 
 def test_all_kinds_of_tokens_have_their_price(known: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import tomllib
 from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
 from pathlib import Path
@@ -13,7 +14,8 @@ from usage_tracker.errors import ConfigError
 from usage_tracker.event import Cost, CostLine, Origin, Usage, UsageEvent
 from usage_tracker.pricing import Pricer, Shelf, StoredBook
 from usage_tracker.pricing.bill import bill
-from usage_tracker.pricing.book_text import differ
+from usage_tracker.pricing.book import Table
+from usage_tracker.pricing.book_text import differ, write_book
 from usage_tracker.pricing.rates import Rates
 from usage_tracker.pricing.reading import load_book, read_book
 from usage_tracker.pricing.toml_lines import line_of
@@ -233,6 +235,12 @@ def test_a_profile_of_bedrock_is_unpriced_until_it_has_a_name() -> None:
     assert dollars(book.replace("global.", "us."), event, "bedrock") == Decimal("0.00495")
 
 
+def test_on_bedrock_a_price_may_be_of_what_was_asked_for_as_its_answer_tells_no_region() -> None:
+    event = call("claude-sonnet-4-5", request_model="eu.anthropic.claude-sonnet-4-5-20250929-v1:0")
+    book = '[[price]]\nmatch = "eu.anthropic.*"\ninput = 10\noutput = 10\n'
+    assert dollars(book, event, "bedrock") == Decimal("0.011")
+
+
 def test_a_model_may_stand_for_one_of_another_provider() -> None:
     book = '[[price]]\nmatch = "house-model"\nmodel = "claude-sonnet-4-6"\nas_provider = "anthropic"\n'
     assert dollars(book, call("house-model"), None) == Decimal("0.0045")
@@ -418,6 +426,7 @@ def test_the_line_of_a_value_is_found_in_a_long_book_at_once() -> None:
     assert line_of(text, ("price", 1000)) == 2 + 5 * 1000
     assert line_of(text, ("price", 1000, "input")) == 2 + 5 * 1000 + 4
     assert line_of(text, ("price", 1000, "not", "there")) == 2 + 5 * 1000
+    assert line_of(text, ("price", 1000, "input", "in a number")) == 2 + 5 * 1000 + 4
 
 
 def test_a_file_that_can_not_be_read_is_said_to_be(tmp_path: Path) -> None:
@@ -509,6 +518,20 @@ def test_a_stored_book_of_a_newer_version_is_not_half_understood(caplog: pytest.
     shelf.look(lambda _: StoredBook(3, [{"match": "a", "input": 1}, {"match": "b", "per_moon": 1}]))
     assert shelf.books is None
     assert "version 3, entry 2" in caplog.text
+    assert "until then calls are stored without a cost" in caplog.text
+
+
+def test_a_stored_book_counts_once_it_is_mended() -> None:
+    shelf = Shelf(None)
+    shelf.look(lambda _: StoredBook(3, [{"match": "b", "per_moon": 1}]))
+    shelf.look(lambda _: StoredBook(4, [{"match": "a", "input": 1}]))
+    assert [book.version for book in shelf.books or ()] == ["4"]
+
+
+def test_a_stored_book_is_read_once() -> None:
+    shelf = Shelf(None)
+    assert shelf.look(lambda known: None if known == 7 else StoredBook(7, []))
+    assert not shelf.look(lambda known: None if known == 7 else StoredBook(7, []))
 
 
 IN_PARTS = """
@@ -556,6 +579,40 @@ def test_tokens_that_a_tool_added_may_have_a_price_of_their_own() -> None:
 def test_units_of_which_there_are_none_are_not_billed_whatever_they_are() -> None:
     event = call(usage=Usage(input_tokens=1000, output_tokens=100, units={"searches": 0}))
     assert cost_by(ACME, event).amount == Decimal("0.0035")
+
+
+def test_entries_are_read_back_as_they_were_written() -> None:
+    entries: list[Table] = [
+        {"match": 'acmé\x7f"-*', "from": date(2026, 1, 1), "input": Decimal("0.0000001"), "output": 3, "free": False},
+        {"regex": "a|b", "when": {"service_tier": "x", "is-new": True, "é": "y", "a b": [1, Decimal("2.5"), "z"]}},
+    ]
+    text = write_book(entries)
+    assert tomllib.loads(text, parse_float=Decimal)["price"] == entries
+    assert text == (
+        '[[price]]\nmatch = "acmé\\u007F\\"-*"\nfrom = 2026-01-01\ninput = 0.0000001\noutput = 3\nfree = false\n\n'
+        '[[price]]\nregex = "a|b"\n'
+        'when = { service_tier = "x", is-new = true, "é" = "y", "a b" = [1, 2.5, "z"] }\n'
+    )
+
+
+def test_what_two_books_say_otherwise_is_told_entry_by_entry() -> None:
+    old: list[Table] = [
+        {"match": "gone", "provider": "acme", "from": date(2026, 1, 1), "when": {"region": "eu"}, "input": 1},
+        {"match": "same", "until": date(2027, 1, 1), "input": 1, "tiers": [{"output": 2}]},
+        {"match": "other", "input": Decimal("1.5"), "label": "spring"},
+        {"match": "other", "add": {"searches": 1}},
+    ]
+    new: list[Table] = [
+        {"match": "same", "until": "2027-01-01", "input": Decimal("1.0"), "tiers": [{"output": Decimal(2)}]},
+        {"match": "other", "input": 2, "output": 3},
+        {"match": "other", "add": {"searches": 1}},
+        {"regex": "new-.*", "input": 4, "label": "autumn"},
+    ]
+    assert differ(old, new) == [
+        ("gone, provider acme, from 2026-01-01, region eu", "removed", "input 1"),
+        ("other", "changed", "input 1.5 → 2, label spring → —, output — → 3"),
+        ("/new-.*/", "added", "input 4, label autumn"),
+    ]
 
 
 def test_that_entries_changed_places_is_a_difference() -> None:

@@ -22,6 +22,8 @@ def test_gemini_lists_what_each_part_is() -> None:
     assert read_details(raw) == Details(
         cached_audio=2, cached_image=0, cached_video=30, input_video=110, output_video=5
     )
+    raw["cacheTokensDetails"] = by_modality(image=4)
+    assert read_details(raw) == Details(cached_audio=0, cached_image=4, cached_video=0, input_video=110, output_video=5)
 
 
 @pytest.mark.parametrize("place", ["input_token_details", "input_tokens_details", "prompt_tokens_details"])

@@ -423,9 +423,9 @@ def test_counts_that_contradict_each_other_are_flagged_whatever_they_cost(name: 
         assert ("sum_mismatch" in price(event).flags) is (name in DISAGREEING)
 
 
-def spoken_to_gemini(total: int, reasoning: int | None, host: str, provider: str = "gemini") -> Cost:
-    event = call("gemini-2.5-flash", Usage(input_tokens=9, output_tokens=2, reasoning_tokens=reasoning))
-    event.raw = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": total}
+def spoken_to_gemini(total: int, reasoning: int | None, host: str, provider: str = "gemini", out: int = 2) -> Cost:
+    event = call("gemini-2.5-flash", Usage(input_tokens=9, output_tokens=out, reasoning_tokens=reasoning))
+    event.raw = {"prompt_tokens": 9, "completion_tokens": out, "total_tokens": total}
     return PRICER.price(Origin(provider=provider, sdk="openai", base_host=host), event)
 
 
@@ -433,15 +433,25 @@ def test_thoughts_that_geminis_output_leaves_out_are_billed_where_the_counts_sho
     gateway, door = "gateway.example", "generativelanguage.googleapis.com"
     said = spoken_to_gemini(11, 2, gateway)
     assert (said.amount, said.flags) == (Decimal("0.0000077"), ())
-    for thought in (spoken_to_gemini(11, 25, gateway), spoken_to_gemini(36, None, door)):
+    for thought in (
+        spoken_to_gemini(11, 25, gateway),
+        spoken_to_gemini(11, 25, door),
+        spoken_to_gemini(36, None, door),
+        spoken_to_gemini(36, None, door, out=0),
+    ):
         assert thought.lines[-1] == CostLine("output_tokens", Decimal(27), Decimal("0.0000025"))
         assert (thought.amount, thought.flags) == (Decimal("0.0000702"), ("sum_mismatch",))
 
 
 def test_a_total_that_says_more_is_billed_at_no_host_but_geminis() -> None:
     for provider, host in (("gemini", "gateway.example"), ("gemini", None), ("vertex", None)):
-        cost = spoken_to_gemini(36, None, str(host), provider)
+        cost = spoken_to_gemini(36, 2, str(host), provider)
         assert (cost.amount, cost.flags) == (Decimal("0.0000077"), ("sum_mismatch",))
+
+
+def test_more_reasoning_than_output_is_an_inexact_count_of_other_providers() -> None:
+    cost = spoken_to_gemini(11, 25, "gateway.example", "vertex")
+    assert (cost.amount, cost.flags) == (Decimal("0.0000077"), ("sum_mismatch",))
 
 
 def test_what_was_asked_for_free_of_charge_and_answered_by_another_model_is_not_free() -> None:

@@ -30,9 +30,12 @@ def journal_with(folder: Path, events: int, store: bytes = STORE) -> Journal:
 
 
 def test_the_folder_and_its_files_are_private(tmp_path: Path) -> None:
-    journal_with(tmp_path / "spool", 1)
-    assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o700
-    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "spool").glob("*.seg")} == {0o600}
+    spool = journal_with(tmp_path / "spool", 1).spool
+    keep_aside(spool, "segment", [(0, b"12345678")])
+    note_dropped(spool, 1)
+    assert {path.name for path in spool.folder.rglob("*") if path.is_dir()} == {"corrupt"}
+    for path in (spool.folder, *spool.folder.rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600)
 
 
 def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
@@ -219,6 +222,13 @@ def test_unreadable_bytes_are_kept_within_a_bound(tmp_path: Path, monkeypatch: p
     assert [path.name for path in (tmp_path / "corrupt").iterdir()] == ["segment-0.bin"]
 
 
+def test_what_a_leader_kept_before_it_died_is_kept_as_it_is(tmp_path: Path) -> None:
+    keep_aside(Spool(tmp_path), "segment", [(0, b"first")])
+    keep_aside(Spool(tmp_path), "segment", [(0, b"again"), (9, b"next")])
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "corrupt").iterdir()}
+    assert kept == {"segment-0.bin": b"first", "segment-9.bin": b"next"}
+
+
 def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o770)
     with pytest.raises(SpoolUnusable, match="chmod 700"):
@@ -245,6 +255,27 @@ def test_what_only_has_the_name_of_a_segment_is_left_alone_and_said_once(
     assert all("no segment that this version can read; it is left alone" in message for message in caplog.messages)
     assert spool.waiting() == 0
     assert take_over(Spool(tmp_path / "other"), tmp_path) == 1, "a regular file may be a damaged segment"
+
+
+def test_a_segment_on_a_read_only_disk_is_read_and_nothing_is_noted_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal_with(tmp_path, 2).close()
+    (path,) = Spool(tmp_path).segments()
+    content, real = path.read_bytes(), os.open
+
+    def read_only(name: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_RDWR:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return real(name, flags, *mode)
+
+    monkeypatch.setattr("usage_tracker.journal.files.os.open", read_only)
+    file = Spool(tmp_path, STORE).open(path)
+    assert file is not None
+    found = file.reader.read(10, ended=True)
+    assert len(found.events) == 2
+    file.confirm(found.end, 2)
+    assert path.read_bytes() == content
 
 
 def test_a_file_far_larger_than_a_segment_is_left_alone(tmp_path: Path) -> None:

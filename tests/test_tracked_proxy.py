@@ -26,6 +26,8 @@ def test_a_store_has_one_mark_whoever_connects_and_however_it_is_written() -> No
     }
     assert len(marks) == 1
     assert "db" not in str(marks)
+    assert mark("host=db port=6432 user=proxy dbname=usage") == mark("postgresql://app@db:6432/usage")
+    assert mark("host=db user=usage") == mark("postgresql://usage@db")
 
 
 def test_other_stores_have_other_marks() -> None:

@@ -75,7 +75,7 @@ def operation_of(name: str) -> str | None:
 
 def retrieval_of(name: str) -> str | None:
     """The operation whose usage the function may bring, although it is free itself."""
-    return RETRIEVALS.get(name) or RETRIEVALS.get(name.removeprefix("a"))
+    return RETRIEVALS.get(name.removeprefix("a"))
 
 
 def delegates(asked: Mapping[str, object]) -> bool:
