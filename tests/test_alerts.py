@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import certificate
 from made_events import made_event, store_events
 from racing import race
+from receivers import Dripping
 
 from usage_tracker import enforcing
 from usage_tracker.addresses import forbidden, parse_receiver
@@ -307,6 +309,19 @@ def test_a_receiver_that_hangs_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(NotSent) as reason:
             receiver.send({"id": "1", "text": "x"})
     assert SECRET not in str(reason.value)
+
+
+@pytest.mark.parametrize("kind", ["http", "https"])
+def test_a_receiver_that_answers_a_byte_at_a_time_is_given_up_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    monkeypatch.setattr(receivers, "ATTEMPT_SECONDS", 0.3)
+    pair = certificate(tmp_path / "tls", "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(pair[0]))
+    with closing(Dripping(b"HTTP/1.", pair if kind == "https" else None)) as server:
+        [receiver] = receivers_of(settings(alert_webhook=f"{kind}://localhost:{server.port}/{SECRET}"))
+        with pytest.raises(NotSent, match="can't be reached"):
+            receiver.send({"id": "1", "text": "x"})
 
 
 def test_slack_gets_its_own_form(store: Store, inbox: Inbox) -> None:

@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from email.message import EmailMessage
 from typing import Any, NamedTuple, Protocol
 
@@ -178,18 +178,12 @@ def connected(address: Address) -> Iterator[socket.socket]:
             raise NotSent(f"{address.shown}: {why}")
         if address.scheme in ("http", "smtp") and is_loopback(address.host) and not is_loopback(number):
             raise NotSent(f"{address.shown} is not on this machine")
-    with reached(numbers, address.port) as wire:
-        timer = threading.Timer(ATTEMPT_SECONDS, cut, [wire])
-        timer.daemon = True
-        timer.start()
-        try:
-            if address.scheme in ("https", "smtps"):
-                with ssl.create_default_context().wrap_socket(wire, server_hostname=address.host) as encrypted:
-                    yield encrypted
-            else:
-                yield wire
-        finally:
-            timer.cancel()
+    with reached(numbers, address.port) as wire, cut_after(ATTEMPT_SECONDS, wire.dup()):
+        if address.scheme in ("https", "smtps"):
+            with ssl.create_default_context().wrap_socket(wire, server_hostname=address.host) as encrypted:
+                yield encrypted
+        else:
+            yield wire
 
 
 def reached(numbers: list[str], port: int) -> socket.socket:
@@ -203,6 +197,20 @@ def reached(numbers: list[str], port: int) -> socket.socket:
         except OSError:
             if not numbers or time.monotonic() >= deadline:
                 raise
+
+
+@contextmanager
+def cut_after(seconds: float, wire: socket.socket) -> Iterator[None]:
+    """End a connection unless the block is through by then. `wire`: a duplicate of its socket, which is closed: the
+    socket itself is another one once it speaks TLS."""
+    with wire:
+        timer = threading.Timer(seconds, cut, [wire])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 def cut(wire: socket.socket) -> None:
@@ -221,6 +229,7 @@ def speaking(server: Address, wire: socket.socket) -> Iterator[smtplib.SMTP]:
     smtp._host = server.host  # type: ignore[attr-defined]  # what `connect` would set: the name of the certificate
     if server.scheme == "smtp" and not is_loopback(server.host):
         smtp.starttls(context=ssl.create_default_context())
-    yield smtp
-    with suppress(smtplib.SMTPException, OSError):
-        smtp.quit()
+    with closing(smtp):  # with STARTTLS, its socket is another one than `wire`
+        yield smtp
+        with suppress(smtplib.SMTPException, OSError):
+            smtp.quit()
