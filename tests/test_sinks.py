@@ -8,7 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from made_events import made_event, store_events
 from receivers import Receiver, each_once
 
 from usage_tracker.addresses import Secret
-from usage_tracker.budgets.receivers import sign
+from usage_tracker.budgets.receivers import retry_after, sign
 from usage_tracker.cli import main
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
@@ -27,7 +29,6 @@ from usage_tracker.feeding import feed_once
 from usage_tracker.report import Event, list_events
 from usage_tracker.sink_addresses import SinkAddress, parse_sinks
 from usage_tracker.sinks import Feeder, NotTaken, forget_sink, open_sink, standings
-from usage_tracker.sinks import webhook as webhooks
 from usage_tracker.stores import Store, open_store
 
 SECRET = "whsec-not-to-be-shown"
@@ -338,6 +339,10 @@ def test_a_missing_client_is_named_with_what_installs_it(monkeypatch: pytest.Mon
         open_sink(address)
 
 
-def test_a_header_that_is_no_number_says_nothing() -> None:
-    assert webhooks.retry_after("Wed, 21 Oct 2026 07:28:00 GMT") is None
-    assert webhooks.retry_after("120") == 120
+def test_a_receiver_says_when_to_come_again_in_seconds_or_by_a_date() -> None:
+    assert retry_after("120") == 120
+    assert 3500 < (retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)) or 0) <= 3600
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert [retry_after(said) for said in (None, "", "soon", "-5", "1.5", "Wed, 99 Oct 2026", "9" * 400 + "x")] == [
+        None
+    ] * 7

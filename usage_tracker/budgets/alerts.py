@@ -148,7 +148,7 @@ class Alerts:
             try:
                 self._receivers[due.receiver].send(due.message)
             except NotSent as reason:
-                delay = min(LONGEST_RETRY, FIRST_RETRY * 2 ** (due.tries - 1))
+                delay = min(LONGEST_RETRY, max(FIRST_RETRY * 2 ** (due.tries - 1), reason.after or 0.0))
                 if due.tries >= MOST_TRIES:
                     logger.error("an alert is given up: %s", reason)
                     delay = KEPT_SECONDS

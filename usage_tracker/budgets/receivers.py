@@ -11,7 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from email.message import EmailMessage
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, Protocol
 
 from usage_tracker.addresses import Address, Secret, forbidden, is_loopback
@@ -30,6 +32,11 @@ Message = dict[str, Any]
 
 class NotSent(UsageTrackerError):
     """Why a receiver did not take an alert."""
+
+    def __init__(self, sentence: str, after: float | None = None) -> None:
+        super().__init__(sentence)
+        self.after = after
+        """Seconds, where the receiver said when to come again."""
 
 
 class Receiver(Protocol):
@@ -160,11 +167,27 @@ def post(address: Address, body: bytes, headers: dict[str, str]) -> None:
             connection.sock = wire
             said = {"Content-Type": "application/json", "User-Agent": "usage-tracker", **headers}
             connection.request("POST", str(address.path), body, said)
-            status = connection.getresponse().status
+            with closing(connection.getresponse()) as answer:
+                status, later = answer.status, answer.getheader("Retry-After")
     except (OSError, http.client.HTTPException) as error:
         raise NotSent(f"{address.shown} can't be reached ({type(error).__name__})") from None
     if not 200 <= status < 300:
-        raise NotSent(f"{address.shown} answered {status}")
+        raise NotSent(f"{address.shown} answered {status}", retry_after(later))
+
+
+def retry_after(said: str | None) -> float | None:
+    """Seconds by the header `Retry-After`, a number of them or a date. None where it says nothing."""
+    if said is None:
+        return None
+    if said.isascii() and said.isdecimal():
+        return float(said)
+    try:
+        moment = parsedate_to_datetime(said)
+    except (ValueError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 @contextmanager
