@@ -163,6 +163,33 @@ def test_spend_logs_that_cant_be_read_are_said_to_be(dsn: str, own_postgres_serv
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_texts_in_a_row_of_spend_logs_are_read_where_they_are_json_and_stop_nothing_where_they_are_not(
+    dsn: str, source: str
+) -> None:
+    texts = [
+        (json.dumps({"user_api_key_team_alias": "written", "attempted_retries": 2}), '["a", "b"]', 3),
+        ("no JSON", "tier:pro", 1),
+        ("[" * 100_000, "", 1),
+        ('{"user_api_key_team_alias": "a\\u0000b"}', "{}", 1),
+        ("5", "null", 1),
+    ]
+    for place, (metadata, tags, _) in enumerate(texts, 1):
+        run(
+            source,
+            'UPDATE "LiteLLM_SpendLogs" SET metadata = to_jsonb(%s::text), request_tags = to_jsonb(%s::text), '
+            "team_id = NULL, status = NULL WHERE request_id = %s",
+            [metadata, tags, f"chatcmpl-{place}"],
+        )
+    assert f"{ROWS:,} calls brought" in bring("litellm", "--from", source)
+    found = {call["response_id"]: call for call in events(dsn)}
+    read = [found[f"chatcmpl-{place}"] for place in range(1, 6)]
+    assert [call["team"] for call in read] == ["written", None, None, "ab", None]
+    assert [call["tags"] for call in read] == [["a", "b"], ["tier:pro"], [], [], []]
+    assert [call["attempts"] for call in read] == [attempts for *_, attempts in texts]
+    assert all(call["input_tokens"] for call in read)
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("ended", "seconds"), [("last week", 1), (5, 1), ("2026-08-15", "long"), ("2026-08-15", 1e300)]
 )

@@ -5,7 +5,6 @@ The timeout of requests is for each byte, and a redirected POST becomes a GET wh
 """
 
 import socket
-from collections.abc import Mapping
 from contextlib import ExitStack
 from io import BytesIO
 from typing import Any
@@ -50,7 +49,7 @@ class Adapter(HTTPAdapter):
     """Of an answer it takes the status and the headers, and closes the connection."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> PoolManager:
@@ -100,4 +99,4 @@ class BoundedTlsPool(HTTPSConnectionPool):
     ConnectionCls = BoundedTlsConnection
 
 
-POOLS: Mapping[str, type[HTTPConnectionPool]] = {"http": BoundedPool, "https": BoundedTlsPool}
+POOLS: dict[str, type] = {"http": BoundedPool, "https": BoundedTlsPool}
