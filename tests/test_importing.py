@@ -209,6 +209,25 @@ def test_an_entry_of_llm_accounting_that_cant_be_read_is_named(
     assert "the entry 7 of " in found.stderr
 
 
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_what_is_no_number_of_tokens_in_a_table_of_sqlite_says_nothing(dsn: str, tmp_path: Path) -> None:
+    said = ["x", -5, 1.5, b"7", None, 7]
+    with closing(sqlite3.connect(tmp_path / "accounting.sqlite")) as connection, connection:
+        connection.execute(
+            "CREATE TABLE accounting_entries (id, timestamp, model, prompt_tokens, completion_tokens, cost,"
+            " execution_time, project, caller_name, username, session)"
+        )
+        connection.executemany(
+            "INSERT INTO accounting_entries VALUES (?, '2026-08-15', 'gpt-4o', ?, 1, 0.1, -2, 'web', 'app', 'ann', '')",
+            list(enumerate(said)),
+        )
+    assert "6 calls brought" in bring("llm-accounting", "--from", f"sqlite:///{tmp_path}/accounting.sqlite")
+    assert sorted(call["input_tokens"] or 0 for call in events(dsn)) == [0, 0, 0, 0, 0, 7]
+    assert {(call["duration_ms"], f"{call['started_at']:%F %T}") for call in events(dsn)} == {
+        (0.0, "2026-08-15 00:00:00")
+    }
+
+
 def test_entries_of_llm_accounting(dsn: str, tmp_path: Path) -> None:
     path = tmp_path / "accounting.sqlite"
     with closing(sqlite3.connect(path)) as connection, connection:

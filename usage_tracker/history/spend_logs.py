@@ -22,7 +22,7 @@ from usage_tracker.instants import to_moment
 from usage_tracker.providers import litellm, litellm_asked
 from usage_tracker.providers.answer import Answer, Request, figures
 from usage_tracker.providers.hosts import provider_of
-from usage_tracker.providers.usage_fields import dollars
+from usage_tracker.providers.usage_fields import dollars, tokens
 
 ROWS_AT_ONCE = 5000
 NOTHING = Usage(input_tokens=0, output_tokens=0)
@@ -238,8 +238,9 @@ def usage_of(line: Line, operation: str, raw: dict[str, Any] | None) -> Usage:
     answer.raw = raw
     usage = litellm.usage_of(operation, answer, Request(operation)) if raw else Usage()
     if line.prompt_tokens or line.completion_tokens:
-        usage.input_tokens = line.prompt_tokens or 0
-        usage.output_tokens = line.completion_tokens or (0 if operation in WRITES else None)
+        written = tokens(line.completion_tokens or 0)
+        usage.input_tokens = tokens(line.prompt_tokens or 0)
+        usage.output_tokens = written if written or operation in WRITES else None
     return usage
 
 
