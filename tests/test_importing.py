@@ -272,6 +272,21 @@ def test_openais_usage_export(dsn: str, tmp_path: Path) -> None:
     assert all(call["cost"] is not None and call["usage"] == {"num_model_requests": 40} for call in found)
 
 
+def test_a_day_that_isnt_over_is_brought_in_when_it_is_and_sums_that_have_grown_are_told(
+    dsn: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "usage.csv"
+    today = int(time.time()) // 86400 * 86400
+    head = "start_time,end_time,model,input_tokens,output_tokens\n"
+    path.write_text(f"{head}{today - 86400},{today},gpt-4o,100,10\n{today},{today + 86400},gpt-4o,50,5\n")
+    said = bring("openai", str(path))
+    assert "1 call brought" in said
+    assert "Left out, as their day or hour isn't over: 1 lines." in said
+    assert [call["input_tokens"] for call in events(dsn)] == [100]
+    path.write_text(f"{head}{today - 86400},{today},gpt-4o,120,10\n")
+    assert "1 were there already, 1 with other tokens, which stay as they are." in bring("openai", str(path))
+
+
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
 def test_projects_without_an_id_are_told_apart_by_their_names(dsn: str, tmp_path: Path) -> None:
     path = tmp_path / "usage.csv"
