@@ -240,6 +240,18 @@ def test_a_receiver_that_refuses_is_tried_again_later(
     assert inbox.posts[0][2] == inbox.posts[1][2], "the same id and content"
 
 
+def test_a_receiver_that_is_away_holds_up_no_other(store: Store, inbox: Inbox) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as closed:
+        away = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+    alerts = [alert for name in "abcde" for alert in budget_alerts(budget(name=name), WINDOW, {"": Decimal(6)})]
+    made = Alerts(receivers_of(settings(alert_webhook=f"{away},{inbox.url}")), lambda: store)
+    made.notice(store, alerts)
+    made.send(store)
+    assert len(inbox.posts) == len(alerts) == 5
+    tried = store.select("SELECT count(*), sum(tries) FROM budget_alert WHERE sent_at IS NULL")
+    assert list(tried) == [(5, 1)]
+
+
 def test_a_receiver_that_never_takes_an_alert_is_given_up_and_said(
     store: Store, inbox: Inbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
