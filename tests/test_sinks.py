@@ -339,6 +339,19 @@ def test_a_missing_client_is_named_with_what_installs_it(monkeypatch: pytest.Mon
         open_sink(address)
 
 
+def test_a_sink_whose_client_is_missing_holds_up_no_other(
+    store: Store, dsn: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "usage_tracker.sinks.nats", None)
+    asked = {"TRACKER_DSN": dsn, "TRACKER_SINKS": f"nats://127.0.0.1/usage,http://127.0.0.1:{receiver.port}/"}
+    said: list[str] = []
+    assert not feed_once(load_settings(asked), said.append)
+    store_events(store, [made_event()])
+    assert not feed_once(load_settings(asked), said.append)
+    assert len(receiver.posts) == 1
+    assert said[-1].startswith("the sink nats needs ")
+
+
 def test_a_receiver_says_when_to_come_again_in_seconds_or_by_a_date() -> None:
     assert retry_after("120") == 120
     assert 3500 < (retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)) or 0) <= 3600
