@@ -337,7 +337,8 @@ def test_the_key_is_never_shown_and_never_sent_elsewhere(
 
 
 def test_a_busy_server_is_asked_again_and_a_refusal_is_told(here: None, admin: Admin) -> None:
-    admin.failures = [(429, {"Retry-After": "0"}, ""), (503, {"Retry-After": "0"}, "")]
+    past = "Wed, 21 Oct 2015 07:28:00 GMT"
+    admin.failures = [(429, {"Retry-After": "0"}, ""), (503, {"Retry-After": past}, "")]
     command("openai", *DAYS, "--base-url", admin.address)
     admin.failures = [(400, {}, json.dumps({"error": {"message": "'limit' is too large\x1b[2J"}}))]
     refused = command("openai", *DAYS, "--base-url", admin.address, code=1)
