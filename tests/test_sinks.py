@@ -275,10 +275,19 @@ class TestAddresses:
             (f"https://[{SECRET}/", "none of these"),
             (f"https://example.com:{SECRET}/", "none of these"),
             (f"https://a.example;b.example/{SECRET}", "more than one host"),
+            (f"https://{'a' * 64}.example/{SECRET}", "none of these"),
         ):
             with pytest.raises(ConfigError, match=expected) as caught:
                 parse_sinks((text,))
             assert SECRET not in str(caught.value)
+
+    def test_a_path_may_have_any_letters(self, store: Store, receiver: Receiver) -> None:
+        [address] = parse_sinks((f"http://127.0.0.1:{receiver.port}/ü?key=%20é",))
+        feeder = begin(store, address)
+        store_events(store, [made_event()])
+        feed(feeder)
+        feeder.close()
+        assert receiver.posts[0][0] == "/%C3%BC?key=%20%C3%A9"
 
     def test_two_sinks_need_two_names(self) -> None:
         with pytest.raises(ConfigError, match="two sinks named webhook"):
