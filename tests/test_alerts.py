@@ -373,11 +373,24 @@ def take_mail(server: socket.socket, said: list[str]) -> None:
             elif line.lower().startswith("data"):
                 content = True
                 answer("354 go on")
+            elif line.lower().startswith("ehlo"):
+                answer("250-mail")
+                answer("250 AUTH PLAIN")
             elif line.lower().startswith("quit"):
                 answer("221 bye")
                 return
             else:
                 answer("250 ok")
+
+
+def test_a_password_that_no_mail_server_takes_is_said_without_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=take_mail, args=(server, []), daemon=True).start()
+        address = f"smtp://me:{SECRET}%C3%A4@127.0.0.1:{server.getsockname()[1]}"
+        [mail] = receivers_of(settings(alert_smtp=address, alert_email="ops@example.com"))
+        with pytest.raises(NotSent, match="other letters than ASCII's") as reason:
+            mail.send({"id": "1", "text": "x"})
+    assert SECRET not in str(reason.value)
 
 
 def test_a_mail_server_that_says_no_is_said_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,8 @@ class Mail(NamedTuple):
             raise NotSent(f"{self.shown} answered {error.smtp_code}") from None
         except (OSError, smtplib.SMTPException) as error:
             raise NotSent(f"{self.shown} can't be reached ({type(error).__name__})") from None
+        except UnicodeError:
+            raise NotSent(f"{self.shown} takes no user, password or address with other letters than ASCII's") from None
 
 
 class Callback(NamedTuple):
