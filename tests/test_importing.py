@@ -112,6 +112,18 @@ def test_a_call_that_comes_into_the_table_late_is_brought_by_the_next_import(dsn
     assert event(dsn, "late")["input_tokens"] == 5
 
 
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_a_call_of_a_wrong_clock_keeps_no_later_one_out(dsn: str, source: str) -> None:
+    run(source, 'TRUNCATE "LiteLLM_SpendLogs"')
+    for moment in ("now() - interval '9 days'", "now() + interval '9 years'", "now() - interval '8 days'"):
+        run(
+            source,
+            f'INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime") '
+            f"SELECT gen_random_uuid()::text, 'acompletion', {moment}, {moment}",
+        )
+        assert "1 call brought" in bring("litellm", "--from", source)
+
+
 @pytest.mark.parametrize("dsn", ["postgres"], indirect=True)
 def test_an_import_that_is_killed_goes_on_where_it_was(dsn: str, source: str) -> None:
     command = [sys.executable, "-m", "usage_tracker", "import", "litellm", "--from", source]

@@ -78,7 +78,7 @@ class Importer:
     def since(self, source: Source) -> int | None:
         """The microsecond from which on the source may have what the store has not; None: all of it."""
         position = self._position(segment_of(source))
-        return position - LATE if position > LATE else None
+        return position - LATE if LATE < position <= to_instant(datetime.now(UTC)) else None
 
     def bring(self, source: Source, since: int | None, advance: Callable[[int], object]) -> Brought:
         """Store what is new of the source's calls from that microsecond on."""
@@ -111,7 +111,10 @@ class Importer:
             }
             if not new:
                 return 0
-            stretch = Stretch(segment, position, max(position + 1, *starts), len(new))
+            # who wrote a call of tomorrow has a wrong clock, and what others write until then is still to come
+            now = to_instant(datetime.now(UTC))
+            latest = max((start for start in starts if start <= now), default=0)
+            stretch = Stretch(segment, position, max(position + 1, latest), len(new))
             try:
                 if self._store.write(Batch([stretch], new)):
                     return len(new)
