@@ -2,10 +2,14 @@
 
 import gzip
 import json
+import socket
+import ssl
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -62,6 +66,34 @@ class Receiver:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class Dripping:
+    """Takes one connection, over TLS with a certificate and its key, and says the beginning of an answer; then a byte
+    now and then, for ever, which is in time for who waits for each."""
+
+    def __init__(self, beginning: bytes, certificate: tuple[Path, Path] | None = None) -> None:
+        self._beginning = beginning
+        self._context = None
+        if certificate is not None:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(*certificate)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        threading.Thread(target=self._drip, daemon=True).start()
+
+    def _drip(self) -> None:
+        with suppress(OSError):
+            wire, _ = self._server.accept()
+            wire = self._context.wrap_socket(wire, server_side=True) if self._context else wire
+            with wire:
+                wire.sendall(self._beginning)
+                while True:
+                    wire.sendall(b"x")
+                    time.sleep(0.02)
+
+    def close(self) -> None:
+        self._server.close()
 
 
 def each_once(bodies: list[Any], key: str, member: str) -> tuple[list[Any], Counter[str]]:

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import certificate
 from made_events import made_event, store_events
 from racing import race
+from receivers import Dripping
 
 from usage_tracker import enforcing
 from usage_tracker.addresses import forbidden, parse_receiver
@@ -238,6 +240,18 @@ def test_a_receiver_that_refuses_is_tried_again_later(
     assert inbox.posts[0][2] == inbox.posts[1][2], "the same id and content"
 
 
+def test_a_receiver_that_is_away_holds_up_no_other(store: Store, inbox: Inbox) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as closed:
+        away = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+    alerts = [alert for name in "abcde" for alert in budget_alerts(budget(name=name), WINDOW, {"": Decimal(6)})]
+    made = Alerts(receivers_of(settings(alert_webhook=f"{away},{inbox.url}")), lambda: store)
+    made.notice(store, alerts)
+    made.send(store)
+    assert len(inbox.posts) == len(alerts) == 5
+    tried = store.select("SELECT count(*), sum(tries) FROM budget_alert WHERE sent_at IS NULL")
+    assert list(tried) == [(5, 1)]
+
+
 def test_a_receiver_that_never_takes_an_alert_is_given_up_and_said(
     store: Store, inbox: Inbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -309,6 +323,19 @@ def test_a_receiver_that_hangs_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -
     assert SECRET not in str(reason.value)
 
 
+@pytest.mark.parametrize("kind", ["http", "https"])
+def test_a_receiver_that_answers_a_byte_at_a_time_is_given_up_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    monkeypatch.setattr(receivers, "ATTEMPT_SECONDS", 0.3)
+    pair = certificate(tmp_path / "tls", "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(pair[0]))
+    with closing(Dripping(b"HTTP/1.", pair if kind == "https" else None)) as server:
+        [receiver] = receivers_of(settings(alert_webhook=f"{kind}://localhost:{server.port}/{SECRET}"))
+        with pytest.raises(NotSent, match="can't be reached"):
+            receiver.send({"id": "1", "text": "x"})
+
+
 def test_slack_gets_its_own_form(store: Store, inbox: Inbox) -> None:
     [slack] = receivers_of(settings(alert_slack=inbox.url))
     slack.send({"id": "1", "text": "a <b> & c"})
@@ -346,11 +373,24 @@ def take_mail(server: socket.socket, said: list[str]) -> None:
             elif line.lower().startswith("data"):
                 content = True
                 answer("354 go on")
+            elif line.lower().startswith("ehlo"):
+                answer("250-mail")
+                answer("250 AUTH PLAIN")
             elif line.lower().startswith("quit"):
                 answer("221 bye")
                 return
             else:
                 answer("250 ok")
+
+
+def test_a_password_that_no_mail_server_takes_is_said_without_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=take_mail, args=(server, []), daemon=True).start()
+        address = f"smtp://me:{SECRET}%C3%A4@127.0.0.1:{server.getsockname()[1]}"
+        [mail] = receivers_of(settings(alert_smtp=address, alert_email="ops@example.com"))
+        with pytest.raises(NotSent, match="other letters than ASCII's") as reason:
+            mail.send({"id": "1", "text": "x"})
+    assert SECRET not in str(reason.value)
 
 
 def test_a_mail_server_that_says_no_is_said_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:

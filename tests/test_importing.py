@@ -112,6 +112,18 @@ def test_a_call_that_comes_into_the_table_late_is_brought_by_the_next_import(dsn
     assert event(dsn, "late")["input_tokens"] == 5
 
 
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_a_call_of_a_wrong_clock_keeps_no_later_one_out(dsn: str, source: str) -> None:
+    run(source, 'TRUNCATE "LiteLLM_SpendLogs"')
+    for moment in ("now() - interval '9 days'", "now() + interval '9 years'", "now() - interval '8 days'"):
+        run(
+            source,
+            f'INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime") '
+            f"SELECT gen_random_uuid()::text, 'acompletion', {moment}, {moment}",
+        )
+        assert "1 call brought" in bring("litellm", "--from", source)
+
+
 @pytest.mark.parametrize("dsn", ["postgres"], indirect=True)
 def test_an_import_that_is_killed_goes_on_where_it_was(dsn: str, source: str) -> None:
     command = [sys.executable, "-m", "usage_tracker", "import", "litellm", "--from", source]
@@ -163,6 +175,33 @@ def test_spend_logs_that_cant_be_read_are_said_to_be(dsn: str, own_postgres_serv
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_texts_in_a_row_of_spend_logs_are_read_where_they_are_json_and_stop_nothing_where_they_are_not(
+    dsn: str, source: str
+) -> None:
+    texts = [
+        (json.dumps({"user_api_key_team_alias": "written", "attempted_retries": 2}), '["a", "b"]', 3),
+        ("no JSON", "tier:pro", 1),
+        ("[" * 100_000, "", 1),
+        ('{"user_api_key_team_alias": "a\\u0000b"}', "{}", 1),
+        ("5", "null", 1),
+    ]
+    for place, (metadata, tags, _) in enumerate(texts, 1):
+        run(
+            source,
+            'UPDATE "LiteLLM_SpendLogs" SET metadata = to_jsonb(%s::text), request_tags = to_jsonb(%s::text), '
+            "team_id = NULL, status = NULL WHERE request_id = %s",
+            [metadata, tags, f"chatcmpl-{place}"],
+        )
+    assert f"{ROWS:,} calls brought" in bring("litellm", "--from", source)
+    found = {call["response_id"]: call for call in events(dsn)}
+    read = [found[f"chatcmpl-{place}"] for place in range(1, 6)]
+    assert [call["team"] for call in read] == ["written", None, None, "ab", None]
+    assert [call["tags"] for call in read] == [["a", "b"], ["tier:pro"], [], [], []]
+    assert [call["attempts"] for call in read] == [attempts for *_, attempts in texts]
+    assert all(call["input_tokens"] for call in read)
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("ended", "seconds"), [("last week", 1), (5, 1), ("2026-08-15", "long"), ("2026-08-15", 1e300)]
 )
@@ -180,6 +219,25 @@ def test_an_entry_of_llm_accounting_that_cant_be_read_is_named(
     found = CliRunner().invoke(main, command, prog_name="usage-tracker")
     assert found.exit_code == 1
     assert "the entry 7 of " in found.stderr
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_what_is_no_number_of_tokens_in_a_table_of_sqlite_says_nothing(dsn: str, tmp_path: Path) -> None:
+    said = ["x", -5, 1.5, b"7", None, 7]
+    with closing(sqlite3.connect(tmp_path / "accounting.sqlite")) as connection, connection:
+        connection.execute(
+            "CREATE TABLE accounting_entries (id, timestamp, model, prompt_tokens, completion_tokens, cost,"
+            " execution_time, project, caller_name, username, session)"
+        )
+        connection.executemany(
+            "INSERT INTO accounting_entries VALUES (?, '2026-08-15', 'gpt-4o', ?, 1, 0.1, -2, 'web', 'app', 'ann', '')",
+            list(enumerate(said)),
+        )
+    assert "6 calls brought" in bring("llm-accounting", "--from", f"sqlite:///{tmp_path}/accounting.sqlite")
+    assert sorted(call["input_tokens"] or 0 for call in events(dsn)) == [0, 0, 0, 0, 0, 7]
+    assert {(call["duration_ms"], f"{call['started_at']:%F %T}") for call in events(dsn)} == {
+        (0.0, "2026-08-15 00:00:00")
+    }
 
 
 def test_entries_of_llm_accounting(dsn: str, tmp_path: Path) -> None:
@@ -224,6 +282,21 @@ def test_openais_usage_export(dsn: str, tmp_path: Path) -> None:
         6000, 1200, 600,
     ]  # fmt: skip
     assert all(call["cost"] is not None and call["usage"] == {"num_model_requests": 40} for call in found)
+
+
+def test_a_day_that_isnt_over_is_brought_in_when_it_is_and_sums_that_have_grown_are_told(
+    dsn: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "usage.csv"
+    today = int(time.time()) // 86400 * 86400
+    head = "start_time,end_time,model,input_tokens,output_tokens\n"
+    path.write_text(f"{head}{today - 86400},{today},gpt-4o,100,10\n{today},{today + 86400},gpt-4o,50,5\n")
+    said = bring("openai", str(path))
+    assert "1 call brought" in said
+    assert "Left out, as their day or hour isn't over: 1 lines." in said
+    assert [call["input_tokens"] for call in events(dsn)] == [100]
+    path.write_text(f"{head}{today - 86400},{today},gpt-4o,120,10\n")
+    assert "1 were there already, 1 with other tokens, which stay as they are." in bring("openai", str(path))
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)

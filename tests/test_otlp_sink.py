@@ -40,7 +40,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(otlp, "POST_SECONDS", 0.5)
 
 
-def points(collector: Receiver) -> Iterator[tuple[str, str, dict[str, str], Any]]:
+def points(collector: Receiver) -> Iterator[tuple[str, str, dict[str, Any], Any]]:
     """Of the last request: app, metric, attributes and point."""
     path, headers, body = collector.posts[-1]
     assert (path, headers["content-type"]) == ("/v1/metrics", "application/x-protobuf")
@@ -53,7 +53,12 @@ def points(collector: Receiver) -> Iterator[tuple[str, str, dict[str, str], Any]
                 data = getattr(metric, metric.WhichOneof("data"))
                 assert data.aggregation_temporality == 2  # cumulative
                 for point in data.data_points:
-                    yield app, metric.name, {each.key: each.value.string_value for each in point.attributes}, point
+                    yield (
+                        app,
+                        metric.name,
+                        {each.key: each.value.string_value or each.value.bool_value for each in point.attributes},
+                        point,
+                    )
 
 
 def sums(collector: Receiver) -> Counter[str]:
@@ -147,7 +152,7 @@ def test_what_a_collector_got_last_equals_the_store(store: Store, collector: Rec
         store_events(store, [random_event(chance) for _ in range(150)])
         if place == 2:
             collector.answers = [503] * 20
-            with pytest.raises(NotTaken, match="did not take the metrics"):
+            with pytest.raises(NotTaken, match="answered 503"):
                 feeder.step()
             collector.answers = []
             feeder.close()  # and another process goes on
@@ -168,6 +173,25 @@ def test_money_goes_on_where_a_sum_has_more_than_64_bits(store: Store, collector
     feeder.close()
     [amount] = [point.as_double for _, name, _, point in points(collector) if name == "usage_tracker.cost"]
     assert amount == 27_000_001.5
+
+
+def test_beyond_a_number_of_series_calls_count_together(
+    store: Store, collector: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(series, "MOST_SERIES", 6)
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    for _ in range(2):
+        store_events(store, [made_event(project=f"p-{number}") for number in range(9)])
+        feed(feeder)
+    assert sums(collector)["picodollars"] == expected(store)["picodollars"]
+    calls = [
+        (attributes.get("usage_tracker.project"), attributes.get("otel.metric.overflow"), point.count)
+        for _, name, attributes, point in points(collector)
+        if name == "gen_ai.client.operation.duration"
+    ]
+    assert [call[1:] for call in calls] == [(None, 2)] * 6 + [(True, 6)]
+    assert len({project for project, *_ in calls}) == 7
+    feeder.close()
 
 
 def test_who_would_forget_is_told_again(store: Store, collector: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

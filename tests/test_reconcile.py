@@ -290,6 +290,7 @@ def test_answers_that_cant_be_compared_are_refused(
         ("openai", {"object": "organization.usage.completions.result", "num_model_requests": True}, "no whole number"),
         ("openai", {"object": "organization.usage.completions.result", "num_model_requests": 1.5}, "no whole number"),
         ("anthropic", {"uncached_input_tokens": 5, "cache_creation": {"ephemeral_5m_input_tokens": "5"}}, "no whole"),
+        ("anthropic", {"uncached_input_tokens": 5, "cache_creation": 5}, "cache_creation is no object"),
         ("anthropic", {"output_tokens": 5}, "neither an amount nor tokens"),
     ],
 )
@@ -299,6 +300,13 @@ def test_a_figure_that_is_none_is_never_taken_for_one(provider: str, result: dic
         times = {"starting_at": "2027-01-16T00:00:00Z", "ending_at": "2027-01-17T00:00:00Z"}
     with pytest.raises(BadPage, match=said):
         Account(provider).add([{"data": [{**times, "results": [result]}]}])
+
+
+@pytest.mark.parametrize("start", [86_400 * 10**9, -86_400 * 10**6])
+def test_a_day_of_no_calendar_is_none(start: int) -> None:
+    bucket = {"start_time": start, "end_time": start + 86_400, "results": []}
+    with pytest.raises(BadPage, match="no whole days of UTC"):
+        Account("openai").add([{"data": [bucket]}])
 
 
 def test_hours_are_no_days() -> None:
@@ -329,7 +337,8 @@ def test_the_key_is_never_shown_and_never_sent_elsewhere(
 
 
 def test_a_busy_server_is_asked_again_and_a_refusal_is_told(here: None, admin: Admin) -> None:
-    admin.failures = [(429, {"Retry-After": "0"}, ""), (503, {"Retry-After": "0"}, "")]
+    past = "Wed, 21 Oct 2015 07:28:00 GMT"
+    admin.failures = [(429, {"Retry-After": "0"}, ""), (503, {"Retry-After": past}, "")]
     command("openai", *DAYS, "--base-url", admin.address)
     admin.failures = [(400, {}, json.dumps({"error": {"message": "'limit' is too large\x1b[2J"}}))]
     refused = command("openai", *DAYS, "--base-url", admin.address, code=1)

@@ -8,7 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from made_events import made_event, store_events
 from receivers import Receiver, each_once
 
 from usage_tracker.addresses import Secret
-from usage_tracker.budgets.receivers import sign
+from usage_tracker.budgets.receivers import retry_after, sign
 from usage_tracker.cli import main
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
@@ -27,7 +29,6 @@ from usage_tracker.feeding import feed_once
 from usage_tracker.report import Event, list_events
 from usage_tracker.sink_addresses import SinkAddress, parse_sinks
 from usage_tracker.sinks import Feeder, NotTaken, forget_sink, open_sink, standings
-from usage_tracker.sinks import webhook as webhooks
 from usage_tracker.stores import Store, open_store
 
 SECRET = "whsec-not-to-be-shown"
@@ -274,10 +275,19 @@ class TestAddresses:
             (f"https://[{SECRET}/", "none of these"),
             (f"https://example.com:{SECRET}/", "none of these"),
             (f"https://a.example;b.example/{SECRET}", "more than one host"),
+            (f"https://{'a' * 64}.example/{SECRET}", "none of these"),
         ):
             with pytest.raises(ConfigError, match=expected) as caught:
                 parse_sinks((text,))
             assert SECRET not in str(caught.value)
+
+    def test_a_path_may_have_any_letters(self, store: Store, receiver: Receiver) -> None:
+        [address] = parse_sinks((f"http://127.0.0.1:{receiver.port}/ü?key=%20é",))
+        feeder = begin(store, address)
+        store_events(store, [made_event()])
+        feed(feeder)
+        feeder.close()
+        assert receiver.posts[0][0] == "/%C3%BC?key=%20%C3%A9"
 
     def test_two_sinks_need_two_names(self) -> None:
         with pytest.raises(ConfigError, match="two sinks named webhook"):
@@ -338,6 +348,23 @@ def test_a_missing_client_is_named_with_what_installs_it(monkeypatch: pytest.Mon
         open_sink(address)
 
 
-def test_a_header_that_is_no_number_says_nothing() -> None:
-    assert webhooks.retry_after("Wed, 21 Oct 2026 07:28:00 GMT") is None
-    assert webhooks.retry_after("120") == 120
+def test_a_sink_whose_client_is_missing_holds_up_no_other(
+    store: Store, dsn: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "usage_tracker.sinks.nats", None)
+    asked = {"TRACKER_DSN": dsn, "TRACKER_SINKS": f"nats://127.0.0.1/usage,http://127.0.0.1:{receiver.port}/"}
+    said: list[str] = []
+    assert not feed_once(load_settings(asked), said.append)
+    store_events(store, [made_event()])
+    assert not feed_once(load_settings(asked), said.append)
+    assert len(receiver.posts) == 1
+    assert said[-1].startswith("the sink nats needs ")
+
+
+def test_a_receiver_says_when_to_come_again_in_seconds_or_by_a_date() -> None:
+    assert retry_after("120") == 120
+    assert 3500 < (retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)) or 0) <= 3600
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert [retry_after(said) for said in (None, "", "soon", "-5", "1.5", "Wed, 99 Oct 2026", "9" * 400 + "x")] == [
+        None
+    ] * 7

@@ -1,32 +1,18 @@
 """The TLS options of a DSN reach libpq: a server is believed where its certificate says so, and nowhere else."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from certificates import certificate
 from made_events import made_event, store_events
 from postgres_server import PostgresServer, unprivileged_account
 
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.stores import open_store
-
-
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed certificate for a host, and its key."""
-    found, key = folder / "server.crt", folder / "server.key"
-    folder.mkdir()
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
-            "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", key, "-out", found,
-        ],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return found, key
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The HTTP interface for programs: what it refuses, what it stores, and what it never answers, which is a 5xx."""
 
 import json
+import random
 import re
 import threading
 from collections.abc import Iterator
@@ -21,7 +22,10 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
 from usage_tracker.dsn import parse_dsn
+from usage_tracker.report import Query, Report, Row
+from usage_tracker.report.groups import NOTHING
 from usage_tracker.stores import open_store
+from usage_tracker.web.metrics import Admitted, written
 from usage_tracker.web.openapi import document
 from usage_tracker.web.posting import Posted, Writer
 
@@ -263,10 +267,22 @@ def test_metrics_have_a_bounded_number_of_lines_and_no_counter_falls(
     assert all(after[name] >= value for name, value in before.items())
 
 
-def counters(text: str) -> dict[str, float]:
+def test_no_counter_falls_by_the_last_digits_of_a_sum() -> None:
+    chance, admitted, took, before = random.Random(1), Admitted(), 0.0, 0.0
+    for calls in range(1, 300):
+        took += chance.choice([0.0, chance.random() * 3000])
+        sums = NOTHING._replace(calls=calls, duration_ms=took)
+        rows = (Row.of(("openai", "gpt-4o", "chat"), sums),)
+        report = Report(Query(), rows, rows[0], ())
+        [now] = counters("".join(written({"": report}, admitted)), "duration_seconds_total").values()
+        assert before <= now == pytest.approx(took / 1000)
+        before = now
+
+
+def counters(text: str, family: str = "calls_total") -> dict[str, float]:
     return {
         name: float(value)
-        for name, value in re.findall(r"^usage_tracker_calls_total\{(.*)\} (.*)$", text, re.MULTILINE)
+        for name, value in re.findall(rf"^usage_tracker_{family}\{{(.*)\}} (.*)$", text, re.MULTILINE)
     }
 
 

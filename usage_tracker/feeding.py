@@ -114,8 +114,7 @@ def opened(dsn: Dsn, address: SinkAddress, settings: Settings) -> "Iterator[Feed
 
 
 def feed_once(settings: Settings, report: Callable[[str], None]) -> bool:
-    """Feed each sink all that has come by now, one after the other; whether all of them have it. Raises StoreError and
-    ConfigError."""
+    """Feed each sink all that has come by now, one after the other; whether all of them have it. Raises StoreError."""
     from usage_tracker.sinks import NotTaken
 
     assert settings.dsn is not None
@@ -128,4 +127,7 @@ def feed_once(settings: Settings, report: Callable[[str], None]) -> bool:
             except NotTaken as reason:
                 complete = False
                 report(f"The sink {address.name} is behind: {reason}.")
+            except ConfigError as error:
+                complete = False
+                report(f"{error}.")
     return complete

@@ -2,9 +2,9 @@
 
 import re
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from usage_tracker.addresses import Secret, forbidden, is_loopback
+from usage_tracker.addresses import WRITTEN_AS_IS, Secret, forbidden, is_loopback
 from usage_tracker.errors import ConfigError
 
 
@@ -101,12 +101,13 @@ def parse_sink(text: str, place: int) -> SinkAddress:
     port = OUR_PORTS.get(parts.scheme, scheme.port)
     hosts = tuple(parse_host(server, port, broken, which) for server in servers.split(";"))
     check(scheme, parts.scheme, which, hosts, user, parts.path)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return SinkAddress(
         named[1] if named else scheme.name,
         scheme.name,
         scheme.transport,
         hosts,
-        Secret((parts.path or "/") + (f"?{parts.query}" if parts.query else "")),
+        Secret(quote(path, safe=WRITTEN_AS_IS) if scheme.transport in ("http", "https") else path),
         Secret(unquote(user)) if user else None,
         Secret(unquote(password)) if password else None,
         tuple((name, Secret(value)) for name, value in query),
@@ -117,6 +118,7 @@ def parse_host(server: str, port: int, broken: ConfigError, which: str) -> tuple
     try:
         parts = urlsplit(f"//{server}")
         found = parts.hostname, parts.port or port
+        (parts.hostname or "").encode("idna")  # as a name is asked for: labels have lengths
     except ValueError:
         raise broken from None
     host, port = found

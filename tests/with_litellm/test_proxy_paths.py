@@ -122,6 +122,9 @@ def test_the_log_is_what_the_proxys_own_type_reads(client: httpx.Client, events:
     assert sum(row["spend"] for row in rows) == pytest.approx(spend([event for event in events if in_range(event)]))
     one = client.get("/spend/logs", params={"request_id": rows[0]["request_id"]}).json()
     assert one == [rows[0]]
+    keyless = next(row["request_id"] for row in rows if not row["api_key"])
+    for key, found in (("unattributed", 1), ("another", 0)):
+        assert len(client.get("/spend/logs", params={"request_id": keyless, "api_key": key}).json()) == found
 
 
 def test_the_summary_of_the_log_has_every_day_to_the_end(client: httpx.Client, events: list[PricedEvent]) -> None:

@@ -143,12 +143,15 @@ class Alerts:
                 logger.debug("alerts are sent later: %s", error)
 
     def send(self, store: Store) -> None:
-        """Send all that is due. Raises StoreError."""
-        while (due := store.change(lambda execute: take(execute, store, list(self._receivers)))) is not None:
+        """Send what is due. Whoever doesn't take an alert gets no other this time: nobody waits for somebody else's
+        silence, once for each alert. Raises StoreError."""
+        asked = dict.fromkeys(self._receivers)
+        while asked and (due := store.change(lambda execute: take(execute, store, list(asked)))) is not None:
             try:
                 self._receivers[due.receiver].send(due.message)
             except NotSent as reason:
-                delay = min(LONGEST_RETRY, FIRST_RETRY * 2 ** (due.tries - 1))
+                del asked[due.receiver]
+                delay = min(LONGEST_RETRY, max(FIRST_RETRY * 2 ** (due.tries - 1), reason.after or 0.0))
                 if due.tries >= MOST_TRIES:
                     logger.error("an alert is given up: %s", reason)
                     delay = KEPT_SECONDS

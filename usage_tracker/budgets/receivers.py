@@ -10,8 +10,10 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from email.message import EmailMessage
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, Protocol
 
 from usage_tracker.addresses import Address, Secret, forbidden, is_loopback
@@ -30,6 +32,11 @@ Message = dict[str, Any]
 
 class NotSent(UsageTrackerError):
     """Why a receiver did not take an alert."""
+
+    def __init__(self, sentence: str, after: float | None = None) -> None:
+        super().__init__(sentence)
+        self.after = after
+        """Seconds, where the receiver said when to come again."""
 
 
 class Receiver(Protocol):
@@ -99,6 +106,8 @@ class Mail(NamedTuple):
             raise NotSent(f"{self.shown} answered {error.smtp_code}") from None
         except (OSError, smtplib.SMTPException) as error:
             raise NotSent(f"{self.shown} can't be reached ({type(error).__name__})") from None
+        except UnicodeError:
+            raise NotSent(f"{self.shown} takes no user, password or address with other letters than ASCII's") from None
 
 
 class Callback(NamedTuple):
@@ -160,11 +169,27 @@ def post(address: Address, body: bytes, headers: dict[str, str]) -> None:
             connection.sock = wire
             said = {"Content-Type": "application/json", "User-Agent": "usage-tracker", **headers}
             connection.request("POST", str(address.path), body, said)
-            status = connection.getresponse().status
+            with closing(connection.getresponse()) as answer:
+                status, later = answer.status, answer.getheader("Retry-After")
     except (OSError, http.client.HTTPException) as error:
         raise NotSent(f"{address.shown} can't be reached ({type(error).__name__})") from None
     if not 200 <= status < 300:
-        raise NotSent(f"{address.shown} answered {status}")
+        raise NotSent(f"{address.shown} answered {status}", retry_after(later))
+
+
+def retry_after(said: str | None) -> float | None:
+    """Seconds by the header `Retry-After`, a number of them or a date. None where it says nothing."""
+    if said is None:
+        return None
+    if said.isascii() and said.isdecimal():
+        return float(said)
+    try:
+        moment = parsedate_to_datetime(said)
+    except (ValueError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 @contextmanager
@@ -178,18 +203,12 @@ def connected(address: Address) -> Iterator[socket.socket]:
             raise NotSent(f"{address.shown}: {why}")
         if address.scheme in ("http", "smtp") and is_loopback(address.host) and not is_loopback(number):
             raise NotSent(f"{address.shown} is not on this machine")
-    with reached(numbers, address.port) as wire:
-        timer = threading.Timer(ATTEMPT_SECONDS, cut, [wire])
-        timer.daemon = True
-        timer.start()
-        try:
-            if address.scheme in ("https", "smtps"):
-                with ssl.create_default_context().wrap_socket(wire, server_hostname=address.host) as encrypted:
-                    yield encrypted
-            else:
-                yield wire
-        finally:
-            timer.cancel()
+    with reached(numbers, address.port) as wire, cut_after(ATTEMPT_SECONDS, wire.dup()):
+        if address.scheme in ("https", "smtps"):
+            with ssl.create_default_context().wrap_socket(wire, server_hostname=address.host) as encrypted:
+                yield encrypted
+        else:
+            yield wire
 
 
 def reached(numbers: list[str], port: int) -> socket.socket:
@@ -203,6 +222,20 @@ def reached(numbers: list[str], port: int) -> socket.socket:
         except OSError:
             if not numbers or time.monotonic() >= deadline:
                 raise
+
+
+@contextmanager
+def cut_after(seconds: float, wire: socket.socket) -> Iterator[None]:
+    """End a connection unless the block is through by then. `wire`: a duplicate of its socket, which is closed: the
+    socket itself is another one once it speaks TLS."""
+    with wire:
+        timer = threading.Timer(seconds, cut, [wire])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 def cut(wire: socket.socket) -> None:
@@ -221,6 +254,7 @@ def speaking(server: Address, wire: socket.socket) -> Iterator[smtplib.SMTP]:
     smtp._host = server.host  # type: ignore[attr-defined]  # what `connect` would set: the name of the certificate
     if server.scheme == "smtp" and not is_loopback(server.host):
         smtp.starttls(context=ssl.create_default_context())
-    yield smtp
-    with suppress(smtplib.SMTPException, OSError):
-        smtp.quit()
+    with closing(smtp):  # with STARTTLS, its socket is another one than `wire`
+        yield smtp
+        with suppress(smtplib.SMTPException, OSError):
+            smtp.quit()

@@ -15,6 +15,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import click
 
+from usage_tracker.budgets.receivers import retry_after
 from usage_tracker.cli.figures import printable
 from usage_tracker.report.accounts import BadPage, Kind, has_more
 
@@ -149,7 +150,8 @@ def fetch(provider: str, url: str, key: str) -> Any:
 
 
 def wait_seconds(told: str | None, tried: int) -> float:
-    return min(float(told), LONGEST_WAIT) if told and told.isdecimal() else float(2**tried)
+    after = retry_after(told)
+    return float(2**tried) if after is None else min(after, LONGEST_WAIT)
 
 
 def refusal(provider: str, path: str, error: HTTPError) -> str:

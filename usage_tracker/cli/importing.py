@@ -17,7 +17,11 @@ from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.errors import ConfigError
 
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from usage_tracker.history import Source
+
+    Chosen = TypeVar("Chosen", bound=Source)
 
 HERE = "usage_tracker.cli.importing"
 SOURCES = {
@@ -108,7 +112,9 @@ def from_llm_accounting(origin: Dsn, dsn: Dsn, since: str | None, until: str | N
 def from_openai(path: Path, dsn: Dsn, since: str | None, until: str | None, app: str | None) -> None:
     from usage_tracker.history.openai_usage import UsageExport
 
-    bring(dsn, since or "all", until, lambda end: UsageExport(path, app, end))
+    export = bring(dsn, since or "all", until, lambda end: UsageExport(path, app, end))
+    if export.unfinished:
+        say(f"Left out, as their day or hour isn't over: {export.unfinished:,} lines. Export them again when it is.")
 
 
 @click.command(help="Events of another store of ours as JSON lines, with their ids and with what they cost there.")
@@ -122,7 +128,10 @@ def from_jsonl(path: Path, dsn: Dsn, since: str | None, until: str | None) -> No
     bring(dsn, since or "all", until, lambda end: EventLines(path, end))
 
 
-def bring(dsn: Dsn, since: str | None, until: str | None, open_source: "Callable[[datetime | None], Source]") -> None:
+def bring(
+    dsn: Dsn, since: str | None, until: str | None, open_source: "Callable[[datetime | None], Chosen]"
+) -> "Chosen":
+    """The source that was brought in."""
     from usage_tracker.history import Importer
     from usage_tracker.history.importing import optional
     from usage_tracker.lazy_pricer import LazyPricer
@@ -149,6 +158,8 @@ def bring(dsn: Dsn, since: str | None, until: str | None, open_source: "Callable
     say(
         f"{calls(brought.stored, 'brought', 'brought')} to {dsn.shown}"
         + (f"; {known:,} were there already" if known else "")
+        + (f", {brought.changed:,} with other tokens, which stay as they are" if brought.changed else "")
         + (f"; {brought.refused:,} can't be stored" if brought.refused else "")
         + "."
     )
+    return source

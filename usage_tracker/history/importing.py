@@ -5,7 +5,7 @@ holds how far a source was read, as the microsecond of its latest call: a batch 
 of two imports at a time one has to look again, and the next import begins there, a day earlier for who came late.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import islice
@@ -61,6 +61,8 @@ class Brought(NamedTuple):
     stored: int
     refused: int
     """Calls that no store can hold."""
+    changed: int
+    """Calls that the store has with other counts of tokens, which stay: their source has changed since."""
 
 
 class Importer:
@@ -71,16 +73,17 @@ class Importer:
         self._prices = prices
         self._batch_size = batch_size
         self._refused = 0
+        self._changed: set[UUID] = set()
 
     def since(self, source: Source) -> int | None:
         """The microsecond from which on the source may have what the store has not; None: all of it."""
         position = self._position(segment_of(source))
-        return position - LATE if position > LATE else None
+        return position - LATE if LATE < position <= to_instant(datetime.now(UTC)) else None
 
     def bring(self, source: Source, since: int | None, advance: Callable[[int], object]) -> Brought:
         """Store what is new of the source's calls from that microsecond on."""
         segment, read, stored = segment_of(source), 0, 0
-        self._refused = 0
+        self._refused, self._changed = 0, set()
         found = source.read(since)
         while batch := list(islice(found, self._batch_size)):
             self._prices.refresh(self._store)
@@ -88,7 +91,7 @@ class Importer:
             stored += self._write(segment, [self._priced(name, call) for name, call in named.items()])
             read += len(batch)
             advance(len(batch))
-        return Brought(read, stored, self._refused)
+        return Brought(read, stored, self._refused, len(self._changed))
 
     def _priced(self, name: UUID, call: Found) -> PricedEvent:
         _, origin, event, cost = call
@@ -99,11 +102,19 @@ class Importer:
         starts = [priced.event.started_at // 1000 for priced in events]
         while True:
             position = self._position(segment)
-            known = stored_ids(self._store, min(starts), max(starts))
+            known = stored_tokens(self._store, {priced.event_id for priced in events}, min(starts), max(starts))
             new = [priced for priced in events if priced.event_id not in known]
+            self._changed |= {
+                priced.event_id
+                for priced in events
+                if known.get(priced.event_id, told := tokens_of(priced.event)) != told
+            }
             if not new:
                 return 0
-            stretch = Stretch(segment, position, max(position + 1, *starts), len(new))
+            # who wrote a call of tomorrow has a wrong clock, and what others write until then is still to come
+            now = to_instant(datetime.now(UTC))
+            latest = max((start for start in starts if start <= now), default=0)
+            stretch = Stretch(segment, position, max(position + 1, latest), len(new))
             try:
                 if self._store.write(Batch([stretch], new)):
                     return len(new)
@@ -133,18 +144,31 @@ def event_id(kind: str, found: Found) -> UUID:
     return UUID(int=milliseconds << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low)
 
 
-def stored_ids(store: Store, first: int, last: int) -> set[UUID]:
-    """The ids of the store's events that began between these microseconds, both included."""
+Tokens = tuple[object, object]
+
+
+def tokens_of(event: UsageEvent) -> Tokens:
+    return event.usage.input_tokens, event.usage.output_tokens
+
+
+def stored_tokens(store: Store, ids: set[UUID], first: int, last: int) -> dict[UUID, Tokens]:
+    """What the store has of events with these ids that began between these microseconds, both included."""
     dialect = store.dialect
-    bounds: Iterable[object] = (first, last)
-    if dialect.name == "postgres":
-        bounds = (to_moment(first), to_moment(last))
     mark = dialect.placeholder
-    text = f"SELECT event_id FROM {dialect.prefix}usage_event WHERE started_at BETWEEN {mark} AND {mark}"  # noqa: S608
-    return {
-        UUID(bytes=value) if isinstance(value, bytes) else UUID(str(value))
-        for (value,) in store.select(text, [*bounds])
-    }
+    text = (
+        f"SELECT event_id, input_tokens, output_tokens FROM {dialect.prefix}usage_event "  # noqa: S608  our own names
+        f"WHERE started_at BETWEEN {mark} AND {mark}"
+    )
+    bounds: list[object] = [first, last]
+    if dialect.name == "postgres":
+        text += f" AND event_id IN (SELECT unnest({mark}::uuid[]))"
+        bounds = [to_moment(first), to_moment(last), [str(name) for name in ids]]
+    found: dict[UUID, Tokens] = {}
+    for value, *tokens in store.select(text, bounds):
+        name = UUID(bytes=value) if isinstance(value, bytes) else UUID(str(value))
+        if name in ids:  # of a sparse source, the store may have many more between
+            found[name] = (tokens[0], tokens[1])
+    return found
 
 
 def optional(moment: datetime | None) -> int | None:

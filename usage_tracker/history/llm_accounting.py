@@ -13,7 +13,7 @@ from usage_tracker.event import Origin, Usage, UsageEvent
 from usage_tracker.history.importing import Found, microseconds
 from usage_tracker.instants import to_moment
 from usage_tracker.providers.hosts import provider_of
-from usage_tracker.providers.usage_fields import dollars
+from usage_tracker.providers.usage_fields import dollars, tokens
 from usage_tracker.stores.store import read_sql
 
 COLUMNS = (
@@ -39,17 +39,18 @@ class AccountingEntries:
         return int(str(row[0]))
 
     def read(self, since: int | None) -> Iterator[Found]:
-        columns = next(self._select("SELECT * FROM accounting_entries WHERE 1 = 0"))
+        with closing(self._select("SELECT * FROM accounting_entries WHERE 1 = 0")) as rows:
+            columns = next(rows)
         chosen = [name if name in columns else f"NULL AS {name}" for name in COLUMNS]
         text = f"SELECT {', '.join(chosen)} FROM accounting_entries{self._where(since)} ORDER BY timestamp, id"  # noqa: S608
-        rows = self._select(text)
-        next(rows)
-        for row in rows:
-            try:
-                found = self.found(dict(zip(COLUMNS, row, strict=True)))
-            except (AttributeError, OverflowError, TypeError, ValueError) as error:
-                raise UsageTrackerError(f"the entry {row[0]} of {self.place} can't be read: {error}") from None
-            yield found
+        with closing(self._select(text)) as rows:
+            next(rows)
+            for row in rows:
+                try:
+                    found = self.found(dict(zip(COLUMNS, row, strict=True)))
+                except (AttributeError, OverflowError, TypeError, ValueError) as error:
+                    raise UsageTrackerError(f"the entry {row[0]} of {self.place} can't be read: {error}") from None
+                yield found
 
     def _select(self, text: str) -> Any:
         """The columns' names, then the rows. Raises UsageTrackerError where there is no such table."""
@@ -70,7 +71,7 @@ class AccountingEntries:
         """A row as an event. Its `timestamp` is when the call had ended."""
         stated = row["timestamp"]
         ended = datetime.fromisoformat(stated) if isinstance(stated, str) else stated
-        seconds = float(row["execution_time"] or 0)
+        seconds = max(0.0, float(row["execution_time"] or 0))
         started = microseconds(ended - timedelta(seconds=seconds))
         model = clean(row["model"])
         event = UsageEvent(
@@ -80,10 +81,10 @@ class AccountingEntries:
             request_model=model,
             model=model,
             usage=Usage(
-                input_tokens=row["prompt_tokens"],
-                output_tokens=row["completion_tokens"],
-                cache_read_tokens=row["cached_tokens"] or None,
-                reasoning_tokens=row["reasoning_tokens"] or None,
+                input_tokens=tokens(row["prompt_tokens"]),
+                output_tokens=tokens(row["completion_tokens"]),
+                cache_read_tokens=tokens(row["cached_tokens"]) or None,
+                reasoning_tokens=tokens(row["reasoning_tokens"]) or None,
             ),
             reported_cost=dollars(row["cost"], Decimal(1)) if row["cost"] else None,
         )

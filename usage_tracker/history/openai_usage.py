@@ -14,6 +14,7 @@ from usage_tracker.attribution import clean
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.event import Origin, Usage, UsageEvent
 from usage_tracker.history.importing import Found, microseconds, optional
+from usage_tracker.instants import to_instant
 
 OPERATIONS = (
     ("num_images", "image"),
@@ -46,6 +47,8 @@ class UsageExport:
         self._path = path
         self._app = app
         self._until = optional(until)
+        self.unfinished = 0
+        """Lines that were left out, as their hour or day isn't over: its sums still grow, and a line comes once."""
 
     def count(self, since: int | None) -> int:
         return sum(1 for _ in self._rows())
@@ -54,7 +57,7 @@ class UsageExport:
         before: dict[str, tuple[int, Mapping[str, str]]] = {}
         for number, row in enumerate(self._rows(), 2):
             try:
-                found = self.found(row)
+                found, over = self.found(row), is_over(row)
             except (ValueError, OverflowError) as error:
                 raise UsageTrackerError(f"line {number} of {self._path} can't be read: {error}") from None
             earlier, same = before.setdefault(str(found.name), (number, row))
@@ -65,7 +68,10 @@ class UsageExport:
                 )
             started = found.event.started_at // 1000
             if (since is None or started >= since) and (self._until is None or started < self._until):
-                yield found
+                if over:
+                    yield found
+                else:
+                    self.unfinished += 1
 
     def _rows(self) -> Iterator[dict[str, str]]:
         with self._path.open(encoding="utf-8-sig", newline="") as file:
@@ -82,13 +88,11 @@ class UsageExport:
         operation = next((operation for name, operation in OPERATIONS if name in row), "chat")
         unit, names = UNITS.get(operation, ("", ()))
         counted = next((measure(row[name]) for name in names if row.get(name)), None)
-        start = row["start_time"]
-        began = datetime.fromtimestamp(int(start), UTC) if start.isdigit() else datetime.fromisoformat(start)
         model = clean(row.get("model"))
         raw = {name: int(row[name]) for name in SUMS if row.get(name)}
         tags = [f"batch:{row['batch'].lower()}"] if row.get("batch") else []
         event = UsageEvent(
-            started_at=microseconds(began) * 1000,
+            started_at=instant(row["start_time"]) * 1000,
             duration_ms=0.0,
             operation=operation,
             request_model=model,
@@ -115,6 +119,17 @@ class UsageExport:
         )
         keys = {**row, "project_id": row.get("project_id") or row.get("project_name") or ""}
         return Found(" ".join([operation, *(keys.get(name) or "" for name in KEYS)]), who, event)
+
+
+def instant(text: str) -> int:
+    """Raises ValueError and OverflowError."""
+    return microseconds(datetime.fromtimestamp(int(text), UTC) if text.isdigit() else datetime.fromisoformat(text))
+
+
+def is_over(row: Mapping[str, str]) -> bool:
+    """Whether a line's time has passed, as far as it says when it ends. Raises ValueError and OverflowError."""
+    end = row.get("end_time")
+    return not end or instant(end) <= to_instant(datetime.now(UTC))
 
 
 def count(row: Mapping[str, str], name: str) -> int | None:

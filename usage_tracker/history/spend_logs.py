@@ -4,6 +4,7 @@ https://github.com/BerriAI/litellm/blob/v1.83.0/schema.prisma; what it holds of 
 """
 # ruff: noqa: S608  names of columns are LiteLLM's, and in this file
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from usage_tracker.instants import to_moment
 from usage_tracker.providers import litellm, litellm_asked
 from usage_tracker.providers.answer import Answer, Request, figures
 from usage_tracker.providers.hosts import provider_of
-from usage_tracker.providers.usage_fields import dollars
+from usage_tracker.providers.usage_fields import dollars, tokens
 
 ROWS_AT_ONCE = 5000
 NOTHING = Usage(input_tokens=0, output_tokens=0)
@@ -36,13 +37,14 @@ COLUMNS = (
 )  # fmt: skip
 """Those that are read as they are; versions differ in which they have."""
 SAID = {
-    "usage": "said -> 'usage_object'",
-    "team_alias": "said ->> 'user_api_key_team_alias'",
-    "project": "coalesce(said ->> 'user_api_key_project_alias', said ->> 'user_api_key_project_id')",
-    "failure": "said ->> 'status'",
-    "error_class": "said -> 'error_information' ->> 'error_class'",
-    "error_code": "said -> 'error_information' ->> 'error_code'",
-    "retries": "said ->> 'attempted_retries'",
+    "usage": ("usage_object",),
+    "team_alias": ("user_api_key_team_alias",),
+    "project_alias": ("user_api_key_project_alias",),
+    "project_id": ("user_api_key_project_id",),
+    "failure": ("status",),
+    "error_class": ("error_information", "error_class"),
+    "error_code": ("error_information", "error_code"),
+    "retries": ("attempted_retries",),
 }
 """What is read of the column `metadata`."""
 
@@ -70,12 +72,15 @@ class Line(NamedTuple):
     session_id: str | None
     status: str | None
     usage: Any
-    team_alias: str | None
-    project: str | None
-    failure: str | None
-    error_class: str | None
-    error_code: str | None
-    retries: str | None
+    team_alias: Any
+    project_alias: Any
+    project_id: Any
+    failure: Any
+    error_class: Any
+    error_code: Any
+    retries: Any
+    written: str | None
+    """`metadata` where it is a text, which may be JSON."""
     tags: Any
 
 
@@ -113,7 +118,7 @@ class SpendLogs:
                 where, bounds = self._range(since)
                 cursor.execute(f'{select(there)}{where} ORDER BY "startTime", request_id', bounds)
                 for row in cursor:
-                    yield self.found(Line._make(row))
+                    yield self.found(read_text(Line._make(row)))
 
     @contextmanager
     def _said(self) -> Iterator[None]:
@@ -198,11 +203,11 @@ class SpendLogs:
             host,
             clean(line.api_key),
             self._app,
-            clean(line.project),
+            clean(line.project_alias or line.project_id),
             clean(line.team_alias or line.team_id),
             clean(line.end_user or line.user),
             clean(line.session_id) if self._sessions else None,
-            clean_tags(line.tags) if isinstance(line.tags, list) else (),
+            clean_tags(line.tags) if isinstance(line.tags, list | str) else (),
         )
 
 
@@ -233,26 +238,45 @@ def usage_of(line: Line, operation: str, raw: dict[str, Any] | None) -> Usage:
     answer.raw = raw
     usage = litellm.usage_of(operation, answer, Request(operation)) if raw else Usage()
     if line.prompt_tokens or line.completion_tokens:
-        usage.input_tokens = line.prompt_tokens or 0
-        usage.output_tokens = line.completion_tokens or (0 if operation in WRITES else None)
+        written = tokens(line.completion_tokens or 0)
+        usage.input_tokens = tokens(line.prompt_tokens or 0)
+        usage.output_tokens = written if written or operation in WRITES else None
     return usage
 
 
-def number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() and len(text) < 4 else None
+def number(value: object) -> int | None:
+    text = str(value)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 4 else None
+
+
+def read_text(line: Line) -> Line:
+    """With what the proxy wrote as a text within JSON. A text that is no JSON says nothing, but for a tag itself."""
+    tags = loaded(line.tags, line.tags)
+    if line.written is None:
+        return line._replace(tags=tags)
+    said = loaded(line.written, None)
+    return line._replace(tags=tags, **{name: at(said, path) for name, path in SAID.items()})
+
+
+def loaded(text: Any, otherwise: Any) -> Any:
+    """What the JSON of a text says."""
+    try:
+        return json.loads(text) if isinstance(text, str) else text
+    except (ValueError, RecursionError):
+        return otherwise
+
+
+def at(said: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        said = said.get(name) if isinstance(said, dict) else None
+    return said
 
 
 def select(there: set[str]) -> str:
-    """The statement that reads a Line of each row. JSON that the proxy wrote as a text within JSON is read too."""
+    """The statement that reads a Line of each row."""
     columns = [f'"{name}"' if name in there else "NULL" for name in COLUMNS]
-    said = [f"{expression} AS {name}" for name, expression in SAID.items()]
-    tags = json_of("request_tags") if "request_tags" in there else "NULL::jsonb"
-    return (
-        f'SELECT {", ".join([*columns, *said, tags])} FROM "LiteLLM_SpendLogs" '
-        f"CROSS JOIN LATERAL (SELECT {json_of('metadata') if 'metadata' in there else 'NULL::jsonb'} AS said) metadata"
-    )
-
-
-def json_of(column: str) -> str:
-    return f"""CASE jsonb_typeof("LiteLLM_SpendLogs".{column}) WHEN 'string' \
-THEN ("LiteLLM_SpendLogs".{column} #>> '{{}}')::jsonb ELSE "LiteLLM_SpendLogs".{column} END"""
+    metadata = '"LiteLLM_SpendLogs".metadata' if "metadata" in there else "NULL::jsonb"
+    said = [f"{metadata} #> '{{{','.join(path)}}}' AS {name}" for name, path in SAID.items()]
+    written = f"CASE jsonb_typeof({metadata}) WHEN 'string' THEN {metadata} #>> '{{}}' END AS written"
+    tags = "request_tags" if "request_tags" in there else "NULL"
+    return f'SELECT {", ".join([*columns, *said, written, tags])} FROM "LiteLLM_SpendLogs"'

@@ -8,6 +8,7 @@ Sources: the response types of `/organization/costs` and `/organization/usage/*`
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -122,7 +123,8 @@ def anthropic_day(bucket: Mapping[str, Any]) -> date:
 def whole_day(*seconds: int | None) -> date:
     match seconds:
         case (int(start), int(end)) if start % 86_400 == 0 and end == start + 86_400:
-            return datetime.fromtimestamp(start, UTC).date()
+            with suppress(OverflowError, OSError, ValueError):
+                return datetime.fromtimestamp(start, UTC).date()
     raise BadPage("its buckets are no whole days of UTC; ask with bucket_width=1d")
 
 
@@ -170,6 +172,8 @@ def anthropic_result(day: date, result: Mapping[str, Any]) -> tuple[Kind, Entry]
     if "uncached_input_tokens" not in result:
         raise BadPage("a result has neither an amount nor tokens")
     written = result.get("cache_creation") or {}
+    if not isinstance(written, dict):
+        raise BadPage("cache_creation is no object")
     cached = count(result, "cache_read_input_tokens") or 0
     parts = [count(result, "uncached_input_tokens"), *(count(written, name) for name in written)]
     total = cached + sum(part or 0 for part in parts)

@@ -24,6 +24,7 @@ from usage_tracker.addresses import Secret
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.opening import check_addresses
 from usage_tracker.sinks.series import COST, INSTRUMENTS, Attributes, Instrument, Kept, Series, add, pack, unpack
+from usage_tracker.sinks.session import ReceiverSession
 from usage_tracker.sinks.sink import NotTaken, Parcel
 
 POST_SECONDS = 10.0
@@ -45,16 +46,28 @@ class OtlpSink:
         if address.user is not None:
             account = f"{address.user!s}:{address.password or ''!s}"
             headers["Authorization"] = f"Basic {b64encode(account.encode()).decode()}"
+        self._session = ReceiverSession()
         self._exporter = OTLPMetricExporter(
-            address.base_url + ("/v1/metrics" if path == "/" else path), headers=headers, timeout=POST_SECONDS
+            address.base_url + ("/v1/metrics" if path == "/" else path),
+            headers=headers,
+            timeout=POST_SECONDS,
+            session=self._session,
         )
 
     def send(self, parcel: Parcel, state: bytes | None) -> bytes | None:
         check_addresses(self._address)
         kept = add(unpack(state, time.time_ns()), parcel.events)
-        if kept.series and self._exporter.export(as_metrics(kept, time.time_ns())) is not MetricExportResult.SUCCESS:
-            raise NotTaken(f"{self._address.shown} did not take the metrics")
+        if kept.series:
+            self._export(as_metrics(kept, time.time_ns()))
         return pack(kept) if parcel.events else state
+
+    def _export(self, metrics: MetricsData) -> None:
+        """The exporter takes a redirect for success. Raises NotTaken."""
+        taken = self._exporter.export(metrics) is MetricExportResult.SUCCESS
+        if (answer := self._session.answered) is None:
+            raise NotTaken(f"{self._address.shown} did not take the metrics")
+        if not taken or answer.status_code >= 300:
+            raise NotTaken(f"{self._address.shown} answered {answer.status_code}", self._session.after)
 
     def close(self) -> None:
         self._exporter.shutdown()

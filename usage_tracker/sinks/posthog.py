@@ -13,6 +13,7 @@ from usage_tracker.addresses import Secret
 from usage_tracker.report import Event
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.opening import check_addresses
+from usage_tracker.sinks.session import ReceiverSession
 from usage_tracker.sinks.sink import NotTaken, Parcel
 
 POST_SECONDS = 15.0
@@ -28,21 +29,21 @@ class PostHogSink:
         self._address = address
         self._key = str(address.user or "")
         self._host = address.base_url + address.bare_path.rstrip("/")
+        self._session = ReceiverSession()
 
     def send(self, parcel: Parcel, state: bytes | None) -> bytes | None:
         check_addresses(self._address)
         batch = [as_posthog(event) for event in parcel.events]
         try:
-            batch_post(self._key, self._host, gzip=True, timeout=POST_SECONDS, batch=batch)
+            batch_post(self._key, self._host, gzip=True, timeout=POST_SECONDS, session=self._session, batch=batch)
         except APIError as error:
-            after = error.retry_after
-            raise NotTaken(f"{self._address.shown} answered {error.status}", after and float(after)) from None
+            raise NotTaken(f"{self._address.shown} answered {error.status}", self._session.after) from None
         except requests.RequestException as error:
             raise NotTaken(f"{self._address.shown} can't be reached ({type(error).__name__})") from None
         return state
 
     def close(self) -> None:
-        """The client's session is shared with the app's own."""
+        self._session.close()
 
 
 NAMES = {

@@ -6,6 +6,7 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/
 
 import zlib
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -42,7 +43,12 @@ COST = Instrument("usage_tracker.cost", "{USD}", "What calls cost, as far as tha
 UNPRICED = Instrument("usage_tracker.unpriced", "{call}", "Calls whose cost isn't known and should be.", None)
 INSTRUMENTS = {each.name: each for each in (TOKENS, DURATION, FIRST_CHUNK, COST, UNPRICED)}
 
-Attributes = tuple[tuple[str, str], ...]
+Attributes = tuple[tuple[str, str | bool], ...]
+MOST_SERIES = 2000
+"""Of one instrument, which is the limit that OpenTelemetry's SDKs have: collectors refuse a post that is too big, and a
+sink that is refused goes no further."""
+OVERFLOW: Attributes = (("otel.metric.overflow", True),)
+"""Those of what comes later, https://opentelemetry.io/docs/specs/otel/metrics/sdk/#cardinality-limits"""
 TURN = 1 << 62
 
 OPERATIONS = {"completion": "text_completion", "responses": "chat"}
@@ -104,11 +110,16 @@ def pack(kept: Kept) -> bytes:
 def add(kept: Kept, events: Iterable[Event]) -> Kept:
     """The series with those events in them."""
     found = dict(kept.series)
+    sizes = Counter(key.instrument for key in found)
     for event in events:
         for instrument, attributes, value in measured(event):
             key = Key(instrument.name, event["app"] or "unknown", attributes)
             series = found.get(key)
+            if series is None and sizes[instrument.name] >= MOST_SERIES:
+                key = Key(instrument.name, key.app, OVERFLOW)
+                series = found.get(key)
             if series is None:
+                sizes[instrument.name] += 1
                 buckets = [0] * (len(instrument.bounds) + 1) if instrument.bounds else []
                 series = found[key] = Series(least=value, most=value, buckets=buckets)
             series.count += 1

@@ -5,7 +5,7 @@ import time
 from contextlib import closing
 
 from usage_tracker.addresses import Address, Secret
-from usage_tracker.budgets.receivers import SIGNATURE, NotSent, connected, sign
+from usage_tracker.budgets.receivers import SIGNATURE, NotSent, connected, retry_after, sign
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.event_json import event_json
 from usage_tracker.sinks.sink import NotTaken, Parcel
@@ -55,8 +55,3 @@ class WebhookSink:
 
     def close(self) -> None:
         """Nothing is kept open."""
-
-
-def retry_after(said: str | None) -> float | None:
-    """Seconds, where the header says so."""
-    return float(said) if said is not None and said.isascii() and said.isdecimal() else None

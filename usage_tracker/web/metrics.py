@@ -6,7 +6,8 @@ https://prometheus.io/docs/instrumenting/exposition_formats/. Never by user, ses
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import NamedTuple
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +25,7 @@ TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MOST_LABEL_SETS = 500
 """Of one family; what comes later is counted under `other`."""
 SECONDS = 10.0
+NOISE = 1e-9
 
 BY_MODEL = ("provider", "model", "operation")
 BY_PROJECT = ("app", "project", "team")
@@ -33,7 +35,7 @@ FAMILIES = {"": BY_MODEL, "project_": BY_PROJECT}
 class Counter(NamedTuple):
     name: str
     help: str
-    of: Callable[[Row], float]
+    of: Callable[[Row], Decimal | float]
 
 
 COUNTERS = (
@@ -43,7 +45,7 @@ COUNTERS = (
     Counter("input_tokens_total", "Input tokens, cached ones included.", lambda row: row.input_tokens or 0),
     Counter("cache_read_tokens_total", "Input tokens read from a cache.", lambda row: row.cache_read_tokens or 0),
     Counter("output_tokens_total", "Output tokens, reasoning included.", lambda row: row.output_tokens or 0),
-    Counter("cost_usd_total", "US dollars, of calls with a known price.", lambda row: float(row.cost or 0)),
+    Counter("cost_usd_total", "US dollars, of calls with a known price.", lambda row: row.cost or Decimal(0)),
     Counter(
         "duration_seconds_total", "Time that calls took.", lambda row: (row.mean_duration_ms or 0) * row.calls / 1000
     ),
@@ -55,6 +57,7 @@ class Admitted:
 
     def __init__(self) -> None:
         self._sets: dict[tuple[str, ...], set[Group]] = {}
+        self._told: dict[tuple[str, tuple[str, ...]], float] = {}
 
     def place(self, by: tuple[str, ...], group: Group) -> tuple[str, ...]:
         known = self._sets.setdefault(by, set())
@@ -63,6 +66,15 @@ class Admitted:
                 return tuple("other" for _ in by)
             known.add(group)
         return tuple("" if value is None else str(value) for value in group)
+
+    def steady(self, name: str, labels: tuple[str, ...], value: float) -> float:
+        """What was told before, where the value is less by no more than the last digits of a sum of fractions, which
+        depend on the order: for Prometheus, a counter that falls has begun anew and all of it has just come."""
+        told = self._told.get((name, labels), 0.0)
+        if told * (1 - NOISE) <= value < told:
+            return told
+        self._told[name, labels] = value
+        return value
 
 
 async def show_metrics(request: Request) -> Response:
@@ -94,17 +106,17 @@ async def read(reader: Reader, by: tuple[str, ...]) -> Report:
 def written(reports: dict[str, Report], admitted: Admitted) -> Iterator[str]:
     for prefix, report in reports.items():
         by = FAMILIES[prefix]
-        sums: dict[tuple[str, ...], list[float]] = {}
+        sums: dict[tuple[str, ...], list[Any]] = {}  # money is exact until it is told
         for row in report.rows:
             values = [counter.of(row) for counter in COUNTERS]
             labels = admitted.place(by, row.group)
-            sums[labels] = [a + b for a, b in zip(sums.get(labels, [0.0] * len(values)), values, strict=True)]
+            sums[labels] = [a + b for a, b in zip(sums.get(labels, [0] * len(values)), values, strict=True)]
         for place, counter in enumerate(COUNTERS):
             name = f"usage_tracker_{prefix}{counter.name}"
             yield f"# HELP {name} {counter.help}\n# TYPE {name} counter\n"
             for labels, figures in sums.items():
                 text = ",".join(f'{key}="{escaped(value)}"' for key, value in zip(by, labels, strict=True))
-                yield f"{name}{{{text}}} {figures[place]!r}\n"
+                yield f"{name}{{{text}}} {admitted.steady(name, labels, float(figures[place]))!r}\n"
 
 
 def gauge(name: str, meaning: str, value: float) -> list[str]:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from usage_tracker.report import Condition, Event, Query, Range, find_event, list_events
 from usage_tracker.stores import Store
-from usage_tracker.web.litellm_paths.asked import SPEND_LOGS, answer, both_days, conditions, some_days
+from usage_tracker.web.litellm_paths.asked import SPEND_LOGS, UNATTRIBUTED, answer, both_days, conditions, some_days
 from usage_tracker.web.parameters import read_parameters
 from usage_tracker.web.reading import Reader
 from usage_tracker.web.site import site_of
@@ -114,4 +114,5 @@ def stamp(moment: datetime) -> str:
 
 
 def meets(event: Event, values: dict[str, Any]) -> bool:
-    return all(values[name] in (None, event[name]) for name in ("api_key", "user_id"))
+    key, user = event["api_key"] or UNATTRIBUTED, event["user_id"]
+    return values["api_key"] in (None, key) and values["user_id"] in (None, user)

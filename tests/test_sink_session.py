@@ -1,0 +1,68 @@
+"""Clients that sinks have from others, as the session holds them: each attempt ends, and goes nowhere else."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from feeding import begin, feed, memory_store
+from made_events import made_event, store_events
+from receivers import Dripping, Receiver
+
+from usage_tracker.sinks import NotTaken, session, standings
+from usage_tracker.stores import Store
+
+SECRET = "path-not-to-be-shown"
+
+pytestmark = pytest.mark.parametrize("scheme", ["posthog+http://key@", "otlp://"])
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with memory_store() as opened:
+        yield opened
+
+
+def test_a_redirect_is_no_answer(scheme: str, store: Store, receiver: Receiver) -> None:
+    receiver.headers["Location"] = f"http://127.0.0.1:{receiver.port}/elsewhere"
+    feeder = begin(store, f"{scheme}127.0.0.1:{receiver.port}")
+    store_events(store, [made_event()])
+    receiver.answers = [302]
+    with pytest.raises(NotTaken, match="answered 302"):
+        feeder.step()
+    assert receiver.posts == []
+    feed(feeder)
+    assert len(receiver.posts) == 1
+    feeder.close()
+
+
+def test_a_receiver_that_answers_a_byte_at_a_time_is_given_up_on(
+    scheme: str,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(session, "ATTEMPT_SECONDS", 0.2)
+    monkeypatch.setattr("usage_tracker.sinks.otlp.POST_SECONDS", 0.4)
+    with closing(Dripping(b"HTTP/1.")) as server:
+        feeder = begin(store, f"{scheme}127.0.0.1:{server.port}/{SECRET}")
+        store_events(store, [made_event()])
+        with pytest.raises(NotTaken):
+            feeder.step()
+        feeder.close()
+    assert SECRET not in caplog.text
+
+
+def test_an_answer_that_has_no_end_is_not_waited_for(scheme: str, store: Store) -> None:
+    with closing(Dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n")) as server:
+        feeder = begin(store, f"{scheme}127.0.0.1:{server.port}")
+        store_events(store, [made_event()])
+        feed(feeder)
+        feeder.close()
+    assert standings(store)[0].waiting == 0

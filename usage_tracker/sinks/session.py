@@ -1,0 +1,102 @@
+"""How an official client that speaks HTTP by requests reaches a receiver: in a bounded time whatever that answers, and
+nowhere else than there.
+
+The timeout of requests is for each byte, and a redirected POST becomes a GET whose answer says nothing of the events.
+"""
+
+import socket
+from contextlib import ExitStack
+from io import BytesIO
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from usage_tracker.budgets.receivers import cut_after, retry_after
+from usage_tracker.sinks.sink import ATTEMPT_SECONDS
+
+
+class ReceiverSession(requests.Session):
+    """A session of one sink, whose errors don't repeat its address."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered: requests.Response | None = None
+        """The latest answer, without what it holds; None: there was none to the latest request."""
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, Adapter())
+
+    @property
+    def after(self) -> float | None:
+        """Seconds, where the latest answer says when to come again."""
+        return None if self.answered is None else retry_after(self.answered.headers.get("Retry-After"))
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        self.answered = None
+        try:
+            self.answered = super().send(request, **kwargs)
+        except requests.RequestException as error:
+            raise type(error)(type(error).__name__) from None
+        return self.answered
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Nowhere."""
+
+
+class Adapter(HTTPAdapter):
+    """Of an answer it takes the status and the headers, and closes the connection."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> PoolManager:
+        found: PoolManager = super().proxy_manager_for(proxy, **kwargs)
+        found.pool_classes_by_scheme = POOLS
+        return found
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        answer = super().send(request, *args, **kwargs)
+        answer.close()
+        answer.raw = BytesIO()
+        return answer
+
+
+class Bounded:
+    """Of a connection: it is cut ATTEMPT_SECONDS after it was made."""
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        self._bound = ExitStack()
+        self._bound.enter_context(cut_after(ATTEMPT_SECONDS, duplicate(self.sock)))  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        super().close()  # type: ignore[misc]
+        if (bound := self.__dict__.pop("_bound", None)) is not None:
+            bound.close()
+
+
+def duplicate(wire: socket.socket) -> socket.socket:
+    """Also of one that speaks TLS, which has no `dup`."""
+    return socket.fromfd(wire.fileno(), wire.family, wire.type)
+
+
+class BoundedConnection(Bounded, HTTPConnection):
+    pass
+
+
+class BoundedTlsConnection(Bounded, HTTPSConnection):
+    pass
+
+
+class BoundedPool(HTTPConnectionPool):
+    ConnectionCls = BoundedConnection
+
+
+class BoundedTlsPool(HTTPSConnectionPool):
+    ConnectionCls = BoundedTlsConnection
+
+
+POOLS: dict[str, type] = {"http": BoundedPool, "https": BoundedTlsPool}
