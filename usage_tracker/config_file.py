@@ -7,11 +7,10 @@ tracker or runs a command; without one, that is a single failing open().
 import difflib
 import os
 import stat
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from usage_tracker.config import Settings
+from usage_tracker.config import Settings, user_folder
 from usage_tracker.errors import ConfigError
 
 READ_BY_COMMANDS = ("tz",)
@@ -23,10 +22,7 @@ def config_path(environ: Mapping[str, str] = os.environ) -> Path:
     """Where the file is, or would be."""
     if named := environ.get("TRACKER_CONFIG"):
         return Path(named).expanduser()
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "usage-tracker" / "config.toml"
-    return Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "usage-tracker" / "config.toml"
+    return user_folder(environ, "XDG_CONFIG_HOME", Path(".config")) / "config.toml"
 
 
 def with_config(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
