@@ -24,8 +24,8 @@ from usage_tracker.stores import open_store
 from usage_tracker.stores.grants import grants
 from usage_tracker.stores.postgres import PostgresStore, pruning
 from usage_tracker.stores.postgres.connection import Connections
-from usage_tracker.stores.postgres.folding import FOLD_LOCK
 from usage_tracker.stores.postgres.partitions import MONTHS, PARTITION_LOCK, make_months, months
+from usage_tracker.stores.postgres.schema import FOLD_LOCK
 
 WRITE = """
 from uuid import uuid4
