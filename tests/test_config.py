@@ -1,10 +1,12 @@
 """Settings: where they come from, what is accepted, and what is refused with which sentence."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from usage_tracker.config import default_spool, load_settings, load_usable
+from usage_tracker.config import data_folder, default_spool, load_settings, load_usable
+from usage_tracker.config_file import config_path
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
 
@@ -30,6 +32,25 @@ def test_without_a_dsn_the_store_is_a_file_of_the_user() -> None:
     settings = load_settings({"HOME": "/home/me", "XDG_DATA_HOME": "/home/me/data"})
     assert settings.dsn is not None
     assert settings.dsn.text == "/home/me/data/usage-tracker/usage.db"
+
+
+def test_its_folders_stay_where_they_are_when_the_program_goes_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings({"HOME": "/home/me"}, spool_dir="spool", prices="prices.toml", export_to="lake")
+    assert (settings.spool_dir, settings.prices) == (tmp_path / "spool", tmp_path / "prices.toml")
+    assert settings.export_to == str(tmp_path / "lake")
+    assert load_settings({"HOME": "/home/me"}, export_to="s3://bucket/lake").export_to == "s3://bucket/lake"
+    assert data_folder({"HOME": "/home/me", "XDG_DATA_HOME": "data"}) == Path("/home/me/.local/share/usage-tracker")
+    assert config_path({"HOME": "/home/me", "XDG_CONFIG_HOME": "x"}) == Path(
+        "/home/me/.config/usage-tracker/config.toml"
+    )
+
+
+def test_a_user_without_a_home_gets_no_folder_wherever_a_program_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user id that the machine doesn't know
+    assert data_folder({}) == Path("/.local/share/usage-tracker")
 
 
 def test_beside_a_sidecar_an_app_knows_no_store() -> None:

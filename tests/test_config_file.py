@@ -69,6 +69,8 @@ def test_another_file_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("dsn = { password = 'geheim' }", "dsn in"),
         ("[store]\ndsn = 'x'", "unknown setting 'store'"),
         ("tags = ['geheim,b']", "tags in"),
+        ('tags = ["eu", "geheim\\u0000"]', "TRACKER_TAGS"),
+        ("on_alert = 'geheim'", "unknown setting 'on_alert'"),
     ],
 )
 def test_a_mistake_is_told_with_its_place_and_without_secrets(config: Path, text: str, said: str) -> None:

@@ -38,6 +38,7 @@ def test_a_dsn_is_shown_without_its_secrets(text: str, shown: str) -> None:
         "sqlite://usage.db",
         "sqlite:///",
         "sqlite:///usage.db?mode=geheim",
+        "sqlite:///usage%00.db",
         "postgresql://app:geheim@db:port/usage",
         "postgresql://app:geheim@db:99999/usage",
         "postgresql://app:geheim@db/usage?sslmod=require",

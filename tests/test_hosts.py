@@ -4,7 +4,7 @@ import pytest
 from genai_prices.data import providers
 from genai_prices.data_snapshot import find_provider_by_id
 
-from usage_tracker.providers.hosts import HOSTS, MODELS, ROUTES, VENDORS, platform_of, provider_of
+from usage_tracker.providers.hosts import HOSTS, MODELS, ROUTES, VENDORS, bare_name, platform_of, provider_of
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,41 @@ def test_our_names_are_those_of_the_price_list_or_known_to_it(ours: str, theirs:
     found = find_provider_by_id(providers, ours)
     assert found is not None
     assert found.id == theirs
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "name"),
+    [
+        ("openai", "openai/gpt-4o", "gpt-4o"),
+        ("openai", "ft:gpt-4o-mini-2024-07-18:acme::b1", "ft:gpt-4o-mini-2024-07-18:acme::b1"),
+        ("azure", "azure/gpt-4o", "gpt-4o"),
+        ("anthropic", "Anthropic/claude-sonnet-4.5", "claude-sonnet-4.5"),
+        ("xai", "x-ai/grok-4", "grok-4"),
+        ("gemini", "models/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("vertex", "google/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("vertex", "projects/p/locations/l/publishers/anthropic/models/claude-sonnet-4@1", "claude-sonnet-4@1"),
+        ("bedrock", "bedrock/us.amazon.nova-pro-v1:0", "us.amazon.nova-pro-v1:0"),
+        ("bedrock", "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0"),
+    ],
+)
+def test_a_model_is_named_without_whose_it_is(provider: str, model: str, name: str) -> None:
+    assert bare_name(provider, model) == name
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("groq", "openai/gpt-oss-20b"),
+        ("openrouter", "google/gemini-2.5-flash"),
+        ("perplexity", "perplexity/sonar"),
+        ("gemini", "tunedModels/gemini-2.5-flash"),
+        ("vertex", "projects/p/locations/l/endpoints/123"),
+        ("vertex", "meta/llama-3.3-70b-instruct-maas"),
+        ("bedrock", "arn:aws:bedrock:us-east-1:1:application-inference-profile/amazon.nova-pro-v1:0"),
+    ],
+)
+def test_what_is_a_part_of_its_name_stays(provider: str, model: str) -> None:
+    assert bare_name(provider, model) == model
 
 
 def test_every_table_names_providers_of_the_one_list() -> None:

@@ -181,6 +181,18 @@ def test_a_schema_that_is_newer_says_what_to_upgrade(store: Store) -> None:
         store.migrate()
 
 
+def test_a_program_that_runs_while_another_migrates_writes_no_more_and_folds_nothing(store: Store) -> None:
+    store.migrate()
+    store_events(store, [made_event()])
+    run(store, f"INSERT INTO {store.dialect.prefix}schema_migration (number, name) VALUES (999, '0999_a_new_rollup')")
+    with pytest.raises(SchemaError, match="newer"):
+        store_events(store, [made_event()])
+    if store.dialect.name == "postgres":  # it folds later what others have appended
+        with pytest.raises(SchemaError, match="newer"):
+            store.compact()
+    assert [count for (count,) in store.select(f"SELECT count(*) FROM {store.dialect.prefix}events")] == [1]
+
+
 def run(store: Store, statement: str) -> None:
     if store.dialect.name == "sqlite":
         with vars(store)["_file"].transaction() as connection:

@@ -92,6 +92,15 @@ def test_a_store_that_is_not_there_yet_has_no_rows(tmp_path: Path) -> None:
     assert not (tmp_path / "other.db").exists()
 
 
+def test_the_store_may_stand_in_the_config_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(f'dsn = "{os.environ["TRACKER_DSN"]}"\ntz = "Asia/Kathmandu"\n')
+    monkeypatch.setenv("TRACKER_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.delenv("TRACKER_DSN")
+    rows = report("model", fields=["calls"])
+    assert [row["calls"] for row in rows] == [1, 2]
+    assert str(rows.report.query.tz) == "Asia/Kathmandu"
+
+
 def test_data_frames_have_a_column_for_each_figure() -> None:
     for frame in (report(fields=["calls", "cost"]).to_pandas(), report(fields=["calls", "cost"]).to_polars()):
         assert list(frame.columns) == ["model", "calls", "cost"]

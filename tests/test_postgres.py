@@ -24,8 +24,8 @@ from usage_tracker.stores import open_store
 from usage_tracker.stores.grants import grants
 from usage_tracker.stores.postgres import PostgresStore, pruning
 from usage_tracker.stores.postgres.connection import Connections
-from usage_tracker.stores.postgres.folding import FOLD_LOCK
 from usage_tracker.stores.postgres.partitions import MONTHS, PARTITION_LOCK, make_months, months
+from usage_tracker.stores.postgres.schema import FOLD_LOCK
 
 WRITE = """
 from uuid import uuid4
@@ -484,6 +484,18 @@ class TestAway:
         store = PostgresStore(parse_dsn("postgresql://u:hunter2@no-such-host.invalid/db"))
         with pytest.raises(StoreUnavailable, match=r"postgresql://u@no-such-host\.invalid/db.*host name is unknown"):
             store.positions([uuid4()])
+
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [
+            ("service=no_such_service", "(service file|definition of service) … not found"),
+            ("postgresql://u:hunter2@127.0.0.1/db?sslmode=always", "invalid sslmode value: …"),
+            ("host=one,two,three port=1,2", "could not match 2 port numbers to 3 hosts"),
+        ],
+    )
+    def test_an_address_of_which_nothing_can_be_tried(self, text: str, why: str) -> None:
+        with pytest.raises(StoreUnavailable, match=rf"can't be reached \({why}\)"):
+            PostgresStore(parse_dsn(text)).positions([uuid4()])
 
     def test_a_database_that_does_not_exist(self, postgres_databases: Databases) -> None:
         store = PostgresStore(parse_dsn(postgres_databases.dsn("no_such_database")))

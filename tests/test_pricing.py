@@ -513,6 +513,20 @@ def test_an_hour_of_cache_without_a_price_is_not_priced_as_five_minutes() -> Non
     assert price(call(model, usage), "bedrock").amount is not None
 
 
+@pytest.mark.parametrize(
+    ("provider", "model", "same"),
+    [
+        ("openai", "openai/gpt-4o", "gpt-4o"),
+        ("vertex", "google/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("bedrock", "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0"),
+    ],
+)
+def test_a_name_that_says_whose_the_model_is_costs_what_the_model_costs(provider: str, model: str, same: str) -> None:
+    cost = price(call(model, request_model=model), provider)
+    assert cost.amount is not None
+    assert cost == price(call(same, request_model=same), provider)
+
+
 def test_how_much_of_the_cached_input_was_audio_is_read_from_the_usage_as_sent() -> None:
     listed = {
         "cache_tokens_details": [{"modality": "AUDIO", "token_count": 60}, {"modality": "TEXT", "token_count": 40}]

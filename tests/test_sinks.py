@@ -326,6 +326,10 @@ class TestCommand:
         assert "forgotten" in self.run(dsn, "sinks", "forget", "hook")
         assert "No sinks" in self.run(dsn, "sinks")
 
+    def test_a_sink_that_no_store_knows_can_not_be_forgotten(self, dsn: str, tmp_path: Path) -> None:
+        for place in (dsn, f"sqlite:///{tmp_path}/none.db"):
+            assert "there is no sink 'hook'" in self.run(place, "sinks", "forget", "hook")
+
     def test_doctor_names_a_sink_that_is_behind(self, dsn: str, store: Store, receiver: Receiver) -> None:
         feeder = begin(store, webhook(receiver))
         store_events(store, [made_event()])

@@ -17,10 +17,18 @@ from usage_tracker.sink_addresses import SinkAddress, parse_sinks
 
 def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Where this user's SQLite file and spool live: XDG on Linux, Application Support on macOS."""
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    return user_folder(environ, "XDG_DATA_HOME", Path(".local", "share"))
+
+
+def user_folder(environ: Mapping[str, str], variable: str, usual: Path) -> Path:
+    """A folder of ours for this user. It is the same wherever a program stands: what the environment says of it counts
+    as an absolute path alone (https://specifications.freedesktop.org/basedir-spec/latest/), and the home of a user who
+    has none is /, as in containers."""
+    home = Path("/", (environ.get("HOME") or os.path.expanduser("~")).removeprefix("~"))
     if sys.platform == "darwin":
         return home / "Library" / "Application Support" / "usage-tracker"
-    return Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "usage-tracker"
+    said = environ.get(variable, "")
+    return (Path(said) if os.path.isabs(said) else home / usual) / "usage-tracker"
 
 
 class Settings(NamedTuple):
@@ -101,6 +109,11 @@ class Said:
         # an environment may hold bytes that are no text
         return str(value).encode("utf-8", "replace").decode() or None
 
+    def path(self, name: str) -> Path | None:
+        """From where the program stands now: it may go elsewhere later."""
+        text = self.text(name)
+        return Path(os.path.abspath(os.path.expanduser(text))) if text else None
+
     def number(self, name: str, default: float, least: float) -> float:
         text = self.text(name)
         if text is None:
@@ -155,10 +168,10 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
     ship = said.switch("ship", True)
     dsn_text = said.text("dsn")
     dsn = parse_dsn(dsn_text) if dsn_text else default_dsn(environ) if ship else None
-    spool_dir, prices = said.text("spool_dir"), said.text("prices")
+    spool_dir, prices, export_to = said.path("spool_dir"), said.path("prices"), said.text("export_to")
     return Settings(
         dsn=dsn,
-        spool_dir=Path(spool_dir).expanduser() if spool_dir else default_spool(dsn, app, environ),
+        spool_dir=spool_dir or default_spool(dsn, app, environ),
         ship=ship,
         app=app,
         project=said.text("project"),
@@ -173,12 +186,12 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
         spool_max_bytes=int(said.number("spool_max_bytes", 1 << 30, 1 << 20)),
         batch_size=int(said.number("batch_size", 5000, 1)),
         batch_seconds=said.number("batch_seconds", 1.0, 0.01),
-        prices=Path(os.path.abspath(os.path.expanduser(prices))) if prices else None,
+        prices=prices,
         **load_alerting(said, arguments),
         budgets=said.choice("budgets", "on", "wait", "off"),
         host=said.text("host") or os.uname().nodename,
         store_name=said.text("store_name"),
-        export_to=said.text("export_to"),
+        export_to=export_to if export_to is None or "://" in export_to else str(said.path("export_to")),
         export_format=said.choice("export_format", "parquet", "delta", "focus", "csv", "jsonl"),
         export_minutes=said.number("export_minutes", 60.0, 0.01),
         sinks=parse_sinks(said.words("sinks") or ()),

@@ -7,26 +7,23 @@ tracker or runs a command; without one, that is a single failing open().
 import difflib
 import os
 import stat
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from usage_tracker.config import Settings
+from usage_tracker.config import Settings, user_folder
 from usage_tracker.errors import ConfigError
 
 READ_BY_COMMANDS = ("tz",)
 """What only commands read, beside the settings."""
-KEYS = (*Settings._fields, *READ_BY_COMMANDS)
+KEYS = (*(name for name in Settings._fields if name != "on_alert"), *READ_BY_COMMANDS)
+"""A function is an argument alone."""
 
 
 def config_path(environ: Mapping[str, str] = os.environ) -> Path:
     """Where the file is, or would be."""
     if named := environ.get("TRACKER_CONFIG"):
         return Path(named).expanduser()
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "usage-tracker" / "config.toml"
-    return Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "usage-tracker" / "config.toml"
+    return user_folder(environ, "XDG_CONFIG_HOME", Path(".config")) / "config.toml"
 
 
 def with_config(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
@@ -57,7 +54,11 @@ def read_config(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         found = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no TOML: {error}") from None
-    return {f"TRACKER_{key.upper()}": text_of(path, key, value) for key, value in found.items()}
+    said = {f"TRACKER_{key.upper()}": text_of(path, key, value) for key, value in found.items()}
+    for name, text in said.items():
+        if "\0" in text:
+            raise ConfigError(f"{path} has a NUL character in what {name} stands for, which no variable can hold")
+    return said
 
 
 def text_of(path: Path, key: str, value: object) -> str:

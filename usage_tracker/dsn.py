@@ -89,6 +89,8 @@ def parse_sqlite(text: str) -> Dsn:
             f"TRACKER_DSN names no SQLite file: sqlite:// is followed by three or four slashes; {VALID_FORMS}"
         )
     path = unquote(path[1:])
+    if "\0" in path:
+        raise ConfigError(f"TRACKER_DSN names no SQLite file: no path holds a NUL character; {VALID_FORMS}")
     if path == ":memory:":
         return Dsn("sqlite", path, "sqlite:///:memory:")
     absolute = os.path.abspath(os.path.expanduser(path))

@@ -1,7 +1,6 @@
 """Reports in Python, above all in notebooks: `usage_tracker.report(by="model")`."""
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from html import escape
@@ -15,6 +14,7 @@ from usage_tracker.cli.price_books import open_books, open_pricer
 from usage_tracker.cli.render import title
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import default_dsn
+from usage_tracker.config_file import with_config
 from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.report import (
     OTHERS,
@@ -117,10 +117,11 @@ def report(
     """Who used what, and what it cost: as `usage-tracker report`, with its words for ranges, conditions and dimensions.
 
     Of the month to date by model, in UTC or `TRACKER_TZ`, unless said otherwise. The store is that of `install()` or,
-    without it, of `TRACKER_DSN`. What this process has captured is stored first. Raises ValueError, with a sentence
-    for people, for what makes no sense, and StoreError.
+    without it, of `TRACKER_DSN`; both may stand in the config file. What this process has captured is stored first.
+    Raises ValueError, with a sentence for people, for what makes no sense, ConfigError, and StoreError.
     """
-    zone = parse_zone(tz or os.environ.get("TRACKER_TZ") or "UTC")
+    environ = with_config()
+    zone = parse_zone(tz or environ.get("TRACKER_TZ") or "UTC")
     if during is not None:
         if since is not None or until is not None:
             raise ValueError("during says both ends; leave out since and until")
@@ -144,7 +145,8 @@ def report(
         bool(PERCENTILES.intersection(shown or FIELDS)),
         cost,
     )
-    return Rows(ask(choose_store(dsn), query), shown)
+    path = environ.get("TRACKER_PRICES")
+    return Rows(ask(choose_store(dsn, environ), Path(path) if path else None, query), shown)
 
 
 def written(moment: str | datetime | None) -> str | None:
@@ -155,17 +157,16 @@ def value_of(value: Any) -> Any:
     return str(value) if value is OTHERS else value
 
 
-def choose_store(dsn: str | None) -> Dsn:
-    text = dsn or os.environ.get("TRACKER_DSN")
+def choose_store(dsn: str | None, environ: Mapping[str, str]) -> Dsn:
+    text = dsn or environ.get("TRACKER_DSN")
     if dsn is None and tracker.installed is not None and tracker.installed.settings.dsn is not None:
         return tracker.installed.settings.dsn
-    return parse_dsn(text) if text else default_dsn()
+    return parse_dsn(text) if text else default_dsn(environ)
 
 
-def ask(dsn: Dsn, query: Query) -> Report:
+def ask(dsn: Dsn, price_book: Path | None, query: Query) -> Report:
     tracker.flush(FLUSH_SECONDS)
-    path = os.environ.get("TRACKER_PRICES")
-    prices = open_pricer(open_books(dsn, Path(path) if path else None)) if query.cost == "current" else None
+    prices = open_pricer(open_books(dsn, price_book)) if query.cost == "current" else None
     try:
         with reading(dsn) as store:
             return run(store, query, prices)

@@ -1,6 +1,7 @@
 """`usage-tracker prices set`, `import` and `diff`: new versions of the store's price book, and what is new in them."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,10 +30,13 @@ AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 def parse_amount(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Decimal | None:
     """A number, to the digit."""
-    try:
-        return None if text is None else Decimal(text)
-    except InvalidOperation:
-        raise click.BadParameter(f"{text!r} is no number, such as 0.25") from None
+    if text is None:
+        return None
+    with suppress(InvalidOperation):
+        amount = Decimal(text)
+        if amount.is_finite():
+            return amount
+    raise click.BadParameter(f"{text!r} is no number, such as 0.25")
 
 
 def price_options(command: AnyFunction) -> AnyFunction:

@@ -95,7 +95,11 @@ def described(standing: Standing) -> dict[str, object]:
 @click.argument("name")
 @dsn_option
 def forget(name: str, dsn: Dsn) -> None:
-    with reading(dsn) as store:
-        if not forget_sink(store, name):
-            raise UsageTrackerError(f"there is no sink {name!r}; `usage-tracker sinks` lists them")
+    try:
+        with reading(dsn) as store:
+            known = forget_sink(store, name)
+    except NothingYet:
+        known = False
+    if not known:
+        raise UsageTrackerError(f"there is no sink {name!r}; `usage-tracker sinks` lists them")
     say(f"The sink {name} is forgotten.")

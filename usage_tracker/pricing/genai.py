@@ -16,6 +16,7 @@ from usage_tracker.once import once
 from usage_tracker.pricing.money import DOLLARS
 from usage_tracker.pricing.occasion import STANDARD, Occasion
 from usage_tracker.pricing.rates import TIER_UNPRICED, TOKENS, Found, Price, Rates, Stepped
+from usage_tracker.providers.hosts import bare_name
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
@@ -163,9 +164,9 @@ class GenaiPrices:
 def priced_name(occasion: Occasion) -> str | None:
     """The name by which the model is looked up. Bedrock's answers leave out what its prices depend on, whether the
     request went to a global, a geographic or a regional profile: there the name that was asked for counts."""
-    if occasion.provider == "bedrock":
-        return occasion.request_model or occasion.model
-    return occasion.model or occasion.request_model
+    names = occasion.model, occasion.request_model
+    name = next(filter(None, reversed(names) if occasion.provider == "bedrock" else names), None)
+    return name and bare_name(occasion.provider, name)
 
 
 def for_one(price: "Decimal | TieredPrices", per: int) -> Price:

@@ -139,3 +139,19 @@ def vendor_of(model: str) -> str | None:
     if prefixes[0] in ROUTES:
         return ROUTES[prefixes[0]]
     return vendor if VENDORS.get(prefixes[-1]) == vendor else None
+
+
+def bare_name(provider: str, model: str) -> str:
+    """The model's name without what a gateway, a path of Google's or an ARN puts before it to say whose it is. It stays
+    as it is where that is a part of the name: a reseller's `openai/gpt-oss-20b`, or `perplexity/sonar`, which costs
+    something else than `sonar`."""
+    route, _, rest = model.partition("/")
+    if rest and ROUTES.get(route.lower()) == provider:
+        model = rest
+    *before, name = model.split("/")
+    if not before:
+        return model
+    if provider == "bedrock":  # a model on demand; the ARN of a profile or of throughput tells none
+        return name if before[-1].endswith("::foundation-model") else model
+    whose = "gemini" if provider == "vertex" else provider
+    return name if VENDORS.get(before[-1].lower()) == whose != "perplexity" else model

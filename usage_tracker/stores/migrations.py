@@ -49,14 +49,22 @@ def migrations(dialect: str) -> tuple[Migration, ...]:
 
 def missing(applied: set[int], dialect: str) -> list[Migration]:
     """The migrations that are still to be applied. Raises SchemaError for a schema that is newer than this version."""
-    known = migrations(dialect)
-    newest = max(applied, default=0)
-    if newest > known[-1].number:
+    refuse_newer(max(applied, default=0), dialect)
+    return [migration for migration in migrations(dialect) if migration.number not in applied]
+
+
+def refuse_newer(newest: int, dialect: str) -> None:
+    """Raises SchemaError where the schema, by its newest migration, has something that this version doesn't write."""
+    known = newest_known(dialect)
+    if newest > known:
         raise SchemaError(
-            f"the store's schema is newer (migration {newest}) than this version of usage_tracker (migration "
-            f"{known[-1].number}); upgrade usage_tracker on this machine"
+            f"the store's schema is newer (migration {newest}) than this version of usage_tracker (migration {known}); "
+            "upgrade usage_tracker on this machine"
         )
-    return [migration for migration in known if migration.number not in applied]
+
+
+def newest_known(dialect: str) -> int:
+    return migrations(dialect)[-1].number
 
 
 def migrate(schema: Schema, dialect: str) -> list[str]:

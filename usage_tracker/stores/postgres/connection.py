@@ -210,10 +210,14 @@ REMEDIES = {
 """What else to say to libpq's words."""
 
 
+NEVER_TRIED = ("definition of service", "service file", "invalid", "could not match", "could not parse")
+"""How libpq's words begin where the address itself, or a file that it names, can't be used."""
+
+
 def unreachable(words: str) -> str:
     """Why a connection failed, in libpq's words. Names in quotes are left out: a badly escaped password is one."""
     line = words.partition("\n")[0]
-    if " failed: " in line:
+    if " failed: " in line or line.startswith(NEVER_TRIED):
         said = re.sub(r'"[^"]*"?', "…", line.rpartition(" failed: ")[2]).strip().removeprefix("FATAL:").strip()
         return f"{said}{REMEDIES.get(said, '')}"
     return "its host name is unknown" if line.startswith("could not translate") else "the connection was lost"

@@ -2,6 +2,7 @@
 # ruff: noqa: S608  names of tables and columns are our own
 
 from usage_tracker.stores.postgres.connection import Cursor
+from usage_tracker.stores.postgres.schema import FOLD_LOCK, refuse_newer
 from usage_tracker.stores.rollups import (
     COARSER,
     DAY_LATENCY,
@@ -15,7 +16,6 @@ from usage_tracker.stores.rollups import (
     Grain,
 )  # fmt: skip
 
-FOLD_LOCK = 0x7573616765_03
 ROWS_AT_ONCE = 100_000
 """How many rows of each delta one transaction folds, so that it ends in about a second."""
 
@@ -38,7 +38,7 @@ FROM unnest(%s, %s) AS needed(relation, privilege)
 
 
 def fold(cursor: Cursor) -> int:
-    """How many rows were folded; 0 where another process is at it or this role may not."""
+    """How many rows were folded; 0 where another process is at it or this role may not. Raises SchemaError."""
     needed = [(f"delta_{delta.name}", privilege) for delta in TARGETS for privilege in ("SELECT", "DELETE")]
     for target in (target for targets in TARGETS.values() for target in targets):
         needed += [(f"rollup_{target.name}", privilege) for privilege in ("SELECT", "INSERT", "UPDATE")]
@@ -50,6 +50,7 @@ def fold(cursor: Cursor) -> int:
     cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [FOLD_LOCK])
     if cursor.fetchone() != (True,):
         return 0
+    refuse_newer(cursor)
     return sum(fold_delta(cursor, delta, targets) for delta, targets in TARGETS.items())
 
 

@@ -5,10 +5,12 @@ from contextlib import contextmanager
 
 from psycopg2.errors import InvalidSchemaName, UndefinedTable
 
+from usage_tracker.stores import migrations
 from usage_tracker.stores.migrations import Migration
 from usage_tracker.stores.postgres.connection import Connections, Cursor
 
 MIGRATE_LOCK = 0x7573616765_01
+FOLD_LOCK = 0x7573616765_03
 MIGRATE_SECONDS = 600
 
 
@@ -35,6 +37,8 @@ class PostgresSchema:
                 "SELECT set_config(name, '1s', true) FROM pg_settings WHERE name = 'client_connection_check_interval'"
             )
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATE_LOCK])
+            # who folds meanwhile knows nothing of a rollup that is made here of what was folded before
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [FOLD_LOCK])
             # CREATE SCHEMA IF NOT EXISTS wants the privilege even where the schema exists
             cursor.execute("SELECT to_regnamespace('usage_tracker') IS NULL")
             if cursor.fetchone() == (True,):
@@ -60,3 +64,10 @@ class PostgresSchema:
 def applied(cursor: Cursor) -> set[int]:
     cursor.execute("SELECT number FROM usage_tracker.schema_migration")
     return {number for (number,) in cursor.fetchall()}
+
+
+def refuse_newer(cursor: Cursor) -> None:
+    """In a transaction that writes: another program may have migrated since ours began, and has rollups then that we
+    know nothing of. Raises SchemaError."""
+    cursor.execute("SELECT max(number) FROM usage_tracker.schema_migration")
+    migrations.refuse_newer(cursor.fetchone()[0] or 0, "postgres")

@@ -27,7 +27,7 @@ from usage_tracker.stores.postgres.copy_lines import CopyLines, Row, copy_comman
 from usage_tracker.stores.postgres.folding import fold
 from usage_tracker.stores.postgres.partitions import make_months
 from usage_tracker.stores.postgres.rows import EVENT_COLUMNS, PRICE, SHAPE, alike_rows, event_rows, shared_by
-from usage_tracker.stores.postgres.schema import PostgresSchema
+from usage_tracker.stores.postgres.schema import PostgresSchema, refuse_newer
 from usage_tracker.stores.pruning import Prunable
 from usage_tracker.stores.repricing import Repriced, moves
 from usage_tracker.stores.rollups import Rollups
@@ -79,6 +79,7 @@ class PostgresStore:
         while True:
             with self._connections.transaction() as cursor:
                 if not move(cursor, batch.stretches):
+                    refuse_newer(cursor)
                     cursor.execute("ROLLBACK")
                     return False
                 events, rollups = batch.events, Rollups()
@@ -211,7 +212,8 @@ def positions(cursor: Cursor, segments: Collection[UUID]) -> dict[UUID, int]:
 
 def move(cursor: Cursor, stretches: Sequence[Stretch]) -> bool:
     """Compare and set the segments' positions, in the order of segments, so that two writers can't wait for each other.
-    False where one was not where its stretch starts. A segment that isn't known starts at 0 and nowhere else."""
+    False where one was not where its stretch starts, or where the schema is newer than this version. A segment that
+    isn't known starts at 0 and nowhere else."""
     if not stretches:
         return True
     cursor.execute(
@@ -222,13 +224,17 @@ def move(cursor: Cursor, stretches: Sequence[Stretch]) -> bool:
         )
         INSERT INTO usage_tracker.journal_offset AS known (segment, position, events)
         SELECT segment, "to", events FROM stretch
-        WHERE "from" = 0 OR EXISTS (SELECT FROM usage_tracker.journal_offset k WHERE k.segment = stretch.segment)
+        WHERE ("from" = 0 OR EXISTS (SELECT FROM usage_tracker.journal_offset k WHERE k.segment = stretch.segment))
+            AND (SELECT max(number) FROM usage_tracker.schema_migration) <= %s
         ORDER BY segment
         ON CONFLICT (segment) DO UPDATE
         SET position = EXCLUDED.position, events = known.events + EXCLUDED.events, updated_at = now()
         WHERE known.position = (SELECT "from" FROM stretch WHERE stretch.segment = EXCLUDED.segment)
         """,
-        [list(column) for column in zip(*((str(s.segment), s.start, s.end, s.events) for s in stretches), strict=True)],
+        [
+            *map(list, zip(*((str(s.segment), s.start, s.end, s.events) for s in stretches), strict=True)),
+            migrations.newest_known("postgres"),
+        ],
     )
     return bool(cursor.rowcount == len(stretches))
 

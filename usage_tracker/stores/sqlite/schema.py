@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from usage_tracker.stores import migrations
 from usage_tracker.stores.migrations import Migration
 from usage_tracker.stores.sqlite.file import SqliteFile
 
@@ -48,6 +49,13 @@ class SqliteSchema:
 
 def applied(connection: sqlite3.Connection) -> set[int]:
     return {number for (number,) in connection.execute("SELECT number FROM schema_migration")}
+
+
+def refuse_newer(connection: sqlite3.Connection) -> None:
+    """In a transaction that writes: another program may have migrated since ours began, and has rollups then that we
+    know nothing of. Raises SchemaError."""
+    [(newest,)] = connection.execute("SELECT max(number) FROM schema_migration")
+    migrations.refuse_newer(newest or 0, "sqlite")
 
 
 def statements(script: str) -> Iterator[str]:

@@ -22,7 +22,7 @@ from usage_tracker.stores.sqlite.awaited import SqliteLedger
 from usage_tracker.stores.sqlite.file import SqliteFile
 from usage_tracker.stores.sqlite.repricing import reprice
 from usage_tracker.stores.sqlite.rows import PRICE, Row, Table, insert, tables_and_rollups, upsert
-from usage_tracker.stores.sqlite.schema import SqliteSchema
+from usage_tracker.stores.sqlite.schema import SqliteSchema, refuse_newer
 from usage_tracker.stores.store import Dialect, Execute, Result
 from usage_tracker.stores.values import json_text
 from usage_tracker.threads import in_turns
@@ -67,6 +67,7 @@ class SqliteStore:
             if self._learn():  # kinds and prices: new ones are rare enough to find out like this
                 continue
             with self._file.transaction() as connection:
+                refuse_newer(connection)
                 if not all(move(connection, stretch) for stretch in batch.stretches):
                     connection.execute("ROLLBACK")
                     return False
@@ -92,6 +93,7 @@ class SqliteStore:
         self._meet_file()
         while True:
             with self._file.transaction() as connection:
+                refuse_newer(connection)
                 count = reprice(connection, self._keys, repriced)
                 if not self._keys.unknown():
                     return count
