@@ -117,12 +117,15 @@ class TestResponses:
         assert capturing.one().completes == begun.response.id
 
     def test_a_stream_that_is_read_to_its_end_has_said_all(self, capturing: Capturing, workshop: Workshop) -> None:
+        workshop.polls = 0
         [*_, last] = capturing.client.responses.create(**THINK, stream=True)
         assert isinstance(last, openai.types.responses.ResponseCompletedEvent)
         event = capturing.one()
         assert last.response.usage is not None
         assert (event.awaits, event.completes, event.streamed) == (None, None, True)
         assert used(event) == (last.response.usage.input_tokens, last.response.usage.output_tokens)
+        capturing.client.responses.retrieve(last.response.id)
+        assert capturing.all() == []
 
     def test_one_that_is_cancelled_without_a_usage_says_none(self, capturing: Capturing, workshop: Workshop) -> None:
         begun = capturing.client.responses.create(**THINK)
@@ -246,11 +249,15 @@ class TestRuns:
         assert (done.status, event.completes, used(event)) == ("completed", waiting.id, (1200, 300))
 
     def test_a_stream_that_is_read_to_its_end_has_said_all(self, capturing: Capturing, workshop: Workshop) -> None:
+        workshop.polls = 0
         list(self.start(capturing, stream=True))
         with capturing.client.beta.threads.create_and_run_stream(assistant_id="asst_1") as stream:
             stream.until_done()
         told = [(event.awaits, event.completes, used(event)) for _, event in capturing.all()]
         assert told == [(None, None, (1200, 300))] * 2
+        run_ = stream.get_final_run()
+        capturing.client.beta.threads.runs.retrieve(run_.id, thread_id=run_.thread_id)
+        assert capturing.all() == []
 
     def test_a_stream_that_asks_for_tool_outputs_awaits_what_the_stream_after_them_brings(
         self, capturing: Capturing, workshop: Workshop

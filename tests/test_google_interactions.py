@@ -36,6 +36,14 @@ def test_an_interaction_has_its_tokens_model_and_id(google: Google) -> None:
     assert KEY[:-4] not in repr((origin, event))
 
 
+def test_asking_again_what_an_answer_has_told_is_no_event(google: Google) -> None:
+    answer = google.client.interactions.create(**ASKED)
+    google.one()
+    google.server.at_work = False
+    assert google.client.interactions.get(answer.id).usage is not None
+    assert google.all() == []
+
+
 def test_an_async_interaction_is_the_same(google: Google) -> None:
     answer = google.asks(lambda client: client.interactions.create(**ASKED))
     event = google.one()

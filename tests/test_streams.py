@@ -2,8 +2,10 @@
 
 import asyncio
 import copy
+import gc
 import json
 import pickle
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
@@ -438,6 +440,31 @@ def test_an_async_stream_that_is_cancelled_says_so(capturing: Capturing) -> None
     asyncio.run(main())
     event = capturing.one()
     assert (event.status, event.error_type) == ("cancelled", "CancelledError")
+
+
+def test_a_stream_that_failed_is_gone_when_the_app_has_done_with_it(capturing: Capturing) -> None:
+    capturing.provider.chunk_delay = 0.2
+
+    async def main() -> object:
+        async with capturing.aclient as client:
+            stream = await client.chat.completions.create(**ASKED, stream=True)
+            gone = weakref.ref(stream)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(read_all(stream), 0.1)
+            del stream
+            return gone()
+
+    gc.disable()
+    try:
+        assert asyncio.run(main()) is None
+    finally:
+        gc.enable()
+    capturing.one()
+
+
+async def read_all(stream: Any) -> None:
+    async for _ in stream:
+        pass
 
 
 def test_an_async_stream_is_read_by_lines(capturing: Capturing) -> None:

@@ -364,6 +364,8 @@ class Call:
             completes=answer.completes if request.retrieves else None,
             cached=answer.cached,
         )
+        if answer.completes is not None and not request.retrieves:
+            self.recorder.has_told(answer.completes, answer.response_id)
         self.recorder.record(origin, event, self.meters)
         if self.reserved is not None:
             self.reserved.settle(origin, event)

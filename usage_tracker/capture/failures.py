@@ -39,12 +39,15 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 def failing_event(error: BaseException) -> Mapping[str, object] | None:
     """The event for which an SDK that Stainless generates raised its error: it drops the rest of that, the usage up to
-    there included. The event lies in the frame that raised, which costs nothing before that.
+    there included. The event lies in the frame that raised, which costs nothing before that. Other frames are not asked
+    for their variables: that makes a dict of them which lives on with the frame, and so all that the stream held.
     https://github.com/openai/openai-python/blob/v2.54.0/src/openai/_streaming.py"""
     line = error.__traceback__
     while line is not None:
-        text = getattr(line.tb_frame.f_locals.get("sse"), "data", None)
-        if isinstance(text, str) and '"error"' in text:
-            return decode_object(text)
+        frame = line.tb_frame
+        if "sse" in frame.f_code.co_varnames:
+            text = getattr(frame.f_locals.get("sse"), "data", None)
+            if isinstance(text, str) and '"error"' in text:
+                return decode_object(text)
         line = line.tb_next
     return None

@@ -118,6 +118,10 @@ class Recorder:
         watching.keep, watching.tell = lambda origin, event: None, None
         return watching
 
+    def has_told(self, started: str, response_id: str | None) -> None:
+        """A call has brought by itself what asking about it later would bring once more."""
+        self._completed.add((started, response_id))
+
     def record(self, origin: Origin, event: UsageEvent, meters: Iterable[ref[Meter]] = ()) -> None:
         if event.completes is not None and not self._completed.add((event.completes, event.response_id)):
             return
