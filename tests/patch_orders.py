@@ -109,6 +109,7 @@ def run(
     rest = "\n".join([*lines[len(imported) :], sdk.close])
     environment = {
         "PATH": os.environ["PATH"],
+        "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
         "HOME": str(home),
         "PYTHONPATH": str(Path(__file__).parent.parent),
         "TRACKER_SPOOL_DIR": str(home / "spool"),

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -64,13 +65,19 @@ class Databases:
 
     def create(self, *, migrated: bool) -> str:
         """The name of a new database; a migrated one is a clone and takes milliseconds."""
-        template = f"TEMPLATE {self._migrated()}" if migrated else ""
+        template = f"TEMPLATE {self._migrated()} {self._strategy}" if migrated else ""
         name = f"tracker_{uuid4().hex[:12]}"
         self.run(f"CREATE DATABASE {name} {template}")
         return name
 
     def drop(self, name: str) -> None:
         self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    @cached_property
+    def _strategy(self) -> str:
+        """To copy files takes half the CPU time of copying their pages through the log, which is the default."""
+        [(version,)] = self.run("SELECT current_setting('server_version_num')::int")
+        return "STRATEGY FILE_COPY" if version >= 150000 else ""
 
     def _migrated(self) -> str:
         if self._template is None:

@@ -59,6 +59,7 @@ def test_a_thousand_calls_arrive_once_through_a_kill_and_a_restart(
         provider.delay = 0.005
         environ = {
             "PATH": os.environ["PATH"],
+            "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
             "HOME": str(own_environment),
             "PYTHONPATH": str(Path(__file__).parent.parent),
             "BASE_URL": provider.base_url,

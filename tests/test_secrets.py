@@ -83,6 +83,7 @@ def test_nothing_that_is_written_has_a_secret(
                 [sys.executable, "-m", "usage_tracker", "--debug", "run", "--", sys.executable, "-c", APP],
                 env={
                     "PATH": os.environ["PATH"], "HOME": str(own_environment), "OPENAI_API_KEY": KEY,
+                    "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
                     "PYTHONPATH": str(Path(__file__).parent.parent), "OPENAI_BASE_URL": provider.base_url,
                     "TRACKER_DSN": dsn, "TRACKER_EXIT_TIMEOUT": "0.5",
                 },

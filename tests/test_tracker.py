@@ -36,6 +36,7 @@ class Machine:
         self.file = home / "usage.db"
         self.environ = {
             "PATH": os.environ["PATH"],
+            "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
             "HOME": str(home),
             "BASE_URL": provider.base_url,
             "TRACKER_DSN": f"sqlite:///{self.file}",

@@ -141,6 +141,7 @@ class Bench:
     def environ(self) -> dict[str, str]:
         return {
             "PATH": os.environ["PATH"],
+            "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
             "PYTHONDONTWRITEBYTECODE": "1",  # a full disk would leave half of it
             "HOME": str(self.folder / "home"),
