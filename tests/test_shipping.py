@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from spooled import Place, TenCents, append
@@ -125,3 +126,18 @@ def test_in_a_folder_that_can_not_be_used_nobody_leads(place: Place) -> None:
     wait_until(place.journal.drained)  # what is only in memory is shipped from there
     assert thread.stop(time.monotonic() + 5)
     assert len(place.stored()) == 5
+
+
+def test_what_goes_on_in_a_forked_child_as_greenlets_do_leaves_the_folder_to_the_childs_own(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = shipping(place)
+    thread.start()
+    wait_until(lambda: thread.shipper.spool.leader() is not None)
+    process = os.getpid()
+    monkeypatch.setattr("usage_tracker.shipping.os", SimpleNamespace(getpid=lambda: process + 1))
+    thread.wake()
+    assert thread._thread is not None
+    thread._thread.join(30)
+    assert thread.shipper.spool.leads()
+    thread.shipper.close()

@@ -1,6 +1,7 @@
 """The background thread of a process: when to ship, when to rest, when to stop."""
 
 import logging
+import os
 import random
 import threading
 import time
@@ -76,7 +77,10 @@ class Shipping:
 
     def _run(self) -> None:
         self._thread = threading.current_thread()  # who started it may have been interrupted
+        process = os.getpid()
         while not self._stop.is_set():
+            if os.getpid() != process:
+                return  # a greenlet is also in a forked child, which has a thread of its own
             completed = False
             with guarded("ship"):
                 self._round()
