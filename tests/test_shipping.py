@@ -131,13 +131,18 @@ def test_in_a_folder_that_can_not_be_used_nobody_leads(place: Place) -> None:
 def test_what_goes_on_in_a_forked_child_as_greenlets_do_leaves_the_folder_to_the_childs_own(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    resting, over, process = threading.Event(), threading.Event(), os.getpid()
+
+    def rest() -> None:
+        resting.set()
+        assert over.wait(30)
+
+    monkeypatch.setattr("usage_tracker.shipping.rest_for_ever", rest)
     thread = shipping(place)
     thread.start()
     wait_until(lambda: thread.shipper.spool.leader() is not None)
-    process = os.getpid()
     monkeypatch.setattr("usage_tracker.shipping.os", SimpleNamespace(getpid=lambda: process + 1))
-    thread.wake()
-    assert thread._thread is not None
-    thread._thread.join(30)
-    assert thread.shipper.spool.leads()
-    thread.shipper.close()
+    assert resting.wait(30)
+    monkeypatch.undo()
+    over.set()
+    assert thread.stop(time.monotonic() + 5)

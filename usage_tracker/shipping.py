@@ -80,7 +80,7 @@ class Shipping:
         process = os.getpid()
         while not self._stop.is_set():
             if os.getpid() != process:
-                return  # a greenlet is also in a forked child, which has a thread of its own
+                rest_for_ever()
             completed = False
             with guarded("ship"):
                 self._round()
@@ -160,6 +160,12 @@ class Shipping:
     def forget(self) -> None:
         """In a forked child: there is no thread here, and nothing of the parent's is ours."""
         self.__dict__.update(Shipping(self.shipper, self._journal, self._batch_seconds, self._look).__dict__)
+
+
+def rest_for_ever() -> None:
+    """What a greenlet does in a forked child: that has its parent's as well, and one of its own that ships. It can't
+    end, as `threading` knows nothing of it any more, and would print an error."""
+    threading.Event().wait()
 
 
 def back_off(failures: int) -> float:
