@@ -6,12 +6,14 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pytest
@@ -27,6 +29,7 @@ from usage_tracker.exporting import Plan, open_exporter
 from usage_tracker.exports import Exported
 from usage_tracker.exports.buckets import read_counted
 from usage_tracker.exports.marks import Busy, Marks
+from usage_tracker.exports.reading import copied
 from usage_tracker.report import Query, export_events
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.repricing import Repriced
@@ -87,6 +90,61 @@ def as_stored(row: dict[str, Any]) -> dict[str, Any]:
     for name in ("cost", "reported_cost"):
         row[name] = None if row[name] is None else Decimal(row[name])
     return row
+
+
+class Copying:
+    """A store that writes for as long as it is told to."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def copy_out(self, sql: str, file: IO[bytes]) -> None:
+        self.begun.set()
+        assert self.go_on.wait(30)
+        while sql == "endless":
+            file.write(bytes(1 << 20))
+
+
+@contextmanager
+def forked() -> Iterator[None]:
+    """There is a child, and it has all files open that we have."""
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    try:
+        yield
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_child_that_is_forked_while_rows_are_copied_does_not_keep_them_from_ending() -> None:
+    store = Copying()
+    found: list[pa.RecordBatch] = []
+    reading = threading.Thread(target=lambda: found.extend(copied(store, "none")))
+    reading.start()
+    assert store.begun.wait(30)
+    with forked():
+        store.go_on.set()
+        reading.join(30)
+        assert not reading.is_alive()
+    assert found == []
+
+
+def test_nor_does_it_keep_a_server_writing_that_nobody_reads_any_more() -> None:
+    store = Copying()
+
+    def read() -> None:
+        with pytest.raises(pa.ArrowInvalid):
+            list(copied(store, "endless"))
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    assert store.begun.wait(30)
+    with forked():
+        store.go_on.set()
+        reading.join(30)
+        assert not reading.is_alive()
 
 
 def test_the_first_and_the_last_day_that_a_store_holds_are_files_like_any_other(store: Store, tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from usage_tracker import forking
-from usage_tracker.forking import Undivided, undivided
+from usage_tracker.forking import Undivided, undivided, undivided_for_greenlets
 
 
 @contextmanager
@@ -136,3 +138,20 @@ def test_who_forks_inside_goes_on_inside_in_both_processes() -> None:
                 os._exit(0)
     _, status = os.waitpid(child, 0)
     assert status == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "monkey"),
+    [
+        ("gevent.monkey", SimpleNamespace(is_module_patched=lambda name: name == "threading")),
+        ("eventlet.patcher", SimpleNamespace(is_monkey_patched=lambda name: name == "thread")),
+    ],
+)
+def test_a_fork_waits_for_transactions_where_a_child_has_its_parents_threads(
+    name: str, monkey: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with undivided_for_greenlets():
+        assert not undivided._inside
+    monkeypatch.setitem(sys.modules, name, monkey)
+    with undivided_for_greenlets():
+        assert undivided._inside

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from spooled import Place, TenCents, append
@@ -125,3 +126,23 @@ def test_in_a_folder_that_can_not_be_used_nobody_leads(place: Place) -> None:
     wait_until(place.journal.drained)  # what is only in memory is shipped from there
     assert thread.stop(time.monotonic() + 5)
     assert len(place.stored()) == 5
+
+
+def test_what_goes_on_in_a_forked_child_as_greenlets_do_leaves_the_folder_to_the_childs_own(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resting, over, process = threading.Event(), threading.Event(), os.getpid()
+
+    def rest() -> None:
+        resting.set()
+        assert over.wait(30)
+
+    monkeypatch.setattr("usage_tracker.shipping.rest_for_ever", rest)
+    thread = shipping(place)
+    thread.start()
+    wait_until(lambda: thread.shipper.spool.leader() is not None)
+    monkeypatch.setattr("usage_tracker.shipping.os", SimpleNamespace(getpid=lambda: process + 1))
+    assert resting.wait(30)
+    monkeypatch.undo()
+    over.set()
+    assert thread.stop(time.monotonic() + 5)

@@ -8,10 +8,11 @@ its child might.
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
 LONGEST_WAIT = 2.0
 LOOK_SECONDS = 0.001
@@ -70,6 +71,20 @@ class Undivided:
 
 
 undivided = Undivided()
+
+
+def undivided_for_greenlets() -> AbstractContextManager[None]:
+    """As `undivided`, where a child has its parent's threads as well and what they have begun would be gone on with in
+    both processes, on one connection. Elsewhere a fork needs to wait for nothing here."""
+    return undivided() if threads_are_greenlets() else nullcontext()
+
+
+def threads_are_greenlets() -> bool:
+    """Whether gevent or eventlet has put theirs in the place of threads."""
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    return (gevent is not None and gevent.is_module_patched("threading")) or (
+        eventlet is not None and eventlet.is_monkey_patched("thread")
+    )
 
 
 def handle_undivided(record: logging.LogRecord) -> None:

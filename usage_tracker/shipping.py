@@ -1,6 +1,7 @@
 """The background thread of a process: when to ship, when to rest, when to stop."""
 
 import logging
+import os
 import random
 import threading
 import time
@@ -76,7 +77,10 @@ class Shipping:
 
     def _run(self) -> None:
         self._thread = threading.current_thread()  # who started it may have been interrupted
+        process = os.getpid()
         while not self._stop.is_set():
+            if os.getpid() != process:
+                rest_for_ever()
             completed = False
             with guarded("ship"):
                 self._round()
@@ -156,6 +160,12 @@ class Shipping:
     def forget(self) -> None:
         """In a forked child: there is no thread here, and nothing of the parent's is ours."""
         self.__dict__.update(Shipping(self.shipper, self._journal, self._batch_seconds, self._look).__dict__)
+
+
+def rest_for_ever() -> None:
+    """What a greenlet does in a forked child: that has its parent's as well, and one of its own that ships. It can't
+    end, as `threading` knows nothing of it any more, and would print an error."""
+    threading.Event().wait()
 
 
 def back_off(failures: int) -> float:

@@ -1,8 +1,9 @@
 """Events of one bucket out of a store, as Arrow's record batches."""
 # ruff: noqa: S608  names of tables and columns are our own
 
-import os
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from itertools import islice
 from typing import IO, Any, Protocol, runtime_checkable
@@ -86,18 +87,23 @@ CONVERT = csv.ConvertOptions(
 
 def copied(store: CopiesOut, sql: str) -> Iterator[pa.RecordBatch]:
     """What the server writes, while it writes it."""
-    read_end, write_end = os.pipe()
-    errors: list[StoreError] = []
+    # no pipe: a child that is forked meanwhile has both ends as well, and closing ours would end nothing
+    reading, writing = socket.socketpair()
+    errors: list[StoreError | OSError] = []
 
     def copy() -> None:
-        with open(write_end, "wb") as file:
+        with writing:
             try:
-                store.copy_out(sql, file)
-            except StoreError as error:
+                with writing.makefile("wb") as file:
+                    store.copy_out(sql, file)
+            except (StoreError, OSError) as error:
                 errors.append(error)
+            finally:
+                with suppress(OSError):
+                    writing.shutdown(socket.SHUT_WR)
 
     copying = start_thread("export", copy)
-    with open(read_end, "rb") as file:
+    with reading, reading.makefile("rb") as file:
         try:
             reader = open_csv(file)
             while reader is not None:
@@ -107,7 +113,8 @@ def copied(store: CopiesOut, sql: str) -> Iterator[pa.RecordBatch]:
                     break
                 yield finished(dict(zip(COLUMNS, batch.columns, strict=True)))
         finally:
-            file.close()  # so that a server that writes still is told to stop
+            with suppress(OSError):
+                reading.shutdown(socket.SHUT_RD)  # so that a server that writes still is told to stop
             copying.join()
     if errors:
         raise errors[0]

@@ -266,13 +266,14 @@ class Spool:
 
     def listen(self, seconds: float) -> bool:
         """The leader's pause, until the bell rings. False where this spool has no bell and nothing was waited for."""
-        if self._bell is None:
+        bell = self._bell
+        if bell is None:
             return False
         rung = select.poll()  # select() knows no descriptor beyond 1,023
-        rung.register(self._bell.number, select.POLLIN)
+        rung.register(bell.number, select.POLLIN)
         rung.poll(seconds * 1000)
         with suppress(BlockingIOError):
-            while os.read(self._bell.number, 4096):
+            while bell.number >= 0 and os.read(bell.number, 4096):
                 pass
         return True
 

@@ -19,6 +19,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, parse_dsn
 
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import EventsRefused, RightsError, SchemaError, StoreError, StoreUnavailable
+from usage_tracker.forking import undivided_for_greenlets
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
@@ -74,7 +75,7 @@ class Connections:
         try:
             connection = self._take()
             self._busy.append(connection)
-            with deadline(connection, seconds), connection.cursor() as cursor:
+            with undivided_for_greenlets(), deadline(connection, seconds), connection.cursor() as cursor:
                 cursor.execute(
                     f"BEGIN ISOLATION LEVEL READ COMMITTED {'READ ONLY' if read_only else ''};"
                     f"SET LOCAL statement_timeout = '{statement_seconds:g}s';"
