@@ -213,6 +213,11 @@ def test_passes_that_do_not_cover_the_totals_are_not_trusted(passes: object) -> 
     assert used(message(usage)) == {"input_tokens": 220, "output_tokens": 8}
 
 
+def test_passes_that_cover_the_totals_tell_what_of_them_was_cached() -> None:
+    passes = [one_pass("message", input_tokens=4, cache_read_input_tokens=6, output_tokens=1)]
+    assert used(message({"input_tokens": 10, "output_tokens": 1, "iterations": passes}))["cache_read_tokens"] == 6
+
+
 @pytest.mark.parametrize("one", [{"input_tokens": 1}, {"output_tokens": 1}])
 def test_a_pass_that_leaves_a_count_out_does_not_cover_it(one: dict[str, int]) -> None:
     usage = {"input_tokens": 1, "output_tokens": 1, "iterations": [one_pass("message", **one)]}

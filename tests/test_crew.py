@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
 from typing import NamedTuple
@@ -268,17 +269,12 @@ class TestShares:
 
     def test_what_another_process_has_is_passed_over_and_what_it_opens_is_its_own(self, spool: Spool) -> None:
         oldest, *others = spool.segments()
-        words = [sys.executable, "-c", CLAIM, str(spool.folder)]
         segments = OpenSegments(spool, Claims(spool, 2))
-        with subprocess.Popen([*words, oldest.name], stdout=subprocess.PIPE, text=True) as other:
-            assert other.stdout is not None
-            assert other.stdout.readline() == "[True]\n"
+        with claimed(oldest) as had:
+            assert had == "[True]\n"
             assert [file.path for file in segments.open([])] == others[:2]
-            other.kill()
-        with subprocess.Popen([*words, *(path.name for path in others)], stdout=subprocess.PIPE, text=True) as other:
-            assert other.stdout is not None
-            assert other.stdout.readline() == "[False, False, True]\n"
-            other.kill()
+        with claimed(*others) as had:
+            assert had == "[False, False, True]\n"
         segments.close_all()
 
 
@@ -293,6 +289,18 @@ claims = Claims(Spool(folder), 2)
 print([claims.take(folder / name) for name in sys.argv[2:]], flush=True)
 time.sleep(600)
 """
+
+
+@contextmanager
+def claimed(*segments: Path) -> Iterator[str]:
+    """While another process has what it could have of them: what it says of that."""
+    words = [sys.executable, "-c", CLAIM, str(segments[0].parent), *(path.name for path in segments)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None
+            yield other.stdout.readline()
+        finally:
+            other.kill()
 
 
 class TestClaims:

@@ -78,6 +78,17 @@ def test_nothing_is_on_disk_before_the_first_event(journal: Journal) -> None:
     assert len(journal.spool.segments()) == 1
 
 
+def test_it_says_up_to_where_all_is_appended(journal: Journal) -> None:
+    assert journal.place() == ("", 0)
+    journal.append(ORIGIN, made(1))
+    journal.append(ORIGIN, made(2))
+    (path,) = journal.spool.segments()
+    file = journal.spool.open(path)
+    assert file is not None
+    assert journal.place() == (path.stem, file.reader.read(10, ended=False).end)
+    file.close()
+
+
 def test_a_full_segment_is_followed_by_a_larger_one(journal: Journal) -> None:
     for number in range(50_000):
         journal.append(ORIGIN, made(number))
@@ -187,6 +198,7 @@ def test_a_full_disk_leaves_memory_and_comes_back(
     in_memory = [each for kept in journal.memory for each in kept.reader.read(10**6, False).events]
     assert [each.event.started_at for each in in_memory] == list(range(1_000))
     assert {each.origin for each in in_memory} == {ORIGIN}
+    assert not journal.memory[-1].ended(), "there may be more to come"
     assert "No space left" in caplog.text
 
 
@@ -202,7 +214,7 @@ def test_a_disk_that_takes_events_again_gets_them(journal: Journal, monkeypatch:
     assert (journal.pending(), journal.only_in_memory()) == (2, 0)
 
 
-def test_memory_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(Spool, "create", full_disk)
     monkeypatch.setattr("usage_tracker.journal.memory_file.MEMORY_SEGMENT", 1 << 16)
     for number in range(20_000):
@@ -210,6 +222,9 @@ def test_memory_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) ->
     assert len(journal.memory) == 4
     assert journal.captured() + journal.dropped == 20_000
     assert journal.dropped > 0
+    journal._quiet_until = 0.0
+    journal.append(ORIGIN, made())
+    assert "4 segments wait in memory; new events are dropped" in caplog.messages[-1]
 
 
 def test_a_read_only_folder_harms_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib import metadata
 from types import ModuleType
 from typing import Any
 
@@ -48,10 +49,14 @@ def test_without_litellm_there_is_no_map_and_it_is_not_imported(monkeypatch: pyt
     assert "litellm" not in sys.modules
 
 
-def test_a_model_that_only_litellm_knows_is_priced_by_its_map(known: dict[str, Any]) -> None:
+def test_a_model_that_only_litellm_knows_is_priced_by_its_map(
+    known: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "1.80.5" if name == "litellm" else real(name))
     known["deepinfra/acme-1"] = {**TOKENS, "litellm_provider": "deepinfra"}
     cost = price()
-    assert (cost.amount, cost.source) == (Decimal("0.0035"), "litellm")
+    assert (cost.amount, cost.source, cost.version) == (Decimal("0.0035"), "litellm", "1.80.5")
     assert {str(line.price) for line in cost.lines} == {"0.0000025", "0.00001"}
 
 

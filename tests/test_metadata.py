@@ -75,5 +75,9 @@ def test_what_is_no_name_says_nothing(nothing: object) -> None:
     assert read_asked(dict.fromkeys(names, nothing)) == NOBODY
 
 
+def test_a_tag_has_128_characters_at_most() -> None:
+    assert read_asked({"tags": ["x" * 128, "y" * 129]}).tags == ("x" * 128,)
+
+
 def test_tags_have_an_end() -> None:
     assert len(read_asked({"tags": [f"tag-{number}" for number in range(1000)]}).tags) == 64

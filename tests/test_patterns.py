@@ -15,6 +15,7 @@ from usage_tracker.event import CallKind, Origin, Usage, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.lazy_pricer import LazyPricer
 from usage_tracker.providers import alike, patterns
+from usage_tracker.providers.pattern_types import Unlike, says_twice, template_of
 from usage_tracker.providers.told import READERS, encode_usage
 from usage_tracker.shipper import Shipper
 from usage_tracker.stores import Store, open_store
@@ -340,3 +341,24 @@ def as_number(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.timestamp()
     return value if isinstance(value, str) or value is None else float(value)
+
+
+def test_a_template_has_each_figure_left_out() -> None:
+    assert template_of({"a": 1, "parts": {"b": 23}, "list": [4], "tier": "x"}) == (
+        '{"a":%s,"parts":{"b":%s},"list":[4],"tier":"x"}'
+    )
+
+
+@pytest.mark.parametrize("text", ["50%", "a:5", "{", "}", "back\\slash", 'qu"ote'])
+def test_a_text_that_could_be_taken_for_a_part_of_a_template_has_none(text: str) -> None:
+    for raw in ({"tier": text}, {text: 1}):
+        with pytest.raises(Unlike):
+            template_of(raw)
+
+
+@pytest.mark.parametrize(
+    ("value", "twice"),
+    [([{"a": 1}, {"a": 2}, False], True), ([{"a": 1}, {"b": 2}, False], False), ([{"a": 1}, {"a": 2}], False)],
+)
+def test_an_object_says_a_name_twice_where_both_its_parts_do(value: list[Any], twice: bool) -> None:
+    assert says_twice(value) is twice

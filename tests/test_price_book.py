@@ -597,20 +597,25 @@ def test_entries_are_read_back_as_they_were_written() -> None:
 
 def test_what_two_books_say_otherwise_is_told_entry_by_entry() -> None:
     old: list[Table] = [
-        {"match": "gone", "provider": "acme", "from": date(2026, 1, 1), "when": {"region": "eu"}, "input": 1},
+        {"match": "gone", "provider": "acme", "from": date(2026, 1, 1), "until": date(2026, 7, 1), "input": 1},
+        {"match": "gone", "when": {"region": "eu"}, "input": 2},
         {"match": "same", "until": date(2027, 1, 1), "input": 1, "tiers": [{"output": 2}]},
-        {"match": "other", "input": Decimal("1.5"), "label": "spring"},
+        {"match": "other", "input": Decimal("1.5"), "label": "Xmas"},
         {"match": "other", "add": {"searches": 1}},
+        {"match": "tiers", "tiers": [{"output": 2}]},
     ]
     new: list[Table] = [
         {"match": "same", "until": "2027-01-01", "input": Decimal("1.0"), "tiers": [{"output": Decimal(2)}]},
         {"match": "other", "input": 2, "output": 3},
         {"match": "other", "add": {"searches": 1}},
+        {"match": "tiers", "tiers": [{"output": 3}]},
         {"regex": "new-.*", "input": 4, "label": "autumn"},
     ]
     assert differ(old, new) == [
-        ("gone, provider acme, from 2026-01-01, region eu", "removed", "input 1"),
-        ("other", "changed", "input 1.5 → 2, label spring → —, output — → 3"),
+        ("gone, provider acme, from 2026-01-01, until 2026-07-01", "removed", "input 1"),
+        ("gone, region eu", "removed", "input 2"),
+        ("other", "changed", "input 1.5 → 2, label Xmas → —, output — → 3"),
+        ("tiers", "changed", "tiers [{ output = 2 }] → [{ output = 3 }]"),
         ("/new-.*/", "added", "input 4, label autumn"),
     ]
 

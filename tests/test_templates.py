@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from usage_tracker.stores.dimensions import Known
+from usage_tracker.stores.postgres.rows import template_key
 from usage_tracker.stores.postgres.templates import split_usage, usage_templates
 from usage_tracker.stores.values import json_text
 
@@ -38,3 +41,26 @@ def test_objects_with_the_same_names_share_a_template() -> None:
     split = [split_usage({"input": count, "details": {"cached": 0, "audio": count}}) for count in (7, 8)]
     assert split == [('{"input":%s,"details":{"cached":%s,"audio":%s}}', f"{count},0,{count}") for count in (7, 8)]
     assert list(usage_templates.values()) == [split[0][0]]
+
+
+def test_objects_with_other_names_share_none() -> None:
+    usage_templates.clear()
+    for raw in (
+        {"input": 7},
+        {"output": 7},
+        {"details": {"input": 7}},
+        {"details": {"output": 7}},
+        {"more": {"input": 7}},
+    ):
+        assert put_together(*split_usage(raw)) == json_text(raw)
+    assert len(usage_templates) == 5
+
+
+def test_once_there_are_enough_templates_those_that_are_there_keep_their_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usage_tracker.stores.postgres.rows.TEMPLATES_AT_MOST", 2)
+    known = Known(None)
+    known["first",] = 7
+    assert template_key(known, ("second",)) == 0, "which is to be added"
+    assert template_key(known, ("third",)) is None
+    assert [template_key(known, (content,)) for content in ("first", "second")] == [7, 0]
+    assert list(known.unknown) == [("second",)]

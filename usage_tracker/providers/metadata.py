@@ -111,4 +111,4 @@ def short(value: object) -> str | None:
     """A value that may be a tag, or part of one."""
     if isinstance(value, str) and (len(value) > LONGEST_TAG_VALUE or "\n" in value):
         return None
-    return word(value, LONGEST_TAG_VALUE)
+    return word(value)

@@ -119,4 +119,4 @@ def read_refusal(fields: Mapping[str, object]) -> Refusal:
     client_event = word(error.get("event_id")) or word(error.get("client_event_id"))
     about, status = any("response" in text for text in (code, param) if text), fields.get("status")
     http_status = status if type(status) is int and 100 <= status <= 599 else None
-    return Refusal(code or (kind if error is not fields else None) or "error", client_event, about, http_status)
+    return Refusal(code or kind or "error", client_event, about, http_status)
