@@ -102,7 +102,10 @@ def from_llm_accounting(origin: Dsn, dsn: Dsn, since: str | None, until: str | N
 
 @click.command(
     help="""OpenAI's usage export, a CSV file. Its lines are sums: each becomes one event, with the number of calls in
-    `usage`."""
+    `usage`, when its day or hour is over.
+
+    Export a day broken down in one way. By hours instead of days, or by users as well, it has other lines, which count
+    once more."""
 )
 @file_argument
 @dsn_option
