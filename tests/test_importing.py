@@ -103,6 +103,28 @@ def test_a_call_keeps_what_its_row_says(dsn: str, source: str) -> None:
     assert "what was asked" not in json.dumps(events(dsn), default=str)
 
 
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_what_came_over_a_socket_or_of_a_batch_is_priced_as_that(dsn: str, source: str) -> None:
+    usage = {
+        "prompt_tokens": 100, "completion_tokens": 50, "prompt_tokens_details": {"audio_tokens": 80},
+        "completion_tokens_details": {"audio_tokens": 40},
+    }  # fmt: skip
+    types = {"_arealtime": "realtime", "_aresponses_websocket": "responses", "aretrieve_batch": "batch"}
+    for place, call_type in enumerate(types, 1):
+        run(
+            source,
+            'UPDATE "LiteLLM_SpendLogs" SET call_type = %s, metadata = %s, cache_hit = NULL, status = NULL, '
+            "prompt_tokens = 100, completion_tokens = 50, model = 'gpt-realtime' WHERE request_id = %s",
+            [call_type, json.dumps({"usage_object": usage}), f"chatcmpl-{place}"],
+        )
+    bring("litellm", "--from", source)
+    assert [event(dsn, f"chatcmpl-{place}")["operation"] for place in (1, 2, 3)] == list(types.values())
+    assert event(dsn, "chatcmpl-3")["service_tier"] == "batch"
+    spoken = event(dsn, "chatcmpl-1")
+    assert (spoken["input_audio_tokens"], spoken["output_audio_tokens"]) == (80, 40)
+    assert spoken["cost"] > 100 * Decimal("0.000004") + 50 * Decimal("0.000016")
+
+
 def test_a_call_that_comes_into_the_table_late_is_brought_by_the_next_import(dsn: str, source: str) -> None:
     bring("litellm", "--from", source)
     columns = 'request_id, call_type, model, "startTime", "endTime", prompt_tokens'
