@@ -321,6 +321,21 @@ def test_a_day_that_isnt_over_is_brought_in_when_it_is_and_sums_that_have_grown_
     assert "1 were there already, 1 with other tokens, which stay as they are." in bring("openai", str(path))
 
 
+def test_what_was_pruned_is_not_counted_again(dsn: str, tmp_path: Path) -> None:
+    path = tmp_path / "usage.csv"
+    path.write_text("start_time,model,input_tokens,output_tokens\n1785542400,gpt-4o,5,1\n1785628800,gpt-4o,7,1\n")
+    bring("openai", str(path))
+    found = CliRunner().invoke(main, ["prune", "--before", "2026-08-02", "--yes"], prog_name="usage-tracker")
+    assert "1 event was deleted" in found.stderr
+    path.write_text(f"{path.read_text()}1785715200,gpt-4o,9,1\n")
+    for brought in ("1 call brought", "0 calls brought"):
+        said = bring("openai", str(path))
+        assert brought in said
+        assert "Left out: 1 of the time up to 2026-08-01 01:00 UTC" in said
+    assert ours(dsn, "model") == [("gpt-4o", 3, 21, 3, 0)]
+    assert "1 call brought" in bring("openai", str(path), "--pruned")
+
+
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
 def test_projects_without_an_id_are_told_apart_by_their_names(dsn: str, tmp_path: Path) -> None:
     path = tmp_path / "usage.csv"
