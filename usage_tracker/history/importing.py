@@ -156,10 +156,11 @@ def event_id(kind: str, found: Found) -> UUID:
 
 
 Tokens = tuple[object, object]
+"""Of the input and the output; 0 where it isn't known, as ClickHouse's rows have it."""
 
 
 def tokens_of(event: UsageEvent) -> Tokens:
-    return event.usage.input_tokens, event.usage.output_tokens
+    return event.usage.input_tokens or 0, event.usage.output_tokens or 0
 
 
 def stored_tokens(store: Store, ids: set[UUID], first: int, last: int) -> dict[UUID, Tokens]:
@@ -178,7 +179,7 @@ def stored_tokens(store: Store, ids: set[UUID], first: int, last: int) -> dict[U
     for value, *tokens in store.select(text, bounds):
         name = UUID(bytes=value) if isinstance(value, bytes) else UUID(str(value))
         if name in ids:  # of a sparse source, the store may have many more between
-            found[name] = (tokens[0], tokens[1])
+            found[name] = (tokens[0] or 0, tokens[1] or 0)
     return found
 
 
