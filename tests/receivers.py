@@ -22,6 +22,8 @@ class Receiver:
         """What was taken."""
         self.answers: list[int] = []
         self.refused = 0
+        self.largest = 1 << 30
+        """Bytes of a post; a larger one is refused with 413."""
         self.headers: dict[str, str] = {}
         receiver = self
 
@@ -30,7 +32,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
-                status = receiver.answers.pop(0) if receiver.answers else 200
+                status = receiver.answers.pop(0) if receiver.answers else 200 if len(body) <= receiver.largest else 413
                 if status in (200, -1):
                     headers = {name.lower(): value for name, value in self.headers.items()}
                     receiver.posts.append((self.path, headers, body))

@@ -20,7 +20,7 @@ import pytest
 from certificates import certificate
 from made_events import made_event, store_events
 from racing import race
-from receivers import Dripping
+from receivers import Dripping, Receiver
 
 from usage_tracker import enforcing
 from usage_tracker.addresses import forbidden, parse_receiver
@@ -238,6 +238,17 @@ def test_a_receiver_that_refuses_is_tried_again_later(
     made.send(store)
     assert len(inbox.posts) == 2
     assert inbox.posts[0][2] == inbox.posts[1][2], "the same id and content"
+
+
+def test_a_receiver_is_asked_again_when_it_says(store: Store) -> None:
+    with closing(Receiver()) as receiver:
+        receiver.answers, receiver.headers["Retry-After"] = [429], "60"
+        slack = f"http://127.0.0.1:{receiver.port}/"
+        made = Alerts(receivers_of(settings(alert_slack=slack)), lambda: store)
+        made.notice(store, budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+        made.send(store)
+    [(later,)] = store.select("SELECT next_try_at FROM budget_alert")
+    assert 50 < float(str(later)) - time.time() <= 60
 
 
 def test_a_receiver_that_is_away_holds_up_no_other(store: Store, inbox: Inbox) -> None:

@@ -103,6 +103,28 @@ def test_a_call_keeps_what_its_row_says(dsn: str, source: str) -> None:
     assert "what was asked" not in json.dumps(events(dsn), default=str)
 
 
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_what_came_over_a_socket_or_of_a_batch_is_priced_as_that(dsn: str, source: str) -> None:
+    usage = {
+        "prompt_tokens": 100, "completion_tokens": 50, "prompt_tokens_details": {"audio_tokens": 80},
+        "completion_tokens_details": {"audio_tokens": 40},
+    }  # fmt: skip
+    types = {"_arealtime": "realtime", "_aresponses_websocket": "responses", "aretrieve_batch": "batch"}
+    for place, call_type in enumerate(types, 1):
+        run(
+            source,
+            'UPDATE "LiteLLM_SpendLogs" SET call_type = %s, metadata = %s, cache_hit = NULL, status = NULL, '
+            "prompt_tokens = 100, completion_tokens = 50, model = 'gpt-realtime' WHERE request_id = %s",
+            [call_type, json.dumps({"usage_object": usage}), f"chatcmpl-{place}"],
+        )
+    bring("litellm", "--from", source)
+    assert [event(dsn, f"chatcmpl-{place}")["operation"] for place in (1, 2, 3)] == list(types.values())
+    assert event(dsn, "chatcmpl-3")["service_tier"] == "batch"
+    spoken = event(dsn, "chatcmpl-1")
+    assert (spoken["input_audio_tokens"], spoken["output_audio_tokens"]) == (80, 40)
+    assert spoken["cost"] > 100 * Decimal("0.000004") + 50 * Decimal("0.000016")
+
+
 def test_a_call_that_comes_into_the_table_late_is_brought_by_the_next_import(dsn: str, source: str) -> None:
     bring("litellm", "--from", source)
     columns = 'request_id, call_type, model, "startTime", "endTime", prompt_tokens'
@@ -297,6 +319,21 @@ def test_a_day_that_isnt_over_is_brought_in_when_it_is_and_sums_that_have_grown_
     assert [call["input_tokens"] for call in events(dsn)] == [100]
     path.write_text(f"{head}{today - 86400},{today},gpt-4o,120,10\n")
     assert "1 were there already, 1 with other tokens, which stay as they are." in bring("openai", str(path))
+
+
+def test_what_was_pruned_is_not_counted_again(dsn: str, tmp_path: Path) -> None:
+    path = tmp_path / "usage.csv"
+    path.write_text("start_time,model,input_tokens,output_tokens\n1785542400,gpt-4o,5,1\n1785628800,gpt-4o,7,1\n")
+    bring("openai", str(path))
+    found = CliRunner().invoke(main, ["prune", "--before", "2026-08-02", "--yes"], prog_name="usage-tracker")
+    assert "1 event was deleted" in found.stderr
+    path.write_text(f"{path.read_text()}1785715200,gpt-4o,9,1\n")
+    for brought in ("1 call brought", "0 calls brought"):
+        said = bring("openai", str(path))
+        assert brought in said
+        assert "Left out: 1 of the time up to 2026-08-01 01:00 UTC" in said
+    assert ours(dsn, "model") == [("gpt-4o", 3, 21, 3, 0)]
+    assert "1 call brought" in bring("openai", str(path), "--pruned")
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)

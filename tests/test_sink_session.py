@@ -66,3 +66,13 @@ def test_an_answer_that_has_no_end_is_not_waited_for(scheme: str, store: Store) 
         feed(feeder)
         feeder.close()
     assert standings(store)[0].waiting == 0
+
+
+def test_a_receiver_that_takes_no_large_posts_gets_smaller_ones(scheme: str, store: Store, receiver: Receiver) -> None:
+    feeder = begin(store, f"{scheme}127.0.0.1:{receiver.port}")
+    store_events(store, [made_event() for _ in range(40)])
+    receiver.largest = 3000
+    feed(feeder)
+    assert standings(store)[0].waiting == 0
+    assert (len(receiver.posts) > 1) == scheme.startswith("posthog")
+    feeder.close()

@@ -137,6 +137,22 @@ def test_what_a_receiver_does_not_take_is_sent_again_under_the_same_id(
     feeder.close()
 
 
+def test_a_receiver_that_takes_no_large_posts_gets_smaller_ones(store: Store, receiver: Receiver) -> None:
+    feeder = begin(store, webhook(receiver))
+    store_events(store, [made_event() for _ in range(100)])
+    receiver.largest = 50_000
+    feed(feeder)
+    events, times = each_once(receiver.bodies(), "id", "events")
+    assert sorted(event["event_id"] for event in events) == sorted(stored(store))
+    assert set(times.values()) == {1}
+    assert 1 <= receiver.refused <= 3
+    receiver.largest = 10
+    store_events(store, [made_event()])
+    with pytest.raises(NotTaken, match="answered 413"):
+        feed(feeder)
+    feeder.close()
+
+
 def test_who_dies_between_sending_and_saying_so_is_followed_by_one_that_sends_the_same(
     store: Store, receiver: Receiver, dsn: str
 ) -> None:

@@ -15,6 +15,7 @@ from usage_tracker.cli.output import say
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.errors import ConfigError
+from usage_tracker.instants import to_moment
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -70,22 +71,31 @@ until_option = click.option(
     "--until", metavar="WHEN", help="Only calls up to then; the day or month that it names is included."
 )
 
+pruned_option = click.option(
+    "--pruned",
+    is_flag=True,
+    help="Bring also calls of the time whose events were pruned; those that were there are then counted again.",
+)
+
 
 @click.command(help="The spend logs of LiteLLM's proxy (LiteLLM_SpendLogs), from its Postgres.")
 @from_option
 @dsn_option
 @since_option
 @until_option
+@pruned_option
 @click.option(
     "--app", default="litellm", show_default=True, metavar="NAME", help="The app that the calls are to be of."
 )
 @click.option(
     "--sessions", is_flag=True, help="Take session ids too. The proxy makes one up for each request that has none."
 )
-def from_litellm(origin: Dsn, dsn: Dsn, since: str | None, until: str | None, app: str, sessions: bool) -> None:
+def from_litellm(
+    origin: Dsn, dsn: Dsn, since: str | None, until: str | None, pruned: bool, app: str, sessions: bool
+) -> None:
     from usage_tracker.history.spend_logs import SpendLogs
 
-    bring(dsn, since, until, lambda end: SpendLogs(origin, app, end, sessions))
+    bring(dsn, since, until, pruned, lambda end: SpendLogs(origin, app, end, sessions))
 
 
 @click.command(help="The table of llm-accounting (accounting_entries), from its SQLite file or Postgres.")
@@ -93,26 +103,33 @@ def from_litellm(origin: Dsn, dsn: Dsn, since: str | None, until: str | None, ap
 @dsn_option
 @since_option
 @until_option
+@pruned_option
 @app_option
-def from_llm_accounting(origin: Dsn, dsn: Dsn, since: str | None, until: str | None, app: str | None) -> None:
+def from_llm_accounting(
+    origin: Dsn, dsn: Dsn, since: str | None, until: str | None, pruned: bool, app: str | None
+) -> None:
     from usage_tracker.history.llm_accounting import AccountingEntries
 
-    bring(dsn, since, until, lambda end: AccountingEntries(origin, app, end))
+    bring(dsn, since, until, pruned, lambda end: AccountingEntries(origin, app, end))
 
 
 @click.command(
     help="""OpenAI's usage export, a CSV file. Its lines are sums: each becomes one event, with the number of calls in
-    `usage`."""
+    `usage`, when its day or hour is over.
+
+    Export a day broken down in one way. By hours instead of days, or by users as well, it has other lines, which count
+    once more."""
 )
 @file_argument
 @dsn_option
 @since_option
 @until_option
+@pruned_option
 @app_option
-def from_openai(path: Path, dsn: Dsn, since: str | None, until: str | None, app: str | None) -> None:
+def from_openai(path: Path, dsn: Dsn, since: str | None, until: str | None, pruned: bool, app: str | None) -> None:
     from usage_tracker.history.openai_usage import UsageExport
 
-    export = bring(dsn, since or "all", until, lambda end: UsageExport(path, app, end))
+    export = bring(dsn, since or "all", until, pruned, lambda end: UsageExport(path, app, end))
     if export.unfinished:
         say(f"Left out, as their day or hour isn't over: {export.unfinished:,} lines. Export them again when it is.")
 
@@ -122,19 +139,21 @@ def from_openai(path: Path, dsn: Dsn, since: str | None, until: str | None, app:
 @dsn_option
 @since_option
 @until_option
-def from_jsonl(path: Path, dsn: Dsn, since: str | None, until: str | None) -> None:
+@pruned_option
+def from_jsonl(path: Path, dsn: Dsn, since: str | None, until: str | None, pruned: bool) -> None:
     from usage_tracker.history.event_lines import EventLines
 
-    bring(dsn, since or "all", until, lambda end: EventLines(path, end))
+    bring(dsn, since or "all", until, pruned, lambda end: EventLines(path, end))
 
 
 def bring(
-    dsn: Dsn, since: str | None, until: str | None, open_source: "Callable[[datetime | None], Chosen]"
+    dsn: Dsn, since: str | None, until: str | None, pruned: bool, open_source: "Callable[[datetime | None], Chosen]"
 ) -> "Chosen":
     """The source that was brought in."""
     from usage_tracker.history import Importer
     from usage_tracker.history.importing import optional
     from usage_tracker.lazy_pricer import LazyPricer
+    from usage_tracker.report.kept import find_kept
     from usage_tracker.stores import open_store
 
     chosen = resolve_range(since or "all", until, UTC)
@@ -143,7 +162,8 @@ def bring(
     store = open_store(dsn)
     try:
         store.migrate()
-        importer = Importer(store, LazyPricer(settings.prices), settings.batch_size)
+        gone = None if pruned else find_kept(store)
+        importer = Importer(store, LazyPricer(settings.prices), settings.batch_size, gone)
         start = importer.since(source) if since is None else optional(chosen.since)
         if sys.stderr.isatty():
             with click.progressbar(length=source.count(start), label="Importing", file=sys.stderr) as bar:
@@ -154,7 +174,7 @@ def bring(
             continue
     finally:
         store.close()
-    known = brought.read - brought.stored - brought.refused
+    known = brought.read - brought.stored - brought.refused - brought.gone
     say(
         f"{calls(brought.stored, 'brought', 'brought')} to {dsn.shown}"
         + (f"; {known:,} were there already" if known else "")
@@ -162,4 +182,9 @@ def bring(
         + (f"; {brought.refused:,} can't be stored" if brought.refused else "")
         + "."
     )
+    if gone is not None and brought.gone:
+        say(
+            f"Left out: {brought.gone:,} of the time up to {to_moment(gone.since):%Y-%m-%d %H:%M} UTC, whose events "
+            "were pruned: the sums may have them already. With --pruned they are brought all the same."
+        )
     return source

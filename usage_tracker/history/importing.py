@@ -63,13 +63,20 @@ class Brought(NamedTuple):
     """Calls that no store can hold."""
     changed: int
     """Calls that the store has with other counts of tokens, which stay: their source has changed since."""
+    gone: int
+    """Calls of a time whose events were pruned, which were left out: the sums may have them."""
 
 
 class Importer:
     """Brings sources into one store. Raises StoreError; what was brought by then stays, and is not brought again."""
 
-    def __init__(self, store: Store, prices: Prices, batch_size: int = 5000) -> None:
+    def __init__(
+        self, store: Store, prices: Prices, batch_size: int = 5000, gone: tuple[int, int] | None = None
+    ) -> None:
+        """`gone`: from which microsecond on, and up to which, the store's events were pruned, so that nobody knows any
+        more which it has had."""
         self._store = store
+        self._gone = gone or (0, 0)
         self._prices = prices
         self._batch_size = batch_size
         self._refused = 0
@@ -82,16 +89,18 @@ class Importer:
 
     def bring(self, source: Source, since: int | None, advance: Callable[[int], object]) -> Brought:
         """Store what is new of the source's calls from that microsecond on."""
-        segment, read, stored = segment_of(source), 0, 0
+        segment, read, stored, gone = segment_of(source), 0, 0, 0
         self._refused, self._changed = 0, set()
         found = source.read(since)
         while batch := list(islice(found, self._batch_size)):
             self._prices.refresh(self._store)
-            named = {event_id(source.kind, call): call for call in batch}
+            kept = [call for call in batch if not self._gone[0] <= call.event.started_at // 1000 < self._gone[1]]
+            gone += len(batch) - len(kept)
+            named = {event_id(source.kind, call): call for call in kept}
             stored += self._write(segment, [self._priced(name, call) for name, call in named.items()])
             read += len(batch)
             advance(len(batch))
-        return Brought(read, stored, self._refused, len(self._changed))
+        return Brought(read, stored, self._refused, len(self._changed), gone)
 
     def _priced(self, name: UUID, call: Found) -> PricedEvent:
         _, origin, event, cost = call
@@ -99,6 +108,8 @@ class Importer:
 
     def _write(self, segment: UUID, events: list[PricedEvent]) -> int:
         """How many of them are new, and stored now."""
+        if not events:
+            return 0
         starts = [priced.event.started_at // 1000 for priced in events]
         while True:
             position = self._position(segment)
@@ -145,10 +156,11 @@ def event_id(kind: str, found: Found) -> UUID:
 
 
 Tokens = tuple[object, object]
+"""Of the input and the output; 0 where it isn't known, as ClickHouse's rows have it."""
 
 
 def tokens_of(event: UsageEvent) -> Tokens:
-    return event.usage.input_tokens, event.usage.output_tokens
+    return event.usage.input_tokens or 0, event.usage.output_tokens or 0
 
 
 def stored_tokens(store: Store, ids: set[UUID], first: int, last: int) -> dict[UUID, Tokens]:
@@ -167,7 +179,7 @@ def stored_tokens(store: Store, ids: set[UUID], first: int, last: int) -> dict[U
     for value, *tokens in store.select(text, bounds):
         name = UUID(bytes=value) if isinstance(value, bytes) else UUID(str(value))
         if name in ids:  # of a sparse source, the store may have many more between
-            found[name] = (tokens[0], tokens[1])
+            found[name] = (tokens[0] or 0, tokens[1] or 0)
     return found
 
 

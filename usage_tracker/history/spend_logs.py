@@ -28,7 +28,20 @@ ROWS_AT_ONCE = 5000
 NOTHING = Usage(input_tokens=0, output_tokens=0)
 WRITES = frozenset(("chat", "completion", "responses"))
 """Operations that write tokens: a zero in their row is a count, and in the rows of others says nothing."""
-PASSED_ON = frozenset(("allm_passthrough_route", "pass_through_endpoint"))
+CALL_TYPES = {
+    "_arealtime": "realtime",
+    "_aresponses_websocket": "responses",
+    "acreate_interaction": "interaction",
+    "acreate_video": "video",
+    "allm_passthrough_route": "chat",
+    "aretrieve_batch": "batch",
+    "create_interaction": "interaction",
+    "create_video": "video",
+    "llm_passthrough_route": "chat",
+    "pass_through_endpoint": "chat",
+    "retrieve_batch": "batch",
+}
+"""Operations by those words for a call that name none of LiteLLM's functions that are one."""
 
 COLUMNS = (
     "request_id", "call_type", "api_key", "spend", "prompt_tokens", "completion_tokens", "startTime", "endTime",
@@ -162,7 +175,7 @@ class SpendLogs:
     def found(self, line: Line) -> Found:
         """A row as an event."""
         call_type = line.call_type or ""
-        operation = litellm_asked.operation_of(call_type) or ("chat" if call_type in PASSED_ON else clean(call_type))
+        operation = litellm_asked.operation_of(call_type) or CALL_TYPES.get(call_type) or clean(call_type)
         host = host_of(line.api_base)
         named = line.custom_llm_provider or None
         model, asked = line.model or None, line.model_group or line.model or None
@@ -182,6 +195,7 @@ class SpendLogs:
             duration_ms=(ended - started) / 1000,
             ttft_ms=(first - started) / 1000 if streamed else None,
             operation=operation or "chat",
+            service_tier="batch" if operation == "batch" else None,
             request_model=clean(litellm.bare_model(asked, named)),
             model=None if failed else clean(litellm.bare_model(model, named)),
             streamed=streamed,

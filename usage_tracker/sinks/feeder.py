@@ -15,7 +15,7 @@ from usage_tracker.errors import StoreError
 from usage_tracker.report.arrivals import Arrived, read_arrived
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.ledger import LEASE_SECONDS, Lost, Place, forget_batches, note, register, release, take
-from usage_tracker.sinks.sink import NotTaken, Parcel, Sink
+from usage_tracker.sinks.sink import NotTaken, Parcel, Sink, TooMuch
 from usage_tracker.stores import Store
 from usage_tracker.stores.claims import make_claim
 
@@ -82,7 +82,13 @@ class Feeder:
         events = arrived.events[place.done : place.done + self._sink.most]
         state = place.state
         if events:
-            state = self._sink.send(Parcel(f"{events[0]['event_id']}-{len(events)}", events), place.state)
+            try:
+                state = self._sink.send(Parcel(f"{events[0]['event_id']}-{len(events)}", events), place.state)
+            except TooMuch:
+                if len(events) == 1:
+                    raise
+                self._sink.most = len(events) // 2
+                return True
         done = place.done + len(events)
         if done >= len(arrived.events):
             self._arrived = None

@@ -4,6 +4,7 @@ An event's id is its uuid there, and PostHog keeps one event of a uuid, time, na
 """
 
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -14,7 +15,7 @@ from usage_tracker.report import Event
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.opening import check_addresses
 from usage_tracker.sinks.session import ReceiverSession
-from usage_tracker.sinks.sink import NotTaken, Parcel
+from usage_tracker.sinks.sink import NotTaken, Parcel, TooMuch
 
 POST_SECONDS = 15.0
 
@@ -37,7 +38,8 @@ class PostHogSink:
         try:
             batch_post(self._key, self._host, gzip=True, timeout=POST_SECONDS, session=self._session, batch=batch)
         except APIError as error:
-            raise NotTaken(f"{self._address.shown} answered {error.status}", self._session.after) from None
+            reason = TooMuch if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else NotTaken
+            raise reason(f"{self._address.shown} answered {error.status}", self._session.after) from None
         except requests.RequestException as error:
             raise NotTaken(f"{self._address.shown} can't be reached ({type(error).__name__})") from None
         return state

@@ -15,6 +15,10 @@ class NotTaken(UsageTrackerError):
         """Seconds, where the receiver said when to come again."""
 
 
+class TooMuch(NotTaken):
+    """A receiver takes events, but not so many in one post."""
+
+
 class Parcel(NamedTuple):
     """Events that are sent together."""
 
@@ -27,13 +31,14 @@ class Sink(Protocol):
     """One receiver. Used by one thread."""
 
     most: int
-    """How many events it takes at once."""
+    """How many events it takes at once; less from when it said TooMuch."""
     repeats: float | None
     """After so many seconds without an event it gets an empty parcel; None: never."""
 
     def send(self, parcel: Parcel, state: bytes | None) -> bytes | None:
         """Send the events; they are taken when it returns, within ATTEMPT_SECONDS. What it returns is kept with the
-        sink's place in the order of events, and is `state` the next time. Raises NotTaken."""
+        sink's place in the order of events, and is `state` the next time. Raises NotTaken, and TooMuch where fewer
+        may be taken."""
 
     def close(self) -> None: ...
 

@@ -2,13 +2,14 @@
 
 import http.client
 import time
-from contextlib import closing
+from contextlib import closing, suppress
+from http import HTTPStatus
 
 from usage_tracker.addresses import Address, Secret
 from usage_tracker.budgets.receivers import SIGNATURE, NotSent, connected, retry_after, sign
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.event_json import event_json
-from usage_tracker.sinks.sink import NotTaken, Parcel
+from usage_tracker.sinks.sink import NotTaken, Parcel, TooMuch
 
 
 class WebhookSink:
@@ -43,7 +44,8 @@ class WebhookSink:
             with connected(address) as wire:
                 connection = http.client.HTTPConnection(address.host, address.port)
                 connection.sock = wire
-                connection.request("POST", str(address.path), body, headers)
+                with suppress(BrokenPipeError):  # who doesn't want all of it has answered
+                    connection.request("POST", str(address.path), body, headers)
                 with closing(connection.getresponse()) as answer:
                     status, later = answer.status, answer.getheader("Retry-After")
         except NotSent as reason:
@@ -51,7 +53,9 @@ class WebhookSink:
         except (OSError, http.client.HTTPException) as error:
             raise NotTaken(f"{address.shown} can't be reached ({type(error).__name__})") from None
         if not 200 <= status < 300:
-            raise NotTaken(f"{address.shown} answered {status}", retry_after(later))
+            raise (TooMuch if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else NotTaken)(
+                f"{address.shown} answered {status}", retry_after(later)
+            )
 
     def close(self) -> None:
         """Nothing is kept open."""
