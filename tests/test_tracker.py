@@ -357,7 +357,14 @@ def test_an_sdk_that_is_asked_for_by_name_has_to_be_there(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"input_tokens": 3.5}, {"input_tokens": "7"}, {"reported_cost": 0.5}, {"no_such": 1}]
+    "wrong",
+    [
+        {"input_tokens": 3.5},
+        {"input_tokens": "7"},
+        {"reported_cost": 0.5},
+        {"duration_ms": float("nan")},
+        {"no_such": 1},
+    ],
 )
 def test_a_recorded_call_that_no_event_can_hold_is_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
     usage_tracker.install(ship=False, spool_dir=tmp_path)
