@@ -75,7 +75,8 @@ def test_the_settings_of_the_user_have_no_say(
     monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{tmp_path}/mine.db")
     monkeypatch.setenv("TRACKER_SHIP", "off")
     monkeypatch.setenv("TRACKER_PROJECT", "mine")
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")  # what it takes is not installed
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file")
     before = dict(os.environ)
     run_demo(tmp_path / "demo")
     assert not (tmp_path / "mine.db").exists()

@@ -4,7 +4,7 @@ They are asked of DuckDB; with LAKE_ENGINE=spark, or the address of a Spark mast
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import ibis
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sqlglot
 from click.testing import CliRunner
@@ -177,6 +178,23 @@ def test_the_command_asks_a_place_or_another_store(tmp_path: Path) -> None:
     }
     assert len(told) == 1
     assert "gpt-4o,1,0,1" in told.pop()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda file: file.write_bytes(b"PAR1"), "can't be read: "),
+        (lambda file: pq.write_table(pa.table({"event_id": ["a"]}), file), "have no column 'started_at'"),
+    ],
+)
+def test_files_that_are_damaged_or_not_ours_are_said(
+    tmp_path: Path, damage: Callable[[Path], object], said: str
+) -> None:
+    day = tmp_path / "day=2026-08-15"
+    day.mkdir()
+    damage(day / "usage.parquet")
+    with pytest.raises(ConfigError, match=said):
+        open_lake(str(tmp_path), ENGINE)
 
 
 def test_a_place_without_events_and_an_engine_that_is_none_are_said(both: Both, tmp_path: Path) -> None:

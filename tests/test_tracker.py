@@ -118,6 +118,12 @@ def test_a_script_that_is_no_program_is_given_to_python(machine: Machine) -> Non
     assert ran.returncode == 1
 
 
+@pytest.mark.parametrize(("options", "recorded"), [(["-I"], False), (["-uE"], False), (["-u", "-W", "error"], True)])
+def test_an_interpreter_that_does_not_look_for_us_is_said(machine: Machine, options: list[str], recorded: bool) -> None:
+    ran = machine.command("run", "--", sys.executable, *options, "-c", "import sys; print(sys.flags.isolated)")
+    assert ran.stderr.startswith("usage-tracker: calls are not recorded: with -") != recorded
+
+
 def test_an_environments_own_sitecustomize_still_runs(machine: Machine) -> None:
     (machine.home / "sitecustomize.py").write_text("import sys; sys.customized = True")
     path = f"{machine.home}{os.pathsep}{machine.environ['PYTHONPATH']}"
@@ -352,7 +358,14 @@ def test_an_sdk_that_is_asked_for_by_name_has_to_be_there(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"input_tokens": 3.5}, {"input_tokens": "7"}, {"reported_cost": 0.5}, {"no_such": 1}]
+    "wrong",
+    [
+        {"input_tokens": 3.5},
+        {"input_tokens": "7"},
+        {"reported_cost": 0.5},
+        {"duration_ms": float("nan")},
+        {"no_such": 1},
+    ],
 )
 def test_a_recorded_call_that_no_event_can_hold_is_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
     usage_tracker.install(ship=False, spool_dir=tmp_path)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 from usage_tracker import guard
@@ -260,6 +261,8 @@ def record(
     from usage_tracker.event import Usage, UsageEvent
     from usage_tracker.journal.frames import check
 
+    if not isfinite(duration_ms):
+        raise TypeError(f"a call doesn't take {duration_ms} milliseconds")
     event = UsageEvent(
         started_at=time.time_ns() - int(duration_ms * 1e6),
         duration_ms=float(duration_ms),

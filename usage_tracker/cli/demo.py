@@ -121,12 +121,16 @@ def show_report(dsn: str, by: str) -> None:
     report.main(["--dsn", dsn, "--by", by], prog_name="usage-tracker report", standalone_mode=False)
 
 
+FOREIGN = ("TRACKER_", "OPENAI_", "AZURE_OPENAI_", "OTEL_", "SSL_CERT_")
+
+
 @contextmanager
 def own_environment() -> Iterator[None]:
     """Nothing of the user's settings has a say in the demo, and no proxy stands between it and this machine."""
     before = dict(os.environ)
     for name in before:
-        if name.startswith(("TRACKER_", "OPENAI_", "AZURE_OPENAI_", "OTEL_")):
+        # an SDK wants to be able to use what they name, also where it has no need of it
+        if name.startswith(FOREIGN) or name.lower().endswith("_proxy"):
             del os.environ[name]
     os.environ["TRACKER_CONFIG"] = os.devnull
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"

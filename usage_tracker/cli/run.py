@@ -1,6 +1,8 @@
 """`usage-tracker run`: a Python program with its calls recorded, without a line in it."""
 
 import os
+import re
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -17,11 +19,15 @@ BOOTSTRAP = Path(__file__).parent / "bootstrap"
     usage-tracker run -- gunicorn app:app
 
     The Python processes that it starts are recorded too. The program takes this process's place: its exit code, signals
-    and output are its own. The interpreter must be one that usage_tracker is installed for.
+    and output are its own. The interpreter must be one that usage_tracker is installed for, and heed its environment,
+    which it doesn't with -I, -E or -S.
     """,
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(command: tuple[str, ...]) -> None:
+    if (flag := deaf(command)) is not None:
+        why = f"with {flag}, Python ignores what `run` sets; make `import usage_tracker.auto` the program's first line"
+        click.echo(f"usage-tracker: calls are not recorded: {why}", err=True)
     path = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(BOOTSTRAP), *([path] if path else [])])
     try:
@@ -29,3 +35,12 @@ def run(command: tuple[str, ...]) -> None:
     except OSError as error:
         instead = f"; say `usage-tracker run -- python {command[0]}`" if command[0].endswith(".py") else ""
         raise click.ClickException(f"{command[0]} can't be run: {error.strerror}{instead}") from None
+
+
+def deaf(command: tuple[str, ...]) -> str | None:
+    """The option by which Python ignores variables, or modules that customize it."""
+    program, *words = command
+    if not re.fullmatch(r"python[\d.]*", Path(program).name):
+        return None
+    options = takewhile(lambda word: word.startswith("-"), words)
+    return next((option for option in options if re.match(r"-[^-cmWX]*[IES]", option)), None)

@@ -1,11 +1,13 @@
 """The engines that read exported events: DuckDB in this process, or Apache Spark, here or on a cluster."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from usage_tracker.errors import ConfigError
+from usage_tracker.event import COLUMNS
 from usage_tracker.exports.places import is_remote, local_path, open_system, without_secrets
 from usage_tracker.lake.matching import Expression
 
@@ -49,10 +51,18 @@ def open_lake(address: str, engine: str = "duckdb") -> Lake:
     shown = without_secrets(address) if is_remote(address) else str(local_path(address))
     files = find_files(address if is_remote(address) else shown)
     if engine == "duckdb":
-        return on_duckdb(files, shown)
-    if engine == "spark" or engine.startswith(("spark://", "local[")):
-        return on_spark(files, shown, "local[*]" if engine == "spark" else engine)
-    raise ConfigError(f"{engine!r} is no engine; there are {ENGINES}")
+        lake = on_duckdb(files, shown)
+    elif engine == "spark" or engine.startswith(("spark://", "local[")):
+        lake = on_spark(files, shown, "local[*]" if engine == "spark" else engine)
+    else:
+        raise ConfigError(f"{engine!r} is no engine; there are {ENGINES}")
+    if lacking := [name for name in COLUMNS if name not in lake.events.columns]:
+        lake.close()
+        raise ConfigError(
+            f"the files in {shown} have no column {lacking[0]!r}: these are no exported events, or those of an older "
+            "version, which `usage-tracker export --again` replaces"
+        )
+    return lake
 
 
 class Found:
@@ -103,25 +113,42 @@ def parquet_files(address: str) -> Found:
     )
 
 
+@contextmanager
+def readable(shown: str, refusal: type[Exception]) -> Iterator[None]:
+    """Raises ConfigError in place of an engine's error: a file is damaged, none of ours, or gone since it was found."""
+    try:
+        yield
+    except refusal as error:
+        why = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ConfigError(f"the exported events in {shown} can't be read: {why}") from error
+
+
 def on_duckdb(found: Found, shown: str) -> Lake:
     ibis = import_ibis("duckdb")
+    from duckdb import Error
+
     backend = ibis.duckdb.connect()
     backend.raw_sql("SET TimeZone = 'UTC'")
     if found.system is not None:
         backend.con.register_filesystem(found.system)
     # not by Ibis, which would have DuckDB download its own client of object stores
     files = ", ".join("'{}'".format(name.replace("'", "''")) for name in found.files)
-    backend.raw_sql(f"CREATE VIEW events AS SELECT * FROM read_parquet([{files}], hive_partitioning = true)")  # noqa: S608
+    view = f"CREATE VIEW events AS SELECT * FROM read_parquet([{files}], hive_partitioning = true)"  # noqa: S608
+    with readable(shown, Error):
+        backend.raw_sql(view)
     events = backend.table("events")
 
     def compute(table: "ir.Table") -> Iterator[Mapping[str, Any]]:
-        yield from backend.to_pyarrow(table).to_pylist()
+        with readable(shown, Error):
+            rows = backend.to_pyarrow(table).to_pylist()
+        yield from rows
 
     return Lake(events.mutate(day=events.day.cast("date")), shown, compute, backend.disconnect)
 
 
 def on_spark(found: Found, shown: str, master: str) -> Lake:
     ibis = import_ibis("spark")
+    from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
     found_session = SparkSession.getActiveSession()
@@ -134,12 +161,15 @@ def on_spark(found: Found, shown: str, master: str) -> Lake:
     )
     backend = ibis.pyspark.connect(session)
     view = f"usage_tracker_{uuid4().hex}"
-    session.read.option("basePath", found.root).parquet(*found.files).createOrReplaceTempView(view)
+    with readable(shown, PySparkException):
+        session.read.option("basePath", found.root).parquet(*found.files).createOrReplaceTempView(view)
     events = backend.table(view)
 
     def compute(table: "ir.Table") -> Iterator[Mapping[str, Any]]:
         # not by Ibis, which goes through pandas and makes floats of counts that may be null
-        for row in session.sql(backend.compile(table)).collect():
+        with readable(shown, PySparkException):
+            rows = session.sql(backend.compile(table)).collect()
+        for row in rows:
             yield row.asDict()
 
     def close() -> None:
