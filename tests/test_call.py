@@ -5,6 +5,7 @@ import gc
 import inspect
 import sys
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -180,6 +181,24 @@ def test_an_endpoint_that_the_sdk_has_not_is_read_as_well(capturing: Capturing) 
 def test_speech_is_counted_in_characters(capturing: Capturing) -> None:
     CALLS["speech"](capturing.client)
     assert capturing.one().usage.units == {"characters": 10}
+
+
+@pytest.mark.parametrize("way", [lambda speech: speech, lambda speech: speech.with_raw_response])
+def test_speech_as_events_tells_its_tokens(capturing: Capturing, way: Callable[[Any], Any]) -> None:
+    speech = way(capturing.client.audio.speech)
+    speech.create(model="gpt-4o-mini-tts", voice="alloy", input="Say hello.", extra_body={"stream_format": "sse"})
+    event = capturing.one()
+    assert (event.usage.input_tokens, event.usage.output_tokens) == (3, 20)
+    assert event.usage.units == {"characters": 10}
+
+
+def test_an_event_stream_that_is_taken_whole_is_read(capturing: Capturing) -> None:
+    asked = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
+    response = capturing.client.chat.completions.with_raw_response.create(**ASKED, extra_body=asked)
+    assert b"[DONE]" in response.http_response.content
+    event = capturing.one()
+    assert (event.status, event.model) == ("ok", "gpt-4o-mini-2024-07-18")
+    assert event.usage.output_tokens
 
 
 def test_what_was_asked_for_and_not_delivered_is_not_counted(capturing: Capturing) -> None:

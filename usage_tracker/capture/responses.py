@@ -16,16 +16,25 @@ guard_piece = guarded("piece of a body")
 def observe_body(response: Any, call: Call) -> None:
     """Watch an HTTP response whose body the app reads itself, as bytes, text, lines, JSON, or through the SDK's parser;
     or may read, past a stream that parses it."""
+    watch_response(response, call, body_in(response, call))
+
+
+def read_body(response: Any, call: Call) -> None:
+    """Read an HTTP response whose body is all there, and end the call."""
+    body = body_in(response, call)
+    body.feed(response.content)
+    body.end()
+    call.finish()
+
+
+def body_in(response: Any, call: Call) -> Body:
+    """What kind of body a response has, by its header."""
     kind = response.headers.get("content-type", "")
     if "event-stream" in kind:
-        body: Body = EventStream(call)
-    elif "vnd.amazon.eventstream" in kind:
-        body = AwsEventStream(call)
-    elif "json" in kind:
-        body = JsonBody(call)
-    else:
-        body = Body(call)
-    watch_response(response, call, body)
+        return EventStream(call)
+    if "vnd.amazon.eventstream" in kind:
+        return AwsEventStream(call)
+    return JsonBody(call) if "json" in kind else Body(call)
 
 
 def observe_results(result: Any, call: Call) -> None:
