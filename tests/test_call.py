@@ -315,6 +315,18 @@ def test_threads_share_a_client(capturing: Capturing) -> None:
     assert sorted(str(event.response_id) for _, event in capturing.captured) == sorted(answers)
 
 
+def test_the_modules_own_client_goes_wherever_it_is_sent(capturing: Capturing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "api_key", KEY)
+    monkeypatch.setattr(openai, "http_client", capturing.client._client)
+    hosts = []
+    for host in ("127.0.0.1", "localhost"):
+        monkeypatch.setattr(openai, "base_url", capturing.provider.base_url.replace("127.0.0.1", host) + "/")
+        openai.chat.completions.create(**ASKED)
+        hosts.append(capturing.one_call()[0].base_host)
+    openai._reset_client()  # as the tests of the SDK do
+    assert hosts == ["127.0.0.1", "localhost"]
+
+
 def test_a_client_may_go_when_the_names_of_our_modules_are_gone(
     capturing: Capturing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -196,7 +196,8 @@ class AroundRequest:
         return self._know(instance)
 
     def _know(self, instance: Any) -> Client:
-        url, key, place, clients = instance._base_url, key_of(instance), id(instance), self._clients
+        # the address of the SDK's module-level client may be another one with each call, and is looked up then
+        url, key, place, clients = instance.base_url, key_of(instance), id(instance), self._clients
         azure = hasattr(instance, "_azure_deployment") or "azure" in type(instance).__name__.lower()
         keyed = fingerprint(key, self._fingerprint_key)
         client = Client(self._sdk, url.host or None, azure, keyed, platform_of(type(instance)))
