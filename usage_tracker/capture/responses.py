@@ -22,8 +22,9 @@ def observe_body(response: Any, call: Call) -> None:
 def read_body(response: Any, call: Call) -> None:
     """Read an HTTP response whose body is all there, and end the call."""
     body = body_in(response, call)
-    body.feed(response.content)
-    body.end()
+    shown = body.feed(response.content) + body.end()
+    if call.injected:
+        response._content = shown
     call.finish()
 
 
