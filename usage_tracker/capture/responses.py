@@ -39,10 +39,13 @@ def body_in(response: Any, call: Call) -> Body:
 
 
 def observe_results(result: Any, call: Call) -> None:
-    """Watch the results of a batch, which come line by line: an SDK's `JSONLDecoder`, or a raw response."""
+    """Watch the results of a batch, which come line by line: an SDK's `JSONLDecoder`, or a raw response. What else the
+    app may have made of them is passed over."""
     call.streamed = False
     call.finish()  # it is no event; what it brings is, line by line, also if the app reads it later or not to its end
-    response = result.http_response
+    response = getattr(result, "http_response", result)
+    if not hasattr(response, "is_closed"):
+        return
     body = JsonLines(call, call.provider.batch_of(response.request.url.path))
     if "_raw_iterator" in result.__dict__:
         pieces = result._raw_iterator
