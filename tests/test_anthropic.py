@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import anthropic
+import httpx2
 import pytest
 from anthropic_server import USAGE, AnthropicServer
 from budgeted import budget, known
@@ -340,7 +341,12 @@ RESULTS: dict[str, Callable[[anthropic.Anthropic, str], object]] = {
     "next": lambda client, batch: [next(results) for results in [client.messages.batches.results(batch)] for _ in "ab"],
     "raw": lambda client, batch: list(client.beta.messages.batches.with_raw_response.results(batch).parse()),
     "bytes": lambda client, batch: read_bytes(client.beta.messages.batches.with_streaming_response.results(batch)),
+    "by their address": lambda client, batch: client.get(results_of(batch), cast_to=httpx2.Response).text,
 }
+
+
+def results_of(batch: str) -> str:
+    return f"/v1/messages/batches/{batch}/results"
 
 
 @pytest.mark.parametrize("way", RESULTS)
@@ -359,6 +365,13 @@ def test_each_result_of_a_batch_brings_what_it_used_once(
     for event in events:
         assert counts(event) == COUNTS
         assert (event.operation, event.service_tier, event.status, event.streamed) == ("batch", "batch", "ok", False)
+
+
+def test_results_that_the_app_takes_as_text_are_the_apps(client: anthropic.Anthropic, captured: Captured) -> None:
+    batch = client.messages.batches.create(requests=asked_for(MODEL)).id
+    captured.one()
+    assert f"msg_{batch}_0" in client.get(results_of(batch), cast_to=str)
+    assert captured.all() == []
 
 
 def test_an_async_client_brings_a_batches_results_too(server: AnthropicServer, captured: Captured) -> None:

@@ -5,6 +5,7 @@ import gc
 import inspect
 import sys
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -183,6 +184,24 @@ def test_speech_is_counted_in_characters(capturing: Capturing) -> None:
     assert capturing.one().usage.units == {"characters": 10}
 
 
+@pytest.mark.parametrize("way", [lambda speech: speech, lambda speech: speech.with_raw_response])
+def test_speech_as_events_tells_its_tokens(capturing: Capturing, way: Callable[[Any], Any]) -> None:
+    speech = way(capturing.client.audio.speech)
+    speech.create(model="gpt-4o-mini-tts", voice="alloy", input="Say hello.", extra_body={"stream_format": "sse"})
+    event = capturing.one()
+    assert (event.usage.input_tokens, event.usage.output_tokens) == (3, 20)
+    assert event.usage.units == {"characters": 10}
+
+
+def test_an_event_stream_that_is_taken_whole_is_read(capturing: Capturing) -> None:
+    asked = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
+    response = capturing.client.chat.completions.with_raw_response.create(**ASKED, extra_body=asked)
+    assert b"[DONE]" in response.http_response.content
+    event = capturing.one()
+    assert (event.status, event.model) == ("ok", "gpt-4o-mini-2024-07-18")
+    assert event.usage.output_tokens
+
+
 def test_what_was_asked_for_and_not_delivered_is_not_counted(capturing: Capturing) -> None:
     capturing.provider.fail_next(1, 500)
     with pytest.raises(openai.InternalServerError):
@@ -313,6 +332,18 @@ def test_threads_share_a_client(capturing: Capturing) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: capturing.client.chat.completions.create(**ASKED).id, range(40)))
     assert sorted(str(event.response_id) for _, event in capturing.captured) == sorted(answers)
+
+
+def test_the_modules_own_client_goes_wherever_it_is_sent(capturing: Capturing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "api_key", KEY)
+    monkeypatch.setattr(openai, "http_client", capturing.client._client)
+    hosts = []
+    for host in ("127.0.0.1", "localhost"):
+        monkeypatch.setattr(openai, "base_url", capturing.provider.base_url.replace("127.0.0.1", host) + "/")
+        openai.chat.completions.create(**ASKED)
+        hosts.append(capturing.one_call()[0].base_host)
+    openai._reset_client()  # as the tests of the SDK do
+    assert hosts == ["127.0.0.1", "localhost"]
 
 
 def test_a_client_may_go_when_the_names_of_our_modules_are_gone(

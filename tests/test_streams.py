@@ -366,6 +366,17 @@ def test_a_streaming_response_that_is_json_is_read_when_the_app_has_it(
     assert event.usage.output_tokens
 
 
+def test_a_stream_that_a_hook_of_the_app_has_read_shows_no_more_either(capturing: Capturing) -> None:
+    capturing.client._client.event_hooks = {"response": [lambda response: response.read()]}
+    response = capturing.client.chat.completions.with_raw_response.create(**ASKED, stream=True)
+    assert response.http_response.content.endswith(b"[DONE]\n\n")
+    assert b"usage" not in response.http_response.content
+    chunks: list[Any] = list(response.parse())
+    assert chunks
+    assert all(chunk.choices for chunk in chunks)
+    assert capturing.one().usage.output_tokens
+
+
 def test_a_raw_response_of_a_stream_gives_the_parsed_stream(capturing: Capturing) -> None:
     raw = capturing.client.chat.completions.with_raw_response.create(**ASKED, stream=True)
     chunks = list(raw.parse())

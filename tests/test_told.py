@@ -16,6 +16,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 import usage_tracker
 from usage_tracker import tracker
 from usage_tracker.capture.shapes import Shapes
+from usage_tracker.demo.exchange import Event, Reply
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.event import CallKind, Origin, Told, Usage
 from usage_tracker.journal.header import VERSION, Header
@@ -183,6 +184,28 @@ def test_a_call_gives_the_same_event_read_now_or_later(provider: StandIn, tmp_pa
     assert (later.event.ttft_ms is not None) is streamed
     differs = {"started_at": 0, "duration_ms": 0.0, "ttft_ms": None, "response_id": None}
     assert msgspec.structs.replace(later.event, **differs) == msgspec.structs.replace(now.event, **differs)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("own", ["\ud800", 10**25])
+def test_an_id_that_can_not_be_kept_as_it_is_costs_no_event(
+    provider: StandIn, tmp_path: Path, own: object, streamed: bool
+) -> None:
+    usage_tracker.install(ship=False, spool_dir=tmp_path / "spool")
+    assert tracker.installed is not None
+    fields = {"id": own, "model": "gpt-4o", "choices": [], "usage": USAGE}
+    provider.reply = lambda asked: Reply(events=[Event(fields)]) if streamed else Reply(fields)
+    with openai.OpenAI(api_key="sk-test", base_url=provider.base_url, max_retries=0) as client:
+        list(client.chat.completions.create(model="gpt-4o", messages=[], stream=streamed))
+    pipeline = tracker.installed.pipeline()
+    spool = pipeline.journal.spool
+    file = spool.open(spool.segments()[0])
+    assert file is not None
+    [kept] = file.reader.read(10, ended=True).events
+    file.close()
+    usage_tracker.uninstall()
+    assert (kept.event.response_id, kept.event.model) == (None, "gpt-4o")
+    assert (kept.event.usage.input_tokens, kept.event.usage.output_tokens) == (41, 12)
 
 
 COUNTED = st.integers(0, 2000) | st.sampled_from([0, -1, 10**12, 10**12 + 1])

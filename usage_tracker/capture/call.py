@@ -32,6 +32,8 @@ guard_leave, guard_finish = guarded("leave call"), guarded("finish")
 
 MOST_SAID = 16
 """Pieces of a stream that bring figures; of a stream that has more, they are read as they come."""
+CANT_BE_TOLD = (OverflowError, UnicodeEncodeError)
+"""What an id or a model raises that is a number beyond any, or no text."""
 NOTHING = Usage(input_tokens=0, output_tokens=0)
 """What a provider did that was not asked, because a cache had the answer."""
 
@@ -236,10 +238,14 @@ class Call:
         told = (self.started_at, (ended - self.started) / 1e6, self.ttft, self.http_status, self.attempts, said)
         tell = recorder.tell
         if tell is not None and not recorder.listeners and not self.meters and self.reserved is None:
-            tell(kind, told)
-            if recorder.gate is not None:
-                recorder.gate.told(kind, told)
-            return
+            try:
+                tell(kind, told)
+            except CANT_BE_TOLD:
+                pass  # as it is read now, it can be kept
+            else:
+                if recorder.gate is not None:
+                    recorder.gate.told(kind, told)
+                return
         origin, event = event_of(kind, Told(*told[:-1], said=told_as_read(said)))
         recorder.record(origin, event, self.meters)
         if self.reserved is not None:

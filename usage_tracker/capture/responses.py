@@ -16,23 +16,36 @@ guard_piece = guarded("piece of a body")
 def observe_body(response: Any, call: Call) -> None:
     """Watch an HTTP response whose body the app reads itself, as bytes, text, lines, JSON, or through the SDK's parser;
     or may read, past a stream that parses it."""
+    watch_response(response, call, body_in(response, call))
+
+
+def read_body(response: Any, call: Call) -> None:
+    """Read an HTTP response whose body is all there, and end the call."""
+    body = body_in(response, call)
+    shown = body.feed(response.content) + body.end()
+    if call.injected:
+        response._content = shown
+    call.finish()
+
+
+def body_in(response: Any, call: Call) -> Body:
+    """What kind of body a response has, by its header."""
     kind = response.headers.get("content-type", "")
     if "event-stream" in kind:
-        body: Body = EventStream(call)
-    elif "vnd.amazon.eventstream" in kind:
-        body = AwsEventStream(call)
-    elif "json" in kind:
-        body = JsonBody(call)
-    else:
-        body = Body(call)
-    watch_response(response, call, body)
+        return EventStream(call)
+    if "vnd.amazon.eventstream" in kind:
+        return AwsEventStream(call)
+    return JsonBody(call) if "json" in kind else Body(call)
 
 
 def observe_results(result: Any, call: Call) -> None:
-    """Watch the results of a batch, which come line by line: an SDK's `JSONLDecoder`, or a raw response."""
+    """Watch the results of a batch, which come line by line: an SDK's `JSONLDecoder`, or a raw response. What else the
+    app may have made of them is passed over."""
     call.streamed = False
     call.finish()  # it is no event; what it brings is, line by line, also if the app reads it later or not to its end
-    response = result.http_response
+    response = getattr(result, "http_response", result)
+    if not hasattr(response, "is_closed"):
+        return
     body = JsonLines(call, call.provider.batch_of(response.request.url.path))
     if "_raw_iterator" in result.__dict__:
         pieces = result._raw_iterator

@@ -14,12 +14,11 @@ from weakref import ref
 
 from usage_tracker.attribution import Attribution, Standing, inside, standing
 from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
-from usage_tracker.capture.bodies import observe_json
 from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.nesting import nested
 from usage_tracker.capture.recorder import Client, Recorder
-from usage_tracker.capture.responses import observe_body, observe_results
+from usage_tracker.capture.responses import observe_body, observe_results, read_body
 from usage_tracker.capture.shapes import Shapes
 from usage_tracker.capture.streams import observe_stream
 from usage_tracker.config import Settings
@@ -198,7 +197,8 @@ class AroundRequest:
         return self._know(instance)
 
     def _know(self, instance: Any) -> Client:
-        url, key, place, clients = instance._base_url, key_of(instance), id(instance), self._clients
+        # the address of the SDK's module-level client may be another one with each call, and is looked up then
+        url, key, place, clients = instance.base_url, key_of(instance), id(instance), self._clients
         azure = hasattr(instance, "_azure_deployment") or "azure" in type(instance).__name__.lower()
         keyed = fingerprint(key, self._fingerprint_key)
         client = Client(self._sdk, url.host or None, azure, keyed, platform_of(type(instance)))
@@ -277,6 +277,8 @@ def answered(call: Call, client: Any, result: Any) -> None:
         answered_raw(call, result.http_response)
     elif "is_closed" in fields:  # the HTTP response itself, as the app wants it of an endpoint that the SDK has not
         answered_raw(call, result)
+    elif hasattr(fields.get("response"), "is_closed"):  # what is said aloud, as sound or as events
+        answered_raw(call, fields["response"])
     else:
         call.observe(fields_of(result))
         call.finish()
@@ -284,9 +286,7 @@ def answered(call: Call, client: Any, result: Any) -> None:
 
 def answered_raw(call: Call, response: Any) -> None:
     """Read an HTTP response, or watch over it where its body is still to come."""
-    if not response.is_closed:
+    if response.is_closed:
+        read_body(response, call)
+    else:
         observe_body(response, call)
-        return
-    if "json" in response.headers.get("content-type", ""):
-        observe_json(call, response.content)
-    call.finish()
