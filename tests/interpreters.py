@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Self
 
 
@@ -25,6 +26,9 @@ class Interpreters:
 
     def __init__(self) -> None:
         self._waiting: dict[tuple[str, ...], subprocess.Popen[str]] = {}
+        self._folder = TemporaryDirectory(prefix="interpreters-")
+        self.folder = Path(self._folder.name)
+        """Of all of them, for what a beginning makes and what goes on with it looks for."""
 
     def __enter__(self) -> Self:
         return self
@@ -32,6 +36,7 @@ class Interpreters:
     def __exit__(self, *_: object) -> None:
         for interpreter in self._waiting.values():
             interpreter.communicate(timeout=30)
+        self._folder.cleanup()
 
     def run(self, beginning: str, rest: str, options: Sequence[str], environ: Mapping[str, str], output: Path) -> Ran:
         """Run both as one main program. The beginning has the environment of the first program that begins so."""

@@ -1,6 +1,7 @@
 """Programs that import an SDK, make its clients and install us in every order; each in a process of its own."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -74,6 +75,10 @@ OTHERS = {
 }
 """With another instrumentation in the same process."""
 
+BEGINNINGS = (["IMPORT"], ["INSTALL", "IMPORT"])
+"""What many orders begin with, and what takes most of their time: it is done once, and forked for each. Those that
+begin with `auto` or take a name out of the SDK do all in a process of their own."""
+
 
 def statements(sdk: Sdk, theirs: str = "") -> Mapping[str, str]:
     """What the words of an order stand for."""
@@ -103,22 +108,26 @@ def run(
 ) -> list[tuple[Origin, UsageEvent]]:
     """Run the program of that order. It says nothing and warns of nothing; its events, as they are in the journal."""
     words = statements(sdk, theirs)
-    lines = [words.get(step, step) for step in order.program.split("; ")]
-    imported = lines[:1] if lines[0] == words["IMPORT"] else []
-    beginning = "\n".join([f"BASE_URL = {base_url!r}", *imported])
-    rest = "\n".join([*lines[len(imported) :], sdk.close])
+    steps = order.program.split("; ")
+    shared = next((len(begun) for begun in BEGINNINGS if steps[: len(begun)] == begun), 0)
+    lines = [words.get(step, step) for step in steps]
+    beginning = "\n".join([f"BASE_URL = {base_url!r}", *lines[:shared]])
+    rest = "\n".join([*lines[shared:], sdk.close])
+    spool = interpreters.folder / "spool"
     environment = {
         "PATH": os.environ["PATH"],
         "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
         "HOME": str(home),
         "PYTHONPATH": str(Path(__file__).parent.parent),
-        "TRACKER_SPOOL_DIR": str(home / "spool"),
+        "TRACKER_SPOOL_DIR": str(spool),
         "TRACKER_SHIP": "off",
         **{name: value for name, value in os.environ.items() if name.startswith("LITELLM_LOCAL")},
     }
     ran = interpreters.run(beginning, rest, sdk.options, environment, home / "said")
+    events = journaled(spool)
+    shutil.rmtree(spool, ignore_errors=True)
     assert ran == ("", 0), f"{beginning}\n{rest}\n{ran.said}"
-    return journaled(home / "spool")
+    return events
 
 
 def journaled(folder: Path) -> list[tuple[Origin, UsageEvent]]:

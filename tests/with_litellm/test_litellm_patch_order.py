@@ -13,6 +13,9 @@ from usage_tracker.choke_points import CHOKE_POINTS
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.patching import owner_of
 
+pytestmark = pytest.mark.xdist_group("orders")
+"""The interpreters that they fork take their time to start, and so are started once."""
+
 LITELLM = Sdk(
     name="litellm",
     imports="import litellm",
