@@ -22,6 +22,13 @@ def test_nobody_waits_for_a_process_of_this_host_that_is_no_more(ended: int) -> 
     assert is_dead(f"{HOST} {SPACE} {ended} x")
 
 
+@pytest.mark.skipif(SPACE == "-", reason="a system without /proc doesn't tell")
+def test_nobody_waits_for_a_process_that_has_ended_and_that_its_parent_has_not_asked_after() -> None:
+    with subprocess.Popen(["true"]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays
+        assert is_dead(f"{HOST} {SPACE} {process.pid} x")
+
+
 def test_who_lives_or_may_live_is_waited_for(ended: int) -> None:
     assert not is_dead(make_claim())
     assert not is_dead(f"{HOST} {SPACE} 1 x"), "which may be another user's"
