@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from usage_tracker.dsn import parse_dsn
+from usage_tracker.errors import EventsRefused
 from usage_tracker.event import CallKind, Origin, Usage, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.lazy_pricer import LazyPricer
@@ -172,22 +173,28 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Sto
 
 
 def ship(spool: Path, store: Store, batch_size: int, calls: int = CALLS) -> int:
-    """Ship all that is in the folder; how many calls came together and have a cost."""
-    together = 0
+    """Ship all that is in the folder; how many calls were stored together and have a cost. What a store refuses is
+    tried again one by one, which would hide that it can't store calls together."""
+    together, refused = 0, list[EventsRefused]()
     shipper = Shipper(Spool(spool), lambda: store, LazyPricer(None), batch_size)
     write = store.write
 
     def count(batch: Any) -> bool:
         nonlocal together
+        try:
+            stored = write(batch)
+        except EventsRefused as refusal:
+            refused.append(refusal)
+            raise
         together += sum(len(priced.amounts or ()) for priced in batch.alike)
-        return write(batch)
+        return stored
 
     store.write = count  # type: ignore[method-assign]
     assert shipper.spool.lead()
     while shipper.step():
         pass
     shipper.fold()
-    assert shipper.stored == calls
+    assert (shipper.stored, refused) == (calls, [])
     shipper.spool.resign()
     return together
 
