@@ -247,6 +247,10 @@ OPENAI = Origin(provider="openai", sdk="openai", base_host="api.openai.com")
 ODD: dict[str, Callable[[int], tuple[Origin, UsageEvent]]] = {
     "an empty error": lambda number: (OPENAI, like(number, status="error", error_type="")),
     "an empty session": lambda number: (msgspec.structs.replace(OPENAI, session_id=""), like(number)),
+    "a session that no store can hold": lambda number: (
+        msgspec.structs.replace(OPENAI, session_id="a\0b"), like(number),
+    ),
+    "calls that nobody has a price of": lambda number: (OPENAI, like(number, model="acme-1", request_model="acme-1")),
     "a name with quotes": lambda number: (OPENAI, like(number, raw={'a"b\\': number})),
     "parts of what is unknown": lambda number: (
         OPENAI, like(number, usage=Usage(cache_write_tokens=0, cache_write_1h_tokens=number + 1)),
