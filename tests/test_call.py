@@ -38,7 +38,7 @@ def test_a_call_has_its_tokens_models_ids_and_times(capturing: Capturing) -> Non
     assert (event.operation, event.request_model, event.model) == ("chat", "gpt-4o-mini", answer.model)
     assert (event.response_id, event.status, event.http_status, event.attempts) == (answer.id, "ok", 200, 1)
     assert event.raw == answer.usage.model_dump(exclude_none=True)
-    assert event.duration_ms > 0
+    assert 0 < event.duration_ms < 60_000
     assert (origin.sdk, origin.provider, origin.base_host, origin.app) == ("openai", "openai", "127.0.0.1", "tests")
 
 

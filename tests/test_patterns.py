@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from usage_tracker.dsn import parse_dsn
+from usage_tracker.errors import EventsRefused
 from usage_tracker.event import CallKind, Origin, Usage, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.lazy_pricer import LazyPricer
@@ -172,22 +173,28 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Sto
 
 
 def ship(spool: Path, store: Store, batch_size: int, calls: int = CALLS) -> int:
-    """Ship all that is in the folder; how many calls came together and have a cost."""
-    together = 0
+    """Ship all that is in the folder; how many calls were stored together and have a cost. What a store refuses is
+    tried again one by one, which would hide that it can't store calls together."""
+    together, refused = 0, list[EventsRefused]()
     shipper = Shipper(Spool(spool), lambda: store, LazyPricer(None), batch_size)
     write = store.write
 
     def count(batch: Any) -> bool:
         nonlocal together
+        try:
+            stored = write(batch)
+        except EventsRefused as refusal:
+            refused.append(refusal)
+            raise
         together += sum(len(priced.amounts or ()) for priced in batch.alike)
-        return write(batch)
+        return stored
 
     store.write = count  # type: ignore[method-assign]
     assert shipper.spool.lead()
     while shipper.step():
         pass
     shipper.fold()
-    assert shipper.stored == calls
+    assert (shipper.stored, refused) == (calls, [])
     shipper.spool.resign()
     return together
 
@@ -240,6 +247,10 @@ OPENAI = Origin(provider="openai", sdk="openai", base_host="api.openai.com")
 ODD: dict[str, Callable[[int], tuple[Origin, UsageEvent]]] = {
     "an empty error": lambda number: (OPENAI, like(number, status="error", error_type="")),
     "an empty session": lambda number: (msgspec.structs.replace(OPENAI, session_id=""), like(number)),
+    "a session that no store can hold": lambda number: (
+        msgspec.structs.replace(OPENAI, session_id="a\0b"), like(number),
+    ),
+    "calls that nobody has a price of": lambda number: (OPENAI, like(number, model="acme-1", request_model="acme-1")),
     "a name with quotes": lambda number: (OPENAI, like(number, raw={'a"b\\': number})),
     "parts of what is unknown": lambda number: (
         OPENAI, like(number, usage=Usage(cache_write_tokens=0, cache_write_1h_tokens=number + 1)),

@@ -58,6 +58,7 @@ def test_the_usage_that_we_asked_for_is_taken_and_its_chunk_hidden(capturing: Ca
     event = capturing.one()
     assert event.status == "ok"
     assert event.streamed
+    assert 0 < (event.ttft_ms or 0) <= event.duration_ms < 60_000
     assert event.usage.input_tokens
     assert event.usage.output_tokens
     assert event.response_id == chunks[0].id
