@@ -144,6 +144,21 @@ def test_what_others_put_back_is_patched_when_we_are_installed_again(somesdk: An
         somesdk.ask = before
 
 
+def test_ours_that_others_put_back_as_a_class_shows_it_is_still_ours(somesdk: Any, patches: Patches) -> None:
+    before = vars(somesdk.Base)["request"]
+    patches.apply()
+    shown = somesdk.Base.request
+    for _ in range(2):
+        somesdk.Base.request = lambda self: "around"
+        somesdk.Base.request = shown
+        assert somesdk.Client().request() == "ours, theirs"
+        patches.apply()
+        assert somesdk.Client().request() == "ours, theirs"
+    somesdk.Base.request = shown
+    patches.revert()
+    assert vars(somesdk.Base)["request"] is before
+
+
 def test_ours_that_others_put_back_after_we_left_is_ours_again(somesdk: Any, patches: Patches) -> None:
     patches.apply()
     ours = somesdk.ask

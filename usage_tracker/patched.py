@@ -46,11 +46,20 @@ known: dict[int, Patched] = {}
 `from litellm import completion` or another instrumentation, still has it when we are installed again."""
 
 
+def ours(function: Any) -> Patched | None:
+    """What is ours of it, also as it is taken from a class, and put back by who had replaced it for a while."""
+    if isinstance(function, wrapt.BoundFunctionWrapper) and function._self_instance is None:
+        function = function._self_parent
+    return function if isinstance(function, Patched) else None
+
+
 def patched(function: Any) -> Patched:
     """The one object that stands for that function; itself, where it is that."""
-    return function if isinstance(function, Patched) else known.setdefault(id(function), Patched(function))
+    found = ours(function)
+    return known.setdefault(id(function), Patched(function)) if found is None else found
 
 
 def unpatched(function: Any) -> Any:
     """What the SDK has there by itself, whether we are around it or not."""
-    return function.__wrapped__ if isinstance(function, Patched) else function
+    found = ours(function)
+    return function if found is None else found.__wrapped__

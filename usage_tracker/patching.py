@@ -71,11 +71,12 @@ class Patches:
         for point, state in self._states.items():
             module = sys.modules.get(point.module)
             if module is not None and state == "patched" and (found := found_in(module, point)):
-                from usage_tracker.patched import Patched
+                from usage_tracker.patched import unpatched
 
                 for owner, name, held in (found, *overrides(*found), *reexports(module, *found)):
-                    if isinstance(held, Patched):
-                        setattr(owner, name, held.__wrapped__)
+                    original = unpatched(held)
+                    if original is not held:
+                        setattr(owner, name, original)
         for style in {point.style for point, state in self._states.items() if state == "patched"}:
             release = getattr(sys.modules.get(f"usage_tracker.capture.{style}"), "release", None)
             if release is not None:
