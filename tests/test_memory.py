@@ -117,13 +117,12 @@ def test_what_is_held_does_not_grow_while_the_store_is_away_and_the_spool_keeps_
         wait_until(lambda: usage_tracker.stats().last_error)
         before = held()
         record(HOUR)
-        grown = held() - before
+        wait_until(lambda: held() - before < GROWTH_MAX)  # a batch that is tried again meanwhile is held
         found = usage_tracker.stats()
         assert sum(path.stat().st_size for path in (tmp_path / "spool").iterdir()) <= bound
     finally:
         tracemalloc.stop()
         usage_tracker.uninstall()
-    assert grown < GROWTH_MAX
     assert found.dropped > HOUR // 10
     assert found.pending == found.captured == HOUR + HOUR // 10 - found.dropped
     assert found.errors == errors
