@@ -93,8 +93,8 @@ class Bench:
         self.pause = 0.003
         """Seconds between two calls of an app's thread."""
         self.recovery = 0.0
-        self.exit_timeout = 2.0
-        """Seconds that an app's normal end may wait for the store."""
+        self.exit_timeout = 10.0
+        """Seconds that an app's normal end may wait for the store: as many as a busy machine may need for it."""
         self.unclaimed = 0
         """How many events may be in the store without anybody having written them down."""
         self.destroyed: set[str] = set()

@@ -76,7 +76,8 @@ def aborted(bench: Bench) -> None:
 
 
 @case("exit while Postgres hangs")
-def exit_while_frozen(bench: Bench) -> None:
+def exit_while_frozen(bench: Bench, exit_timeout: float = 2.0) -> None:
+    bench.exit_timeout = exit_timeout
     first = bench.start()
     bench.leader()
     second = bench.start()
@@ -91,12 +92,12 @@ def exit_while_frozen(bench: Bench) -> None:
 
 @case("exit while Postgres hangs, with a timeout of 0 s")
 def exit_at_once(bench: Bench) -> None:
-    bench.exit_timeout = 0.0
-    exit_while_frozen(bench)
+    exit_while_frozen(bench, exit_timeout=0.0)
 
 
 @case("exit while Postgres is away")
 def exit_while_away(bench: Bench) -> None:
+    bench.exit_timeout = 2.0
     bench.start()
     bench.more_calls(100)
     with breaking.stopped(bench):

@@ -62,6 +62,7 @@ class Mixed:
     """One run: apps, and rounds of faults until they have called so often."""
 
     def __init__(self, bench: Bench, seed: int) -> None:
+        bench.exit_timeout = 2.0
         self.bench = bench
         self.seed = seed
         self.drawn: list[str] = []
