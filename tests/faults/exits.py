@@ -76,8 +76,17 @@ def aborted(bench: Bench) -> None:
 
 
 @case("exit while Postgres hangs")
-def exit_while_frozen(bench: Bench, exit_timeout: float = 2.0) -> None:
-    bench.exit_timeout = exit_timeout
+def exit_while_frozen(bench: Bench) -> None:
+    exit_frozen_within(2.0, bench)
+
+
+@case("exit while Postgres hangs, with a timeout of 0 s")
+def exit_at_once(bench: Bench) -> None:
+    exit_frozen_within(0.0, bench)
+
+
+def exit_frozen_within(seconds: float, bench: Bench) -> None:
+    bench.exit_timeout = seconds
     first = bench.start()
     bench.leader()
     second = bench.start()
@@ -88,11 +97,6 @@ def exit_while_frozen(bench: Bench, exit_timeout: float = 2.0) -> None:
         assert not first.runs()
         assert not second.runs()
     bench.recover()
-
-
-@case("exit while Postgres hangs, with a timeout of 0 s")
-def exit_at_once(bench: Bench) -> None:
-    exit_while_frozen(bench, exit_timeout=0.0)
 
 
 @case("exit while Postgres is away")
