@@ -1,5 +1,5 @@
 """What it costs to start with us, and with the others: CPU time and memory of a fresh process that imports and sets up,
-and how many packages pip brings.
+and how many packages pip brings to an empty environment, and to one that has the openai SDK.
 
     python benchmarks/startup.py [--rounds N]
 """
@@ -29,20 +29,25 @@ os._exit(0)
 NEEDED = """
 import json, re
 from importlib.metadata import PackageNotFoundError, requires
-from packaging.requirements import Requirement
-found, ahead = set(), [Requirement({package!r})]
-while ahead:
-    wanted = ahead.pop()
-    name = re.sub("[-_.]+", "-", wanted.name).lower()
-    if name in found or name == "openai":
-        continue
-    try:
-        more = requires(name) or []
-    except PackageNotFoundError:
-        continue
-    found.add(name)
-    ahead += [r for r in map(Requirement, more) if r.marker is None or r.marker.evaluate({{"extra": ""}})]
-print(json.dumps(len(found)))
+from pip._vendor.packaging.requirements import Requirement
+
+def needed(package, apart=()):
+    found, ahead = set(), [Requirement(package)]
+    while ahead:
+        wanted = ahead.pop()
+        name = re.sub("[-_.]+", "-", wanted.name).lower()
+        if name in found or name in apart:
+            continue
+        try:
+            more = requires(name) or []
+        except PackageNotFoundError:
+            continue
+        found.add(name)
+        ahead += [r for r in map(Requirement, more) if r.marker is None or r.marker.evaluate({{"extra": ""}})]
+    return found
+
+found = needed({package!r}, {{"openai"}})
+print(json.dumps([len(found), len(found - needed("openai"))]))
 """
 
 
@@ -71,13 +76,14 @@ def main() -> None:
     rows = []
     for name, package, python, said in sides:
         if not times[name]:
-            rows.append([name, said if python is None else "failed", "", ""])
+            rows.append([name, said if python is None else "failed", "", "", ""])
             continue
         cpu, memory = zip(*times[name], strict=True)
         needed = run(python, NEEDED.format(package=package))
         spread = f"{statistics.median(cpu):.0f} ({min(cpu):.0f}–{max(cpu):.0f})"
-        rows.append([name, spread, f"{statistics.median(memory):.1f}", "not known" if needed is None else str(needed)])
-    head = ["", "CPU ms (least–most)", "memory MB", "packages, itself among them"]
+        packages = map(str, needed) if isinstance(needed, list) else ["not known"] * 2
+        rows.append([name, spread, f"{statistics.median(memory):.1f}", *packages])
+    head = ["", "CPU ms (least–most)", "memory MB", "packages, itself among them", "beside the openai SDK"]
     text = (
         "A fresh process. Ours is `import usage_tracker.auto`, which loads the rest when the app imports an SDK; the\n"
         f"others' setting up comes after the SDK is imported, which is not counted.\n\n{results.table(head, rows)}"
