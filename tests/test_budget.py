@@ -19,9 +19,10 @@ from usage_tracker.budgets.budget import (
 )
 from usage_tracker.budgets.outlook import look_ahead
 from usage_tracker.budgets.scope import NOBODY, Described, counts_in, parts_of
-from usage_tracker.budgets.windows import Window, is_duration, parse_zone, window_at
+from usage_tracker.budgets.windows import Window, is_duration, window_at
 from usage_tracker.errors import BudgetExceeded, ConfigError, UsageTrackerError
 from usage_tracker.event import Origin
+from usage_tracker.zones import parse_zone
 
 CALL = Described(
     Origin(provider="openai", sdk="openai", team="frontend", user_id="u-1", tags=("batch", "tier:pro")),

@@ -14,8 +14,8 @@ from usage_tracker.cli import main
 from usage_tracker.cli.budget_figures import read_outlooks
 from usage_tracker.cli.overview import Overview, look, pace, project_month, show, sparkline, warn
 from usage_tracker.dsn import Dsn, parse_dsn
-from usage_tracker.report import parse_zone
 from usage_tracker.stores import open_store
+from usage_tracker.zones import parse_zone
 
 NOW = datetime(2026, 8, 16, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

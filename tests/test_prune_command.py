@@ -12,9 +12,10 @@ from made_events import NOON, made_event, random_events, store_events
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.instants import to_moment
-from usage_tracker.report import Query, parse_condition, parse_zone, run
+from usage_tracker.report import Query, parse_condition, run
 from usage_tracker.report.kept import find_kept, lacks
 from usage_tracker.stores import Store, open_store
+from usage_tracker.zones import parse_zone
 
 MIDNIGHT = datetime(2026, 8, 15, tzinfo=UTC)
 

@@ -3,7 +3,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from usage_tracker.report.ranges import parse_range, parse_zone
+from usage_tracker.report.ranges import parse_range
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 8, 14, 12, 34, 56, tzinfo=UTC)  # a Friday; 14:34 in Berlin
@@ -133,24 +133,3 @@ def test_hours_that_run_to_now_hold_now_also_where_the_clock_went_back_by_half_a
 def test_what_names_no_range_is_an_error_in_a_sentence(since: str, until: str | None, said: str) -> None:
     with pytest.raises(ValueError, match=said.replace("?", r"\?")):
         parse_range(since, until, BERLIN, NOW)
-
-
-def test_zones_go_by_their_names() -> None:
-    assert parse_zone("Europe/Berlin") == BERLIN
-    assert parse_zone("utc") is UTC
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("berlin", "did you mean Europe/Berlin?"),
-        ("Europe/Belin", "did you mean Europe/Berlin?"),
-        ("new york", "did you mean America/New_York?"),
-        ("../../etc/passwd", "is not a time zone"),
-        ("Europe", "is not a time zone"),
-        ("", "is not a time zone"),
-    ],
-)
-def test_an_unknown_zone_is_an_error_with_the_one_that_was_meant(name: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said.replace("?", r"\?")):
-        parse_zone(name)

@@ -26,10 +26,10 @@ from usage_tracker.report import (
     parse_condition,
     parse_period,
     parse_range,
-    parse_zone,
     previous,
     run,
 )
+from usage_tracker.zones import parse_zone
 
 FLUSH_SECONDS = 2.0
 """How long a report waits for what this process has captured."""

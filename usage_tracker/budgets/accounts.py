@@ -10,8 +10,9 @@ from usage_tracker.budgets.amounts import limit_of
 from usage_tracker.budgets.budget import Budget, Measure, rolls
 from usage_tracker.budgets.rates import Rate
 from usage_tracker.budgets.view import View
-from usage_tracker.budgets.windows import Window, parse_zone, window_at
+from usage_tracker.budgets.windows import Window, window_at
 from usage_tracker.event import Origin
+from usage_tracker.zones import parse_zone
 
 FOREVER = float("inf")
 LOST_SECONDS = 120.0

@@ -8,8 +8,9 @@ from typing import Literal
 
 import msgspec
 
-from usage_tracker.budgets.windows import PERIODS, hours_of, is_duration, parse_zone
+from usage_tracker.budgets.windows import PERIODS, hours_of, is_duration
 from usage_tracker.errors import ConfigError
+from usage_tracker.zones import parse_zone
 
 Measure = Literal["cost", "tokens", "calls"]
 Unreachable = Literal["open", "closed"]

@@ -8,8 +8,9 @@ from decimal import Decimal
 from usage_tracker.budgets.amounts import exact, show
 from usage_tracker.budgets.budget import Budget, rolls
 from usage_tracker.budgets.scope import named
-from usage_tracker.budgets.windows import parse_zone, window_at
+from usage_tracker.budgets.windows import window_at
 from usage_tracker.errors import BudgetExceeded
+from usage_tracker.zones import parse_zone
 
 logger = logging.getLogger("usage_tracker")
 

@@ -1,10 +1,11 @@
 """The window that a budget counts in: an hour, day, week or month of the calendar in its zone, or so long up to now."""
 
 import re
-from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from usage_tracker.zones import midnight
 
 PERIODS = ("minute", "hour", "day", "week", "month")
 LONGEST_HOURS = 366 * 24
@@ -28,17 +29,6 @@ def hours_of(per: str) -> int | None:
 
 def is_duration(per: str) -> bool:
     return hours_of(per) is not None
-
-
-@lru_cache(maxsize=256)
-def parse_zone(name: str) -> tzinfo:
-    """The time zone of that name. Raises ValueError with a sentence."""
-    if name.upper() == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{name!r} is not a time zone; use a name such as Europe/Berlin or UTC") from None
 
 
 def window_at(per: str, zone: tzinfo, now: datetime) -> Window:
@@ -72,8 +62,3 @@ def days_of(per: str, today: date) -> tuple[date, date]:
         return monday, monday + timedelta(days=7)
     first = today.replace(day=1)
     return first, (first + timedelta(days=31)).replace(day=1)
-
-
-def midnight(day: date, zone: tzinfo) -> datetime:
-    """The start of the day in the zone; the first one, where the clock goes back over midnight."""
-    return datetime.combine(day, time(), zone).astimezone(UTC)

@@ -8,13 +8,14 @@ from usage_tracker.budgets.book import read_budgets
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.outlook import Outlook, look_ahead
 from usage_tracker.budgets.scope import WHOLE, named
-from usage_tracker.budgets.windows import parse_zone, window_at
+from usage_tracker.budgets.windows import window_at
 from usage_tracker.cli.budget_text import show_amount, show_moment, show_percent, state
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.errors import SchemaError
 from usage_tracker.spending import NOTHING_USED, read_used
 from usage_tracker.stores import Store
+from usage_tracker.zones import parse_zone
 
 MOST_PARTS = 5
 """Of a budget for each user, those who have used most."""

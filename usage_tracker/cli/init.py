@@ -11,8 +11,8 @@ from usage_tracker.config import default_dsn
 from usage_tracker.config_file import config_path, write_config
 from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.errors import ConfigError, SchemaError, StoreError
-from usage_tracker.report import parse_zone
 from usage_tracker.stores import migrations, open_store
+from usage_tracker.zones import parse_zone
 
 
 class Answers(NamedTuple):

@@ -10,7 +10,8 @@ import click
 from usage_tracker.cli.hints import tell_store
 from usage_tracker.config import default_dsn
 from usage_tracker.dsn import Dsn, parse_dsn
-from usage_tracker.report import Condition, Range, both_ends, parse_condition, parse_range, parse_zone
+from usage_tracker.report import Condition, Range, both_ends, parse_condition, parse_range
+from usage_tracker.zones import parse_zone
 
 Given = str | tuple[str, ...]
 

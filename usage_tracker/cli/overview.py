@@ -20,8 +20,9 @@ from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import spool_of, waiting_note
 from usage_tracker.dsn import Dsn
 from usage_tracker.journal.aside import noted_dropped
-from usage_tracker.report import Query, Range, Report, Row, parse_range, parse_zone, previous, run
+from usage_tracker.report import Query, Range, Report, Row, parse_range, previous, run
 from usage_tracker.stores import Store
+from usage_tracker.zones import parse_zone
 
 DAYS = 30
 TOP = 5

@@ -18,8 +18,9 @@ from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable
-from usage_tracker.report import Query, Report, Row, midnight, parse_range, run
+from usage_tracker.report import Query, Report, Row, parse_range, run
 from usage_tracker.stores import Store
+from usage_tracker.zones import midnight
 
 SPANS = (("Last minute", timedelta(minutes=1)), ("Last 10 minutes", timedelta(minutes=10)))
 TOP = 8

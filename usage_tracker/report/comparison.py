@@ -4,7 +4,8 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 
 from usage_tracker.report.groups import Group, GroupValue
 from usage_tracker.report.question import Query
-from usage_tracker.report.ranges import Range, hour, midnight, months_later
+from usage_tracker.report.ranges import Range, hour, months_later
+from usage_tracker.zones import midnight
 
 
 def previous(asked: Range, zone: tzinfo, now: datetime) -> Range:

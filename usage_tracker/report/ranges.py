@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from usage_tracker.zones import midnight
 
 DEFAULT_SINCE = "mtd"
 TOMORROW = timedelta(days=1)
@@ -145,31 +146,5 @@ def hour(moment: datetime, zone: tzinfo) -> datetime:
     return moment.astimezone(UTC) - since
 
 
-def midnight(day: date, zone: tzinfo) -> datetime:
-    """The start of the day in the zone; the first one, where the clock goes back over midnight."""
-    return datetime.combine(day, time(), zone).astimezone(UTC)
-
-
 def whole_days(days: Days, zone: tzinfo) -> Range:
     return Range(midnight(days.first, zone), midnight(days.after, zone))
-
-
-def parse_zone(name: str) -> tzinfo:
-    """The time zone of that IANA name. Raises ValueError with a sentence for people.
-
-    UTC is known without a database of zones, which Windows and slim containers lack.
-    """
-    if name.upper() == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        known = available_timezones()
-    if not known:
-        raise ValueError(f"no time zone but UTC is known here; for {name} run: pip install tzdata")
-    by_folded = {zone.lower(): zone for zone in sorted(known)}
-    near = difflib.get_close_matches(name.lower().replace(" ", "_"), by_folded, 1) or [
-        zone for zone in by_folded if zone.endswith("/" + name.lower().replace(" ", "_"))
-    ]
-    meant = f"; did you mean {by_folded[near[0]]}?" if near else "; use a name such as Europe/Berlin or UTC"
-    raise ValueError(f"{name!r} is not a time zone{meant}")

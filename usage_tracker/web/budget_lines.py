@@ -9,7 +9,6 @@ from usage_tracker.budgets.book import read_budgets
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.outlook import Outlook
 from usage_tracker.budgets.scope import named
-from usage_tracker.budgets.windows import parse_zone
 from usage_tracker.cli.budget_figures import read_outlooks, shortened
 from usage_tracker.cli.budget_text import show_amount, show_moment, show_percent, state
 from usage_tracker.cli.change_log import change_words
@@ -18,6 +17,7 @@ from usage_tracker.errors import SchemaError
 from usage_tracker.stores import Store
 from usage_tracker.stores.changes import Change, read_changes
 from usage_tracker.web.reading import Reader
+from usage_tracker.zones import parse_zone
 
 KEPT_SECONDS = 5.0
 PARTS = 20

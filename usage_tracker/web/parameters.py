@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
-from usage_tracker.report import DIMENSIONS, UNITS, parse_condition, parse_zone
+from usage_tracker.report import DIMENSIONS, UNITS, parse_condition
+from usage_tracker.zones import parse_zone
 
 LONGEST = 2000
 """Characters of one value."""

@@ -7,12 +7,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from usage_tracker.report import Condition, Query, Range, Row, midnight
+from usage_tracker.report import Condition, Query, Range, Row
 from usage_tracker.report.groups import NOTHING
 from usage_tracker.web.litellm_paths.asked import DAILY_ACTIVITY, UNATTRIBUTED, answer, both_days, conditions
 from usage_tracker.web.parameters import read_parameters
 from usage_tracker.web.reading import Reader
 from usage_tracker.web.site import site_of
+from usage_tracker.zones import midnight
 
 
 async def daily_activity(request: Request) -> Response:

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from usage_tracker.report import Condition, Query, Range, Report, Row, midnight
+from usage_tracker.report import Condition, Query, Range, Report, Row
 from usage_tracker.web.litellm_paths.asked import (
     NO_TEAM,
     SPEND_REPORT,
@@ -22,6 +22,7 @@ from usage_tracker.web.litellm_paths.asked import (
 from usage_tracker.web.parameters import Refused, read_parameters
 from usage_tracker.web.reading import Reader
 from usage_tracker.web.site import site_of
+from usage_tracker.zones import midnight
 
 
 async def spend_tags(request: Request) -> Response:
