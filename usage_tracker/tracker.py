@@ -35,6 +35,7 @@ class Stats(NamedTuple):
 
     captured: int
     stored: int
+    """In the store; one that it refuses is counted, too, and kept in the spool's `refused.jsonl`."""
     pending: int
     """Captured, in the journal, not in the store yet."""
     dropped: int
