@@ -265,6 +265,16 @@ def test_an_empty_completion_has_no_output_where_the_total_says_so() -> None:
     assert (output("completion", 11), output("completion", 12), output("embeddings", 11)) == (0, None, None)
 
 
+def test_what_makes_an_image_is_image_tokens_where_an_answer_does_not_split_it() -> None:
+    counts = {"input_tokens": 50, "output_tokens": 4160}
+    event = {"type": "image_generation.completed", "b64_json": "eA==", "usage": counts}
+    split = {**counts, "output_tokens_details": {"image_tokens": 4000, "text_tokens": 160}}
+    made = [used("image", piece)["output_image_tokens"] for piece in (event, {"usage": counts}, {"usage": split})]
+    assert made == [4160, 4160, 4000]
+    assert "output_image_tokens" not in used("image", {"usage": {**split, "output_tokens_details": {"text_tokens": 1}}})
+    assert "output_image_tokens" not in used("responses", {"usage": counts})
+
+
 def test_hosted_tools_are_counted_beside_the_totals() -> None:
     image_gen = {"input_tokens": 20, "output_tokens": 300, "total_tokens": 320}
     response = {
@@ -450,7 +460,12 @@ def test_a_transcription_tells_its_usage_when_its_text_is_done() -> None:
 def test_finished_images_are_counted_and_partial_ones_are_not() -> None:
     done = event("image_generation.completed", b64_json="aGk=", usage={"input_tokens": 5, "output_tokens": 272})
     pieces = [event("image_generation.partial_image", b64_json="aA=="), done, done]
-    assert used("image", *pieces, body={"n": 5}) == {"input_tokens": 5, "output_tokens": 272, "units": {"images": 2}}
+    assert used("image", *pieces, body={"n": 5}) == {
+        "input_tokens": 5,
+        "output_tokens": 272,
+        "output_image_tokens": 272,
+        "units": {"images": 2},
+    }
 
 
 @pytest.mark.parametrize("kind", [ChatCompletion, ChatCompletionChunk])
