@@ -337,6 +337,17 @@ def test_a_cost_is_taken_where_litellm_knows_one() -> None:
     assert observe_hidden(answer, {"custom_llm_provider": "cached_response"}) is None
 
 
+def test_the_tier_is_read_where_litellm_has_it_of_claude_and_gemini() -> None:
+    claude = answered(chat({"prompt_tokens": 9, "completion_tokens": 4, "service_tier": "priority"}))
+    assert claude.service_tier == "priority"
+    streamed = Answer()
+    observe_chunks(streamed, [chunk("hi"), chunk(finish="stop", usage={"prompt_tokens": 9, "service_tier": "batch"})])
+    assert streamed.service_tier == "batch"
+    gemini = answered(chat({"prompt_tokens": 9, "completion_tokens": 4}))
+    observe_hidden(gemini, {"provider_specific_fields": {"traffic_type": "ON_DEMAND_FLEX"}})
+    assert gemini.service_tier == "flex"
+
+
 def chunk(text: str | None = None, *, finish: str | None = None, **fields: object) -> SimpleNamespace:
     choices = [SimpleNamespace(delta=SimpleNamespace(content=text), finish_reason=finish)]
     return SimpleNamespace(id="chatcmpl-1", model="m-1", **{"choices": choices, "usage": None, **fields})

@@ -250,6 +250,13 @@ def test_totals_include_their_parts() -> None:
     assert answer.error_type is None
 
 
+def test_the_tier_may_stand_among_the_figures() -> None:
+    """As LiteLLM's proxy says that of Claude."""
+    figures = {"prompt_tokens": 9, "completion_tokens": 4, "service_tier": "priority"}
+    assert answered(chat(figures)).service_tier == "priority"
+    assert answered(chat(figures, service_tier="flex")).service_tier == "flex"
+
+
 def test_reasoning_that_a_total_leaves_out_is_added_where_the_arithmetic_shows_it() -> None:
     outside = {"prompt_tokens": 10, "completion_tokens": 2, "completion_tokens_details": {"reasoning_tokens": 30}}
     assert used("chat", chat({**outside, "total_tokens": 42}))["output_tokens"] == 32

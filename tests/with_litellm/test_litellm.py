@@ -11,7 +11,7 @@ from typing import Any
 
 import litellm
 import pytest
-from anthropic_server import AnthropicServer
+from anthropic_server import USAGE, AnthropicServer
 from budgeted import budget, known
 from capturing import Captured
 from gemini_server import GeminiServer
@@ -117,6 +117,21 @@ def test_anthropics_models_are_served_by_anthropic(captured: Captured, anthropic
         7,
         9,
     )
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_claude_searched_for_and_its_tier_are_known(
+    captured: Captured, anthropic: AnthropicServer, *, stream: bool
+) -> None:
+    """LiteLLM has them among the usage object's figures, where OpenAI has none."""
+    anthropic.usage = {**USAGE, "service_tier": "priority"}
+    answer = litellm.completion(
+        model="anthropic/claude-sonnet-4-5", messages=ASK, stream=stream, **at_anthropic(anthropic)
+    )
+    if stream:
+        list(answer)
+    event = captured.one()
+    assert (event.usage.units, event.service_tier) == ({"searches": 2}, "priority")
 
 
 def test_geminis_models_are_served_by_gemini(captured: Captured, gemini: GeminiServer) -> None:

@@ -263,6 +263,7 @@ def read_figures(answer: Answer, fields: Mapping[str, object]) -> None:
                 found = {**(found or {}), name: beside}
     if found is not None:
         answer.raw = merge_figures(answer.raw, found)
+        answer.service_tier = answer.service_tier or word(answer.raw.get("service_tier"))  # Claude's, by LiteLLM
         answer.reported_cost = read_cost(answer.raw) or answer.reported_cost
 
 
