@@ -66,6 +66,7 @@ def chat(usage: object, **fields: object) -> dict[str, object]:
         ("acreate_batch", "batch"),
         ("avideo_generation", "video"),
         ("acreate", "interaction"),
+        ("asystemone", "decision"),
         ("acount_tokens", None),
         ("acreate_file", None),
     ],
@@ -75,8 +76,9 @@ def test_what_is_billed_is_known_by_the_functions_name(function: str, operation:
 
 
 def test_what_only_asks_about_earlier_calls_is_known_too() -> None:
-    assert [retrieval_of(name) for name in ("aget_responses", "retrieve_batch", "completion")] == [
-        "responses", "batch", None,
+    names = ("aget_responses", "cancel_responses", "retrieve_batch", "get", "acancel", "completion")
+    assert [retrieval_of(name) for name in names] == [
+        "responses", "responses", "batch", "interaction", "interaction", None,
     ]  # fmt: skip
 
 
