@@ -179,6 +179,16 @@ def test_an_endpoint_that_the_sdk_has_not_is_read_as_well(capturing: Capturing) 
     assert (event.response_id, event.http_status) == (response.json()["id"], 200)
 
 
+def test_an_absolute_url_says_which_host_is_called(capturing: Capturing) -> None:
+    """As its price depends on who serves it; and whether a stream may be asked for its usage."""
+    url = capturing.provider.base_url.replace("127.0.0.1", "localhost") + "/chat/completions"
+    hosts = []
+    for path in (url, "/chat/completions", url):
+        capturing.client.post(path, cast_to=object, body=ASKED)
+        hosts.append(capturing.one_call()[0].base_host)
+    assert hosts == ["localhost", "127.0.0.1", "localhost"]
+
+
 def test_speech_is_counted_in_characters(capturing: Capturing) -> None:
     CALLS["speech"](capturing.client)
     assert capturing.one().usage.units == {"characters": 10}

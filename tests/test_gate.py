@@ -229,6 +229,20 @@ def test_words_on_which_a_price_depends_are_not_overlooked() -> None:
     assert len(costs) == 3
 
 
+def test_another_model_that_was_asked_within_a_call_is_not_overlooked() -> None:
+    from usage_tracker.budgets.unit_prices import UnitPrices, made_up
+    from usage_tracker.pricing import Pricer
+
+    prices, origin = UnitPrices(None), Origin(provider="anthropic", sdk="anthropic")
+    prices.load(None)
+    event = made_up("claude-sonnet-5-5", "chat", Usage(input_tokens=1400, output_tokens=1690))
+    advisor = {"model": "claude-opus-5-5", "input_tokens": 1000, "output_tokens": 1600}
+    event.raw = {"iterations": [{"input_tokens": 400, "output_tokens": 90}, advisor]}
+    amount = Pricer().price(origin, event).amount
+    assert amount == Decimal("0.0377")
+    assert prices.cost(origin, event) == whole(amount, "cost")
+
+
 def test_own_spending_is_dropped_once_the_store_says_it(capturing: Capturing, enforcing: Enforcing) -> None:
     enforcing.use(known(budget()))
     ask(capturing)

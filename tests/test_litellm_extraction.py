@@ -66,6 +66,7 @@ def chat(usage: object, **fields: object) -> dict[str, object]:
         ("acreate_batch", "batch"),
         ("avideo_generation", "video"),
         ("acreate", "interaction"),
+        ("asystemone", "decision"),
         ("acount_tokens", None),
         ("acreate_file", None),
     ],
@@ -75,8 +76,9 @@ def test_what_is_billed_is_known_by_the_functions_name(function: str, operation:
 
 
 def test_what_only_asks_about_earlier_calls_is_known_too() -> None:
-    assert [retrieval_of(name) for name in ("aget_responses", "retrieve_batch", "completion")] == [
-        "responses", "batch", None,
+    names = ("aget_responses", "cancel_responses", "retrieve_batch", "get", "acancel", "completion")
+    assert [retrieval_of(name) for name in names] == [
+        "responses", "responses", "batch", "interaction", "interaction", None,
     ]  # fmt: skip
 
 
@@ -335,6 +337,17 @@ def test_a_cost_is_taken_where_litellm_knows_one() -> None:
         assert observe_hidden(answer, {"response_cost": unknown}) is None
         assert answer.reported_cost == "0.000075"
     assert observe_hidden(answer, {"custom_llm_provider": "cached_response"}) is None
+
+
+def test_the_tier_is_read_where_litellm_has_it_of_claude_and_gemini() -> None:
+    claude = answered(chat({"prompt_tokens": 9, "completion_tokens": 4, "service_tier": "priority"}))
+    assert claude.service_tier == "priority"
+    streamed = Answer()
+    observe_chunks(streamed, [chunk("hi"), chunk(finish="stop", usage={"prompt_tokens": 9, "service_tier": "batch"})])
+    assert streamed.service_tier == "batch"
+    gemini = answered(chat({"prompt_tokens": 9, "completion_tokens": 4}))
+    observe_hidden(gemini, {"provider_specific_fields": {"traffic_type": "ON_DEMAND_FLEX"}})
+    assert gemini.service_tier == "flex"
 
 
 def chunk(text: str | None = None, *, finish: str | None = None, **fields: object) -> SimpleNamespace:

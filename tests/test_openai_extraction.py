@@ -250,6 +250,13 @@ def test_totals_include_their_parts() -> None:
     assert answer.error_type is None
 
 
+def test_the_tier_may_stand_among_the_figures() -> None:
+    """As LiteLLM's proxy says that of Claude."""
+    figures = {"prompt_tokens": 9, "completion_tokens": 4, "service_tier": "priority"}
+    assert answered(chat(figures)).service_tier == "priority"
+    assert answered(chat(figures, service_tier="flex")).service_tier == "flex"
+
+
 def test_reasoning_that_a_total_leaves_out_is_added_where_the_arithmetic_shows_it() -> None:
     outside = {"prompt_tokens": 10, "completion_tokens": 2, "completion_tokens_details": {"reasoning_tokens": 30}}
     assert used("chat", chat({**outside, "total_tokens": 42}))["output_tokens"] == 32
@@ -263,6 +270,16 @@ def test_an_empty_completion_has_no_output_where_the_total_says_so() -> None:
         return usage_of(operation, answer, read_request(operation, None, None)).output_tokens
 
     assert (output("completion", 11), output("completion", 12), output("embeddings", 11)) == (0, None, None)
+
+
+def test_what_makes_an_image_is_image_tokens_where_an_answer_does_not_split_it() -> None:
+    counts = {"input_tokens": 50, "output_tokens": 4160}
+    event = {"type": "image_generation.completed", "b64_json": "eA==", "usage": counts}
+    split = {**counts, "output_tokens_details": {"image_tokens": 4000, "text_tokens": 160}}
+    made = [used("image", piece)["output_image_tokens"] for piece in (event, {"usage": counts}, {"usage": split})]
+    assert made == [4160, 4160, 4000]
+    assert "output_image_tokens" not in used("image", {"usage": {**split, "output_tokens_details": {"text_tokens": 1}}})
+    assert "output_image_tokens" not in used("responses", {"usage": counts})
 
 
 def test_hosted_tools_are_counted_beside_the_totals() -> None:
@@ -450,7 +467,12 @@ def test_a_transcription_tells_its_usage_when_its_text_is_done() -> None:
 def test_finished_images_are_counted_and_partial_ones_are_not() -> None:
     done = event("image_generation.completed", b64_json="aGk=", usage={"input_tokens": 5, "output_tokens": 272})
     pieces = [event("image_generation.partial_image", b64_json="aA=="), done, done]
-    assert used("image", *pieces, body={"n": 5}) == {"input_tokens": 5, "output_tokens": 272, "units": {"images": 2}}
+    assert used("image", *pieces, body={"n": 5}) == {
+        "input_tokens": 5,
+        "output_tokens": 272,
+        "output_image_tokens": 272,
+        "units": {"images": 2},
+    }
 
 
 @pytest.mark.parametrize("kind", [ChatCompletion, ChatCompletionChunk])

@@ -19,6 +19,7 @@ from usage_tracker.pricing import Pricer
 from usage_tracker.pricing.occasion import Occasion
 from usage_tracker.pricing.own import AS_OF
 from usage_tracker.pricing.rates import Found
+from usage_tracker.providers.anthropic_usage import read_usage
 
 NOVEMBER = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MODELS = [(provider.id, model.id) for provider in providers for model in provider.models]
@@ -559,6 +560,64 @@ def test_pictures_that_a_hosted_tool_made_have_no_known_price() -> None:
     assert price(event).flags == ("unpriced", "tool_unpriced")
     event.raw = {"tool_usage": "none", "svg_usage": None}
     assert price(event).amount is not None
+
+
+def in_passes(model: str, *passes: dict[str, Any], units: dict[str, float] | None = None) -> UsageEvent:
+    """A message that took these passes, as Anthropic's usage object lists them."""
+    raw = {"input_tokens": 1, "output_tokens": 1, "iterations": list(passes)}
+    event = call(model, read_usage(raw))
+    event.usage.units, event.raw = units, raw
+    return event
+
+
+def one_pass(into: int, out: int, model: str | None = None, read: int = 0) -> dict[str, Any]:
+    counts = {"input_tokens": into, "cache_read_input_tokens": read, "output_tokens": out}
+    return {"type": "message", **counts} if model is None else {"type": "advisor_message", "model": model, **counts}
+
+
+def test_each_pass_costs_what_its_own_model_costs() -> None:
+    advisor = one_pass(1000, 1600, "claude-opus-5-5", read=100)
+    event = in_passes("claude-sonnet-5-5", one_pass(400, 90), advisor, one_pass(1300, 440), units={"searches": 1})
+    assert (event.usage.input_tokens, event.usage.output_tokens) == (2800, 2130)
+    cost = price(event, "anthropic")
+    assert set(cost.lines) == {
+        CostLine("input_tokens", Decimal(1700), Decimal("0.000002")),
+        CostLine("output_tokens", Decimal(530), Decimal("0.00001")),
+        CostLine("input_tokens", Decimal(1000), Decimal("0.000004")),
+        CostLine("cache_read_tokens", Decimal(100), Decimal("0.0000002")),
+        CostLine("output_tokens", Decimal(1600), Decimal("0.00002")),
+        CostLine("web_searches", Decimal(1), Decimal("0.01")),
+    }
+    assert cost.amount == Decimal("0.0034") + Decimal("0.0053") + Decimal("0.03602") + Decimal("0.01")
+
+
+def test_no_pass_is_long_because_there_are_several() -> None:
+    """Beyond 100,000 tokens of input, this model costs more."""
+    passes = [one_pass(60_000, 10), one_pass(60_000, 10)]
+    one, both = (price(in_passes("claude-haiku-5-5", *some), "anthropic") for some in (passes[:1], passes))
+    assert one.amount is not None
+    assert both.amount == 2 * one.amount
+    assert [line.count for line in both.lines] == [120_000, 20]
+
+
+def test_a_message_of_which_one_pass_has_no_price_has_none() -> None:
+    event = in_passes("claude-sonnet-5-5", one_pass(400, 90), one_pass(1000, 1600, "claude-of-tomorrow"))
+    cost = price(event, "anthropic")
+    assert (cost.amount, cost.lines, cost.flags) == (None, (), ("unpriced",))
+
+
+def test_passes_that_do_not_make_up_the_counts_say_nothing_of_the_cost() -> None:
+    event = call("claude-sonnet-5-5")
+    event.raw = {"iterations": [one_pass(9, 9, "claude-opus-5-5")]}
+    usual = price(event, "anthropic")
+    assert usual == price(call("claude-sonnet-5-5"), "anthropic")
+    event.raw = {"iterations": ["none", 7]}
+    assert price(event, "anthropic") == usual
+
+
+def test_passes_are_never_priced_as_what_many_calls_have_in_common() -> None:
+    event = in_passes("claude-sonnet-5-5", one_pass(400, 90, "claude-opus-5-5"))
+    assert PRICER.price_alike(alike_calls(event, [NOVEMBER] * 3, "anthropic")) is None
 
 
 def test_what_perplexitys_research_counts_beside_its_answer_is_billed_beside_it() -> None:

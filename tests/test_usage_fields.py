@@ -99,6 +99,9 @@ def test_a_whole_number_is_a_count_even_with_a_decimal_point() -> None:
         ({"prompt_audio_seconds": 12}, {"seconds": 12}),  # Mistral
         ({"tool_usage": {"web_search": {"num_requests": 2}}}, {"searches": 2}),
         ({"server_tool_use_details": {"web_search_requests": 3}}, {"searches": 3}),  # OpenRouter
+        ({"server_tool_use": {"web_search_requests": 3}}, {"searches": 3}),  # LiteLLM, of Claude
+        ({"prompt_tokens_details": {"web_search_requests": 2}}, {"searches": 2}),  # LiteLLM, of Gemini
+        ({"prompt_tokens_details": {"google_maps_grounding_requests": 1}}, {"map_searches": 1}),
         ({"num_search_queries": 4}, {"searches": 4}),  # Perplexity
         ({"tool_usage": {"web_search": {"num_requests": 0}}}, {}),
         ({"prompt_tokens": 9}, {}),

@@ -117,9 +117,10 @@ LITELLM_FUNCTIONS = (
 )
 LITELLM_FUNCTIONS_OF_SOME = (
     ("decisions.main", ("decisions",)),
-    ("interactions.main", ("create",)),
+    ("interactions.main", ("cancel", "create", "get")),
     ("ocr.main", ("ocr",)),
-    ("responses.main", ("compact_responses",)),
+    ("responses.main", ("cancel_responses", "compact_responses")),
+    ("systemone.main", ("systemone",)),
     ("videos.main", ("video_edit", "video_extension")),
 )
 """Each with its async twin, whose name has an `a` in front."""

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import copy
 import gc
+import importlib
 import inspect
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 import litellm
 import pytest
-from anthropic_server import AnthropicServer
+from anthropic_server import USAGE, AnthropicServer
 from budgeted import budget, known
 from capturing import Captured
 from gemini_server import GeminiServer
@@ -119,6 +120,21 @@ def test_anthropics_models_are_served_by_anthropic(captured: Captured, anthropic
     )
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_claude_searched_for_and_its_tier_are_known(
+    captured: Captured, anthropic: AnthropicServer, *, stream: bool
+) -> None:
+    """LiteLLM has them among the usage object's figures, where OpenAI has none."""
+    anthropic.usage = {**USAGE, "service_tier": "priority"}
+    answer = litellm.completion(
+        model="anthropic/claude-sonnet-4-5", messages=ASK, stream=stream, **at_anthropic(anthropic)
+    )
+    if stream:
+        list(answer)
+    event = captured.one()
+    assert (event.usage.units, event.service_tier) == ({"searches": 2}, "priority")
+
+
 def test_geminis_models_are_served_by_gemini(captured: Captured, gemini: GeminiServer) -> None:
     litellm.completion(model="gemini/gemini-2.5-flash", messages=ASK, **at_gemini(gemini))
     origin, event = captured.one_call()
@@ -205,6 +221,57 @@ def test_a_response_has_the_id_that_its_provider_gave_it(captured: Captured, pro
     assert event.response_id is not None
     assert event.response_id.startswith("resp_")
     assert len(event.response_id) < len(answer.id)
+
+
+def test_a_response_that_is_cancelled_tells_what_it_used(captured: Captured, provider: StandIn) -> None:
+    usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    response = {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "model": "gpt-5",
+        "background": True,
+        "output": [],
+    }
+    provider.reply = lambda asked: Reply({**response, "status": "queued"})
+    litellm.responses(model="openai/gpt-5", input="Say hello.", background=True, **at(provider))
+    assert captured.one().awaits == "resp_1"
+    provider.reply = lambda asked: Reply({**response, "status": "cancelled", "usage": usage})
+    for _ in range(2):
+        litellm.cancel_responses("resp_1", custom_llm_provider="openai", **at(provider))
+    event = captured.one()
+    assert (event.completes, event.usage.input_tokens, event.usage.output_tokens) == ("resp_1", 10, 5)
+
+
+def test_an_interaction_in_the_background_tells_what_it_used_to_who_asks(
+    captured: Captured, gemini: GeminiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", KEY)
+    interactions = importlib.import_module("litellm.interactions")
+    started = {"id": "i-1", "object": "interaction", "model": "gemini-3.5-flash", "status": "in_progress"}
+    usage = {"total_input_tokens": 10, "total_output_tokens": 5, "total_thought_tokens": 2, "total_tokens": 17}
+    gemini.reply = lambda asked: Reply(started)
+    interactions.create(model="gemini/gemini-3.5-flash", input="Say hello.", background=True, api_base=gemini.url)
+    assert captured.one().awaits == "i-1"
+    interactions.get("i-1", api_base=gemini.url)
+    assert captured.all() == []
+    gemini.reply = lambda asked: Reply({**started, "status": "completed", "usage": usage})
+    run(interactions.aget("i-1", api_base=gemini.url))
+    interactions.get("i-1", api_base=gemini.url)
+    event = captured.one()
+    assert (event.completes, event.usage.input_tokens, event.usage.output_tokens) == ("i-1", 10, 7)
+
+
+@pytest.mark.skipif(not hasattr(litellm, "systemone"), reason="this version of LiteLLM doesn't have it")
+def test_decisions_by_their_other_name_are_calls(captured: Captured, provider: StandIn) -> None:
+    answers = {"q": {"type": "noul", "noul": 0.9}}
+    usage = {"input_tokens": 10, "output_tokens": 3, "input_tokens_details": {"cached_tokens": 4}}
+    provider.reply = lambda asked: Reply({"model": "decider-1", "answers": answers, "usage": usage})
+    questions = {"q": {"type": "noul", "instructions": "Is it?"}}
+    litellm.systemone(model="perplexity/decider-1", state="so it is", questions=questions, **at(provider))
+    event = captured.one()
+    used = event.usage
+    assert (event.operation, used.input_tokens, used.output_tokens, used.cache_read_tokens) == ("decision", 10, 3, 4)
 
 
 def test_the_cost_is_litellms_where_it_knows_one(captured: Captured, provider: StandIn) -> None:

@@ -14,6 +14,7 @@ from usage_tracker.budgets.amounts import whole
 from usage_tracker.budgets.view import PriceBook
 from usage_tracker.event import Cost, Origin, Usage, UsageEvent
 from usage_tracker.forking import undivided
+from usage_tracker.providers.anthropic_usage import PASSES
 
 PLAIN_INPUT = 100_000
 """No list has another price for shorter prompts."""
@@ -84,6 +85,7 @@ class UnitPrices:
             or usage.input_image_tokens
             or usage.output_image_tokens
             or usage.tool_tokens
+            or (event.raw is not None and PASSES in event.raw)
         ):
             return self._exactly(origin, event)
         return total(units, into, out, usage.cache_read_tokens or 0)

@@ -7,9 +7,11 @@ with retries inside. https://github.com/openai/openai-python/blob/v2.54.0/src/op
 
 import copy
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 from weakref import ref
 
 from usage_tracker.attribution import Attribution, Standing, inside, standing
@@ -148,11 +150,13 @@ class AroundRequest:
     def _begin(self, instance: Any, options: Any, streamed: bool) -> Call | None:
         # pydantic's attributes and those of named tuples are looked up at length, which is worth 0.2 µs each here
         client, stands, fields = self._client(instance), standing.get(), options.__dict__
-        body, like = fields["json_data"], None
+        body, url, like = fields["json_data"], fields["url"], None
+        if type(url) is str and url[:4] == "http":
+            client = at_host(client, url)
         if type(body) is dict and FIELDS.isdisjoint(body) and not fields.get("extra_json"):
             said, model = stands[0], body.get("model")
             if said.__class__ is Attribution and type(model) is str:
-                like = (fields["url"], model, client, said, streamed, fields["method"])
+                like = (url, model, client, said, streamed, fields["method"])
                 asked = self._asked.get(like)
                 if asked is not None:
                     request, shapes, kind, kinds = asked
@@ -217,6 +221,12 @@ class AroundRequest:
         if not self._provider.wants_usage(call.request.operation, body, more):
             return False
         return self._stream_usage == "always" or self._provider.sends_usage_when_asked(client.host, client.azure)
+
+
+@lru_cache(maxsize=256)
+def at_host(client: Client, url: str) -> Client:
+    """The app's client, where it asks a host of that URL instead of its own."""
+    return client._replace(host=urlsplit(url).hostname or client.host)
 
 
 def key_of(client: Any) -> str | None:

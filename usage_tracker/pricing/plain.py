@@ -16,8 +16,9 @@ from usage_tracker.pricing.bill import GENERATES_NOTHING, SPOKEN
 from usage_tracker.pricing.money import DOLLARS
 from usage_tracker.pricing.rates import Found, Rates
 from usage_tracker.pricing.sums import TOTALS
+from usage_tracker.providers.anthropic_usage import PASSES
 
-TELLING = frozenset(("tool_usage", "svg_usage"))
+TELLING = frozenset((PASSES, "tool_usage", "svg_usage"))
 """Fields of a usage object of which a bill may depend, beside its counts."""
 APART = frozenset(("output_reasoning_tokens", "output_citation_tokens", "requests"))
 """What some lists price beside, of which a plain bill knows nothing."""

@@ -16,6 +16,7 @@ from usage_tracker.pricing.litellm_map import LitellmMap
 from usage_tracker.pricing.money import DOLLARS, rounded
 from usage_tracker.pricing.occasion import DAY, MINUTE, STANDARD, Occasion, at_minute, moved, occasion_of, told_by
 from usage_tracker.pricing.own import own_prices
+from usage_tracker.pricing.passes import passes_of, together
 from usage_tracker.pricing.plain import may_be_plain, plainly_billed
 from usage_tracker.pricing.rates import TIER_UNPRICED, Found, Rates, alike
 from usage_tracker.pricing.sums import contradicts, left_out
@@ -101,7 +102,7 @@ class Pricer:
         if usage.input_tokens is None and usage.output_tokens is None and not usage.units:
             cost = AWAITED if event.awaits is not None else Cost() if event.status == "error" else UNPRICED
         else:
-            cost = self._price(origin, event, mismatch)
+            cost = together([self._price(origin, one, mismatch) for one in passes_of(event)])
         if cost.amount is None and event.reported_cost is not None and self._books is not None:
             cost = stated(event) or cost
         if usage.estimated:

@@ -6,10 +6,13 @@
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from usage_tracker.event import Figures, Usage
+from usage_tracker.providers.answer import word
 from usage_tracker.providers.usage_fields import amount, at, tokens
 
+PASSES = "iterations"
 COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
 
 
@@ -20,12 +23,27 @@ def read_usage(raw: Figures) -> Usage:
     them: a compaction of the context, an advisor's message. So their sum counts, where they cover the totals; a list
     of passes that was cut doesn't.
     """
-    usage = read_pass(raw)
-    passes = [read_pass(one) for one in raw["iterations"]] if isinstance(raw.get("iterations"), list) else []
-    if passes and known(whole := added(passes)) >= known(usage):
-        usage = whole
+    passes = read_passes(raw)
+    usage = added(passes) if passes else read_pass(raw)
     usage.reasoning_tokens = tokens(at(raw, ("output_tokens_details", "thinking_tokens")))
     return usage
+
+
+class Pass(NamedTuple):
+    """One pass over a model."""
+
+    model: str | None
+    """Which the pass itself names: an advisor is another one, and so may be who answers after a refusal."""
+    usage: Usage
+
+
+def read_passes(raw: Figures) -> list[Pass]:
+    """The passes that a usage object counts; none where it has no list of them that covers its totals."""
+    listed = raw.get(PASSES)
+    if not isinstance(listed, list):
+        return []
+    passes = [Pass(word(one.get("model")), read_pass(one)) for one in listed if isinstance(one, dict)]
+    return passes if passes and known(added(passes)) >= known(read_pass(raw)) else []
 
 
 def read_pass(raw: Figures) -> Usage:
@@ -45,10 +63,10 @@ def read_pass(raw: Figures) -> Usage:
     )
 
 
-def added(passes: list[Usage]) -> Usage:
+def added(passes: list[Pass]) -> Usage:
     usage = Usage()
     for name in COUNTS:
-        setattr(usage, name, total(getattr(one, name) for one in passes))
+        setattr(usage, name, total(getattr(one.usage, name) for one in passes))
     return usage
 
 

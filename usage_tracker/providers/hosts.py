@@ -67,7 +67,8 @@ vendor's price (LiteLLM, Vercel, Portkey, Cloudflare's AI Gateway, Helicone) are
 
 MODELS: dict[str, str] = {
     "openai": r"""(ft:)?(
-        gpt-(3\.5|4|4o|4\.\d|5|5\.\d) ($|:|-(?!all|x-)) | gpt-(image|audio|realtime) ($|-) | chatgpt-\d
+        gpt-(3\.5|4o|[4-9]|[4-9]\.\d) ($|:|-(?!all|x-)) | gpt-(audio|image|live|realtime|transcribe) ($|-)
+        | chatgpt-(\d|image-) | gpt-chat-latest$
         | o[134] ($|:|-(mini|pro|preview|deep-research|\d{4})) | (davinci|babbage)-002 ($|:)
         | computer-use-preview | codex-mini | sora-\d | dall-e-[23]$ | tts-1 | whisper-1$
         | text-embedding-(3-|ada-002$) | (omni|text)-moderation-

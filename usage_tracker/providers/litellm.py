@@ -13,6 +13,7 @@ from functools import lru_cache
 from usage_tracker.event import Figures, Usage
 from usage_tracker.providers import anthropic, google_genai, openai
 from usage_tracker.providers.answer import Answer, Request, fields_of, figures, word
+from usage_tracker.providers.gemini_fields import tier_of
 from usage_tracker.providers.hosts import HOSTS, provider_of
 from usage_tracker.providers.usage_fields import amount, at, dollars, paths, tokens
 
@@ -147,6 +148,8 @@ def observe_hidden(answer: Answer, hidden: object) -> str | None:
     cost = fields.get("response_cost")
     if isinstance(cost, float | int) and cost > 0:
         answer.reported_cost = dollars(cost, Decimal(1)) or answer.reported_cost
+    beside = fields_of(fields.get("provider_specific_fields"))
+    answer.service_tier = answer.service_tier or tier_of(word(beside.get("traffic_type")))  # as Gemini says it
     provider = word(fields.get("custom_llm_provider"))
     return None if provider == "cached_response" else provider
 
@@ -167,6 +170,7 @@ def observe_chunks(answer: Answer, chunks: Iterable[object]) -> bool:
     if not openai.any_figure(told):
         return False
     answer.raw = told
+    answer.service_tier = answer.service_tier or word(told.get("service_tier"))
     return True
 
 

@@ -25,6 +25,7 @@ OPERATIONS = {
     "rerank": "rerank",
     "responses": "responses",
     "speech": "speech",
+    "systemone": "decision",
     "text_completion": "completion",
     "transcription": "transcription",
     "video_edit": "video",
@@ -33,8 +34,14 @@ OPERATIONS = {
     "video_remix": "video",
 }
 """By the names of its functions; the async ones have an `a` in front. `create` is the one of interactions."""
-RETRIEVALS = {"get_responses": "responses", "retrieve_batch": "batch"}
-"""Free by themselves; they bring the usage of what was started earlier."""
+RETRIEVALS = {
+    "cancel": "interaction",
+    "cancel_responses": "responses",
+    "get": "interaction",
+    "get_responses": "responses",
+    "retrieve_batch": "batch",
+}
+"""Free by themselves; they bring the usage of what was started earlier. `cancel` and `get` are of interactions."""
 ROUTES = {
     "chat_completions": "chat",
     "embeddings": "embeddings",

@@ -263,6 +263,7 @@ def read_figures(answer: Answer, fields: Mapping[str, object]) -> None:
                 found = {**(found or {}), name: beside}
     if found is not None:
         answer.raw = merge_figures(answer.raw, found)
+        answer.service_tier = answer.service_tier or word(answer.raw.get("service_tier"))  # Claude's, by LiteLLM
         answer.reported_cost = read_cost(answer.raw) or answer.reported_cost
 
 
@@ -347,6 +348,10 @@ def usage_of(operation: str, answer: Answer, request: Request) -> Usage:
     if operation in WRITES and usage.output_tokens is None and usage.input_tokens is not None:
         # an empty completion has no completion_tokens, and a total that is all prompt
         usage.output_tokens = 0 if total == usage.input_tokens else None
+    if operation == "image" and "output_tokens_details" not in (answer.raw or {}):
+        # it is all images, as each event of a stream says, and answers did before there were details:
+        # https://github.com/openai/openai-python/blob/v3.54.0/src/openai/types/image_gen_completed_event.py
+        usage.output_image_tokens = usage.output_tokens
     told = {**(answer.units or {}), **(read_units(answer.raw) if answer.raw else {})}
     asked = request.units if request.units and answer.error_type is None else {}
     # A video's answer states the length of all of it, which for an extension is more than was asked for and billed.

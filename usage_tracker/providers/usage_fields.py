@@ -11,7 +11,8 @@ column is the SDK's own type, the rest are other providers' spellings:
 - openrouter: https://openrouter.ai/docs/use-cases/usage-accounting (cost, server_tool_use_details)
 - xai: https://docs.x.ai/developers/cost-tracking (cost_in_usd_ticks)
 - perplexity: https://docs.perplexity.ai/api-reference/sonar-post (cost.total_cost, num_search_queries)
-- litellm: https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/types/utils.py (cache_creation_…)
+- litellm: https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/types/utils.py (cache_creation_…,
+  server_tool_use for Claude, prompt_tokens_details.web_search_requests for Gemini)
 - vercel: https://vercel.com/docs/ai-gateway/sdks-and-apis/openai-chat-completions (cache_creation_input_tokens)
 """
 
@@ -123,9 +124,12 @@ UNITS: tuple[tuple[str, tuple[Path, ...]], ...] = (
         paths(
             "tool_usage.web_search.num_requests",
             "server_tool_use_details.web_search_requests",
+            "server_tool_use.web_search_requests",
+            "prompt_tokens_details.web_search_requests",
             "num_search_queries",
         ),
     ),
+    ("map_searches", paths("prompt_tokens_details.google_maps_grounding_requests")),
 )
 """Units within the usage object. `seconds` is the transcription's `{"type": "duration"}`:
 https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/audio/transcription.py"""
