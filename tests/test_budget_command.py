@@ -1,6 +1,7 @@
 """`usage-tracker budget`: set, list, show, status, check, rm, alerts, as one types them."""
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -67,6 +68,12 @@ def test_status_says_what_is_spent_and_left_by_part(budget: Type, dsn: str) -> N
     assert "u-1" in table
     assert "$1.25" in table
     assert "refuses calls" in budget("show", "users").stderr
+
+
+def test_times_of_budgets_say_their_zone(budget: Type, dsn: str) -> None:
+    budget("set", "here", "--limit", "1", "--per", "day")
+    budget("set", "there", "--limit", "1", "--per", "day", "--tz", "Asia/Kathmandu")
+    assert re.findall(r" 00:00 \S+", budget("status").stdout) == [" 00:00 UTC", " 00:00 +0545"]
 
 
 def test_check_exits_with_3_where_one_is_used_up(budget: Type, dsn: str) -> None:
