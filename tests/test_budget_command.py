@@ -132,7 +132,7 @@ def test_a_scope_that_no_call_was_in_lately_is_said(budget: Type, dsn: str) -> N
 
 
 def test_alerts_are_listed_and_a_test_says_who_did_not_take_it(budget: Type, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "No alerts yet" in budget("alerts").stderr
+    assert "No alerts yet that had a receiver" in budget("alerts").stderr
     assert "no receiver is named" in budget("alerts", "--test").output
     monkeypatch.setenv("TRACKER_ALERT_WEBHOOK", "http://127.0.0.1:1/secret-path")
     failed = budget("alerts", "--test")
