@@ -1,6 +1,7 @@
 """`usage-tracker budget`: set, list, show, status, check, rm, alerts, as one types them."""
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -69,6 +70,12 @@ def test_status_says_what_is_spent_and_left_by_part(budget: Type, dsn: str) -> N
     assert "refuses calls" in budget("show", "users").stderr
 
 
+def test_times_of_budgets_say_their_zone(budget: Type, dsn: str) -> None:
+    budget("set", "here", "--limit", "1", "--per", "day")
+    budget("set", "there", "--limit", "1", "--per", "day", "--tz", "Asia/Kathmandu")
+    assert re.findall(r" 00:00 \S+", budget("status").stdout) == [" 00:00 UTC", " 00:00 +0545"]
+
+
 def test_check_exits_with_3_where_one_is_used_up(budget: Type, dsn: str) -> None:
     budget("set", "tokens", "--limit", "200 tokens", "--per", "24h")
     budget("set", "calls", "--limit", "2 calls", "--per", "week", "--tz", "Europe/Berlin")
@@ -125,7 +132,7 @@ def test_a_scope_that_no_call_was_in_lately_is_said(budget: Type, dsn: str) -> N
 
 
 def test_alerts_are_listed_and_a_test_says_who_did_not_take_it(budget: Type, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "No alerts yet" in budget("alerts").stderr
+    assert "No alerts yet that had a receiver" in budget("alerts").stderr
     assert "no receiver is named" in budget("alerts", "--test").output
     monkeypatch.setenv("TRACKER_ALERT_WEBHOOK", "http://127.0.0.1:1/secret-path")
     failed = budget("alerts", "--test")

@@ -102,6 +102,18 @@ def test_the_command_line_notes_and_tells_them(tmp_path: Path) -> None:
     assert "acme-*: input 2.5" in told(dsn, "prices", "log")
 
 
+def test_what_was_not_said_before_is_told_as_what_it_was(tmp_path: Path) -> None:
+    dsn = f"sqlite:///{tmp_path}/usage.db"
+    told(dsn, "budget", "set", "all", "--limit", "10")
+    said = ("--limit", "5 calls", "--per", "day", "--each", "tag", "--soft", "80%", "--on-limit", "block", "--strict")
+    told(dsn, "budget", "set", "all", *said)
+    line = next(line for line in told(dsn, "budget", "log").splitlines() if "changed all" in line)
+    assert set(line.partition("changed all: ")[2].strip().split("; ")) == {
+        "each none → tag", "limit 10 → 5", "measure cost → calls", "on_limit alert → block", "per month → day",
+        "soft none → 0.8", "strict no → yes",
+    }  # fmt: skip
+
+
 def test_where_nothing_was_changed_it_is_said(tmp_path: Path) -> None:
     dsn = f"sqlite:///{tmp_path}/usage.db"
     assert "No budget was changed yet" in told(dsn, "budget", "log")

@@ -123,6 +123,28 @@ def test_a_broken_one_stops_commands_with_a_sentence_and_doctor_names_it(config:
     assert CliRunner().invoke(main, ["completion", "fish"]).exit_code == 0
 
 
+def test_a_program_under_run_starts_whatever_is_in_it_and_finds_nothing_of_it_in_its_environment(
+    config: Path, tmp_path: Path
+) -> None:
+    def run(script: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "usage_tracker", "run", "--", sys.executable, "-c", script]
+        return subprocess.run(command, capture_output=True, text=True, check=True)
+
+    config.write_text("nonsense")
+    broken = run("print('ran')")
+    assert broken.stdout == "ran\n"
+    assert "is no TOML" in broken.stderr
+    config.write_text(f'dsn = "sqlite:///{tmp_path}/mine.db"\nexit_timeout = 60\n')
+    recorded = run(
+        "import os, usage_tracker\n"
+        "usage_tracker.record(provider='acme', model='m', input_tokens=1)\n"
+        "print([name for name in os.environ if name.startswith('TRACKER_')])"
+    )
+    assert (recorded.stdout, recorded.stderr) == ("[]\n", "")
+    counted = CliRunner().invoke(main, ["report", "-o", "csv", "--fields", "calls"]).stdout
+    assert counted == "model,calls\nm,1\n"
+
+
 def test_a_broken_one_never_reaches_the_app_and_its_events_wait(config: Path) -> None:
     config.write_text("nonsense")
     script = (

@@ -134,6 +134,20 @@ def test_a_journal_that_could_not_be_written_is_found_before_the_first_call(tmp_
     assert json.loads(said)["spool"]["problem"] == f"{closed} can't be written by this user"
 
 
+def test_where_programs_do_not_ship_it_is_said_who_does_and_to_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKER_SPOOL_DIR", str(tmp_path / "spool"))
+    monkeypatch.setenv("TRACKER_SHIP", "off")
+    monkeypatch.delenv("TRACKER_DSN", raising=False)
+    record = "import usage_tracker.auto as _, usage_tracker; usage_tracker.record(provider='acme', model='m')"
+    subprocess.run([sys.executable, "-c", record], check=True)
+    said = doctor().stdout
+    assert "none now, and programs don't ship where TRACKER_SHIP is off" in said
+    assert "to the store of TRACKER_DSN: run it where that is set" in said
+    assert "this store" not in said
+
+
 def test_in_a_narrow_terminal_lines_break_between_words_and_never_in_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     findings = [
         Finding("store", "cannot be reached from here", "start it, or name another"),

@@ -1,6 +1,9 @@
 """A program that knows nothing but docs/journal.md reads what a journal holds."""
 
+import os
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,23 @@ def test_its_program_reads_a_segment(tmp_path: Path) -> None:
         ("p-0", "r-2"),
     ]
     assert str(UUID(bytes=segment.read_bytes()[16:32])) == segment.stem
+
+
+def test_it_names_each_file_of_the_folder(tmp_path: Path) -> None:
+    dsn, spool = f"sqlite:///{tmp_path}/usage.db", tmp_path / "spool"
+    environ = {**os.environ, "TRACKER_DSN": dsn, "TRACKER_SPOOL_DIR": str(spool)}
+    budget = [sys.executable, "-m", "usage_tracker", "budget", "set", "all", "--limit", "1"]
+    subprocess.run(budget, env=environ, check=True, capture_output=True)
+    program = (
+        "import os, openai, usage_tracker.auto, usage_tracker\n"
+        "usage_tracker.record(provider='acme', model='acme-7b', input_tokens=1)\n"
+        "usage_tracker.flush(60)\n"
+        "print(*os.listdir(os.environ['TRACKER_SPOOL_DIR']))"
+    )
+    listed = subprocess.run([sys.executable, "-c", program], env=environ, check=True, capture_output=True, text=True)
+    there = {re.sub(r"[0-9a-f]{8}[0-9a-f-]{8,}", "ID", name) for name in listed.stdout.split()}
+    assert {"ID.seg", "leader.lock", "budgets.json", "sdks-ID.json"} <= there
+    assert there <= set(re.findall(r"^\| `([^`]+)` \|", GUIDE, re.MULTILINE))
 
 
 def test_its_tables_have_the_sizes_that_are_written() -> None:

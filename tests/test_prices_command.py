@@ -472,6 +472,19 @@ def test_it_says_why_a_call_has_no_cost_and_what_helps(any_dsn: str, any_store: 
     assert "no price for the tier scale" in shown
 
 
+def test_a_call_that_the_app_left_does_not_speak_for_those_that_it_read_to_the_end(store: Store) -> None:
+    unknown: dict[str, Any] = {"cost": None, "flags": ["unpriced"], "input_tokens": None, "output_tokens": None}
+    minutes = [NOON + timedelta(minutes=place) for place in range(3)]
+    read, left, left_too = (
+        made_event(at, streamed=True, status=status, **unknown)
+        for at, status in zip(minutes, ("ok", "cancelled", "abandoned"), strict=True)
+    )
+    store_events(store, [read, left, left_too])
+    [row] = document("unpriced", *AUGUST)["models"]
+    assert "TRACKER_STREAM_USAGE=always" in row["remedy"]
+    assert row["newest"] == str(read.event_id)
+
+
 def test_the_fee_of_a_tool_leaves_tokens_at_their_price() -> None:
     prices("set", "mistral-*", "--multiplier", "0.5")
     prices("set", "mistral-*", "--search", "0.03")

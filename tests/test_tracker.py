@@ -133,6 +133,52 @@ def test_an_environments_own_sitecustomize_still_runs(machine: Machine) -> None:
     assert (ran.stdout, ran.stderr) == ("True\n", "")
 
 
+RECORD = """
+import multiprocessing, usage_tracker
+def note():
+    usage_tracker.record(provider="acme", model="m", input_tokens=1)
+"""
+SPAWN = f"""{RECORD}
+if __name__ == "__main__":
+    for kind in ("spawn", "forkserver"):
+        child = multiprocessing.get_context(kind).Process(target=note)
+        child.start()
+        child.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words", "app"),
+    [
+        ("shop.py", f"{RECORD}note()", ["{home}/shop.py"], "shop.py"),
+        ("shop.py", f"{RECORD}note()", ["-m", "shop", "-v"], "shop.py"),
+        ("shop/worker.py", f"{RECORD}note()", ["-W", "error", "-um", "shop.worker"], "worker.py"),
+        ("shop/__main__.py", f"{RECORD}note()", ["-mshop"], "shop"),
+        ("shop.py", SPAWN, ["{home}/shop.py"], "shop.py"),
+    ],
+    ids=["script", "module", "module of a package", "package", "processes that it spawns"],
+)
+def test_an_app_has_the_same_name_under_run_as_with_the_line(
+    machine: Machine, file: str, content: str, words: list[str], app: str
+) -> None:
+    environ = {
+        "PYTHONPATH": f"{machine.home}{os.pathsep}{machine.environ['PYTHONPATH']}",
+        "TRACKER_EXIT_TIMEOUT": "60",
+    }
+    (machine.home / file).parent.mkdir(exist_ok=True)
+    for line in ("", "import usage_tracker.auto\n"):
+        (machine.home / file).write_text(line + content)
+        program = [sys.executable, *(word.format(home=machine.home) for word in words)]
+        if line:
+            subprocess.run(program, env={**machine.environ, **environ}, check=True)
+        else:
+            ran = machine.command("run", "--", *program, environ=environ)
+            assert (ran.stderr, ran.returncode) == ("", 0)
+    calls = 4 if content is SPAWN else 2
+    query = "SELECT app, count(*) AS calls FROM events GROUP BY app"
+    assert machine.command("query", query, "-o", "csv").stdout == f"app,calls\n{app},{calls}\n"
+
+
 def test_importing_loads_no_sdk_driver_prices_or_command_line(machine: Machine) -> None:
     out, _ = machine.run("import usage_tracker.auto, sys; print(*sorted(sys.modules))")
     heavy = {

@@ -219,6 +219,11 @@ def test_the_overview_warns_of_budgets_that_are_or_will_be_used_up(admin: httpx.
     assert "roomy" not in shown
 
 
+def test_times_of_budgets_say_their_zone(admin: httpx.Client) -> None:
+    admin.put("/api/v1/budgets/there", json={"limit": 100, "per": "month", "tz": "Asia/Kathmandu"})
+    assert re.search(r"\d\d 00:00 \+0545", text_of(admin.get("/budgets?tz=America/New_York").text))
+
+
 def test_names_with_markup_in_them_are_text(dsn: str) -> None:
     evil = "team=<script>alert(1)</script>"
     with dashboard(dsn, edit=True) as running, running.client(ADMIN) as client:

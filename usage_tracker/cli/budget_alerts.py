@@ -43,7 +43,10 @@ def alerts(testing: bool, dsn: Dsn) -> None:
     except NothingYet:
         rows = []
     if not rows:
-        say("No alerts yet. `usage-tracker budget alerts --test` sends one to see whether it arrives.")
+        say(
+            "No alerts yet that had a receiver; without one, they are in the log of the process that ships. "
+            "`usage-tracker budget alerts --help` says how to name one, and with --test, one is sent now."
+        )
         return
     from usage_tracker.cli.table import render_table
 

@@ -9,7 +9,7 @@ from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.outlook import Outlook, look_ahead
 from usage_tracker.budgets.scope import WHOLE, named
 from usage_tracker.budgets.windows import window_at
-from usage_tracker.cli.budget_text import show_amount, show_moment, show_percent, state
+from usage_tracker.cli.budget_text import show_amount, show_percent, show_time, state
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.errors import SchemaError
@@ -58,13 +58,13 @@ def outlook_columns(outlooks: Sequence[Outlook]) -> list[Column]:
         Column("Projected", amounts((each, each.projected) for each in outlooks), number=True, rank=3),
         Column(
             "Used up",
-            ["now" if each.over else show_moment(each.hit_at, parse_zone(each.budget.zone)) for each in outlooks],
+            ["now" if each.over else show_time(each.hit_at, each.budget) for each in outlooks],
             fixed=True,
             rank=1,
         ),
         Column(
             "Resets",
-            [show_moment(each.resets_at, parse_zone(each.budget.zone)) for each in outlooks],
+            [show_time(each.resets_at, each.budget) for each in outlooks],
             fixed=True,
             rank=4,
         ),

@@ -1,12 +1,13 @@
 """Budgets in words and figures for people."""
 
-from datetime import datetime, tzinfo
+from datetime import datetime
 from decimal import Decimal
 
 from usage_tracker.budgets.amounts import noun
 from usage_tracker.budgets.budget import Budget, Measure
 from usage_tracker.budgets.outlook import Outlook
 from usage_tracker.cli.figures import UNKNOWN, exact, printable, show_count, show_money
+from usage_tracker.zones import parse_zone
 
 
 def describe(budget: Budget) -> str:
@@ -44,8 +45,9 @@ def show_percent(share: Decimal) -> str:
     return f"{exact(round(share * 100, 1))} %"
 
 
-def show_moment(moment: datetime | None, zone: tzinfo) -> str:
-    return UNKNOWN if moment is None else f"{moment.astimezone(zone):%Y-%m-%d %H:%M}"
+def show_time(moment: datetime | None, budget: Budget) -> str:
+    """In the budget's zone, which it says: that of a report or page beside it may be another."""
+    return UNKNOWN if moment is None else f"{moment.astimezone(parse_zone(budget.zone)):%Y-%m-%d %H:%M %Z}"
 
 
 def state(outlook: Outlook) -> str:

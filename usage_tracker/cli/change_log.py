@@ -111,8 +111,9 @@ def budget_words(change: Change) -> str:
         return f"removed {budget_text(change.before)}"
     if change.before is None:
         return f"added {budget_text(change.after)}"
-    before, after = json.loads(change.before), json.loads(change.after)
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    before, after = content(change.before), content(change.after)
+    known = dict.fromkeys(("limit", "measure", "per", *before, *after))
+    names = [name for name in known if before.get(name) != after.get(name)]
     differing = "; ".join(f"{name} {value_text(before, name)} → {value_text(after, name)}" for name in names)
     return f"changed {change.subject}: {differing}"
 
@@ -126,12 +127,11 @@ def budget_text(text: str | None) -> str:
 
 def value_text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
-    if name == "where":
-        conditions = [f"{key}{'=' if equal else '!='}{pattern or 'none'}" for key, equal, pattern in value or ()]
-        return ", ".join(conditions) or "all calls"
     if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return "default" if value is None else str(value)
+        return ", ".join(map(str, value)) or ("all calls" if name == "where" else "none")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
 
 
 def price_words(change: Change) -> str:

@@ -202,8 +202,9 @@ def show_version(ctx: click.Context, _: click.Parameter, chosen: bool) -> None:
     ctx.exit()
 
 
-WITHOUT_CONFIG = frozenset({"completion", "demo", "init"})
-"""Commands that the config file has no say in."""
+WITHOUT_CONFIG = frozenset({"completion", "demo", "init", "run"})
+"""Commands that the config file has no say in. A program under `run` reads it itself: a mistake in it must not keep the
+program from starting, nor the store's password get into the environment of all that it starts."""
 
 
 def use_config(ctx: click.Context) -> None:

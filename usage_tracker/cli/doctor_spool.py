@@ -41,8 +41,10 @@ def examine_spool(settings: Settings, findings: Findings) -> None:
         away = leader[1] != "leading"
         remedy = "its store is away: see its log, or the line above" if away else None
         findings.add("leader", f"process {leader[0]}, {leader[1]}", remedy)
-    else:
+    elif settings.ship:
         findings.add("leader", "none now: the next program that records ships this folder")
+    else:
+        findings.add("leader", "none now, and programs don't ship where TRACKER_SHIP is off: `usage-tracker ship` does")
     folders = {settings.spool_dir, *(path for path in (data_folder() / "spool").glob("*") if path.is_dir())}
     for folder in sorted(folders, key=lambda path: (path != settings.spool_dir, path)):
         own = folder == settings.spool_dir
@@ -59,9 +61,10 @@ def examine_spool(settings: Settings, findings: Findings) -> None:
             others.append({"folder": str(folder), "waiting": waiting})
         if waiting and not (own and leader):
             command = "usage-tracker ship --once" + ("" if own else f" --from {shlex.quote(str(folder))}")
-            findings.add(
-                "waiting", f"{events_of(waiting)} in {folder}", f"`{command}` ships to this store what is there"
-            )
+            remedy = f"`{command}` ships to this store what is there"
+            if settings.dsn is None:
+                remedy = f"`{command}` ships what is there to the store of TRACKER_DSN: run it where that is set"
+            findings.add("waiting", f"{events_of(waiting)} in {folder}", remedy)
         elif own:
             findings.add("waiting", events_of(waiting))
         examine_aside(folder, findings, facts if own else {})

@@ -12,7 +12,7 @@ from usage_tracker.cli.options import Conditions, output_option, resolve_range, 
 from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_head, json_text
 from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
-from usage_tracker.cli.price_reasons import Reason, newest_unpriced, reason_of, same_as
+from usage_tracker.cli.price_reasons import Reason, reason_of, same_as, telling_unpriced
 from usage_tracker.cli.render import show_question
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.dsn import Dsn
@@ -81,7 +81,7 @@ def look_into(store: Store, pricer: Pricer | None, query: Query, row: Row) -> Ga
     if pricer is None:
         return Gap(row, None, None)
     group = [same_as(name, value) for name, value in zip(BY, row.group, strict=True)]
-    event = newest_unpriced(store, query, group)
+    event = telling_unpriced(store, query, group)
     return Gap(row, None, None) if event is None else Gap(row, event["event_id"], reason_of(pricer, event))
 
 
@@ -115,9 +115,8 @@ def as_table(query: Query, gaps: list[Gap]) -> str:
         Column("Why", [gap.reason.why if gap.reason else UNKNOWN for gap in gaps]),
     ]
     notes = []
-    if gaps[0].newest:
-        notes = [
-            f"Why is that of each model's newest call; the first one's: `usage-tracker events show {gaps[0].newest}`."
-        ]
+    if first := gaps[0].newest:
+        which = "each model's newest call, if possible of one that the app didn't leave"
+        notes = [f"Why is that of {which}; the first one's: `usage-tracker events show {first}`."]
     notes += dict.fromkeys(gap.reason.remedy for gap in gaps[:REMEDIES] if gap.reason)
     return render_table(f"Calls without a cost{show_question(query)}", columns, notes)

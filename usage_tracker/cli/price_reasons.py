@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection
 from contextlib import closing
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import NamedTuple
 
 from usage_tracker.cli.figures import printable
@@ -32,8 +33,15 @@ class Reason(NamedTuple):
     """A command, or a sentence where none helps."""
 
 
-def newest_unpriced(store: Store, query: Query, group: Collection[Condition]) -> Event | None:
-    """The newest call of the group that should have a cost and has none. Raises StoreError.
+LEFT = ("abandoned", "cancelled")
+"""The status of a call that the app gave up; it may have gone before there was a word of its usage."""
+MOST_LEFT = 100
+"""Such calls that are looked past."""
+
+
+def telling_unpriced(store: Store, query: Query, group: Collection[Condition]) -> Event | None:
+    """The newest call of the group that should have a cost and has none: of those that the app didn't leave, as far as
+    that hour has one among its last. Raises StoreError.
 
     Rollups tell the hour, so that only that hour's calls are read.
     """
@@ -45,7 +53,11 @@ def newest_unpriced(store: Store, query: Query, group: Collection[Condition]) ->
     since = newest if query.since is None else max(newest, query.since)
     until = newest + HOUR if query.until is None else min(newest + HOUR, query.until)
     with closing(list_events(store, since, until, where)) as found:
-        return next((event for event in found if event["cost"] is None and "unpriced" in event["cost_flags"]), None)
+        unpriced = (event for event in found if event["cost"] is None and "unpriced" in event["cost_flags"])
+        last = next(unpriced, None)
+        if last is None or last["status"] not in LEFT:
+            return last
+        return next((event for event in islice(unpriced, MOST_LEFT) if event["status"] not in LEFT), last)
 
 
 def same_as(name: str, value: object) -> Condition:
@@ -83,7 +95,7 @@ def reason_of(pricer: Pricer, event: Event) -> Reason:
 
 
 def no_usage(call: UsageEvent) -> str:
-    if call.status in ("abandoned", "cancelled"):
+    if call.status in LEFT:
         return "No price helps: the app left those calls before the provider said what they used."
     if call.streamed:
         return "No price helps: those streams didn't say what they used; TRACKER_STREAM_USAGE=always asks them to."

@@ -14,6 +14,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from usage_tracker.config import load_usable
+from usage_tracker.config_file import with_config
 from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.web import budgets_page, login, pages
 from usage_tracker.web.access import Access
@@ -51,12 +52,12 @@ def create_app(
 ) -> Starlette:
     """The app, to be served by any ASGI server or mounted in another app.
 
-    `dsn`: the store; None: that of TRACKER_DSN. `access`: who is let in; None: nobody but through a one-time link.
-    Mounted in an app that lets in by itself, `Access(everyone="viewer")`. `announce`: is given the word of a new
-    one-time link, for who has a used one. `edit`: whether admins may change budgets; an address: through that one,
-    where `dsn` is of a role that may only read. Raises ConfigError.
+    `dsn`: the store; None: that of TRACKER_DSN or the config file. `access`: who is let in; None: nobody but through a
+    one-time link. Mounted in an app that lets in by itself, `Access(everyone="viewer")`. `announce`: is given the word
+    of a new one-time link, for who has a used one. `edit`: whether admins may change budgets; an address: through that
+    one, where `dsn` is of a role that may only read. Raises ConfigError.
     """
-    settings, _ = load_usable(ship=True)
+    settings, _ = load_usable(with_config(), ship=True)
     if dsn is None:
         dsn = settings.dsn
         assert dsn is not None, "shipping always has a store, by default the SQLite file"

@@ -10,14 +10,13 @@ from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.outlook import Outlook
 from usage_tracker.budgets.scope import named
 from usage_tracker.cli.budget_figures import read_outlooks, shortened
-from usage_tracker.cli.budget_text import show_amount, show_moment, show_percent, state
+from usage_tracker.cli.budget_text import show_amount, show_percent, show_time, state
 from usage_tracker.cli.change_log import change_words
 from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.errors import SchemaError
 from usage_tracker.stores import Store
 from usage_tracker.stores.changes import Change, read_changes
 from usage_tracker.web.reading import Reader
-from usage_tracker.zones import parse_zone
 
 KEPT_SECONDS = 5.0
 PARTS = 20
@@ -104,7 +103,6 @@ def lines(outlooks: Sequence[Outlook]) -> list[Line]:
 
 def line(outlook: Outlook, *, first: bool) -> Line:
     budget, measure = outlook.budget, outlook.budget.measure
-    zone = parse_zone(budget.zone)
     share = float(outlook.share) * 100
     ahead = share if outlook.projected is None else float(outlook.projected / budget.limit) * 100
     return Line(
@@ -119,8 +117,8 @@ def line(outlook: Outlook, *, first: bool) -> Line:
         Bar(min(share, 100.0), min(max(ahead, share), 100.0)),
         show_amount(outlook.left, measure) if outlook.left >= 0 else f"{show_amount(-outlook.left, measure)} over",
         UNKNOWN if outlook.projected is None else show_amount(outlook.projected, measure),
-        "now" if outlook.over else show_moment(outlook.hit_at, zone),
-        "rolls along" if outlook.resets_at is None else show_moment(outlook.resets_at, zone),
+        "now" if outlook.over else show_time(outlook.hit_at, budget),
+        "rolls along" if outlook.resets_at is None else show_time(outlook.resets_at, budget),
         state(outlook),
         "bad" if outlook.over else "near" if is_near(outlook) else "",
     )
@@ -139,4 +137,7 @@ def warnings(outlooks: Sequence[Outlook]) -> list[Line]:
 
 
 def changed(changes: Sequence[Change], zone: tzinfo) -> list[Changed]:
-    return [Changed(show_moment(each.at, zone), each.who, each.through, change_words(each)) for each in changes]
+    return [
+        Changed(f"{each.at.astimezone(zone):%Y-%m-%d %H:%M}", each.who, each.through, change_words(each))
+        for each in changes
+    ]

@@ -14,6 +14,7 @@ from usage_tracker.cli.doctor_store import examine_store
 from usage_tracker.cli.figures import UNKNOWN, show_bytes, show_count, show_duration, show_groups
 from usage_tracker.cli.findings import Finding, Findings
 from usage_tracker.config import load_usable
+from usage_tracker.config_file import with_config
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import ConfigError, SchemaError
 from usage_tracker.host_reports import MOST_COUNTED, REPORT_SECONDS, HostReport
@@ -70,7 +71,7 @@ def examine(dsn: Dsn) -> list[Finding]:
     """What `usage-tracker doctor` finds on this machine, but for the SDKs: those of this process are nobody's. It opens
     connections of its own."""
     try:
-        settings, left_out = load_usable(dsn=given_form(dsn))
+        settings, left_out = load_usable(with_config(), dsn=given_form(dsn))
     except ConfigError as error:
         return [Finding("settings", "can't be used", str(error))]
     findings = Findings()
