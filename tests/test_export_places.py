@@ -1,8 +1,11 @@
 """Where exported files go: a Delta table, an object store; and what becomes of a run that is killed or overtaken."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from s3_server import s3_server
 
 from usage_tracker.cli.commands import main
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.errors import ConfigError
+from usage_tracker.errors import ConfigError, StoreUnavailable, UsageTrackerError
 from usage_tracker.exporting import Plan, open_destination, open_exporter
 from usage_tracker.exports import Exported
 from usage_tracker.exports.buckets import Bucket, read_counted
@@ -80,6 +83,54 @@ class TestDelta:
         with pytest.raises(Overtaken):
             table.put(bucket, overtaken(), 2)
         assert answer(LakeFigures(open_lake(str(tmp_path / "table"))), Query(by=())).total.calls == 4
+
+    def test_the_app_goes_on_while_an_object_store_is_waited_for(self) -> None:
+        """Else the server of this program would never come to answer."""
+        environment = {**os.environ, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+        environment |= {"AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
+        subprocess.run([sys.executable, "-c", ANSWERED_BY_ITSELF], env=environment, check=True, timeout=60)
+
+    def test_what_keeps_the_store_from_giving_rows_is_said_as_it_is(self, tmp_path: Path) -> None:
+        def rows() -> Iterator[pa.RecordBatch]:
+            yield from ()
+            raise StoreUnavailable("the store is away")
+
+        bucket = Bucket(datetime(2026, 8, 15, tzinfo=UTC), "day")
+        with pytest.raises(StoreUnavailable, match=r"^the store is away$"):
+            Delta(str(tmp_path / "table"), "12345678").put(bucket, rows(), 1)
+
+    def test_a_table_that_is_damaged_is_said(self, store: Store, tmp_path: Path) -> None:
+        plan = Plan(str(tmp_path / "table"), "delta")
+        open_exporter(store, plan).run()
+        for log in (tmp_path / "table" / "_delta_log").glob("*.json"):
+            log.write_text("{broken")
+        for ask in (lambda: open_exporter(store, plan).run(), lambda: open_lake(plan.to)):
+            with pytest.raises(UsageTrackerError, match=f"^{plan.to} can't be used: "):
+                ask()
+
+
+ANSWERED_BY_ITSELF = """
+import os, threading
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from usage_tracker.exports.buckets import Bucket
+from usage_tracker.exports.delta import Delta
+
+class Nothing(BaseHTTPRequestHandler):
+    def do_GET(self):
+        listed = "list-type" in self.path
+        body = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>" if listed else b""
+        self.send_response(200 if listed else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Nothing)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{server.server_port}"
+assert not Delta("s3://lake/table", "12345678").has(Bucket(datetime(2026, 8, 15, tzinfo=UTC), "day"))
+"""
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from usage_tracker.errors import ConfigError
 from usage_tracker.event import COLUMNS
-from usage_tracker.exports.places import is_remote, local_path, open_system, without_secrets
+from usage_tracker.exports.delta import find_table
+from usage_tracker.exports.places import is_remote, open_system, reaching, shown_of, without_secrets
 from usage_tracker.lake.matching import Expression
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ Compute = Callable[[Any], Iterator[Mapping[str, Any]]]
 
 def open_lake(address: str, engine: str = "duckdb") -> Lake:
     """The events that were exported there, as Parquet or Delta. Raises ConfigError."""
-    shown = without_secrets(address) if is_remote(address) else str(local_path(address))
+    shown = shown_of(address)
     files = find_files(address if is_remote(address) else shown)
     if engine == "duckdb":
         lake = on_duckdb(files, shown)
@@ -76,8 +78,9 @@ class Found:
 
 
 def find_files(address: str) -> Found:
-    """Raises ConfigError where nothing was exported."""
-    found = delta_files(address) or parquet_files(address)
+    """Raises ConfigError where nothing was exported, UsageTrackerError where the place can't be reached."""
+    with reaching(address):
+        found = delta_files(address) or parquet_files(address)
     if not found.files:
         raise ConfigError(
             f"no exported events in {without_secrets(address)}; `usage-tracker export --format parquet --to` or "
@@ -89,14 +92,15 @@ def find_files(address: str) -> Found:
 def delta_files(address: str) -> Found | None:
     """The files of the newest version of a Delta table; None where it is none."""
     try:
-        from deltalake import DeltaTable
+        import_module("deltalake")
     except ImportError:
         if not is_remote(address) and (Path(address) / "_delta_log").exists():
             raise ConfigError(f"{address} is a Delta table: pip install 'usage-tracker-llm[delta]'") from None
         return None
-    if not DeltaTable.is_deltatable(address):
+    table = find_table(address)
+    if table is None:
         return None
-    files = DeltaTable(address).file_uris()
+    files = table.file_uris()
     if not is_remote(address):
         return Found(address, files)
     system, root = open_system(address)
