@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 from usage_tracker.errors import ConfigError
@@ -100,7 +101,7 @@ def delta_files(address: str) -> Found | None:
     table = find_table(address)
     if table is None:
         return None
-    files = table.file_uris()
+    files = [unquote(name) for name in table.file_uris()]  # which has spaces of a folder's name as %20
     if not is_remote(address):
         return Found(address, files)
     system, root = open_system(address)
@@ -137,7 +138,10 @@ def on_duckdb(found: Found, shown: str) -> Lake:
         backend.con.register_filesystem(found.system)
     # not by Ibis, which would have DuckDB download its own client of object stores
     files = ", ".join("'{}'".format(name.replace("'", "''")) for name in found.files)
-    view = f"CREATE VIEW events AS SELECT * FROM read_parquet([{files}], hive_partitioning = true)"  # noqa: S608
+    # a folder above that is named like a partition, such as `team=ml`, would stand for the files' own column
+    alone = "=" not in found.root
+    day = "" if alone else ", CAST(started_at AS date) AS day"
+    view = f"CREATE VIEW events AS SELECT *{day} FROM read_parquet([{files}], hive_partitioning = {alone})"  # noqa: S608
     with readable(shown, Error):
         backend.raw_sql(view)
     events = backend.table("events")
