@@ -322,6 +322,44 @@ def test_what_was_pruned_stays_in_its_file(store: Store, tmp_path: Path) -> None
     assert read(tmp_path / "lake").num_rows == 2
 
 
+def test_nor_do_as_many_late_calls_take_its_place(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event(NOON), made_event(NOON)])
+    export(store, tmp_path / "lake")
+    assert sum(store.prune(NOON + timedelta(days=1))) == 2
+    for _ in range(3):
+        store_events(store, [made_event(NOON), made_event(NOON)])
+        assert export(store, tmp_path / "lake") == Exported(kept=1)
+    assert read(tmp_path / "lake").num_rows == 2
+
+
+def test_what_was_pruned_stays_in_files_that_were_moved(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event(NOON), made_event(NOON + timedelta(days=1))])
+    export(store, tmp_path / "lake")
+    assert sum(store.prune(NOON + timedelta(hours=1))) == 1
+    (tmp_path / "lake").rename(tmp_path / "moved")
+    assert export(store, tmp_path / "moved") == Exported(files=1, rows=1, kept=1)
+    assert export(store, tmp_path / "moved") == Exported()
+    assert read(tmp_path / "moved").num_rows == 2
+
+
+def test_what_a_first_file_lacks_is_no_reason_to_leave_it(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event(NOON), made_event(NOON + timedelta(hours=2))])
+    assert sum(store.prune(NOON + timedelta(hours=1))) == 1
+    assert export(store, tmp_path / "lake").rows == 1
+    store_events(store, [made_event(NOON + timedelta(hours=3))])
+    assert export(store, tmp_path / "lake") == Exported(files=1, rows=2)
+
+
+@pytest.mark.parametrize("form", ["parquet", "delta"])
+def test_of_days_that_were_pruned_before_nothing_is_written(store: Store, tmp_path: Path, form: str) -> None:
+    store_events(store, [made_event(NOON + timedelta(days=number)) for number in range(3)])
+    assert sum(store.prune(NOON + timedelta(days=1, hours=1))) == 2
+    assert export(store, tmp_path / "lake", form=form) == Exported(files=1, rows=1)
+    assert export(store, tmp_path / "lake", form=form) == Exported()
+    store_events(store, [made_event(NOON)])
+    assert export(store, tmp_path / "lake", form=form) == Exported(files=1, rows=1)
+
+
 def test_a_file_that_somebody_took_away_is_written_again(store: Store, tmp_path: Path) -> None:
     store_events(store, [made_event()])
     export(store, tmp_path / "lake")
