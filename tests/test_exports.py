@@ -387,9 +387,12 @@ def test_what_is_not_settled_waits(store: Store, tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 def test_lines_are_those_of_the_export_to_stdout(store: Store, tmp_path: Path, form: str) -> None:
     store_events(store, [*random_events(4, 15), made_event(user_id="=1+1", units={"images": 2.0}, raw={"n": 1})])
+    odd = made_event(user_id="＝1+1", project="a\rb", team="x;=2", session_id="\n=3", tags=('"\r\n,;',))
+    store_events(store, [odd])
     export(store, tmp_path / "lake", form=form)
-    found = [line for path in sorted((tmp_path / "lake").rglob(f"*.{form}")) for line in path.read_text().splitlines()]
+    written = [path.read_bytes().decode() for path in (tmp_path / "lake").rglob(f"*.{form}")]
+    found = [line for text in written for line in text.split("\n")]
     write = {"jsonl": as_jsonl, "csv": as_csv}[form]
-    expected = "".join(write(Query(), export_events(store))).splitlines()
+    expected = "".join(write(Query(), export_events(store))).split("\n")
     assert sorted(set(found)) == sorted(set(expected))
     assert len(found) >= len(expected)

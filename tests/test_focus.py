@@ -103,6 +103,12 @@ def test_values_have_the_forms_of_the_specification(store: Store, tmp_path: Path
         assert isinstance(json.loads(row["Tags"]), dict)
 
 
+def test_a_name_may_have_any_characters(store: Store, tmp_path: Path) -> None:
+    names = ["a\rb", "a\nb", 'a"b', "a,b", "a;b", "größe"]
+    store_events(store, [priced(("searches", 1, "0.01"), project=name) for name in names])
+    assert sorted(row["SubAccountId"] for row in charge_of(store, tmp_path)) == sorted(names)
+
+
 def test_price_times_quantity_is_the_cost(store: Store, tmp_path: Path) -> None:
     store_events(store, EVENTS)
     rows = charge_of(store, tmp_path)

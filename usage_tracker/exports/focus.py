@@ -4,7 +4,6 @@ A row is what one model's one unit (input tokens, searches…) cost at one price
 Calls without a known cost are left out, as FOCUS knows no unknown cost; `usage-tracker report` names them.
 """
 
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+
+from usage_tracker.csv_text import csv_line
 
 NAMES = {
     "openai": "OpenAI", "anthropic": "Anthropic", "azure": "Microsoft", "gemini": "Google", "vertex": "Google",
@@ -70,10 +71,10 @@ def write_focus(batches: Iterator[pa.RecordBatch], path: Path) -> int:
             if event["cost"] is not None:
                 add(amounts, event)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
+        file.write(csv_line(COLUMNS))
         for charge in sorted(amounts, key=order):
-            writer.writerow(row(charge, amounts[charge]))
+            values = row(charge, amounts[charge])
+            file.write(csv_line(values[name] for name in COLUMNS))
     return events
 
 
