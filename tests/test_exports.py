@@ -153,6 +153,7 @@ def test_the_first_and_the_last_day_that_a_store_holds_are_files_like_any_other(
     for grain in ("day", "hour"):
         assert export(store, tmp_path / grain, grain=grain) == Exported(files=2, rows=2)
         assert export(store, tmp_path / grain, grain=grain) == Exported()
+    assert export(store, tmp_path / "settled", settle_hours=24) == Exported(files=1, rows=1)
 
 
 def test_a_second_run_writes_nothing(store: Store, tmp_path: Path) -> None:

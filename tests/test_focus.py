@@ -109,6 +109,15 @@ def test_a_name_may_have_any_characters(store: Store, tmp_path: Path) -> None:
     assert sorted(row["SubAccountId"] for row in charge_of(store, tmp_path)) == sorted(names)
 
 
+def test_the_first_and_the_last_day_that_a_store_holds_have_periods(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event(NOON.replace(year=year, month=month, day=day))
+                         for year, month, day in ((1, 1, 1), (9999, 12, 31))])  # fmt: skip
+    assert [(row["ChargePeriodStart"], row["ChargePeriodEnd"]) for row in charge_of(store, tmp_path)] == [
+        ("0001-01-01T00:00:00Z", "0001-01-02T00:00:00Z"),
+        ("9999-12-31T00:00:00Z", "9999-12-31T23:59:59Z"),
+    ]
+
+
 def test_price_times_quantity_is_the_cost(store: Store, tmp_path: Path) -> None:
     store_events(store, EVENTS)
     rows = charge_of(store, tmp_path)

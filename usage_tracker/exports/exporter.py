@@ -75,7 +75,7 @@ class Exporter:
         for bucket, says in counted.items():
             if (self.since and bucket.end <= self.since) or (self.until and bucket.start >= self.until):
                 continue
-            if bucket.end + self.settle > now and self.settle:
+            if self.settle and bucket.end > now - self.settle:
                 continue
             mark = known.get(bucket.name, NEVER)
             if self.again or mark.counted != says or self._is_missing(bucket, mark) or self._has_more(bucket, mark):

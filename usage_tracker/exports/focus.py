@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from usage_tracker.csv_text import csv_line
+from usage_tracker.exports.buckets import LAST, Bucket
 
 NAMES = {
     "openai": "OpenAI", "anthropic": "Anthropic", "azure": "Microsoft", "gemini": "Google", "vertex": "Google",
@@ -117,8 +118,9 @@ def read_lines(parts: str | None) -> Iterator[tuple[str, Decimal, Decimal]]:
 def row(charge: Charge, amount: Amount) -> dict[str, object]:
     name = NAMES.get(charge.provider, charge.provider)
     sku = f"{charge.provider}/{charge.model}/{charge.operation}/{charge.unit}"
-    start = datetime(charge.day.year, charge.day.month, charge.day.day, tzinfo=UTC)
-    month = start.replace(day=1)
+    day = Bucket(datetime(charge.day.year, charge.day.month, charge.day.day, tzinfo=UTC), "day")
+    month = day.start.replace(day=1)
+    next_month = (min(month, LAST - timedelta(days=31)) + timedelta(days=31)).replace(day=1)
     cost, price, quantity = written(amount.cost), written(charge.price), written(amount.quantity)
     unit = "Tokens" if charge.unit.endswith("_tokens") else words(charge.unit)
     return {
@@ -127,8 +129,8 @@ def row(charge: Charge, amount: Amount) -> dict[str, object]:
         "PricingQuantity": quantity, "PricingUnit": unit, "ConsumedQuantity": quantity, "ConsumedUnit": unit,
         "PricingCategory": "Standard",
         "BillingAccountId": charge.provider, "BillingAccountName": name, "BillingCurrency": "USD",
-        "BillingPeriodStart": instant(month), "BillingPeriodEnd": instant((month + timedelta(days=31)).replace(day=1)),
-        "ChargePeriodStart": instant(start), "ChargePeriodEnd": instant(start + timedelta(days=1)),
+        "BillingPeriodStart": instant(month), "BillingPeriodEnd": instant(max(next_month, day.end)),
+        "ChargePeriodStart": instant(day.start), "ChargePeriodEnd": instant(day.end),
         "ChargeCategory": "Usage", "ChargeClass": None, "ChargeFrequency": "Usage-Based",
         "ChargeDescription": f"{words(charge.unit)} of {charge.model} ({charge.operation})",
         "InvoiceIssuerName": name, "ProviderName": name, "PublisherName": name,
@@ -156,7 +158,7 @@ def words(unit: str) -> str:
 
 
 def instant(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def written(number: Decimal) -> str:
