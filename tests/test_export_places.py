@@ -21,7 +21,7 @@ from usage_tracker.errors import ConfigError, StoreUnavailable, UsageTrackerErro
 from usage_tracker.exporting import Plan, open_destination, open_exporter
 from usage_tracker.exports import Exported
 from usage_tracker.exports.buckets import Bucket, read_counted
-from usage_tracker.exports.delta import Delta, Overtaken
+from usage_tracker.exports.delta import TABLE, Delta, Overtaken
 from usage_tracker.exports.reading import read_events
 from usage_tracker.lake import LakeFigures, open_lake
 from usage_tracker.report import Query, answer, run
@@ -98,6 +98,17 @@ class TestDelta:
         bucket = Bucket(datetime(2026, 8, 15, tzinfo=UTC), "day")
         with pytest.raises(StoreUnavailable, match=r"^the store is away$"):
             Delta(str(tmp_path / "table"), "12345678").put(bucket, rows(), 1)
+
+    def test_a_table_of_an_older_version_gets_its_new_columns(self, store: Store, tmp_path: Path) -> None:
+        from deltalake import DeltaTable
+
+        plan = Plan(str(tmp_path / "table"), "delta", again=True)
+        older = pa.schema([field for field in TABLE if field.name not in ("completes", "ttft_ms")])
+        DeltaTable.create(plan.to, older, partition_by=["day", "store"])
+        assert open_exporter(store, plan).run() == Exported(files=3, rows=9)
+        lake = open_lake(plan.to)
+        assert answer(LakeFigures(lake), Query()).rows == run(store, Query()).rows
+        lake.close()
 
     def test_a_table_that_is_damaged_is_said(self, store: Store, tmp_path: Path) -> None:
         plan = Plan(str(tmp_path / "table"), "delta")

@@ -65,6 +65,7 @@ class Delta:
                     table,
                     pa.RecordBatchReader.from_batches(TABLE, counted.each()),
                     mode="overwrite",
+                    schema_mode="merge",  # a table of an older version gets its new columns
                     predicate=f"day = '{bucket.name}' AND store = '{self._store_id}'",
                     commit_properties=CommitProperties(app_transactions=[Transaction(app, version)]),
                 )
