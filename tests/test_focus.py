@@ -142,6 +142,14 @@ def test_calls_of_one_kind_are_one_charge_for_each_unit(store: Store, tmp_path: 
     assert json.loads(rows[0]["Tags"]) == {"tier": "pro", "beta": True}
 
 
+def test_a_price_keeps_its_id_when_it_changes(store: Store, tmp_path: Path) -> None:
+    """https://github.com/FinOps-Open-Cost-and-Usage-Spec/FOCUS_Spec/blob/v1.2/specification/columns/skupriceid.md"""
+    store_events(store, [priced(("input_tokens", 1000, price)) for price in ("0.0000025", "0.000002")])
+    rows = charge_of(store, tmp_path)
+    assert {row["ListUnitPrice"] for row in rows} == {"0.0000025", "0.000002"}
+    assert len({row["SkuPriceId"] for row in rows}) == len({row["SkuId"] for row in rows}) == 1
+
+
 def test_a_call_without_a_known_cost_is_no_charge(store: Store, tmp_path: Path) -> None:
     store_events(store, [made_event(cost=None, flags=("unpriced",))])
     assert charge_of(store, tmp_path) == []

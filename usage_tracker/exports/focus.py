@@ -136,7 +136,7 @@ def row(charge: Charge, amount: Amount) -> dict[str, object]:
         "InvoiceIssuerName": name, "ProviderName": name, "PublisherName": name,
         "ServiceCategory": "AI and Machine Learning", "ServiceSubcategory": "Generative AI",
         "ServiceName": f"{name} API",
-        "SkuId": sku, "SkuMeter": words(charge.unit), "SkuPriceId": f"{sku}@{price}",
+        "SkuId": sku, "SkuMeter": words(charge.unit), "SkuPriceId": sku,  # which stays the same when the price changes
         "SubAccountId": charge.project, "SubAccountName": charge.project,
         "Tags": json.dumps(tags_of(charge), ensure_ascii=False, separators=(",", ":")),
         "x_App": charge.app, "x_Calls": amount.calls, "x_Model": charge.model, "x_Operation": charge.operation,
