@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from made_events import NOON, made_event, store_events
+from postgres_server import free_port
 from s3_server import s3_server
 
 from usage_tracker.cli.commands import main
@@ -184,6 +185,16 @@ class TestObjectStore:
         lake = open_lake(plan.to)
         assert answer(LakeFigures(lake), Query(by=())).total.cost == Decimal("0.09")
         lake.close()
+
+
+def test_an_error_is_one_line_for_a_log(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "hidden"), ("AWS_ALLOW_HTTP", "true")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(UsageTrackerError, match=r"^s3://lake/table can't be used: .*Connection refused") as caught:
+        open_exporter(store, Plan("s3://lake/table", "delta")).run()
+    assert str(caught.value).isprintable()
+    assert "hidden" not in str(caught.value)
 
 
 def test_a_place_that_nobody_knows_is_said(store: Store) -> None:

@@ -145,9 +145,12 @@ def reaching(address: str) -> Iterator[None]:
         raise
     except client_errors() as error:
         keeps_secrets = is_remote(address) and shown != address.rstrip("/")
-        words = type(error).__name__ if keeps_secrets else str(error) or type(error).__name__
-        raise UsageTrackerError(f"{shown} can't be used: {words}") from None
+        words = "" if keeps_secrets else " ".join(COLOURS.sub("", str(error)).split())
+        raise UsageTrackerError(f"{shown} can't be used: {words or type(error).__name__}") from None
 
+
+COLOURS = re.compile(r"\x1b\[\d*m")
+"""Of deltalake's errors, which have many lines as well, also where they go into a log."""
 
 CLIENT_ERRORS = (
     ("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"), ("gcsfs.retry", "HttpError"),
