@@ -18,12 +18,12 @@ from typing import IO, Any
 import pyarrow as pa
 import pytest
 from made_events import NOON, made_event, random_events, store_events
-from postgres_server import Databases
+from postgres_server import Databases, PostgresServer
 from pyarrow import dataset
 
 from usage_tracker.cli.events import as_csv, as_jsonl
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.errors import UsageTrackerError
+from usage_tracker.errors import StoreError, UsageTrackerError
 from usage_tracker.event import COLUMNS, Cost
 from usage_tracker.exporting import Plan, open_exporter
 from usage_tracker.exports import Exported
@@ -270,6 +270,16 @@ def test_two_at_once_are_one_too_many(store: Store, tmp_path: Path) -> None:
         export(store, tmp_path / "lake")
     other.release()
     assert export(store, tmp_path / "lake").rows == 1
+
+
+def test_who_lost_the_store_on_the_way_goes_on_once_it_is_back(own_postgres: PostgresServer, tmp_path: Path) -> None:
+    store = open_store(parse_dsn(own_postgres.dsn(own_postgres.create(migrated=True))))
+    store_events(store, [made_event(NOON), made_event(NOON + timedelta(days=1))])
+    with pytest.raises(StoreError):
+        open_exporter(store, Plan(str(tmp_path / "lake"))).run(lambda _: own_postgres.stop())
+    own_postgres.start()
+    assert export(store, tmp_path / "lake") == Exported(files=1, rows=1)
+    store.close()
 
 
 def test_whoever_was_overtaken_leaves_the_file_to_be_written_again(store: Store, tmp_path: Path) -> None:
