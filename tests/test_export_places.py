@@ -23,6 +23,7 @@ from usage_tracker.exporting import Plan, open_destination, open_exporter
 from usage_tracker.exports import Exported
 from usage_tracker.exports.buckets import Bucket, read_counted
 from usage_tracker.exports.delta import TABLE, Delta, Overtaken
+from usage_tracker.exports.places import Folder
 from usage_tracker.exports.reading import read_events
 from usage_tracker.lake import LakeFigures, open_lake
 from usage_tracker.report import Query, answer, run
@@ -40,6 +41,24 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def only_bucket(store: Store) -> Bucket:
     return next(iter(read_counted(store, "day")))
+
+
+def test_of_two_that_make_a_file_at_once_one_does(tmp_path: Path) -> None:
+    """As where a folder is mounted at two places, so that nobody knows that they are one."""
+
+    def quick(path: Path) -> int:
+        return path.write_text("quick")
+
+    def slow(path: Path) -> int:
+        with path.open("w") as file:
+            file.write("the slow one's, which is longer")
+            file.flush()
+            Folder(tmp_path).put("day=2026-08-15/usage", quick)
+            return file.write(" still")
+
+    with pytest.raises(FileNotFoundError):
+        Folder(tmp_path).put("day=2026-08-15/usage", slow)
+    assert {path.name: path.read_text() for path in (tmp_path / "day=2026-08-15").iterdir()} == {"usage": "quick"}
 
 
 class TestDelta:

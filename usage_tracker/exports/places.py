@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -95,7 +96,10 @@ class Folder:
     def put(self, name: str, make: Callable[[Path], int]) -> int:
         path = self._path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
+        # of who was killed or, where the folder has two names, is at work, and then writes nothing
+        for other in path.parent.glob(f".{path.name}.*.part"):
+            other.unlink(missing_ok=True)
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
             made = make(part)
             with part.open("rb") as file:
