@@ -1,8 +1,11 @@
 """Where exported files go: a Delta table, an object store; and what becomes of a run that is killed or overtaken."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,15 +13,17 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from made_events import NOON, made_event, store_events
+from postgres_server import free_port
 from s3_server import s3_server
 
 from usage_tracker.cli.commands import main
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.errors import ConfigError
+from usage_tracker.errors import ConfigError, StoreUnavailable, UsageTrackerError
 from usage_tracker.exporting import Plan, open_destination, open_exporter
 from usage_tracker.exports import Exported
 from usage_tracker.exports.buckets import Bucket, read_counted
-from usage_tracker.exports.delta import Delta, Overtaken
+from usage_tracker.exports.delta import TABLE, Delta, Overtaken
+from usage_tracker.exports.places import Folder
 from usage_tracker.exports.reading import read_events
 from usage_tracker.lake import LakeFigures, open_lake
 from usage_tracker.report import Query, answer, run
@@ -36,6 +41,24 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def only_bucket(store: Store) -> Bucket:
     return next(iter(read_counted(store, "day")))
+
+
+def test_of_two_that_make_a_file_at_once_one_does(tmp_path: Path) -> None:
+    """As where a folder is mounted at two places, so that nobody knows that they are one."""
+
+    def quick(path: Path) -> int:
+        return path.write_text("quick")
+
+    def slow(path: Path) -> int:
+        with path.open("w") as file:
+            file.write("the slow one's, which is longer")
+            file.flush()
+            Folder(tmp_path).put("day=2026-08-15/usage", quick)
+            return file.write(" still")
+
+    with pytest.raises(FileNotFoundError):
+        Folder(tmp_path).put("day=2026-08-15/usage", slow)
+    assert {path.name: path.read_text() for path in (tmp_path / "day=2026-08-15").iterdir()} == {"usage": "quick"}
 
 
 class TestDelta:
@@ -81,6 +104,65 @@ class TestDelta:
             table.put(bucket, overtaken(), 2)
         assert answer(LakeFigures(open_lake(str(tmp_path / "table"))), Query(by=())).total.calls == 4
 
+    def test_the_app_goes_on_while_an_object_store_is_waited_for(self) -> None:
+        """Else the server of this program would never come to answer."""
+        environment = {**os.environ, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+        environment |= {"AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
+        subprocess.run([sys.executable, "-c", ANSWERED_BY_ITSELF], env=environment, check=True, timeout=60)
+
+    def test_what_keeps_the_store_from_giving_rows_is_said_as_it_is(self, tmp_path: Path) -> None:
+        def rows() -> Iterator[pa.RecordBatch]:
+            yield from ()
+            raise StoreUnavailable("the store is away")
+
+        bucket = Bucket(datetime(2026, 8, 15, tzinfo=UTC), "day")
+        with pytest.raises(StoreUnavailable, match=r"^the store is away$"):
+            Delta(str(tmp_path / "table"), "12345678").put(bucket, rows(), 1)
+
+    def test_a_table_of_an_older_version_gets_its_new_columns(self, store: Store, tmp_path: Path) -> None:
+        from deltalake import DeltaTable
+
+        plan = Plan(str(tmp_path / "table"), "delta", again=True)
+        older = pa.schema([field for field in TABLE if field.name not in ("completes", "ttft_ms")])
+        DeltaTable.create(plan.to, older, partition_by=["day", "store"])
+        assert open_exporter(store, plan).run() == Exported(files=3, rows=9)
+        lake = open_lake(plan.to)
+        assert answer(LakeFigures(lake), Query()).rows == run(store, Query()).rows
+        lake.close()
+
+    def test_a_table_that_is_damaged_is_said(self, store: Store, tmp_path: Path) -> None:
+        plan = Plan(str(tmp_path / "table"), "delta")
+        open_exporter(store, plan).run()
+        for log in (tmp_path / "table" / "_delta_log").glob("*.json"):
+            log.write_text("{broken")
+        for ask in (lambda: open_exporter(store, plan).run(), lambda: open_lake(plan.to)):
+            with pytest.raises(UsageTrackerError, match=f"^{plan.to} can't be used: "):
+                ask()
+
+
+ANSWERED_BY_ITSELF = """
+import os, threading
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from usage_tracker.exports.buckets import Bucket
+from usage_tracker.exports.delta import Delta
+
+class Nothing(BaseHTTPRequestHandler):
+    def do_GET(self):
+        listed = "list-type" in self.path
+        body = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>" if listed else b""
+        self.send_response(200 if listed else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Nothing)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{server.server_port}"
+assert not Delta("s3://lake/table", "12345678").has(Bucket(datetime(2026, 8, 15, tzinfo=UTC), "day"))
+"""
+
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[dict[str, str]]:
@@ -122,6 +204,16 @@ class TestObjectStore:
         lake = open_lake(plan.to)
         assert answer(LakeFigures(lake), Query(by=())).total.cost == Decimal("0.09")
         lake.close()
+
+
+def test_an_error_is_one_line_for_a_log(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "hidden"), ("AWS_ALLOW_HTTP", "true")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(UsageTrackerError, match=r"^s3://lake/table can't be used: .*Connection refused") as caught:
+        open_exporter(store, Plan("s3://lake/table", "delta")).run()
+    assert str(caught.value).isprintable()
+    assert "hidden" not in str(caught.value)
 
 
 def test_a_place_that_nobody_knows_is_said(store: Store) -> None:

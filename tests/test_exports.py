@@ -18,12 +18,12 @@ from typing import IO, Any
 import pyarrow as pa
 import pytest
 from made_events import NOON, made_event, random_events, store_events
-from postgres_server import Databases
+from postgres_server import Databases, PostgresServer
 from pyarrow import dataset
 
 from usage_tracker.cli.events import as_csv, as_jsonl
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.errors import UsageTrackerError
+from usage_tracker.errors import StoreError, UsageTrackerError
 from usage_tracker.event import COLUMNS, Cost
 from usage_tracker.exporting import Plan, open_exporter
 from usage_tracker.exports import Exported
@@ -153,6 +153,7 @@ def test_the_first_and_the_last_day_that_a_store_holds_are_files_like_any_other(
     for grain in ("day", "hour"):
         assert export(store, tmp_path / grain, grain=grain) == Exported(files=2, rows=2)
         assert export(store, tmp_path / grain, grain=grain) == Exported()
+    assert export(store, tmp_path / "settled", settle_hours=24) == Exported(files=1, rows=1)
 
 
 def test_a_second_run_writes_nothing(store: Store, tmp_path: Path) -> None:
@@ -271,6 +272,16 @@ def test_two_at_once_are_one_too_many(store: Store, tmp_path: Path) -> None:
     assert export(store, tmp_path / "lake").rows == 1
 
 
+def test_who_lost_the_store_on_the_way_goes_on_once_it_is_back(own_postgres: PostgresServer, tmp_path: Path) -> None:
+    store = open_store(parse_dsn(own_postgres.dsn(own_postgres.create(migrated=True))))
+    store_events(store, [made_event(NOON), made_event(NOON + timedelta(days=1))])
+    with pytest.raises(StoreError):
+        open_exporter(store, Plan(str(tmp_path / "lake"))).run(lambda _: own_postgres.stop())
+    own_postgres.start()
+    assert export(store, tmp_path / "lake") == Exported(files=1, rows=1)
+    store.close()
+
+
 def test_whoever_was_overtaken_leaves_the_file_to_be_written_again(store: Store, tmp_path: Path) -> None:
     store_events(store, [made_event()])
     slow, quick = (Marks(store, str(tmp_path / "lake"), "parquet", "day") for _ in range(2))
@@ -322,6 +333,44 @@ def test_what_was_pruned_stays_in_its_file(store: Store, tmp_path: Path) -> None
     assert read(tmp_path / "lake").num_rows == 2
 
 
+def test_nor_do_as_many_late_calls_take_its_place(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event(NOON), made_event(NOON)])
+    export(store, tmp_path / "lake")
+    assert sum(store.prune(NOON + timedelta(days=1))) == 2
+    for _ in range(3):
+        store_events(store, [made_event(NOON), made_event(NOON)])
+        assert export(store, tmp_path / "lake") == Exported(kept=1)
+    assert read(tmp_path / "lake").num_rows == 2
+
+
+def test_what_was_pruned_stays_in_files_that_were_moved(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event(NOON), made_event(NOON + timedelta(days=1))])
+    export(store, tmp_path / "lake")
+    assert sum(store.prune(NOON + timedelta(hours=1))) == 1
+    (tmp_path / "lake").rename(tmp_path / "moved")
+    assert export(store, tmp_path / "moved") == Exported(files=1, rows=1, kept=1)
+    assert export(store, tmp_path / "moved") == Exported()
+    assert read(tmp_path / "moved").num_rows == 2
+
+
+def test_what_a_first_file_lacks_is_no_reason_to_leave_it(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event(NOON), made_event(NOON + timedelta(hours=2))])
+    assert sum(store.prune(NOON + timedelta(hours=1))) == 1
+    assert export(store, tmp_path / "lake").rows == 1
+    store_events(store, [made_event(NOON + timedelta(hours=3))])
+    assert export(store, tmp_path / "lake") == Exported(files=1, rows=2)
+
+
+@pytest.mark.parametrize("form", ["parquet", "delta"])
+def test_of_days_that_were_pruned_before_nothing_is_written(store: Store, tmp_path: Path, form: str) -> None:
+    store_events(store, [made_event(NOON + timedelta(days=number)) for number in range(3)])
+    assert sum(store.prune(NOON + timedelta(days=1, hours=1))) == 2
+    assert export(store, tmp_path / "lake", form=form) == Exported(files=1, rows=1)
+    assert export(store, tmp_path / "lake", form=form) == Exported()
+    store_events(store, [made_event(NOON)])
+    assert export(store, tmp_path / "lake", form=form) == Exported(files=1, rows=1)
+
+
 def test_a_file_that_somebody_took_away_is_written_again(store: Store, tmp_path: Path) -> None:
     store_events(store, [made_event()])
     export(store, tmp_path / "lake")
@@ -349,9 +398,12 @@ def test_what_is_not_settled_waits(store: Store, tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 def test_lines_are_those_of_the_export_to_stdout(store: Store, tmp_path: Path, form: str) -> None:
     store_events(store, [*random_events(4, 15), made_event(user_id="=1+1", units={"images": 2.0}, raw={"n": 1})])
+    odd = made_event(user_id="＝1+1", project="a\rb", team="x;=2", session_id="\n=3", tags=('"\r\n,;',))
+    store_events(store, [odd])
     export(store, tmp_path / "lake", form=form)
-    found = [line for path in sorted((tmp_path / "lake").rglob(f"*.{form}")) for line in path.read_text().splitlines()]
+    written = [path.read_bytes().decode() for path in (tmp_path / "lake").rglob(f"*.{form}")]
+    found = [line for text in written for line in text.split("\n")]
     write = {"jsonl": as_jsonl, "csv": as_csv}[form]
-    expected = "".join(write(Query(), export_events(store))).splitlines()
+    expected = "".join(write(Query(), export_events(store))).split("\n")
     assert sorted(set(found)) == sorted(set(expected))
     assert len(found) >= len(expected)

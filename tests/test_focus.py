@@ -103,6 +103,21 @@ def test_values_have_the_forms_of_the_specification(store: Store, tmp_path: Path
         assert isinstance(json.loads(row["Tags"]), dict)
 
 
+def test_a_name_may_have_any_characters(store: Store, tmp_path: Path) -> None:
+    names = ["a\rb", "a\nb", 'a"b', "a,b", "a;b", "größe"]
+    store_events(store, [priced(("searches", 1, "0.01"), project=name) for name in names])
+    assert sorted(row["SubAccountId"] for row in charge_of(store, tmp_path)) == sorted(names)
+
+
+def test_the_first_and_the_last_day_that_a_store_holds_have_periods(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event(NOON.replace(year=year, month=month, day=day))
+                         for year, month, day in ((1, 1, 1), (9999, 12, 31))])  # fmt: skip
+    assert [(row["ChargePeriodStart"], row["ChargePeriodEnd"]) for row in charge_of(store, tmp_path)] == [
+        ("0001-01-01T00:00:00Z", "0001-01-02T00:00:00Z"),
+        ("9999-12-31T00:00:00Z", "9999-12-31T23:59:59Z"),
+    ]
+
+
 def test_price_times_quantity_is_the_cost(store: Store, tmp_path: Path) -> None:
     store_events(store, EVENTS)
     rows = charge_of(store, tmp_path)
@@ -125,6 +140,14 @@ def test_calls_of_one_kind_are_one_charge_for_each_unit(store: Store, tmp_path: 
         ("Output Tokens", "Tokens", "300", "3"),
     ]
     assert json.loads(rows[0]["Tags"]) == {"tier": "pro", "beta": True}
+
+
+def test_a_price_keeps_its_id_when_it_changes(store: Store, tmp_path: Path) -> None:
+    """https://github.com/FinOps-Open-Cost-and-Usage-Spec/FOCUS_Spec/blob/v1.2/specification/columns/skupriceid.md"""
+    store_events(store, [priced(("input_tokens", 1000, price)) for price in ("0.0000025", "0.000002")])
+    rows = charge_of(store, tmp_path)
+    assert {row["ListUnitPrice"] for row in rows} == {"0.0000025", "0.000002"}
+    assert len({row["SkuPriceId"] for row in rows}) == len({row["SkuId"] for row in rows}) == 1
 
 
 def test_a_call_without_a_known_cost_is_no_charge(store: Store, tmp_path: Path) -> None:

@@ -127,6 +127,15 @@ def test_of_a_delta_table(both: Both, tmp_path: Path) -> None:
     lake.close()
 
 
+@pytest.mark.parametrize("form", ["parquet", "delta"])
+@pytest.mark.parametrize("folder", ["team=ml/usage", "day=ever/usage", "our usage"])
+def test_wherever_the_files_are(both: Both, tmp_path: Path, folder: str, form: str) -> None:
+    open_exporter(both.store, Plan(str(tmp_path / folder), form)).run()
+    lake = open_lake(str(tmp_path / folder), ENGINE)
+    Both(both.store, LakeFigures(lake)).say_the_same(Query(SINCE, UNTIL, ("day", "team")))
+    lake.close()
+
+
 def test_with_percentiles_costs_and_comparisons(both: Both) -> None:
     both.say_the_same(Query(by=("model",), percentiles=True))
     both.say_the_same(Query(by=("model",), cost="reported"))

@@ -13,10 +13,12 @@ from decimal import Decimal
 from email.utils import format_datetime
 from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner
-from made_events import made_event, store_events
+from made_events import NOON, made_event, store_events
+from msgspec.structs import replace
 from receivers import Receiver, each_once
 
 from usage_tracker.addresses import Secret
@@ -25,6 +27,7 @@ from usage_tracker.cli import main
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
+from usage_tracker.event import PricedEvent, event_number
 from usage_tracker.feeding import feed_once
 from usage_tracker.report import Event, list_events
 from usage_tracker.sink_addresses import SinkAddress, parse_sinks
@@ -175,6 +178,29 @@ def test_who_dies_between_sending_and_saying_so_is_followed_by_one_that_sends_th
     assert len(events) == 1230
     assert sorted(event["event_id"] for event in events) == sorted(stored(store))
     assert sorted(times.values()) == [1, 1, 1, 2]
+
+
+def test_what_is_pruned_of_a_batch_that_a_sink_has_a_part_of_takes_nothing_else_from_it(
+    store: Store, receiver: Receiver
+) -> None:
+    feeder = begin(store, webhook(receiver))
+    batch = [made_event(NOON + timedelta(minutes=place)) for place in range(1200)]
+    store_events(store, [in_order(event, place) for place, event in enumerate(batch)])
+    expected = sorted(stored(store))
+    assert feeder.step()
+    feeder.close()
+    assert sum(store.prune(NOON + timedelta(minutes=600))) == 600
+    successor = begin(store, webhook(receiver))
+    events, times = each_once(receiver.bodies(), "id", "events")
+    assert sorted(event["event_id"] for event in events) == expected[:500] + expected[600:]
+    assert set(times.values()) == {1}
+    assert standings(store)[0].waiting == 0
+    successor.close()
+
+
+def in_order(priced: PricedEvent, place: int) -> PricedEvent:
+    """The same under an id as events have them that came by a journal."""
+    return replace(priced, event_id=UUID(int=event_number(1, place, priced.event.started_at)))
 
 
 def test_a_slow_sink_delays_no_other(store: Store, receiver: Receiver) -> None:

@@ -13,6 +13,7 @@ from importlib.metadata import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import nats
 import pytest
@@ -20,6 +21,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # it does, by its docs
 from feeding import begin, feed, memory_store, stored
 from made_events import made_event, store_events
+from msgspec.structs import replace
 from postgres_server import free_port
 
 from usage_tracker.sinks import NotTaken, standings
@@ -140,6 +142,12 @@ class TestNats:
         feeder.close()
 
 
+def make_topic(server: Server, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{server.port}"})
+    with suppress(KafkaException):
+        admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(PATIENCE)
+
+
 def in_topic(server: Server, topic: str, count: int) -> list[tuple[str, Any]]:
     consumer = Consumer(
         {"bootstrap.servers": f"127.0.0.1:{server.port}", "group.id": "test", "auto.offset.reset": "earliest"}
@@ -159,9 +167,7 @@ def in_topic(server: Server, topic: str, count: int) -> list[tuple[str, Any]]:
 
 class TestKafka:
     def test_a_topic_has_each_event_under_its_id(self, store: Store, kafka_server: Server) -> None:
-        admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{kafka_server.port}"})
-        with suppress(KafkaException):
-            admin.create_topics([NewTopic("usage", 1, 1)])["usage"].result(PATIENCE)
+        make_topic(kafka_server, "usage")
         feeder = begin(store, f"kafka://127.0.0.1:{kafka_server.port}/usage")
         store_events(store, [made_event(cost="0.1") for _ in range(600)])
         store_events(store, [made_event(cost=None)])
@@ -169,6 +175,20 @@ class TestKafka:
         found = in_topic(kafka_server, "usage", 601)
         assert sorted(key for key, _ in found) == sorted(stored(store))
         assert all(key == event["event_id"] for key, event in found)
+        feeder.close()
+
+    def test_a_message_that_is_too_large_is_said_and_keeps_back_no_earlier_one(
+        self, store: Store, kafka_server: Server
+    ) -> None:
+        make_topic(kafka_server, "small")
+        feeder = begin(store, f"kafka://127.0.0.1:{kafka_server.port}/small?message.max.bytes=5000")
+        events = [made_event(tags=("x" * (9000 if place == 5 else 1),)) for place in range(8)]
+        named = [replace(event, event_id=UUID(int=place)) for place, event in enumerate(events)]
+        store_events(store, named)
+        with pytest.raises(NotTaken, match=r"does not take messages \(MSG_SIZE_TOO_LARGE\)"):
+            feed(feeder)
+        assert {key for key, _ in in_topic(kafka_server, "small", 5)} == {str(event.event_id) for event in named[:5]}
+        assert standings(store)[0].waiting == 3
         feeder.close()
 
     def test_a_broker_that_is_away_is_waited_for(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

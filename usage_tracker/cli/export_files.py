@@ -44,6 +44,6 @@ def export_now(dsn: Dsn, plan: Plan) -> None:
     else:
         say(f"{place} is up to date.")
     if exported.kept:
-        say(f"{exported.kept} files are left as they are: something of their time came after its calls were pruned.")
+        say(f"{exported.kept} files are left as they are: they may have calls that were pruned and are nowhere else.")
     if waiting := waiting_note(dsn):
         say(waiting)

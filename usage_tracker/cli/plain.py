@@ -1,7 +1,5 @@
 """JSON and CSV for programs: names and exact figures, money as decimal strings, what is unknown null or empty."""
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,15 +7,11 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from usage_tracker.cli.figures import exact
+from usage_tracker.csv_text import csv_line, no_formula
 from usage_tracker.report import Query
 
 SCHEMA_VERSION = 1
 """Of the JSON documents. Fields may be added to a version; none is renamed, removed or given another meaning."""
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What makes a formula of a cell, in one spreadsheet or another."""
-ENDS = ";\t\r\n"
-"""Where some of them end a cell that isn't quoted, and would find the start of a formula behind it."""
 
 
 def plain(value: object) -> object:
@@ -44,11 +38,8 @@ def json_head(query: Query) -> dict[str, object]:
 
 
 def csv_lines(header: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
-    """The header and a line for each row, quoted as RFC 4180 says, ended by a line feed."""
-    for cells in with_header(header, rows):
-        line = io.StringIO()
-        csv.writer(line, lineterminator=ENDS).writerow(cells)  # which quotes what holds one of them
-        yield line.getvalue().removesuffix(ENDS) + "\n"
+    """The header and a line for each row."""
+    return map(csv_line, with_header(header, rows))
 
 
 def tsv_lines(header: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
@@ -73,7 +64,7 @@ def with_header(header: Sequence[str], rows: Iterable[Mapping[str, object]]) -> 
 def csv_cell(value: object) -> object:
     """A cell. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA) else value
+        return no_formula(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | dict):

@@ -53,6 +53,12 @@ def read_counted(store: Store, grain: Grain) -> Mapping[Bucket, str]:
     return {Bucket(moment(at), grain): json.dumps([plain(value) for value in values]) for at, *values in rows}
 
 
+def events_counted(says: str) -> int:
+    """How many events the rollups had counted when they said so."""
+    values = dict(zip(COUNTED, json.loads(says), strict=True))
+    return int(values["calls"]) + int(values["completed"])
+
+
 def summed(store: Store, name: str) -> str:
     """The sum of a column. That of SQLite fails beyond 64 bits, which its other arithmetic doesn't."""
     if store.dialect.name == "sqlite" and name in ("cost", "reported_cost"):

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from usage_tracker.exports.buckets import Bucket, Grain, count_events, read_counted
+from usage_tracker.exports.buckets import Bucket, Grain, count_events, events_counted, read_counted
 from usage_tracker.exports.marks import NEVER, Mark, Marks
 from usage_tracker.exports.places import Destination
 from usage_tracker.exports.reading import read_events
@@ -48,9 +48,14 @@ class Exporter:
         exported = Exported()
         try:
             for bucket, counted, mark in self.due(marks):
-                if self._is_pruned(bucket, mark):
-                    marks.finish(bucket, mark.version, counted, mark.rows)
+                there = count_events(self.store, bucket)
+                if self._is_pruned(bucket, counted, mark, there):
+                    # as many as the rollups have: then it stays so, however many come later
+                    marks.finish(bucket, mark.version, counted, max(mark.rows, events_counted(counted)))
                     exported.kept += 1
+                    continue
+                if not there and not self.destination.has(bucket):
+                    marks.finish(bucket, mark.version, counted, 0)
                     continue
                 version = max(mark.version, self.destination.version(bucket)) + 1
                 marks.begin(bucket, version)
@@ -70,16 +75,24 @@ class Exporter:
         for bucket, says in counted.items():
             if (self.since and bucket.end <= self.since) or (self.until and bucket.start >= self.until):
                 continue
-            if bucket.end + self.settle > now and self.settle:
+            if self.settle and bucket.end > now - self.settle:
                 continue
             mark = known.get(bucket.name, NEVER)
-            if self.again or mark.counted != says or not self.destination.has(bucket) or self._has_more(bucket, mark):
+            if self.again or mark.counted != says or self._is_missing(bucket, mark) or self._has_more(bucket, mark):
                 yield bucket, says, mark
+
+    def _is_missing(self, bucket: Bucket, mark: Mark) -> bool:
+        return mark.rows > 0 and not self.destination.has(bucket)
 
     def _has_more(self, bucket: Bucket, mark: Mark) -> bool:
         recent = bucket.end > datetime.now(UTC) - timedelta(days=COUNTED_DAYS)
         return recent and count_events(self.store, bucket) > mark.rows
 
-    def _is_pruned(self, bucket: Bucket, mark: Mark) -> bool:
-        """Whether the file has events that the store no longer has."""
-        return mark.rows > 0 and self.destination.has(bucket) and count_events(self.store, bucket) < mark.rows
+    def _is_pruned(self, bucket: Bucket, counted: str, mark: Mark, there: int) -> bool:
+        """Whether the file has, or may have, events that the store no longer has: `there` are fewer than are known to
+        be in it, or more are lacking of what the rollups count than when it was written. Of a file that isn't known, as
+        where a lake was moved, nobody can say what it has."""
+        if not self.destination.has(bucket):
+            return False
+        lacked = 0 if mark.counted is None else max(0, events_counted(mark.counted) - mark.rows)
+        return there < mark.rows or events_counted(counted) - there > lacked

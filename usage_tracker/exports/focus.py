@@ -4,7 +4,6 @@ A row is what one model's one unit (input tokens, searches…) cost at one price
 Calls without a known cost are left out, as FOCUS knows no unknown cost; `usage-tracker report` names them.
 """
 
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,6 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+
+from usage_tracker.csv_text import csv_line
+from usage_tracker.exports.buckets import LAST, Bucket
 
 NAMES = {
     "openai": "OpenAI", "anthropic": "Anthropic", "azure": "Microsoft", "gemini": "Google", "vertex": "Google",
@@ -70,10 +72,10 @@ def write_focus(batches: Iterator[pa.RecordBatch], path: Path) -> int:
             if event["cost"] is not None:
                 add(amounts, event)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
+        file.write(csv_line(COLUMNS))
         for charge in sorted(amounts, key=order):
-            writer.writerow(row(charge, amounts[charge]))
+            values = row(charge, amounts[charge])
+            file.write(csv_line(values[name] for name in COLUMNS))
     return events
 
 
@@ -116,8 +118,9 @@ def read_lines(parts: str | None) -> Iterator[tuple[str, Decimal, Decimal]]:
 def row(charge: Charge, amount: Amount) -> dict[str, object]:
     name = NAMES.get(charge.provider, charge.provider)
     sku = f"{charge.provider}/{charge.model}/{charge.operation}/{charge.unit}"
-    start = datetime(charge.day.year, charge.day.month, charge.day.day, tzinfo=UTC)
-    month = start.replace(day=1)
+    day = Bucket(datetime(charge.day.year, charge.day.month, charge.day.day, tzinfo=UTC), "day")
+    month = day.start.replace(day=1)
+    next_month = (min(month, LAST - timedelta(days=31)) + timedelta(days=31)).replace(day=1)
     cost, price, quantity = written(amount.cost), written(charge.price), written(amount.quantity)
     unit = "Tokens" if charge.unit.endswith("_tokens") else words(charge.unit)
     return {
@@ -126,14 +129,14 @@ def row(charge: Charge, amount: Amount) -> dict[str, object]:
         "PricingQuantity": quantity, "PricingUnit": unit, "ConsumedQuantity": quantity, "ConsumedUnit": unit,
         "PricingCategory": "Standard",
         "BillingAccountId": charge.provider, "BillingAccountName": name, "BillingCurrency": "USD",
-        "BillingPeriodStart": instant(month), "BillingPeriodEnd": instant((month + timedelta(days=31)).replace(day=1)),
-        "ChargePeriodStart": instant(start), "ChargePeriodEnd": instant(start + timedelta(days=1)),
+        "BillingPeriodStart": instant(month), "BillingPeriodEnd": instant(max(next_month, day.end)),
+        "ChargePeriodStart": instant(day.start), "ChargePeriodEnd": instant(day.end),
         "ChargeCategory": "Usage", "ChargeClass": None, "ChargeFrequency": "Usage-Based",
         "ChargeDescription": f"{words(charge.unit)} of {charge.model} ({charge.operation})",
         "InvoiceIssuerName": name, "ProviderName": name, "PublisherName": name,
         "ServiceCategory": "AI and Machine Learning", "ServiceSubcategory": "Generative AI",
         "ServiceName": f"{name} API",
-        "SkuId": sku, "SkuMeter": words(charge.unit), "SkuPriceId": f"{sku}@{price}",
+        "SkuId": sku, "SkuMeter": words(charge.unit), "SkuPriceId": sku,  # which stays the same when the price changes
         "SubAccountId": charge.project, "SubAccountName": charge.project,
         "Tags": json.dumps(tags_of(charge), ensure_ascii=False, separators=(",", ":")),
         "x_App": charge.app, "x_Calls": amount.calls, "x_Model": charge.model, "x_Operation": charge.operation,
@@ -155,7 +158,7 @@ def words(unit: str) -> str:
 
 
 def instant(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def written(number: Decimal) -> str:

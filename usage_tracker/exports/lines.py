@@ -1,6 +1,5 @@
 """Events as lines of text: JSON, or CSV."""
 
-import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from usage_tracker.csv_text import csv_line, no_formula
 from usage_tracker.event import COLUMNS
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_jsonl(batches: Iterator[pa.RecordBatch], path: Path) -> int:
@@ -28,10 +26,9 @@ def write_csv(batches: Iterator[pa.RecordBatch], path: Path) -> int:
     before it."""
     rows = 0
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        file.write(csv_line(COLUMNS))
         for event in plain_events(batches):
-            writer.writerow([cell(value) for value in event.values()])
+            file.write(csv_line(cell(value) for value in event.values()))
             rows += 1
     return rows
 
@@ -52,7 +49,7 @@ def plain_events(batches: Iterator[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
 
 def cell(value: object) -> object:
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA) else value
+        return no_formula(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     return json.dumps(value, separators=(",", ":")) if isinstance(value, list | dict) else value

@@ -5,7 +5,7 @@ import time
 from typing import NamedTuple
 from uuid import UUID
 
-from usage_tracker.errors import UsageTrackerError
+from usage_tracker.errors import StoreError, UsageTrackerError
 from usage_tracker.exports.buckets import Bucket
 from usage_tracker.stores import Store
 from usage_tracker.stores.claims import is_dead, make_claim
@@ -13,6 +13,10 @@ from usage_tracker.stores.store import Execute
 
 CLAIM_SECONDS = 900
 """How long a destination is one exporter's alone after its last sign of life: longer than any single file takes."""
+
+
+LEFT: set[str] = set()
+"""Claims of this process that it could not take back, as the store was away: nobody waits for them."""
 
 
 class Busy(UsageTrackerError):
@@ -70,7 +74,7 @@ class Marks:
         """Take or renew the claim, unless it is another's."""
         now, destination = time.time(), f"{self._prefix}export_destination"
         held = execute(f"SELECT claim FROM {destination} WHERE destination = {self._mark}", [self._destination])
-        if held is not None and held[0] is not None and is_dead(str(held[0])):
+        if held is not None and held[0] is not None and (held[0] in LEFT or is_dead(str(held[0]))):
             now = float("inf")
         execute(
             f"UPDATE {destination} SET claim = {self._mark}, claimed_until = {self._mark} WHERE "
@@ -82,13 +86,15 @@ class Marks:
 
     def release(self) -> None:
         """Let others export. Raises StoreError."""
-        self._store.change(
-            lambda execute: execute(
-                f"UPDATE {self._prefix}export_destination SET claim = NULL, claimed_until = NULL "
-                f"WHERE destination = {self._mark} AND claim = {self._mark}",
-                [self._destination, self._claim],
-            )
+        sql = (
+            f"UPDATE {self._prefix}export_destination SET claim = NULL, claimed_until = NULL "
+            f"WHERE destination = {self._mark} AND claim = {self._mark}"
         )
+        try:
+            self._store.change(lambda execute: execute(sql, [self._destination, self._claim]))
+        except StoreError:
+            LEFT.add(self._claim)
+            raise
 
     def read(self) -> dict[str, Mark]:
         """By bucket. Raises StoreError."""

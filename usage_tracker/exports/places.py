@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -95,7 +96,10 @@ class Folder:
     def put(self, name: str, make: Callable[[Path], int]) -> int:
         path = self._path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
+        # of who was killed or, where the folder has two names, is at work, and then writes nothing
+        for other in path.parent.glob(f".{path.name}.*.part"):
+            other.unlink(missing_ok=True)
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
             made = make(part)
             with part.open("rb") as file:
@@ -111,14 +115,14 @@ class ObjectStore:
 
     def __init__(self, url: str) -> None:
         self.shown = without_secrets(url)
-        self._keeps_secrets = self.shown != url.rstrip("/")
-        with self._said():
+        self._url = url
+        with reaching(url):
             self._system, self._root = open_system(url)
 
     def names(self) -> set[str]:
         root = self._root.rstrip("/")
         try:
-            with self._said():
+            with reaching(self._url):
                 self._system.invalidate_cache()
                 found: list[str] = self._system.find(root)
         except FileNotFoundError:
@@ -130,28 +134,34 @@ class ObjectStore:
         with tempfile.TemporaryDirectory(prefix="usage-tracker-") as folder:
             path = Path(folder) / "file"
             made = make(path)
-            with self._said():
+            with reaching(self._url):
                 self._system.put_file(str(path), f"{self._root.rstrip('/')}/{name}")
         return made
 
-    @contextmanager
-    def _said(self) -> Iterator[None]:
-        """Errors of the store's client as ours, in words that hold no secret: its own may repeat an address."""
-        try:
-            yield
-        except FileNotFoundError:
-            raise
-        except client_errors() as error:
-            words = type(error).__name__ if self._keeps_secrets else str(error) or type(error).__name__
-            raise UsageTrackerError(f"{self.shown} can't be used: {words}") from None
 
+@contextmanager
+def reaching(address: str) -> Iterator[None]:
+    """Errors of a place's client as ours, in words that hold no secret: its own may repeat an address."""
+    shown = shown_of(address)
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except client_errors() as error:
+        keeps_secrets = is_remote(address) and shown != address.rstrip("/")
+        words = "" if keeps_secrets else " ".join(COLOURS.sub("", str(error)).split())
+        raise UsageTrackerError(f"{shown} can't be used: {words or type(error).__name__}") from None
+
+
+COLOURS = re.compile(r"\x1b\[\d*m")
+"""Of deltalake's errors, which have many lines as well, also where they go into a log."""
 
 CLIENT_ERRORS = (
     ("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"), ("gcsfs.retry", "HttpError"),
     ("google.auth.exceptions", "GoogleAuthError"), ("azure.core.exceptions", "AzureError"), ("ftplib", "Error"),
-    ("paramiko.ssh_exception", "SSHException"),
+    ("paramiko.ssh_exception", "SSHException"), ("deltalake.exceptions", "DeltaError"),
 )  # fmt: skip
-"""What fsspec's packages raise, beside OSError: each by the module that defines it."""
+"""What deltalake and fsspec's packages raise, beside OSError: each by the module that defines it."""
 
 
 def client_errors() -> tuple[type[Exception], ...]:
@@ -182,6 +192,11 @@ def open_system(url: str) -> tuple[Any, str]:
 def without_secrets(url: str) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
+
+
+def shown_of(address: str) -> str:
+    """An address as it is said to people, and remembered."""
+    return without_secrets(address) if is_remote(address) else str(local_path(address))
 
 
 def is_remote(address: str) -> bool:

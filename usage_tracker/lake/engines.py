@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 from usage_tracker.errors import ConfigError
 from usage_tracker.event import COLUMNS
-from usage_tracker.exports.places import is_remote, local_path, open_system, without_secrets
+from usage_tracker.exports.delta import find_table
+from usage_tracker.exports.places import is_remote, open_system, reaching, shown_of, without_secrets
 from usage_tracker.lake.matching import Expression
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ Compute = Callable[[Any], Iterator[Mapping[str, Any]]]
 
 def open_lake(address: str, engine: str = "duckdb") -> Lake:
     """The events that were exported there, as Parquet or Delta. Raises ConfigError."""
-    shown = without_secrets(address) if is_remote(address) else str(local_path(address))
+    shown = shown_of(address)
     files = find_files(address if is_remote(address) else shown)
     if engine == "duckdb":
         lake = on_duckdb(files, shown)
@@ -76,8 +79,9 @@ class Found:
 
 
 def find_files(address: str) -> Found:
-    """Raises ConfigError where nothing was exported."""
-    found = delta_files(address) or parquet_files(address)
+    """Raises ConfigError where nothing was exported, UsageTrackerError where the place can't be reached."""
+    with reaching(address):
+        found = delta_files(address) or parquet_files(address)
     if not found.files:
         raise ConfigError(
             f"no exported events in {without_secrets(address)}; `usage-tracker export --format parquet --to` or "
@@ -89,14 +93,15 @@ def find_files(address: str) -> Found:
 def delta_files(address: str) -> Found | None:
     """The files of the newest version of a Delta table; None where it is none."""
     try:
-        from deltalake import DeltaTable
+        import_module("deltalake")
     except ImportError:
         if not is_remote(address) and (Path(address) / "_delta_log").exists():
             raise ConfigError(f"{address} is a Delta table: pip install 'usage-tracker-llm[delta]'") from None
         return None
-    if not DeltaTable.is_deltatable(address):
+    table = find_table(address)
+    if table is None:
         return None
-    files = DeltaTable(address).file_uris()
+    files = [unquote(name) for name in table.file_uris()]  # which has spaces of a folder's name as %20
     if not is_remote(address):
         return Found(address, files)
     system, root = open_system(address)
@@ -133,7 +138,10 @@ def on_duckdb(found: Found, shown: str) -> Lake:
         backend.con.register_filesystem(found.system)
     # not by Ibis, which would have DuckDB download its own client of object stores
     files = ", ".join("'{}'".format(name.replace("'", "''")) for name in found.files)
-    view = f"CREATE VIEW events AS SELECT * FROM read_parquet([{files}], hive_partitioning = true)"  # noqa: S608
+    # a folder above that is named like a partition, such as `team=ml`, would stand for the files' own column
+    alone = "=" not in found.root
+    day = "" if alone else ", CAST(started_at AS date) AS day"
+    view = f"CREATE VIEW events AS SELECT *{day} FROM read_parquet([{files}], hive_partitioning = {alone})"  # noqa: S608
     with readable(shown, Error):
         backend.raw_sql(view)
     events = backend.table("events")

@@ -23,7 +23,14 @@ class Arrived(NamedTuple):
 
     until: int
     """The place of the last batch."""
-    events: list[Event]
+    places: list[Event | None]
+    """All that came, in order; None: it was pruned since. What is pruned of a batch began before the rest, and ids are
+    in the order of starts: so the rest keeps its places for whoever has a part of them."""
+
+    @property
+    def events(self) -> list[Event]:
+        """Those that are there."""
+        return [event for event in self.places if event is not None]
 
 
 def see_batches(execute: Execute, store: Store) -> None:
@@ -53,7 +60,7 @@ def read_arrived(store: Store, after: int, until: int | None, events: int) -> Ar
     nothing has. Raises StoreError."""
     if until is None and any_unseen(store):
         store.change(lambda execute: see_batches(execute, store))
-    batches: list[tuple[int, int, str]] = []
+    batches: list[tuple[int, int, int, str]] = []
     found = 0
     statement = open_statement(store.dialect)
     text = f"SELECT arrival, batch, events, spans FROM {statement.table('usage_batch')} "  # noqa: S608  our own names
@@ -65,7 +72,7 @@ def read_arrived(store: Store, after: int, until: int | None, events: int) -> Ar
         if until is None and batches and found + cast(int, count) > events:
             break
         found += cast(int, count)
-        batches.append((cast(int, arrival), cast(int, batch), cast(str, spans)))
+        batches.append((cast(int, arrival), cast(int, batch), cast(int, count), cast(str, spans)))
     if not batches:
         return None
     return Arrived(batches[-1][0], read_batches(store, batches))
@@ -76,22 +83,24 @@ def any_unseen(store: Store) -> bool:
     return any(store.select(sql))
 
 
-def read_batches(store: Store, batches: Sequence[tuple[int, int, str]]) -> list[Event]:
+def read_batches(store: Store, batches: Sequence[tuple[int, int, int, str]]) -> list[Event | None]:
     """Their events, batch by batch, in the order of ids."""
-    place = {batch: arrival for arrival, batch, _ in batches}
+    found: dict[int, list[Event]] = {batch: [] for _, batch, _, _ in batches}
     statement = open_statement(store.dialect)
     events = statement.table("arrived") if store.dialect.name == "postgres" else statement.events
     columns = ", ".join(["batch", *columns_of(statement)])
     text = (
-        f"SELECT {columns} FROM {events} WHERE batch IN ({', '.join(map(statement.bind, place))}) "  # noqa: S608
-        f"AND ({write_spans(statement, [spans for _, _, spans in batches])})"
+        f"SELECT {columns} FROM {events} WHERE batch IN ({', '.join(map(statement.bind, found))}) "  # noqa: S608
+        f"AND ({write_spans(statement, [spans for *_, spans in batches])})"
     )
-    found = []
     for batch, *values in store.select(text, statement.parameters):
-        event = read_event(statement, values)
-        found.append((place[cast(int, batch)], event["event_id"], event))
-    found.sort(key=lambda item: item[:2])
-    return [event for *_, event in found]
+        found[cast(int, batch)].append(read_event(statement, values))
+    places: list[Event | None] = []
+    for _, batch, count, _ in batches:
+        there = sorted(found[batch], key=lambda event: str(event["event_id"]))
+        places += [None] * (count - len(there))
+        places += there
+    return places
 
 
 def write_spans(statement: Statement, texts: Sequence[str]) -> str:

@@ -79,7 +79,8 @@ class Feeder:
         if place.until is None:
             place = place._replace(until=arrived.until)
             self._note(place)
-        events = arrived.events[place.done : place.done + self._sink.most]
+        came = arrived.places[place.done : place.done + self._sink.most]
+        events = [event for event in came if event is not None]
         state = place.state
         if events:
             try:
@@ -89,8 +90,8 @@ class Feeder:
                     raise
                 self._sink.most = len(events) // 2
                 return True
-        done = place.done + len(events)
-        if done >= len(arrived.events):
+        done = place.done + len(came)
+        if done >= len(arrived.places):
             self._arrived = None
             self._note(Place(arrived.until, None, 0, state), sent=len(events))
         else:

@@ -13,7 +13,7 @@ from usage_tracker.addresses import Secret
 from usage_tracker.sink_addresses import SinkAddress, bracketed
 from usage_tracker.sinks.event_json import event_json
 from usage_tracker.sinks.opening import check_addresses
-from usage_tracker.sinks.sink import ATTEMPT_SECONDS, NotTaken, Parcel
+from usage_tracker.sinks.sink import ATTEMPT_SECONDS, NotTaken, Parcel, TooMuch
 
 quiet = logging.getLogger("usage_tracker.kafka")
 quiet.setLevel(logging.CRITICAL + 1)
@@ -67,13 +67,20 @@ class KafkaSink:
             for event in parcel.events:
                 self._producer.produce(self._topic, event_json(event), event["event_id"], on_delivery=noted)
             left = self._producer.flush(ATTEMPT_SECONDS)
-        except (KafkaException, BufferError):
+        except KafkaException as error:
+            self.close()
+            raise refusal(error.args[0])(
+                f"{self._address.shown} does not take messages ({error.args[0].name()})"
+            ) from None
+        except BufferError:
             self.close()
             raise NotTaken(f"{self._address.shown} does not take messages") from None
         if left or failed:
             count, why = left + len(failed), failed[0].name() if failed else "no answer in time"
             self.close()
-            raise NotTaken(f"{self._address.shown} did not take {count} of {len(parcel.events)} messages ({why})")
+            raise refusal(*failed)(
+                f"{self._address.shown} did not take {count} of {len(parcel.events)} messages ({why})"
+            )
         return state
 
     def close(self) -> None:
@@ -81,3 +88,8 @@ class KafkaSink:
             self._producer.purge()
             self._producer.flush(1.0)
             self._producer = None
+
+
+def refusal(*errors: KafkaError) -> type[NotTaken]:
+    """A message may be too large, or as many as go into one batch."""
+    return TooMuch if any(error.code() == KafkaError.MSG_SIZE_TOO_LARGE for error in errors) else NotTaken
