@@ -236,6 +236,14 @@ def test_a_rate_of_one_call_is_one_in_any_minute(ledger: Ledger) -> None:
     assert isinstance(now, Refused), "a part of the last minute's call still counts"
 
 
+def test_what_a_rate_gave_is_not_renewed_as_what_a_window_gave_is(ledger: Ledger) -> None:
+    """A limit of calls per minute settles nothing, and each call would be renewed until the process ends."""
+    wants = [Want(place(), 100, 1), Want(Place("rate", "", int(time.time() // 60) * 60), 10, 1, is_rate=True)]
+    asked = [ledger.ask(each) for each in (wants, wants[:1], wants[1:])]
+    assert [each.answer.result(timeout=30) for each in asked] == [None, None, None]
+    assert ledger._under_way == {each.reservation for each in asked[:2]}
+
+
 def test_what_a_call_that_was_not_made_has_taken_of_a_rate_is_given_back(ledger: Ledger) -> None:
     minute = Place("rate", "", int(time.time() // 60) * 60)
 
