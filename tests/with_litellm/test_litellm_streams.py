@@ -315,7 +315,7 @@ async def leave_async_unread(stream: Any) -> None:
 
 
 class Held(list[Event]):
-    """Events of which all but the first are sent when the app has left: however busy the machine is, it gets no more."""
+    """Events of which all but the first are sent when the app has left: on a machine however busy, it gets no more."""
 
     def __init__(self, events: Iterable[Event], left: threading.Event) -> None:
         super().__init__(events)
