@@ -24,7 +24,7 @@ from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Wa
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.scope import NOBODY
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.errors import StoreError
+from usage_tracker.errors import StoreError, StoreUnavailable
 from usage_tracker.spending import read_used
 from usage_tracker.stores import Store, open_store
 from usage_tracker.threads import start_thread
@@ -217,6 +217,21 @@ def test_a_call_that_takes_long_keeps_its_reservation(
     assert isinstance(ask(ledger, 100), UUID)
     time.sleep(3.0)
     assert isinstance(ask(ledger, 1), Refused)
+
+
+def test_what_can_not_be_settled_as_too_many_wait_for_that_expires(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(statements: Any) -> None:
+        raise StoreUnavailable("the server has gone")
+
+    monkeypatch.setattr(reservations, "MOST_WAITING", 0)
+    first, second = ask(ledger, 10), ask(ledger, 10)
+    assert isinstance(first, UUID)
+    assert ledger._store is not None
+    monkeypatch.setattr(ledger._store, "change", away)
+    ledger.settle(Settled(first, None))
+    wait_for(lambda: ledger._under_way == {second})
 
 
 def test_a_rate_counts_across_processes(dsn: str) -> None:

@@ -166,6 +166,8 @@ class Ledger:
                 for late in settled:
                     self._queue.put(late)
                 time.sleep(RETRY_SECONDS)
+            else:
+                self._under_way -= {late.reservation for late in settled}  # they are not renewed any more, and expire
         else:
             for each in asked:
                 each.answer.set_result(answers[each.reservation])
