@@ -15,6 +15,7 @@ from typing import Any
 import openai
 import pytest
 from capturing import ASK, KEY, Capturing, since, within
+from in_process import async_openai_client
 
 import usage_tracker
 import usage_tracker.providers.openai
@@ -291,6 +292,36 @@ def test_what_a_call_left_behind_makes_calls_of_its_own(capturing: Capturing) ->
     capturing.one()
     left_behind.run(lambda: capturing.client.chat.completions.create(**ASKED))
     assert capturing.one_call()[0].sdk == "openai"
+
+
+def test_tasks_that_share_a_context_keep_their_own(capturing: Capturing) -> None:
+    async def main() -> list[Any]:
+        async with capturing.aclient as client:
+            shared = copy_context()
+            asked = [asyncio.create_task(client.chat.completions.create(**ASKED), context=shared) for _ in range(3)]
+            return await asyncio.gather(*asked)
+
+    answers = asyncio.run(main())
+    told = sorted((event.status, str(event.response_id)) for _, event in capturing.captured)
+    assert told == sorted(("ok", answer.id) for answer in answers)
+
+
+def test_a_call_that_goes_with_its_event_loop_is_cancelled_without_a_word(capturing: Capturing) -> None:
+    async def ask() -> None:
+        reached = asyncio.Event()
+
+        async def never(_: Any) -> Any:
+            reached.set()
+            await asyncio.Event().wait()
+
+        client = async_openai_client(never)  # type: ignore[arg-type]  # the transport awaits it
+        asyncio.create_task(client.chat.completions.create(**ASKED))  # noqa: RUF006  nobody waits for it
+        await reached.wait()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(ask())
+    loop.close()
+    assert [(event.status, event.error_type) for _, event in capturing.all()] == [("cancelled", "GeneratorExit")]
 
 
 def outer_call(capturing: Capturing) -> Call:

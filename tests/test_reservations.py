@@ -24,7 +24,7 @@ from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Wa
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.scope import NOBODY
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.errors import StoreError
+from usage_tracker.errors import StoreError, StoreUnavailable
 from usage_tracker.spending import read_used
 from usage_tracker.stores import Store, open_store
 from usage_tracker.threads import start_thread
@@ -219,6 +219,21 @@ def test_a_call_that_takes_long_keeps_its_reservation(
     assert isinstance(ask(ledger, 1), Refused)
 
 
+def test_what_can_not_be_settled_as_too_many_wait_for_that_expires(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(statements: Any) -> None:
+        raise StoreUnavailable("the server has gone")
+
+    monkeypatch.setattr(reservations, "MOST_WAITING", 0)
+    first, second = ask(ledger, 10), ask(ledger, 10)
+    assert isinstance(first, UUID)
+    assert ledger._store is not None
+    monkeypatch.setattr(ledger._store, "change", away)
+    ledger.settle(Settled(first, None))
+    wait_for(lambda: ledger._under_way == {second})
+
+
 def test_a_rate_counts_across_processes(dsn: str) -> None:
     ledgers = [made_ledger(dsn) for _ in range(2)]
     minute = Place("rate", "", int(time.time() // 60) * 60)
@@ -234,6 +249,14 @@ def test_a_rate_of_one_call_is_one_in_any_minute(ledger: Ledger) -> None:
     )
     assert before is None
     assert isinstance(now, Refused), "a part of the last minute's call still counts"
+
+
+def test_what_a_rate_gave_is_not_renewed_as_what_a_window_gave_is(ledger: Ledger) -> None:
+    """A limit of calls per minute settles nothing, and each call would be renewed until the process ends."""
+    wants = [Want(place(), 100, 1), Want(Place("rate", "", int(time.time() // 60) * 60), 10, 1, is_rate=True)]
+    asked = [ledger.ask(each) for each in (wants, wants[:1], wants[1:])]
+    assert [each.answer.result(timeout=30) for each in asked] == [None, None, None]
+    assert ledger._under_way == {each.reservation for each in asked[:2]}
 
 
 def test_what_a_call_that_was_not_made_has_taken_of_a_rate_is_given_back(ledger: Ledger) -> None:

@@ -454,6 +454,21 @@ def test_an_async_stream_that_is_cancelled_says_so(capturing: Capturing) -> None
     assert (event.status, event.error_type) == ("cancelled", "CancelledError")
 
 
+def test_who_asks_for_a_chunk_while_somebody_else_waits_for_it_ends_nothing(capturing: Capturing) -> None:
+    async def main() -> None:
+        async with capturing.aclient as client:
+            found = await client.chat.completions.create(**ASKED, stream=True)
+            reader = asyncio.create_task(read_all(found))
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="already running"):
+                await anext(found)
+            await reader
+
+    asyncio.run(main())
+    event = capturing.one()
+    assert (event.status, bool(event.usage.output_tokens)) == ("ok", True)
+
+
 def test_a_stream_that_failed_is_gone_when_the_app_has_done_with_it(capturing: Capturing) -> None:
     capturing.provider.chunk_delay = 0.2
 

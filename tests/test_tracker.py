@@ -40,6 +40,7 @@ class Machine:
             "HOME": str(home),
             "BASE_URL": provider.base_url,
             "TRACKER_DSN": f"sqlite:///{self.file}",
+            "TRACKER_EXIT_TIMEOUT": "30",  # a busy machine doesn't ship within two seconds
             "PYTHONPATH": str(Path(__file__).parent.parent),
         }
 

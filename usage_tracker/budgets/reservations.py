@@ -75,6 +75,7 @@ class Ledger:
         self._ends = False
         """Whether the thread ends when nothing waits."""
         self._under_way: set[UUID] = set()
+        """What has to be renewed; not what limits per minute gave, which is used, and of most calls never settled."""
         self._renew_at = 0.0
         INHERITED.append(self._store)
         self._store = None
@@ -165,6 +166,8 @@ class Ledger:
                 for late in settled:
                     self._queue.put(late)
                 time.sleep(RETRY_SECONDS)
+            else:
+                self._under_way -= {late.reservation for late in settled}  # they are not renewed any more, and expire
         else:
             for each in asked:
                 each.answer.set_result(answers[each.reservation])
@@ -198,7 +201,11 @@ class Ledger:
                 for place in missing.places:
                     open_account(store, self.budgets, self._read_part, place)
             else:
-                self._under_way |= {reservation for reservation, refused in answers.items() if refused is None}
+                self._under_way |= {
+                    each.reservation
+                    for each in asked
+                    if answers[each.reservation] is None and not all(want.is_rate for want in each.wants)
+                }
                 self._under_way -= {each.reservation for each in settled}
                 return answers
 

@@ -6,7 +6,6 @@ from time import perf_counter_ns, time_ns
 from types import ModuleType, TracebackType
 from typing import Any, Protocol, Self
 
-from usage_tracker import guard
 from usage_tracker.attribution import Attribution, Standing, clean_tags, inside, standing
 from usage_tracker.capture.failures import causes, failing_event, http_status_of, retries_before
 from usage_tracker.capture.recorder import Client, Recorder
@@ -28,7 +27,7 @@ LITELLM_COST = "x-litellm-response-cost"
 """What a LiteLLM proxy says that the call cost, in US dollars; streams have no such header, and a charge within the
 answer goes before it. https://docs.litellm.ai/docs/proxy/cost_tracking"""
 
-guard_leave, guard_finish = guarded("leave call"), guarded("finish")
+guard_finish = guarded("finish")
 
 MOST_SAID = 16
 """Pieces of a stream that bring figures; of a stream that has more, they are read as they come."""
@@ -76,6 +75,8 @@ class Call:
     received: Mapping[str, Any] | None = None
     """The HTTP response and the retries before it, as long as nobody has looked at them."""
     token: Any = None
+    waits = False
+    """Whether the SDK's coroutine is awaited, so that the call may be under way where nothing of it is on the stack."""
     reserved: "Reserved | None" = None
     """What it has taken of budgets before it was made."""
     kind: CallKind | None = None
@@ -131,10 +132,10 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        try:
+        try:  # noqa: SIM105  `suppress` would cost each call two functions more
             inside.reset(self.token)
-        except ValueError as misplaced:  # another context, such as that of who closes an async generator
-            guard.report(guard_leave, misplaced)
+        except (RuntimeError, ValueError):
+            pass  # tasks share this context, see `is_left`; or it is another one, such as the garbage collector's
         if error is None:
             return False
         with guarded("refusal"):

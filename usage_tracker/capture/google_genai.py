@@ -153,7 +153,9 @@ class AroundRequests:
         if hold is not None:
             await await_hold(hold, call, result)
         with call:
+            call.waits = True
             result = await result
+            call.waits = False
         with guard_answer:
             self._answered(call, result)
         return result
@@ -227,7 +229,9 @@ class AroundRequests:
             await await_hold(hold, call, opening)
         source: Any = None
         with call:
+            call.waits = True
             source = await opening
+            call.waits = False
         call.http_status = 200
         return AsyncObserved(source, call, show)
 

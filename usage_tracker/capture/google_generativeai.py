@@ -96,7 +96,9 @@ class AroundRequest:
 
     async def _awaited(self, call: Call, result: Any) -> Any:
         with call:
+            call.waits = True
             result = await result
+            call.waits = False
         with guard_answer:
             self._answered(call, result)
         return result

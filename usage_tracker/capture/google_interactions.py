@@ -82,7 +82,9 @@ class AroundRequest:
         if hold is not None:
             await await_hold(hold, call, response)
         with call:
+            call.waits = True
             response = await response
+            call.waits = False
         with guard_answer:
             answered(call, response)
         return response

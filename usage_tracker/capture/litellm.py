@@ -134,7 +134,9 @@ class AroundFunctions:
 
 async def awaited(call: LiteLLMCall, result: Any) -> Any:
     with call:
+        call.waits = True
         result = await result
+        call.waits = False
     return answered(call, result)
 
 

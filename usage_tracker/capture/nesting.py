@@ -17,7 +17,8 @@ def nested() -> bool:
 
 
 def is_left(call: Call) -> bool:
-    """Whether an interrupt came at the one moment at which `with call` can't note that it is left. It ends here then,
+    """Whether what runs in its context is no part of it. That is another task, where the app has several share one
+    context; or an interrupt came at the one moment at which `with call` can't note that it is left. It ends here then,
     as all later calls would be taken for part of it."""
     if call.token is None or is_on_stack(call, sys._getframe(2)):
         return False
@@ -25,7 +26,8 @@ def is_left(call: Call) -> bool:
         inside.reset(call.token)
     except (RuntimeError, ValueError):
         return False  # it was entered in another context, of which this is a copy: another thread or task
-    call.finish("cancelled")
+    if not call.waits:
+        call.finish("cancelled")
     return True
 
 

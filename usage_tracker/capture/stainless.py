@@ -138,10 +138,13 @@ class AroundRequest:
         if hold is not None:
             await await_hold(hold, call, result)
         with call:
+            call.waits = True
             result = await result
+            call.waits = False
         if call.refused:
             with call:
                 result = await wrapped(*args, **kwargs)
+                call.waits = False
             self._refusing.add(call.client.host)
         with guard_answer:
             answered(call, instance, result)

@@ -77,7 +77,8 @@ class AsyncObserved:
             try:  # `with` would be two functions of ours for each chunk
                 chunk = await anext(self._source)
             except BaseException as error:
-                ended_by(error, call)
+                if not (type(error) is RuntimeError and getattr(self._source, "ag_running", False)):
+                    ended_by(error, call)  # else somebody else is waiting for its next chunk, and goes on
                 raise
             call.pulling = False
             # as in `observed`
