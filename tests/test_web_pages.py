@@ -282,6 +282,8 @@ def test_where_nothing_meets_the_conditions_the_page_offers_a_way_out(client: ht
         ("/?tz=Berlin", "did you mean"),
         ("/?where=modle=x", "is not a dimension"),
         ("/?by=day,hour", "one unit of time"),
+        ("/?by=day", "Explore takes any"),
+        ("/?by=project,team,model", "Explore takes any"),
         ("/explore?top=many", "a whole number"),
         ("/explore?by=hour&since=2000-01-01", "more than 5,000 hours"),
         ("/events?after=x", "no place in the list"),
@@ -291,6 +293,12 @@ def test_a_wrong_address_is_refused_in_a_sentence(client: httpx.Client, path: st
     answer = client.get(path)
     assert answer.status_code == 400
     assert sentence in text_of(answer.text)
+
+
+@pytest.mark.parametrize("since", ["0226-01-01", "0001-01-08"])
+def test_a_range_that_nothing_is_before_is_shown_alone(client: httpx.Client, since: str) -> None:
+    answer = client.get(f"/?since={since}")
+    assert (answer.status_code, "compared with" in answer.text) == (200, False)
 
 
 def test_health_says_what_doctor_says_of_this_machine(told: tuple[Served, str], client: httpx.Client) -> None:
