@@ -301,6 +301,10 @@ def test_a_range_that_nothing_is_before_is_shown_alone(client: httpx.Client, sin
     assert (answer.status_code, "compared with" in answer.text) == (200, False)
 
 
+def test_a_range_that_has_not_begun_is_empty(client: httpx.Client) -> None:
+    assert "No calls" in text_of(client.get("/?since=2098-01-01T14:30&until=2099").text)
+
+
 def test_health_says_what_doctor_says_of_this_machine(told: tuple[Served, str], client: httpx.Client) -> None:
     shown = text_of(client.get("/health").text)
     assert told[1].removeprefix("sqlite:///") in shown

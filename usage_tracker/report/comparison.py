@@ -25,7 +25,7 @@ def before_start(asked: Range, start: datetime, zone: tzinfo, now: datetime) -> 
     until = max(end, start + timedelta(hours=1)).astimezone(zone)
     first, last = since.date(), (until - timedelta(microseconds=1)).date()
     if since.time() != datetime.min.time():
-        return Range(start - (end - start), start)
+        return Range(start - (until - start), start)
     if first.day == 1:
         months = (last.year - first.year) * 12 + last.month - first.month + 1
         first_day, stop = months_later(first, -months), months_later(until.date(), -months)
