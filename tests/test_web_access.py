@@ -78,6 +78,15 @@ def test_a_session_ends_where_its_own_page_says_so_and_only_there(running: Serve
         assert client.get("/").url.path == "/login"
 
 
+def test_a_token_may_have_any_characters(dsn: str) -> None:
+    token = "ein-schlüssel-für-alle-€"
+    with dashboard(dsn, access=Access(tokens={"viewer": token})) as running, running.client(None) as client:
+        for sent, status in ((token, 200), (f"{token}-", 401), ("\udcff" * 16, 401)):
+            given = f"Bearer {sent}".encode("utf-8", "surrogateescape")
+            answer = client.get("/api/v1/dimensions", headers=[(b"Authorization", given)])
+            assert answer.status_code == status
+
+
 def test_a_link_works_once(dsn: str) -> None:
     access, printed = Access(), list[str]()
     link = access.new_link()

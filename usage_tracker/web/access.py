@@ -84,7 +84,8 @@ class Access:
         peer = peer_of(connection)
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
-            return self.by_token(token.strip(), peer)
+            # programs send a token in UTF-8, which headers are not taken for
+            return self.by_token(token.strip().encode("latin-1").decode("utf-8", "replace"), peer)
         if self.proxy_header and self.trusts(peer):
             name = connection.headers.get(self.proxy_header)
             if name:
