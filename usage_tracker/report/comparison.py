@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 from usage_tracker.report.groups import Group, GroupValue
 from usage_tracker.report.question import Query
 from usage_tracker.report.ranges import Range, hour, months_later
-from usage_tracker.zones import midnight
+from usage_tracker.zones import begins_day, midnight
 
 
 def previous(asked: Range, zone: tzinfo, now: datetime) -> Range:
@@ -24,7 +24,7 @@ def before_start(asked: Range, start: datetime, zone: tzinfo, now: datetime) -> 
     since, end = start.astimezone(zone), min(asked.until, hour(now, zone) + timedelta(hours=1))
     until = max(end, start + timedelta(hours=1)).astimezone(zone)
     first, last = since.date(), (until - timedelta(microseconds=1)).date()
-    if since.time() != datetime.min.time():
+    if not begins_day(start, zone):
         return Range(start - (until - start), start)
     if first.day == 1:
         months = (last.year - first.year) * 12 + last.month - first.month + 1
