@@ -127,6 +127,13 @@ def test_the_values_of_a_tag_are_a_dimension_that_can_be_chosen_and_opened(tiers
     assert {row["tag:tier"]: row["calls"] for row in rows} == {"pro": 4, "free": 2, None: 4}
 
 
+def test_keys_of_tags_that_no_address_can_name_are_not_offered(tmp_path: Path) -> None:
+    tags = ("x,y:1", "a=b:2", "q!:3", "k :4", "né e:5")
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC), tags=tags)])
+    with dashboard(dsn) as running, running.client() as client:
+        assert set(re.findall(r'<option value="tag:([^"]*)"', client.get("/explore").text)) == {"né e"}
+
+
 def test_costs_are_those_that_are_asked_for(tiers: tuple[Served, str]) -> None:
     with tiers[0].client() as client:
         costs = {}
