@@ -201,6 +201,8 @@ def test_a_range_without_calls_says_so(store: Store) -> None:
         (["report", "--nonsense"], "--nonsense"),
         (["events", "--limit", "-1"], "--limit"),
         (["events", "--since", "soon"], "names no time"),
+        (["report", "--since", "0001-01-01T00:00Z", "-z", "America/New_York"], "beyond the calendar"),
+        (["prune", "--before", "all"], "only where a range starts"),
     ],
     ids=" ".join,
 )

@@ -128,7 +128,7 @@ def test_hours_that_run_to_now_hold_now_also_where_the_clock_went_back_by_half_a
         ("999999h", "999999w", "goes back too far"),
         ("today", "yesterday", "the range is empty"),
         ("2027-01-01", None, "the range is empty"),
-        ("today", "all", "names no time"),
+        ("today", "all", "only where a range starts"),
         ("-7d", None, "names no time"),
     ],
 )

@@ -115,6 +115,8 @@ def parse_period(text: str, zone: tzinfo, now: datetime) -> Range:
         raise ValueError(
             f"{text!r} is not a date or time of the calendar; write it like 2026-08-31 or 2026-08-31T14:30"
         ) from None
+    if text == "all":
+        raise ValueError("all is only where a range starts: it has neither a first day nor a last one")
     near = difflib.get_close_matches(text, [*PERIODS, "all"], 1)
     meant = f"; did you mean {near[0]}?" if near else "."
     raise ValueError(f"{text!r} names no time{meant} Use one of: {FORMS}")
