@@ -99,6 +99,19 @@ def test_a_link_works_once(dsn: str) -> None:
             assert other.get(f"/login?once={printed[0]}").url.path == "/"
 
 
+def test_a_session_ends_with_the_token_that_it_began_with() -> None:
+    secret = "of-all-servers-and-over-restarts"
+    first = Access(tokens={**TOKENS, "admin": "the-first-token-of-admins"}, secret=secret)
+    later = Access(tokens={**TOKENS, "admin": "another-token-of-admins"}, secret=secret)
+    without = Access(tokens={"viewer": VIEWER}, secret=secret)
+    admin, viewer = (first.new_cookie(Identity(role, role)) for role in ("admin", "viewer"))
+    local = first.new_cookie(Identity("local", "admin"))
+    assert [bool(access.by_cookie(admin)) for access in (first, later, without)] == [True, False, False]
+    for access in (first, later, without):
+        assert access.by_cookie(viewer)
+        assert access.by_cookie(local)
+
+
 def test_a_cookie_that_somebody_wrote_themselves_is_none(running: Served) -> None:
     forged = Access().new_cookie(Identity("mallory", "admin"))
     with running.client(None) as client:
