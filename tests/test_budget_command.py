@@ -55,6 +55,22 @@ def test_a_budget_is_set_listed_changed_and_removed(budget: Type, tmp_path: Path
     assert (gone.exit_code, "there is no budget 'frontend'" in gone.output) == (2, True)
 
 
+def test_of_a_limit_per_minute_it_is_said_that_nothing_is_known_here(budget: Type) -> None:
+    budget("set", "keys", "--limit", "60 calls", "--per", "minute", "--on-limit", "throttle")
+    for words in (("status",), ("status", "keys"), ("check",), ("check", "keys")):
+        said = budget(*words)
+        assert (said.exit_code, said.stdout) == (0, "")
+        assert said.stderr == (
+            "keys: limits per minute count within the programs that make the calls, so nothing is known of them here.\n"
+        )
+    budget("set", "all", "--limit", "100")
+    said = budget("status")
+    assert "all" in said.stdout
+    assert said.stderr.startswith("keys: limits per minute")
+    assert budget("check").stderr.startswith("1 budget has room.\nkeys: limits per minute")
+    assert [each["name"] for each in json.loads(budget("status", "-o", "json").stdout)["budgets"]] == ["all"]
+
+
 def test_status_says_what_is_spent_and_left_by_part(budget: Type, dsn: str) -> None:
     budget("set", "users", "--each", "user", "--limit", "1", "--per", "day", "--on-limit", "block")
     spend(dsn, "0.75", "0.5", user_id="u-1")

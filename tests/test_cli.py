@@ -201,6 +201,8 @@ def test_a_range_without_calls_says_so(store: Store) -> None:
         (["report", "--nonsense"], "--nonsense"),
         (["events", "--limit", "-1"], "--limit"),
         (["events", "--since", "soon"], "names no time"),
+        (["report", "--since", "0001-01-01T00:00Z", "-z", "America/New_York"], "beyond the calendar"),
+        (["prune", "--before", "all"], "only where a range starts"),
     ],
     ids=" ".join,
 )
@@ -473,11 +475,12 @@ def test_what_is_longer_than_the_terminal_goes_through_the_pager(store: Store, t
     assert "PAGED" not in on_terminal("events", "-n", "40", PAGER=str(pager), TERM="dumb")[0]
 
 
-def test_a_full_disk_is_a_sentence(store: Store) -> None:
+@pytest.mark.parametrize("words", [("report", *AUGUST), ("--help",), ("--version",), ("report", "--help")])
+def test_a_full_disk_is_a_sentence(store: Store, words: tuple[str, ...]) -> None:
     store_events(store, [made_event()])
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "usage_tracker", "report", *AUGUST],
+            [sys.executable, "-m", "usage_tracker", *words],
             check=False, stdout=full, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
     assert done.returncode == 1

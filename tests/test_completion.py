@@ -45,6 +45,7 @@ def test_another_shell_is_met_with_those_that_there_are() -> None:
         (["export", "--where", "te"], ["team="]),
         (["report", "-o", "js"], ["json", "jsonl"]),
         (["report", "--since", "last"], ["last-week", "last-month"]),
+        (["report", "--during", "last"], ["last-week", "last-month"]),
         (["report", "--fields", "calls,err"], ["calls,errors"]),
         (["watch", "-z", "Europe/Berl"], ["Europe/Berlin"]),
         (["report", "--deb"], ["--debug"]),

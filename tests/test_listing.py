@@ -11,7 +11,7 @@ from reference_report import meets, read_view
 
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import COLUMNS, CostLine
-from usage_tracker.report import Event, Query, list_events, parse_condition
+from usage_tracker.report import Event, Query, find_event, list_events, parse_condition
 from usage_tracker.stores import Store, open_store
 
 
@@ -120,3 +120,17 @@ def test_events_come_as_they_are_read(store: Store) -> None:
     events = list_events(store, limit=10)
     assert next(events)["started_at"] == datetime(2026, 1, 2, 5, tzinfo=UTC)
     assert len(list(events)) == 9
+
+
+@pytest.mark.parametrize(
+    "name", ["930c60df-bf64-41c9-a88e-3ec75f81e00e", "b19e5ad0f4c84d6b8f0f2f7d7c1e3a55", "chatcmpl-9"]
+)
+def test_a_call_is_found_by_its_id_and_by_whatever_id_its_answer_has(store: Store, name: str) -> None:
+    made = made_event(response_id=name)
+    store_events(store, [made_event(response_id="another"), made])
+    for asked in (name, str(made.event_id)):
+        found = find_event(store, asked)
+        assert found is not None
+        assert found["event_id"] == str(made.event_id)
+    for unknown in ("00000000-0000-7000-8000-000000000000", "ffffffff-ffff-7fff-bfff-ffffffffffff", "chatcmpl-8"):
+        assert find_event(store, unknown) is None

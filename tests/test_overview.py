@@ -69,6 +69,15 @@ def test_the_sparkline_has_a_block_for_each_of_thirty_days(seen: Overview) -> No
     assert [(30 - at, block) for at, block in enumerate(line) if block != " "] == [(11, "█"), (2, "▃"), (1, "▂")]
 
 
+@pytest.mark.parametrize(("costs", "blocks"), [(("-1", "0"), "  "), (("-8", "-1"), "  "), (("-8", "2"), " █")])
+def test_a_day_of_credits_has_no_block(tmp_path: Path, costs: tuple[str, str], blocks: str) -> None:
+    dsn = parse_dsn(f"sqlite:///{tmp_path}/credits.db")
+    with closing(open_store(dsn)) as store:
+        store.migrate()
+        store_events(store, [made_event(NOW - DAY, cost=costs[0]), made_event(NOW, cost=costs[1])])
+    assert sparkline(look(dsn, UTC, NOW).days, NOW.date()).endswith(blocks)
+
+
 def test_the_month_is_projected_from_the_time_that_has_passed_of_it(seen: Overview) -> None:
     assert project_month(seen.month.total, UTC, NOW) == Decimal(22)
     assert project_month(seen.month.total, UTC, NOW + 10 * HOUR) == Decimal(11) * 31 * 24 / (15 * 24 + 22)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -420,6 +421,16 @@ def test_calls_without_a_cost_are_listed_with_the_command_that_prices_them(store
     ]
     assert len(prices("unpriced", *AUGUST, "-o", "csv").stdout.splitlines()) == 3
     assert len(document("unpriced", *AUGUST, "--where", "provider=acme")["models"]) == 1
+
+
+def test_a_command_to_copy_runs_nothing_that_a_model_is_called(store: Store) -> None:
+    model, provider = "acme-'; touch mine; '", "acme; touch mine"
+    store_events(store, [made_event(cost=None, flags=["unpriced"], provider=provider, model=model)])
+    [(_, remedy)] = reasons().values()
+    assert shlex.split(remedy)[3:6] == [model, "--provider", provider]
+    prices("set", "acme-*", "--input", "1", "--output", "1")
+    [(_, remedy)] = reasons().values()
+    assert shlex.split(remedy)[-1] == f"model={model}"
 
 
 def reasons(*words: str) -> dict[str, tuple[str, str]]:

@@ -80,6 +80,58 @@ def test_what_hides_that_it_writes_cannot_write_either(sql: str) -> None:
     assert query("SELECT count(*) AS n FROM events", "-o", "csv").stdout == "n\n3\n"
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1; COMMIT; DELETE FROM {prefix}usage_event RETURNING 1",
+        "SET TRANSACTION READ WRITE; DELETE FROM {prefix}usage_event RETURNING 1",
+        "SELECT ';' -- ;\n; SELECT 2",
+        "COMMIT",
+        "SET TRANSACTION READ WRITE",
+        "ATTACH '{folder}/other.db' AS other",
+        "VACUUM INTO '{folder}/copy.db'",
+        "PRAGMA journal_mode = DELETE",
+        "PRAGMA query_only = OFF",
+    ],
+)
+def test_whatever_is_asked_nothing_is_written_and_no_setting_is_changed(sql: str, dsn: str, tmp_path: Path) -> None:
+    sqlite = dsn.startswith("sqlite")
+    files = {path.name for path in tmp_path.iterdir()}
+    result = query(sql.format(prefix="" if sqlite else "usage_tracker.", folder=tmp_path))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: ")
+    assert {path.name for path in tmp_path.iterdir()} <= {*files, "usage.db-wal", "usage.db-shm"}
+    assert query("SELECT count(*) AS n FROM events", "-o", "csv").stdout == "n\n3\n"
+    if sqlite:
+        assert query("PRAGMA journal_mode", "-o", "csv").stdout == "journal_mode\nwal\n"
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT ';' AS x;", "-- first\nSELECT ';' AS x -- ;", "WITH t AS (SELECT ';' AS x) SELECT x FROM t ;"]
+)
+def test_a_semicolon_that_ends_or_parts_nothing_is_none(sql: str) -> None:
+    assert query("-", "-o", "jsonl", typed=sql).stdout == '{"x": ";"}\n'
+
+
+def test_how_a_statement_is_run_can_be_asked(dsn: str) -> None:
+    plan = "EXPLAIN QUERY PLAN" if dsn.startswith("sqlite") else "EXPLAIN"
+    columns = "PRAGMA table_info(events)" if dsn.startswith("sqlite") else "SHOW search_path"
+    for sql in (f"{plan} {BY_MODEL}", columns):
+        assert query(sql).exit_code == 0
+
+
+def test_a_list_of_amounts_and_what_is_no_number_are_texts_in_json(dsn: str) -> None:
+    if dsn.startswith("sqlite"):
+        assert json.loads(query("SELECT 9e999 AS x", "-o", "json").stdout) == [{"x": "inf"}]
+        return
+    lists = "array_agg(cost) AS costs, 'NaN'::float8 AS x, array_agg(started_at) AS times"
+    sql = f"SELECT {lists} FROM events WHERE model <> 'a'"
+    time = "2026-08-15T12:00:00Z"
+    assert json.loads(query(sql, "-o", "json").stdout) == [{"costs": ["0.01"], "x": "nan", "times": [time]}]
+    assert query(sql, "-o", "csv").stdout == f'costs,x,times\n"[""0.01""]",nan,"[""{time}""]"\n'
+    assert "Decimal" not in query(sql).stdout
+
+
 def test_a_mistake_is_told_in_the_words_of_the_store() -> None:
     result = query("SELECT nonsense FROM events")
     assert (result.exit_code, result.stdout) == (1, "")

@@ -3,6 +3,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from usage_tracker.cli.figures import show_range
+from usage_tracker.report.comparison import previous
 from usage_tracker.report.ranges import parse_range
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -126,10 +128,25 @@ def test_hours_that_run_to_now_hold_now_also_where_the_clock_went_back_by_half_a
         ("999999h", "999999w", "goes back too far"),
         ("today", "yesterday", "the range is empty"),
         ("2027-01-01", None, "the range is empty"),
-        ("today", "all", "names no time"),
+        ("today", "all", "only where a range starts"),
         ("-7d", None, "names no time"),
     ],
 )
 def test_what_names_no_range_is_an_error_in_a_sentence(since: str, until: str | None, said: str) -> None:
     with pytest.raises(ValueError, match=said.replace("?", r"\?")):
         parse_range(since, until, BERLIN, NOW)
+
+
+@pytest.mark.parametrize(
+    ("name", "day"),
+    [("Africa/Cairo", "2025-04-25"), ("America/Havana", "2025-03-09"), ("America/Havana", "2025-11-02")],
+)
+def test_a_day_whose_midnight_there_is_twice_or_not_at_all_is_a_whole_one(name: str, day: str) -> None:
+    zone = ZoneInfo(name)
+    noon = datetime.fromisoformat(f"{day}T12:00").replace(tzinfo=zone)
+    today = parse_range("today", None, zone, noon)
+    assert (today.until.astimezone(zone).date() - noon.date()).days == 1
+    assert today == parse_range(day, day, zone, noon)
+    assert show_range(*today, zone) == day
+    hours = [moment and f"{moment.astimezone(zone):%d %H:%M}" for moment in previous(today, zone, noon)]
+    assert hours == [f"{noon.day - 1:02} 00:00", f"{noon.day - 1:02} 13:00"]

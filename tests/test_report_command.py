@@ -179,6 +179,14 @@ def test_a_chart_has_bars_as_long_as_the_costs() -> None:
     assert third == pytest.approx(first / 5, abs=1)
 
 
+def test_credits_have_no_bar(store: Store) -> None:
+    store_events(
+        store, [made_event(at=NOON, cost="-100", model="credit"), made_event(at=NOON, cost="-1", model="less")]
+    )
+    shown = run("report", *AUGUST, "--where", "model=credit", "--chart").stdout.splitlines()
+    assert [line.split() for line in shown[2:]] == [["credit", "-$100.00"]]
+
+
 def test_the_short_forms_are_reports_by_time(store: Store) -> None:
     now = datetime.now(UTC)
     store_events(store, [made_event(at=now, cost="1"), made_event(at=now - timedelta(days=400), cost="9")])

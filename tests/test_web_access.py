@@ -78,6 +78,15 @@ def test_a_session_ends_where_its_own_page_says_so_and_only_there(running: Serve
         assert client.get("/").url.path == "/login"
 
 
+def test_a_token_may_have_any_characters(dsn: str) -> None:
+    token = "ein-schlüssel-für-alle-€"
+    with dashboard(dsn, access=Access(tokens={"viewer": token})) as running, running.client(None) as client:
+        for sent, status in ((token, 200), (f"{token}-", 401), ("\udcff" * 16, 401)):
+            given = f"Bearer {sent}".encode("utf-8", "surrogateescape")
+            answer = client.get("/api/v1/dimensions", headers=[(b"Authorization", given)])
+            assert answer.status_code == status
+
+
 def test_a_link_works_once(dsn: str) -> None:
     access, printed = Access(), list[str]()
     link = access.new_link()
@@ -88,6 +97,19 @@ def test_a_link_works_once(dsn: str) -> None:
         with running.client(None, follow_redirects=True) as other:
             assert other.get(f"/login?once={link}").status_code == 403
             assert other.get(f"/login?once={printed[0]}").url.path == "/"
+
+
+def test_a_session_ends_with_the_token_that_it_began_with() -> None:
+    secret = "of-all-servers-and-over-restarts"
+    first = Access(tokens={**TOKENS, "admin": "the-first-token-of-admins"}, secret=secret)
+    later = Access(tokens={**TOKENS, "admin": "another-token-of-admins"}, secret=secret)
+    without = Access(tokens={"viewer": VIEWER}, secret=secret)
+    admin, viewer = (first.new_cookie(Identity(role, role)) for role in ("admin", "viewer"))
+    local = first.new_cookie(Identity("local", "admin"))
+    assert [bool(access.by_cookie(admin)) for access in (first, later, without)] == [True, False, False]
+    for access in (first, later, without):
+        assert access.by_cookie(viewer)
+        assert access.by_cookie(local)
 
 
 def test_a_cookie_that_somebody_wrote_themselves_is_none(running: Served) -> None:

@@ -1,5 +1,6 @@
 """The HTTP interface for programs: what it refuses, what it stores, and what it never answers, which is a 5xx."""
 
+import asyncio
 import json
 import random
 import re
@@ -121,6 +122,16 @@ def test_an_event_that_is_posted_is_priced_and_told_as_any_other(running: Served
         assert "secret" not in json.dumps(found)
 
 
+def test_what_is_empty_in_a_posted_event_is_unknown(running: Served) -> None:
+    blank = dict.fromkeys(("model", "service_tier", "response_id", "error_type", "project", "user_id", "base_host"), "")
+    event = posted(**{**blank, "request_model": " gpt-4o "})
+    with running.client(ADMIN) as admin:
+        assert admin.post("/api/v1/events", json=event).status_code == 200
+        found = admin.get(f"/api/v1/events/{event['event_id']}").json()["event"]
+    assert {name: found[name] for name in blank} == dict.fromkeys(blank)
+    assert (found["request_model"], found["cost"]) == ("gpt-4o", "0.0035")
+
+
 def test_an_event_is_stored_once_however_often_it_is_sent(tmp_path: Path) -> None:
     events = [posted() for _ in range(5)]
     with dashboard(filled(tmp_path / "usage.db", [])) as running, running.client(WRITER) as writer:
@@ -186,6 +197,23 @@ def test_a_body_that_can_not_be_stored_is_refused_in_a_sentence(
         answer = writer.post("/api/v1/events", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == status
     assert sentence in answer.json()["detail"]
+
+
+def test_who_leaves_in_the_middle_of_a_body_is_no_error(running: Served) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/api/v1/events", "query_string": b"", "client": ("127.0.0.1", 1),
+        "headers": [(b"authorization", f"Bearer {WRITER}".encode()), (b"content-type", b"application/json")],
+    }  # fmt: skip
+    asyncio.run(running.app(scope, receive, send))
+    assert sent[0]["status"] == 499
 
 
 def test_a_stated_cost_is_kept_to_the_picodollar_however_it_is_written(running: Served) -> None:

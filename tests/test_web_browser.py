@@ -331,3 +331,15 @@ def test_without_scripts_a_page_says_the_same(browser: Browser, running: Served)
     page.get_by_role("link", name="gpt-4o-2024-08-06").click()
     assert page.locator(".ranking tbody tr").count() == 1
     context.close()
+
+
+def test_a_page_that_looks_again_does_so_without_scripts_too(browser: Browser, tmp_path: Path) -> None:
+    with dashboard(f"sqlite:///{tmp_path}/usage.db") as running:
+        context = browser.new_context(base_url=running.url, java_script_enabled=False)
+        context.add_cookies([running.session()])
+        page = context.new_page()
+        page.goto("/")
+        expect(page.get_by_role("heading", name="No calls yet")).to_be_visible()
+        filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
+        expect(page.locator(".figures-row")).to_be_visible(timeout=20_000)
+        context.close()

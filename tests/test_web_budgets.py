@@ -139,7 +139,15 @@ def test_a_form_that_makes_no_sense_is_shown_again_with_the_reason(
 
 
 def test_a_body_that_makes_no_sense_is_a_problem(admin: httpx.Client) -> None:
-    for body in ({}, {"limit": "NaN"}, {"limit": 0}, {"limit": 1, "each": "colour"}, {"limit": 1, "name": "other"}):
+    soft = [{"limit": 1, "soft": ["0.8", share]} for share in ("NaN", "Infinity", "-1", "0", "1e400")]
+    for body in (
+        {},
+        {"limit": "NaN"},
+        {"limit": 0},
+        {"limit": 1, "each": "colour"},
+        {"limit": 1, "name": "other"},
+        *soft,
+    ):
         answer = admin.put("/api/v1/budgets/new", json=body)
         assert answer.status_code == 422, body
         assert answer.json()["detail"]

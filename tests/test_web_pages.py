@@ -128,6 +128,13 @@ def test_the_values_of_a_tag_are_a_dimension_that_can_be_chosen_and_opened(tiers
     assert {row["tag:tier"]: row["calls"] for row in rows} == {"pro": 4, "free": 2, None: 4}
 
 
+def test_keys_of_tags_that_no_address_can_name_are_not_offered(tmp_path: Path) -> None:
+    tags = ("x,y:1", "a=b:2", "q!:3", "k :4", "né e:5")
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC), tags=tags)])
+    with dashboard(dsn) as running, running.client() as client:
+        assert set(re.findall(r'<option value="tag:([^"]*)"', client.get("/explore").text)) == {"né e"}
+
+
 def test_costs_are_those_that_are_asked_for(tiers: tuple[Served, str]) -> None:
     with tiers[0].client() as client:
         costs = {}
@@ -283,6 +290,8 @@ def test_where_nothing_meets_the_conditions_the_page_offers_a_way_out(client: ht
         ("/?tz=Berlin", "did you mean"),
         ("/?where=modle=x", "is not a dimension"),
         ("/?by=day,hour", "one unit of time"),
+        ("/?by=day", "Explore takes any"),
+        ("/?by=project,team,model", "Explore takes any"),
         ("/explore?top=many", "a whole number"),
         ("/explore?by=hour&since=2000-01-01", "more than 5,000 hours"),
         ("/events?after=x", "no place in the list"),
@@ -292,6 +301,16 @@ def test_a_wrong_address_is_refused_in_a_sentence(client: httpx.Client, path: st
     answer = client.get(path)
     assert answer.status_code == 400
     assert sentence in text_of(answer.text)
+
+
+@pytest.mark.parametrize("since", ["0226-01-01", "0001-01-08"])
+def test_a_range_that_nothing_is_before_is_shown_alone(client: httpx.Client, since: str) -> None:
+    answer = client.get(f"/?since={since}")
+    assert (answer.status_code, "compared with" in answer.text) == (200, False)
+
+
+def test_a_range_that_has_not_begun_is_empty(client: httpx.Client) -> None:
+    assert "No calls" in text_of(client.get("/?since=2098-01-01T14:30&until=2099").text)
 
 
 def test_health_says_what_doctor_says_of_this_machine(told: tuple[Served, str], client: httpx.Client) -> None:

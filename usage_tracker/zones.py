@@ -36,3 +36,8 @@ def unknown(name: str) -> str:
 def midnight(day: date, zone: tzinfo) -> datetime:
     """The start of the day in the zone; the first one, where the clock goes back over midnight."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def begins_day(moment: datetime, zone: tzinfo) -> bool:
+    """Whether a day of the zone starts then, which is at one o'clock where the clock goes on at midnight."""
+    return moment.astimezone(UTC) == midnight(moment.astimezone(zone).date(), zone)

@@ -132,9 +132,13 @@ def parse_share(text: str) -> Decimal:
         share = value / 100 if stripped.endswith("%") else value
     except ArithmeticError:
         share = Decimal("NaN")
-    if not share.is_finite() or not 0 < share <= MOST_SHARE:
+    if not is_share(share):
         raise ConfigError(f"{text!r} is no share of a limit; write it like 80%")
     return share.normalize()
+
+
+def is_share(share: Decimal) -> bool:
+    return share.is_finite() and 0 < share <= MOST_SHARE
 
 
 def check(budget: Budget) -> None:
@@ -172,6 +176,9 @@ def mistakes_of_limit(budget: Budget) -> Iterator[str]:
         yield f"{limit} {measure} is no whole number"
     if budget.is_rate and measure == "cost":
         yield "a limit per minute is one of tokens or calls, such as '60 calls'"
+    for share in budget.soft:
+        if not is_share(share):
+            yield f"{share} is no share of a limit; 0.8 is 80 %"
 
 
 def mistakes_of_means(budget: Budget) -> Iterator[str]:

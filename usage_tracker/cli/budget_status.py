@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -20,6 +20,7 @@ from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError
+from usage_tracker.stores import Store
 
 OVER_BUDGET = 3
 NONE_YET = "No budgets yet. Set one: usage-tracker budget set frontend --where team=frontend --limit 100 --per month"
@@ -47,16 +48,33 @@ def find(dsn: Dsn, names: Sequence[str], look: Callable[..., Any]) -> Any:
         raise SchemaError(f"{error} before using budgets") from None
 
 
+class Standing(NamedTuple):
+    """Where budgets stand."""
+
+    outlooks: list[Outlook]
+    rates: list[Budget]
+    """Limits per minute, which have no outlook."""
+
+
+def standing(dsn: Dsn, names: Sequence[str]) -> Standing:
+    def look(store: Store, budgets: list[Budget]) -> Standing:
+        windows = [budget for budget in budgets if not budget.is_rate]
+        return Standing(
+            read_outlooks(store, windows, datetime.now(UTC)), [budget for budget in budgets if budget.is_rate]
+        )
+
+    found: Standing | None = find(dsn, names, look)
+    return found or Standing([], [])
+
+
 def outlooks_of(dsn: Dsn, names: Sequence[str]) -> list[Outlook]:
-    """Limits of the rate have no outlook: they count within programs."""
-    found: list[Outlook] = find(
-        dsn,
-        names,
-        lambda store, budgets: read_outlooks(
-            store, [budget for budget in budgets if not budget.is_rate], datetime.now(UTC)
-        ),
-    )
-    return found
+    return standing(dsn, names).outlooks
+
+
+def of_rates(rates: Sequence[Budget]) -> str:
+    """Why nothing is said of these."""
+    named = f"{', '.join(budget.name for budget in rates)}: "
+    return f"{named}limits per minute count within the programs that make the calls, so nothing is known of them here."
 
 
 @click.command("list", help="All budgets, and what each does at its limit.")
@@ -138,13 +156,15 @@ def outlook_json(outlooks: Iterable[Outlook]) -> str:
 @output_option(("table", "json"))
 @dsn_option
 def status(names: tuple[str, ...], output: str, dsn: Dsn) -> None:
-    outlooks = outlooks_of(dsn, names)
+    outlooks, rates = standing(dsn, names)
     if output == "json":
         emit([outlook_json(outlooks)])
-    elif not outlooks:
-        say(NONE_YET)
-    else:
+    elif outlooks:
         show_table(outlooks, shortened(outlooks))
+    if rates:
+        say(of_rates(rates))
+    elif not outlooks and output != "json":
+        say(NONE_YET)
 
 
 def show_table(outlooks: Sequence[Outlook], shown: Sequence[Outlook]) -> None:
@@ -186,7 +206,7 @@ def show(name: str, output: str, dsn: Dsn) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @dsn_option
 def check_all(names: tuple[str, ...], dsn: Dsn) -> None:
-    outlooks = outlooks_of(dsn, names)
+    outlooks, rates = standing(dsn, names)
     over = [each for each in outlooks if each.over]
     for each in over:
         part = named(each.part)
@@ -198,4 +218,7 @@ def check_all(names: tuple[str, ...], dsn: Dsn) -> None:
     if over:
         raise click.exceptions.Exit(OVER_BUDGET)
     count = len({each.budget.name for each in outlooks})
-    say("1 budget has room." if count == 1 else f"{count} budgets have room.")
+    if count or not rates:
+        say("1 budget has room." if count == 1 else f"{count} budgets have room.")
+    if rates:
+        say(of_rates(rates))

@@ -44,7 +44,7 @@ def bars(report: Report, room: int, palette: Sequence[str]) -> list[Text]:
     by_cost = any(row.cost for row in report.rows)
     amounts = [size(row, by_cost=by_cost) for row in report.rows]
     shown = align_points(show_money([row.cost for row in report.rows])) if by_cost else calls(report.rows)
-    largest = max(amounts, default=Decimal(0)) or Decimal(1)
+    largest = max([Decimal(0), *amounts]) or Decimal(1)
     labels = [hide_repeats(column) if at == 0 else column for at, column in enumerate(names)]
     widths = [widest(column) for column in labels]
     widths = [min(width, max(12, room // 4)) for width in widths]

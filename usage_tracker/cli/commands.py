@@ -103,12 +103,27 @@ class StoreFailure(Failure):
     exit_code = 4
 
 
+def unwritten(error: OSError) -> Failure:
+    return Failure(f"{error.filename or 'a file or stream'} can't be used: {error.strerror or error}")
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called. None is imported to list them."""
 
     def __init__(self, *args: Any, places: Mapping[str, Place], **options: Any) -> None:
         super().__init__(*args, **options)
         self.places = places
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """As click does it; where --help or --version can't be written, that is a sentence as well."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except BrokenPipeError:
+            raise  # which click knows what to do about
+        except OSError as error:
+            raise unwritten(error) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.places)
@@ -170,7 +185,7 @@ class LazyGroup(click.Group):
         except OSError as error:
             if ctx.meta.get(DEBUG_KEY):
                 click.echo(traceback.format_exc(), err=True, nl=False)
-            raise Failure(f"{error.filename or 'a file or stream'} can't be used: {error.strerror or error}") from error
+            raise unwritten(error) from error
         except (KeyboardInterrupt, click.Abort):
             raise click.exceptions.Exit(130) from None
 

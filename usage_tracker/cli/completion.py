@@ -72,6 +72,7 @@ COMPLETED = {
     "fields": complete_fields,
     "since": complete_times,
     "until": complete_times,
+    "during": complete_times,
     "compare": complete_times,
     "zone": complete_zones,
     "tz": complete_zones,

@@ -1,8 +1,10 @@
 """Figures, names and times as people read them. What is unknown is a dash; nothing that isn't zero is shown as zero."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+from usage_tracker.zones import begins_day
 
 UNKNOWN = "—"
 NONE = "(none)"
@@ -117,7 +119,7 @@ def show_range(since: datetime | None, until: datetime | None, zone: tzinfo) -> 
     """The range by the zone's clock. Whole days are shown up to the last one that is included."""
     start, end = (None if moment is None else moment.astimezone(zone) for moment in (since, until))
     form = "%Y-%m-%d %H:%M"
-    if all(moment is None or moment.time() == time() for moment in (start, end)):
+    if all(moment is None or begins_day(moment, zone) for moment in (start, end)):
         form = "%Y-%m-%d"
         end = None if end is None else end - timedelta(days=1)
     first = "" if start is None else start.strftime(form)

@@ -109,6 +109,8 @@ def resolve_range(since: str | None, until: str | None, zone: tzinfo) -> Range:
         return parse_range(since, until, zone, datetime.now(UTC))
     except ValueError as error:
         raise click.UsageError(f"--since/--until: {error}") from None
+    except OverflowError:
+        raise click.UsageError("--since/--until: the range is beyond the calendar") from None
 
 
 Conditions = tuple[Condition, ...]

@@ -162,12 +162,12 @@ def project_month(month: Row, zone: tzinfo, now: datetime) -> Decimal | None:
 
 
 def sparkline(report: Report, today: date) -> str:
-    """A block for each day: its cost or, where none is known, its calls."""
+    """A block for each day: its cost or, where none is known, its calls. A day of credits has none."""
     by_cost = any(row.cost for row in report.rows)
     sizes = {row.group[0]: row.cost or Decimal(0) if by_cost else Decimal(row.calls) for row in report.rows}
     largest = max(sizes.values(), default=Decimal(0))
     days = [sizes.get(today - timedelta(days=ago), Decimal(0)) for ago in reversed(range(DAYS))]
-    return "".join(" " if not size else BLOCKS[min(7, int(size / largest * 8))] for size in days)
+    return "".join(" " if size <= 0 else BLOCKS[min(7, int(size / largest * 8))] for size in days)
 
 
 def total_cost(report: Report) -> str:

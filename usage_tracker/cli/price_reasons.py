@@ -1,6 +1,7 @@
 """Why a call has no cost, and what would give it one."""
 
 import re
+import shlex
 from collections.abc import Collection
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -69,9 +70,9 @@ def reason_of(pricer: Pricer, event: Event) -> Reason:
     """Why the call has no cost, by the prices that are known now."""
     origin, call = call_of(event)
     now, name = pricer.price(origin, call), name_of(call)
-    named = f"'{name}'" + (f" --provider {printable(origin.provider)}" if origin.provider else "")
+    named = typed(name) + (f" --provider {shlex.quote(printable(origin.provider))}" if origin.provider else "")
     if now.amount is not None:
-        return Reason("it has a price now", f"usage-tracker reprice --since all --where 'model={name}'")
+        return Reason("it has a price now", f"usage-tracker reprice --since all --where {typed(f'model={name}')}")
     if not call.usage.known() and not call.usage.units:
         return Reason("no usage is known", no_usage(call))
     if "tier_unpriced" in now.flags:
@@ -100,6 +101,11 @@ def no_usage(call: UsageEvent) -> str:
     if call.streamed:
         return "No price helps: those streams didn't say what they used; TRACKER_STREAM_USAGE=always asks them to."
     return "No price helps: the answers didn't say what they used."
+
+
+def typed(word: str) -> str:
+    """A word of a command that is there to be copied: whatever a provider calls its model, a shell runs none of it."""
+    return "'" + word.replace("'", "'\"'\"'") + "'"
 
 
 def name_of(call: UsageEvent) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
 from itertools import islice
+from math import isfinite
 from typing import cast
 
 import click
@@ -47,6 +48,8 @@ def as_table(names: Sequence[str], rows: Rows) -> list[str]:
 def show(value: object) -> str:
     if isinstance(value, float) and 1e-15 < abs(value) < 1e15:
         return format(Decimal(repr(value)), "f")  # small sums of money have no exponent elsewhere either
+    if isinstance(value, list):
+        return ", ".join(map(show, value))
     return UNKNOWN if value is None else printable(str(plain(value)))
 
 
@@ -71,11 +74,15 @@ def as_tsv(names: Sequence[str], rows: Rows) -> Iterator[str]:
 
 
 def jsonable(value: object) -> object:
-    """What JSON has no word for, as text: ids, bytes, ranges."""
+    """What JSON has no word for, as text: ids, bytes, ranges, infinity."""
     found = plain(value)
+    if isinstance(found, list):
+        return [jsonable(each) for each in found]
     if isinstance(found, bytes | memoryview):
         return bytes(found).hex()
-    return found if isinstance(found, str | int | float | bool | list | dict | None) else str(found)
+    if isinstance(found, float) and not isfinite(found):
+        return str(found)
+    return found if isinstance(found, str | int | float | bool | dict | None) else str(found)
 
 
 FORMATS: dict[str, Callable[[Sequence[str], Rows], Iterable[str]]] = {

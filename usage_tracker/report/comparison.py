@@ -5,28 +5,35 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 from usage_tracker.report.groups import Group, GroupValue
 from usage_tracker.report.question import Query
 from usage_tracker.report.ranges import Range, hour, months_later
-from usage_tracker.zones import midnight
+from usage_tracker.zones import begins_day, midnight
 
 
 def previous(asked: Range, zone: tzinfo, now: datetime) -> Range:
     """The same span just before. What starts with a month is held against the months before, day by day; a range that
     is still under way, against as much of the one before as has passed of it. Raises ValueError for a range without
-    start."""
+    start, or with nothing before it."""
     if asked.since is None:
         raise ValueError("a comparison needs a --since")
-    since, end = asked.since.astimezone(zone), min(asked.until, hour(now, zone) + timedelta(hours=1))
-    until = max(end, asked.since + timedelta(hours=1)).astimezone(zone)
+    try:
+        return before_start(asked, asked.since, zone, now)
+    except (ValueError, OverflowError):
+        raise ValueError("the calendar has nothing before that range") from None
+
+
+def before_start(asked: Range, start: datetime, zone: tzinfo, now: datetime) -> Range:
+    since, end = start.astimezone(zone), min(asked.until, hour(now, zone) + timedelta(hours=1))
+    until = max(end, start + timedelta(hours=1)).astimezone(zone)
     first, last = since.date(), (until - timedelta(microseconds=1)).date()
-    if since.time() != datetime.min.time():
-        return Range(asked.since - (end - asked.since), asked.since)
+    if not begins_day(start, zone):
+        return Range(start - (until - start), start)
     if first.day == 1:
         months = (last.year - first.year) * 12 + last.month - first.month + 1
-        start, stop = months_later(first, -months), months_later(until.date(), -months)
+        first_day, stop = months_later(first, -months), months_later(until.date(), -months)
     else:
         days = last - first + timedelta(days=1)
-        start, stop = first - days, until.date() - days
+        first_day, stop = first - days, until.date() - days
     before = midnight(stop, zone) + (until - datetime.combine(until.date(), datetime.min.time(), zone))
-    return Range(midnight(start, zone), min(before, asked.since))
+    return Range(midnight(first_day, zone), min(before, start))
 
 
 def beside(query: Query, group: Group) -> Group:

@@ -12,7 +12,7 @@ from usage_tracker.report.conditions import Condition, about_tags, write_match, 
 from usage_tracker.report.dialects import Statement, open_statement
 from usage_tracker.report.dimensions import ARRAYS, FILTERS
 from usage_tracker.report.groups import find_span, write_span
-from usage_tracker.report.plan import Span
+from usage_tracker.report.plan import LAST, Span
 from usage_tracker.stores import Store
 
 Event = dict[str, Any]
@@ -114,15 +114,22 @@ def find_event(store: Store, name: str) -> Event | None:
     try:
         event_id = UUID(name)
     except ValueError:
-        return read_one(store, lambda statement: f"response_id = {statement.bind(name)}")
+        found = None
+    else:
+        found = find_own(store, event_id)
+    # some providers name their answers by UUIDs, too
+    return found or read_one(store, lambda statement: f"response_id = {statement.bind(name)}")
+
+
+def find_own(store: Store, event_id: UUID) -> Event | None:
+    made = (event_id.int >> 80) * 1000
 
     def near(statement: Statement) -> str:
         # ids begin with their milliseconds, so that all but a day of a large store need not be read
-        made = (event_id.int >> 80) * 1000
         since, until = (statement.bind_instant(at, "started_at") for at in (made - DAY, made + HOUR))
         return f"started_at >= {since} AND started_at < {until} AND event_id = {statement.bind_event_id(event_id)}"
 
-    found = read_one(store, near) if event_id.version == 7 else None
+    found = read_one(store, near) if event_id.version == 7 and made < LAST else None
     return found or read_one(store, lambda statement: f"event_id = {statement.bind_event_id(event_id)}")
 
 

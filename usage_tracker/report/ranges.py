@@ -8,10 +8,10 @@ the zone) day, so it covers at least what was asked.
 import difflib
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
-from usage_tracker.zones import midnight
+from usage_tracker.zones import begins_day, midnight
 
 DEFAULT_SINCE = "mtd"
 TOMORROW = timedelta(days=1)
@@ -79,7 +79,7 @@ def parse_range(since: str | None, until: str | None, zone: tzinfo, now: datetim
     start = None if since == "all" else parse_period(since, zone, now).since
     if until is not None:
         end = parse_period(until, zone, now).until
-    elif start is None or start.astimezone(zone).time() == time():
+    elif start is None or begins_day(start, zone):
         end = midnight(now.astimezone(zone).date() + TOMORROW, zone)
     else:
         end = hour(now, zone) + timedelta(hours=1)
@@ -115,6 +115,8 @@ def parse_period(text: str, zone: tzinfo, now: datetime) -> Range:
         raise ValueError(
             f"{text!r} is not a date or time of the calendar; write it like 2026-08-31 or 2026-08-31T14:30"
         ) from None
+    if text == "all":
+        raise ValueError("all is only where a range starts: it has neither a first day nor a last one")
     near = difflib.get_close_matches(text, [*PERIODS, "all"], 1)
     meant = f"; did you mean {near[0]}?" if near else "."
     raise ValueError(f"{text!r} names no time{meant} Use one of: {FORMS}")

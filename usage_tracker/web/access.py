@@ -4,6 +4,7 @@ import ipaddress
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from hmac import compare_digest
 from typing import Literal, NamedTuple
 
@@ -84,7 +85,8 @@ class Access:
         peer = peer_of(connection)
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
-            return self.by_token(token.strip(), peer)
+            # programs send a token in UTF-8, which headers are not taken for
+            return self.by_token(token.strip().encode("latin-1").decode("utf-8", "replace"), peer)
         if self.proxy_header and self.trusts(peer):
             name = connection.headers.get(self.proxy_header)
             if name:
@@ -108,10 +110,11 @@ class Access:
 
     def by_cookie(self, cookie: str) -> Identity | None:
         try:
-            name, role, session = self._cookies.loads(cookie, max_age=SESSION_SECONDS)
+            name, role, session, token = self._cookies.loads(cookie, max_age=SESSION_SECONDS)
         except (BadSignature, ValueError, TypeError):
             return None
-        return Identity(name, role, session)
+        identity = Identity(name, role, session)
+        return identity if token == self._mark(identity) else None
 
     def new_link(self) -> str:
         """A word that opens one session."""
@@ -129,7 +132,12 @@ class Access:
         return None
 
     def new_cookie(self, identity: Identity) -> str:
-        return self._cookies.dumps([identity.name, identity.role, secrets.token_urlsafe(16)])
+        return self._cookies.dumps([identity.name, identity.role, secrets.token_urlsafe(16), self._mark(identity)])
+
+    def _mark(self, identity: Identity) -> str | None:
+        """Of the token by which somebody came, so that their session ends with it, where the secret outlives it."""
+        token = self.tokens.get(identity.role) if identity.name == identity.role else None
+        return token and blake2b(token.encode(), key=self.secret.encode()[:64], digest_size=8).hexdigest()
 
     def form_token(self, identity: Identity | None, purpose: str) -> str:
         """What a form carries, so that no other page can send it."""

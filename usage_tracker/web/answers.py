@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from urllib.parse import urlencode
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
 from usage_tracker.cli.stores import NothingYet
@@ -97,7 +97,10 @@ def program(endpoint: Endpoint, what: str = "read") -> Endpoint:
 async def while_there(request: Request, work: Awaitable[Response]) -> Response:
     """The answer; given up where who asked for it goes away, so that the store isn't kept busy for nobody."""
     if request.method != "GET":
-        return await work
+        try:
+            return await work
+        except ClientDisconnect:
+            return Response(status_code=GONE)
     answering, leaving = asyncio.ensure_future(work), asyncio.ensure_future(gone(request))
     try:
         await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)

@@ -1,5 +1,6 @@
 """Any question, its chart and its table side by side."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,8 @@ DRAWN = 12
 KEYS_SPAN = timedelta(days=30)
 KEYS_SECONDS = 60.0
 MOST_KEYS, LONGEST_KEY = 20, 60
+SAID = re.compile(r"(?!\s)[^,=!]+(?<!\s)")
+"""The keys that a list of dimensions and a condition can name."""
 
 
 class Line(NamedTuple):
@@ -99,6 +102,6 @@ async def tag_keys(reader: Reader) -> list[str]:
         found = run(store, Query(now.replace(minute=0, second=0, microsecond=0) - KEYS_SPAN, now, ("tag",)))
         tags = [value for row in found.rows if isinstance(value := row.group[0], str)]
         keys = dict.fromkeys(key for key, colon, _ in (tag.partition(":") for tag in tags) if key and colon)
-        return [key for key in keys if len(key) <= LONGEST_KEY][:MOST_KEYS]
+        return [key for key in keys if len(key) <= LONGEST_KEY and SAID.fullmatch(key)][:MOST_KEYS]
 
     return await reader.shared("tag keys", read, KEYS_SECONDS)

@@ -10,12 +10,23 @@ from typing import NamedTuple
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups, show_money, show_share
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.overview import project_month
-from usage_tracker.report import OTHERS, TAGGED, Query, Report, Row, is_dimension, parse_range, previous
+from usage_tracker.report import (
+    OTHERS,
+    TAGGED,
+    Query,
+    Range,
+    Report,
+    Row,
+    is_dimension,
+    parse_range,
+    previous,
+)
+from usage_tracker.report.dimensions import MOST_DIMENSIONS
 from usage_tracker.report.groups import Group
 from usage_tracker.web.budget_lines import Line, standing, warnings
 from usage_tracker.web.charts import Chart, over_time, tokens
 from usage_tracker.web.colours import assign
-from usage_tracker.web.parameters import Parameter, one_of
+from usage_tracker.web.parameters import Parameter, Refused, one_of
 from usage_tracker.web.prices_age import KEPT_SECONDS, PriceData, price_data
 from usage_tracker.web.reading import Reader
 from usage_tracker.web.view import View, exactly, fitting_unit
@@ -25,6 +36,8 @@ RANKS = ("model", "provider", "project", "team", "app", "user", "api_key", "oper
 DRAWN = 8
 """Series of the chart, the rest is one."""
 LISTED = 50
+MOST_BY = MOST_DIMENSIONS - 1
+"""Dimensions of the table: the chart has time beside them."""
 
 MEASURE = Parameter("measure", "What the chart shows.", one_of(("cost", "calls", "tokens")), default="cost")
 
@@ -83,8 +96,9 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
     """Ask what the page shows. Raises Refused, NothingYet and StoreError."""
     asked = view.range(now)
     by = view.by or ("model",)
-    before = None if asked.since is None else previous(asked, view.zone, now)
-    ranking = replace(replace(view, by=by, top=LISTED).query(now), before=before)
+    ranking = replace(replace(view, by=by, top=LISTED).query(now), before=period_before(asked, view, now))
+    if ranking.unit is not None or len(by) > MOST_BY:
+        raise Refused("the overview is by time and at most two other dimensions; Explore takes any three", "by")
     timed = Query(*asked, (fitting_unit(asked), *by), view.where, view.zone, DRAWN, cost=view.cost)
     month = Query(*parse_range("mtd", None, view.zone, now), (), view.where, view.zone, cost=view.cost)
     ranked, drawn, monthly, outlooks, prices = await asyncio.gather(
@@ -105,6 +119,14 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
         explain(ranked),
         warnings(outlooks),
     )
+
+
+def period_before(asked: Range, view: View, now: datetime) -> Range | None:
+    """What the range is held against; None where it has no start, or the calendar has nothing before it."""
+    try:
+        return previous(asked, view.zone, now)
+    except ValueError:
+        return None
 
 
 def figures(report: Report, month: Report, prices: PriceData, view: View, now: datetime, root: str) -> list[Figure]:

@@ -104,6 +104,10 @@ USAGE = frozenset(Usage.__struct_fields__)
 EVENT = frozenset(UsageEvent.__struct_fields__) & frozenset(Posted.__struct_fields__) - {"started_at", "reported_cost"}
 
 
+NAMES = ("model", "request_model", "service_tier", "response_id", "error_type")
+"""Texts of an event that may be unknown."""
+
+
 class Outcome(NamedTuple):
     stored: int
     known: int
@@ -160,6 +164,8 @@ class Writer:
             host=clean(posted.host),
         )
         said: dict[str, Any] = {name: getattr(posted, name) for name in EVENT}
+        # where a program's types know no null, what it doesn't know is empty
+        said |= {name: clean(said[name]) for name in NAMES}
         stated = posted.reported_cost
         event = UsageEvent(
             **said,

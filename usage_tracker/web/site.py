@@ -148,7 +148,6 @@ def say(
     current: str = "",
 ) -> HTMLResponse:
     """A page that says why it shows nothing, and what to do."""
-    # who has no scripts is brought back by the header
     headers = {} if retry is None else {"Retry-After": str(retry)}
     back = None if retry or status == 200 else root_of(request) + "/"
     return render(

@@ -12,6 +12,19 @@ from usage_tracker.stores.postgres.connection import Connections
 LONGEST_SECONDS = 3600.0
 ROWS_AT_ONCE = 1000
 
+REMEMBER = "SELECT set_config('usage_tracker.question', %s, true)"
+TRY_OUT = """
+    DO $$
+    DECLARE answer refcursor;
+    BEGIN
+        OPEN answer FOR EXECUTE current_setting('usage_tracker.question');
+        CLOSE answer;
+    END $$
+"""
+"""Plans it as the one statement that a cursor takes. Of several, the first could end the transaction that only reads,
+or let it write, for those behind it."""
+NO_CURSOR = "42P11"
+
 
 def read(dsn: Dsn, sql: str) -> Iterator[tuple[object, ...]]:
     """The columns' names, then the rows as they come. Raises QueryError with the server's words, StoreError."""
@@ -23,10 +36,16 @@ def read(dsn: Dsn, sql: str) -> Iterator[tuple[object, ...]]:
         ):
             try:
                 cursor.execute("SET LOCAL search_path = usage_tracker, public")
+                cursor.execute(REMEMBER, [sql])
+                cursor.execute(TRY_OUT)
                 cursor.execute(sql)
             except psycopg2.Error as error:
                 if error.pgcode is None:
                     raise
+                if error.pgcode == NO_CURSOR:
+                    raise QueryError(
+                        "a query is one statement that only reads and returns rows; write a SELECT"
+                    ) from None
                 raise QueryError(f"{error.diag.message_primary or error} (SQLSTATE {error.pgcode})") from None
             if cursor.description is None:
                 raise QueryError("the statement returns no rows; write a SELECT")
