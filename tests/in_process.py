@@ -1,7 +1,8 @@
 """Clients of the openai SDK whose provider is a function within the process: fast, and free to answer nonsense."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import httpx2
 import openai
@@ -9,6 +10,8 @@ from capturing import KEY
 
 Respond = Callable[[httpx2.Request], httpx2.Response]
 
+LIBRARY: Any = import_module("httpx2" if int(openai.__version__.partition(".")[0]) >= 3 else "httpx")
+"""Which the SDK takes clients of."""
 JSON, EVENTS = "application/json", "text/event-stream; charset=utf-8"
 
 
@@ -43,10 +46,10 @@ class Pieces(httpx2.SyncByteStream, httpx2.AsyncByteStream):
 
 
 def openai_client(respond: Respond) -> openai.OpenAI:
-    transport = httpx2.Client(transport=httpx2.MockTransport(respond))
+    transport = LIBRARY.Client(transport=LIBRARY.MockTransport(respond))
     return openai.OpenAI(api_key=KEY, max_retries=0, http_client=transport)
 
 
 def async_openai_client(respond: Respond) -> openai.AsyncOpenAI:
-    transport = httpx2.AsyncClient(transport=httpx2.MockTransport(respond))
+    transport = LIBRARY.AsyncClient(transport=LIBRARY.MockTransport(respond))
     return openai.AsyncOpenAI(api_key=KEY, max_retries=0, http_client=transport)
