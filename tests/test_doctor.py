@@ -123,6 +123,21 @@ def test_counts_that_contradict_each_other_are_said_and_are_no_problem_of_this_m
     assert "in 1 of the newest 2 calls; `usage-tracker events --where flag=sum_mismatch` lists them" in result.stdout
 
 
+def test_a_variable_that_is_no_setting_is_noted_with_the_one_that_may_be_meant(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRACKER_TEST_DSN", raising=False)
+    for name in ("PROJET", "PROJECT", "TZ", "SERVE_VIEWER_TOKEN", "XQ"):
+        monkeypatch.setenv(f"TRACKER_{name}", "UTC")
+    result = doctor()
+    assert result.exit_code == 0
+    assert re.findall("TRACKER_.*", result.stdout) == [
+        "TRACKER_PROJET is no setting, nobody reads it; did you mean TRACKER_PROJECT?",
+        "TRACKER_XQ is no setting, nobody reads it",
+    ]
+    assert document()["settings"]["unknown"] == ["TRACKER_PROJET", "TRACKER_XQ"]
+
+
 def test_a_journal_that_could_not_be_written_is_found_before_the_first_call(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
