@@ -78,6 +78,7 @@ def test_amounts_are_no_formulas_to_a_notebook() -> None:
         ({"since": "today"}, "leave out since"),
         ({"fields": ["costs"]}, "is not a figure"),
         ({"where": "model"}, "write dimension=value"),
+        ({"where": ["app=web"] * 1000}, "1,000 conditions are too many"),
         ({"tz": "Mars"}, "not a time zone"),
     ],
 )

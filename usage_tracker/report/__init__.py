@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from usage_tracker.report.comparison import previous
-from usage_tracker.report.conditions import Condition, parse_condition
+from usage_tracker.report.conditions import MOST_CONDITIONS, Condition, parse_condition, parse_conditions
 from usage_tracker.report.dialects import has_schema
 from usage_tracker.report.dimensions import DIMENSIONS, FILTERS, TAGGED, UNITS, is_dimension
 from usage_tracker.report.figures import Figures
@@ -29,6 +29,7 @@ from usage_tracker.report.ranking import OTHERS
 __all__ = [
     "DIMENSIONS",
     "FILTERS",
+    "MOST_CONDITIONS",
     "MOST_EVENTS",
     "OTHERS",
     "TAGGED",
@@ -54,6 +55,7 @@ __all__ = [
     "months_later",
     "no_calls",
     "parse_condition",
+    "parse_conditions",
     "parse_period",
     "parse_range",
     "previous",
