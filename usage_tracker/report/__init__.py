@@ -67,11 +67,23 @@ __all__ = [
 class CallableModule(ModuleType):
     """This package is also what users call: `usage_tracker.report(by="model")`.
 
-    The import system binds the package to that name, whoever imports it first, so the name has to answer for both.
+    The import system binds the package to that name, whoever imports it first, so the name has to answer for both, also
+    when it is asked in a notebook what it takes and does (`usage_tracker.report?`).
     """
 
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        return import_module("usage_tracker.notebook").report(*arguments, **options)
+    @property
+    def __call__(self) -> Any:
+        return import_module("usage_tracker.notebook").report
+
+    @property
+    def __signature__(self) -> Any:
+        from inspect import signature
+
+        return signature(self.__call__)
+
+    @property
+    def __doc__(self) -> Any:  # type: ignore[override]  # that of a module is a text
+        return self.__call__.__doc__
 
 
 sys.modules[__name__].__class__ = CallableModule
