@@ -86,6 +86,12 @@ def test_the_list_of_commands_names_commands_that_exist(name: str) -> None:
     assert run(name, "--help").exit_code == 0
 
 
+def test_too_many_conditions_are_a_wrong_command_line() -> None:
+    result = run("report", *["--where=app=web"] * 1000)
+    assert result.exit_code == 2
+    assert "1,000 conditions are too many for one question, which takes 200" in " ".join(result.stderr.split())
+
+
 def test_a_misspelled_command_is_met_with_the_right_one() -> None:
     result = run("reprot")
     assert result.exit_code == 2

@@ -1,6 +1,14 @@
-import pytest
+from contextlib import closing
+from itertools import product
+from pathlib import Path
 
-from usage_tracker.report.conditions import Condition, parse_condition
+import pytest
+from made_events import made_event, store_events
+
+from usage_tracker.dsn import parse_dsn
+from usage_tracker.report import Query, list_events, run
+from usage_tracker.report.conditions import MOST_CONDITIONS, Condition, parse_condition, parse_conditions
+from usage_tracker.stores import open_store
 
 
 @pytest.mark.parametrize(
@@ -43,6 +51,28 @@ def test_the_word_none_is_written_with_a_backslash() -> None:
 )
 def test_a_pattern_without_wildcards_stands_for_one_value(pattern: str, literal: str | None) -> None:
     assert Condition("model", True, pattern).literal == literal
+
+
+def test_as_many_conditions_as_one_question_takes_are_understood_and_more_are_refused_with_what_to_do(
+    postgres_dsn: str, tmp_path: Path
+) -> None:
+    texts = [
+        f"{name}!={value}{number}"
+        for number in range(MOST_CONDITIONS // 8)
+        for name, value in product(("app", "model", "tag", "flag"), ("a", "b*"))
+    ]
+    where = parse_conditions(texts)
+    assert len(where) == MOST_CONDITIONS
+    same = parse_conditions(f"app!=b{number}*" for number in range(MOST_CONDITIONS))
+    for dsn in (postgres_dsn, f"sqlite:///{tmp_path}/usage.db"):
+        with closing(open_store(parse_dsn(dsn))) as store:
+            store.migrate()
+            store_events(store, [made_event(app="web", tags=("t",)), made_event(app="b5-1")])
+            assert run(store, Query(by=("tag",), where=where, percentiles=True)).total.calls == 1
+            assert run(store, Query(by=("app",), where=same)).total.calls == 1
+            assert len(list(list_events(store, where=where))) == 1
+    with pytest.raises(ValueError, match=r"201 conditions are too many for one question, which takes 200; a pattern"):
+        parse_conditions([*texts, "app=web"])
 
 
 @pytest.mark.parametrize(

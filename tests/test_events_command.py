@@ -108,6 +108,14 @@ class TestExport:
         refused = run("export", "--out", str(tmp_path / "none" / "a.jsonl"))
         assert (refused.exit_code, "No such file" in refused.stderr) == (1, True)
 
+    @pytest.mark.parametrize(
+        "words", ["--format csv", "--grain hour", "--grain day", "--settle 0", "--again", "--every 5"]
+    )
+    def test_what_is_about_files_of_a_place_is_refused_without_one(self, words: str) -> None:
+        result = run("export", *words.split())
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "--format, --grain, --settle, --again and --every go with --to" in result.stderr
+
     def test_without_calls_programs_get_an_empty_file(self, tmp_path: Path) -> None:
         result = run("export", "-o", "csv")
         assert result.stdout == ",".join(COLUMNS) + "\n"

@@ -410,6 +410,22 @@ def test_lines_of_another_store_are_the_same_events(dsn: str, tmp_path: Path) ->
     assert "line 1" in found.stderr
 
 
+def test_files_of_an_export_by_the_day_are_brought_together_each_call_once(dsn: str, tmp_path: Path) -> None:
+    other, lake = f"sqlite:///{tmp_path}/other.db", tmp_path / "lake"
+    with closing(open_store(parse_dsn(other))) as store:
+        store.migrate()
+        store_events(store, [made_event(NOON + timedelta(hours=12 * number), cost="0.01") for number in range(6)])
+    exported = CliRunner().invoke(
+        main, ["export", "--dsn", other, "--format", "jsonl", "--to", str(lake)], prog_name="usage-tracker"
+    )
+    assert exported.exit_code == 0, exported.output
+    paths = sorted(map(str, lake.rglob("*.jsonl")))
+    assert len(paths) > 2
+    assert "6 calls brought" in bring("jsonl", *paths)
+    assert bring("jsonl", paths[0], *paths).startswith("0 calls brought")
+    assert events(dsn) == events(other)
+
+
 def events(dsn: str) -> list[dict[str, Any]]:
     from usage_tracker.report import list_events
 

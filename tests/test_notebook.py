@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from made_events import NOON, made_event, store_events
 
 import usage_tracker
+from usage_tracker import notebook
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import Store, open_store
 
@@ -78,6 +80,7 @@ def test_amounts_are_no_formulas_to_a_notebook() -> None:
         ({"since": "today"}, "leave out since"),
         ({"fields": ["costs"]}, "is not a figure"),
         ({"where": "model"}, "write dimension=value"),
+        ({"where": ["app=web"] * 1000}, "1,000 conditions are too many"),
         ({"tz": "Mars"}, "not a time zone"),
     ],
 )
@@ -108,6 +111,19 @@ def test_data_frames_have_a_column_for_each_figure() -> None:
     for frame in (pd.DataFrame(report()), pl.DataFrame(report())):
         assert frame["calls"].sum() == 3
     assert list(report(where="model=none", fields=["cost"]).to_pandas().columns) == ["model", "cost"]
+
+
+def test_a_notebook_that_is_asked_what_it_takes_shows_that(capsys: pytest.CaptureFixture[str]) -> None:
+    shell: Any = InteractiveShell.instance(history_manager=None, colors="nocolor")
+    shell.push({"usage_tracker": usage_tracker})
+    shell.run_line_magic("pinfo", "usage_tracker.report")
+    InteractiveShell.clear_instance()
+    shown = capsys.readouterr().out
+    assert "during: str | None = None" in shown
+    assert "Who used what, and what it cost" in shown
+    assert "**options" not in shown
+    assert "Questions answered from a store" not in shown
+    assert signature(usage_tracker.report) == signature(notebook.report)
 
 
 def test_the_name_answers_whoever_imports_the_package_first() -> None:

@@ -684,6 +684,18 @@ def test_a_call_whose_usage_nobody_knows_says_that(store: Store) -> None:
     assert "what it used is not known" in run("events", "show", str(left.event_id)).stdout
 
 
+def test_a_call_without_lines_of_a_bill_has_no_table_of_them(store: Store) -> None:
+    failed = made_event(cost=None, input_tokens=None, output_tokens=None, status="error", error_type="RateLimitError")
+    stated = made_event(cost="0.25", flags=["estimated_tokens"])
+    store_events(store, [failed, stated])
+    shown = run("events", "show", str(failed.event_id)).stdout
+    assert shown.endswith(f"Cost       —\n\nCall {failed.event_id}\n")
+    shown = run("events", "show", str(stated.event_id)).stdout
+    assert "Cost       $0.25\n" in shown
+    assert "estimated_tokens: its tokens are an estimate" in shown
+    assert "Unit" not in shown
+
+
 def test_what_a_price_depends_on_beside_the_tier_is_shown(store: Store) -> None:
     fast = made_event(raw={"speed": "fast"}, units={"searches": 2.0})
     store_events(store, [fast])

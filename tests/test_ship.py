@@ -8,9 +8,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from spooled import Place, append, ids
 
-from usage_tracker.cli import ship
+from usage_tracker.cli import main, ship
 from usage_tracker.cli.garbage import Garbage
 
 PROGRAM = """
@@ -55,6 +56,23 @@ def test_garbage_is_collected_between_batches_and_the_collector_is_as_before_in_
             garbage.collect()
             assert len(collected) == expected
     assert gc.isenabled()
+
+
+def test_where_programs_leave_shipping_to_a_sidecar_nothing_goes_to_a_store_that_nobody_named(
+    place: Place, monkeypatch: pytest.MonkeyPatch, own_environment: Path
+) -> None:
+    append(place.journal, 3)
+    place.journal.close()
+    monkeypatch.setenv("TRACKER_SPOOL_DIR", str(place.spool_folder))
+    monkeypatch.setenv("TRACKER_SHIP", "off")
+    for words in (["ship", "--once"], ["ship"]):
+        refused = CliRunner().invoke(main, words)
+        assert refused.exit_code == 1
+        assert "TRACKER_SHIP is off and no store is named" in refused.stderr
+    assert not list(own_environment.rglob("*.db"))
+    assert place.spool().waiting() == 3
+    named = CliRunner().invoke(main, ["ship", "--once", "--dsn", f"sqlite:///{place.file}"])
+    assert (named.exit_code, named.stderr) == (0, f"3 events shipped to sqlite:///{place.file}.\n")
 
 
 @pytest.mark.guarded_errors_expected

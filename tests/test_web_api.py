@@ -80,6 +80,8 @@ def test_no_request_that_the_document_describes_is_answered_by_a_server_error(ca
         ("/api/v1/report?since=9999-12-31", "since"),
         ("/api/v1/report?since=%00", "since"),
         ("/api/v1/report?where=model", "where"),
+        (f"/api/v1/report?where={'&where='.join(['app=web'] * 201)}", "where"),
+        (f"/api/v1/events?where={'&where='.join(['app!=a*'] * 2000)}", "where"),
         ("/api/v1/report?compare=previous&since=all", "compare"),
         ("/api/v1/events?limit=1000000", "limit"),
         ("/user/daily/activity?start_date=2026-08-02&end_date=2026-08-01", "start_date"),

@@ -255,6 +255,12 @@ def test_pages_of_events_go_back_without_a_gap_or_a_repetition(tmp_path: Path) -
     assert set(seen) == {str(event.event_id) for event in many}
 
 
+def test_beside_the_exports_of_calls_stands_how_many_they_have_at_most_and_what_has_all(client: httpx.Client) -> None:
+    page = client.get("/events").text
+    assert "CSV JSON of the newest 10,000; usage-tracker export has all" in text_of(page)
+    assert re.findall(r'href="/api/v1/events[^"]*limit=(\d+)', page) == ["10000"] * 2
+
+
 def test_an_event_shows_how_its_cost_is_made_up(client: httpx.Client) -> None:
     event = client.get("/api/v1/events", params={"where": "model=gpt-5*", "limit": 1}).json()["events"][0]
     page = client.get(f"/events/{event['event_id']}")

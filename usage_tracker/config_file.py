@@ -17,6 +17,15 @@ READ_BY_COMMANDS = ("tz",)
 """What only commands read, beside the settings."""
 KEYS = (*(name for name in Settings._fields if name != "on_alert"), *READ_BY_COMMANDS)
 """A function is an argument alone."""
+ONLY_VARIABLES = (
+    "config",
+    "serve_viewer_token",
+    "serve_writer_token",
+    "serve_admin_token",
+    "serve_secret",
+    "serve_edit_dsn",
+)
+"""What no file says: where it is, and what `usage-tracker serve` reads."""
 
 
 def config_path(environ: Mapping[str, str] = os.environ) -> Path:

@@ -23,7 +23,7 @@ from usage_tracker.report import (
     Report,
     both_ends,
     no_calls,
-    parse_condition,
+    parse_conditions,
     parse_period,
     parse_range,
     previous,
@@ -138,7 +138,7 @@ def report(
     query = Query(
         *asked,
         tuple(by.split(",")) if isinstance(by, str) else tuple(by),
-        tuple(map(parse_condition, [where] if isinstance(where, str) else where)),
+        parse_conditions([where] if isinstance(where, str) else where),
         zone,
         top,
         before,

@@ -1,5 +1,6 @@
 """`usage-tracker doctor`: what is set up, what is wrong, and how to mend it."""
 
+import difflib
 import os
 import platform
 import re
@@ -22,9 +23,11 @@ from usage_tracker.cli.hints import repeating, tell_typed
 from usage_tracker.cli.output import emit, room_on_stdout
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
 from usage_tracker.config import Settings, load_settings, load_usable
-from usage_tracker.config_file import config_path, is_open_to_others, read_config
+from usage_tracker.config_file import KEYS, ONLY_VARIABLES, config_path, is_open_to_others, read_config
 from usage_tracker.errors import ConfigError
 from usage_tracker.patching import version_of
+
+PREFIX = "TRACKER_"
 
 
 @click.command(
@@ -129,11 +132,20 @@ def examine_config(findings: Findings) -> bool:
     return True
 
 
+def variable(key: str) -> str:
+    return PREFIX + key.upper()
+
+
 def examine_settings(dsn: str | None, findings: Findings) -> Settings | None:
     """None where they can't be used."""
-    named = sorted(name for name in os.environ if name.startswith("TRACKER_"))
-    facts: dict[str, object] = {"variables": named, "problem": None}
+    named = sorted(name for name in os.environ if name.startswith(PREFIX))
+    unknown = sorted({*named} - {variable(key) for key in KEYS + ONLY_VARIABLES})
+    facts: dict[str, object] = {"variables": named, "unknown": unknown, "problem": None}
     findings.facts["settings"] = facts
+    for name in unknown:
+        near = difflib.get_close_matches(name.removeprefix(PREFIX).lower(), KEYS + ONLY_VARIABLES, 1)
+        meant = f"; did you mean {variable(near[0])}?" if near else ""
+        findings.add("settings", f"{name} is no setting, nobody reads it{meant}")
     try:
         settings, left_out = load_usable(dsn=dsn)
     except ConfigError as error:

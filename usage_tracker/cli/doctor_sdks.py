@@ -30,7 +30,7 @@ def examine_sdks(settings: Settings, findings: Findings, *, each_place: bool) ->
                 state, remedy = examine_choke_point(patches, point)
                 points.append({"module": point.module, "attribute": point.attribute, "state": state, "remedy": remedy})
                 if each_place or remedy:
-                    findings.add(f"{sdk} {version}", f"{point.attribute}: {state}", remedy)
+                    findings.add(f"{sdk} {version}", f"{point.module}.{point.attribute}: {state}", remedy)
         if not each_place:
             watched = sum(point["state"] == "patched" for point in points)
             findings.add(f"{sdk} {version}", f"watched in {watched} {'place' if watched == 1 else 'places'}")

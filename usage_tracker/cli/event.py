@@ -9,6 +9,7 @@ import click
 
 from usage_tracker.cli.columns import Column, heading
 from usage_tracker.cli.figures import EXACT, UNKNOWN, exact, printable, show_duration
+from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.options import dsn_option, output_option, tz_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
@@ -65,6 +66,8 @@ def short(amount: Decimal) -> Decimal:
 def as_table(event: Event, original: Original | None, zone: tzinfo) -> list[str]:
     from usage_tracker.cli.table import render_table
 
+    lines, notes = lines_of(event), notes_on(event, original)
+    total = UNKNOWN if event["cost"] is None else f"${exact(event['cost'])}"
     facts = [
         ("Time", f"{event['started_at'].astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"),
         *((heading(name), event[name]) for name in (*WHAT, *WHO) if event[name]),
@@ -72,11 +75,13 @@ def as_table(event: Event, original: Original | None, zone: tzinfo) -> list[str]
         ("Took", show_duration(event["duration_ms"])),
         *(("Speed", speed) for speed in [(event["usage"] or {}).get("speed")] if isinstance(speed, str)),
         *((name, value) for name, value in (("Tokens", tokens_of(event)), ("Units", units_of(event))) if value),
+        *([] if lines else [("Cost", total)]),
     ]
     width = max(len(name) for name, _ in facts)
     head = "".join(f"{name:{width}}  {printable(shown(value))}\n" for name, value in facts)
-    lines = lines_of(event)
-    total = UNKNOWN if event["cost"] is None else f"${exact(event['cost'])}"
+    title = f"Call {event['event_id']}"
+    if not lines:
+        return [head, f"\n{title}\n", "\n" * bool(notes), *(f"{repeating(note)}\n" for note in notes)]
     columns = [
         Column("Unit", [line.unit for line in lines], total="Total", fixed=True),
         Column("Count", [f"{line.count:,f}" for line in lines], number=True),
@@ -85,7 +90,7 @@ def as_table(event: Event, original: Original | None, zone: tzinfo) -> list[str]
         Column("", ["=" for _ in lines], fixed=True),
         Column("Cost", [f"${exact(line.cost)}" for line in lines], total=total, number=True, money=True),
     ]
-    return [head, "\n", render_table(f"Call {event['event_id']}", columns, notes_on(event, original))]
+    return [head, "\n", render_table(title, columns, notes)]
 
 
 def tokens_of(event: Event) -> str:

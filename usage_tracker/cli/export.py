@@ -7,6 +7,7 @@ from datetime import tzinfo
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from usage_tracker.cli.events import as_csv, as_jsonl
 from usage_tracker.cli.export_files import export_files
@@ -21,6 +22,8 @@ from usage_tracker.exporting import FORMS, Grain, Plan
 from usage_tracker.report import Event, Query, export_events, run
 
 FORMATS = {"jsonl": as_jsonl, "csv": as_csv}
+ONLY_FILES = ("form", "grain", "settle", "again", "every")
+"""Options that mean something with --to alone."""
 ADVANCE = 1000
 
 
@@ -107,8 +110,9 @@ def export(
         plan = Plan(to, form or "parquet", grain, chosen.since, chosen.until if until else None, settle, again)
         export_files(dsn, plan, every)
         return
-    if form or again or every or settle:
-        raise click.UsageError("--format, --settle, --again and --every go with --to")
+    ctx = click.get_current_context()
+    if any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ONLY_FILES):
+        raise click.UsageError("--format, --grain, --settle, --again and --every go with --to")
     query = Query(*resolve_range(since or "all", until, zone), (), where, zone)
     write = FORMATS[output or ("csv" if out is not None and out.suffix.lower() == ".csv" else "jsonl")]
     counted = Counted()

@@ -1,7 +1,7 @@
 """`usage-tracker import`: usage that others have recorded, into the store."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +47,7 @@ group = LazyGroup(
       usage-tracker import llm-accounting --from sqlite:///accounting.sqlite
       usage-tracker import openai completions_usage.csv
       usage-tracker import jsonl usage.jsonl
+      usage-tracker import jsonl august.jsonl september.jsonl
     """,
 )
 
@@ -62,7 +63,7 @@ from_option = click.option(
     "--from", "origin", required=True, callback=lambda _ctx, _param, text: parse_source(text), metavar="DSN",
     help="The source's database.",
 )  # fmt: skip
-file_argument = click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE")
+file_type = click.Path(exists=True, dir_okay=False, path_type=Path)
 app_option = click.option("--app", metavar="NAME", help="The app that the calls are to be of.")
 since_option = click.option(
     "--since", metavar="WHEN", help="Look from there on, such as 2026-08 or all; unset: where the last import came to."
@@ -95,7 +96,7 @@ def from_litellm(
 ) -> None:
     from usage_tracker.history.spend_logs import SpendLogs
 
-    bring(dsn, since, until, pruned, lambda end: SpendLogs(origin, app, end, sessions))
+    bring(dsn, since, until, pruned, lambda end: [SpendLogs(origin, app, end, sessions)])
 
 
 @click.command(help="The table of llm-accounting (accounting_entries), from its SQLite file or Postgres.")
@@ -110,7 +111,7 @@ def from_llm_accounting(
 ) -> None:
     from usage_tracker.history.llm_accounting import AccountingEntries
 
-    bring(dsn, since, until, pruned, lambda end: AccountingEntries(origin, app, end))
+    bring(dsn, since, until, pruned, lambda end: [AccountingEntries(origin, app, end)])
 
 
 @click.command(
@@ -120,7 +121,7 @@ def from_llm_accounting(
     Export a day broken down in one way. By hours instead of days, or by users as well, it has other lines, which count
     once more."""
 )
-@file_argument
+@click.argument("path", type=file_type, metavar="FILE")
 @dsn_option
 @since_option
 @until_option
@@ -129,47 +130,60 @@ def from_llm_accounting(
 def from_openai(path: Path, dsn: Dsn, since: str | None, until: str | None, pruned: bool, app: str | None) -> None:
     from usage_tracker.history.openai_usage import UsageExport
 
-    export = bring(dsn, since or "all", until, pruned, lambda end: UsageExport(path, app, end))
+    [export] = bring(dsn, since or "all", until, pruned, lambda end: [UsageExport(path, app, end)])
     if export.unfinished:
         say(f"Left out, as their day or hour isn't over: {export.unfinished:,} lines. Export them again when it is.")
 
 
-@click.command(help="Events of another store of ours as JSON lines, with their ids and with what they cost there.")
-@file_argument
+@click.command(
+    help="""Events of another store of ours as JSON lines, with their ids and with what they cost there: one file or
+    many, such as those of `usage-tracker export --format jsonl --to`."""
+)
+@click.argument("paths", type=file_type, nargs=-1, required=True, metavar="FILE...")
 @dsn_option
 @since_option
 @until_option
 @pruned_option
-def from_jsonl(path: Path, dsn: Dsn, since: str | None, until: str | None, pruned: bool) -> None:
+def from_jsonl(paths: tuple[Path, ...], dsn: Dsn, since: str | None, until: str | None, pruned: bool) -> None:
     from usage_tracker.history.event_lines import EventLines
 
-    bring(dsn, since or "all", until, pruned, lambda end: EventLines(path, end))
+    bring(dsn, since or "all", until, pruned, lambda end: [EventLines(path, end) for path in paths])
 
 
 def bring(
-    dsn: Dsn, since: str | None, until: str | None, pruned: bool, open_source: "Callable[[datetime | None], Chosen]"
-) -> "Chosen":
-    """The source that was brought in."""
-    from usage_tracker.history import Importer
+    dsn: Dsn,
+    since: str | None,
+    until: str | None,
+    pruned: bool,
+    open_sources: "Callable[[datetime | None], Sequence[Chosen]]",
+) -> "Sequence[Chosen]":
+    """The sources that were brought in."""
+    from usage_tracker.history import Brought, Importer
     from usage_tracker.history.importing import optional
     from usage_tracker.lazy_pricer import LazyPricer
     from usage_tracker.report.kept import find_kept
     from usage_tracker.stores import open_store
 
     chosen = resolve_range(since or "all", until, UTC)
-    source = open_source(chosen.until if until else None)
+    sources = open_sources(chosen.until if until else None)
     settings = load_settings(ship=False)
     store = open_store(dsn)
     try:
         store.migrate()
         gone = None if pruned else find_kept(store)
         importer = Importer(store, LazyPricer(settings.prices), settings.batch_size, gone)
-        start = importer.since(source) if since is None else optional(chosen.since)
+        starts = [importer.since(source) if since is None else optional(chosen.since) for source in sources]
+
+        def bring_all(advance: Callable[[int], object]) -> Brought:
+            each = [importer.bring(source, start, advance) for source, start in zip(sources, starts, strict=True)]
+            return Brought(*map(sum, zip(*each, strict=True)))
+
         if sys.stderr.isatty():
-            with click.progressbar(length=source.count(start), label="Importing", file=sys.stderr) as bar:
-                brought = importer.bring(source, start, bar.update)
+            length = sum(source.count(start) for source, start in zip(sources, starts, strict=True))
+            with click.progressbar(length=length, label="Importing", file=sys.stderr) as bar:
+                brought = bring_all(bar.update)
         else:
-            brought = importer.bring(source, start, lambda _: None)
+            brought = bring_all(lambda _: None)
         while store.compact():
             continue
     finally:
@@ -187,4 +201,4 @@ def bring(
             f"Left out: {brought.gone:,} of the time up to {to_moment(gone.since):%Y-%m-%d %H:%M} UTC, whose events "
             "were pruned: the sums may have them already. With --pruned they are brought all the same."
         )
-    return source
+    return sources

@@ -10,7 +10,7 @@ import click
 from usage_tracker.cli.hints import tell_store
 from usage_tracker.config import default_dsn
 from usage_tracker.dsn import Dsn, parse_dsn
-from usage_tracker.report import Condition, Range, both_ends, parse_condition, parse_range
+from usage_tracker.report import Condition, Range, both_ends, parse_conditions, parse_range
 from usage_tracker.zones import parse_zone
 
 Given = str | tuple[str, ...]
@@ -26,6 +26,13 @@ def parsed(parse: Callable[[str], object]) -> Callable[[click.Context, click.Par
             raise click.BadParameter(str(error)) from None
 
     return callback
+
+
+def read_conditions(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> tuple[Condition, ...]:
+    try:
+        return parse_conditions(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def choose_dsn(text: str | None) -> Dsn:
@@ -73,7 +80,7 @@ where_option = click.option(
     "-w",
     "--where",
     multiple=True,
-    callback=parsed(parse_condition),
+    callback=read_conditions,
     metavar="KEY=VALUE",
     help="Only calls that are so: model=gpt-4o, 'model=gpt-*', team!=core, project=none. Repeated: all hold.",
 )

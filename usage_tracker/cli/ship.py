@@ -15,7 +15,7 @@ from usage_tracker.cli.output import say
 from usage_tracker.config import Settings, load_usable
 from usage_tracker.dsn import Dsn
 from usage_tracker.enforcing import Leading
-from usage_tracker.errors import StoreError, StoreUnavailable, UsageTrackerError
+from usage_tracker.errors import ConfigError, StoreError, StoreUnavailable, UsageTrackerError
 from usage_tracker.feeding import feed_once
 from usage_tracker.guard import guarded
 from usage_tracker.journal.adoption import adopt
@@ -54,7 +54,7 @@ ONE_WRITER = {
     "--dsn",
     callback=tell_typed,
     metavar="DSN",
-    help="The store; unset: TRACKER_DSN or, without it, an SQLite file in your data folder.",
+    help="The store; unset: TRACKER_DSN or, where TRACKER_SHIP isn't off, an SQLite file in your data folder.",
 )
 @click.option("--once", is_flag=True, help="Ship what is there and exit; 1 where something has to wait.")
 @click.option(
@@ -71,10 +71,14 @@ ONE_WRITER = {
     help="Take this folder's events too.",
 )
 def ship(dsn: str | None, once: bool, processes: int, origin: Path | None) -> None:
-    settings, left_out = load_usable(dsn=dsn, ship=True)
+    settings, left_out = load_usable(dsn=dsn)
+    if settings.dsn is None:  # a file that nobody asks is no place for what a sidecar is to ship
+        raise ConfigError(
+            "TRACKER_SHIP is off and no store is named: what waits here is for the process that knows the store; run "
+            "this where TRACKER_DSN is set, or name it with --dsn"
+        )
     for sentence in left_out:
         say(f"{sentence}; until that is mended events are shipped without it.")
-    assert settings.dsn is not None, "shipping always has a store, by default the SQLite file"
     # once, sinks are fed when all is shipped, and until then they wait
     shipper = make_shipper(settings, settings.dsn, chore=Leading(settings) if once else None)
     crew = Crew(settings, processes, once=once) if can_share(settings.dsn, processes) else None
@@ -123,7 +127,7 @@ def ship_until_told(shipper: Shipper, crew: Crew | None, settings: Settings) -> 
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    assert settings.dsn is not None
+    assert settings.dsn is not None, "shipping always has a store"
     say(f"Shipping {settings.spool_dir} to {settings.dsn.shown}; Ctrl-C ends it.")
     shipping = threading.Thread(target=ship_until, args=(shipper, crew, stopping, settings.batch_seconds), daemon=True)
     shipping.start()

@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from usage_tracker.report.comparison import previous
-from usage_tracker.report.conditions import Condition, parse_condition
+from usage_tracker.report.conditions import MOST_CONDITIONS, Condition, parse_condition, parse_conditions
 from usage_tracker.report.dialects import has_schema
 from usage_tracker.report.dimensions import DIMENSIONS, FILTERS, TAGGED, UNITS, is_dimension
 from usage_tracker.report.figures import Figures
@@ -29,6 +29,7 @@ from usage_tracker.report.ranking import OTHERS
 __all__ = [
     "DIMENSIONS",
     "FILTERS",
+    "MOST_CONDITIONS",
     "MOST_EVENTS",
     "OTHERS",
     "TAGGED",
@@ -54,6 +55,7 @@ __all__ = [
     "months_later",
     "no_calls",
     "parse_condition",
+    "parse_conditions",
     "parse_period",
     "parse_range",
     "previous",
@@ -65,11 +67,23 @@ __all__ = [
 class CallableModule(ModuleType):
     """This package is also what users call: `usage_tracker.report(by="model")`.
 
-    The import system binds the package to that name, whoever imports it first, so the name has to answer for both.
+    The import system binds the package to that name, whoever imports it first, so the name has to answer for both, also
+    when it is asked in a notebook what it takes and does (`usage_tracker.report?`).
     """
 
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        return import_module("usage_tracker.notebook").report(*arguments, **options)
+    @property
+    def __call__(self) -> Any:
+        return import_module("usage_tracker.notebook").report
+
+    @property
+    def __signature__(self) -> Any:
+        from inspect import signature
+
+        return signature(self.__call__)
+
+    @property
+    def __doc__(self) -> Any:  # type: ignore[override]  # that of a module is a text
+        return self.__call__.__doc__
 
 
 sys.modules[__name__].__class__ = CallableModule

@@ -11,7 +11,7 @@ Upper and lower case differ. Several conditions hold together.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from usage_tracker.report.dialects import Statement
@@ -26,6 +26,9 @@ from usage_tracker.report.dimensions import (
     of_tags,
     unknown,
 )
+
+MOST_CONDITIONS = 200
+"""Of one question. SQLite nests no more than a thousand expressions, of which a condition may take several."""
 
 
 class Condition(NamedTuple):
@@ -65,6 +68,17 @@ def parse_condition(text: str) -> Condition:
     if "\0" in pattern or any("\ud800" <= char <= "\udfff" for char in pattern):
         raise ValueError(f"{name} can't be compared with what is no text (a NUL character or broken UTF-8)")
     return Condition(name, operator == "=", None if pattern == "none" else pattern)
+
+
+def parse_conditions(texts: Iterable[str]) -> tuple[Condition, ...]:
+    """All conditions of one question. Raises ValueError with a sentence."""
+    found = tuple(map(parse_condition, texts))
+    if len(found) > MOST_CONDITIONS:
+        raise ValueError(
+            f"{len(found):,} conditions are too many for one question, which takes {MOST_CONDITIONS}; a pattern such "
+            "as app!=test-* stands for many values"
+        )
+    return found
 
 
 def about_tags(condition: Condition) -> Condition:

@@ -8,7 +8,7 @@ import msgspec
 
 from usage_tracker.budgets.budget import Budget, Criterion, Measure, Unreachable, check, parse_limit, parse_share
 from usage_tracker.errors import ConfigError
-from usage_tracker.report import parse_condition
+from usage_tracker.report import parse_conditions
 
 Text = Annotated[str, msgspec.Meta(max_length=500)]
 MOST_CONDITIONS = 20
@@ -90,7 +90,7 @@ def checked(budget: Budget) -> Budget:
 
 def criteria(conditions: Iterable[str]) -> tuple[Criterion, ...]:
     """Raises ValueError."""
-    return tuple(Criterion(*parse_condition(text.strip())) for text in conditions)
+    return tuple(Criterion(*condition) for condition in parse_conditions(text.strip() for text in conditions))
 
 
 def chosen(said: Mapping[str, str], name: str, words: tuple[str, ...]) -> str:

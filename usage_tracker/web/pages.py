@@ -10,6 +10,7 @@ from starlette.responses import Response
 from usage_tracker.report import Range
 from usage_tracker.web import event_page, events_page, explore, health
 from usage_tracker.web import overview as overview_page
+from usage_tracker.web.api import MOST_EVENTS
 from usage_tracker.web.charts import MEASURES
 from usage_tracker.web.parameters import BY, COMPARE, COST, SINCE, TOP, TZ, UNTIL, WHERE, read_parameters
 from usage_tracker.web.site import Choice, filters, now, range_words, render, root_of, say, site_of
@@ -94,7 +95,7 @@ async def show_events(request: Request) -> Response:
     kept = [("live", "1")] if live else []
     seen = await site.reader.do(lambda store: events_page.read_page(store, asked, shown, after), slow=bool(shown.where))
     api = root_of(request) + "/api/v1/events"
-    most = [("limit", "10000")]
+    most = [("limit", str(MOST_EVENTS))]
     return render(
         request,
         "events.html",
@@ -110,6 +111,7 @@ async def show_events(request: Request) -> Response:
         older=seen.following and view.address(path, [("after", str(seen.following))]),
         shown_range=range_words(asked, view.zone),
         exports={"csv": shown.address(api, [*most, ("format", "csv")]), "json": shown.address(api, most)},
+        most=f"{MOST_EVENTS:,}",
         everything=View(view.zone, zone_said=view.zone_said, since="all").address(path),
         store=site.dsn.shown,
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
-from usage_tracker.report import DIMENSIONS, UNITS, parse_condition
+from usage_tracker.report import DIMENSIONS, MOST_CONDITIONS, UNITS, parse_condition
 from usage_tracker.zones import parse_zone
 
 LONGEST = 2000
@@ -54,6 +54,8 @@ def read_parameters(parameters: Iterable[Parameter], given: Iterable[tuple[str, 
         if not known[name].many and name in found:
             raise Refused(f"{name} is given twice", name)
         found.setdefault(name, []).append(value)
+        if len(found[name]) > MOST_CONDITIONS:
+            raise Refused(f"{name} is given more than {MOST_CONDITIONS} times", name)
     for name, parameter in known.items():
         if parameter.required and name not in found:
             raise Refused(f"{name} is needed: {parameter.meaning}", name)
