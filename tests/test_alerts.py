@@ -15,10 +15,12 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from certificates import certificate
 from made_events import made_event, store_events
+from postgres_server import Databases
 from racing import race
 from receivers import Dripping, Receiver
 
@@ -39,6 +41,7 @@ from usage_tracker.errors import ConfigError, StoreUnavailable
 from usage_tracker.journal import Spool
 from usage_tracker.journal.aside import note_dropped
 from usage_tracker.stores import Store, open_store
+from usage_tracker.stores.grants import grants
 from usage_tracker.unusual import anomaly, look_for
 
 WINDOW = Window(datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC))
@@ -142,6 +145,58 @@ def test_a_budget_that_counts_something_else_or_is_set_anew_alerts_anew(store: S
     set_budget(store, budget(on_limit="block"))
     raised(store, inbox, *budget_alerts(budget(on_limit="block"), WINDOW, {"": Decimal(6)}))
     assert len(inbox.posts) == 6, "what it does at its limit is no other limit"
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_log_has_an_alert_once_whoever_leads(
+    store: Store, inbox: Inbox, caplog: pytest.LogCaptureFixture, *, named: bool
+) -> None:
+    said = {"alert_webhook": inbox.url} if named else {}
+
+    def lead(each: Budget, used: str) -> None:
+        made = Alerts(receivers_of(settings(**said)), lambda: store)
+        for _ in range(2):
+            made.notice(store, budget_alerts(each, WINDOW, {"": Decimal(used)}))
+            made.send(store)
+
+    set_budget(store, budget())
+    for used in ("6", "7", "10", "11"):
+        lead(budget(), used)
+    assert [text.partition(" of")[0] for text in caplog.messages] == ["Budget b: $6.00", "Budget b: $10.00"]
+    set_budget(store, budget(limit=Decimal(11)))
+    lead(budget(limit=Decimal(11)), "6")
+    assert len(caplog.messages) == 3
+    assert len(inbox.posts) == (3 if named else 0)
+
+
+def test_leaders_that_notice_together_tell_one_log(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found, reached = budget_alerts(budget(), WINDOW, {"": Decimal(6)}), alerting.raised_before
+
+    def reads(asked: Store, alerts: Any) -> Any:
+        before = reached(asked, alerts)
+        monkeypatch.setattr(alerting, "raised_before", reached)
+        Alerts([], lambda: store).notice(store, found)  # somebody else, in between
+        return before
+
+    monkeypatch.setattr(alerting, "raised_before", reads)
+    Alerts([], lambda: store).notice(store, found)
+    assert len(caplog.messages) == 1
+
+
+def test_a_role_that_may_not_note_alerts_is_held_to_budgets_and_tells_them(
+    postgres_dsn: str, postgres_databases: Databases, caplog: pytest.LogCaptureFixture
+) -> None:
+    role, database = f"reader_{uuid4().hex[:8]}", postgres_dsn.rpartition("dbname=")[2].split()[0]
+    postgres_databases.run(f"CREATE ROLE {role} LOGIN")
+    postgres_databases.run(grants("reader", role), database)
+    with closing(open_store(parse_dsn(postgres_databases.dsn(database, user=role)))) as store:
+        for _ in range(2):
+            Alerts([], lambda: store).notice(store, budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
+    postgres_databases.run(f"DROP OWNED BY {role}", database)
+    postgres_databases.run(f"DROP ROLE {role}")
+    assert len(caplog.messages) == 2
 
 
 def test_one_process_follows_a_budget_that_is_changed(store: Store, inbox: Inbox) -> None:

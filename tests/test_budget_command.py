@@ -147,8 +147,24 @@ def test_a_scope_that_no_call_was_in_lately_is_said(budget: Type, dsn: str) -> N
     assert "None of the calls" not in budget("set", "y", "--limit", "5", "--where", "model=gpt-*").output
 
 
+def test_who_changes_a_budget_leaves_alerts_to_who_ships(
+    budget: Type, dsn: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    environment = {"TRACKER_DSN": dsn, "TRACKER_SPOOL_DIR": str(tmp_path / "spool")}
+    spend(dsn, "6")
+    for words in (("set", "full", "--limit", "5"), ("set", "other", "--limit", "100"), ("rm", "other")):
+        assert budget(*words).exit_code == 0
+    assert caplog.messages == []
+    for _ in range(2):
+        assert CliRunner().invoke(main, ["ship", "--once"], env=environment).exit_code == 0
+    assert caplog.messages == ["Budget full: $6.00 of $5.00 per month used (120%), all calls."]
+    listed = budget("alerts").stdout
+    assert caplog.messages[0] in listed
+    assert " log " in listed
+
+
 def test_alerts_are_listed_and_a_test_says_who_did_not_take_it(budget: Type, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "No alerts yet that had a receiver" in budget("alerts").stderr
+    assert "No alerts yet." in budget("alerts").stderr
     assert "no receiver is named" in budget("alerts", "--test").output
     monkeypatch.setenv("TRACKER_ALERT_WEBHOOK", "http://127.0.0.1:1/secret-path")
     failed = budget("alerts", "--test")

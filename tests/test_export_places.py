@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow as pa
@@ -204,6 +205,66 @@ class TestObjectStore:
         lake = open_lake(plan.to)
         assert answer(LakeFigures(lake), Query(by=())).total.cost == Decimal("0.09")
         lake.close()
+
+
+NOTHING = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+LISTED = b"""<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>usage/day=2026-08-15/usage.parquet</Key>
+<LastModified>2026-08-16T00:00:00.000Z</LastModified><Size>4000</Size></Contents></ListBucketResult>"""
+
+
+@pytest.fixture
+def cutting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What is asked for of a store that lists one file and, whoever asks for it, closes the connection. botocore tries
+    once each time, or it would wait for longer and longer in between."""
+    asked: list[str] = []
+
+    class Cutting(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.partition("?")[0].endswith(".parquet"):
+                asked.append(self.path)
+                return
+            body = NOTHING if "_delta_log" in self.path else LISTED
+            self.send_response(200 if "list-type" in self.path else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_HEAD(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "4000")
+            self.send_header("Last-Modified", "Sun, 16 Aug 2026 00:00:00 GMT")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Tests have enough to say."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Cutting)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    for name, value in (
+        ("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}"), ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "hidden"), ("AWS_MAX_ATTEMPTS", "1"),
+    ):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    yield asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_store_that_cuts_each_connection_is_given_up_and_said(cutting: list[str], tmp_path: Path) -> None:
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    apps_own = s3fs.S3FileSystem()
+    dsn = f"sqlite:///{tmp_path}/usage.db"
+    found = CliRunner().invoke(
+        main, ["report", "--from", "s3://lake/usage", "--since", "all"], env={"TRACKER_DSN": dsn}
+    )
+    assert found.exit_code == 1
+    assert "the exported events in s3://lake/usage can't be read: ConnectionClosedError: " in found.output
+    assert "hidden" not in found.output
+    assert 0 < len(cutting) <= 8
+    assert apps_own.retries == 5
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_an_error_is_one_line_for_a_log(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

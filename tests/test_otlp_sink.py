@@ -90,6 +90,40 @@ def expected(store: Store) -> Counter[str]:
     return found
 
 
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"])
+@pytest.mark.parametrize(
+    ("endpoints", "told"),
+    [
+        ({}, False),
+        ({"": "https://api.example.com"}, False),
+        ({"": "http://127.0.0.1:{port}"}, True),
+        ({"": "http://127.0.0.1:{port}/other"}, True),
+        ({"": "https://127.0.0.1:{port}"}, False),
+        ({"": "http://127.0.0.1:{port}", "_METRICS": "https://api.example.com/v1/metrics"}, False),
+        ({"": "https://api.example.com", "_METRICS": "http://127.0.0.1:{port}/v1/metrics"}, True),
+        ({"": "127.0.0.1:{port}"}, False),
+        ({"": "http://127.0.0.1:port"}, False),
+    ],
+)
+def test_the_apps_own_credentials_go_to_its_own_collector_alone(
+    store: Store,
+    collector: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    endpoints: dict[str, str],
+    told: bool,
+) -> None:
+    monkeypatch.setenv(variable, "api-key=of-the-app,x-tenant=app")
+    for signal, endpoint in endpoints.items():
+        monkeypatch.setenv(f"OTEL_EXPORTER_OTLP{signal}_ENDPOINT", endpoint.format(port=collector.port))
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}?X-Tenant=ours")
+    store_events(store, [made_event()])
+    feed(feeder)
+    assert list(points(collector))
+    [(_, headers, _)] = collector.posts
+    assert (headers.get("api-key"), headers["x-tenant"]) == ("of-the-app" if told else None, "ours")
+
+
 def test_names_and_attributes_are_those_of_the_conventions(store: Store, collector: Receiver) -> None:
     feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
     store_events(

@@ -46,8 +46,13 @@ class Leading:
         settings: Settings,
         use: "Callable[[View], None] | None" = None,
         dropped: Callable[[], int] = lambda: 0,
+        *,
+        alerts: bool = True,
     ) -> None:
+        """`alerts`: not for who only tells its neighbours of a budget: the log of who ships is where they are looked
+        for."""
         self._settings = settings
+        self._alerting = alerts
         self._use = use
         self._dropped = dropped
         """How many events of this process are lost: where the disk is full, that isn't noted in the folder."""
@@ -106,8 +111,9 @@ class Leading:
         dsn = self._settings.dsn
         assert dsn is not None, "who leads knows the store"
         self._file = ViewFile(self._settings.spool_dir, self._settings.spool_group)
-        self._alerts = Alerts(receivers_of(self._settings), lambda: open_store(dsn))
-        self._refresher = Refresher(self._settings.spool_dir, read_used, read_usual, self._notice)
+        receivers, noticed = (receivers_of(self._settings), self._notice) if self._alerting else ([], None)
+        self._alerts = Alerts(receivers, lambda: open_store(dsn))
+        self._refresher = Refresher(self._settings.spool_dir, read_used, read_usual, noticed)
 
     def _notice(self, store: "Store", budget: "Budget", window: "Window", used: "Mapping[str, Decimal]") -> None:
         from usage_tracker.budgets.alerts import budget_alerts

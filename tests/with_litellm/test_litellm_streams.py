@@ -396,6 +396,32 @@ def test_an_async_stream_that_is_cancelled_says_so(captured: Captured, provider:
     assert (event.status, event.error_type) == ("cancelled", "CancelledError")
 
 
+class Silent(litellm.CustomLLM):  # type: ignore[misc]  # LiteLLM is not where mypy runs
+    """A provider of the app's own that never sends a chunk, and that nothing but its task holds."""
+
+    async def astreaming(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
+        await asyncio.Event().wait()
+        yield {}
+
+
+def test_a_stream_that_goes_with_its_event_loop_is_abandoned_without_a_word(
+    captured: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The garbage collector closes what waits for a chunk, outside of its task's context."""
+    monkeypatch.setattr(litellm, "custom_provider_map", [{"provider": "own", "custom_handler": Silent()}])
+
+    async def read() -> None:
+        stream = await litellm.acompletion("own/model", messages=ASK, stream=True)
+        asyncio.create_task(anext(stream))  # noqa: RUF006  nobody waits for it
+        await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(read())
+    loop.close()
+    wait_for(captured)
+    assert captured.one().status == "abandoned"
+
+
 def test_a_stream_cut_in_the_middle_is_an_error(captured: Captured, provider: StandIn) -> None:
     provider.cut_next(after=2)
     with pytest.raises(Exception, match="litellm") as raised:

@@ -1,7 +1,8 @@
 """Alerts, each sent once however many processes run: a row of the store with a unique key is what is sent.
 
-Who leads a host notices and inserts the row, unless it is there. A thread of its own takes what is due, by moving the
-time of the next attempt, and sends it. So an alert comes twice only where a process dies between sending and saying so.
+Who leads a host notices and inserts the row, unless it is there, and logs what is new. A thread of its own takes what
+is due, by moving the time of the next attempt, and sends it. So an alert comes twice only where a process dies between
+sending and saying so. Where nobody is named, a row says that it is in a log.
 """
 # ruff: noqa: S608  names of tables and columns are our own
 
@@ -21,7 +22,7 @@ from usage_tracker.budgets.budget import Budget, rolls
 from usage_tracker.budgets.receivers import Message, NotSent, Receiver
 from usage_tracker.budgets.scope import named
 from usage_tracker.budgets.windows import Window
-from usage_tracker.errors import StoreError
+from usage_tracker.errors import RightsError, StoreError
 from usage_tracker.guard import guarded
 from usage_tracker.stores import Store
 from usage_tracker.stores.store import Execute
@@ -36,6 +37,8 @@ FIRST_RETRY = 5.0
 LONGEST_RETRY = 900.0
 MOST_TRIES = 20
 """About three hours; then it is given up, and said."""
+LOG = "log"
+"""The receiver of what only a log was told."""
 KEPT_SECONDS = 90 * 86_400
 
 
@@ -104,12 +107,26 @@ class Alerts:
         fresh = [alert for alert in alerts if not self._was_raised(alert)]
         if not fresh:
             return
-        if self._receivers:
-            store.change(lambda execute: insert(execute, store, fresh, list(self._receivers)))
-            self._look_at = 0.0  # at once: the program may be about to end
-        for alert in fresh:
+        for alert in self._raise(store, fresh):
             logger.warning("%s", alert.message["text"])
+        for alert in fresh:
             self._remember(alert)
+
+    def _raise(self, store: Store, alerts: Sequence[Alert]) -> Sequence[Alert]:
+        """Note them in the store; those that weren't. Raises StoreError."""
+        receivers = list(self._receivers) or [LOG]
+        try:
+            known = raised_before(store, alerts)
+            lacking = [alert for alert in alerts if any((*alert[:4], each) not in known for each in receivers)]
+            # no writing for nothing, as with each run of a program that cron starts
+            new = store.change(lambda execute: insert(execute, store, lacking, receivers)) if lacking else []
+        except RightsError:
+            if self._receivers:
+                raise
+            return alerts  # a role that may note none: each who leads tells them
+        if self._receivers and new:
+            self._look_at = 0.0  # at once: the program may be about to end
+        return new
 
     def _was_raised(self, alert: Alert) -> bool:
         raised = self._raised.get(alert.subject)
@@ -187,20 +204,36 @@ class Due(NamedTuple):
 KEY = ("subject", "part", "window_start", "threshold", "receiver")
 
 
-def insert(execute: Execute, store: Store, alerts: Sequence[Alert], receivers: Sequence[str]) -> None:
+def raised_before(store: Store, alerts: Sequence[Alert]) -> set[tuple[object, ...]]:
+    """The keys that are there, of their subjects and windows. Raises StoreError."""
+    mark = store.dialect.placeholder
+    table = f"{store.dialect.prefix}budget_alert"
+    sql = f"SELECT {', '.join(KEY)} FROM {table} WHERE subject = {mark} AND window_start = {mark}"
+    asked = sorted({(alert.subject, alert.window_start) for alert in alerts})
+    return {tuple(row) for pair in asked for row in store.select(sql, pair)}
+
+
+def insert(execute: Execute, store: Store, alerts: Sequence[Alert], receivers: Sequence[str]) -> list[Alert]:
+    """Those of which a row was not there."""
     mark, now = store.dialect.placeholder, time.time()
-    columns = (*KEY, "message", "raised_at", "next_try_at")
+    columns = (*KEY, "message", "raised_at", "next_try_at", "sent_at")
     sql = (
         f"INSERT INTO {store.dialect.prefix}budget_alert ({', '.join(columns)}) "
-        f"VALUES ({', '.join([mark] * len(columns))}) ON CONFLICT ({', '.join(KEY)}) DO NOTHING"
+        f"VALUES ({', '.join([mark] * len(columns))}) ON CONFLICT ({', '.join(KEY)}) DO NOTHING RETURNING receiver"
     )
+    new = []
     # in one order, so that two leaders don't wait for each other
     for alert in sorted(alerts, key=lambda alert: alert[:4]):
         identity = hashlib.blake2b(repr((*alert[:4], *limit_of(alert)[1:])).encode(), digest_size=12).hexdigest()
         message = json.dumps({"id": identity, "at": datetime.now(UTC).isoformat(), **alert.message})
-        for receiver in sorted(receivers):
-            execute(sql, [*alert[:4], receiver, message, now, now])
+        rows = [
+            execute(sql, [*alert[:4], receiver, message, now, now, now if receiver == LOG else None])
+            for receiver in sorted(receivers)
+        ]
+        if any(rows):
+            new.append(alert)
     execute(f"DELETE FROM {store.dialect.prefix}budget_alert WHERE raised_at < {mark}", [now - KEPT_SECONDS])
+    return new
 
 
 def take(execute: Execute, store: Store, receivers: Sequence[str]) -> Due | None:

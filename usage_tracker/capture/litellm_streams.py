@@ -6,6 +6,7 @@ Generators, which some functions return, can't carry a call: the app gets a gene
 """
 
 from collections.abc import AsyncGenerator, Generator
+from contextlib import suppress
 from contextvars import Token
 from typing import Any
 
@@ -23,7 +24,7 @@ from usage_tracker.providers.answer import fields_of
 KEPT = "_usage_watch"
 """Where a stream keeps its watch."""
 
-guard_chunk, guard_leave = guarded("chunk"), guarded("leave stream")
+guard_chunk = guarded("chunk")
 
 
 class Watch:
@@ -77,7 +78,7 @@ class Pulled(Pulling):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         if self._token is not None:
-            with guard_leave:
+            with suppress(RuntimeError, ValueError):  # as `Call.__exit__`
                 inside.reset(self._token)
         super().__exit__(kind, error, traceback)
 

@@ -44,7 +44,7 @@ def alerts(testing: bool, dsn: Dsn) -> None:
         rows = []
     if not rows:
         say(
-            "No alerts yet that had a receiver; without one, they are in the log of the process that ships. "
+            "No alerts yet. Where no receiver is named, they go into the log of the process that ships; "
             "`usage-tracker budget alerts --help` says how to name one, and with --test, one is sent now."
         )
         return

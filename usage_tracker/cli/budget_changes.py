@@ -152,7 +152,7 @@ def tell_this_host(dsn: Dsn, store: Store) -> None:
     settings, _ = load_usable(dsn=dsn.shown if dsn.scheme == "sqlite" else dsn.text)
     with suppress(OSError, SpoolUnusable):
         open_spool(settings).prepare()
-        Leading(settings)(store)
+        Leading(settings, alerts=False)(store)
 
 
 @click.command("rm", help="Remove the budget NAME. What was refused or held back because of it goes on within seconds.")

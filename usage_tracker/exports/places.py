@@ -148,8 +148,7 @@ def reaching(address: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except client_errors() as error:
-        keeps_secrets = is_remote(address) and shown != address.rstrip("/")
-        words = "" if keeps_secrets else " ".join(COLOURS.sub("", str(error)).split())
+        words = "" if holds_secrets(address) else " ".join(COLOURS.sub("", str(error)).split())
         raise UsageTrackerError(f"{shown} can't be used: {words or type(error).__name__}") from None
 
 
@@ -173,13 +172,14 @@ def client_errors() -> tuple[type[Exception], ...]:
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs"}
 
 
-def open_system(url: str) -> tuple[Any, str]:
-    """The file system of a URL, and the path in it. Raises ConfigError."""
+def open_system(url: str, *, own: bool = False) -> tuple[Any, str]:
+    """The file system of a URL, and the path in it; `own`: not the one that the whole process shares. Raises
+    ConfigError."""
     import fsspec
 
     scheme = urlsplit(url).scheme
     try:
-        system, path = fsspec.core.url_to_fs(url)
+        system, path = fsspec.core.url_to_fs(url, skip_instance_cache=own)
     except ImportError:
         raise ConfigError(
             f"{scheme}:// needs a package more: pip install {PACKAGES.get(scheme, 'its fsspec package')}"
@@ -192,6 +192,11 @@ def open_system(url: str) -> tuple[Any, str]:
 def without_secrets(url: str) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
+
+
+def holds_secrets(address: str) -> bool:
+    """Whether there is more in it than is shown, so that a client's own words may repeat that."""
+    return is_remote(address) and shown_of(address) != address.rstrip("/")
 
 
 def shown_of(address: str) -> str:

@@ -11,11 +11,15 @@ from uuid import uuid4
 from usage_tracker.errors import ConfigError
 from usage_tracker.event import COLUMNS
 from usage_tracker.exports.delta import find_table
-from usage_tracker.exports.places import is_remote, open_system, reaching, shown_of, without_secrets
+from usage_tracker.exports.places import holds_secrets, is_remote, open_system, reaching, shown_of, without_secrets
 from usage_tracker.lake.matching import Expression
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+
+S3_TRIES = 2
+"""How often s3fs reads before it gives up. Each time it asks as often again, and botocore five times whenever it is
+asked: with s3fs's own five, that took minutes where a server cuts its connections."""
 
 ENGINES = "duckdb, spark, or the address of a Spark master such as spark://host:7077"
 
@@ -54,9 +58,9 @@ def open_lake(address: str, engine: str = "duckdb") -> Lake:
     shown = shown_of(address)
     files = find_files(address if is_remote(address) else shown)
     if engine == "duckdb":
-        lake = on_duckdb(files, shown)
+        lake = on_duckdb(files, address)
     elif engine == "spark" or engine.startswith(("spark://", "local[")):
-        lake = on_spark(files, shown, "local[*]" if engine == "spark" else engine)
+        lake = on_spark(files, address, "local[*]" if engine == "spark" else engine)
     else:
         raise ConfigError(f"{engine!r} is no engine; there are {ENGINES}")
     if lacking := [name for name in COLUMNS if name not in lake.events.columns]:
@@ -104,31 +108,48 @@ def delta_files(address: str) -> Found | None:
     files = [unquote(name) for name in table.file_uris()]  # which has spaces of a folder's name as %20
     if not is_remote(address):
         return Found(address, files)
-    system, root = open_system(address)
+    system, root = open_for_reading(address)
     return Found(root, files, system)
 
 
 def parquet_files(address: str) -> Found:
     if not is_remote(address):
         return Found(address, sorted(str(path) for path in Path(address).glob("day=*/*.parquet")))
-    system, root = open_system(address)
+    system, root = open_for_reading(address)
     scheme = address.partition("://")[0]
     return Found(
         root, [f"{scheme}://{path}" for path in sorted(system.glob(f"{root.rstrip('/')}/day=*/*.parquet"))], system
     )
 
 
+def open_for_reading(address: str) -> tuple[Any, str]:
+    """The file system of a URL, which gives up in time, and the path in it. Raises ConfigError."""
+    system, root = open_system(address, own=True)
+    if address.startswith(("s3://", "s3a://")):
+        system.retries = S3_TRIES
+    return system, root
+
+
 @contextmanager
-def readable(shown: str, refusal: type[Exception]) -> Iterator[None]:
-    """Raises ConfigError in place of an engine's error: a file is damaged, none of ours, or gone since it was found."""
+def readable(address: str, refusal: type[Exception]) -> Iterator[None]:
+    """Raises ConfigError in place of an engine's error: a file is damaged, none of ours, or gone since it was found; or
+    it can't be reached, in words that hold no secret."""
     try:
         yield
     except refusal as error:
-        why = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise ConfigError(f"the exported events in {shown} can't be read: {why}") from error
+        why = "" if holds_secrets(address) else words_of(error)
+        raise ConfigError(
+            f"the exported events in {shown_of(address)} can't be read: {why or type(error).__name__}"
+        ) from error
 
 
-def on_duckdb(found: Found, shown: str) -> Lake:
+def words_of(error: Exception) -> str:
+    """What an engine says, without where: of an error of the file system's client, DuckDB repeats the traceback."""
+    lines = str(error).partition("\n\n")[0].splitlines() or [""]
+    return lines[-1 if "Traceback (most recent call last)" in lines[0] else 0]
+
+
+def on_duckdb(found: Found, address: str) -> Lake:
     ibis = import_ibis("duckdb")
     from duckdb import Error
 
@@ -142,19 +163,19 @@ def on_duckdb(found: Found, shown: str) -> Lake:
     alone = "=" not in found.root
     day = "" if alone else ", CAST(started_at AS date) AS day"
     view = f"CREATE VIEW events AS SELECT *{day} FROM read_parquet([{files}], hive_partitioning = {alone})"  # noqa: S608
-    with readable(shown, Error):
+    with readable(address, Error):
         backend.raw_sql(view)
     events = backend.table("events")
 
     def compute(table: "ir.Table") -> Iterator[Mapping[str, Any]]:
-        with readable(shown, Error):
+        with readable(address, Error):
             rows = backend.to_pyarrow(table).to_pylist()
         yield from rows
 
-    return Lake(events.mutate(day=events.day.cast("date")), shown, compute, backend.disconnect)
+    return Lake(events.mutate(day=events.day.cast("date")), shown_of(address), compute, backend.disconnect)
 
 
-def on_spark(found: Found, shown: str, master: str) -> Lake:
+def on_spark(found: Found, address: str, master: str) -> Lake:
     ibis = import_ibis("spark")
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
@@ -169,13 +190,13 @@ def on_spark(found: Found, shown: str, master: str) -> Lake:
     )
     backend = ibis.pyspark.connect(session)
     view = f"usage_tracker_{uuid4().hex}"
-    with readable(shown, PySparkException):
+    with readable(address, PySparkException):
         session.read.option("basePath", found.root).parquet(*found.files).createOrReplaceTempView(view)
     events = backend.table(view)
 
     def compute(table: "ir.Table") -> Iterator[Mapping[str, Any]]:
         # not by Ibis, which goes through pandas and makes floats of counts that may be null
-        with readable(shown, PySparkException):
+        with readable(address, PySparkException):
             rows = session.sql(backend.compile(table)).collect()
         for row in rows:
             yield row.asDict()
@@ -185,7 +206,7 @@ def on_spark(found: Found, shown: str, master: str) -> Lake:
         if found_session is None:
             session.stop()
 
-    return Lake(events.mutate(day=events.day.cast("date")), shown, compute, close)
+    return Lake(events.mutate(day=events.day.cast("date")), shown_of(address), compute, close)
 
 
 def import_ibis(extra: str) -> Any:

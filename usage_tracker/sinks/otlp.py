@@ -1,9 +1,14 @@
 """Metrics for OpenTelemetry, by its official exporter over OTLP/HTTP. See series."""
 
+import os
 import time
 from base64 import b64encode
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
+import requests
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -30,6 +35,10 @@ from usage_tracker.sinks.sink import NotTaken, Parcel
 POST_SECONDS = 10.0
 SCOPE = InstrumentationScope("usage_tracker")
 CUMULATIVE = AggregationTemporality.CUMULATIVE
+PLAIN_HEADERS = frozenset(
+    ("accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "user-agent")
+)
+"""What an exporter without credentials sends."""
 
 
 class OtlpSink:
@@ -46,7 +55,7 @@ class OtlpSink:
         if address.user is not None:
             account = f"{address.user!s}:{address.password or ''!s}"
             headers["Authorization"] = f"Basic {b64encode(account.encode()).decode()}"
-        self._session = ReceiverSession()
+        self._session = ReceiverSession() if is_apps_own(address, os.environ) else OurHeaders(headers)
         self._exporter = OTLPMetricExporter(
             address.base_url + ("/v1/metrics" if path == "/" else path),
             headers=headers,
@@ -71,6 +80,32 @@ class OtlpSink:
 
     def close(self) -> None:
         self._exporter.shutdown()
+
+
+class OurHeaders(ReceiverSession):
+    """The exporter adds OTEL_EXPORTER_OTLP_HEADERS to what we give it: those of the app's own collector, and its
+    credentials, which are for nobody else."""
+
+    def __init__(self, headers: Iterable[str]) -> None:
+        super().__init__()
+        self._known = PLAIN_HEADERS.union(name.lower() for name in headers)
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        for name in [name for name in request.headers if name.lower() not in self._known]:
+            del request.headers[name]
+        return super().send(request, **kwargs)
+
+
+def is_apps_own(address: SinkAddress, environ: Mapping[str, str]) -> bool:
+    """Whether it is where the app's own metrics go, by OpenTelemetry's variables:
+    https://opentelemetry.io/docs/specs/otel/protocol/exporter"""
+    named = environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    try:
+        parts = urlsplit(named or "http://localhost:4318")
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return False
+    return (address.transport, *address.hosts) == (parts.scheme, (parts.hostname, port))
 
 
 def as_metrics(kept: Kept, now: int) -> MetricsData:
