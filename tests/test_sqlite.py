@@ -1,6 +1,7 @@
 """What is particular to SQLite: one file, many processes, and all that can happen to a file."""
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from made_events import NOON, made_event, random_events, store_events
 from racing import race
 
+import usage_tracker
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import SchemaError, StoreError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch
@@ -304,3 +306,23 @@ def test_a_forked_child_writes_through_a_connection_of_its_own(store: SqliteStor
     store_events(store, [made_event()])
     assert count(store) == 3
     assert list(store.select("PRAGMA integrity_check")) == [("ok",)]
+
+
+def test_no_statement_takes_a_newer_sqlite_than_old_systems_have() -> None:
+    """RHEL 9 and Debian 11 have 3.34; what came after: https://sqlite.org/changes.html."""
+    newer = re.compile(r"\bRETURNING [a-z*]|\bDROP COLUMN\b|->>|\bunixepoch\(|\)\s*STRICT\b|\bstring_agg\(")
+    package = Path(usage_tracker.__file__).parent
+    of_others = [
+        package / "lake",
+        *(package / "stores").glob("**/clickhouse"),
+        *(package / "stores").glob("**/postgres"),
+    ]
+    both = package / "stores" / "store.py"  # which says it in Postgres alone
+    files = [
+        path
+        for path in (*package.rglob("*.py"), *package.rglob("*.sql"))
+        if path != both and not any(folder in path.parents for folder in of_others)
+    ]
+    assert len(files) > 200
+    lines = [(path.name, line.strip()) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [(name, line) for name, line in lines if newer.search(line)] == []

@@ -25,7 +25,7 @@ from usage_tracker.budgets.windows import Window
 from usage_tracker.errors import RightsError, StoreError
 from usage_tracker.guard import guarded
 from usage_tracker.stores import Store
-from usage_tracker.stores.store import Execute
+from usage_tracker.stores.store import Execute, takes_effect
 from usage_tracker.threads import start_thread
 
 logger = logging.getLogger("usage_tracker")
@@ -219,18 +219,23 @@ def insert(execute: Execute, store: Store, alerts: Sequence[Alert], receivers: S
     columns = (*KEY, "message", "raised_at", "next_try_at", "sent_at")
     sql = (
         f"INSERT INTO {store.dialect.prefix}budget_alert ({', '.join(columns)}) "
-        f"VALUES ({', '.join([mark] * len(columns))}) ON CONFLICT ({', '.join(KEY)}) DO NOTHING RETURNING receiver"
+        f"VALUES ({', '.join([mark] * len(columns))}) ON CONFLICT ({', '.join(KEY)}) DO NOTHING"
     )
     new = []
     # in one order, so that two leaders don't wait for each other
     for alert in sorted(alerts, key=lambda alert: alert[:4]):
         identity = hashlib.blake2b(repr((*alert[:4], *limit_of(alert)[1:])).encode(), digest_size=12).hexdigest()
         message = json.dumps({"id": identity, "at": datetime.now(UTC).isoformat(), **alert.message})
-        rows = [
-            execute(sql, [*alert[:4], receiver, message, now, now, now if receiver == LOG else None])
+        written = [
+            takes_effect(
+                execute,
+                store.dialect,
+                sql,
+                [*alert[:4], receiver, message, now, now, now if receiver == LOG else None],
+            )
             for receiver in sorted(receivers)
         ]
-        if any(rows):
+        if any(written):
             new.append(alert)
     execute(f"DELETE FROM {store.dialect.prefix}budget_alert WHERE raised_at < {mark}", [now - KEPT_SECONDS])
     return new

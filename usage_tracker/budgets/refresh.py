@@ -25,7 +25,7 @@ from usage_tracker.budgets.windows import Window
 from usage_tracker.errors import RightsError
 from usage_tracker.stores import Store
 from usage_tracker.stores.prices import newest_version, read_entries
-from usage_tracker.stores.store import Execute
+from usage_tracker.stores.store import Execute, takes_effect
 
 logger = logging.getLogger("usage_tracker")
 
@@ -228,13 +228,14 @@ def update_accounts(
 
     def take_over(execute: Execute) -> None:
         for part in parts:
-            taken = execute(
+            taken = takes_effect(
+                execute,
+                store.dialect,
                 f"UPDATE {account} SET used = {mark}, read_at = {mark} "
-                f"WHERE budget = {mark} AND part = {mark} AND window_start = {mark} AND read_at < {mark} "
-                "RETURNING part",
+                f"WHERE budget = {mark} AND part = {mark} AND window_start = {mark} AND read_at < {mark}",
                 [used.get(part, 0), read_at, budget.name, part, start, read_at],
             )
-            if taken is None:
+            if not taken:
                 continue
             for segment, position in positions.items():
                 identity = str(segment) if store.dialect.name == "postgres" else segment.bytes

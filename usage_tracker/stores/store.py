@@ -31,6 +31,14 @@ class Dialect(NamedTuple):
     """`%s` or `?`."""
 
 
+def takes_effect(execute: Execute, dialect: Dialect, sql: str, parameters: Sequence[object]) -> bool:
+    """Run a statement that writes; whether it has written a row."""
+    if dialect.name == "postgres":
+        return execute(f"{sql} RETURNING true", parameters) is not None
+    execute(sql, parameters)  # SQLite knows RETURNING since 3.35 of 2021, and Pythons of some systems have an older one
+    return execute("SELECT changes()", []) != (0,)
+
+
 class Store(Protocol):
     """A place for events that keeps each exactly once.
 
