@@ -19,7 +19,7 @@ from usage_tracker.capture.bodies import skim
 from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.google_batches import BatchFiles
-from usage_tracker.capture.nesting import nested
+from usage_tracker.capture.nesting import await_within, nested
 from usage_tracker.capture.pulling import Pulling
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.capture.streams import AsyncObserved
@@ -152,10 +152,7 @@ class AroundRequests:
     async def _awaited(self, call: Call, result: Any, hold: Hold | None) -> Any:
         if hold is not None:
             await await_hold(hold, call, result)
-        with call:
-            call.waits = True
-            result = await result
-            call.waits = False
+        result = await await_within(call, result)
         with guard_answer:
             self._answered(call, result)
         return result
@@ -227,11 +224,7 @@ class AroundRequests:
             return await opening
         if self._recorder.gate is not None and (hold := hold_of(call, body_of(*args, **kwargs))) is not None:
             await await_hold(hold, call, opening)
-        source: Any = None
-        with call:
-            call.waits = True
-            source = await opening
-            call.waits = False
+        source = await await_within(call, opening)
         call.http_status = 200
         return AsyncObserved(source, call, show)
 

@@ -15,7 +15,7 @@ from typing import Any
 from usage_tracker.capture.admission import Hold, await_hold, hold_of, pass_hold
 from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
-from usage_tracker.capture.nesting import nested
+from usage_tracker.capture.nesting import await_within, nested
 from usage_tracker.capture.pulling import Pulling
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.capture.streams import AsyncObserved, show
@@ -95,10 +95,7 @@ class AroundRequest:
         return await self._awaited(call, result)
 
     async def _awaited(self, call: Call, result: Any) -> Any:
-        with call:
-            call.waits = True
-            result = await result
-            call.waits = False
+        result = await await_within(call, result)
         with guard_answer:
             self._answered(call, result)
         return result

@@ -15,7 +15,7 @@ from usage_tracker.capture.bodies import skim
 from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.google_genai import around_attempt
-from usage_tracker.capture.nesting import nested
+from usage_tracker.capture.nesting import await_within, nested
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.capture.responses import observe_body
 from usage_tracker.config import Settings
@@ -81,10 +81,7 @@ class AroundRequest:
     async def _awaited(self, call: Call, response: Any, hold: Hold | None) -> Any:
         if hold is not None:
             await await_hold(hold, call, response)
-        with call:
-            call.waits = True
-            response = await response
-            call.waits = False
+        response = await await_within(call, response)
         with guard_answer:
             answered(call, response)
         return response

@@ -22,7 +22,7 @@ from usage_tracker.capture.call import Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.litellm_call import LiteLLMCall, requests
 from usage_tracker.capture.litellm_streams import around_chat_stream, is_stream, named_as, release, watch_stream
-from usage_tracker.capture.nesting import nested
+from usage_tracker.capture.nesting import await_within, nested
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
@@ -133,11 +133,7 @@ class AroundFunctions:
 
 
 async def awaited(call: LiteLLMCall, result: Any) -> Any:
-    with call:
-        call.waits = True
-        result = await result
-        call.waits = False
-    return answered(call, result)
+    return answered(call, await await_within(call, result))
 
 
 def answered(call: LiteLLMCall, result: Any) -> Any:

@@ -1,7 +1,9 @@
 """Whether a call is part of another one."""
 
 import sys
+from collections.abc import Awaitable
 from types import FrameType
+from typing import Any
 
 from usage_tracker.attribution import inside
 from usage_tracker.capture.call import Call, open_calls
@@ -38,3 +40,14 @@ def is_on_stack(call: Call, frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+async def await_within(call: Call, answer: Awaitable[Any]) -> Any:
+    """What the SDK's own coroutine comes to, as part of the call. None where the server refused an option of ours; see
+    `Call.refused`."""
+    found = None
+    with call:
+        call.waits = True
+        found = await answer
+        call.waits = False
+    return found

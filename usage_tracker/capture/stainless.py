@@ -18,7 +18,7 @@ from usage_tracker.attribution import Attribution, Standing, inside, standing
 from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
 from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
-from usage_tracker.capture.nesting import nested
+from usage_tracker.capture.nesting import await_within, nested
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.capture.responses import observe_body, observe_results, read_body
 from usage_tracker.capture.shapes import Shapes
@@ -137,14 +137,11 @@ class AroundRequest:
     ) -> Any:
         if hold is not None:
             await await_hold(hold, call, result)
-        with call:
-            call.waits = True
-            result = await result
-            call.waits = False
+        result = await await_within(call, result)
         if call.refused:
             with call:
-                result = await wrapped(*args, **kwargs)
-                call.waits = False
+                result = wrapped(*args, **kwargs)
+            result = await await_within(call, result)
             self._refusing.add(call.client.host)
         with guard_answer:
             answered(call, instance, result)
