@@ -7,7 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from usage_tracker.cli.figures import exact
-from usage_tracker.csv_text import csv_line, no_formula
+from usage_tracker.csv_text import csv_cell, csv_line
 from usage_tracker.report import Query
 
 SCHEMA_VERSION = 1
@@ -58,15 +58,4 @@ def escaped(found: re.Match[str]) -> str:
 def with_header(header: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[list[object]]:
     yield list(map(csv_cell, header))
     for row in rows:
-        yield [csv_cell(row[name]) for name in header]
-
-
-def csv_cell(value: object) -> object:
-    """A cell. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    if isinstance(value, str):
-        return no_formula(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | dict):
-        return json.dumps(value, separators=(",", ":"))
-    return plain(value)
+        yield [plain(csv_cell(row[name])) for name in header]

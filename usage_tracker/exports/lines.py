@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from usage_tracker.csv_text import csv_line, no_formula
+from usage_tracker.csv_text import csv_cell, csv_line
 from usage_tracker.event import COLUMNS
 
 
@@ -28,7 +28,7 @@ def write_csv(batches: Iterator[pa.RecordBatch], path: Path) -> int:
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(csv_line(COLUMNS))
         for event in plain_events(batches):
-            file.write(csv_line(cell(value) for value in event.values()))
+            file.write(csv_line(map(csv_cell, event.values())))
             rows += 1
     return rows
 
@@ -45,11 +45,3 @@ def plain_events(batches: Iterator[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
                 if event[name] is not None:
                     event[name] = json.loads(event[name])
             yield event
-
-
-def cell(value: object) -> object:
-    if isinstance(value, str):
-        return no_formula(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value, separators=(",", ":")) if isinstance(value, list | dict) else value
