@@ -95,6 +95,14 @@ class Settings(NamedTuple):
     """Keys the fingerprint of API keys; set the same one on all hosts to make it unguessable and comparable."""
 
 
+PREFIX = "TRACKER_"
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
 class Said:
     """What arguments and environment say, read as what a setting needs. Raises ConfigError with the variable's name."""
 
@@ -105,7 +113,7 @@ class Said:
     def text(self, name: str) -> str | None:
         value = self._arguments.get(name)
         if value is None:
-            value = self.environ.get(f"TRACKER_{name.upper()}", "")
+            value = self.environ.get(variable(name), "")
         # an environment may hold bytes that are no text
         return str(value).encode("utf-8", "replace").decode() or None
 
@@ -123,7 +131,7 @@ class Said:
         except ValueError:
             value = float("nan")
         if not least <= value < float("inf"):
-            raise ConfigError(f"TRACKER_{name.upper()}={text!r} is not a number of at least {least:g}")
+            raise ConfigError(f"{variable(name)}={text!r} is not a number of at least {least:g}")
         return value
 
     def words(self, name: str) -> tuple[str, ...] | None:
@@ -136,7 +144,7 @@ class Said:
     def choice(self, name: str, default: str, *others: str) -> str:
         text = self.text(name) or default
         if text not in (default, *others):
-            raise ConfigError(f"TRACKER_{name.upper()}={text!r} is none of {', '.join((default, *others))}")
+            raise ConfigError(f"{variable(name)}={text!r} is none of {', '.join((default, *others))}")
         return text
 
     def group(self, name: str) -> int | None:
@@ -148,7 +156,7 @@ class Said:
         try:
             return grp.getgrnam(text).gr_gid
         except KeyError:
-            raise ConfigError(f"TRACKER_{name.upper()}={text!r} is no group of this machine, nor a number") from None
+            raise ConfigError(f"{variable(name)}={text!r} is no group of this machine, nor a number") from None
 
     def switch(self, name: str, default: bool) -> bool:
         text = self.text(name)
@@ -158,7 +166,7 @@ class Said:
             return True
         if text.lower() in ("0", "false", "no", "off"):
             return False
-        raise ConfigError(f"TRACKER_{name.upper()}={text!r} is neither on nor off")
+        raise ConfigError(f"{variable(name)}={text!r} is neither on nor off")
 
 
 def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) -> Settings:

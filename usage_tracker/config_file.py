@@ -10,7 +10,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from usage_tracker.config import Settings, user_folder
+from usage_tracker.config import Settings, user_folder, variable
 from usage_tracker.errors import ConfigError
 
 READ_BY_COMMANDS = ("tz",)
@@ -63,7 +63,7 @@ def read_config(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         found = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no TOML: {error}") from None
-    said = {f"TRACKER_{key.upper()}": text_of(path, key, value) for key, value in found.items()}
+    said = {variable(key): text_of(path, key, value) for key, value in found.items()}
     for name, text in said.items():
         if "\0" in text:
             raise ConfigError(f"{path} has a NUL character in what {name} stands for, which no variable can hold")

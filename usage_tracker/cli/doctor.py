@@ -22,12 +22,10 @@ from usage_tracker.cli.findings import Finding, Findings
 from usage_tracker.cli.hints import repeating, tell_typed
 from usage_tracker.cli.output import emit, room_on_stdout
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
-from usage_tracker.config import Settings, load_settings, load_usable
+from usage_tracker.config import PREFIX, Settings, load_settings, load_usable, variable
 from usage_tracker.config_file import KEYS, ONLY_VARIABLES, config_path, is_open_to_others, read_config
 from usage_tracker.errors import ConfigError
 from usage_tracker.patching import version_of
-
-PREFIX = "TRACKER_"
 
 
 @click.command(
@@ -128,12 +126,8 @@ def examine_config(findings: Findings) -> bool:
     if said:
         readable = "TRACKER_DSN" in said and is_open_to_others(path)
         remedy = f"chmod 600 {path}: others on this machine can read it" if readable else None
-        findings.add("config", f"{path} ({', '.join(name.removeprefix('TRACKER_').lower() for name in said)})", remedy)
+        findings.add("config", f"{path} ({', '.join(name.removeprefix(PREFIX).lower() for name in said)})", remedy)
     return True
-
-
-def variable(key: str) -> str:
-    return PREFIX + key.upper()
 
 
 def examine_settings(dsn: str | None, findings: Findings) -> Settings | None:
