@@ -20,7 +20,8 @@ from usage_tracker.dsn import Dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.pricing.book import Table
 from usage_tracker.pricing.book_text import Difference, differ, identity, name_of, write_book
-from usage_tracker.pricing.reading import PRICE_KEYS, TOKEN_KEYS, TOOL_KEYS, load_book, read_book
+from usage_tracker.pricing.price_keys import PRICE_KEYS, TOKEN_KEYS, TOOL_KEYS
+from usage_tracker.pricing.reading import load_book, read_book
 from usage_tracker.stores import open_store
 from usage_tracker.stores.changes import this_account
 from usage_tracker.stores.prices import add_version, read_entries, read_versions

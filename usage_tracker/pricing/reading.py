@@ -35,47 +35,13 @@ from usage_tracker.errors import ConfigError
 from usage_tracker.pricing.book import Book, Entry, Table, Tier
 from usage_tracker.pricing.money import DOLLARS
 from usage_tracker.pricing.occasion import FIELDS, HOST, STANDARD
+from usage_tracker.pricing.price_keys import PRICE_KEYS, TOKEN_KEYS, TOOL_KEYS
 from usage_tracker.pricing.rates import Price, Stepped
 from usage_tracker.pricing.toml_lines import line_of
 
 MILLION = Decimal(1_000_000)
 MOST = 1_000_000
 """A price for a million tokens, or for one of something else, or a multiplier."""
-TOKEN_KEYS: dict[str, tuple[str, ...]] = {
-    "input": ("input_tokens",),
-    "output": ("output_tokens",),
-    "cache_read": ("cache_read_tokens",),
-    "cache_write": ("cache_write_tokens",),
-    "cache_write_1h": ("cache_write_1h_tokens",),
-    "reasoning": ("output_reasoning_tokens",),
-    "input_audio": ("input_audio_tokens",),
-    "output_audio": ("output_audio_tokens",),
-    "cache_read_audio": ("cache_audio_read_tokens",),
-    "input_image": ("input_image_tokens",),
-    "output_image": ("output_image_tokens",),
-    "cache_read_image": ("cache_image_read_tokens",),
-    "input_video": ("input_video_tokens",),
-    "output_video": ("output_video_tokens",),
-    "cache_read_video": ("cache_video_read_tokens",),
-}
-"""What a price is called, and what it is the price of: US dollars for a million of them."""
-UNIT_KEYS: dict[str, tuple[str, ...]] = {
-    "image": ("images",),
-    "second": ("audio_seconds", "video_seconds"),
-    "character": ("input_characters",),
-    "page": ("input_document_pages",),
-    "search": ("web_searches",),
-    "map_search": ("map_searches",),
-    "rerank": ("rerank_searches",),
-    "x_search": ("social_searches",),
-    "file_search": ("storage_searches",),
-    "code_execution": ("code_executions",),
-    "request": ("requests",),
-}
-"""The same, in US dollars for one."""
-PRICE_KEYS = {**TOKEN_KEYS, **UNIT_KEYS}
-TOOL_KEYS = ("search", "map_search", "x_search", "file_search", "code_execution")
-"""Prices of hosted tools, which are billed beside tokens and are no price of a model by themselves."""
 OTHER_KEYS = (
     "match", "regex", "provider", "from", "until", "when", "above", "tier", "model", "as_provider", "multiplier",
     "token_multiplier", "add", "replace", "label", "note", "source", "as_of",
