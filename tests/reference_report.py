@@ -139,8 +139,8 @@ def expected_figures(events: list[Event]) -> dict[str, Any]:
     calls = [event for event in events if event["completes"] is None]
     counted = [event for event in events if event["input_tokens"] is not None or event["output_tokens"] is not None]
 
-    def tokens(name: str) -> int | None:
-        return sum(known(name)) if counted or not events else None
+    def tokens(name: str, said: list[Any]) -> int | None:
+        return sum(known(name)) if said or not events else None
 
     durations = [event["duration_ms"] for event in calls if event["duration_ms"] is not None]
     first_chunks = [event["ttft_ms"] for event in calls if event["ttft_ms"] is not None]
@@ -151,11 +151,11 @@ def expected_figures(events: list[Event]) -> dict[str, Any]:
         "awaited": sum(event["awaits"] is not None for event in calls),
         "estimated": sum(bool(event["estimated"]) for event in events),
         "unpriced": sum("unpriced" in event["cost_flags"] for event in events),
-        "input_tokens": tokens("input_tokens"),
-        "cache_read_tokens": tokens("cache_read_tokens"),
-        "cache_write_tokens": tokens("cache_write_tokens"),
-        "output_tokens": tokens("output_tokens"),
-        "reasoning_tokens": tokens("reasoning_tokens"),
+        "input_tokens": tokens("input_tokens", counted),
+        "cache_read_tokens": tokens("cache_read_tokens", known("cache_read_tokens")),
+        "cache_write_tokens": tokens("cache_write_tokens", known("cache_write_tokens")),
+        "output_tokens": tokens("output_tokens", known("output_tokens")),
+        "reasoning_tokens": tokens("reasoning_tokens", known("reasoning_tokens")),
         "cost": sum(known("cost"), Decimal(0)) if known("cost") or not events else None,
         "reported_cost": sum(known("reported_cost"), Decimal(0)) if known("reported_cost") else None,
         **dict.fromkeys(PERCENTILES),

@@ -16,6 +16,8 @@ from racing import race
 
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import SchemaError
+from usage_tracker.report import Query
+from usage_tracker.report import run as ask
 from usage_tracker.stores import Store, migrations, open_store
 from usage_tracker.stores.migrations import Migration
 from usage_tracker.stores.rollups import latency_bucket
@@ -302,6 +304,27 @@ LATER = {
     "postgres": {"day_after": "'2026-08-16 00:00+00'", "week_after": "'2026-08-20 00:00+00'"},
     "sqlite": {"day_after": "1786838400", "week_after": "1787184000"},
 }
+
+
+def test_of_what_an_older_store_summed_a_part_that_came_to_nothing_is_unknown(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix, dialect = store.dialect.prefix, store.dialect.name
+    older = tuple(each for each in KNOWN[dialect] if not each.name.endswith("which_parts_are_told"))
+    monkeypatch.setattr(migrations, "migrations", lambda dialect: older)
+    store.migrate()
+    columns = "bucket_at, kind_key, calls, errors, counted, estimated, priced, unpriced, input_tokens, output_tokens"
+    rest = "cache_read_tokens, cache_write_tokens, reasoning_tokens, cost, reported, reported_cost, duration_ms"
+    run(
+        store,
+        f"INSERT INTO {prefix}rollup_day_kind ({columns}, {rest}, ttft_calls, ttft_ms, awaited, completed) "
+        "VALUES ({day}, 0, 2, 0, 2, 0, 2, 0, 10, 5, 3, 0, 0, 7, 0, 0, 20, 0, 0, 0, 0)".format(**FORMS[dialect]),
+    )
+    monkeypatch.undo()
+    assert store.migrate()[-1].endswith("which_parts_are_told")
+    total = ask(store, Query()).total
+    assert (total.input_tokens, total.output_tokens, total.cache_read_tokens) == (10, 5, 3)
+    assert (total.cache_write_tokens, total.reasoning_tokens) == (None, None)
 
 
 def test_an_older_store_gets_the_weeks_of_its_users(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,32 @@ def test_what_no_call_of_a_group_said_is_unknown_and_not_zero(store: Store) -> N
     assert (row.cost, row.reported_cost, row.mean_ttft_ms) == (None,) * 3
 
 
+def test_a_part_of_the_tokens_that_no_call_said_is_unknown_though_the_rest_is_known(store: Store) -> None:
+    said: dict[str, Any] = {"cache_read_tokens": 0, "cache_write_tokens": 0, "reasoning_tokens": 0}
+    store_events(
+        store,
+        [
+            made_event(project="all", **said),
+            made_event(project="some", cache_read_tokens=3),
+            made_event(project="input", output_tokens=None),
+            made_event(project="both", cache_read_tokens=3),
+            made_event(project="both", **said),
+        ],
+    )
+    found = {
+        row.group[0]: (row.output_tokens, row.cache_read_tokens, row.cache_write_tokens, row.reasoning_tokens)
+        for row in ask(store, "project").rows
+    }
+    assert found == {
+        "all": (10, 0, 0, 0), "some": (10, 3, None, None), "input": (None, None, None, None), "both": (20, 3, 0, 0)
+    }  # fmt: skip
+    columns = "output_tokens, cache_read_tokens, reasoning_tokens"
+    days = store.select(f"SELECT project, {columns} FROM {store.dialect.prefix}daily")
+    assert {project: tuple(None if each is None else int(each) for each in sums) for project, *sums in days} == {  # type: ignore[call-overload]
+        "all": (10, 0, 0), "some": (10, 3, None), "input": (None, None, None), "both": (20, 3, 0)
+    }  # fmt: skip
+
+
 def test_a_total_over_no_calls_is_zero(store: Store) -> None:
     total = ask(store, "model").total
     assert (total.calls, total.input_tokens, total.cost) == (0, 0, Decimal(0))

@@ -155,6 +155,10 @@ def measures(table: "ir.Table") -> dict[str, Expression]:
         "ttft_calls": table.ttft_ms.notnull() & call,
         "awaited": table.awaits.notnull() & call,
         "completed": known & ~call,
+        "output_counted": table.output_tokens.notnull(),
+        "cache_read_counted": table.cache_read_tokens.notnull(),
+        "cache_write_counted": table.cache_write_tokens.notnull(),
+        "reasoning_counted": table.reasoning_tokens.notnull(),
     }
     sums: dict[str, Expression] = {name: test.sum() for name, test in counts.items()}
     for name in COUNTED:

@@ -47,6 +47,10 @@ class Sums(NamedTuple):
     ttft_ms: float
     awaited: int
     completed: int
+    output_counted: int
+    cache_read_counted: int
+    cache_write_counted: int
+    reasoning_counted: int
     durations: Sketch = Sketch()
     """Where it was asked for."""
     first_chunks: Sketch = Sketch()
@@ -65,7 +69,7 @@ class Sums(NamedTuple):
 
 COUNTED = Sums._fields[:-2]
 """What rollups hold. Sketches are tables of their own."""
-NOTHING = Sums(*(0,) * 11, Decimal(0), 0, Decimal(0), 0.0, 0, 0.0, 0, 0)
+NOTHING = Sums(*(0,) * 11, Decimal(0), 0, Decimal(0), 0.0, 0, 0.0, *(0,) * 6)
 
 KNOWN = "(input_tokens IS NOT NULL OR output_tokens IS NOT NULL)"
 CALL = "completes IS NULL"
@@ -82,6 +86,10 @@ EVENT_SUMS: dict[str, str] = {
     "ttft_ms": f"coalesce(sum(CAST(ttft_ms AS double precision)) FILTER (WHERE {CALL}), 0)",
     "awaited": f"count(awaits) FILTER (WHERE {CALL})",
     "completed": f"count(completes) FILTER (WHERE {KNOWN})",
+    "output_counted": "count(output_tokens)",
+    "cache_read_counted": "count(cache_read_tokens)",
+    "cache_write_counted": "count(cache_write_tokens)",
+    "reasoning_counted": "count(reasoning_tokens)",
 }
 """Sums of events that aren't plain sums of a column."""
 

@@ -63,8 +63,9 @@ class Row:
     def of(cls, group: Group, sums: Sums) -> "Row":
         nothing = not sums.any()
 
-        def known(value: int) -> int | None:
-            return value if sums.counted or sums.completed or nothing else None
+        def known(value: int, said: int) -> int | None:
+            # stores that were filled before it was counted who says something of a part have sums alone
+            return value if said or value or nothing else None
 
         return cls(
             group=group,
@@ -73,11 +74,11 @@ class Row:
             counted=sums.counted,
             estimated=sums.estimated,
             unpriced=sums.unpriced,
-            input_tokens=known(sums.input_tokens),
-            cache_read_tokens=known(sums.cache_read_tokens),
-            cache_write_tokens=known(sums.cache_write_tokens),
-            output_tokens=known(sums.output_tokens),
-            reasoning_tokens=known(sums.reasoning_tokens),
+            input_tokens=known(sums.input_tokens, sums.counted + sums.completed),
+            cache_read_tokens=known(sums.cache_read_tokens, sums.cache_read_counted),
+            cache_write_tokens=known(sums.cache_write_tokens, sums.cache_write_counted),
+            output_tokens=known(sums.output_tokens, sums.output_counted),
+            reasoning_tokens=known(sums.reasoning_tokens, sums.reasoning_counted),
             cost=sums.cost if sums.priced or nothing else None,
             reported_cost=sums.reported_cost if sums.reported else None,
             mean_duration_ms=sums.duration_ms / sums.calls if sums.calls else None,
