@@ -29,7 +29,7 @@ import psycopg2
 from report_stores import AFTER, FIRST_DAY, fill_litellm, fill_postgres, fill_sqlite
 
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.report import Query, run
+from usage_tracker.report import Query, parse_condition, run
 from usage_tracker.stores import Store, open_store
 
 HERE = Path(__file__).parent
@@ -47,9 +47,13 @@ class Question(NamedTuple):
     logs: str
 
 
-def question(by: str, daily: str | None, logs: str, *, top: int | None = None, zone: str = "UTC") -> Question:
+def question(
+    by: str, daily: str | None, logs: str, *, top: int | None = None, zone: str = "UTC", where: str | None = None
+) -> Question:
     words = ["--by", by, *(["--top", str(top)] if top else []), *(["-z", zone] if zone != "UTC" else [])]
-    query = Query(FIRST_DAY, AFTER, tuple(by.split(",")), top=top, tz=ZoneInfo(zone))
+    words += ["--where", where] if where else []
+    conditions = (parse_condition(where),) if where else ()
+    query = Query(FIRST_DAY, AFTER, tuple(by.split(",")), conditions, top=top, tz=ZoneInfo(zone))
     return Question(tuple(words), query, daily, logs)
 
 
@@ -74,6 +78,12 @@ QUESTIONS = (
         of_logs("tag", source=f"{TAGS} WHERE tag LIKE 'tier:%'"),
     ),
     question("user", of_daily("User", "user_id", DEAREST), of_logs('"user"', DEAREST), top=10),
+    question(
+        "model",
+        of_daily("User", "model").replace("GROUP", "WHERE user_id = 'user-77' GROUP"),
+        of_logs("model").replace("GROUP", "WHERE \"user\" = 'user-77' GROUP"),
+        where="user=user-77",
+    ),
     question(
         "day,model",
         None,

@@ -103,6 +103,30 @@ def test_a_part_of_the_tokens_that_no_call_said_is_unknown_though_the_rest_is_kn
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("where", ["user=user-7", "tag=feature:7", "tag:feature=7"])
+def test_what_one_user_or_tag_used_is_found_in_each_day_by_the_index_of_the_rollup(where: str) -> None:
+    store = opened("sqlite:///:memory:")
+    for number in range(9):
+        store_events(store, [made_event(NOON + DAY * number, user_id=f"user-{number}", tags=(f"feature:{number}",))])
+    plans: list[str] = []
+
+    class Explained:
+        dialect = store.dialect
+
+        def select(self, sql: str, parameters: Any = ()) -> Iterator[tuple[object, ...]]:
+            plans.extend(str(step[-1]) for step in store.select(f"EXPLAIN QUERY PLAN {sql}", parameters))
+            return store.select(sql, parameters)
+
+    days = {"since": NOON.replace(hour=0), "until": NOON.replace(hour=0) + DAY * 9}
+    for by, span in (("model", days), ("day", days), ("project", {})):
+        plans.clear()
+        query = Query(by=(by,), where=(parse_condition(where),), **span)  # type: ignore[arg-type]
+        assert run(Explained(), query).total.calls == 1  # type: ignore[arg-type]  # as much of a store as it needs
+        [step] = {plan for plan in plans if "rollup_day_" in plan and ("user" in plan or "tag" in plan)}
+        assert "(bucket_at=? AND" in step
+    store.close()
+
+
 def test_a_total_over_no_calls_is_zero(store: Store) -> None:
     total = ask(store, "model").total
     assert (total.calls, total.input_tokens, total.cost) == (0, 0, Decimal(0))

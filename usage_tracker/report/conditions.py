@@ -110,6 +110,15 @@ def needed_keys(by: Collection[str], where: Collection[Condition]) -> set[str]:
     return keys | {"tags_key"} if tagged and (not one_tag or of_tags(by)) else keys
 
 
+def pinned_keys(where: Collection[Condition]) -> set[str]:
+    """Of users and tags, of which there are many, the keys that the conditions leave one row of."""
+    return {
+        FILTERS[condition.dimension].key
+        for condition in map(about_tags, where)
+        if condition.dimension in ("user", "tag") and condition.equal and condition.literal is not None
+    }
+
+
 def write_filter(
     statement: Statement, where: Collection[Condition], *, rollup: bool, flags: str = ARRAYS[FLAG]
 ) -> list[str]:

@@ -13,6 +13,7 @@ from usage_tracker.report.dialects import Statement, open_statement
 from usage_tracker.report.dimensions import UNITS, Dimension, find_dimension
 from usage_tracker.report.groups import (
     COUNTED,
+    MOST_FOUND,
     NOTHING,
     Group,
     Measure,
@@ -110,10 +111,6 @@ def write_keys(statement: Statement, dimension: Dimension, values: list[str | No
     tests += [f"{dimension.value} IS NULL"] if None in values else []
     table = statement.table(cast(str, dimension.table))
     return f"SELECT {dimension.key} FROM {table} WHERE {' OR '.join(tests)}"  # noqa: S608  our own names
-
-
-MOST_FOUND = 10_000
-"""How many rows of a rollup are found one by one, which takes 20 ms, rather than in a range of time."""
 
 
 def of_chosen(key: str, keys: int, part: Part) -> Measure:
