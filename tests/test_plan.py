@@ -9,21 +9,26 @@ from usage_tracker.instants import to_instant, to_moment
 from usage_tracker.report.plan import plan, rollups_by
 
 BERLIN, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")
+NEW_YORK, KIRITIMATI = ZoneInfo("America/New_York"), ZoneInfo("Pacific/Kiritimati")
 
 
-def planned(since: str, until: str, unit: str | None = None, zone: tzinfo = UTC, *keys: str) -> list[str]:
-    """Each part as a line: its table, its spans, its offset in seconds and the hour that it leaves out."""
+def planned(
+    since: str, until: str, unit: str | None = None, zone: tzinfo = UTC, *keys: str, may_take_away: bool = False
+) -> list[str]:
+    """Each part as a line: its table, its spans, its offset in seconds, the hour that it leaves out, and whether it is
+    taken away."""
     span = to_instant(datetime.fromisoformat(since)), to_instant(datetime.fromisoformat(until))
     return sorted(
         " ".join(
             [
                 part.source.table,
+                *(["less"] if part.taken else []),
                 *(f"{to_moment(start):%m-%dT%H:%M}/{to_moment(end):%m-%dT%H:%M}" for start, end in part.spans),
-                *([f"+{part.offset}"] if part.offset else []),
+                *([f"{part.offset:+}"] if part.offset else []),
                 *([] if part.skipped_hour is None else [f"without {part.skipped_hour}h"]),
             ]
         )
-        for part in plan(rollups_by(keys or ["kind_key", "owner_key"]), unit, zone, span)
+        for part in plan(rollups_by(keys or ["kind_key", "owner_key"]), unit, zone, span, may_take_away=may_take_away)
     )
 
 
@@ -108,6 +113,49 @@ def test_users_of_a_long_time_are_read_by_the_week_and_its_ends_by_the_day() -> 
         "by_day_user_total 08-27T00:00/08-30T00:00",
         "by_week_user_total 08-06T00:00/08-27T00:00",
     ]
+
+
+def test_days_of_users_by_another_clock_are_those_of_utc_but_for_the_hours_between() -> None:
+    assert planned("2026-08-01T22:00Z", "2026-08-03T22:00Z", "day", BERLIN, "user_key", may_take_away=True) == [
+        "by_day_user_total 08-02T00:00/08-03T00:00",
+        "usage_event 08-01T22:00/08-02T00:00 08-02T22:00/08-03T00:00 08-03T00:00/08-03T22:00 +7200",
+        "usage_event less 08-02T22:00/08-03T00:00",
+    ]
+    assert planned("2026-08-01T04:00Z", "2026-08-04T00:00Z", "day", NEW_YORK, "tag_key", may_take_away=True) == [
+        "by_day_tag_total 08-02T00:00/08-04T00:00",
+        "usage_event 08-01T04:00/08-02T00:00 08-02T00:00/08-02T04:00 08-03T00:00/08-03T04:00 -14400",
+        "usage_event less 08-02T00:00/08-02T04:00 08-03T00:00/08-03T04:00",
+    ]
+
+
+def test_a_clock_more_than_half_a_day_ahead_is_in_the_next_day_for_most_of_one_of_utc() -> None:
+    assert planned("2026-08-01T00:00Z", "2026-08-02T00:00Z", "day", KIRITIMATI, "user_key", may_take_away=True) == [
+        "by_day_user_total 08-01T00:00/08-02T00:00 +86400",
+        "usage_event 08-01T00:00/08-01T10:00 +50400",
+        "usage_event less 08-01T00:00/08-01T10:00 +86400",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("unit", "pieces"),
+    [("week", "08-30T22:00/08-31T00:00 09-06T22:00/09-07T00:00"), ("month", "08-31T22:00/09-01T00:00")],
+)  # fmt: skip
+def test_of_weeks_and_months_by_another_clock_only_the_hours_at_their_starts_are_read_from_events(
+    unit: str, pieces: str
+) -> None:
+    assert planned("2026-08-29T00:00Z", "2026-09-08T00:00Z", unit, BERLIN, "user_key", may_take_away=True) == [
+        "by_day_user_total 08-29T00:00/09-08T00:00",
+        f"usage_event {pieces} +7200",
+        f"usage_event less {pieces}",
+    ]
+
+
+def test_hours_of_users_and_days_of_more_than_ten_years_by_another_clock_are_read_from_events() -> None:
+    assert planned("2026-08-01T00:00Z", "2026-08-03T00:00Z", "hour", BERLIN, "user_key", may_take_away=True) == [
+        "usage_event 08-01T00:00/08-03T00:00 +7200",
+    ]
+    [kolkata] = planned("2001-01-01T00:00Z", "2026-01-01T00:00Z", "day", KOLKATA, "user_key", may_take_away=True)
+    assert kolkata == "usage_event 01-01T00:00/01-01T00:00 +19800"
 
 
 def test_totals_by_kind_and_owner_are_kept_for_hours_too() -> None:

@@ -34,9 +34,9 @@ def write_query(statement: Statement, query: Query, span: Span, *, holds_several
     """The sources of the plan, each summed by the query's groups, put together."""
     keys = {*keys_of(query), *needed_keys(query.by, query.where)}
     branches = []
-    for part in joined(plan(rollups_by(keys), query.unit, query.tz, span)):
+    for part in joined(plan(rollups_by(keys), query.unit, query.tz, span, may_take_away=True)):
         tagged = "tag_key" in part.source.keys and query.tag_key is not None
-        branches.append(write_part(statement, query, part, measures(part)))
+        branches.append(write_part(statement, query, part, measures(part, " * -1" if part.taken else "")))
         if tagged:
             branches += write_none(statement, query, part, keys - {"tag_key"}, holds_several=holds_several)
     return write_groups(query, branches, [sum_of(name) for name in COUNTED])

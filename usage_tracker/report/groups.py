@@ -3,7 +3,7 @@
 Names in the SQL are this package's own; every value is bound.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from operator import add, sub
@@ -139,7 +139,8 @@ LONG = 3653 * DAY
 class Measured(NamedTuple):
     """What is read of a source: what it counts, further columns to group by, and which rows count at all."""
 
-    counts: list[str]
+    counts: Mapping[str, str]
+    """Each count's expression, by its name."""
     groups: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
     buckets: Sequence[int] = ()
@@ -162,7 +163,7 @@ def write_query(statement: Statement, query: Query, span: Span, *, holds_several
 def plan_for(query: Query, span: Span) -> list[Part]:
     """The smallest sources that can answer the query."""
     keys = {*keys_of(query), *needed_keys(query.by, query.where)}
-    return plan(rollups_by(keys), query.unit, query.tz, span)
+    return plan(rollups_by(keys), query.unit, query.tz, span, may_take_away=True)
 
 
 def reads_every_event(query: Query) -> bool:
@@ -207,8 +208,8 @@ CUTS = {"hour": ["cut", "shift"], "day": ["cut"], "week": ["cut"], "month": ["cu
 def measure(statement: Statement, source: Source, names: Sequence[str] = COUNTED) -> Measured:
     """What every source counts, or what is of these names: as a rollup's row holds it, as sums of events."""
     if source.grain:
-        return Measured(list(names))
-    return Measured([f"{write_measure(statement, name)} AS {name}" for name in names])
+        return Measured({name: name for name in names})
+    return Measured({name: write_measure(statement, name) for name in names})
 
 
 def write_measure(statement: Statement, name: str) -> str:
@@ -276,8 +277,10 @@ def write_part(
     if part.skipped_hour is not None:
         tests.append(statement.write_outside_hour(at, part.skipped_hour))
     tests += write_filter(statement, query.where, rollup=source.grain > 0)
+    sign = "-" if part.taken else ""
+    counts = [f"{sign}{expression} AS {name}" for name, expression in measured.counts.items()]
     return (
-        f"SELECT {', '.join([*groups, *measured.counts])} FROM {tables}"  # noqa: S608  our own names
+        f"SELECT {', '.join([*groups, *counts])} FROM {tables}"  # noqa: S608  our own names
         + (f" WHERE {' AND '.join(tests)}" if tests else "")
         + ("" if source.grain else write_grouping(groups))
     )

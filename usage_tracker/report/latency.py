@@ -84,17 +84,17 @@ def write_sketches(statement: Statement, query: Query, parts: Iterable[Part]) ->
 
 
 def read_sketch(_statement: Statement, _source: Source) -> Measured:
-    return Measured(list(COUNTS), ("bucket",))
+    return Measured({name: name for name in COUNTS}, ("bucket",))
 
 
 def count_durations(statement: Statement, _source: Source) -> Measured:
-    return count(statement, "duration_ms", ["count(*) AS calls", "0 AS ttft_calls"])
+    return count(statement, "duration_ms", {"calls": "count(*)", "ttft_calls": "0"})
 
 
 def count_first_chunks(statement: Statement, _source: Source) -> Measured:
-    return count(statement, "ttft_ms", ["0 AS calls", "count(*) AS ttft_calls"])
+    return count(statement, "ttft_ms", {"calls": "0", "ttft_calls": "count(*)"})
 
 
-def count(statement: Statement, column: str, sums: list[str]) -> Measured:
+def count(statement: Statement, column: str, sums: Mapping[str, str]) -> Measured:
     bucket = f"{statement.table('latency_bucket')}({column}) AS bucket"
     return Measured(sums, (bucket,), (f"{column} IS NOT NULL", CALL))

@@ -5,7 +5,7 @@ or into weeks that are counted from 1970 and begin on no week's first day, so th
 """
 
 from collections.abc import Collection, Iterator
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
 from usage_tracker.instants import DAY, HOUR, SECOND, to_instant, to_moment
@@ -37,6 +37,8 @@ class Part(NamedTuple):
     offset: int
     skipped_hour: int | None = None
     """The hour of the day, UTC, whose buckets are left out: midnight on the asked clock is in the middle of it."""
+    taken: bool = False
+    """Whether what it counts is taken away from what the others count."""
 
     def buckets(self) -> range:
         """The starts of a rollup's buckets; none of events."""
@@ -81,9 +83,12 @@ def sketches_by(keys: Collection[str]) -> list[Source]:
     return [sketch for sketch in SKETCHES if sketch.keys.issuperset(keys)][:1]
 
 
-def plan(rollups: list[Source], unit: str | None, zone: tzinfo, span: Span) -> list[Part]:
-    """The parts that together hold every event of the span once, and no bucket of which crosses a start of `unit` in
-    the zone. (`by_day_tag` holds an event once for each tag.)"""
+def plan(
+    rollups: list[Source], unit: str | None, zone: tzinfo, span: Span, *, may_take_away: bool = False
+) -> list[Part]:
+    """The parts that together hold every event of the span once, each in the `unit` that it is in by the zone's clock.
+    (`by_day_tag` holds an event once for each tag.) `may_take_away`: whether some may be counted in another unit first,
+    and taken away there by a part that says so."""
     parts: list[Part] = []
     for start, end, offset in [(*span, 0)] if unit is None else clock_settings(zone, span, unit):
         shift = offset * SECOND
@@ -91,11 +96,50 @@ def plan(rollups: list[Source], unit: str | None, zone: tzinfo, span: Span) -> l
         if unit == "hour":
             usable = [rollup for rollup in usable if rollup.grain == HOUR]
         skipped = None
-        if not usable and unit != "hour":
+        if not usable and unit is not None and unit != "hour":
             usable = [rollup for rollup in rollups if rollup.grain == HOUR]
             skipped = -shift % DAY // HOUR
+            days = [rollup for rollup in rollups if rollup.grain == DAY]
+            if days and not usable and may_take_away and end - start <= MOST_DAYS * DAY:
+                parts += shift_days(start, end, offset, days, unit)
+                continue
         parts += cover(start, end, offset, usable, skipped)
     return parts
+
+
+MOST_DAYS = 4000
+"""Of how many days one piece each is moved. SQLite takes 32,766 values in a statement, of which a piece is four."""
+
+
+def shift_days(start: int, end: int, offset: int, days: list[Source], unit: str) -> list[Part]:
+    """Days of a clock that is hours ahead of UTC, or behind it, from days of UTC. Each counts as the day that has most
+    of it; the hours at its end, or at its start, that are in the day beside it are taken away from that one and added
+    to the other, out of the events."""
+    nearest = round(offset * SECOND / DAY) * DAY // SECOND
+    ahead = (offset - nearest) * SECOND
+    moved: list[Span] = []
+    parts: list[Part] = []
+    loose: list[Span] = []
+    for part in cover(start, end, offset, days, None):
+        if not part.source.grain:
+            loose = part.spans
+            continue
+        parts.append(part._replace(offset=nearest))
+        for day in part.buckets():
+            piece = (day + DAY - ahead, day + DAY) if ahead > 0 else (day, day - ahead)
+            if start_of(unit, piece[0] + nearest * SECOND) != start_of(unit, piece[0] + offset * SECOND):
+                moved.append(piece)
+    added = sorted([*loose, *moved])
+    parts += [Part(EVENTS, added, offset)] if added else []
+    return parts + ([Part(EVENTS, moved, nearest, taken=True)] if moved else [])
+
+
+def start_of(unit: str, wall: int) -> date:
+    """The first day of the day, week or month that the instant of a wall clock is in."""
+    day = to_moment(min(max(wall, FIRST), LAST)).date()
+    if unit == "week":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if unit == "month" else day
 
 
 def cover(start: int, end: int, offset: int, rollups: list[Source], skipped_hour: int | None) -> list[Part]:
