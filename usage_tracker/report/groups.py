@@ -237,8 +237,8 @@ def write_with_none(
 
 
 MOST_FOUND = 10_000
-"""How many rows of a rollup are found one by one, which takes 20 ms, rather than in a range of time: its index begins
-with the bucket, so that of a range the rows of every user would be read to find those of one."""
+"""How many rows of a rollup a statement finds one by one, which takes 20 ms, rather than in a range of time: its index
+begins with the bucket, so that of a range the rows of every user would be read to find those of one."""
 
 Measure = Callable[[Statement, Source], Measured]
 
@@ -266,8 +266,8 @@ def write_part(
         tables += f" JOIN ({tag_keys(statement, query.tag_key)}) AS pair USING (tags_key)"
     tests = list(measured.tests)
     buckets = measured.buckets
-    if not several and pinned_keys(query.where) & source.keys and len(part.buckets()) <= MOST_FOUND:
-        buckets = part.buckets()
+    if not several and pinned_keys(query.where) & source.keys:
+        buckets = part.buckets() if len(statement.parameters) + len(part.buckets()) <= MOST_FOUND else ()
     if buckets:
         tests.append(f"{at} IN ({', '.join([statement.bind_instant(bucket, at) for bucket in buckets])})")
     elif not several:

@@ -90,25 +90,24 @@ def plan(
     (`by_day_tag` holds an event once for each tag.) `may_take_away`: whether some may be counted in another unit first,
     and taken away there by a part that says so."""
     parts: list[Part] = []
+    hours, days = ([rollup for rollup in rollups if rollup.grain == grain] for grain in (HOUR, DAY))
+    may_shift = may_take_away and span[1] - span[0] <= MOST_SHIFTED * DAY
     for start, end, offset in [(*span, 0)] if unit is None else clock_settings(zone, span, unit):
         shift = offset * SECOND
         usable = [each for each in rollups if unit is None or (each.grain < WEEK and shift % each.grain == 0)]
         if unit == "hour":
             usable = [rollup for rollup in usable if rollup.grain == HOUR]
-        skipped = None
-        if not usable and unit is not None and unit != "hour":
-            usable = [rollup for rollup in rollups if rollup.grain == HOUR]
-            skipped = -shift % DAY // HOUR
-            days = [rollup for rollup in rollups if rollup.grain == DAY]
-            if days and not usable and may_take_away and end - start <= MOST_DAYS * DAY:
-                parts += shift_days(start, end, offset, days, unit)
-                continue
-        parts += cover(start, end, offset, usable, skipped)
+        if usable or unit is None or unit == "hour":
+            parts += cover(start, end, offset, usable, None)
+        elif hours or not days or not may_shift:
+            parts += cover(start, end, offset, hours, -shift % DAY // HOUR)
+        else:
+            parts += shift_days(start, end, offset, days, unit)
     return parts
 
 
-MOST_DAYS = 4000
-"""Of how many days one piece each is moved. SQLite takes 32,766 values in a statement, of which a piece is four."""
+MOST_SHIFTED = 4000
+"""Days of which hours are moved. SQLite takes 32,766 values in a statement, and such a day may need four."""
 
 
 def shift_days(start: int, end: int, offset: int, days: list[Source], unit: str) -> list[Part]:
