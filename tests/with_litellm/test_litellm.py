@@ -100,6 +100,15 @@ def test_what_is_no_token_is_counted_in_its_own_units(captured: Captured, provid
     assert units == {"speech": {"characters": 10}, "transcription": {"seconds": 1.0}, "image": {"images": 1}}
 
 
+def test_the_seconds_of_a_transcription_count_where_its_usage_alone_tells_them(
+    captured: Captured, provider: StandIn
+) -> None:
+    _, asked = ENDPOINTS["transcription"]
+    litellm.transcription(**asked(), **at(provider), response_format="json")
+    event = captured.one()
+    assert (event.usage.units, event.raw) == ({"seconds": 1.0}, {"type": "duration", "seconds": 1.0})
+
+
 def test_arguments_by_position_are_read_too(captured: Captured, provider: StandIn) -> None:
     litellm.completion("openai/gpt-4o-mini", ASK, **at(provider))
     assert captured.one().request_model == "gpt-4o-mini"
