@@ -222,6 +222,14 @@ def test_a_bad_dsn_is_logged_by_auto_and_its_events_wait_until_it_is_mended(mach
     assert machine.stored() == 4
 
 
+def test_a_program_whose_name_is_no_text_is_recorded(machine: Machine) -> None:
+    program = os.fsencode(machine.home) + b"/caf\xe9.py"
+    with open(program, "w") as file:
+        file.write(f"import usage_tracker.auto\n{ASK}\nask(2)")
+    subprocess.run([sys.executable, program], env=machine.environ, check=True, timeout=60)
+    assert machine.stored() == 2
+
+
 def test_where_nobody_can_be_alerted_events_are_shipped_and_it_is_said(machine: Machine) -> None:
     wrong = {"TRACKER_ALERT_WEBHOOK": "http://example.com/geheim", "TRACKER_SDKS": "openai"}
     _, err = machine.run(f"import usage_tracker.auto\n{ASK}\nask(2)", wrong)

@@ -103,6 +103,11 @@ def variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
+def readable(text: str) -> str:
+    """Without what is no character: an environment, and the name of a program, may hold bytes that are no text."""
+    return text.encode("utf-8", "replace").decode()
+
+
 class Said:
     """What arguments and environment say, read as what a setting needs. Raises ConfigError with the variable's name."""
 
@@ -114,8 +119,7 @@ class Said:
         value = self._arguments.get(name)
         if value is None:
             value = self.environ.get(variable(name), "")
-        # an environment may hold bytes that are no text
-        return str(value).encode("utf-8", "replace").decode() or None
+        return readable(str(value)) or None
 
     def path(self, name: str) -> Path | None:
         """From where the program stands now: it may go elsewhere later."""
@@ -172,7 +176,7 @@ class Said:
 def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) -> Settings:
     """Settings from arguments, then TRACKER_* variables, then defaults. Raises ConfigError."""
     said = Said(environ, arguments)
-    app = said.text("app") or environ.get("OTEL_SERVICE_NAME") or default_app()
+    app = readable(said.text("app") or environ.get("OTEL_SERVICE_NAME") or default_app())
     ship = said.switch("ship", True)
     dsn_text = said.text("dsn")
     dsn = parse_dsn(dsn_text) if dsn_text else default_dsn(environ) if ship else None
