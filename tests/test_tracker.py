@@ -1,5 +1,6 @@
 """What a user does: one line, one variable, and the calls are in the store. Each in a process of its own."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -220,6 +221,18 @@ def test_a_bad_dsn_is_logged_by_auto_and_its_events_wait_until_it_is_mended(mach
     assert machine.stored() == 0
     machine.run(script, {"TRACKER_APP": "shop"})
     assert machine.stored() == 4
+
+
+def test_whichever_setting_is_bad_events_wait_for_whom_the_others_say(machine: Machine) -> None:
+    script, said = f"import usage_tracker.auto\n{ASK}\nask(2)", {"TRACKER_APP": "shop", "TRACKER_PROJECT": "alpha"}
+    _, err = machine.run(script, {**said, "TRACKER_BATCH_SIZE": "many"})
+    assert err.count("TRACKER_BATCH_SIZE='many' is not a number of at least 1; until that is mended events wait") == 1
+    assert machine.stored() == 0
+    machine.run(script, said)
+    assert machine.stored() == 4
+    report = machine.command("report", "--by", "app,project", "-o", "json")
+    [row] = json.loads(report.stdout)["rows"]
+    assert (row["app"], row["project"], row["calls"]) == ("shop", "alpha", 4)
 
 
 def test_a_program_whose_name_is_no_text_is_recorded(machine: Machine) -> None:

@@ -240,6 +240,16 @@ def load_usable(environ: Mapping[str, str] = os.environ, **arguments: object) ->
     return settings, sentences
 
 
+def load_piecemeal(environ: Mapping[str, str], **arguments: object) -> Settings:
+    """As `load_settings`, of those TRACKER_* variables alone that can be used."""
+    usable = {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
+    for name in environ.keys() - usable.keys():
+        with suppress(ConfigError):
+            load_settings({**usable, name: environ[name]}, **arguments)
+            usable[name] = environ[name]
+    return load_settings(usable, **arguments)
+
+
 def load_alerting(said: Said, arguments: Mapping[str, object]) -> dict[str, Any]:
     """Where alerts go. Raises ConfigError, which repeats no address."""
     secret, server = said.text("alert_secret"), said.text("alert_smtp")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from usage_tracker import guard
 from usage_tracker.choke_points import CHOKE_POINTS, ChokePoint
-from usage_tracker.config import Settings, load_settings, load_usable
+from usage_tracker.config import Settings, load_piecemeal, load_settings, load_usable
 from usage_tracker.config_file import with_config
 from usage_tracker.errors import ConfigError, UsageTrackerError
 from usage_tracker.guard import guarded
@@ -155,12 +155,7 @@ def install_from_environment() -> None:
     except ConfigError as error:
         logger.error("%s; until that is mended events wait in the journal", error)
         kept = {name: value for name, value in environ.items() if name not in ("TRACKER_DSN", "TRACKER_SDKS")}
-        try:
-            settings, _ = load_usable(kept, ship=False)
-        except ConfigError:
-            settings = load_settings(
-                {name: value for name, value in kept.items() if not name.startswith("TRACKER_")}, ship=False
-            )
+        settings = load_piecemeal(kept, ship=False)
     start(settings)
 
 
