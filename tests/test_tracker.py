@@ -19,6 +19,7 @@ from usage_tracker import tracker
 from usage_tracker.cli.run import BOOTSTRAP
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.errors import ConfigError
+from usage_tracker.sdk_coverage import read_notes
 
 ASK = """
 import openai, os
@@ -393,6 +394,20 @@ def test_streams_that_outlive_all_modules_go_in_silence(machine: Machine) -> Non
     with machine.start(f"import usage_tracker.auto\n{ASK}{KEPT}", {"TRACKER_SHIP": "off"}) as program:
         _, said = program.communicate(timeout=60)
     assert str(Path(usage_tracker.__file__).parent) not in said
+
+
+@pytest.mark.parametrize("budgets", ["on", "off"])
+def test_beside_a_sidecar_a_program_says_which_sdks_it_has(machine: Machine, budgets: str) -> None:
+    spool = machine.home / "spool"
+    wait = f"""
+import glob, time
+latest = time.monotonic() + 30
+while not glob.glob("{spool}/sdks-*.json") and time.monotonic() < latest:
+    time.sleep(0.01)
+"""
+    environ = {"TRACKER_SHIP": "off", "TRACKER_SPOOL_DIR": str(spool), "TRACKER_BUDGETS": budgets}
+    machine.run(f"import usage_tracker.auto\n{ASK}\nask()\n{wait}", environ)
+    assert [sdk.name for sdk in read_notes(spool)] == ["openai"]
 
 
 def test_exit_is_bounded_while_the_database_hangs(machine: Machine) -> None:
