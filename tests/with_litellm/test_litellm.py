@@ -120,7 +120,7 @@ def test_a_dispatch_that_is_asked_in_another_way_goes_on_without_us(
 ) -> None:
     monkeypatch.setattr(guard, "report", guard.count)
     dispatch = importlib.import_module("litellm.chat_completions.dispatch")._DISPATCH
-    asked = {"args": ("hello",), "kwargs": {}, "binding": None, "native": None, "rules": ()}
+    asked: dict[str, Any] = {"args": ("hello",), "kwargs": {}, "binding": None, "native": None, "rules": ()}
     assert dispatch.run(**asked, python=str.upper) == "HELLO"
 
 
