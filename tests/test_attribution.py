@@ -31,6 +31,11 @@ def test_inner_scopes_say_more_and_leave_the_rest_to_outer_ones() -> None:
     assert current.get() == NOBODY
 
 
+def test_none_says_nothing() -> None:
+    with attribute(project="alpha", tags=["tier:pro"]), attribute(project=None, team=None, tags=None):
+        assert current.get() == Attribution("alpha", tags=("tier:pro",))
+
+
 def test_a_scope_ends_with_an_exception_too() -> None:
     try:
         with attribute(team="core"):
