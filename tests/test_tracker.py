@@ -589,3 +589,24 @@ def test_nothing_installed_means_nothing_to_flush() -> None:
     assert tracker.stats().captured == 0
     tracker.record(provider=None, model=None)
     tracker.uninstall()
+
+
+@pytest.mark.parametrize("others", [1, 1000])
+def test_what_other_threads_record_meanwhile_is_not_taken_for_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    usage_tracker.install(ship=False, spool_dir=tmp_path / "spool")
+    assert tracker.installed
+    journal = tracker.installed.pipeline().journal
+    pending = journal.pending
+
+    def overtaken() -> int:
+        if journal.captured() < others:
+            usage_tracker.record(provider="acme", model="acme-7b", input_tokens=1)
+        return pending()
+
+    monkeypatch.setattr(journal, "pending", overtaken)
+    found = usage_tracker.stats()
+    usage_tracker.uninstall()
+    assert found.captured == found.pending > 0
+    assert found.stored == 0

@@ -229,12 +229,10 @@ def stats() -> Stats:
     pipeline = installed.started() if installed else None
     if pipeline is None:
         return Stats(0, 0, 0, 0, guard.errors.total(), guard.last_error)
-    journal = pipeline.journal
-    captured, pending = journal.captured(), journal.pending()
+    captured, pending = pipeline.journal.captured_and_pending()
+    dropped = pipeline.journal.dropped
     trouble = pipeline.shipping.shipper.last_error if pipeline.shipping else None
-    return Stats(
-        captured, captured - pending, pending, journal.dropped, guard.errors.total(), trouble or guard.last_error
-    )
+    return Stats(captured, captured - pending, pending, dropped, guard.errors.total(), trouble or guard.last_error)
 
 
 def record(

@@ -35,6 +35,8 @@ RETRY_SECONDS = 1.0
 QUIET_SECONDS = 60.0
 MOST_OPEN = 16
 """Closed segments of this process that stay open until they are stored: descriptors of the app."""
+LOOKS = 5
+"""How often two figures are read until both are of one moment."""
 
 
 Record = tuple[bytes, Origin | CallKind, Any]
@@ -298,6 +300,15 @@ class Journal:
             self._close_replaced()
             self._let_go_of_stored()
             return sum(own.left() for own in (self._current, *self._closed) if own)
+
+    def captured_and_pending(self) -> tuple[int, int]:
+        """Both, of one moment: other threads append meanwhile. Where they always do, what is pending is of a later
+        one, so that nobody takes it for stored."""
+        for _ in range(LOOKS):
+            captured, pending = self.captured(), self.pending()
+            if self.captured() == captured:
+                break
+        return max(captured, pending), pending  # an event counts as pending a step before it does as captured
 
     def only_in_memory(self) -> int:
         """Events that are on no disk and not stored yet."""
