@@ -196,8 +196,7 @@ class Journal:
 
     def _taken_by_memory(self, record: Record) -> bool:
         self._close_replaced()
-        # a thread may be about to append to the current one
-        self.memory = [kept for kept in self.memory if kept is self._current or kept.left()]
+        self._let_go_of_stored()
         if len(self.memory) >= MEMORY_SEGMENTS:
             self._warn(
                 "%d segments wait in memory; new events are dropped until the store takes some", len(self.memory)
@@ -236,6 +235,7 @@ class Journal:
         self._let_go_of_stored()
 
     def _let_go_of_stored(self) -> None:
+        self.memory = [kept for kept in self.memory if kept.left() or not kept.segment.sealed]
         self._closed, closed = [own for own in self._closed if own.left()], self._closed
         waiting = [own for own in self._closed if isinstance(own, OwnFile)]
         kept_open = waiting[-MOST_OPEN:]
