@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from usage_tracker import guard
 from usage_tracker.choke_points import CHOKE_POINTS, ChokePoint
 from usage_tracker.config import Settings, load_piecemeal, load_settings, load_usable
-from usage_tracker.config_file import with_config
+from usage_tracker.config_file import with_config, with_usable_config
 from usage_tracker.errors import ConfigError, UsageTrackerError
 from usage_tracker.guard import guarded
 from usage_tracker.patching import Patches, version_of
@@ -145,16 +145,15 @@ def install(
 def install_from_environment() -> None:
     """As `install()`, but a setting that can't be used is logged once. Where it is one of alerts, sinks or exports,
     there are none; with any other, events wait in the journal until it is mended."""
-    environ: Mapping[str, str] = os.environ
     try:
-        environ = with_config()
-        settings, left_out = load_usable(environ)
+        settings, left_out = load_usable(with_config())
         choke_points(settings)
         for sentence in left_out:
             logger.error("%s; until that is mended events are shipped without it", sentence)
     except ConfigError as error:
         logger.error("%s; until that is mended events wait in the journal", error)
-        kept = {name: value for name, value in environ.items() if name not in ("TRACKER_DSN", "TRACKER_SDKS")}
+        environ = with_usable_config().items()
+        kept = {name: value for name, value in environ if name not in ("TRACKER_DSN", "TRACKER_SDKS")}
         settings = load_piecemeal(kept, ship=False)
     start(settings)
 
