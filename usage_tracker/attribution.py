@@ -48,7 +48,8 @@ def clean(value: object) -> str | None:
     """A name as text that every store takes: stripped, cut, without what is no character."""
     if value is None:
         return None
-    text = str(value).encode("utf-8", "replace").decode().replace("\0", "").strip()
+    told = str.__str__(value) if isinstance(value, str) else str(value)  # a member of a str Enum, by its value
+    text = told.encode("utf-8", "replace").decode().replace("\0", "").strip()
     return text[:MAX_LENGTH] or None
 
 
