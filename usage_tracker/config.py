@@ -103,9 +103,10 @@ def variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def readable(text: str) -> str:
-    """Without what is no character: an environment, and the name of a program, may hold bytes that are no text."""
-    return text.encode("utf-8", "replace").decode()
+def readable(value: object) -> str:
+    """As text, a member of a str Enum by its value; without what is no character, as an environment and the name of a
+    program may hold bytes that are no text."""
+    return str.encode(value if isinstance(value, str) else str(value), "utf-8", "replace").decode()
 
 
 class Said:
@@ -119,7 +120,7 @@ class Said:
         value = self._arguments.get(name)
         if value is None:
             value = self.environ.get(variable(name), "")
-        return readable(str(value)) or None
+        return readable(value) or None
 
     def path(self, name: str) -> Path | None:
         """From where the program stands now: it may go elsewhere later."""
@@ -141,7 +142,7 @@ class Said:
     def words(self, name: str) -> tuple[str, ...] | None:
         value = self._arguments.get(name)
         if value is not None and not isinstance(value, str) and isinstance(value, Iterable):
-            return tuple(text for word in value if (text := str(word).strip()))
+            return tuple(text for word in value if (text := readable(word).strip()))
         said = self.text(name)
         return None if said is None else tuple(text for word in said.split(",") if (text := word.strip()))
 
