@@ -152,6 +152,10 @@ def parse_keywords(text: str) -> Dsn:
 
 
 def check_keywords(names: Iterable[str]) -> None:
+    """Raises ConfigError for an unknown one. Behind a password it may be a part of that, and isn't named."""
+    named = True
     for name in names:
         if name not in LIBPQ_KEYWORDS:
-            raise ConfigError(f"TRACKER_DSN has the unknown option {name!r}; {VALID_FORMS}")
+            which = f"the unknown option {name!r}" if named else "an unknown option, perhaps a part of the password"
+            raise ConfigError(f"TRACKER_DSN has {which}; {VALID_FORMS}")
+        named = named and name not in SECRET_KEYWORDS
