@@ -1,7 +1,7 @@
 """Where this host's processes watch the SDKs that they use, and where they can't.
 
 Each process leaves a note of that in the spool folder, one file for all that are alike; whoever leads the folder tells
-the store. The notes are written by the threads that ship, never on the way of a call.
+the store. The notes are written by threads of ours, never on the way of a call.
 """
 
 import hashlib
