@@ -244,6 +244,14 @@ def test_a_program_whose_name_is_no_text_is_recorded(machine: Machine) -> None:
     assert machine.stored() == 2
 
 
+def test_a_home_whose_name_is_no_text_has_a_store(machine: Machine) -> None:
+    home = Path(os.fsdecode(os.fsencode(machine.home) + b"/caf\xe9"))
+    home.mkdir()
+    machine.run(f"import usage_tracker.auto\n{ASK}\nask(2)", {"HOME": str(home), "TRACKER_DSN": ""})
+    machine.file = home / ".local" / "share" / "usage-tracker" / "usage.db"
+    assert machine.stored() == 2
+
+
 def test_where_nobody_can_be_alerted_events_are_shipped_and_it_is_said(machine: Machine) -> None:
     wrong = {"TRACKER_ALERT_WEBHOOK": "http://example.com/geheim", "TRACKER_SDKS": "openai"}
     _, err = machine.run(f"import usage_tracker.auto\n{ASK}\nask(2)", wrong)

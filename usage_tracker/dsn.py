@@ -55,7 +55,7 @@ class Dsn(NamedTuple):
     @property
     def identity(self) -> str:
         """16 hex digits that name this store whatever its password; part of the spool folder's name."""
-        return hashlib.blake2b(self.shown.encode(), digest_size=8).hexdigest()
+        return hashlib.blake2b(self.shown.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
     def __repr__(self) -> str:
         return f"Dsn({self.shown})"

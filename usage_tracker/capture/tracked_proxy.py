@@ -25,7 +25,8 @@ def mark_of(settings: Settings) -> str | None:
     name = settings.store_name or (settings.dsn and place_of(settings.dsn))
     if name is None:
         return None
-    return blake2b(name.encode(), key=settings.fingerprint_key.encode()[:64], digest_size=8).hexdigest()
+    text = name.encode("utf-8", "surrogateescape")  # a path may be no text
+    return blake2b(text, key=settings.fingerprint_key.encode()[:64], digest_size=8).hexdigest()
 
 
 def place_of(dsn: Dsn) -> str | None:
