@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator,
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
+from enum import Enum
 from functools import partial
 from typing import Any
 from unittest.mock import AsyncMock, Mock
@@ -16,6 +17,7 @@ import pytest
 
 from usage_tracker import attribute, scopes, wrap
 from usage_tracker.attribution import MAX_LENGTH, MAX_TAGS, NOBODY, Attribution, clean_tags, current
+from usage_tracker.providers.metadata import read_asked
 from usage_tracker.scopes import Asking, settle
 
 
@@ -29,6 +31,11 @@ def test_inner_scopes_say_more_and_leave_the_rest_to_outer_ones() -> None:
             assert current.get() == Attribution("alpha", None, "u-2", None, ("tier:pro", "job:nightly"))
         assert current.get().user == "u-1"
     assert current.get() == NOBODY
+
+
+def test_none_says_nothing() -> None:
+    with attribute(project="alpha", tags=["tier:pro"]), attribute(project=None, team=None, tags=None):
+        assert current.get() == Attribution("alpha", tags=("tier:pro",))
 
 
 def test_a_scope_ends_with_an_exception_too() -> None:
@@ -456,6 +463,17 @@ def test_tags_are_short_distinct_strings() -> None:
     assert clean_tags(["a", " a ", "", "b" * 1000, 7]) == ("a", "b" * MAX_LENGTH, "7")
     assert clean_tags("alone") == ("alone",)
     assert len(clean_tags(range(1000))) == MAX_TAGS
+
+
+class Tier(str, Enum):  # noqa: UP042  as apps have it, whose `str` is its name
+    PRO = "pro"
+
+
+def test_a_member_of_an_enum_of_texts_goes_by_its_value() -> None:
+    """As it does where the request says it."""
+    with attribute(team=Tier.PRO, tags=[Tier.PRO]) as said:
+        assert said == Attribution(team="pro", tags=("pro",))
+    assert read_asked({"user": Tier.PRO}).user == "pro"
 
 
 def test_names_are_text_that_every_store_takes() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import inspect
+import os
 import sys
 import weakref
 from collections.abc import Callable
@@ -64,6 +65,16 @@ def test_an_async_call_is_the_same(capturing: Capturing) -> None:
 
     answer = asyncio.run(main())
     assert capturing.one().response_id == answer.id
+
+
+def test_a_call_with_a_key_that_is_no_text_failed(capturing: Capturing) -> None:
+    client = capturing.client.with_options(api_key=os.fsdecode(b"sk-test-0123456789-w\xe9yz"))
+    with pytest.raises(UnicodeEncodeError):
+        client.chat.completions.create(**ASKED)
+    origin, event = capturing.one_call()
+    assert (event.status, event.error_type) == ("error", "UnicodeEncodeError")
+    assert origin.api_key is not None
+    assert origin.api_key.endswith("…w?yz")
 
 
 def test_a_key_is_kept_as_a_fingerprint(capturing: Capturing) -> None:

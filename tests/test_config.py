@@ -1,6 +1,7 @@
 """Settings: where they come from, what is accepted, and what is refused with which sentence."""
 
 import os
+from enum import Enum
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from usage_tracker.config import data_folder, default_spool, load_settings, load
 from usage_tracker.config_file import config_path
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
+
+
+class Tier(str, Enum):  # noqa: UP042  as apps have it, whose `str` is its name
+    PRO = "pro"
 
 
 def test_a_changed_password_leaves_the_spool_folder_as_it_is() -> None:
@@ -116,6 +121,11 @@ def test_a_group_may_be_named_or_numbered() -> None:
 def test_several_words_are_a_sequence_or_a_text_with_commas() -> None:
     for tags in (["a", " b ", ""], ("a", "b"), "a, b,", iter("ab")):
         assert load_settings({}, tags=tags).tags == ("a", "b")
+
+
+def test_a_member_of_an_enum_of_texts_goes_by_its_value() -> None:
+    settings = load_settings({}, team=Tier.PRO, tags=[Tier.PRO])
+    assert (settings.team, settings.tags) == ("pro", ("pro",))
 
 
 def test_what_gets_alerts_can_be_called() -> None:

@@ -163,3 +163,16 @@ def test_a_broken_one_never_reaches_the_app_and_its_events_wait(config: Path) ->
     assert again.stderr == ""
     counted = CliRunner().invoke(main, ["report", "-o", "csv", "--fields", "calls"]).stdout
     assert counted == "model,calls\nm,2\n"
+
+
+def test_with_a_bad_line_events_are_for_whom_the_others_say_and_wait_until_it_is_mended(config: Path) -> None:
+    script = (
+        "import usage_tracker.auto, usage_tracker\nusage_tracker.record(provider='acme', model='m', input_tokens=1)\n"
+    )
+    patient = {**os.environ, "TRACKER_EXIT_TIMEOUT": "60"}
+    for line, said in (('projct = "alpha"', "did you mean project?"), ('project = "alpha"', "")):
+        config.write_text(f'app = "shop"\n{line}\n')
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=patient)
+        assert said in done.stderr
+    counted = CliRunner().invoke(main, ["report", "--by", "app", "-o", "csv", "--fields", "calls"]).stdout
+    assert counted == "app,calls\nshop,2\n"

@@ -46,6 +46,8 @@ def test_a_dsn_is_shown_without_its_secrets(text: str, shown: str) -> None:
         "postgresql://app:12/geheim@db/usage",
         "postgresql://app:12@geheim@db/usage",
         "postgresql://app:1?geheim@db/usage",
+        "postgresql://app@db/usage?password=1&geheim=2",
+        "host=db password=1 geheim=2",
         "host=db password='geheim",
         "host=db passwort=geheim",
         "host db=geheim",

@@ -22,6 +22,7 @@ from usage_tracker import tracker
 from usage_tracker.capture import Call, Client
 from usage_tracker.providers import google_generativeai
 from usage_tracker.providers.answer import Request
+from usage_tracker.sdk_coverage import covered
 
 KEY = "AIza-0123456789-wxyz"
 TOLD = {
@@ -98,6 +99,12 @@ def test_a_call_belongs_to_the_key_host_and_scope_that_it_was_made_with(
     assert origin.api_key is not None
     assert origin.api_key.endswith("…wxyz")
     assert KEY[:-4] not in origin.api_key
+
+
+def test_the_store_is_told_its_version_and_not_that_of_the_clients_it_is_made_of(captured: Captured) -> None:
+    assert tracker.installed
+    versions = {sdk.name: sdk.version for sdk in covered(tracker.installed.patches.states())}
+    assert versions["google-generativeai"] == genai.__version__
 
 
 def test_nothing_of_what_was_said_is_kept(model: Any, captured: Captured) -> None:

@@ -1,10 +1,12 @@
 """Hooks on imports: told when the app imports a module, and the app can't tell."""
 
 import importlib
+import importlib.machinery
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -75,3 +77,61 @@ def test_forgotten_hooks_leave_nothing_behind(package: str) -> None:
     importlib.import_module(package)
     assert seen == []
     assert imports.finder not in sys.meta_path
+
+
+@pytest.fixture
+def gate(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """The module's own code waits here, once it has begun."""
+    gate = SimpleNamespace(begun=threading.Event(), opened=threading.Event(), broken=False)
+    code = "import gate\ngate.begun.set()\ngate.opened.wait()\nassert not gate.broken\nvalue = 1\n"
+    (tmp_path / "somesdk" / "_client.py").write_text(code)
+    monkeypatch.setitem(sys.modules, "gate", gate)
+    yield gate
+    gate.opened.set()
+
+
+def test_a_module_that_another_thread_imports_at_that_moment_is_told_of_once_it_is_there(
+    package: str, gate: SimpleNamespace
+) -> None:
+    seen: list[int] = []
+    importing = threading.Thread(target=importlib.import_module, args=(package,))
+    importing.start()
+    gate.begun.wait()
+    imports.when_imported(package, lambda module: seen.append(module.value))
+    assert seen == []
+    gate.opened.set()
+    importing.join()
+    assert seen == [1]
+    assert imports.finder.waiting == {}
+    spec = sys.modules[package].__spec__
+    assert type(spec) is importlib.machinery.ModuleSpec
+    assert vars(spec)["_initializing"] is False
+
+
+def test_a_module_whose_import_fails_at_that_moment_is_told_of_with_the_next(
+    package: str, gate: SimpleNamespace
+) -> None:
+    def fail_to_import() -> None:
+        with pytest.raises(AssertionError):
+            importlib.import_module(package)
+
+    seen: list[int] = []
+    importing = threading.Thread(target=fail_to_import)
+    importing.start()
+    gate.begun.wait()
+    imports.when_imported(package, lambda module: seen.append(module.value))
+    gate.broken = True
+    gate.opened.set()
+    importing.join()
+    assert seen == []
+    gate.broken = False
+    importlib.import_module(package)
+    assert seen == [1]
+
+
+def test_a_stand_in_for_a_module_that_has_no_spec_is_told_of_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As tests of an app put there."""
+    seen: list[object] = []
+    monkeypatch.setitem(sys.modules, "no_such_sdk", SimpleNamespace())
+    imports.when_imported("no_such_sdk", seen.append)
+    assert seen == [sys.modules["no_such_sdk"]]

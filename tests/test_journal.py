@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -92,7 +93,7 @@ def test_it_says_up_to_where_all_is_appended(journal: Journal) -> None:
 def test_a_full_segment_is_followed_by_a_larger_one(journal: Journal) -> None:
     for number in range(50_000):
         journal.append(ORIGIN, made(number))
-    sizes = [path.stat().st_size for path in journal.spool.segments()]
+    sizes = sorted(path.stat().st_size for path in journal.spool.segments())
     assert [round(size / (1 << 20), 1) for size in sizes] == [1, 2, 4]
     assert sorted(read_all(journal.spool)) == list(range(50_000))
     assert (journal.captured(), journal.pending(), journal.dropped) == (50_000, 50_000, 0)
@@ -389,6 +390,18 @@ def test_a_closed_segment_has_ended_also_where_a_child_still_has_it_open(journal
     assert file.ended()
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+
+
+def test_an_app_without_a_descriptor_left_is_told_that_what_waits_may_not_be_stored(journal: Journal) -> None:
+    for number in range(MOST_OPEN + 4):
+        journal.append(ORIGIN, made(number))
+        journal.close()
+    most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        assert (journal.pending(), journal.drained()) == (MOST_OPEN + 4, False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def test_many_short_programs_have_room_while_the_store_is_away(tmp_path: Path) -> None:

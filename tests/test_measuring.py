@@ -75,6 +75,14 @@ def test_a_stream_that_began_inside_counts_when_it_has_ended(capturing: Capturin
     assert used.output_tokens
 
 
+def test_what_ends_when_nobody_knows_prices_any_more_has_no_known_cost(capturing: Capturing) -> None:
+    with measure() as used:
+        stream = capturing.client.chat.completions.create(model="gpt-4o-mini", messages=ASK, stream=True)  # type: ignore[arg-type]  # a dict
+        usage_tracker.uninstall()
+    list(stream)
+    assert (used.calls, used.cost, used.unpriced) == (1, None, 1)
+
+
 def test_tasks_and_threads_of_a_block_are_its_own(capturing: Capturing) -> None:
     async def one() -> measure:
         with measure() as used:

@@ -557,7 +557,13 @@ def test_nothing_that_is_sent_or_asked_can_break_the_reading(
 
 @pytest.mark.parametrize(
     ("usage", "some"),
-    [({"a": 1}, True), ({"a": {"b": [0, 1]}}, True), ({"a": 0, "b": [], "c": {"d": 0}, "e": "7"}, False), ({}, False)],
+    [
+        ({"a": 1}, True),
+        ({"a": {"b": [0, 1]}}, True),
+        ({"type": "duration", "seconds": 9.5}, True),
+        ({"a": 0, "b": [], "c": {"d": 0.0}, "e": "7"}, False),
+        ({}, False),
+    ],
 )
 def test_a_usage_object_says_something_if_any_number_in_it_is_not_zero(usage: dict[str, object], some: bool) -> None:
     assert any_figure(usage) is some

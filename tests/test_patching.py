@@ -144,6 +144,15 @@ def test_what_others_put_back_is_patched_when_we_are_installed_again(somesdk: An
         somesdk.ask = before
 
 
+def test_an_app_that_installs_us_with_each_of_its_requests_gathers_nothing(somesdk: Any, patches: Patches) -> None:
+    patches.apply()
+    before = sys.getrefcount(somesdk.ask)
+    for _ in range(10):
+        patches.apply()
+    after = sys.getrefcount(somesdk.ask)
+    assert after == before
+
+
 def test_ours_that_others_put_back_as_a_class_shows_it_is_still_ours(somesdk: Any, patches: Patches) -> None:
     before = vars(somesdk.Base)["request"]
     patches.apply()

@@ -1,10 +1,12 @@
 """From the journal into the store: everything, once, whatever happens in between."""
 
+import gc
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Collection
 from decimal import Decimal
 from itertools import pairwise
@@ -432,6 +434,32 @@ def test_who_does_not_lead_ships_its_own_memory(place: Place, monkeypatch: pytes
     assert not follower.step(leading=False)
     follower.close()
     assert place.stored() == ids(5)
+
+
+def test_what_was_kept_in_memory_is_let_go_of_once_the_disk_is_back(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Spool, size: int) -> None:
+        raise OSError("disk full")
+
+    leader = place.spool()
+    assert leader.lead()
+    follower = place.shipper(journal=place.journal)
+    with monkeypatch.context() as disk:
+        disk.setattr(Spool, "create", full)
+        append(place.journal, 5)
+        [kept] = map(weakref.ref, place.journal.memory)
+        assert follower.step(leading=False)
+    monkeypatch.setattr(place.journal, "_retry_at", 0.0)
+    place.journal.put_on_disk()
+    append(place.journal, 5, first=5)
+    assert place.journal.pending() == 5
+    gc.collect()
+    assert kept() is None
+    follower.close()
+    leader.resign()
+    drain(place.shipper())
+    assert sorted(place.stored()) == sorted(ids(10))
 
 
 def test_segments_take_turns_where_more_are_written_than_may_be_open(

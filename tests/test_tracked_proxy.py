@@ -1,6 +1,7 @@
 """An app leaves a call to a proxy that records it in the same store, and only then."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import openai
@@ -28,15 +29,31 @@ def test_a_store_has_one_mark_whoever_connects_and_however_it_is_written() -> No
     assert "db" not in str(marks)
     assert mark("host=db port=6432 user=proxy dbname=usage") == mark("postgresql://app@db:6432/usage")
     assert mark("host=db user=usage") == mark("postgresql://usage@db")
+    assert mark("postgresql:///usage?host=db&port=6432") == mark("postgresql://app@db:6432/usage")
 
 
 def test_other_stores_have_other_marks() -> None:
     addresses = (
         "postgresql://app@db/usage", "postgresql://app@db/other", "postgresql://app@db:6432/usage",
         "postgresql://app@elsewhere/usage", "postgresql:///usage", "sqlite:////tmp/usage.db", "sqlite:////tmp/other.db",
+        "postgresql:///usage?host=one", "postgresql:///usage?host=two", "postgresql://db?user=app&dbname=third",
+        "hostaddr=10.0.0.1 dbname=usage", "hostaddr=10.0.0.2 dbname=usage", "host=db dbname='usage\\'s'",
     )  # fmt: skip
     assert len({mark(address) for address in addresses}) == len(addresses)
     assert mark(addresses[0]) != mark(addresses[0], fingerprint_key="of our own")
+
+
+def test_a_local_server_is_that_of_its_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = ("postgresql:///usage", "dbname=usage port=6432", "postgresql://:6432/usage")
+    here = [mark(address) for address in addresses]
+    assert here[1] == here[2]
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(nodename="elsewhere"))
+    assert {mark(address, host="box-1") for address in addresses}.isdisjoint(here)
+
+
+def test_an_address_that_only_a_file_of_the_machine_knows_has_no_mark() -> None:
+    assert mark("service=usage") is mark("postgresql://?service=usage") is None
+    assert mark("service=usage", store_name="main") is not None
 
 
 def test_a_name_goes_before_the_address_and_is_all_that_a_sidecars_apps_have() -> None:

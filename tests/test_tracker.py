@@ -1,5 +1,6 @@
 """What a user does: one line, one variable, and the calls are in the store. Each in a process of its own."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -18,6 +19,7 @@ from usage_tracker import tracker
 from usage_tracker.cli.run import BOOTSTRAP
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.errors import ConfigError
+from usage_tracker.sdk_coverage import read_notes
 
 ASK = """
 import openai, os
@@ -222,6 +224,34 @@ def test_a_bad_dsn_is_logged_by_auto_and_its_events_wait_until_it_is_mended(mach
     assert machine.stored() == 4
 
 
+def test_whichever_setting_is_bad_events_wait_for_whom_the_others_say(machine: Machine) -> None:
+    script, said = f"import usage_tracker.auto\n{ASK}\nask(2)", {"TRACKER_APP": "shop", "TRACKER_PROJECT": "alpha"}
+    _, err = machine.run(script, {**said, "TRACKER_BATCH_SIZE": "many"})
+    assert err.count("TRACKER_BATCH_SIZE='many' is not a number of at least 1; until that is mended events wait") == 1
+    assert machine.stored() == 0
+    machine.run(script, said)
+    assert machine.stored() == 4
+    report = machine.command("report", "--by", "app,project", "-o", "json")
+    [row] = json.loads(report.stdout)["rows"]
+    assert (row["app"], row["project"], row["calls"]) == ("shop", "alpha", 4)
+
+
+def test_a_program_whose_name_is_no_text_is_recorded(machine: Machine) -> None:
+    program = os.fsencode(machine.home) + b"/caf\xe9.py"
+    with open(program, "w") as file:
+        file.write(f"import usage_tracker.auto\n{ASK}\nask(2)")
+    subprocess.run([sys.executable, program], env=machine.environ, check=True, timeout=60)
+    assert machine.stored() == 2
+
+
+def test_a_home_whose_name_is_no_text_has_a_store(machine: Machine) -> None:
+    home = Path(os.fsdecode(os.fsencode(machine.home) + b"/caf\xe9"))
+    home.mkdir()
+    machine.run(f"import usage_tracker.auto\n{ASK}\nask(2)", {"HOME": str(home), "TRACKER_DSN": ""})
+    machine.file = home / ".local" / "share" / "usage-tracker" / "usage.db"
+    assert machine.stored() == 2
+
+
 def test_where_nobody_can_be_alerted_events_are_shipped_and_it_is_said(machine: Machine) -> None:
     wrong = {"TRACKER_ALERT_WEBHOOK": "http://example.com/geheim", "TRACKER_SDKS": "openai"}
     _, err = machine.run(f"import usage_tracker.auto\n{ASK}\nask(2)", wrong)
@@ -372,6 +402,20 @@ def test_streams_that_outlive_all_modules_go_in_silence(machine: Machine) -> Non
     with machine.start(f"import usage_tracker.auto\n{ASK}{KEPT}", {"TRACKER_SHIP": "off"}) as program:
         _, said = program.communicate(timeout=60)
     assert str(Path(usage_tracker.__file__).parent) not in said
+
+
+@pytest.mark.parametrize("budgets", ["on", "off"])
+def test_beside_a_sidecar_a_program_says_which_sdks_it_has(machine: Machine, budgets: str) -> None:
+    spool = machine.home / "spool"
+    wait = f"""
+import glob, time
+latest = time.monotonic() + 30
+while not glob.glob("{spool}/sdks-*.json") and time.monotonic() < latest:
+    time.sleep(0.01)
+"""
+    environ = {"TRACKER_SHIP": "off", "TRACKER_SPOOL_DIR": str(spool), "TRACKER_BUDGETS": budgets}
+    machine.run(f"import usage_tracker.auto\n{ASK}\nask()\n{wait}", environ)
+    assert [sdk.name for sdk in read_notes(spool)] == ["openai"]
 
 
 def test_exit_is_bounded_while_the_database_hangs(machine: Machine) -> None:
@@ -553,3 +597,24 @@ def test_nothing_installed_means_nothing_to_flush() -> None:
     assert tracker.stats().captured == 0
     tracker.record(provider=None, model=None)
     tracker.uninstall()
+
+
+@pytest.mark.parametrize("others", [1, 1000])
+def test_what_other_threads_record_meanwhile_is_not_taken_for_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    usage_tracker.install(ship=False, spool_dir=tmp_path / "spool")
+    assert tracker.installed
+    journal = tracker.installed.pipeline().journal
+    pending = journal.pending
+
+    def overtaken() -> int:
+        if journal.captured() < others:
+            usage_tracker.record(provider="acme", model="acme-7b", input_tokens=1)
+        return pending()
+
+    monkeypatch.setattr(journal, "pending", overtaken)
+    found = usage_tracker.stats()
+    usage_tracker.uninstall()
+    assert found.captured == found.pending > 0
+    assert found.stored == 0

@@ -37,18 +37,19 @@ def merge_tags(*groups: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tag for group in groups for tag in group))[:MAX_TAGS]
 
 
-def clean_tags(tags: Iterable[object]) -> tuple[str, ...]:
+def clean_tags(tags: Iterable[object] | None) -> tuple[str, ...]:
     """Tags as stripped, non-empty strings of at most MAX_LENGTH characters; a single string counts as one tag."""
     if isinstance(tags, str):
         tags = (tags,)
-    return merge_tags(text for tag in tags if (text := clean(tag)))
+    return merge_tags(text for tag in (() if tags is None else tags) if (text := clean(tag)))
 
 
 def clean(value: object) -> str | None:
     """A name as text that every store takes: stripped, cut, without what is no character."""
     if value is None:
         return None
-    text = str(value).encode("utf-8", "replace").decode().replace("\0", "").strip()
+    told = str.__str__(value) if isinstance(value, str) else str(value)  # a member of a str Enum, by its value
+    text = told.encode("utf-8", "replace").decode().replace("\0", "").strip()
     return text[:MAX_LENGTH] or None
 
 

@@ -103,6 +103,12 @@ def variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
+def readable(value: object) -> str:
+    """As text, a member of a str Enum by its value; without what is no character, as an environment and the name of a
+    program may hold bytes that are no text."""
+    return str.encode(value if isinstance(value, str) else str(value), "utf-8", "replace").decode()
+
+
 class Said:
     """What arguments and environment say, read as what a setting needs. Raises ConfigError with the variable's name."""
 
@@ -114,8 +120,7 @@ class Said:
         value = self._arguments.get(name)
         if value is None:
             value = self.environ.get(variable(name), "")
-        # an environment may hold bytes that are no text
-        return str(value).encode("utf-8", "replace").decode() or None
+        return readable(value) or None
 
     def path(self, name: str) -> Path | None:
         """From where the program stands now: it may go elsewhere later."""
@@ -137,7 +142,7 @@ class Said:
     def words(self, name: str) -> tuple[str, ...] | None:
         value = self._arguments.get(name)
         if value is not None and not isinstance(value, str) and isinstance(value, Iterable):
-            return tuple(text for word in value if (text := str(word).strip()))
+            return tuple(text for word in value if (text := readable(word).strip()))
         said = self.text(name)
         return None if said is None else tuple(text for word in said.split(",") if (text := word.strip()))
 
@@ -172,7 +177,7 @@ class Said:
 def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) -> Settings:
     """Settings from arguments, then TRACKER_* variables, then defaults. Raises ConfigError."""
     said = Said(environ, arguments)
-    app = said.text("app") or environ.get("OTEL_SERVICE_NAME") or default_app()
+    app = readable(said.text("app") or environ.get("OTEL_SERVICE_NAME") or default_app())
     ship = said.switch("ship", True)
     dsn_text = said.text("dsn")
     dsn = parse_dsn(dsn_text) if dsn_text else default_dsn(environ) if ship else None
@@ -234,6 +239,16 @@ def load_usable(environ: Mapping[str, str] = os.environ, **arguments: object) ->
         else:
             usable = tried
     return settings, sentences
+
+
+def load_piecemeal(environ: Mapping[str, str], **arguments: object) -> Settings:
+    """As `load_settings`, of those TRACKER_* variables alone that can be used."""
+    usable = {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
+    for name in environ.keys() - usable.keys():
+        with suppress(ConfigError):
+            load_settings({**usable, name: environ[name]}, **arguments)
+            usable[name] = environ[name]
+    return load_settings(usable, **arguments)
 
 
 def load_alerting(said: Said, arguments: Mapping[str, object]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import difflib
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from usage_tracker.config import Settings, user_folder, variable
@@ -37,7 +38,22 @@ def config_path(environ: Mapping[str, str] = os.environ) -> Path:
 
 def with_config(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
     """The environment, and below it what the file says, as if it were TRACKER_* variables. Raises ConfigError."""
-    said = read_config(environ)
+    return above(environ, read_config(environ))
+
+
+def with_usable_config(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
+    """As `with_config`, of those lines alone that can be used."""
+    said: dict[str, str] = {}
+    with suppress(ConfigError):
+        path = config_path(environ)
+        for key, value in read_toml(path, environ).items():
+            with suppress(ConfigError):
+                said[variable(key)] = text_of(path, key, value)
+    return above(environ, said)
+
+
+def above(environ: Mapping[str, str], said: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment, and what the file said where that says nothing."""
     return (
         {**said, **{name: value for name, value in environ.items() if value or name not in said}} if said else environ
     )
@@ -47,6 +63,11 @@ def read_config(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What the file says, by the names of variables; nothing where there is none. Raises ConfigError, with the line or
     the key, for one that can't be used."""
     path = config_path(environ)
+    return {variable(key): text_of(path, key, value) for key, value in read_toml(path, environ).items()}
+
+
+def read_toml(path: Path, environ: Mapping[str, str]) -> dict[str, object]:
+    """Nothing where there is no file and none is asked for. Raises ConfigError."""
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -60,18 +81,21 @@ def read_config(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     import tomllib
 
     try:
-        found = tomllib.loads(content.decode())
+        return tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no TOML: {error}") from None
-    said = {variable(key): text_of(path, key, value) for key, value in found.items()}
-    for name, text in said.items():
-        if "\0" in text:
-            raise ConfigError(f"{path} has a NUL character in what {name} stands for, which no variable can hold")
-    return said
 
 
 def text_of(path: Path, key: str, value: object) -> str:
     """A value as a variable would hold it. Raises ConfigError; what may be a secret is not repeated."""
+    text = as_text(path, key, value)
+    if "\0" in text:
+        raise ConfigError(f"{path} has a NUL character in what {variable(key)} stands for, which no variable can hold")
+    return text
+
+
+def as_text(path: Path, key: str, value: object) -> str:
+    """The same, perhaps with what no variable can hold."""
     if key not in KEYS:
         near = difflib.get_close_matches(key, KEYS, 1)
         meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(KEYS)}"

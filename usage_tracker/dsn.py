@@ -55,7 +55,7 @@ class Dsn(NamedTuple):
     @property
     def identity(self) -> str:
         """16 hex digits that name this store whatever its password; part of the spool folder's name."""
-        return hashlib.blake2b(self.shown.encode(), digest_size=8).hexdigest()
+        return hashlib.blake2b(self.shown.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
     def __repr__(self) -> str:
         return f"Dsn({self.shown})"
@@ -152,6 +152,10 @@ def parse_keywords(text: str) -> Dsn:
 
 
 def check_keywords(names: Iterable[str]) -> None:
+    """Raises ConfigError for an unknown one. Behind a password it may be a part of that, and isn't named."""
+    named = True
     for name in names:
         if name not in LIBPQ_KEYWORDS:
-            raise ConfigError(f"TRACKER_DSN has the unknown option {name!r}; {VALID_FORMS}")
+            which = f"the unknown option {name!r}" if named else "an unknown option, perhaps a part of the password"
+            raise ConfigError(f"TRACKER_DSN has {which}; {VALID_FORMS}")
+        named = named and name not in SECRET_KEYWORDS

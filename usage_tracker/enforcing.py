@@ -232,8 +232,9 @@ class Enforcing:
         return None if dsn is None else Ledger(lambda: open_store(dsn), partial(read_part, read_used))
 
     def start(self) -> None:
-        """Look now and then, where this process has no thread that does. Raises RuntimeError where none can start."""
-        if self._settings.budgets != "off" and self._thread is None:
+        """Look now and then, where this process has no thread that does; also without budgets, for what else is looked
+        at. Raises RuntimeError where none can start."""
+        if self._thread is None:
             self._thread = start_thread("budgets", self._run, self._stopping)
 
     def _run(self, stopping: threading.Event) -> None:

@@ -155,7 +155,7 @@ class Cost(msgspec.Struct, array_like=True, frozen=True, gc=False):
     source: str | None = None
     version: str | None = None
     flags: tuple[str, ...] = ()
-    """`unpriced`, `tier_unpriced`, `tool_unpriced`; `awaited`: what it used is not known yet."""
+    """What is special about it, such as `unpriced` or `awaited`: docs/money.md has all of them."""
 
 
 UNPRICED = Cost(flags=("unpriced",))

@@ -75,7 +75,7 @@ class HostReporting:
         self._told = False
 
     def load(self) -> None:
-        """Nothing that is not there."""
+        """Nothing: it takes no more than is imported already."""
 
     def __call__(self, store: "Store", *, last: bool = False) -> None:
         """Tell, unless it is too early for that. `last`: it ends."""

@@ -35,8 +35,8 @@ class Finder:
             spec.loader = Loader(spec.loader, self)  # type: ignore[assignment]  # a loader by duck type
         return spec
 
-    def loaded(self, module: ModuleType) -> None:
-        for hook in self.waiting.pop(module.__name__, ()):
+    def loaded(self, name: str, module: ModuleType) -> None:
+        for hook in self.waiting.pop(name, ()):
             with guarded("import hook"):
                 hook(module)
 
@@ -54,20 +54,44 @@ class Loader:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
-        self._finder.loaded(module)
+        self._finder.loaded(module.__name__, module)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
 
+class UnderWay(ModuleSpec):
+    """The spec of a module that runs already, such as in another thread that imports it, and so past the finder. The
+    importer notes there when that is over, and then the hooks are called."""
+
+    @property
+    def _initializing(self) -> bool:
+        return bool(vars(self)["_initializing"])
+
+    @_initializing.setter
+    def _initializing(self, running: bool) -> None:
+        # from here on the module looks as if we had never been there
+        vars(self)["_initializing"] = running
+        self.__class__ = ModuleSpec  # type: ignore[assignment]  # what it was
+        module = sys.modules.get(self.name)
+        if module is not None:  # else it has failed, and may be imported again
+            finder.loaded(self.name, module)
+
+
 finder = Finder()
+
+
+def is_under_way(spec: ModuleSpec | None) -> bool:
+    """Whether the module's own code still runs; what others put in a module's place may have no spec."""
+    return bool(getattr(spec, "_initializing", False))
 
 
 def when_imported(name: str, hook: Hook) -> None:
     """Call the hook with the module once the app has imported it; at once where it has. Errors of the hook are ours
     alone."""
     module = sys.modules.get(name)
-    if module is not None and not getattr(module.__spec__, "_initializing", False):
+    spec: ModuleSpec | None = getattr(module, "__spec__", None)
+    if module is not None and not is_under_way(spec):
         with guarded("import hook"):
             hook(module)
         return
@@ -76,6 +100,10 @@ def when_imported(name: str, hook: Hook) -> None:
         hooks.append(hook)
     if finder not in sys.meta_path:
         sys.meta_path.insert(0, finder)
+    if type(spec) is ModuleSpec:
+        spec.__class__ = UnderWay
+        if not is_under_way(spec):  # it has just ended
+            spec._initializing = False  # type: ignore[attr-defined]  # as the importer says it
 
 
 def forget(name: str, hook: Hook) -> None:

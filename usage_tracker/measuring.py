@@ -25,7 +25,7 @@ class measure(Scope, Meter):  # noqa: N801  it reads `with measure() as m:`
         self._calls: list[tuple[Origin, UsageEvent]] = []
         self._ref: ref[Meter] = ref(self)
         self._tracker: tracker.Tracker | None = None
-        """Which captured the last of them, and knows the prices."""
+        """The one that was installed at the last of them, which knows the prices."""
 
     def inside(self, before: Standing) -> Standing:
         return before if self._ref in before.meters else Standing(before.said, (*before.meters, self._ref))
@@ -84,7 +84,13 @@ class measure(Scope, Meter):  # noqa: N801  it reads `with measure() as m:`
 
     def _costs(self) -> list["Cost"]:
         calls = self._calls[:]
-        return self._tracker.costs().of(calls) if self._tracker else []
+        if not calls:
+            return []
+        if self._tracker is None:  # a stream may end after `uninstall()`
+            from usage_tracker.event import UNPRICED
+
+            return [UNPRICED for _ in calls]
+        return self._tracker.costs().of(calls)
 
     def __repr__(self) -> str:
         return f"<measured: calls={self.calls} input_tokens={self.input_tokens} output_tokens={self.output_tokens}>"

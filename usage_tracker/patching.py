@@ -26,7 +26,8 @@ class Patches:
         self.points = list(points)
         self._wrapper_for = wrapper_for
         self._states: dict[ChokePoint, State] = {}
-        self._patched: list[Patched] = []
+        self._patched: dict[int, Patched] = {}
+        """By identity; each once, as an app may install us with every request."""
 
     def apply(self) -> None:
         """Patch what is imported already; the rest when the app imports it. Imports nothing itself. Again, it patches
@@ -57,7 +58,7 @@ class Patches:
         for owner, name, held in (found, *overrides(*found), *reexports(module, *found)):
             ours = patched(held)
             ours.switch(self._wrapper_for(point))
-            self._patched.append(ours)
+            self._patched[id(ours)] = ours
             if ours is not held:
                 setattr(owner, name, ours)
         self._states[point] = "patched"
@@ -66,7 +67,7 @@ class Patches:
         """Put back the identical original objects wherever we are still outermost, and do nothing in other places."""
         for name in dict.fromkeys(point.module for point in self.points):
             forget(name, self._patch_module)
-        for each in self._patched:
+        for each in self._patched.values():
             each.switch(None)
         for point, state in self._states.items():
             module = sys.modules.get(point.module)

@@ -74,7 +74,7 @@ def attribution_of(said: Mapping[str, Any]) -> Attribution:
     if unknown:
         raise TypeError(f"a call has no {', '.join(sorted(map(str, unknown)))}; say {', '.join(Attribution._fields)}")
     project, team, user, session = (clean(said.get(name)) for name in Attribution._fields[:-1])
-    return Attribution(project, team, user, session, clean_tags(said.get("tags") or ()))
+    return Attribution(project, team, user, session, clean_tags(said.get("tags")))
 
 
 class attribute(Scope):  # noqa: N801  a verb, for it reads `with attribute(project="alpha"):`
@@ -98,7 +98,7 @@ class attribute(Scope):  # noqa: N801  a verb, for it reads `with attribute(proj
         team: object = None,
         user: object = None,
         session: object = None,
-        tags: Iterable[object] = (),
+        tags: Iterable[object] | None = None,
     ) -> None:
         self.said = Attribution(clean(project), clean(team), clean(user), clean(session), clean_tags(tags))
 

@@ -1,7 +1,7 @@
 """Where this host's processes watch the SDKs that they use, and where they can't.
 
 Each process leaves a note of that in the spool folder, one file for all that are alike; whoever leads the folder tells
-the store. The notes are written by the threads that ship, never on the way of a call.
+the store. The notes are written by threads of ours, never on the way of a call.
 """
 
 import hashlib
@@ -80,7 +80,7 @@ def covered(states: Mapping[ChokePoint, State]) -> list[Sdk]:
     return [
         Sdk(
             name,
-            version_seen([point.module for point, _ in rows]),
+            version_seen([name.replace("-", "."), *(point.module for point, _ in rows)]),
             sum(state == "patched" for _, state in rows),
             tuple(f"{point.module}.{point.attribute}" for point, state in rows if state == "shape unknown"),
         )
@@ -89,7 +89,8 @@ def covered(states: Mapping[ChokePoint, State]) -> list[Sdk]:
 
 
 def version_seen(modules: list[str]) -> str | None:
-    """What an imported SDK says of its own version. Asking its package's metadata would import more, in a thread."""
+    """What an imported SDK says of its own version: the package of its name first, as it may be watched in another
+    one's. Asking its package's metadata would import more, in a thread."""
     for module in modules:
         name = module
         while name:

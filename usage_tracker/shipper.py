@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, Protocol
+from weakref import WeakSet
 
 from usage_tracker.batch_pricing import Prices, price_batch
 from usage_tracker.errors import EventsRefused, StoreError
@@ -93,7 +94,8 @@ class Shipper:
         self._folds = claims is None
         self._made_room = False
         """Whether the last step deleted a segment, so that the next may open another."""
-        self._memory: set[MemoryFile] = set()
+        self._memory: WeakSet[MemoryFile] = WeakSet()
+        """Of this process's segments in memory those whose place in the ledger is known. Weak, as they are large."""
         self._compact_at = 0.0
         self._chore = chore
         self._quiet_until = self._quiet_on_refusals_until = 0.0
@@ -188,7 +190,7 @@ class Shipper:
                     if isinstance(file, SharedFile):
                         self._segments.close(file.path)
                 raise
-            self._memory = set(memory)
+            self._memory = WeakSet(memory)
         return [*self._segments.files.values(), *memory] if leading else [*memory]
 
     def _locate(self, files: list[SharedFile | MemoryFile]) -> None:
@@ -303,7 +305,7 @@ class Shipper:
         self.turn = threading.Lock()
         INHERITED.append(self._store)
         self._store = None
-        self._memory = set()
+        self._memory = WeakSet()
         self._segments.forget()
 
 

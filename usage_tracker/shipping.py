@@ -38,6 +38,8 @@ class Shipping:
         """What else is looked at with each round."""
         self._wake = threading.Event()
         self._stop = threading.Event()
+        self._deadline = 0.0
+        """When it has to have stopped, by the monotonic clock."""
         self._thread: threading.Thread | None = None
         self._young_until = 0.0
         self._failures = 0
@@ -72,8 +74,6 @@ class Shipping:
         self._deadline = deadline
         self._stop.set()
         self.wake()
-
-    _deadline = 0.0
 
     def _run(self) -> None:
         self._thread = threading.current_thread()  # who started it may have been interrupted

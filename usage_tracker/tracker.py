@@ -8,15 +8,15 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 from usage_tracker import guard
 from usage_tracker.choke_points import CHOKE_POINTS, ChokePoint
-from usage_tracker.config import Settings, load_settings, load_usable
-from usage_tracker.config_file import with_config
+from usage_tracker.config import Settings, load_piecemeal, load_settings, load_usable
+from usage_tracker.config_file import with_config, with_usable_config
 from usage_tracker.errors import ConfigError, UsageTrackerError
 from usage_tracker.guard import guarded
 from usage_tracker.patching import Patches, version_of
@@ -145,22 +145,16 @@ def install(
 def install_from_environment() -> None:
     """As `install()`, but a setting that can't be used is logged once. Where it is one of alerts, sinks or exports,
     there are none; with any other, events wait in the journal until it is mended."""
-    environ: Mapping[str, str] = os.environ
     try:
-        environ = with_config()
-        settings, left_out = load_usable(environ)
+        settings, left_out = load_usable(with_config())
         choke_points(settings)
         for sentence in left_out:
             logger.error("%s; until that is mended events are shipped without it", sentence)
     except ConfigError as error:
         logger.error("%s; until that is mended events wait in the journal", error)
-        kept = {name: value for name, value in environ.items() if name not in ("TRACKER_DSN", "TRACKER_SDKS")}
-        try:
-            settings, _ = load_usable(kept, ship=False)
-        except ConfigError:
-            settings = load_settings(
-                {name: value for name, value in kept.items() if not name.startswith("TRACKER_")}, ship=False
-            )
+        environ = with_usable_config().items()
+        kept = {name: value for name, value in environ if name not in ("TRACKER_DSN", "TRACKER_SDKS")}
+        settings = load_piecemeal(kept, ship=False)
     start(settings)
 
 
@@ -234,12 +228,10 @@ def stats() -> Stats:
     pipeline = installed.started() if installed else None
     if pipeline is None:
         return Stats(0, 0, 0, 0, guard.errors.total(), guard.last_error)
-    journal = pipeline.journal
-    captured, pending = journal.captured(), journal.pending()
+    captured, pending = pipeline.journal.captured_and_pending()
+    dropped = pipeline.journal.dropped
     trouble = pipeline.shipping.shipper.last_error if pipeline.shipping else None
-    return Stats(
-        captured, captured - pending, pending, journal.dropped, guard.errors.total(), trouble or guard.last_error
-    )
+    return Stats(captured, captured - pending, pending, dropped, guard.errors.total(), trouble or guard.last_error)
 
 
 def record(

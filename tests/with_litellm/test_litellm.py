@@ -8,6 +8,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import litellm
@@ -32,7 +33,7 @@ from with_litellm.asking import (
 )
 
 import usage_tracker
-from usage_tracker import tracker
+from usage_tracker import guard, tracker
 from usage_tracker.budgets.budget import Criterion
 from usage_tracker.demo.exchange import Asked, Reply
 from usage_tracker.demo.standin import StandIn
@@ -98,6 +99,38 @@ def test_what_is_no_token_is_counted_in_its_own_units(captured: Captured, provid
         getattr(litellm, function)(**asked(), **at(provider))
         units[operation] = captured.one().usage.units
     assert units == {"speech": {"characters": 10}, "transcription": {"seconds": 1.0}, "image": {"images": 1}}
+
+
+def test_a_function_without_a_name_of_its_own_is_called_as_ever(
+    captured: Captured, provider: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as an app puts there to have defaults of its own."""
+    for name in ("completion", "acompletion"):
+        monkeypatch.setattr(litellm.main, name, partial(getattr(litellm.main, name), temperature=0))
+    assert tracker.installed
+    tracker.installed.patches.apply()
+    answer = litellm.main.completion(model="openai/gpt-4o-mini", messages=ASK, **at(provider))
+    assert captured.one().response_id == answer.id
+    answer = run(litellm.main.acompletion(model="openai/gpt-4o-mini", messages=ASK, **at(provider)))
+    assert captured.one().response_id == answer.id
+
+
+def test_a_dispatch_that_is_asked_in_another_way_goes_on_without_us(
+    captured: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "report", guard.count)
+    dispatch = importlib.import_module("litellm.chat_completions.dispatch")._DISPATCH
+    asked: dict[str, Any] = {"args": ("hello",), "kwargs": {}, "binding": None, "native": None, "rules": ()}
+    assert dispatch.run(**asked, python=str.upper) == "HELLO"
+
+
+def test_the_seconds_of_a_transcription_count_where_its_usage_alone_tells_them(
+    captured: Captured, provider: StandIn
+) -> None:
+    _, asked = ENDPOINTS["transcription"]
+    litellm.transcription(**asked(), **at(provider), response_format="json")
+    event = captured.one()
+    assert (event.usage.units, event.raw) == ({"seconds": 1.0}, {"type": "duration", "seconds": 1.0})
 
 
 def test_arguments_by_position_are_read_too(captured: Captured, provider: StandIn) -> None:

@@ -82,16 +82,18 @@ class AroundFunctions:
         """The wrapper of a function."""
         if nested():
             return wrapped(*args, **kwargs)
-        name = wrapped.__name__
+        name = getattr(wrapped, "__name__", "")  # a partial has none, nor a mock that an app's test has put there
         return self._run(wrapped, args, kwargs, Called(name, litellm_asked.operation_of(name), wrapped, args, kwargs))
 
     def dispatch(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The wrapper of what executes the calls of several functions, in Python or not."""
         if nested():
             return wrapped(*args, **kwargs)
-        route = instance.route.value
-        called = Called(route, litellm_asked.ROUTES.get(route), kwargs.get("python"), *args[:2])
-        return self._run(wrapped, args, kwargs, called)
+        called = None
+        with guard_begin:
+            route = instance.route.value
+            called = Called(route, litellm_asked.ROUTES.get(route), kwargs.get("python"), *args[:2])
+        return wrapped(*args, **kwargs) if called is None else self._run(wrapped, args, kwargs, called)
 
     def _run(self, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any], called: Called) -> Any:
         if kind_of(wrapped) & CO_COROUTINE:

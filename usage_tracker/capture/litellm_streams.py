@@ -108,7 +108,9 @@ def watch_stream(stream: Any, call: LiteLLMCall) -> Any:
 
 
 def named_as(theirs: Any, ours: Any) -> Any:
-    ours.__name__, ours.__qualname__ = theirs.__name__, theirs.__qualname__
+    """As far as theirs has a name."""
+    for name in ("__name__", "__qualname__"):
+        setattr(ours, name, getattr(theirs, name, getattr(ours, name)))
     return ours
 
 

@@ -8,13 +8,15 @@ their own keep theirs. So it is decided call by call, needs no memory, and holds
 import os
 import re
 from hashlib import blake2b
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from usage_tracker.config import Settings
 from usage_tracker.dsn import Dsn
 
 RECORDED_IN = "x-usage-tracker-store"
 """The header of an answer whose call is recorded; it holds the store's mark."""
+KEYWORD = re.compile(r"""(\w+)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+"""One of libpq's, as a DSN shows it."""
 
 
 def mark_of(settings: Settings) -> str | None:
@@ -23,20 +25,24 @@ def mark_of(settings: Settings) -> str | None:
     name = settings.store_name or (settings.dsn and place_of(settings.dsn))
     if name is None:
         return None
-    return blake2b(name.encode(), key=settings.fingerprint_key.encode()[:64], digest_size=8).hexdigest()
+    text = name.encode("utf-8", "surrogateescape")  # a path may be no text
+    return blake2b(text, key=settings.fingerprint_key.encode()[:64], digest_size=8).hexdigest()
 
 
-def place_of(dsn: Dsn) -> str:
-    """Which database that is, whoever connects to it."""
+def place_of(dsn: Dsn) -> str | None:
+    """Which database that is, whoever connects to it; None where a file of the machine's says where it is."""
     if dsn.scheme == "sqlite":
         return f"{os.uname().nodename}:{dsn.text}"
     if "://" in dsn.shown:
         parts = urlsplit(dsn.shown)
         account, _, hosts = parts.netloc.rpartition("@")
-        host, name = hosts, parts.path.strip("/") or account
+        said = {"user": account, "dbname": parts.path.strip("/"), "host": hosts, **dict(parse_qsl(parts.query))}
     else:
-        said = dict(re.findall(r"(\w+)='([^']*)'", dsn.shown))
-        host = said.get("host", "") + (f":{said['port']}" if "port" in said else "")
-        name = said.get("dbname") or said.get("user", "")
-    host = host.removesuffix(":5432") or os.uname().nodename
-    return f"{host.lower()}/{name}"
+        said = {name: value[1:-1] for name, value in KEYWORD.findall(dsn.shown)}
+    if "service" in said:
+        return None
+    host = (said.get("host") or said.get("hostaddr", "")) + (f":{said['port']}" if "port" in said else "")
+    host = host.removesuffix(":5432")
+    if not host or host.startswith(":"):
+        host = os.uname().nodename + host
+    return f"{host.lower()}/{said.get('dbname') or said.get('user', '')}"

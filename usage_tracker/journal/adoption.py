@@ -12,7 +12,7 @@ from usage_tracker.journal.spool import LARGEST_FILE, SUFFIX, Spool
 
 
 def take_over(spool: Spool, other: Path) -> int:
-    """Move the ended segments of another folder here; how many. Raises OSError."""
+    """Move the ended segments of another folder here; how many. Raises OSError, SpoolFull and SpoolUnusable."""
     return move(spool, other, as_ours=False)
 
 

@@ -55,17 +55,8 @@ class OwnFile:
         """How many of its events are not stored yet: none once the leader has deleted it."""
         if not self._closed:
             return left(self.segment, self.segment.stored())
-        try:
-            return left(self.segment, self._noted())
-        except FileNotFoundError:
-            return 0
-
-    def _noted(self) -> tuple[int, int]:
-        """What the leader wrote into the header. Raises FileNotFoundError."""
-        if self._descriptor.number >= 0:
-            return noted(self._descriptor.number)
-        with opened(self.path) as descriptor:
-            return noted(descriptor)
+        number = self._descriptor.number
+        return left(self.segment, noted(number)) if number >= 0 else left_at(self.path, self.segment)
 
     def gone(self) -> bool:
         """Whether it is no longer in the folder."""
@@ -110,11 +101,7 @@ class HandedOver:
 
     def left(self) -> int:
         """How many of its events are not stored yet: none once the leader has deleted it."""
-        try:
-            with opened(self.path) as descriptor:
-                return left(self.extent, noted(descriptor))
-        except FileNotFoundError:
-            return 0
+        return left_at(self.path, self.extent)
 
 
 class SharedFile:
@@ -168,6 +155,17 @@ def left(segment: Segment | Extent, stored: tuple[int, int]) -> int:
     """How many events of the segment are not stored. By position first: unreadable ones count as no events."""
     position, events = stored
     return 0 if position >= segment.position else max(0, segment.events - events)
+
+
+def left_at(path: Path, segment: Segment | Extent) -> int:
+    """The same, of a segment whose file has to be opened for it: all, where this process has no descriptor for that."""
+    try:
+        with opened(path) as descriptor:
+            return left(segment, noted(descriptor))
+    except FileNotFoundError:
+        return 0
+    except OSError:
+        return left(segment, (0, 0))
 
 
 def noted(descriptor: int) -> tuple[int, int]:

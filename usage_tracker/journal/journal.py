@@ -35,6 +35,8 @@ RETRY_SECONDS = 1.0
 QUIET_SECONDS = 60.0
 MOST_OPEN = 16
 """Closed segments of this process that stay open until they are stored: descriptors of the app."""
+LOOKS = 5
+"""How often two figures are read until both are of one moment."""
 
 
 Record = tuple[bytes, Origin | CallKind, Any]
@@ -194,8 +196,7 @@ class Journal:
 
     def _taken_by_memory(self, record: Record) -> bool:
         self._close_replaced()
-        # a thread may be about to append to the current one
-        self.memory = [kept for kept in self.memory if kept is self._current or kept.left()]
+        self._let_go_of_stored()
         if len(self.memory) >= MEMORY_SEGMENTS:
             self._warn(
                 "%d segments wait in memory; new events are dropped until the store takes some", len(self.memory)
@@ -234,6 +235,7 @@ class Journal:
         self._let_go_of_stored()
 
     def _let_go_of_stored(self) -> None:
+        self.memory = [kept for kept in self.memory if kept.left() or not kept.segment.sealed]
         self._closed, closed = [own for own in self._closed if own.left()], self._closed
         waiting = [own for own in self._closed if isinstance(own, OwnFile)]
         kept_open = waiting[-MOST_OPEN:]
@@ -298,6 +300,15 @@ class Journal:
             self._close_replaced()
             self._let_go_of_stored()
             return sum(own.left() for own in (self._current, *self._closed) if own)
+
+    def captured_and_pending(self) -> tuple[int, int]:
+        """Both, of one moment: other threads append meanwhile. Where they always do, what is pending is of a later
+        one, so that nobody takes it for stored."""
+        for _ in range(LOOKS):
+            captured, pending = self.captured(), self.pending()
+            if self.captured() == captured:
+                break
+        return max(captured, pending), pending  # an event counts as pending a step before it does as captured
 
     def only_in_memory(self) -> int:
         """Events that are on no disk and not stored yet."""

@@ -125,30 +125,34 @@ class SegmentReader:
             if found.size >= limit or (until is not None and at >= until):
                 break
             give_way()
-            buffer, base = self._bytes(at, self.AT_ONCE), at
-            frame = buffer[: FRAME.size]
-            if len(frame) < FRAME.size or not frame.strip(b"\0"):
-                skip = self._next_record(at) if ended else None
-                if skip is None:
-                    break
-            else:
-                marker, length, _ = FRAME.unpack(frame)
-                if marker in MARKERS and length <= LARGEST_PAYLOAD:
-                    if len(buffer) < FRAME.size + length:
-                        buffer = self._bytes(at, LARGEST_RECORD)
-                    if starts_with_record(buffer):
-                        self._torn_since = None
-                        continue
-                if not (ended or self._waited_long_enough()):
-                    break
-                skip = self._next_record(at)
-            if skip is None:
-                if not ended:
-                    break
-                skip = at + len(self._rest(at))
-            found.corrupt.append((at, self._bytes(at, skip - at)))
-            at, buffer, base = skip, b"", skip
+            buffer, base = self._buffered(at), at
+            if starts_with_record(buffer):
+                self._torn_since = None
+                continue
+            end = self._end_of_damage(at, buffer[: FRAME.size], ended)
+            if end is None:
+                break
+            found.corrupt.append((at, self._bytes(at, end - at)))
+            at, buffer, base = end, b"", end
         return Read(found.events, at, found.corrupt, found.alike, found.size)
+
+    def _buffered(self, at: int) -> bytes:
+        """What lies from there on, with all of the first record."""
+        buffer = self._bytes(at, self.AT_ONCE)
+        if len(buffer) >= FRAME.size:
+            marker, length, _ = unpack_frame(buffer)
+            if marker in MARKERS and len(buffer) < FRAME.size + length <= LARGEST_RECORD:
+                return self._bytes(at, LARGEST_RECORD)
+        return buffer
+
+    def _end_of_damage(self, at: int, frame: bytes, ended: bool) -> int | None:
+        """Where to go on behind what is no record; None where nothing is to be read, or nothing yet."""
+        if len(frame) < FRAME.size or not frame.strip(b"\0"):
+            return self._next_record(at) if ended else None
+        if not (ended or self._waited_long_enough()):
+            return None
+        following = self._next_record(at)
+        return at + len(self._rest(at)) if following is None and ended else following
 
     def _read_whole(
         self, buffer: bytes, base: int, at: int, limit: int, until: int | None, found: Finding, gather: bool

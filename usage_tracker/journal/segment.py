@@ -98,6 +98,11 @@ class Segment:
         """Where the next record will be."""
         return self._buffer.tell() - HEADER_SIZE if self._end is None else self._end
 
+    @property
+    def sealed(self) -> bool:
+        """Whether no thread can append any more."""
+        return self._end is not None
+
     def filled(self) -> float:
         """How much of what it takes was appended, from 0 to 1. Raises ValueError once closed."""
         return max(self._buffer.tell() / len(self._buffer), len(self._numbers) / MOST_ORIGINS)

@@ -273,7 +273,7 @@ def any_figure(part: object) -> bool:
         return any(any_figure(own) for own in part.values())
     if isinstance(part, list):
         return any(any_figure(own) for own in part)
-    return isinstance(part, int) and part > 0
+    return isinstance(part, int | float) and part > 0
 
 
 def read_failure(answer: Answer, fields: Mapping[str, object]) -> None:
