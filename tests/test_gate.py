@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing, suppress
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -143,6 +143,24 @@ def test_what_is_added_at_once_is_what_the_pricer_says_to_the_last_digit(model: 
         event = made_up(model, "chat", usage)
         amount = pricer.price(origin, event).amount
         assert prices.cost(origin, event) == (None if amount is None else whole(amount, "cost"))
+
+
+def test_limits_and_spending_do_not_depend_on_the_decimals_of_the_application(
+    capturing: Capturing, enforcing: Enforcing
+) -> None:
+    from usage_tracker.budgets.unit_prices import UnitPrices, made_up
+
+    exactly, roughly = UnitPrices(None), UnitPrices(None)
+    origin = Origin(provider="openai", sdk="openai")
+    event = made_up(MODEL, "chat", Usage(input_tokens=12_345, output_tokens=1))
+    enforcing.use(known(budget(limit=Decimal("12345.67")), spent="12345.68"))
+    with localcontext(prec=1):
+        with pytest.raises(usage_tracker.BudgetExceeded, match=r"\$12,345\.68 of \$12,345\.67") as refused:
+            ask(capturing)
+        roughly.load(None)
+        cost = roughly.cost(origin, event)
+    exactly.load(None)
+    assert (refused.value.spent, cost) == (Decimal("12345.68"), exactly.cost(origin, event))
 
 
 @pytest.mark.parametrize("streamed", [False, True])

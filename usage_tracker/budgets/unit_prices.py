@@ -7,10 +7,10 @@ prompts): those are priced one by one.
 import json
 import time
 from collections.abc import Callable
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from pathlib import Path
 
-from usage_tracker.budgets.amounts import whole
+from usage_tracker.budgets.amounts import rounded_up, whole
 from usage_tracker.budgets.view import PriceBook
 from usage_tracker.event import Cost, Origin, Usage, UsageEvent
 from usage_tracker.forking import undivided
@@ -23,7 +23,7 @@ MOST_KINDS = 4096
 CHAT = frozenset({"chat", "completion", "responses", "embeddings", "messages"})
 
 
-ATTO, ATTO_PER_NANO = 10**18, 10**9
+ATTO_PLACES, ATTO_PER_NANO = 18, 10**9
 Units = tuple[int, int, int]
 """What a token of input, one that was read from a cache, and one of output cost: in billionths of a billionth of a
 dollar, so that sums of whole numbers are what sums of the price list's decimals would be."""
@@ -113,7 +113,7 @@ class UnitPrices:
             probe.model, probe.service_tier, probe.started_at = event.model, event.service_tier, event.started_at
             probe.raw = {name: said for name, said in (event.raw or {}).items() if type(said) is str}
             cost = self._price(origin, probe)
-            prices = {line.unit: atto(line.price) for line in cost.lines}
+            prices = {line.unit: rounded_up(line.price, ATTO_PLACES) for line in cost.lines}
             if cost.amount is not None and prices.keys() <= {"input_tokens", "cache_read_tokens", "output_tokens"}:
                 into = prices.get("input_tokens", 0)
                 units = into, prices.get("cache_read_tokens", into), prices.get("output_tokens", 0)
@@ -134,10 +134,6 @@ def total(units: Units, into: int, out: int, cached: int) -> int:
     """In billionths of a dollar, rounded up. `cached` tokens of what went `into` it were read from a cache."""
     fresh, read, written = units
     return -(-((into - cached) * fresh + cached * read + out * written) // ATTO_PER_NANO)
-
-
-def atto(dollars: Decimal) -> int:
-    return int((dollars * ATTO).to_integral_value(ROUND_CEILING))
 
 
 def made_up(model: str | None, operation: str, usage: Usage) -> UsageEvent:
