@@ -231,6 +231,22 @@ def test_an_answer_that_says_more_than_a_few_numbers_do_is_read_for_what_it_cost
     assert enforcing._gate._accounts._by_name["b", ""].own == 3 * whole(cost, "cost")
 
 
+def test_the_host_on_which_a_price_depends_is_not_overlooked() -> None:
+    from usage_tracker.budgets.unit_prices import UnitPrices, made_up
+    from usage_tracker.pricing import Pricer
+
+    prices, pricer, costs = UnitPrices(None), Pricer(), set()
+    prices.load(None)
+    for host in ("api.openai.com", "eu.api.openai.com"):
+        origin = Origin(provider="openai", sdk="openai", base_host=host)
+        event = made_up("gpt-5.4", "chat", Usage(input_tokens=1000, output_tokens=1000))
+        amount = pricer.price(origin, event).amount
+        assert amount is not None
+        assert prices.cost(origin, event) == whole(amount, "cost")
+        costs.add(amount)
+    assert len(costs) == 2
+
+
 def test_words_on_which_a_price_depends_are_not_overlooked() -> None:
     from usage_tracker.budgets.unit_prices import UnitPrices, made_up
     from usage_tracker.pricing import Pricer

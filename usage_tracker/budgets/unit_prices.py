@@ -28,9 +28,9 @@ Units = tuple[int, int, int]
 """What a token of input, one that was read from a cache, and one of output cost: in billionths of a billionth of a
 dollar, so that sums of whole numbers are what sums of the price list's decimals would be."""
 
-Kind = tuple[str | None, str | None, str | None, str | None, str, tuple[str, ...]]
-"""Calls that have the same prices: provider, model, model that was asked for, tier, operation, and what else their
-usage objects have said in words, such as Anthropic's `inference_geo` and `speed`."""
+Kind = tuple[str | None, str | None, str | None, str | None, str | None, str, tuple[str, ...]]
+"""Calls that have the same prices: provider, host, model, model that was asked for, tier, operation, and what else
+their usage objects have said in words, such as Anthropic's `inference_geo` and `speed`."""
 
 
 class UnitPrices:
@@ -127,7 +127,9 @@ UNKNOWN = (-1, -1, -1)
 
 def kind_of(origin: Origin, event: UsageEvent) -> Kind:
     said = tuple([said for said in event.raw.values() if type(said) is str]) if event.raw else ()
-    return origin.provider, event.model, event.request_model, event.service_tier, event.operation, said
+    return (
+        origin.provider, origin.base_host, event.model, event.request_model, event.service_tier, event.operation, said,
+    )  # fmt: skip
 
 
 def total(units: Units, into: int, out: int, cached: int) -> int:
