@@ -154,6 +154,22 @@ def test_costs_are_those_that_are_asked_for(tiers: tuple[Served, str]) -> None:
         assert client.get("/api/v1/report?cost=imagined").status_code == 400
 
 
+def test_prices_of_today_that_a_mistake_keeps_from_being_known_are_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = tmp_path / "book.toml"
+    book.write_text("[[price]]\nmatch = 'gpt-*'\ninptu = 1\n")
+    monkeypatch.setenv("TRACKER_PRICES", str(book))
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
+    with dashboard(dsn) as running, running.client() as client:
+        for path in ("/", "/explore", "/api/v1/report"):
+            answer = client.get(f"{path}?cost=current")
+            assert answer.status_code == 503
+            assert "did you mean" in answer.text, path
+            assert client.get(path).status_code == 200
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_prices_of_today_for_too_many_calls_are_refused(
     tiers: tuple[Served, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
