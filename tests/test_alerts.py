@@ -1,6 +1,7 @@
 """An alert comes once, however many processes notice; who can't take it is tried again; no secret is shown."""
 
 import asyncio
+import decimal
 import json
 import logging
 import os
@@ -42,6 +43,7 @@ from usage_tracker.journal import Spool
 from usage_tracker.journal.aside import note_dropped
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.grants import grants
+from usage_tracker.threads import start_thread
 from usage_tracker.unusual import anomaly, look_for
 
 WINDOW = Window(datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC))
@@ -480,6 +482,13 @@ def test_a_function_of_the_app_is_called(store: Store) -> None:
     made.notice(store, budget_alerts(budget(), WINDOW, {"": Decimal(6)}))
     made.send(store)
     assert [message["budget"] for message in heard] == ["b"]
+
+
+def test_a_function_of_the_app_computes_with_the_apps_decimals() -> None:
+    heard: list[int] = []
+    [receiver] = receivers_of(settings(on_alert=lambda _: heard.append(decimal.getcontext().prec)))
+    start_thread("test", receiver.send, {}).join()
+    assert heard == [decimal.DefaultContext.prec]
 
 
 def test_a_coroutine_function_of_the_app_is_awaited(store: Store) -> None:

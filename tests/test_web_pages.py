@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,15 @@ from click.testing import CliRunner
 from dashboard_server import VIEWER, Served, dashboard, filled
 from dashboard_story import story
 from made_events import NOON, made_event, random_events
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from usage_tracker.cli import main
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_money
 from usage_tracker.report import Query, Report, run
 from usage_tracker.stores import Store
 from usage_tracker.web.access import COOKIE, Access, Identity
+from usage_tracker.web.app import create_app
 
 NOW = datetime.now(UTC)
 
@@ -200,6 +203,21 @@ def test_credits_have_a_sign_and_no_bar(tmp_path: Path) -> None:
         page = client.get("/?since=6d").text
         assert ">-$200,000<" in page
         assert re.findall(r'class="c-[^"]*" width="([^"]*)"', page) == ["100.0%", "0.0%"]
+
+
+def test_figures_do_not_depend_on_the_decimals_of_the_application(tmp_path: Path) -> None:
+    """Of an app in which the dashboard is mounted."""
+    now = datetime.now(UTC)
+    dsn = filled(tmp_path / "usage.db", [made_event(now, cost="1234.56", team=team) for team in ("core", "web")])
+    app = Starlette(routes=[Mount("/usage", create_app(dsn, Access(everyone="viewer")))])
+
+    async def read(path: str) -> str:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app.example") as client:
+            return (await client.get(f"/usage{path}")).text
+
+    for path, figure in (("/explore?by=team", "$2,469.12"), ("/metrics", "} 2469.12\n")):
+        with localcontext(prec=3):
+            assert figure in asyncio.run(read(path)), path
 
 
 def test_the_csv_of_a_page_has_the_rows_that_it_shows(client: httpx.Client) -> None:

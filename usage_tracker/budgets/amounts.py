@@ -4,7 +4,7 @@ which may have decimals of its own."""
 from decimal import ROUND_CEILING, Decimal
 
 from usage_tracker.budgets.budget import Budget, Measure
-from usage_tracker.stores.values import EXACT
+from usage_tracker.decimals import EXACT
 
 NANO_PLACES = 9
 NANO = Decimal(10**NANO_PLACES)

@@ -6,10 +6,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from decimal import localcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from usage_tracker.cli.stores import NothingYet, check_there
+from usage_tracker.decimals import EXACT
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError, StoreUnavailable
 from usage_tracker.report import Query, Report, has_schema, reads_every_event, run
@@ -225,7 +227,8 @@ class Reader:
             store = self._own.store = open_store(self.dsn)
             self._stores.append(store)
         try:
-            return job.run(store, work)
+            with localcontext(EXACT):
+                return job.run(store, work)
         except SchemaError:
             if has_schema(store):
                 raise
