@@ -581,9 +581,18 @@ def test_mail_needs_both_a_server_and_a_mailbox() -> None:
         {"alert_smtp": "smtp://h"},
         {"alert_email": "a@b.c"},
         {"alert_smtp": "smtp://h", "alert_email": "a b"},
+        {"alert_smtp": "smtp://h", "alert_email": "a@[b"},
+        {"alert_smtp": "smtp://h", "alert_email": "a(@b"},
     ):
         with pytest.raises(ConfigError):
             settings(**said)
+
+
+@pytest.mark.parametrize("box", ["ops@example.com", "ops+a=b@[127.0.0.1]", "ops@[IPv6:::1]", "ö@exämple.com"])
+def test_any_mailbox_can_stand_in_a_mail(box: str) -> None:
+    [receiver] = receivers_of(settings(alert_smtp="smtp://127.0.0.1:9", alert_email=box, alert_from=box))
+    with pytest.raises(NotSent, match="can't be reached"):
+        receiver.send({"id": "1", "text": "x"})
 
 
 def test_a_day_far_above_its_past_is_an_anomaly() -> None:
