@@ -197,6 +197,20 @@ def test_the_large_figures_are_the_totals_of_the_report(told: tuple[Served, str]
     assert figures["Month&#39;s end"].startswith(("$", UNKNOWN))  # in a month's first hours nobody knows
 
 
+@pytest.mark.parametrize("asked", ["", "?since=mtd", "?since=100d&where=team=core"])
+def test_failed_calls_that_are_counted_are_those_that_the_figure_leads_to(tmp_path: Path, asked: str) -> None:
+    days = (0, 50, 200)
+    dsn = filled(
+        tmp_path / "usage.db",
+        [made_event(NOW - timedelta(days=day), status="error", team="core") for day in days],
+    )
+    with dashboard(dsn) as running, running.client() as client:
+        found = re.search(r'<a href="(/events[^"]*)">(\d+)</a>', client.get(f"/{asked}").text)
+        assert found is not None
+        listed = client.get(found[1].replace("&amp;", "&")).text
+    assert listed.count("data-event=") == int(found[2])
+
+
 def test_credits_have_a_sign_and_no_bar(tmp_path: Path) -> None:
     events = [made_event(NOW, model=model, cost=cost) for model, cost in (("paid", "0.5"), ("credited", "-200000"))]
     with dashboard(filled(tmp_path / "usage.db", events)) as running, running.client() as client:
