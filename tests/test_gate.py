@@ -231,6 +231,24 @@ def test_an_answer_that_says_more_than_a_few_numbers_do_is_read_for_what_it_cost
     assert enforcing._gate._accounts._by_name["b", ""].own == 3 * whole(cost, "cost")
 
 
+def test_a_step_of_a_list_within_short_prompts_is_not_overlooked(tmp_path: Path) -> None:
+    from usage_tracker.budgets.unit_prices import UnitPrices, made_up
+    from usage_tracker.pricing import Pricer
+    from usage_tracker.pricing.reading import load_book
+
+    book = tmp_path / "book.toml"
+    book.write_text("[[price]]\nmatch = 'acme-1'\ninput = 1\noutput = 1\nabove = [{ input_tokens = 500, input = 5 }]\n")
+    prices, pricer = UnitPrices(book), Pricer(books=[load_book(book)])
+    prices.load(None)
+    for provider, model in (("acme", "acme-1"), ("openrouter", "qwen/qwen3-coder-flash")):
+        origin = Origin(provider=provider, sdk="openai")
+        for into in (100, 1000, 40_000):
+            event = made_up(model, "chat", Usage(input_tokens=into, output_tokens=10))
+            amount = pricer.price(origin, event).amount
+            assert amount is not None
+            assert prices.cost(origin, event) == whole(amount, "cost"), (model, into)
+
+
 def test_the_host_on_which_a_price_depends_is_not_overlooked() -> None:
     from usage_tracker.budgets.unit_prices import UnitPrices, made_up
     from usage_tracker.pricing import Pricer

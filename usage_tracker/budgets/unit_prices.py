@@ -17,8 +17,10 @@ from usage_tracker.forking import undivided
 from usage_tracker.providers.anthropic_usage import PASSES
 
 PLAIN_INPUT = 100_000
-"""No list has another price for shorter prompts."""
-PROBE = Usage(input_tokens=2000, cache_read_tokens=1000, output_tokens=1000)
+"""Most lists that have another price for long prompts have it beyond that."""
+PROBES = tuple(Usage(input_tokens=into, cache_read_tokens=into // 2, output_tokens=1000) for into in (2, PLAIN_INPUT))
+"""Where both are billed at the same prices, all prompts between them are."""
+PLAIN_UNITS = frozenset({"input_tokens", "cache_read_tokens", "output_tokens"})
 MOST_KINDS = 4096
 CHAT = frozenset({"chat", "completion", "responses", "embeddings", "messages"})
 
@@ -106,20 +108,26 @@ class UnitPrices:
         return None if amount is None else whole(amount, "cost")
 
     def _learn(self, kind: Kind, origin: Origin, event: UsageEvent) -> Units | None:
-        assert self._price is not None, "loaded before"
         units = None
         if event.operation in CHAT:
-            probe = made_up(event.request_model, event.operation, PROBE)
-            probe.model, probe.service_tier, probe.started_at = event.model, event.service_tier, event.started_at
-            probe.raw = {name: said for name, said in (event.raw or {}).items() if type(said) is str}
-            cost = self._price(origin, probe)
-            prices = {line.unit: rounded_up(line.price, ATTO_PLACES) for line in cost.lines}
-            if cost.amount is not None and prices.keys() <= {"input_tokens", "cache_read_tokens", "output_tokens"}:
+            prices, long = (self._prices_of(origin, event, probe) for probe in PROBES)
+            if prices is not None and prices == long and prices.keys() <= PLAIN_UNITS:
                 into = prices.get("input_tokens", 0)
                 units = into, prices.get("cache_read_tokens", into), prices.get("output_tokens", 0)
         if len(self.units) < MOST_KINDS:
             self.units[kind] = units
         return units
+
+    def _prices_of(self, origin: Origin, event: UsageEvent, usage: Usage) -> dict[str, int] | None:
+        """By unit, at what prices a call like that one is billed that used so much; None: nobody knows."""
+        assert self._price is not None, "loaded before"
+        probe = made_up(event.request_model, event.operation, usage)
+        probe.model, probe.service_tier, probe.started_at = event.model, event.service_tier, event.started_at
+        probe.raw = {name: said for name, said in (event.raw or {}).items() if type(said) is str}
+        cost = self._price(origin, probe)
+        if cost.amount is None:
+            return None
+        return {line.unit: rounded_up(line.price, ATTO_PLACES) for line in cost.lines}
 
 
 UNKNOWN = (-1, -1, -1)
