@@ -78,7 +78,7 @@ class UnitPrices:
             units is None
             or into is None
             or out is None
-            or into > PLAIN_INPUT
+            or not (usage.cache_read_tokens or 0) <= into <= PLAIN_INPUT
             or event.cached
             or usage.units
             or usage.cache_write_tokens
