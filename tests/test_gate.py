@@ -282,6 +282,20 @@ def test_words_on_which_a_price_depends_are_not_overlooked() -> None:
     assert len(costs) == 3
 
 
+def test_thoughts_that_geminis_count_of_output_leaves_out_are_not_overlooked() -> None:
+    from usage_tracker.budgets.unit_prices import UnitPrices, made_up
+    from usage_tracker.pricing import Pricer
+
+    prices = UnitPrices(None)
+    prices.load(None)
+    origin = Origin(provider="gemini", sdk="openai", base_host="generativelanguage.googleapis.com")
+    event = made_up("gemini-2.5-flash", "chat", Usage(input_tokens=100, output_tokens=10))
+    event.raw = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 5000}
+    amount = Pricer().price(origin, event).amount
+    assert amount == Decimal("0.01228")
+    assert prices.cost(origin, event) == whole(amount, "cost")
+
+
 def test_another_model_that_was_asked_within_a_call_is_not_overlooked() -> None:
     from usage_tracker.budgets.unit_prices import UnitPrices, made_up
     from usage_tracker.pricing import Pricer

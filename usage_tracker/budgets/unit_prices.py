@@ -12,7 +12,7 @@ from pathlib import Path
 
 from usage_tracker.budgets.amounts import rounded_up, whole
 from usage_tracker.budgets.view import PriceBook
-from usage_tracker.event import Cost, Origin, Usage, UsageEvent
+from usage_tracker.event import Cost, Figures, Origin, Usage, UsageEvent
 from usage_tracker.forking import undivided
 from usage_tracker.providers.anthropic_usage import PASSES
 
@@ -42,6 +42,7 @@ class UnitPrices:
         self._path = prices
         self._price: Callable[[Origin, UsageEvent], Cost] | None = None
         self._refresh: Callable[[PriceBook | None], None] | None = None
+        self._contradicts: Callable[[Usage, Figures | None], bool]
         self.units: dict[Kind, Units | None] = {}
         """What tokens of such calls cost, where that was asked of late; None: they are priced one by one."""
         self.ready = False
@@ -51,6 +52,7 @@ class UnitPrices:
         if self._refresh is None:
             with undivided():
                 from usage_tracker.pricing import Pricer, Shelf, StoredBook, newest_data
+                from usage_tracker.pricing.sums import contradicts
 
             pricer, shelf = Pricer([newest_data()]), Shelf(self._path)
 
@@ -64,7 +66,7 @@ class UnitPrices:
                 if shelf.look(read):
                     pricer.use(shelf.books)
 
-            self._refresh, self._price = refresh, pricer.price
+            self._refresh, self._price, self._contradicts = refresh, pricer.price, contradicts
         self._refresh(book)
         self.units = {}
         self.ready = True
@@ -78,7 +80,7 @@ class UnitPrices:
             units is None
             or into is None
             or out is None
-            or not (usage.cache_read_tokens or 0) <= into <= PLAIN_INPUT
+            or into > PLAIN_INPUT
             or event.cached
             or usage.units
             or usage.cache_write_tokens
@@ -88,6 +90,7 @@ class UnitPrices:
             or usage.output_image_tokens
             or usage.tool_tokens
             or (event.raw is not None and PASSES in event.raw)
+            or self._contradicts(usage, event.raw)
         ):
             return self._exactly(origin, event)
         return total(units, into, out, usage.cache_read_tokens or 0)
