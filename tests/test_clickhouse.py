@@ -14,6 +14,7 @@ import pytest
 from any_query import queries
 from clickhouse_chaos import check_once, storm
 from clickhouse_servers import ChdbServer
+from dashboard_server import dashboard
 from hypothesis import given, settings
 from made_events import NOON, made_event, random_events
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from reference_report import check, read_view
 from test_query import opened
 from test_stores import segment_batch
 
+import usage_tracker
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError, QueryError, SchemaError, StoreError, StoreUnavailable
 from usage_tracker.report import Query, export_events, find_event, list_events, parse_condition, run
@@ -113,6 +115,28 @@ class TestReports:
         assert row == ("2026-08-15 12:00:00.000000", "0.01", None, None)
         [day] = store.select("SELECT toString(day) AS day, calls, output_tokens FROM daily")
         assert day == ("2026-08-15", 1, 10)
+
+
+class TestFaces:
+    """What knows nothing of ClickHouse, and what can't be kept in it."""
+
+    def test_no_page_of_the_dashboard_is_a_server_error(self, store: Store, clickhouse_dsn: str) -> None:
+        store.write(segment_batch(uuid4(), 0, 1, made_event(datetime.now(UTC))))
+        with dashboard(clickhouse_dsn, edit=True) as running, running.client() as client:
+            for path in ("/", "/explore", "/events", "/budgets", "/health", "/api/v1/changes", "/metrics"):
+                assert client.get(path).status_code == 200, path
+
+    def test_an_app_that_runs_tells_nothing_of_its_host_and_counts_no_error(
+        self, clickhouse_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("usage_tracker.host_reports.FIRST_SECONDS", 0.0)
+        usage_tracker.install(dsn=clickhouse_dsn, spool_dir=str(tmp_path / "spool"))
+        for _ in range(2):
+            usage_tracker.record(provider="acme", model="acme-1", input_tokens=1, output_tokens=1)
+            assert usage_tracker.flush(timeout=30)
+        found = usage_tracker.stats()
+        usage_tracker.uninstall()
+        assert (found.stored, found.errors) == (2, 0)
 
 
 class TestExactlyOnce:
