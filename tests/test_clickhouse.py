@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from any_query import queries
+from click.testing import CliRunner
 from clickhouse_chaos import check_once, storm
 from clickhouse_servers import ChdbServer
 from dashboard_server import dashboard
@@ -23,6 +24,7 @@ from test_query import opened
 from test_stores import segment_batch
 
 import usage_tracker
+from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError, QueryError, SchemaError, StoreError, StoreUnavailable
 from usage_tracker.report import Query, export_events, find_event, list_events, parse_condition, run
@@ -137,6 +139,29 @@ class TestFaces:
         found = usage_tracker.stats()
         usage_tracker.uninstall()
         assert (found.stored, found.errors) == (2, 0)
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ("budget list", "No budgets yet"),
+            ("budget log", "No budget was changed yet"),
+            ("budget alerts", "No alerts yet"),
+            ("prices log", "was never changed"),
+            ("sinks", "was not fed yet"),
+            ("ship --once", "the sink webhook gets nothing from ClickHouse"),
+            ("export --to lake", "events in ClickHouse can't be exported to files"),
+        ],
+    )
+    def test_what_can_not_be_kept_in_it_is_said_to_be_and_asks_for_no_migration(
+        self, store: Store, clickhouse_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, said: str
+    ) -> None:
+        monkeypatch.setenv("TRACKER_DSN", clickhouse_dsn)
+        monkeypatch.setenv("TRACKER_SPOOL_DIR", str(tmp_path / "spool"))
+        monkeypatch.setenv("TRACKER_SINKS", "http://127.0.0.1:9/events")
+        store.migrate()
+        result = CliRunner().invoke(main, words.split())
+        assert said in result.stderr
+        assert "migrate" not in result.stderr
 
 
 class TestExactlyOnce:
