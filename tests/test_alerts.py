@@ -1,6 +1,7 @@
 """An alert comes once, however many processes notice; who can't take it is tried again; no secret is shown."""
 
 import asyncio
+import decimal
 import json
 import logging
 import os
@@ -42,6 +43,7 @@ from usage_tracker.journal import Spool
 from usage_tracker.journal.aside import note_dropped
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.grants import grants
+from usage_tracker.threads import start_thread
 from usage_tracker.unusual import anomaly, look_for
 
 WINDOW = Window(datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC))
@@ -482,6 +484,13 @@ def test_a_function_of_the_app_is_called(store: Store) -> None:
     assert [message["budget"] for message in heard] == ["b"]
 
 
+def test_a_function_of_the_app_computes_with_the_apps_decimals() -> None:
+    heard: list[int] = []
+    [receiver] = receivers_of(settings(on_alert=lambda _: heard.append(decimal.getcontext().prec)))
+    start_thread("test", receiver.send, {}).join()
+    assert heard == [decimal.DefaultContext.prec]
+
+
 def test_a_coroutine_function_of_the_app_is_awaited(store: Store) -> None:
     told: list[dict[str, Any]] = []
 
@@ -572,9 +581,18 @@ def test_mail_needs_both_a_server_and_a_mailbox() -> None:
         {"alert_smtp": "smtp://h"},
         {"alert_email": "a@b.c"},
         {"alert_smtp": "smtp://h", "alert_email": "a b"},
+        {"alert_smtp": "smtp://h", "alert_email": "a@[b"},
+        {"alert_smtp": "smtp://h", "alert_email": "a(@b"},
     ):
         with pytest.raises(ConfigError):
             settings(**said)
+
+
+@pytest.mark.parametrize("box", ["ops@example.com", "ops+a=b@[127.0.0.1]", "ops@[IPv6:::1]", "ö@exämple.com"])
+def test_any_mailbox_can_stand_in_a_mail(box: str) -> None:
+    [receiver] = receivers_of(settings(alert_smtp="smtp://127.0.0.1:9", alert_email=box, alert_from=box))
+    with pytest.raises(NotSent, match="can't be reached"):
+        receiver.send({"id": "1", "text": "x"})
 
 
 def test_a_day_far_above_its_past_is_an_anomaly() -> None:

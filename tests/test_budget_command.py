@@ -55,6 +55,20 @@ def test_a_budget_is_set_listed_changed_and_removed(budget: Type, tmp_path: Path
     assert (gone.exit_code, "there is no budget 'frontend'" in gone.output) == (2, True)
 
 
+def test_a_budget_that_a_newer_version_wrote_is_removed_but_not_changed(budget: Type, dsn: str) -> None:
+    budget("set", "frontend", "--limit", "100")
+    with closing(open_store(parse_dsn(dsn))) as store:
+        newer = '{"name":"frontend","limit":"100","on_limit":"ask"}'
+        sql = f"UPDATE {store.dialect.prefix}budget SET definition = {store.dialect.placeholder}"
+        store.change(lambda execute: execute(sql, [newer]))
+    refused = budget("set", "frontend", "--limit", "150")
+    assert refused.exit_code == 4
+    assert "Error: the budget frontend is of a newer version; upgrade usage_tracker to change it" in refused.stderr
+    with closing(open_store(parse_dsn(dsn))) as store:
+        assert list(store.select(f"SELECT definition FROM {store.dialect.prefix}budget")) == [(newer,)]
+    assert budget("rm", "frontend").exit_code == 0
+
+
 def test_of_a_limit_per_minute_it_is_said_that_nothing_is_known_here(budget: Type) -> None:
     budget("set", "keys", "--limit", "60 calls", "--per", "minute", "--on-limit", "throttle")
     for words in (("status",), ("status", "keys"), ("check",), ("check", "keys")):

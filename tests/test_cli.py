@@ -92,6 +92,21 @@ def test_too_many_conditions_are_a_wrong_command_line() -> None:
     assert "1,000 conditions are too many for one question, which takes 200" in " ".join(result.stderr.split())
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "1e12"])
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ("watch --once", "--every"),
+        ("events --follow", "--every"),
+        ("export --to lake", "--every"),
+        ("export --to lake", "--settle"),
+    ],
+)
+def test_what_is_no_time_to_wait_is_a_wrong_command_line(words: str, option: str, number: str) -> None:
+    result = CliRunner().invoke(main, [*words.split(), option, number])
+    assert (result.exit_code, f"Invalid value for '{option}'" in result.stderr) == (2, True)
+
+
 def test_a_misspelled_command_is_met_with_the_right_one() -> None:
     result = run("reprot")
     assert result.exit_code == 2

@@ -12,8 +12,10 @@ from uuid import uuid4
 
 import pytest
 from any_query import queries
+from click.testing import CliRunner
 from clickhouse_chaos import check_once, storm
 from clickhouse_servers import ChdbServer
+from dashboard_server import dashboard
 from hypothesis import given, settings
 from made_events import NOON, made_event, random_events
 from msgspec.structs import replace
@@ -21,6 +23,8 @@ from reference_report import check, read_view
 from test_query import opened
 from test_stores import segment_batch
 
+import usage_tracker
+from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError, QueryError, SchemaError, StoreError, StoreUnavailable
 from usage_tracker.report import Query, export_events, find_event, list_events, parse_condition, run
@@ -113,6 +117,51 @@ class TestReports:
         assert row == ("2026-08-15 12:00:00.000000", "0.01", None, None)
         [day] = store.select("SELECT toString(day) AS day, calls, output_tokens FROM daily")
         assert day == ("2026-08-15", 1, 10)
+
+
+class TestFaces:
+    """What knows nothing of ClickHouse, and what can't be kept in it."""
+
+    def test_no_page_of_the_dashboard_is_a_server_error(self, store: Store, clickhouse_dsn: str) -> None:
+        store.write(segment_batch(uuid4(), 0, 1, made_event(datetime.now(UTC))))
+        with dashboard(clickhouse_dsn, edit=True) as running, running.client() as client:
+            for path in ("/", "/explore", "/events", "/budgets", "/health", "/api/v1/changes", "/metrics"):
+                assert client.get(path).status_code == 200, path
+
+    def test_an_app_that_runs_tells_nothing_of_its_host_and_counts_no_error(
+        self, clickhouse_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("usage_tracker.host_reports.FIRST_SECONDS", 0.0)
+        usage_tracker.install(dsn=clickhouse_dsn, spool_dir=str(tmp_path / "spool"))
+        for _ in range(2):
+            usage_tracker.record(provider="acme", model="acme-1", input_tokens=1, output_tokens=1)
+            assert usage_tracker.flush(timeout=30)
+        found = usage_tracker.stats()
+        usage_tracker.uninstall()
+        assert (found.stored, found.errors) == (2, 0)
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ("budget list", "No budgets yet"),
+            ("budget log", "No budget was changed yet"),
+            ("budget alerts", "No alerts yet"),
+            ("prices log", "was never changed"),
+            ("sinks", "was not fed yet"),
+            ("ship --once", "the sink webhook gets nothing from ClickHouse"),
+            ("export --to lake", "events in ClickHouse can't be exported to files"),
+        ],
+    )
+    def test_what_can_not_be_kept_in_it_is_said_to_be_and_asks_for_no_migration(
+        self, store: Store, clickhouse_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, said: str
+    ) -> None:
+        monkeypatch.setenv("TRACKER_DSN", clickhouse_dsn)
+        monkeypatch.setenv("TRACKER_SPOOL_DIR", str(tmp_path / "spool"))
+        monkeypatch.setenv("TRACKER_SINKS", "http://127.0.0.1:9/events")
+        store.migrate()
+        result = CliRunner().invoke(main, words.split())
+        assert said in result.stderr
+        assert "migrate" not in result.stderr
 
 
 class TestExactlyOnce:

@@ -1,6 +1,7 @@
 """`usage-tracker demo`: every call of the story is in the report, and nothing of the user's is touched."""
 
 import os
+import shlex
 import sys
 from collections import Counter
 from pathlib import Path
@@ -37,6 +38,14 @@ def test_every_call_of_the_story_is_an_event_and_in_the_report(tmp_path: Path) -
     assert "gpt-5-2025-08-07" in result.stdout
     assert "support-bot" in result.stdout
     assert "acme-llm-7b" in result.stdout.split("unpriced (")[1]
+
+
+def test_what_it_names_to_go_on_with_can_be_typed_whatever_the_folders_name(tmp_path: Path) -> None:
+    result = run_demo(tmp_path / "100% mine?")
+    [line] = [line for line in result.stdout.splitlines() if " events --dsn " in line]
+    words = shlex.split(line)
+    words = words[words.index("events") :]
+    assert len(CliRunner().invoke(main, [*words, "-o", "jsonl"]).stdout.splitlines()) == 5
 
 
 def test_the_story_is_told_in_one_place_to_its_end(tmp_path: Path) -> None:

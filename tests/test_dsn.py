@@ -1,5 +1,6 @@
 """A store's address: what is accepted, what is refused with which sentence, and what never shows."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usage_tracker.dsn import Dsn, parse_dsn
+from usage_tracker.dsn import Dsn, file_address, parse_dsn
 from usage_tracker.errors import ConfigError
 
 
@@ -64,6 +65,14 @@ def test_what_is_no_dsn_is_refused_with_the_valid_forms_and_without_secrets(text
 def test_any_text_is_a_dsn_or_a_config_error(text: str) -> None:
     with suppress(ConfigError):
         assert isinstance(parse_dsn(text), Dsn)
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+def test_a_file_of_any_name_is_the_same_one_when_its_address_is_read_again(name: str) -> None:
+    path = os.path.abspath(f"/srv/{name}.db")
+    found = parse_dsn(file_address(path))
+    assert found.text == path
+    assert parse_dsn(found.setting) == found
 
 
 def test_a_relative_sqlite_path_means_the_same_store_wherever_a_process_goes(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing, suppress
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -145,6 +145,24 @@ def test_what_is_added_at_once_is_what_the_pricer_says_to_the_last_digit(model: 
         assert prices.cost(origin, event) == (None if amount is None else whole(amount, "cost"))
 
 
+def test_limits_and_spending_do_not_depend_on_the_decimals_of_the_application(
+    capturing: Capturing, enforcing: Enforcing
+) -> None:
+    from usage_tracker.budgets.unit_prices import UnitPrices, made_up
+
+    exactly, roughly = UnitPrices(None), UnitPrices(None)
+    origin = Origin(provider="openai", sdk="openai")
+    event = made_up(MODEL, "chat", Usage(input_tokens=12_345, output_tokens=1))
+    enforcing.use(known(budget(limit=Decimal("12345.67")), spent="12345.68"))
+    with localcontext(prec=1):
+        with pytest.raises(usage_tracker.BudgetExceeded, match=r"\$12,345\.68 of \$12,345\.67") as refused:
+            ask(capturing)
+        roughly.load(None)
+        cost = roughly.cost(origin, event)
+    exactly.load(None)
+    assert (refused.value.spent, cost) == (Decimal("12345.68"), exactly.cost(origin, event))
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_spending_is_known_to_the_last_digit_before_an_answer_is_read(
     capturing: Capturing, enforcing: Enforcing, monkeypatch: pytest.MonkeyPatch, streamed: bool
@@ -189,8 +207,9 @@ def test_spending_is_known_to_the_last_digit_before_an_answer_is_read(
         ("gpt-audio", 41, {"audio_tokens": 30}),
         ("gpt-4o", 41, {"cached_tokens": 30}),
         ("gpt-5.4", 300_000, {"cached_tokens": 0}),
+        ("gpt-4o", 41, {"cached_tokens": 4100}),
     ],
-    ids=["audio", "cached", "long"],
+    ids=["audio", "cached", "long", "contradicting"],
 )
 def test_an_answer_that_says_more_than_a_few_numbers_do_is_read_for_what_it_costs(
     enforcing: Enforcing, model: str, into: int, details: dict[str, int]
@@ -209,8 +228,42 @@ def test_an_answer_that_says_more_than_a_few_numbers_do_is_read_for_what_it_cost
     for _ in range(3):
         enforcing._gate.told(kind, told)
     cost = Pricer().price(*event_of(kind, Told(*told[:-1], told_as_read(told[-1])))).amount
-    assert cost
-    assert enforcing._gate._accounts._by_name["b", ""].own == 3 * whole(cost, "cost")
+    assert (cost is None) == (details.get("cached_tokens", 0) > into)
+    assert enforcing._gate._accounts._by_name["b", ""].own == 3 * whole(cost or Decimal(0), "cost")
+
+
+def test_a_step_of_a_list_within_short_prompts_is_not_overlooked(tmp_path: Path) -> None:
+    from usage_tracker.budgets.unit_prices import UnitPrices, made_up
+    from usage_tracker.pricing import Pricer
+    from usage_tracker.pricing.reading import load_book
+
+    book = tmp_path / "book.toml"
+    book.write_text("[[price]]\nmatch = 'acme-1'\ninput = 1\noutput = 1\nabove = [{ input_tokens = 500, input = 5 }]\n")
+    prices, pricer = UnitPrices(book), Pricer(books=[load_book(book)])
+    prices.load(None)
+    for provider, model in (("acme", "acme-1"), ("openrouter", "qwen/qwen3-coder-flash")):
+        origin = Origin(provider=provider, sdk="openai")
+        for into in (100, 1000, 40_000):
+            event = made_up(model, "chat", Usage(input_tokens=into, output_tokens=10))
+            amount = pricer.price(origin, event).amount
+            assert amount is not None
+            assert prices.cost(origin, event) == whole(amount, "cost"), (model, into)
+
+
+def test_the_host_on_which_a_price_depends_is_not_overlooked() -> None:
+    from usage_tracker.budgets.unit_prices import UnitPrices, made_up
+    from usage_tracker.pricing import Pricer
+
+    prices, pricer, costs = UnitPrices(None), Pricer(), set()
+    prices.load(None)
+    for host in ("api.openai.com", "eu.api.openai.com"):
+        origin = Origin(provider="openai", sdk="openai", base_host=host)
+        event = made_up("gpt-5.4", "chat", Usage(input_tokens=1000, output_tokens=1000))
+        amount = pricer.price(origin, event).amount
+        assert amount is not None
+        assert prices.cost(origin, event) == whole(amount, "cost")
+        costs.add(amount)
+    assert len(costs) == 2
 
 
 def test_words_on_which_a_price_depends_are_not_overlooked() -> None:
@@ -227,6 +280,20 @@ def test_words_on_which_a_price_depends_are_not_overlooked() -> None:
         assert prices.cost(origin, event) == (None if amount is None else whole(amount, "cost"))
         costs.add(amount)
     assert len(costs) == 3
+
+
+def test_thoughts_that_geminis_count_of_output_leaves_out_are_not_overlooked() -> None:
+    from usage_tracker.budgets.unit_prices import UnitPrices, made_up
+    from usage_tracker.pricing import Pricer
+
+    prices = UnitPrices(None)
+    prices.load(None)
+    origin = Origin(provider="gemini", sdk="openai", base_host="generativelanguage.googleapis.com")
+    event = made_up("gemini-2.5-flash", "chat", Usage(input_tokens=100, output_tokens=10))
+    event.raw = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 5000}
+    amount = Pricer().price(origin, event).amount
+    assert amount == Decimal("0.01228")
+    assert prices.cost(origin, event) == whole(amount, "cost")
 
 
 def test_another_model_that_was_asked_within_a_call_is_not_overlooked() -> None:

@@ -72,7 +72,7 @@ def test_an_address_with_a_secret_is_left_to_who_typed_it(dsn: str) -> None:
     assert hint("see `usage-tracker report --by day`", dsn) == "see `usage-tracker report --dsn … --by day`"
 
 
-@pytest.mark.parametrize("dsn", ["postgresql://u@h/d", "clickhouse://u@h:8123/d"])
+@pytest.mark.parametrize("dsn", ["postgresql://u@h/d", "clickhouse://u@h:8123/d", "sqlite:////srv/100%25.db"])
 def test_an_address_without_one_is_repeated(dsn: str) -> None:
     assert hint("see `usage-tracker budget list`", dsn) == f"see `usage-tracker budget list --dsn {dsn}`"
 

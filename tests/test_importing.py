@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import signal
 import sqlite3
@@ -303,6 +304,7 @@ def test_openais_usage_export(dsn: str, tmp_path: Path) -> None:
     assert [sum(call[name] for call in found) for name in ("input_tokens", "output_tokens", "cache_read_tokens")] == [
         6000, 1200, 600,
     ]  # fmt: skip
+    assert {call["duration_ms"] for call in found} == {None}, "nobody knows how long they took"
     assert all(call["cost"] is not None and call["usage"] == {"num_model_requests": 40} for call in found)
 
 
@@ -395,6 +397,7 @@ def test_lines_of_another_store_are_the_same_events(dsn: str, tmp_path: Path) ->
     made[0] = replace(
         made[0], cost=replace(made[0].cost, lines=(CostLine("input", Decimal(100), Decimal("0.0000025")),))
     )
+    made[1] = made_event(duration_ms=math.nan)
     with closing(open_store(parse_dsn(other))) as store:
         store.migrate()
         store_events(store, made)

@@ -43,6 +43,12 @@ def test_a_relative_file_is_written_as_where_it_is_now(tmp_path: Path, monkeypat
     assert written()["dsn"] == f"sqlite:///{tmp_path}/here.db"
 
 
+def test_the_store_that_was_tried_is_the_one_that_is_written_whatever_its_files_name(tmp_path: Path) -> None:
+    init("--no-input", "--dsn", f"sqlite:///{tmp_path}/100%2541%3F.db")
+    assert [path.name for path in tmp_path.glob("*.db")] == ["100%41?.db"]
+    assert "No calls" in CliRunner().invoke(main, ["report"]).stderr
+
+
 def test_a_file_that_is_there_is_replaced_only_by_force() -> None:
     init("--no-input", "--app", "first")
     refused = init("--no-input", "--app", "second")

@@ -37,9 +37,11 @@ def price(
     operation: str = "chat",
     age: timedelta = timedelta(0),
     pricer: Pricer | None = None,
+    raw: dict[str, Any] | None = None,
 ) -> Cost:
     at = int((datetime.now(UTC) - age).timestamp()) * 1_000_000_000
     event = UsageEvent(started_at=at, duration_ms=1.0, operation=operation, model=model, service_tier=tier, usage=usage)
+    event.raw = raw
     return (pricer or Pricer()).price(Origin(provider=provider, sdk="litellm"), event)
 
 
@@ -71,6 +73,12 @@ def test_a_price_of_now_says_nothing_of_the_past(known: dict[str, Any]) -> None:
     assert price(age=timedelta(hours=20), pricer=pricer).amount is not None
     assert price(age=timedelta(days=3), pricer=pricer).flags == ("unpriced",)
     assert price(pricer=pricer).amount is not None
+
+
+def test_it_has_no_price_for_what_is_answered_faster(known: dict[str, Any]) -> None:
+    known["acme-1"] = {**TOKENS, "litellm_provider": "anthropic"}
+    assert price(provider="anthropic", raw={"speed": "standard"}).amount == Decimal("0.0035")
+    assert price(provider="anthropic", raw={"speed": "fast"}) == Cost(flags=("unpriced", "tier_unpriced"))
 
 
 def test_a_price_that_the_application_registers_counts_at_once(known: dict[str, Any]) -> None:

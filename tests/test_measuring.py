@@ -4,7 +4,7 @@ import asyncio
 import gc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 
 import pytest
@@ -108,6 +108,14 @@ def test_calls_that_no_sdk_made_count(capturing: Capturing) -> None:
     with measure() as used:
         usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=10, output_tokens=1)
     assert (used.calls, used.input_tokens, used.output_tokens) == (1, 10, 1)
+
+
+def test_its_cost_does_not_depend_on_the_decimals_of_the_application(capturing: Capturing) -> None:
+    with measure() as used:
+        for cost in ("1234.56", "0.12345678"):
+            usage_tracker.record(provider="acme", model="acme-1", input_tokens=1, output_tokens=1, reported_cost=cost)
+    with localcontext(prec=3):
+        assert used.cost == Decimal("1234.68345678")
 
 
 def test_what_nobody_looks_at_is_not_kept(capturing: Capturing) -> None:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,16 @@ def test_rows_are_dicts_of_values_and_exact_figures() -> None:
     ]
     assert rows[0]["p95_duration_ms"] == pytest.approx(250, rel=0.025)
     assert rows.report.total.cost == Decimal("3.5")
+
+
+def test_sums_do_not_depend_on_the_decimals_of_the_application(store: Store) -> None:
+    store_events(store, [made_event(model="c", cost="1234.56"), made_event(model="d", cost="0.12345678")])
+    exactly, shown = report(), report()._repr_html_()
+    assert exactly.report.total.cost == Decimal("1238.18345678")
+    with localcontext(prec=3):
+        assert report() == exactly
+        assert report().report.total == exactly.report.total
+        assert report()._repr_html_() == shown
 
 
 def test_it_understands_the_words_of_the_command() -> None:

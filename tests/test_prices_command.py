@@ -448,6 +448,8 @@ def test_it_says_why_a_call_has_no_cost_and_what_helps(any_dsn: str, any_store: 
         [
             gap("acme-2", provider="acme"),
             gap("gpt-5", "tier_unpriced", service_tier="scale"),
+            gap("claude-haiku-4-5", "tier_unpriced", provider="anthropic", raw={"speed": "fast"}),
+            gap("claude-sonnet-4-5", "tier_unpriced", provider="anthropic", operation="batch", input_tokens=10**6),
             gap("mistral-large-2512", "tool_unpriced", provider="mistral", units={"searches": 2.0}),
             gap("gpt-4.1", status="abandoned", **nothing),
             gap("gpt-4o-realtime", streamed=True, **nothing),
@@ -466,6 +468,8 @@ def test_it_says_why_a_call_has_no_cost_and_what_helps(any_dsn: str, any_store: 
     )
     assert found["gpt-5"][0] == "no price for the tier scale"
     assert "tier.scale.multiplier" in found["gpt-5"][1]
+    assert found["claude-haiku-4-5"][0] == "no price for fast answers"
+    assert found["claude-sonnet-4-5"][0] == "its list has steps by the length of a prompt"
     assert found["mistral-large-2512"] == (
         "no price for searches",
         "usage-tracker prices set 'mistral-large-2512' --provider mistral --search USD    for one",

@@ -271,6 +271,13 @@ def test_costs_may_be_those_of_today(store: Store, tmp_path: Path, monkeypatch: 
     assert document["notes"][0].startswith("2 calls have no price today (models: b, c)")
 
 
+def test_what_a_cache_answered_costs_nothing_today_either(store: Store) -> None:
+    store_events(store, [made_event(model="kept", cost="0", flags=["cached"], at=NOON)])
+    for basis in ("recorded", "current"):
+        [row] = report("--cost", basis, "--where", "model=kept")["rows"]
+        assert (row["cost"], row["unpriced"]) == ("0", 0), basis
+
+
 def test_costs_of_today_are_looked_up_for_a_bounded_number_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("usage_tracker.report.costs.MOST_PRICED", 2)
     result = run("report", *AUGUST, "--cost", "current")

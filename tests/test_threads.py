@@ -1,9 +1,11 @@
 """Threads of ours."""
 
+import decimal
 import subprocess
 import sys
 import threading
 import time
+from decimal import Decimal
 
 import pytest
 from spooled import Place, append, ids
@@ -33,6 +35,13 @@ def test_what_it_runs_gets_its_arguments() -> None:
     seen: list[object] = []
     start_thread("test", seen.extend, [1, 2]).join()
     assert seen == [1, 2]
+
+
+def test_its_decimals_do_not_depend_on_those_of_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decimal.DefaultContext, "prec", 3)
+    seen: list[Decimal] = []
+    start_thread("test", lambda: seen.append(Decimal("1234.5678") + 1)).join()
+    assert seen == [Decimal("1235.5678")]
 
 
 def test_at_the_interpreters_end_none_is_started_and_nothing_waits() -> None:

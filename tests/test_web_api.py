@@ -84,6 +84,8 @@ def test_no_request_that_the_document_describes_is_answered_by_a_server_error(ca
         (f"/api/v1/events?where={'&where='.join(['app!=a*'] * 2000)}", "where"),
         ("/api/v1/report?compare=previous&since=all", "compare"),
         ("/api/v1/events?limit=1000000", "limit"),
+        (f"/api/v1/events?limit={'1000000':0>26}", "limit"),
+        (f"/user/daily/activity?start_date=2026-08-01&end_date=2026-08-02&timezone={'9' * 30:0>50}", "timezone"),
         ("/user/daily/activity?start_date=2026-08-02&end_date=2026-08-01", "start_date"),
         ("/spend/logs?start_date=yesterday", "start_date"),
     ],
@@ -96,6 +98,13 @@ def test_a_wrong_request_is_a_problem_that_names_its_parameter(client: httpx.Cli
     assert problem["parameter"] == parameter
     assert problem["status"] == 400
     assert problem["detail"]
+
+
+@pytest.mark.parametrize("days", ["start_date=9999-12-31", "end_date=9999-12-31", "end_date=0001-01-01"])
+def test_days_at_the_ends_of_the_calendar_are_days(client: httpx.Client, days: str) -> None:
+    for path in ("/spend/tags", "/spend/logs"):
+        found = client.get(f"{path}?{days}")
+        assert (found.status_code, bool(found.json())) == (200, days == "end_date=9999-12-31")
 
 
 def test_what_is_not_there_is_a_problem_too(client: httpx.Client) -> None:

@@ -138,6 +138,11 @@ def test_a_form_that_makes_no_sense_is_shown_again_with_the_reason(
         assert "team=kept</textarea>" in answer.text, "what was typed stays"
 
 
+def test_a_form_that_names_no_budget_is_shown_again_too(admin: httpx.Client) -> None:
+    answer = admin.post("/budgets", data={"form": form_of(admin), "do": "set", "limit": "31"})
+    assert (answer.status_code, "no name for a budget" in answer.text) == (422, True)
+
+
 def test_a_body_that_makes_no_sense_is_a_problem(admin: httpx.Client) -> None:
     soft = [{"limit": 1, "soft": ["0.8", share]} for share in ("NaN", "Infinity", "-1", "0", "1e400")]
     for body in (

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,15 @@ from click.testing import CliRunner
 from dashboard_server import VIEWER, Served, dashboard, filled
 from dashboard_story import story
 from made_events import NOON, made_event, random_events
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from usage_tracker.cli import main
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_money
 from usage_tracker.report import Query, Report, run
 from usage_tracker.stores import Store
 from usage_tracker.web.access import COOKIE, Access, Identity
+from usage_tracker.web.app import create_app
 
 NOW = datetime.now(UTC)
 
@@ -154,6 +157,22 @@ def test_costs_are_those_that_are_asked_for(tiers: tuple[Served, str]) -> None:
         assert client.get("/api/v1/report?cost=imagined").status_code == 400
 
 
+def test_prices_of_today_that_a_mistake_keeps_from_being_known_are_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = tmp_path / "book.toml"
+    book.write_text("[[price]]\nmatch = 'gpt-*'\ninptu = 1\n")
+    monkeypatch.setenv("TRACKER_PRICES", str(book))
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
+    with dashboard(dsn) as running, running.client() as client:
+        for path in ("/", "/explore", "/api/v1/report"):
+            answer = client.get(f"{path}?cost=current")
+            assert answer.status_code == 503
+            assert "did you mean" in answer.text, path
+            assert client.get(path).status_code == 200
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_prices_of_today_for_too_many_calls_are_refused(
     tiers: tuple[Served, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,12 +197,41 @@ def test_the_large_figures_are_the_totals_of_the_report(told: tuple[Served, str]
     assert figures["Month&#39;s end"].startswith(("$", UNKNOWN))  # in a month's first hours nobody knows
 
 
+@pytest.mark.parametrize("asked", ["", "?since=mtd", "?since=100d&where=team=core"])
+def test_failed_calls_that_are_counted_are_those_that_the_figure_leads_to(tmp_path: Path, asked: str) -> None:
+    days = (0, 50, 200)
+    dsn = filled(
+        tmp_path / "usage.db",
+        [made_event(NOW - timedelta(days=day), status="error", team="core") for day in days],
+    )
+    with dashboard(dsn) as running, running.client() as client:
+        found = re.search(r'<a href="(/events[^"]*)">(\d+)</a>', client.get(f"/{asked}").text)
+        assert found is not None
+        listed = client.get(found[1].replace("&amp;", "&")).text
+    assert listed.count("data-event=") == int(found[2])
+
+
 def test_credits_have_a_sign_and_no_bar(tmp_path: Path) -> None:
     events = [made_event(NOW, model=model, cost=cost) for model, cost in (("paid", "0.5"), ("credited", "-200000"))]
     with dashboard(filled(tmp_path / "usage.db", events)) as running, running.client() as client:
         page = client.get("/?since=6d").text
         assert ">-$200,000<" in page
         assert re.findall(r'class="c-[^"]*" width="([^"]*)"', page) == ["100.0%", "0.0%"]
+
+
+def test_figures_do_not_depend_on_the_decimals_of_the_application(tmp_path: Path) -> None:
+    """Of an app in which the dashboard is mounted."""
+    now = datetime.now(UTC)
+    dsn = filled(tmp_path / "usage.db", [made_event(now, cost="1234.56", team=team) for team in ("core", "web")])
+    app = Starlette(routes=[Mount("/usage", create_app(dsn, Access(everyone="viewer")))])
+
+    async def read(path: str) -> str:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app.example") as client:
+            return (await client.get(f"/usage{path}")).text
+
+    for path, figure in (("/explore?by=team", "$2,469.12"), ("/metrics", "} 2469.12\n")):
+        with localcontext(prec=3):
+            assert figure in asyncio.run(read(path)), path
 
 
 def test_the_csv_of_a_page_has_the_rows_that_it_shows(client: httpx.Client) -> None:

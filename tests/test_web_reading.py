@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
 from dashboard_server import VIEWER, Served, dashboard, filled
 from made_events import made_event
+from msgspec.structs import replace
 
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreUnavailable
@@ -105,6 +107,30 @@ def test_questions_without_rollups_hold_up_no_others(dsn: str) -> None:
 
     asyncio.run(visit())
     reader.close()
+
+
+def test_who_looks_for_a_call_that_can_be_anywhere_holds_up_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by the provider's name of an answer, which no index has."""
+    monkeypatch.setattr(reading, "ANSWER_SECONDS", 5.0)
+    monkeypatch.setattr(reading, "find_anywhere", lambda store, _: endless(store))
+    event_id = UUID("01992a3e-7a3e-7c55-8d2e-5a1b2c3d4e5f")
+    made = datetime.fromtimestamp((event_id.int >> 80) / 1000, UTC)
+    dsn = filled(tmp_path / "usage.db", [replace(made_event(made), event_id=event_id)])
+
+    async def visit(url: str) -> list[list[int]]:
+        headers = {"Authorization": f"Bearer {VIEWER}"}
+        async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=60) as client:
+            named = ["/events/answer-1", "/api/v1/events/answer-1", "/spend/logs?request_id=answer-1"] * 3
+            looking = [asyncio.ensure_future(client.get(path)) for path in named]
+            await asyncio.sleep(0.2)
+            found = [await client.get(f"{path}/{event_id}") for path in ("/events", "/api/v1/events")]
+            assert not any(each.done() for each in looking)
+            return [[answer.status_code for answer in answers] for answers in (found, await asyncio.gather(*looking))]
+
+    with dashboard(dsn) as running:
+        assert asyncio.run(visit(running.url)) == [[200] * 2, [503] * 9]
 
 
 def test_while_the_next_answer_is_on_its_way_the_last_one_is_given(dsn: str) -> None:

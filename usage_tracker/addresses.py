@@ -12,6 +12,8 @@ METADATA = frozenset({"100.100.100.200", "168.63.129.16", "fd00:ec2::254"})
 """Where clouds tell a machine its secrets, beside the link-local 169.254.169.254."""
 WRITTEN_AS_IS = string.punctuation
 """What a path and a query may hold beside letters and digits; other characters go over the wire percent-encoded."""
+MAILBOX = re.compile(r"[^\s@<>()\[\],:;\"\\]+@([^\s@<>()\[\],:;\"\\]+|\[[\w.:]+\])")
+"""Without the characters that have a meaning in the header of a mail, but for those around a number as a host."""
 PORTS = {"http": 80, "https": 443, "smtp": 587, "smtps": 465}
 
 
@@ -58,7 +60,7 @@ def parse_mail_server(variable: str, text: str) -> Address:
 
 def parse_mailboxes(variable: str, boxes: tuple[str, ...]) -> tuple[str, ...]:
     for box in boxes:
-        if not re.fullmatch(r"[^\s@<>,;\"\\]+@[^\s@<>,;\"\\]+", box):
+        if not MAILBOX.fullmatch(box):
             raise ConfigError(f"{variable}: {box!r} is no e-mail address")
     return boxes
 

@@ -57,8 +57,19 @@ class Dsn(NamedTuple):
         """16 hex digits that name this store whatever its password; part of the spool folder's name."""
         return hashlib.blake2b(self.shown.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
+    @property
+    def setting(self) -> str:
+        """As TRACKER_DSN takes it, secrets included. What is shown of a file is its path as it is, whatever that holds
+        of an address's own characters."""
+        return file_address(self.text) if self.scheme == "sqlite" else self.text
+
     def __repr__(self) -> str:
         return f"Dsn({self.shown})"
+
+
+def file_address(path: str) -> str:
+    """The DSN of an SQLite file."""
+    return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
 
 
 def parse_dsn(text: str) -> Dsn:

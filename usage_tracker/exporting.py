@@ -55,7 +55,9 @@ class Plan(NamedTuple):
 
 
 def open_exporter(store: "Store", plan: Plan) -> "Exporter":
-    """Raises ConfigError where a package is missing or the place can't be, StoreError."""
+    """Raises ConfigError where a package is missing, or the place or that of such a store can't be, StoreError."""
+    if store.dialect.name == "clickhouse":
+        raise ConfigError("events in ClickHouse can't be exported to files; let its own tools read them")
     try:
         from usage_tracker.exports import Exporter
     except ImportError as error:

@@ -5,6 +5,7 @@ from weakref import ref
 
 from usage_tracker import tracker
 from usage_tracker.attribution import Meter, Standing
+from usage_tracker.decimals import EXACT
 from usage_tracker.scopes import Scope
 
 if TYPE_CHECKING:
@@ -70,11 +71,12 @@ class measure(Scope, Meter):  # noqa: N801  it reads `with measure() as m:`
         Computed when it is asked for. The first time that takes 100 ms, and every 15 seconds at most the store is asked
         for its price book: in a coroutine, ask in a thread.
         """
-        from decimal import Decimal
+        from decimal import Decimal, localcontext
 
         costs = self._costs()
         known = [cost.amount for cost in costs if cost.amount is not None]
-        return sum(known, Decimal(0)) if known or not costs else None
+        with localcontext(EXACT):
+            return sum(known, Decimal(0)) if known or not costs else None
 
     @property
     def unpriced(self) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from usage_tracker.cli.render import title
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import default_dsn
 from usage_tracker.config_file import with_config
+from usage_tracker.decimals import EXACT
 from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.report import (
     OTHERS,
@@ -59,7 +60,8 @@ class Rows(list[dict[str, Any]]):
 
     def _repr_html_(self) -> str:
         """The table that `usage-tracker report` prints."""
-        columns = report_columns(self.report, self._fields)
+        with localcontext(EXACT):
+            columns = report_columns(self.report, self._fields)
         right, left = ' style="text-align: right; white-space: nowrap"', ' style="text-align: left"'
         align = [right if column.number else left for column in columns]
 
@@ -168,7 +170,7 @@ def ask(dsn: Dsn, price_book: Path | None, query: Query) -> Report:
     tracker.flush(FLUSH_SECONDS)
     prices = open_pricer(open_books(dsn, price_book)) if query.cost == "current" else None
     try:
-        with reading(dsn) as store:
+        with reading(dsn) as store, localcontext(EXACT):
             return run(store, query, prices)
     except NothingYet:
         return no_calls(query)

@@ -9,7 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from decimal import setcontext
 from typing import TypeVar
+
+from usage_tracker.decimals import EXACT
 
 Item = TypeVar("Item")
 
@@ -41,6 +44,7 @@ def start_thread(name: str, run: Callable[..., object], *args: object) -> thread
 
     def beside_the_app() -> None:
         here.turn_ends = 0.0
+        setcontext(EXACT.copy())
         run(*args)
 
     thread = threading.Thread(target=beside_the_app, name=f"{NAMED}{name}", daemon=True)

@@ -6,6 +6,7 @@ import logging
 import msgspec
 
 from usage_tracker.budgets.budget import Budget, decode, encode
+from usage_tracker.errors import SchemaError
 from usage_tracker.stores import Store
 from usage_tracker.stores.changes import Author, note_change, this_account
 from usage_tracker.stores.store import Execute
@@ -27,7 +28,7 @@ def read_budgets(store: Store) -> list[Budget]:
 
 def set_budget(store: Store, budget: Budget, author: Author | None = None) -> None:
     """Put the budget in the place of the one of that name, if there is one, and note who did so. Unless it counts the
-    same against the same limit, it alerts anew. Raises StoreError."""
+    same against the same limit, it alerts anew. Raises StoreError, also where that one is of a newer version."""
     prefix, mark = store.dialect.prefix, store.dialect.placeholder
     sql = (
         f"INSERT INTO {prefix}budget (name, definition) VALUES ({mark}, {mark}) ON CONFLICT (name) DO UPDATE "
@@ -36,14 +37,25 @@ def set_budget(store: Store, budget: Budget, author: Author | None = None) -> No
 
     def put(execute: Execute) -> None:
         before = execute(f"SELECT definition FROM {prefix}budget WHERE name = {mark}", [budget.name])
-        if before is None or limited(decode(str(before[0]))) != limited(budget):
+        known = None if before is None else str(before[0])
+        if known is None or limited(understood(budget.name, known)) != limited(budget):
             execute(f"DELETE FROM {prefix}budget_alert WHERE subject = {mark}", [budget.name])
         after = encode(budget).decode()
         execute(sql, [budget.name, after])
-        known = None if before is None else str(before[0])
         note_change(store.dialect, execute, "budget", budget.name, author or this_account(), known, after)
 
     store.change(put)
+
+
+def understood(name: str, definition: str) -> Budget:
+    """Raises SchemaError for a budget that a newer version wrote: who changes it here would lose some of it."""
+    try:
+        return decode(definition)
+    except msgspec.ValidationError:
+        raise SchemaError(
+            f"the budget {name} is of a newer version; upgrade usage_tracker to change it, or take it away with "
+            f"`usage-tracker budget rm {name}`"
+        ) from None
 
 
 def limited(budget: Budget) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from decimal import DefaultContext, localcontext
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, Protocol
@@ -120,7 +121,7 @@ class Callback(NamedTuple):
 
     def send(self, message: Message) -> None:
         done = False
-        with guarded("on_alert"):
+        with localcontext(DefaultContext), guarded("on_alert"):  # as in a thread of the app's
             if hasattr(answer := self.function(message), "__await__"):
                 import asyncio
 

@@ -5,7 +5,7 @@ import time
 from datetime import datetime
 from decimal import Decimal
 
-from usage_tracker.budgets.amounts import exact, show
+from usage_tracker.budgets.amounts import exact, limit_of, show
 from usage_tracker.budgets.budget import Budget, rolls
 from usage_tracker.budgets.scope import named
 from usage_tracker.budgets.windows import window_at
@@ -27,9 +27,9 @@ def used_up(budget: Budget, part: str, used: int, now: datetime, needed: int | N
     """It has no room. `needed`: what the call may use, where that was asked."""
     window = window_at(budget.per, parse_zone(budget.zone), now)
     resets_at = None if rolls(budget) else window.end
-    spent, limit = exact(used, budget.measure), budget.limit
-    what = f"has used {show(spent, budget.measure)} of {show(limit, budget.measure)} per {budget.per}"
-    if needed is not None and used < limit * (1 if budget.measure != "cost" else 10**9):
+    spent = exact(used, budget.measure)
+    what = f"has used {show(spent, budget.measure)} of {show(budget.limit, budget.measure)} per {budget.per}"
+    if needed is not None and used < limit_of(budget):
         what += f", and this call may use {show(exact(needed, budget.measure), budget.measure)}"
     if resets_at is None:
         when = f"there is room again as calls grow older than {budget.per}"

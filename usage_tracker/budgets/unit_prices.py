@@ -7,30 +7,32 @@ prompts): those are priced one by one.
 import json
 import time
 from collections.abc import Callable
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from pathlib import Path
 
-from usage_tracker.budgets.amounts import whole
+from usage_tracker.budgets.amounts import rounded_up, whole
 from usage_tracker.budgets.view import PriceBook
-from usage_tracker.event import Cost, Origin, Usage, UsageEvent
+from usage_tracker.event import Cost, Figures, Origin, Usage, UsageEvent
 from usage_tracker.forking import undivided
 from usage_tracker.providers.anthropic_usage import PASSES
 
 PLAIN_INPUT = 100_000
-"""No list has another price for shorter prompts."""
-PROBE = Usage(input_tokens=2000, cache_read_tokens=1000, output_tokens=1000)
+"""Most lists that have another price for long prompts have it beyond that."""
+PROBES = tuple(Usage(input_tokens=into, cache_read_tokens=into // 2, output_tokens=1000) for into in (2, PLAIN_INPUT))
+"""Where both are billed at the same prices, all prompts between them are."""
+PLAIN_UNITS = frozenset({"input_tokens", "cache_read_tokens", "output_tokens"})
 MOST_KINDS = 4096
 CHAT = frozenset({"chat", "completion", "responses", "embeddings", "messages"})
 
 
-ATTO, ATTO_PER_NANO = 10**18, 10**9
+ATTO_PLACES, ATTO_PER_NANO = 18, 10**9
 Units = tuple[int, int, int]
 """What a token of input, one that was read from a cache, and one of output cost: in billionths of a billionth of a
 dollar, so that sums of whole numbers are what sums of the price list's decimals would be."""
 
-Kind = tuple[str | None, str | None, str | None, str | None, str, tuple[str, ...]]
-"""Calls that have the same prices: provider, model, model that was asked for, tier, operation, and what else their
-usage objects have said in words, such as Anthropic's `inference_geo` and `speed`."""
+Kind = tuple[str | None, str | None, str | None, str | None, str | None, str, tuple[str, ...]]
+"""Calls that have the same prices: provider, host, model, model that was asked for, tier, operation, and what else
+their usage objects have said in words, such as Anthropic's `inference_geo` and `speed`."""
 
 
 class UnitPrices:
@@ -40,6 +42,7 @@ class UnitPrices:
         self._path = prices
         self._price: Callable[[Origin, UsageEvent], Cost] | None = None
         self._refresh: Callable[[PriceBook | None], None] | None = None
+        self._contradicts: Callable[[Usage, Figures | None], bool]
         self.units: dict[Kind, Units | None] = {}
         """What tokens of such calls cost, where that was asked of late; None: they are priced one by one."""
         self.ready = False
@@ -49,6 +52,7 @@ class UnitPrices:
         if self._refresh is None:
             with undivided():
                 from usage_tracker.pricing import Pricer, Shelf, StoredBook, newest_data
+                from usage_tracker.pricing.sums import contradicts
 
             pricer, shelf = Pricer([newest_data()]), Shelf(self._path)
 
@@ -62,7 +66,7 @@ class UnitPrices:
                 if shelf.look(read):
                     pricer.use(shelf.books)
 
-            self._refresh, self._price = refresh, pricer.price
+            self._refresh, self._price, self._contradicts = refresh, pricer.price, contradicts
         self._refresh(book)
         self.units = {}
         self.ready = True
@@ -86,6 +90,7 @@ class UnitPrices:
             or usage.output_image_tokens
             or usage.tool_tokens
             or (event.raw is not None and PASSES in event.raw)
+            or self._contradicts(usage, event.raw)
         ):
             return self._exactly(origin, event)
         return total(units, into, out, usage.cache_read_tokens or 0)
@@ -106,20 +111,26 @@ class UnitPrices:
         return None if amount is None else whole(amount, "cost")
 
     def _learn(self, kind: Kind, origin: Origin, event: UsageEvent) -> Units | None:
-        assert self._price is not None, "loaded before"
         units = None
         if event.operation in CHAT:
-            probe = made_up(event.request_model, event.operation, PROBE)
-            probe.model, probe.service_tier, probe.started_at = event.model, event.service_tier, event.started_at
-            probe.raw = {name: said for name, said in (event.raw or {}).items() if type(said) is str}
-            cost = self._price(origin, probe)
-            prices = {line.unit: atto(line.price) for line in cost.lines}
-            if cost.amount is not None and prices.keys() <= {"input_tokens", "cache_read_tokens", "output_tokens"}:
+            prices, long = (self._prices_of(origin, event, probe) for probe in PROBES)
+            if prices is not None and prices == long and prices.keys() <= PLAIN_UNITS:
                 into = prices.get("input_tokens", 0)
                 units = into, prices.get("cache_read_tokens", into), prices.get("output_tokens", 0)
         if len(self.units) < MOST_KINDS:
             self.units[kind] = units
         return units
+
+    def _prices_of(self, origin: Origin, event: UsageEvent, usage: Usage) -> dict[str, int] | None:
+        """By unit, at what prices a call like that one is billed that used so much; None: nobody knows."""
+        assert self._price is not None, "loaded before"
+        probe = made_up(event.request_model, event.operation, usage)
+        probe.model, probe.service_tier, probe.started_at = event.model, event.service_tier, event.started_at
+        probe.raw = {name: said for name, said in (event.raw or {}).items() if type(said) is str}
+        cost = self._price(origin, probe)
+        if cost.amount is None:
+            return None
+        return {line.unit: rounded_up(line.price, ATTO_PLACES) for line in cost.lines}
 
 
 UNKNOWN = (-1, -1, -1)
@@ -127,17 +138,15 @@ UNKNOWN = (-1, -1, -1)
 
 def kind_of(origin: Origin, event: UsageEvent) -> Kind:
     said = tuple([said for said in event.raw.values() if type(said) is str]) if event.raw else ()
-    return origin.provider, event.model, event.request_model, event.service_tier, event.operation, said
+    return (
+        origin.provider, origin.base_host, event.model, event.request_model, event.service_tier, event.operation, said,
+    )  # fmt: skip
 
 
 def total(units: Units, into: int, out: int, cached: int) -> int:
     """In billionths of a dollar, rounded up. `cached` tokens of what went `into` it were read from a cache."""
     fresh, read, written = units
     return -(-((into - cached) * fresh + cached * read + out * written) // ATTO_PER_NANO)
-
-
-def atto(dollars: Decimal) -> int:
-    return int((dollars * ATTO).to_integral_value(ROUND_CEILING))
 
 
 def made_up(model: str | None, operation: str, usage: Usage) -> UsageEvent:

@@ -35,7 +35,7 @@ def window_at(per: str, zone: tzinfo, now: datetime) -> Window:
     """The window that the moment is in.
 
     A rolling one of a day or more starts with an hour, so it reaches back up to an hour further than it says: sums by
-    the hour answer for it, whatever the number of calls.
+    the hour answer for it, whatever the number of calls, unless it is about users or tags, whose sums are by the day.
     """
     hours = hours_of(per)
     if hours is not None:

@@ -149,7 +149,7 @@ def remind(store: Store, budget: Budget) -> None:
 
 def tell_this_host(dsn: Dsn, store: Store) -> None:
     """Programs that start here find the change at once; the others, with the next look of their leader."""
-    settings, _ = load_usable(dsn=dsn.shown if dsn.scheme == "sqlite" else dsn.text)
+    settings, _ = load_usable(dsn=dsn.setting)
     with suppress(OSError, SpoolUnusable):
         open_spool(settings).prepare()
         Leading(settings, alerts=False)(store)

@@ -20,10 +20,10 @@ WIDTH = 100
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def render_chart(title: str, report: Report, notes: Sequence[str], room: int | None = None) -> str:
+def render_chart(title: str, report: Report, notes: Sequence[str]) -> str:
     """A bar for each row: its cost or, where no cost is known, its calls. With several dimensions, each value of the
     last one has a colour."""
-    known = room_on_stdout(0) if room is None else room
+    known = room_on_stdout(0)
     room = known or WIDTH
     console = Console(file=sys.stdout, width=room, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:

@@ -16,6 +16,7 @@ import usage_tracker
 from usage_tracker.cli.output import emit
 from usage_tracker.cli.report import report
 from usage_tracker.demo.standin import StandIn
+from usage_tracker.dsn import file_address
 
 FLUSH_SECONDS = 30.0
 
@@ -55,7 +56,7 @@ def kept_if_told(folder: Path | None) -> Iterator[Path]:
 
 
 def tell_story(folder: Path) -> None:
-    dsn = f"sqlite:///{folder.resolve()}/usage.db"
+    dsn = file_address(f"{folder.resolve()}/usage.db")
     with own_environment(), StandIn() as provider:
         tell(f"A stand-in for OpenAI's API answers at {provider.base_url}.\nYour program's part:\n")
         tell(f'    usage_tracker.install(dsn="{dsn}")\n')
@@ -63,12 +64,13 @@ def tell_story(folder: Path) -> None:
         for by in ("model", "project"):
             show_report(dsn, by)
     command, python = how_called()
+    store = shlex.quote(dsn)
     tell(
         f"""
 Go on with:
-    {command} report --dsn {dsn} --by team,operation
-    {command} events --dsn {dsn} --limit 5
-    {command} prices unpriced --dsn {dsn}
+    {command} report --dsn {store} --by team,operation
+    {command} events --dsn {store} --limit 5
+    {command} prices unpriced --dsn {store}
     {command} report --help
 Record the calls of your own program, into a store of its own:
     {command} run -- {python} app.py

@@ -1,7 +1,7 @@
 """What `usage-tracker doctor` finds of prices: the books, and how old the data is."""
 
 import os
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from usage_tracker.cli.findings import Findings
@@ -14,6 +14,7 @@ from usage_tracker.pricing.genai import GenaiPrices
 from usage_tracker.pricing.newer import data_file
 from usage_tracker.pricing.reading import load_book
 
+EPOCH = date(1970, 1, 1)
 OLD_DAYS = 90
 """Providers have come out with new models by then."""
 
@@ -68,11 +69,5 @@ def bundled_file() -> Path:
 
 def newest_price(data: GenaiPrices, today: date) -> date | None:
     """The latest day on which a price of the data began to hold."""
-    starts = [
-        start
-        for _, model in data.all()
-        if isinstance(model.prices, list)
-        for each in model.prices
-        if (start := getattr(each.constraint, "start_date", None)) is not None and start <= today
-    ]
-    return max(starts, default=None)
+    days = (EPOCH + timedelta(days=day) for day in data.change_days())
+    return max((day for day in days if day <= today), default=None)

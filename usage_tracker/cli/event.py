@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import click
 
 from usage_tracker.cli.columns import Column, heading
-from usage_tracker.cli.figures import EXACT, UNKNOWN, exact, printable, show_duration
+from usage_tracker.cli.figures import UNKNOWN, exact, printable, show_duration
 from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.options import dsn_option, output_option, tz_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
 from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.decimals import EXACT
 from usage_tracker.dsn import Dsn
 from usage_tracker.report import Event, Original, find_event, find_original, list_events
 from usage_tracker.stores import Store

@@ -12,7 +12,7 @@ from usage_tracker.cli.columns import Column
 from usage_tracker.cli.commands import LazyGroup, Place
 from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_duration, show_money
 from usage_tracker.cli.follow import Form, as_lines, follow
-from usage_tracker.cli.options import Conditions, output_option, resolve_range, selection_options
+from usage_tracker.cli.options import Conditions, Span, output_option, resolve_range, selection_options
 from usage_tracker.cli.output import emit_data, emit_page, say
 from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain
 from usage_tracker.cli.pruned import listing_note
@@ -113,7 +113,7 @@ FORMATS: dict[str, Callable[[Query, Iterable[Event]], Iterable[str]]] = {
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on with each call that comes, until Ctrl-C.")
 @click.option(
     "--every",
-    type=click.FloatRange(min=0.1),
+    type=Span(0.1, 86_400),
     default=1.0,
     show_default=True,
     metavar="SECONDS",

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from usage_tracker.cli.events import as_csv, as_jsonl
 from usage_tracker.cli.export_files import export_files
-from usage_tracker.cli.options import Conditions, resolve_range, selection_options
+from usage_tracker.cli.options import Conditions, Span, resolve_range, selection_options
 from usage_tracker.cli.output import emit_data, is_terminal, progress, say, write_pieces
 from usage_tracker.cli.pruned import listing_note
 from usage_tracker.cli.render import nothing_found
@@ -77,14 +77,14 @@ ADVANCE = 1000
 )
 @click.option(
     "--settle",
-    type=click.FloatRange(min=0),
+    type=Span(0, 87_600),
     default=0,
     metavar="HOURS",
     help="With --to, leave out what has not been over for so long: then hardly a file is ever written twice.",
 )
 @click.option("--again", is_flag=True, help="With --to, write all files anew.")
 @click.option(
-    "--every", type=click.FloatRange(min=0.01), metavar="MINUTES", help="With --to, again and again until interrupted."
+    "--every", type=Span(0.01, 525_600), metavar="MINUTES", help="With --to, again and again until interrupted."
 )
 def export(
     since: str | None,

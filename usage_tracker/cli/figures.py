@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta, tzinfo
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 
+from usage_tracker.decimals import EXACT
 from usage_tracker.zones import begins_day
 
 UNKNOWN = "—"
@@ -12,7 +13,6 @@ NONE = "(none)"
 
 SIGNIFICANT = 2
 """The least digits that are shown of an amount."""
-EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
 def show_count(count: int | None) -> str:

@@ -18,7 +18,7 @@ TO_FILL_IN = "…"
 
 def tell_store(ctx: click.Context, option: click.Parameter, dsn: Dsn) -> None:
     """Repeat the store of a command line in its hints; without its address, where that holds a secret."""
-    tell(ctx, option, TO_FILL_IN if dsn.has_secret else dsn.shown)
+    tell(ctx, option, TO_FILL_IN if dsn.has_secret else dsn.setting)
 
 
 def tell_typed(ctx: click.Context, option: click.Parameter, text: str | None) -> str | None:

@@ -155,7 +155,7 @@ def try_store(text: str | None) -> tuple[str | None, list[str]]:
     StoreError."""
     dsn = choose_dsn(text)
     if dsn.scheme == "sqlite":
-        text = text and f"sqlite:///{dsn.text}"  # relative to where we are now, not to each program
+        text = text and dsn.setting  # relative to where we are now, not to each program
         if not Path(dsn.text).exists():
             say(f"{dsn.shown} will be made.")
             return text, [migration.name for migration in migrations.migrations("sqlite")]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, tzinfo
 from functools import wraps
+from math import isnan
 from typing import Any
 
 import click
@@ -92,6 +93,18 @@ def output_option(
     """`formats`: the default first."""
     first, *_ = listed = list(formats)
     return click.option("-o", "--output", type=click.Choice(listed), default=first, show_default=True, help=about)
+
+
+class Span(click.FloatRange):
+    """A number between two others; `nan` is between none."""
+
+    name = "float range"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found: float = super().convert(value, param, ctx)
+        if isnan(found):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return found
 
 
 def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from usage_tracker.cli.figures import printable
 from usage_tracker.event import Origin, UsageEvent
 from usage_tracker.pricing import Pricer
 from usage_tracker.pricing.bill import TOOLS
-from usage_tracker.pricing.occasion import STANDARD, TIERS
+from usage_tracker.pricing.occasion import FAST, SPEED, STANDARD, TIERS
 from usage_tracker.pricing.rates import Rates
 from usage_tracker.report import Condition, Event, Query, list_events, run
 from usage_tracker.report.repricing import call_of
@@ -34,6 +34,10 @@ class Reason(NamedTuple):
     """A command, or a sentence where none helps."""
 
 
+OF_SUMS = (
+    "A batch tells the sum of its prompts, and not which of them are beyond a step: an entry with prices of your own "
+    "for the tier, and no steps, gives it one."
+)
 LEFT = ("abandoned", "cancelled")
 """The status of a call that the app gave up; it may have gone before there was a word of its usage."""
 MOST_LEFT = 100
@@ -75,6 +79,11 @@ def reason_of(pricer: Pricer, event: Event) -> Reason:
         return Reason("it has a price now", f"usage-tracker reprice --since all --where {typed(f'model={name}')}")
     if not call.usage.known() and not call.usage.units:
         return Reason("no usage is known", no_usage(call))
+    has_list = isinstance(pricer.list_of(origin, call), Rates)
+    if "tier_unpriced" in now.flags and has_list:
+        return Reason("its list has steps by the length of a prompt", OF_SUMS)
+    if "tier_unpriced" in now.flags and (call.raw or {}).get(SPEED) == FAST:
+        return Reason("no price for fast answers", "No list has a price for fast answers of that model.")
     if "tier_unpriced" in now.flags:
         return Reason(f"no price for the tier {tier_of(call)}", tier_entry(origin, call))
     if "tool_unpriced" in now.flags:
@@ -82,7 +91,7 @@ def reason_of(pricer: Pricer, event: Event) -> Reason:
         fees = "".join(f" --{TOOL_OPTIONS[kind]} USD" for kind in kinds)
         told = f"usage-tracker prices set {named}{fees}    for one" if fees else "No list has a price for that tool."
         return Reason(f"no price for {', '.join(kinds) or 'a hosted tool'}".replace("_", " "), told)
-    if isinstance(pricer.list_of(origin, call), Rates):
+    if has_list:
         if "sum_mismatch" in now.flags:
             return Reason("its counts contradict each other", "No bill can be made of counts that can't be right.")
         known = f"usage-tracker prices show {named}"

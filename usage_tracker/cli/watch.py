@@ -11,7 +11,7 @@ import click
 
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_groups, show_money
-from usage_tracker.cli.options import Conditions, dsn_option, tz_option, where_option
+from usage_tracker.cli.options import Conditions, Span, dsn_option, tz_option, where_option
 from usage_tracker.cli.output import emit, is_terminal, say
 from usage_tracker.cli.overview import pace
 from usage_tracker.cli.stores import NothingYet, reading
@@ -43,9 +43,7 @@ HOME, TO_LINE_END, TO_SCREEN_END = "\x1b[H", "\x1b[K", "\x1b[J"
 @where_option
 @tz_option
 @dsn_option
-@click.option(
-    "--every", type=click.FloatRange(min=0.5), default=2.0, show_default=True, metavar="SECONDS", help="How often."
-)
+@click.option("--every", type=Span(0.5, 86_400), default=2.0, show_default=True, metavar="SECONDS", help="How often.")
 @click.option("--once", is_flag=True, help="Print one screen, also on a terminal.")
 def watch(where: Conditions, zone: tzinfo, dsn: Dsn, every: float, once: bool) -> None:
     if once or not is_terminal(sys.stdout):

@@ -11,7 +11,7 @@ from typing import IO, Any, Protocol, runtime_checkable
 import pyarrow as pa
 from pyarrow import csv
 
-from usage_tracker.errors import StoreError, UsageTrackerError
+from usage_tracker.errors import StoreError
 from usage_tracker.event import COLUMNS
 from usage_tracker.exports.buckets import Bucket, instant
 from usage_tracker.exports.columns import MOMENT, MONEY, SCHEMA, from_json
@@ -38,9 +38,7 @@ def read_events(store: Store, bucket: Bucket) -> Iterator[pa.RecordBatch]:
     if store.dialect.name == "postgres":
         assert isinstance(store, CopiesOut)
         return copied(store, postgres_sql(bucket))
-    if store.dialect.name == "sqlite":
-        return selected(store, bucket)
-    raise UsageTrackerError(f"events of a store in {store.dialect.name} can't be exported; query it with its own tools")
+    return selected(store, bucket)
 
 
 POSTGRES_FORMS = {

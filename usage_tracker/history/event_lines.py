@@ -14,7 +14,7 @@ import msgspec
 
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.event import Cost, CostLine, Origin, Usage, UsageEvent
-from usage_tracker.history.importing import Found, microseconds, optional
+from usage_tracker.history.importing import UNTIMED, Found, microseconds, optional
 
 SAID_OTHERWISE = frozenset(("cached", "duration_ms", "raw", "started_at", "usage"))
 """Fields of UsageEvent that have another form in a line."""
@@ -58,7 +58,7 @@ def found_in(line: Mapping[str, Any]) -> Found:
     said = {
         **{name: line[name] for name in UsageEvent.__struct_fields__ if name not in SAID_OTHERWISE},
         "started_at": microseconds(datetime.fromisoformat(line["started_at"])) * 1000,
-        "duration_ms": line["duration_ms"] or 0.0,
+        "duration_ms": UNTIMED if line["duration_ms"] is None else line["duration_ms"],
         "usage": [line[name] for name in Usage.__struct_fields__],
         "raw": line["usage"],
         "cached": "cached" in flags,

@@ -13,7 +13,7 @@ from pathlib import Path
 from usage_tracker.attribution import clean
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.event import Origin, Usage, UsageEvent
-from usage_tracker.history.importing import Found, microseconds, optional
+from usage_tracker.history.importing import UNTIMED, Found, microseconds, optional
 from usage_tracker.instants import to_instant
 
 OPERATIONS = (
@@ -93,7 +93,7 @@ class UsageExport:
         tags = [f"batch:{row['batch'].lower()}"] if row.get("batch") else []
         event = UsageEvent(
             started_at=instant(row["start_time"]) * 1000,
-            duration_ms=0.0,
+            duration_ms=UNTIMED,
             operation=operation,
             request_model=model,
             model=model,

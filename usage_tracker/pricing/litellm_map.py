@@ -87,6 +87,8 @@ class LitellmMap:
         entry = self._entry(known, occasion.provider, name)
         if entry is None:
             return None
+        if occasion.fast:  # a multiple of what the map has, which stands in no key of it
+            return TIER_UNPRICED
         return self._remembered(entry, occasion, name)
 
     def _entry(self, known: Mapping[str, Any], provider: str, name: str) -> dict[str, Any] | None:

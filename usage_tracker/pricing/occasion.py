@@ -32,7 +32,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 """By provider: what else its prices depend on, and what conditions of price lists may be about. `host` is the host that
 was called; the rest are fields of the usage object."""
 ONLY_HOST = (HOST,)
-SPEED = "speed"
+SPEED, FAST = "speed", "fast"
 OF_USAGE = frozenset((SPEED, *(field for fields in FIELDS.values() for field in fields if field != HOST)))
 """What of usage objects any price depends on, beside their counts."""
 
@@ -91,7 +91,7 @@ def occasion_of(origin: Origin, event: UsageEvent, day: int) -> Occasion | None:
         event.model,
         event.request_model,
         tier,
-        raw is not None and raw.get(SPEED) == "fast",
+        raw is not None and raw.get(SPEED) == FAST,
         day * MINUTES_OF_DAY,
         (origin.base_host,) if fields is None else tuple([tell(field, origin, raw) for field in fields]),
     )

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
+from usage_tracker.decimals import EXACT
 from usage_tracker.event import Figures, Usage
 from usage_tracker.providers.answer import LONGEST_WORD
 
@@ -181,7 +182,7 @@ def dollars(value: object, unit: Decimal) -> str | None:
         return None
     if not price.is_finite() or price < 0 or not -30 <= price.adjusted() <= 12:
         return None
-    return f"{price if unit == 1 else (price * unit).normalize():f}"
+    return f"{price if unit == 1 else EXACT.multiply(price, unit).normalize(EXACT):f}"
 
 
 def read_usage(raw: Figures, operation: str) -> Usage:

@@ -67,7 +67,7 @@ def price_anew(figures: Figures, query: Query, prices: Prices) -> Callable[[Quer
 
 def priced_now(event: Event, prices: Prices, now: int) -> Costs:
     if "cached" in event["cost_flags"]:
-        return Costs()
+        return Costs(priced=1)  # nothing, today as well
     origin, call = call_of(event)
     call.started_at = now
     cost = prices.price(origin, call)

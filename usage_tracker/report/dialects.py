@@ -13,9 +13,10 @@ from types import MappingProxyType
 from typing import cast
 from uuid import UUID
 
+from usage_tracker.decimals import EXACT
 from usage_tracker.instants import SECOND, to_instant, to_moment
 from usage_tracker.stores import Dialect, Store
-from usage_tracker.stores.values import EXACT, PICODOLLAR
+from usage_tracker.stores.values import PICODOLLAR
 
 
 class Statement(ABC):

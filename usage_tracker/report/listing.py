@@ -111,26 +111,39 @@ def write_tests(statement: Statement, window: Span, where: Collection[Condition]
 def find_event(store: Store, name: str) -> Event | None:
     """The event with that id or, where it is none of ours, the newest one of the answer that the provider named so.
     Raises StoreError."""
-    try:
-        event_id = UUID(name)
-    except ValueError:
-        found = None
-    else:
-        found = find_own(store, event_id)
+    return find_near(store, name) or find_anywhere(store, name)
+
+
+def find_near(store: Store, name: str) -> Event | None:
+    """The event with that id, at the time that the id tells: ids begin with their milliseconds, so that all but a day
+    of a large store need not be read. Raises StoreError."""
+    event_id = id_of(name)
+    made = (event_id.int >> 80) * 1000 if event_id is not None and event_id.version == 7 else LAST
+    if event_id is None or made >= LAST:
+        return None
+
+    def near(statement: Statement) -> str:
+        since, until = (statement.bind_instant(at, "started_at") for at in (made - DAY, made + HOUR))
+        return f"started_at >= {since} AND started_at < {until} AND event_id = {statement.bind_event_id(event_id)}"
+
+    return read_one(store, near)
+
+
+def find_anywhere(store: Store, name: str) -> Event | None:
+    """As `find_event`, by reading all events that there are. Raises StoreError."""
+    event_id = id_of(name)
+    found = None
+    if event_id is not None:
+        found = read_one(store, lambda statement: f"event_id = {statement.bind_event_id(event_id)}")
     # some providers name their answers by UUIDs, too
     return found or read_one(store, lambda statement: f"response_id = {statement.bind(name)}")
 
 
-def find_own(store: Store, event_id: UUID) -> Event | None:
-    made = (event_id.int >> 80) * 1000
-
-    def near(statement: Statement) -> str:
-        # ids begin with their milliseconds, so that all but a day of a large store need not be read
-        since, until = (statement.bind_instant(at, "started_at") for at in (made - DAY, made + HOUR))
-        return f"started_at >= {since} AND started_at < {until} AND event_id = {statement.bind_event_id(event_id)}"
-
-    found = read_one(store, near) if event_id.version == 7 and made < LAST else None
-    return found or read_one(store, lambda statement: f"event_id = {statement.bind_event_id(event_id)}")
+def id_of(name: str) -> UUID | None:
+    try:
+        return UUID(name)
+    except ValueError:
+        return None
 
 
 def read_one(store: Store, write_test: Callable[[Statement], str]) -> Event | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple, cast
 
+from usage_tracker.errors import ConfigError
 from usage_tracker.report.arrivals import last_arrival, see_batches
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.stores import Store
@@ -30,7 +31,12 @@ class Lost(Exception):
 
 
 def register(store: Store, address: SinkAddress) -> None:
-    """Make a sink known, unless it is: it gets what comes from now on. Raises StoreError."""
+    """Make a sink known, unless it is: it gets what comes from now on. Raises StoreError, and ConfigError for a store
+    that knows no order in which events came."""
+    if store.dialect.name == "clickhouse":
+        raise ConfigError(
+            f"the sink {address.name} gets nothing from ClickHouse: sinks are fed from Postgres or SQLite"
+        )
     mark, table = store.dialect.placeholder, f"{store.dialect.prefix}sink"
     known = list(store.select(f"SELECT shown FROM {table} WHERE name = {mark}", [address.name]))
     if known == [(address.shown,)]:
@@ -150,6 +156,8 @@ class Standing(NamedTuple):
 
 def standings(store: Store) -> list[Standing]:
     """All sinks, by name. Raises StoreError."""
+    if store.dialect.name == "clickhouse":
+        return []  # which feeds none
     prefix = store.dialect.prefix
     sql = (
         "SELECT s.name, s.shown, s.events, coalesce(sum(b.events), 0), min(b.stored_at), s.began_at, s.sent_at, "

@@ -110,7 +110,7 @@ def costs(event: Event) -> dict[str, float]:
     found = {"$ai_total_cost_usd": float(event["cost"])}
     for name, begins in (
         ("$ai_input_cost_usd", ("input", "cache")),
-        ("$ai_output_cost_usd", ("output", "reasoning")),
+        ("$ai_output_cost_usd", "output"),
     ):
         parts = [
             Decimal(str(line["count"])) * Decimal(line["price"])

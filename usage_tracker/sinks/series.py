@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from usage_tracker.decimals import EXACT
 from usage_tracker.report import Event
-from usage_tracker.stores.values import EXACT
 
 
 class Instrument(NamedTuple):

@@ -1,12 +1,13 @@
 """What any store can hold of an event, in one form for all stores: text, JSON, money, durations and instants."""
 
 import re
-from decimal import ROUND_HALF_EVEN, Context, Decimal, DecimalException, InvalidOperation
+from decimal import Decimal, DecimalException, InvalidOperation
 from functools import lru_cache
 from math import isfinite
 
 import msgspec
 
+from usage_tracker.decimals import EXACT
 from usage_tracker.errors import EventsRefused
 from usage_tracker.event import CostLine, PricedEvent
 
@@ -20,8 +21,6 @@ LAST_INSTANT = 253_402_300_799_999_999
 """The years 1 to 9999, in microseconds since 1970: what a datetime and every store can hold."""
 
 PICODOLLAR = Decimal("1e-12")
-# A context of our own: the app may have given its threads one that rounds to a few digits.
-EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 scale = EXACT.scaleb
 LEAST_SCALED, MOST_SCALED = Decimal(-LARGEST_MONEY), Decimal(LARGEST_MONEY)
 

@@ -60,6 +60,8 @@ def page(endpoint: Endpoint, *, shared: bool = False) -> Endpoint:
             return say(request, "The store is away", [sentence(error)], status=503, retry=RETRY_SECONDS)
         except StoreError as error:
             return say(request, "The store can't answer", [sentence(error)], status=503, retry=RETRY_SECONDS)
+        except ConfigError as error:  # as of a price book with a mistake, where prices of today are asked for
+            return say(request, "This can't be told now", [sentence(error)], status=503)
 
     return answer
 

@@ -12,7 +12,7 @@ from usage_tracker.cli.events import FORMATS as EVENT_FORMATS
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
 from usage_tracker.cli.render import as_csv, as_json
-from usage_tracker.report import DIMENSIONS, UNITS, Query, find_event, find_original, list_events
+from usage_tracker.report import DIMENSIONS, UNITS, Event, Query, find_original, list_events
 from usage_tracker.stores import Store
 from usage_tracker.web.parameters import (
     BY,
@@ -96,11 +96,10 @@ async def event(request: Request) -> Response:
     read_parameters((), request.query_params.multi_items())
     name = checked_name(request.path_params["id"])
 
-    def read(store: Store) -> list[str] | None:
-        found = find_event(store, name)
-        return None if found is None else event_as_json(found, find_original(store, found))
+    def read(store: Store, found: Event) -> list[str]:
+        return event_as_json(found, find_original(store, found))
 
-    text = await site_of(request).reader.do(read)
+    text = await site_of(request).reader.of_event(name, read)
     if text is None:
         raise Problem(404, "there is no call of that id, nor an answer of that name")
     return document("".join(text), "json", "event")

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, tzinfo
+from decimal import localcontext
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from usage_tracker.config import load_usable
 from usage_tracker.config_file import with_config
+from usage_tracker.decimals import EXACT
 from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.web import budgets_page, login, pages
 from usage_tracker.web.access import Access
@@ -84,6 +86,7 @@ def create_app(
     app = Starlette(
         routes=routes(),
         middleware=[
+            Middleware(OwnDecimals),
             Middleware(SaferHeaders),
             Middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM, compresslevel=5),
         ],
@@ -140,6 +143,17 @@ async def not_allowed(request: Request, _: Exception) -> Response:
 def is_for_programs(request: Request) -> bool:
     path = request.url.path.removeprefix(request.scope.get("root_path", ""))
     return path.startswith(("/api/", "/spend/", "/global/", "/user/", "/metrics"))
+
+
+class OwnDecimals:
+    """Adds figures up exactly, whatever the app has set for its own in which this one is mounted."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with localcontext(EXACT):
+            await self._app(scope, receive, send)
 
 
 class SaferHeaders:

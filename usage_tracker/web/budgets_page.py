@@ -58,7 +58,7 @@ async def change_budgets(request: Request) -> Response:
             await change(request, site.editor, fields, author, new=work == "add")
     except ValueError as error:
         seen = await books(site.reader, now())
-        kept = {name: text for name, text in fields.items() if name not in ("form", "do")}
+        kept = {"name": "", **{name: text for name, text in fields.items() if name not in ("form", "do")}}
         return shown(request, seen, None, kept, new=work == "add", failed=sentence(error), status=422)
     site.reader.forget()
     return RedirectResponse(f"{root_of(request)}/budgets", status_code=303)

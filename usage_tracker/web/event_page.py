@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from usage_tracker.cli.event import lines_of, notes_on, show_price
 from usage_tracker.cli.figures import UNKNOWN, exact, show_count, show_duration
 from usage_tracker.cli.plain import plain
-from usage_tracker.report import Event, find_event, find_original
+from usage_tracker.report import Event, find_original
 from usage_tracker.stores import Store
 from usage_tracker.web.overview import words
 from usage_tracker.web.view import View, exactly
@@ -77,11 +77,8 @@ class EventPage(NamedTuple):
     raw: str
 
 
-def read_event(store: Store, name: str, zone: tzinfo, events: str) -> EventPage | None:
-    """The call of that id. `events`: the path of the list of calls. Raises StoreError."""
-    event = find_event(store, name)
-    if event is None:
-        return None
+def make_page(store: Store, event: Event, zone: tzinfo, events: str) -> EventPage:
+    """All of the call. `events`: the path of the list of calls. Raises StoreError."""
     original = find_original(store, event)
     lines = lines_of(event)
     whose = [more(event, column, dimension, zone, events) for column, dimension in WHOSE.items() if event[column]]

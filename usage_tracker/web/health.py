@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
-from urllib.parse import quote
 
 import msgspec
 
@@ -71,7 +70,7 @@ def examine(dsn: Dsn) -> list[Finding]:
     """What `usage-tracker doctor` finds on this machine, but for the SDKs: those of this process are nobody's. It opens
     connections of its own."""
     try:
-        settings, left_out = load_usable(with_config(), dsn=given_form(dsn))
+        settings, left_out = load_usable(with_config(), dsn=dsn.setting)
     except ConfigError as error:
         return [Finding("settings", "can't be used", str(error))]
     findings = Findings()
@@ -82,11 +81,6 @@ def examine(dsn: Dsn) -> list[Finding]:
     examine_data(findings)
     examine_spool(settings, findings)
     return findings.lines
-
-
-def given_form(dsn: Dsn) -> str:
-    """The address as settings take it."""
-    return f"sqlite:///{quote(dsn.text)}" if dsn.scheme == "sqlite" else dsn.text
 
 
 def read_newest(store: Store, now: datetime) -> Newest | None:

@@ -23,6 +23,7 @@ from usage_tracker.report import (
 )
 from usage_tracker.report.dimensions import MOST_DIMENSIONS
 from usage_tracker.report.groups import Group
+from usage_tracker.report.ranges import DEFAULT_SINCE
 from usage_tracker.web.budget_lines import Line, standing, warnings
 from usage_tracker.web.charts import Chart, over_time, tokens
 from usage_tracker.web.colours import assign
@@ -158,9 +159,7 @@ def figures(report: Report, month: Report, prices: PriceData, view: View, now: d
             *changed(report, lambda row: row.errors),
             note=errors,
             tone="bad" if total.calls and total.errors / total.calls >= 0.05 else "",
-            address=replace(view, where=(*view.where, exactly("status", "error")), by=(), cost="recorded").address(
-                root + "/events"
-            ),
+            address=failed_calls(view).address(root + "/events"),
         ),
         Figure(
             "Unpriced calls",
@@ -184,6 +183,12 @@ def figures(report: Report, month: Report, prices: PriceData, view: View, now: d
             tone="bad" if age is not None and age > 120 else "",
         ),
     ]
+
+
+def failed_calls(view: View) -> View:
+    """Those of the view's range, which the list of calls is told: it goes back to the first one by itself."""
+    since, where = view.since or DEFAULT_SINCE, (*view.where, exactly("status", "error"))
+    return replace(view, since=since, where=where, by=(), cost="recorded")
 
 
 def changed(report: Report, pick: Callable[[Row], Decimal | int | None]) -> tuple[str, str]:

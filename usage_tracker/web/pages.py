@@ -123,7 +123,9 @@ async def show_event(request: Request) -> Response:
     name, zone = request.path_params["id"], values["tz"] or site.zone
     seen = None
     if len(name) <= LONGEST_NAME and "\0" not in name:
-        seen = await site.reader.do(lambda store: event_page.read_event(store, name, zone, f"{root}/events"))
+        seen = await site.reader.of_event(
+            name, lambda store, event: event_page.make_page(store, event, zone, f"{root}/events")
+        )
     if seen is None:
         return say(request, "There is no such call", [f"Nothing has the id {name[:LONGEST_NAME]}."], status=404)
     return render(

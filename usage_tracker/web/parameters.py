@@ -2,6 +2,7 @@
 the HTTP interface and its OpenAPI document."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
@@ -65,11 +66,14 @@ def read_parameters(parameters: Iterable[Parameter], given: Iterable[tuple[str, 
     }
 
 
+WHOLE = re.compile(r"-?\d{1,20}", re.ASCII)
+
+
 def whole(least: int, most: int) -> Callable[[str], int]:
     """Reads a whole number of that range."""
 
     def read(text: str) -> int:
-        if not text.isascii() or not text.lstrip("-").isdigit() or not least <= int(text[:20]) <= most:
+        if not WHOLE.fullmatch(text) or not least <= int(text) <= most:
             raise ValueError(f"a whole number from {least} to {most} is needed, not {text[:40]!r}")
         return int(text)
 

@@ -17,13 +17,14 @@ import msgspec
 
 from usage_tracker.attribution import clean, clean_tags
 from usage_tracker.capture.fingerprint import fingerprint
+from usage_tracker.decimals import EXACT
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import Batch, Origin, PricedEvent, Status, Stretch, Usage, UsageEvent
 from usage_tracker.instants import to_instant
 from usage_tracker.lazy_pricer import LazyPricer
 from usage_tracker.stores import Store, open_store
-from usage_tracker.stores.values import EXACT, PICODOLLAR
+from usage_tracker.stores.values import PICODOLLAR
 
 JOURNAL = UUID("0b4f6c52-7d1e-5d0a-9a57-3a3c9f6d2e11")
 """Names the segments of posted events."""

@@ -1,11 +1,11 @@
 """How old the price data is that calls are priced by."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
+from usage_tracker.cli.doctor_prices import newest_price
 from usage_tracker.pricing import newest_data
 
-EPOCH = date(1970, 1, 1)
 KEPT_SECONDS = 600.0
 
 
@@ -22,7 +22,4 @@ class PriceData(NamedTuple):
 def price_data() -> PriceData:
     """Imports the data at its first use, which takes a moment."""
     source = newest_data()
-    today = datetime.now(UTC).date()
-    days = [day for days in source.change_days() if (day := EPOCH + timedelta(days=days)) <= today]
-    newest = max(days, default=None)
-    return PriceData(source.version, newest)
+    return PriceData(source.version, newest_price(source, datetime.now(UTC).date()))

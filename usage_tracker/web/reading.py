@@ -6,13 +6,24 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from decimal import localcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from usage_tracker.cli.stores import NothingYet, check_there
+from usage_tracker.decimals import EXACT
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError, StoreUnavailable
-from usage_tracker.report import Query, Report, has_schema, reads_every_event, run
+from usage_tracker.report import (
+    Event,
+    Query,
+    Report,
+    find_anywhere,
+    find_near,
+    has_schema,
+    reads_every_event,
+    run,
+)
 from usage_tracker.stores import Store, open_store
 from usage_tracker.web.parameters import Refused
 
@@ -199,6 +210,16 @@ class Reader:
             raise TooLong(slow=slow)
         return found.result()
 
+    async def of_event(self, name: str, make: Callable[[Store, Event], Result]) -> Result | None:
+        """What is made of the event of that id or, where it is none of ours, of the answer of that name; None: there is
+        none. Who looks for what can be anywhere holds up no others. Raises NothingYet, TooLong and StoreError."""
+
+        def made(find: Callable[[Store, str], Event | None]) -> Callable[[Store], Result | None]:
+            return lambda store: None if (event := find(store, name)) is None else make(store, event)
+
+        near = await self.do(made(find_near))
+        return near if near is not None else await self.do(made(find_anywhere), slow=True)
+
     def close(self) -> None:
         for threads in (self._threads, self._slow_threads):
             threads.shutdown(wait=True, cancel_futures=True)
@@ -225,7 +246,8 @@ class Reader:
             store = self._own.store = open_store(self.dsn)
             self._stores.append(store)
         try:
-            return job.run(store, work)
+            with localcontext(EXACT):
+                return job.run(store, work)
         except SchemaError:
             if has_schema(store):
                 raise

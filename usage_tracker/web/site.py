@@ -145,7 +145,6 @@ def say(
     status: int,
     commands: Sequence[str] = (),
     retry: int | None = None,
-    current: str = "",
 ) -> HTMLResponse:
     """A page that says why it shows nothing, and what to do."""
     headers = {} if retry is None else {"Retry-After": str(retry)}
@@ -153,7 +152,7 @@ def say(
     return render(
         request,
         "message.html",
-        current,
+        "",
         status,
         heading=heading,
         lines=lines,

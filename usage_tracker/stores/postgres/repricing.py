@@ -5,12 +5,13 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from usage_tracker.decimals import EXACT
 from usage_tracker.instants import to_instant, to_moment
 from usage_tracker.stores.dimensions import Keys
 from usage_tracker.stores.postgres.connection import Cursor
 from usage_tracker.stores.postgres.rows import PRICE, price_and_counts, written_array
 from usage_tracker.stores.repricing import Repriced, Stored
-from usage_tracker.stores.values import EXACT, picodollars
+from usage_tracker.stores.values import picodollars
 
 FIND = """
 SELECT e.event_id::text, e.started_at, e.kind_key, e.owner_key, e.user_key,

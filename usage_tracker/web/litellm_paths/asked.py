@@ -85,12 +85,16 @@ def some_days(values: dict[str, Any]) -> Range:
     first, last = values["start_date"], values["end_date"]
     if first is not None and last is not None:
         return days_between(first, last, UTC)
-    start = None if first is None else midnight(max(first, FIRST), UTC)
-    return Range(start, midnight(min(last or LAST, LAST) + timedelta(days=1), UTC))
+    start = None if first is None else midnight(within(first), UTC)
+    return Range(start, midnight(within(last or LAST) + timedelta(days=1), UTC))
 
 
 FIRST, LAST = date(2, 1, 1), date(9998, 12, 30)
 """What every time zone can hold."""
+
+
+def within(day: date) -> date:
+    return min(max(day, FIRST), LAST)
 
 
 def days_between(first: date, last: date, zone: tzinfo) -> Range:

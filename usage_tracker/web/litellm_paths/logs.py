@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from usage_tracker.report import Condition, Event, Query, Range, find_event, list_events
+from usage_tracker.report import Condition, Event, Query, Range, list_events
 from usage_tracker.stores import Store
 from usage_tracker.web.litellm_paths.asked import SPEND_LOGS, UNATTRIBUTED, answer, both_days, conditions, some_days
 from usage_tracker.web.parameters import read_parameters
@@ -24,7 +24,7 @@ async def spend_logs(request: Request) -> Response:
     where = conditions(values, {"api_key": "api_key", "user_id": "user"})
     reader = site_of(request).reader
     if values["request_id"] is not None:
-        found = await reader.do(lambda store: find_event(store, values["request_id"]))
+        found = await reader.of_event(values["request_id"], lambda _, event: event)
         return answer([log_of(found)] if found and meets(found, values) else [])
     dated = values["start_date"] is not None and values["end_date"] is not None
     asked = both_days(values, UTC) if dated else some_days(values)
