@@ -97,7 +97,8 @@ def claude(**fields: Any) -> PricedEvent:
 
 
 def test_what_agrees_with_openai_to_the_cent_agrees(store: Store, admin: Admin) -> None:
-    store_events(store, [made_event(cost="0.30"), made_event(cost="0.20"), made_event(status="error", cost=None)])
+    made = [made_event(cost=cost, cache_read_tokens=0) for cost in ("0.30", "0.20")]
+    store_events(store, [*made, made_event(status="error", cost=None)])
     costs(admin, "gpt-4o, input", 0.1)
     costs(admin, "gpt-4o, output", "0.4")
     completions(admin, "gpt-4o", (300, 30), calls=2)
