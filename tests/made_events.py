@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-from usage_tracker.event import Batch, Cost, Origin, PricedEvent, Status, Stretch, Usage, UsageEvent
+from usage_tracker.event import UNTIMED, Batch, Cost, Origin, PricedEvent, Status, Stretch, Usage, UsageEvent
 from usage_tracker.instants import to_instant
 from usage_tracker.stores import Store
 
@@ -81,7 +81,7 @@ def random_event(chance: random.Random) -> PricedEvent:
         host=maybe("box-1", "box-2"),
         tags=tuple(chance.sample(["tier:pro", "tier:free", "eu", "none"], chance.randint(0, 3))),
         status=chance.choice(STATUSES),
-        duration_ms=chance.uniform(0, 90_000),
+        duration_ms=maybe(chance.uniform(0, 90_000)) or UNTIMED,
         ttft_ms=maybe(chance.uniform(0, 900)),
         reported_cost=maybe("0.5"),
         input_tokens=maybe(0, chance.randint(1, 10**6)),

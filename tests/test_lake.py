@@ -79,7 +79,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
 def tidy(report: Report) -> list[Any]:
     rows = [*report.rows, report.total, *report.before.values()]
     rows += [report.total_before] if report.total_before else []
-    return [*map(rounded, rows), report.unpriced_models, report.untold, report.unknown, report.untimed]
+    return [*map(rounded, rows), report.unpriced_models, report.untold, report.unknown, report.without_percentiles]
 
 
 def rounded(row: Row) -> dict[str, Any]:

@@ -339,7 +339,7 @@ def test_a_note_on_tags_is_made_only_where_calls_count_twice() -> None:
 
 
 def test_notes_say_why_percentiles_are_left_out() -> None:
-    [note] = explain(replace(report(row("m")), untimed=True))
+    [note] = explain(replace(report(row("m")), without_percentiles=True))
     assert note.startswith("p50 and p95 are left out: there is no sketch of them by these dimensions")
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from math import ceil, log
+from math import ceil, isnan, log
 from random import Random
 from typing import Any
 from uuid import uuid4
@@ -92,8 +92,11 @@ def expected(events: list[PricedEvent], keys: Callable[[PricedEvent], list[Row]]
             sums["cost"] += priced.cost.amount or 0
             sums["reported"] += event.reported_cost is not None
             sums["reported_cost"] += Decimal(event.reported_cost or 0)
-            if call:
+            if call and isnan(event.duration_ms):
+                sums["untimed"] += 1
+            elif call:
                 sums["duration_ms"] += event.duration_ms
+            if call:
                 sums["ttft_calls"] += event.ttft_ms is not None
                 sums["ttft_ms"] += event.ttft_ms or 0
     return found
@@ -193,7 +196,7 @@ def expected_sketch(events: list[PricedEvent], columns: tuple[str, ...]) -> dict
     for one in events:
         both = {name: getattr(part, name) for part in (one.event, one.origin) for name in part.__struct_fields__}
         for place, milliseconds in enumerate((one.event.duration_ms, one.event.ttft_ms)):
-            if milliseconds is not None:
+            if milliseconds is not None and not isnan(milliseconds):
                 bucket = max(0, ceil(log(milliseconds) / log(1.04))) if milliseconds > 0 else 0
                 counts[day(one), *(both[name] for name in columns), bucket][place] += 1
     return {group: (calls, first_chunks) for group, (calls, first_chunks) in counts.items()}

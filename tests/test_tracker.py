@@ -437,6 +437,8 @@ def test_a_recorded_call_of_no_sdk_is_stored(machine: Machine) -> None:
         "assert usage_tracker.flush()\nassert usage_tracker.stats()[:4] == (1, 1, 0, 0), usage_tracker.stats()"
     )
     assert "gpt-4o-mini" in machine.command("report", "-o", "csv").stdout
+    [row] = json.loads(machine.command("report", "-o", "json").stdout)["rows"]
+    assert (row["output_tokens"], row["mean_duration_ms"]) == (10, None), "nobody said how long it took"
 
 
 def test_an_sdk_that_is_asked_for_by_name_has_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,16 @@ None means unknown; it is never written as 0.
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from math import nan
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 Status = Literal["ok", "error", "cancelled", "abandoned"]
+
+UNTIMED = nan
+"""A duration that nobody told: null in a store."""
 
 Figures = dict[str, Any]
 """A provider's usage object with its numbers and short words only, nested as it was sent."""
@@ -77,7 +81,7 @@ class UsageEvent(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     started_at: int
     """Nanoseconds since 1970, UTC."""
     duration_ms: float
-    """Until the answer was complete, by a monotonic clock."""
+    """Until the answer was complete, by a monotonic clock; UNTIMED where it isn't known."""
     ttft_ms: float | None = None
     """Until the first chunk of a stream."""
     operation: str

@@ -239,26 +239,27 @@ def record(
     provider: str | None,
     model: str | None,
     operation: str = "chat",
-    duration_ms: float = 0.0,
+    duration_ms: float | None = None,
     response_id: str | None = None,
     status: "Status" = "ok",
     reported_cost: str | None = None,
     **usage: int,
 ) -> None:
-    """Record a call that no SDK of ours made. `usage` takes the fields of `event.Usage`; `reported_cost` is a decimal
-    number of US dollars. Raises TypeError for values that an event can't hold."""
+    """Record a call that no SDK of ours made. `duration_ms`: unknown where it isn't given. `usage` takes the fields of
+    `event.Usage`; `reported_cost` is a decimal number of US dollars. Raises TypeError for values that an event can't
+    hold."""
     if installed is None:
         return
     from usage_tracker.attribution import clean, standing
     from usage_tracker.capture import Client
-    from usage_tracker.event import Usage, UsageEvent
+    from usage_tracker.event import UNTIMED, Usage, UsageEvent
     from usage_tracker.journal.frames import check
 
-    if not isfinite(duration_ms):
+    if duration_ms is not None and not isfinite(duration_ms):
         raise TypeError(f"a call doesn't take {duration_ms} milliseconds")
     event = UsageEvent(
-        started_at=time.time_ns() - int(duration_ms * 1e6),
-        duration_ms=float(duration_ms),
+        started_at=time.time_ns() - int((duration_ms or 0) * 1e6),
+        duration_ms=UNTIMED if duration_ms is None else float(duration_ms),
         operation=clean(operation) or "chat",
         request_model=clean(model),
         model=clean(model),

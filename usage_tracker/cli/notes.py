@@ -43,7 +43,7 @@ def explain(report: Report) -> list[str]:
     if report.query.tags and total.calls < sum(row.calls for row in report.rows):
         of_key = "" if report.query.tag_key is None else f" of {printable(report.query.tag_key)}"
         notes.append(f"A call with several tags{of_key} counts under each of them, and once in the total.")
-    if report.untimed:
+    if report.without_percentiles:
         notes.append(
             f"p50 and p95 are left out: there is no sketch of them by these dimensions and conditions, and more than "
             f"{MOST_EVENTS:,} events would have to be read. Ask for less at once, or for whole days of UTC by model or "

@@ -13,8 +13,8 @@ from uuid import UUID
 import msgspec
 
 from usage_tracker.errors import UsageTrackerError
-from usage_tracker.event import Cost, CostLine, Origin, Usage, UsageEvent
-from usage_tracker.history.importing import UNTIMED, Found, microseconds, optional
+from usage_tracker.event import UNTIMED, Cost, CostLine, Origin, Usage, UsageEvent
+from usage_tracker.history.importing import Found, microseconds, optional
 
 SAID_OTHERWISE = frozenset(("cached", "duration_ms", "raw", "started_at", "usage"))
 """Fields of UsageEvent that have another form in a line."""

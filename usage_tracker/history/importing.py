@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import islice
-from math import nan
 from typing import NamedTuple, Protocol
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -18,8 +17,6 @@ from usage_tracker.event import Batch, Cost, Origin, PricedEvent, Stretch, Usage
 from usage_tracker.instants import DAY, to_instant, to_moment
 from usage_tracker.stores import Store
 
-UNTIMED = nan
-"""How long a call took, where its source doesn't say."""
 LATE = DAY
 """Microseconds by which a call may come into its source after later ones: it is written when it has ended."""
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from usage_tracker.attribution import clean
 from usage_tracker.errors import UsageTrackerError
-from usage_tracker.event import Origin, Usage, UsageEvent
-from usage_tracker.history.importing import UNTIMED, Found, microseconds, optional
+from usage_tracker.event import UNTIMED, Origin, Usage, UsageEvent
+from usage_tracker.history.importing import Found, microseconds, optional
 from usage_tracker.instants import to_instant
 
 OPERATIONS = (

@@ -47,7 +47,7 @@ class LakeFigures:
     def top_groups(self, query: Query) -> None:
         """Engines read all events anyway."""
 
-    def untimed(self, query: Query) -> bool:
+    def without_percentiles(self, query: Query) -> bool:
         """Never: an engine that reads all events anyway counts their durations, too."""
         return False
 
@@ -159,6 +159,7 @@ def measures(table: "ir.Table") -> dict[str, Expression]:
         "cache_read_counted": table.cache_read_tokens.notnull(),
         "cache_write_counted": table.cache_write_tokens.notnull(),
         "reasoning_counted": table.reasoning_tokens.notnull(),
+        "untimed": table.duration_ms.isnull() & call,
     }
     sums: dict[str, Expression] = {name: test.sum() for name, test in counts.items()}
     for name in COUNTED:

@@ -22,7 +22,7 @@ class Figures(Protocol):
     def top_groups(self, query: Query) -> dict[Group, Sums] | None:
         """The groups of a query with a `top`, all beyond it as OTHERS, where that takes less than to read them all."""
 
-    def untimed(self, query: Query) -> bool:
+    def without_percentiles(self, query: Query) -> bool:
         """Whether its percentiles would take more events than are read for them."""
 
     def untold(self, query: Query) -> int:
@@ -48,7 +48,7 @@ class StoreFigures(NamedTuple):
     def top_groups(self, query: Query) -> dict[Group, Sums] | None:
         return read_top(self.store, query)
 
-    def untimed(self, query: Query) -> bool:
+    def without_percentiles(self, query: Query) -> bool:
         return too_many_events(self.store, query)
 
     def untold(self, query: Query) -> int:

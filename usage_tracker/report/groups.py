@@ -51,6 +51,7 @@ class Sums(NamedTuple):
     cache_read_counted: int
     cache_write_counted: int
     reasoning_counted: int
+    untimed: int
     durations: Sketch = Sketch()
     """Where it was asked for."""
     first_chunks: Sketch = Sketch()
@@ -69,7 +70,7 @@ class Sums(NamedTuple):
 
 COUNTED = Sums._fields[:-2]
 """What rollups hold. Sketches are tables of their own."""
-NOTHING = Sums(*(0,) * 11, Decimal(0), 0, Decimal(0), 0.0, 0, 0.0, *(0,) * 6)
+NOTHING = Sums(*(0,) * 11, Decimal(0), 0, Decimal(0), 0.0, 0, 0.0, *(0,) * 7)
 
 KNOWN = "(input_tokens IS NOT NULL OR output_tokens IS NOT NULL)"
 CALL = "completes IS NULL"
@@ -90,6 +91,7 @@ EVENT_SUMS: dict[str, str] = {
     "cache_read_counted": "count(cache_read_tokens)",
     "cache_write_counted": "count(cache_write_tokens)",
     "reasoning_counted": "count(reasoning_tokens)",
+    "untimed": f"count(*) FILTER (WHERE duration_ms IS NULL AND {CALL})",
 }
 """Sums of events that aren't plain sums of a column."""
 

@@ -61,7 +61,7 @@ class Row:
 
     @classmethod
     def of(cls, group: Group, sums: Sums) -> "Row":
-        nothing = not sums.any()
+        nothing, timed = not sums.any(), sums.calls - sums.untimed
 
         def known(value: int, said: int) -> int | None:
             # stores that were filled before it was counted who says something of a part have sums alone
@@ -81,7 +81,7 @@ class Row:
             reasoning_tokens=known(sums.reasoning_tokens, sums.reasoning_counted),
             cost=sums.cost if sums.priced or nothing else None,
             reported_cost=sums.reported_cost if sums.reported else None,
-            mean_duration_ms=sums.duration_ms / sums.calls if sums.calls else None,
+            mean_duration_ms=sums.duration_ms / timed if timed else None,
             mean_ttft_ms=sums.ttft_ms / sums.ttft_calls if sums.ttft_calls else None,
             p50_duration_ms=sums.durations.percentile(50),
             p95_duration_ms=sums.durations.percentile(95),
@@ -123,7 +123,7 @@ class Report:
     """Calls that should have tokens and have none, at least."""
     contradicting: int | None = None
     """Calls whose provider's counts of tokens contradict each other; None where there are too many calls to see."""
-    untimed: bool = False
+    without_percentiles: bool = False
     """Whether percentiles were asked for and are left out, because too many events would have to be read for them."""
 
 
@@ -135,8 +135,8 @@ def run(store: Store, query: Query, prices: Prices | None = None) -> Report:
 
 def answer(figures: Figures, query: Query, prices: Prices | None = None) -> Report:
     """As `run`, from whatever has the figures."""
-    untimed = query.percentiles and any(figures.untimed(each) for each in (query, *earlier_of(query)))
-    if untimed:
+    without_percentiles = query.percentiles and any(map(figures.without_percentiles, (query, *earlier_of(query))))
+    if without_percentiles:
         query = replace(query, percentiles=False)
     read = reader(figures, query, prices)
     shortened = figures.top_groups(query) if query.top is not None else None
@@ -161,7 +161,7 @@ def answer(figures: Figures, query: Query, prices: Prices | None = None) -> Repo
         figures.untold(query) if total.awaited else 0,
         count_unknown(figures.groups, query) if total.calls > total.counted + total.awaited else 0,
         figures.contradicting(query) if 0 < total.calls <= MOST_READ else None,
-        untimed=untimed,
+        without_percentiles=without_percentiles,
     )
 
 

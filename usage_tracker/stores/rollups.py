@@ -4,6 +4,7 @@ Sums are over what is known. `counted` counts the calls with known tokens, `pric
 those that should have a cost and have none, `reported` those whose provider stated a cost, `awaited` those whose usage
 is told later. An event that tells it is no call: its tokens and cost count, and with known tokens it is `completed`.
 `output_counted`, `cache_read_counted` and so on count the events that say such tokens at all: many providers never do.
+`untimed` counts the calls of which nobody says how long they took.
 """
 
 from collections import Counter, defaultdict
@@ -22,7 +23,7 @@ MEASURES = (
     "calls", "errors", "counted", "estimated", "priced", "unpriced",
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
     "cost", "reported", "reported_cost", "duration_ms", "ttft_calls", "ttft_ms", "awaited", "completed",
-    "output_counted", "cache_read_counted", "cache_write_counted", "reasoning_counted",
+    "output_counted", "cache_read_counted", "cache_write_counted", "reasoning_counted", "untimed",
 )  # fmt: skip
 Sums = tuple[int | float, ...]
 """One number for each of a grain's measures; money in picodollars."""
@@ -174,7 +175,7 @@ def sums_by_who(priced: PricedCalls, whos: Sequence[WhoKeys]) -> list[tuple[WhoK
         size, sums = len(each), each[0] if len(each) == 1 else sum_of(each)
         own = size, size * failed, size * counted, 0, size * is_priced, size * is_unpriced
         told = [0 if column is None else size for column in (out, read, written, reasoning)]
-        made.append((who, (*own, *sums[:6], 0, 0, sums[6], sums[7], sums[8], 0, 0, *told)))
+        made.append((who, (*own, *sums[:6], 0, 0, sums[6], sums[7], sums[8], 0, 0, *told, 0)))
     return made
 
 
@@ -247,6 +248,7 @@ def measures(priced: PricedEvent, facts: Facts) -> Sums:
         0 if usage.cache_read_tokens is None else 1,
         0 if usage.cache_write_tokens is None else 1,
         0 if usage.reasoning_tokens is None else 1,
+        call if facts.duration_ms is None else 0,
     )
 
 

@@ -1,5 +1,6 @@
 -- Many providers never say some part of the tokens, such as Anthropic the reasoning: a sum of 0 is not known to be one.
 -- `output_counted` and so on: events that say it. What was summed before has 0 there, as nobody counted them.
+-- `untimed`: calls of which nobody says how long they took. Of those that were summed before, it is known of none.
 DO $$
 DECLARE
     relation text;
@@ -12,7 +13,7 @@ BEGIN
         EXECUTE format(
             'ALTER TABLE usage_tracker.%I ADD COLUMN output_counted bigint NOT NULL DEFAULT 0, '
             'ADD COLUMN cache_read_counted bigint NOT NULL DEFAULT 0, ADD COLUMN cache_write_counted bigint NOT NULL DEFAULT 0, '
-            'ADD COLUMN reasoning_counted bigint NOT NULL DEFAULT 0', relation);
+            'ADD COLUMN reasoning_counted bigint NOT NULL DEFAULT 0, ADD COLUMN untimed bigint NOT NULL DEFAULT 0', relation);
     END LOOP;
 END $$;
 
@@ -26,7 +27,7 @@ DO $$
 DECLARE
     of_all text := 'calls, errors, counted, estimated, priced, unpriced, input_tokens, output_tokens, cache_read_tokens, '
         'cache_write_tokens, reasoning_tokens, cost, reported, reported_cost, duration_ms, ttft_calls, ttft_ms, awaited, '
-        'completed, output_counted, cache_read_counted, cache_write_counted, reasoning_counted';
+        'completed, output_counted, cache_read_counted, cache_write_counted, reasoning_counted, untimed';
     this_hour text := 'bucket_at';
     its_day text := 'date_trunc(''day'', bucket_at, ''UTC'')';
     its_week text := 'to_timestamp(floor(extract(epoch FROM bucket_at) / 604800) * 604800)';

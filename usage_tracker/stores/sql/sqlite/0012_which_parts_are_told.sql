@@ -1,49 +1,61 @@
 -- Many providers never say some part of the tokens, such as Anthropic the reasoning: a sum of 0 is not known to be one.
 -- `output_counted` and so on: events that say it. What was summed before has 0 there, as nobody counted them.
+-- `untimed`: calls of which nobody says how long they took. Of those that were summed before, it is known of none.
 ALTER TABLE rollup_hour ADD COLUMN output_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_hour ADD COLUMN cache_read_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_hour ADD COLUMN cache_write_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_hour ADD COLUMN reasoning_counted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup_hour ADD COLUMN untimed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day ADD COLUMN output_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day ADD COLUMN cache_read_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day ADD COLUMN cache_write_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day ADD COLUMN reasoning_counted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup_day ADD COLUMN untimed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_user ADD COLUMN output_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_user ADD COLUMN cache_read_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_user ADD COLUMN cache_write_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_user ADD COLUMN reasoning_counted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup_day_user ADD COLUMN untimed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_tag ADD COLUMN output_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_tag ADD COLUMN cache_read_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_tag ADD COLUMN cache_write_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_tag ADD COLUMN reasoning_counted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup_day_tag ADD COLUMN untimed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_hour_kind ADD COLUMN output_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_hour_kind ADD COLUMN cache_read_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_hour_kind ADD COLUMN cache_write_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_hour_kind ADD COLUMN reasoning_counted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup_hour_kind ADD COLUMN untimed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_kind ADD COLUMN output_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_kind ADD COLUMN cache_read_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_kind ADD COLUMN cache_write_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_kind ADD COLUMN reasoning_counted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup_day_kind ADD COLUMN untimed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_hour_owner ADD COLUMN output_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_hour_owner ADD COLUMN cache_read_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_hour_owner ADD COLUMN cache_write_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_hour_owner ADD COLUMN reasoning_counted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup_hour_owner ADD COLUMN untimed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_owner ADD COLUMN output_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_owner ADD COLUMN cache_read_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_owner ADD COLUMN cache_write_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_owner ADD COLUMN reasoning_counted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup_day_owner ADD COLUMN untimed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_user_total ADD COLUMN output_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_user_total ADD COLUMN cache_read_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_user_total ADD COLUMN cache_write_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_user_total ADD COLUMN reasoning_counted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup_day_user_total ADD COLUMN untimed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_week_user_total ADD COLUMN output_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_week_user_total ADD COLUMN cache_read_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_week_user_total ADD COLUMN cache_write_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_week_user_total ADD COLUMN reasoning_counted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup_week_user_total ADD COLUMN untimed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_tag_total ADD COLUMN output_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_tag_total ADD COLUMN cache_read_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_tag_total ADD COLUMN cache_write_counted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_day_tag_total ADD COLUMN reasoning_counted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup_day_tag_total ADD COLUMN untimed INTEGER NOT NULL DEFAULT 0;
 
 DROP VIEW daily;
 CREATE VIEW daily AS
