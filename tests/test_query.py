@@ -325,6 +325,12 @@ def test_time_is_cut_by_the_clock_of_the_zone(store: Store, unit: str, zone: str
     assert list(calls(ask(store, unit, tz=ZoneInfo(zone)))) == [expected]
 
 
+def test_a_call_before_1970_is_in_one_day_of_a_clock_that_is_half_an_hour_off(store: Store) -> None:
+    store_events(store, [made_event(datetime(1969, 6, 3, hour, 45, tzinfo=UTC)) for hour in range(24)])
+    report = ask(store, "day", tz=ZoneInfo("Asia/Kolkata"))
+    assert calls(report) == {date(1969, 6, 3): 18, date(1969, 6, 4): 6}
+
+
 def test_a_range_of_centuries_is_read_as_far_as_there_are_events(store: Store) -> None:
     store_events(store, [made_event(NOON), made_event(NOON + DAY)])
     since, until = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)

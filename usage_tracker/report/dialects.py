@@ -220,7 +220,7 @@ class SqliteStatement(Statement):
         return value * SECOND
 
     def write_outside_hour(self, column: str, hour: int) -> str:
-        return f"{column} % 86400 <> {self.bind(hour * 3600)}"
+        return f"({column} + {YEAR_1}) % 86400 <> {self.bind(hour * 3600)}"
 
     def write_glob(self, value: str, pattern: list[tuple[str, bool]]) -> str:
         glob = "".join(text if wild or text not in "*?[" else f"[{text}]" for text, wild in pattern)
