@@ -16,10 +16,12 @@ from racing import race
 
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import SchemaError
+from usage_tracker.event import Cost
 from usage_tracker.report import Query
 from usage_tracker.report import run as ask
 from usage_tracker.stores import Store, migrations, open_store
 from usage_tracker.stores.migrations import Migration
+from usage_tracker.stores.repricing import Repriced
 from usage_tracker.stores.rollups import latency_bucket
 
 MIGRATE = """
@@ -185,10 +187,13 @@ def test_a_schema_that_is_newer_says_what_to_upgrade(store: Store) -> None:
 
 def test_a_program_that_runs_while_another_migrates_writes_no_more_and_folds_nothing(store: Store) -> None:
     store.migrate()
-    store_events(store, [made_event()])
+    stored = made_event()
+    store_events(store, [stored])
     run(store, f"INSERT INTO {store.dialect.prefix}schema_migration (number, name) VALUES (999, '0999_a_new_rollup')")
     with pytest.raises(SchemaError, match="newer"):
         store_events(store, [made_event()])
+    with pytest.raises(SchemaError, match="newer"):
+        store.reprice([Repriced(stored.event_id, stored.event.started_at // 1000, Cost(None))])
     if store.dialect.name == "postgres":  # it folds later what others have appended
         with pytest.raises(SchemaError, match="newer"):
             store.compact()

@@ -109,6 +109,7 @@ class PostgresStore:
         self._forget_other_servers()
         while True:
             with self._connections.transaction(statement_seconds=SELECT_SECONDS, seconds=SELECT_SECONDS) as cursor:
+                refuse_newer(cursor)
                 stored = repricing.find(cursor, repriced)
                 if not stored:
                     return 0
