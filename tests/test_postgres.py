@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import psycopg2
 import pytest
@@ -20,6 +21,8 @@ from racing import race
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import SchemaError, StoreUnavailable
 from usage_tracker.event import Batch, PricedEvent, Stretch
+from usage_tracker.report import Query
+from usage_tracker.report import run as ask
 from usage_tracker.stores import open_store
 from usage_tracker.stores.grants import grants
 from usage_tracker.stores.postgres import PostgresStore, pruning
@@ -328,6 +331,25 @@ def test_nothing_is_left_in_the_session(store: PostgresStore) -> None:
         assert cursor.fetchone() == (0,)
         cursor.execute("SELECT count(*) FROM pg_class WHERE relpersistence = 't'")
         assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("intervalstyle", "sql_standard"), ("standard_conforming_strings", "off"), ("datestyle", "SQL, DMY")],
+)
+def test_how_a_database_writes_dates_and_texts_changes_nothing(
+    postgres_databases: Databases, empty_postgres_dsn: str, setting: str, value: str
+) -> None:
+    postgres_databases.run(f"ALTER DATABASE {database_of(empty_postgres_dsn)} SET {setting} = '{value}'")
+    store = PostgresStore(parse_dsn(empty_postgres_dsn))
+    store.migrate()
+    tags = ('say "hi"', r"C:\new")
+    store_events(store, [made_event(datetime(2026, 3, 2, hour, tzinfo=UTC), tags=tags) for hour in range(24)])
+    report = ask(store, Query(by=("day", "tag"), tz=ZoneInfo("America/New_York")))
+    days = {date(2026, 3, 1): 5, date(2026, 3, 2): 19}
+    assert {row.group: row.calls for row in report.rows} == {(day, tag): days[day] for day in days for tag in tags}
+    assert sum(store.prune(datetime(2026, 3, 2, 12, tzinfo=UTC))) == 12
+    store.close()
 
 
 @contextmanager

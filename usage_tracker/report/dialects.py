@@ -143,7 +143,8 @@ class PostgresStatement(Statement):
         return f"{self.bind(str(event_id))}::uuid"
 
     def write_cut(self, column: str, unit: str, offset: int) -> str:
-        return f"date_trunc('{unit}', {column} AT TIME ZONE 'UTC' + {self.bind(timedelta(seconds=offset))})"
+        # not a literal: some settings of a server take the sign of its days for that of its seconds, too
+        return f"date_trunc('{unit}', {column} AT TIME ZONE 'UTC' + make_interval(secs => {self.bind(offset)}))"
 
     def read_cut(self, value: object) -> datetime:
         assert isinstance(value, datetime)

@@ -51,7 +51,7 @@ class CopyLines:
 def copy_command(table: str, columns: Sequence[str]) -> str:
     return (
         f"COPY usage_tracker.{table} ({', '.join(columns)}) FROM STDIN "
-        r"WITH (FORMAT csv, NULL 'null', ESCAPE '\', ENCODING 'UTF8')"
+        r"WITH (FORMAT csv, NULL 'null', ESCAPE E'\\', ENCODING 'UTF8')"
     )
 
 
