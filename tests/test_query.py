@@ -15,6 +15,7 @@ from reference_report import check, read_view
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import Query, Report, list_events, parse_condition, run
 from usage_tracker.stores import Store, open_store
+from usage_tracker.stores.rollups import MEASURES
 
 DAY = timedelta(days=1)
 
@@ -362,6 +363,30 @@ def test_an_hour_within_which_the_clock_changes_by_one_is_one_hour(
     report = ask(store, "hour", tz=ZoneInfo("Pacific/Chatham"), percentiles=True)
     assert {str(hour): count for hour, count in calls(report).items()} == hours
     assert report.total.calls == 3
+
+
+@pytest.mark.parametrize("by", [("day", "user"), ("day", "tag:tier")])
+@pytest.mark.parametrize("top", [None, 1])
+def test_rollups_of_before_it_was_counted_who_says_what_give_no_groups_without_calls(
+    store: Store, by: tuple[str, ...], top: int | None
+) -> None:
+    night, noon = datetime(2026, 3, 3, 2, tzinfo=UTC), datetime(2026, 3, 4, 12, tzinfo=UTC)
+    nobody_knows = float("nan")
+    events = [made_event(at, user_id=user, tags=("tier:pro",)) for at in (night, noon) for user in "aab"]
+    events += [made_event(night + DAY, user_id="a", tags=("tier:pro",), duration_ms=nobody_knows)]
+    store_events(store, events)
+    store.compact()
+
+    def figures() -> list[tuple[Any, ...]]:
+        report = ask(store, *by, tz=ZoneInfo("America/New_York"), top=top)
+        return [(row.group, row.calls, row.output_tokens, row.mean_duration_ms) for row in report.rows]
+
+    before = figures()
+    later = ", ".join(f"{name} = 0" for name in MEASURES[MEASURES.index("output_counted") :])
+    for name in ("hour", "day", "day_user", "day_tag", "hour_kind", "day_kind", "day_user_total", "day_tag_total"):
+        sql = f"UPDATE {store.dialect.prefix}rollup_{name} SET {later}"
+        store.change(lambda execute, sql=sql: execute(sql, []))  # type: ignore[misc]
+    assert figures() == before
 
 
 def test_figures_are_the_same_before_and_after_rollups_are_folded(store: Store) -> None:

@@ -64,12 +64,16 @@ class Sums(NamedTuple):
         return Sums(*map(sub, self[: len(COUNTED)], other[: len(COUNTED)]))
 
     def any(self) -> bool:
-        """Whether anything was counted. A sum of durations may be next to nothing where others were taken from it."""
-        return any(value for value in self if not isinstance(value, float))
+        """Whether anything was counted. A sum of durations may be next to nothing where others were taken from it, and
+        what rollups have not always counted less than nothing."""
+        return any(value for value in self[:ALWAYS_COUNTED] if not isinstance(value, float))
 
 
 COUNTED = Sums._fields[:-2]
 """What rollups hold. Sketches are tables of their own."""
+ALWAYS_COUNTED = COUNTED.index("output_counted")
+"""So many of them, the first. The others are 0 in rollups of before they were counted, and below where events are taken
+away from these."""
 NOTHING = Sums(*(0,) * 11, Decimal(0), 0, Decimal(0), 0.0, 0, 0.0, *(0,) * 7)
 
 KNOWN = "(input_tokens IS NOT NULL OR output_tokens IS NOT NULL)"

@@ -61,11 +61,11 @@ class Row:
 
     @classmethod
     def of(cls, group: Group, sums: Sums) -> "Row":
-        nothing, timed = not sums.any(), sums.calls - sums.untimed
+        nothing, timed = not sums.any(), sums.calls - max(0, sums.untimed)
 
         def known(value: int, said: int) -> int | None:
             # stores that were filled before it was counted who says something of a part have sums alone
-            return value if said or value or nothing else None
+            return value if said > 0 or value or nothing else None
 
         return cls(
             group=group,

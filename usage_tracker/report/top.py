@@ -12,6 +12,7 @@ from typing import cast
 from usage_tracker.report.dialects import Statement, open_statement
 from usage_tracker.report.dimensions import UNITS, Dimension, find_dimension
 from usage_tracker.report.groups import (
+    ALWAYS_COUNTED,
     COUNTED,
     MOST_FOUND,
     NOTHING,
@@ -140,4 +141,8 @@ def with_rest(query: Query, found: Chosen) -> dict[Group, Sums]:
         if not everyone and sums.any():
             top[group] = sums
     # amounts that SQLite holds to 15 digits may leave a little where nothing is left
-    return top | {place: sums for place, sums in rest.items() if any(isinstance(each, int) and each for each in sums)}
+    return top | {
+        place: sums
+        for place, sums in rest.items()
+        if any(isinstance(each, int) and each for each in sums[:ALWAYS_COUNTED])
+    }
