@@ -139,6 +139,13 @@ def test_a_mistake_is_told_in_the_words_of_the_store() -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("sql", ["SELECT '\udcff'", "SELECT 1\0"])
+def test_a_statement_that_is_no_text_is_told_as_such(sql: str) -> None:
+    result = query(sql)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "Error: the statement is no text (a NUL character or broken UTF-8)\n"
+
+
 def test_a_mistake_that_only_a_later_row_shows_is_told_like_any_other() -> None:
     result = query("SELECT 1 UNION ALL SELECT abs(-9223372036854775807 - 1)", "-o", "csv")
     assert result.exit_code == 1

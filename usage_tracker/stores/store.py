@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from usage_tracker.dsn import Dsn
-from usage_tracker.errors import ConfigError
+from usage_tracker.errors import ConfigError, QueryError
 from usage_tracker.event import Batch
+from usage_tracker.stores.values import storable
 
 if TYPE_CHECKING:
     from usage_tracker.stores.description import Description
@@ -108,8 +109,10 @@ KINDS = {
 
 
 def read_sql(dsn: Dsn, sql: str) -> Generator[tuple[object, ...], None, None]:
-    """Run a user's own SQL, which may only read: the columns' names, then the rows as they come. Raises QueryError
-    where it can't be run as it is written, and StoreError."""
+    """Run a user's own SQL, which may only read: the columns' names, then the rows. Raises QueryError where it can't be
+    run as it is written, and StoreError."""
+    if storable(sql) != sql:
+        raise QueryError("the statement is no text (a NUL character or broken UTF-8)")
     module, _ = KINDS[dsn.scheme]
     reader = import_module(f"{module}.questions")
     yield from reader.read(dsn, sql)
