@@ -224,6 +224,19 @@ class TestPruning:
         reader.close()
         assert list(store.prune(begin)) == [0]
 
+    def test_what_another_process_has_dropped_meanwhile_is_left_to_it(
+        self, store: PostgresStore, postgres_dsn: str
+    ) -> None:
+        following = months(datetime.now(UTC).date())[2]
+        end = datetime(following.start.year, following.start.month, 1, tzinfo=UTC)
+        store_events(store, [made_event(end - timedelta(days=days)) for days in (1, 2, 35, 4000)])
+        pruned = store.prune(end)
+        assert next(pruned) == 1
+        other = PostgresStore(parse_dsn(postgres_dsn))
+        assert sorted(other.prune(end)) == [1, 2]
+        assert list(pruned) == [0]
+        other.close()
+
     def test_who_is_not_the_owner_may_not(self, postgres_databases: Databases, postgres_dsn: str) -> None:
         with (
             writer_role(postgres_databases, database_of(postgres_dsn)) as writer,
