@@ -69,7 +69,7 @@ SKETCHES = (
 """Of how long calls took."""
 EVENTS = Source("usage_event", 0, frozenset())
 FIRST, LAST = to_instant(datetime(1, 1, 1, tzinfo=UTC)), to_instant(datetime(9999, 12, 31, tzinfo=UTC))
-"""No event is before or after."""
+"""No event is before; those of the last day of 9999 are in no report, so that each day has one that follows it."""
 
 
 def rollups_by(keys: Collection[str]) -> list[Source]:

@@ -27,7 +27,8 @@ NO_CURSOR = "42P11"
 
 
 def read(dsn: Dsn, sql: str) -> Iterator[tuple[object, ...]]:
-    """The columns' names, then the rows as they come. Raises QueryError with the server's words, StoreError."""
+    """The columns' names, then the rows, all of which this process holds by then: a cursor's are worked out by one
+    process of the server alone. Raises QueryError with the server's words, StoreError."""
     connections = Connections(dsn)
     try:
         with (

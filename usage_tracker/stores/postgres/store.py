@@ -165,7 +165,7 @@ class PostgresStore:
 
     def copy_out(self, sql: str, file: IO[bytes]) -> None:
         """Write the rows of a query into the file as CSV: unknown values are nothing, empty texts are quoted. Raises
-        StoreError, and OSError where the file can't take them."""
+        StoreError, also where the file can't take them."""
         with self._connections.transaction(read_only=True, statement_seconds=COPY_SECONDS, seconds=None) as cursor:
             cursor.copy_expert(f"COPY ({sql}) TO STDOUT (FORMAT csv)", file)
 
