@@ -64,6 +64,11 @@ def test_a_row_for_each_host_and_folder_is_put_in_the_place_of_the_one_before(an
     assert all(said.ago < timedelta(minutes=1) for said in found)
 
 
+def test_a_folder_whose_name_is_no_text_is_told_all_the_same(any_store: Store) -> None:
+    put_report(any_store, "b", "/home/j\udcffrg/spool", "{}")
+    assert [said.spool for said in read_reports(any_store)] == ["/home/j\ufffdrg/spool"]
+
+
 def test_a_leader_tells_what_waits_and_for_how_long(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_reports, "FIRST_SECONDS", 0.0)
     append(place.journal, 7)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from usage_tracker.errors import SchemaError
 from usage_tracker.stores.changes import read_moment
 from usage_tracker.stores.store import Execute, Store
+from usage_tracker.stores.values import storable
 
 CLOCK = {"postgres": "clock_timestamp()", "sqlite": "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"}
 
@@ -36,7 +37,7 @@ def put_report(store: Store, host: str, spool: str, report: str) -> None:
     )
 
     def put(execute: Execute) -> None:
-        execute(sql, [host, spool, report])
+        execute(sql, [storable(host), storable(spool), report])  # a folder's name need not be text
 
     store.change(put)
 
