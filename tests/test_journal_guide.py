@@ -24,7 +24,9 @@ def test_its_program_reads_a_segment(tmp_path: Path) -> None:
     usage_tracker.install(ship=False, spool_dir=tmp_path / "spool", app="shop")
     for number in range(3):
         with usage_tracker.attribute(project=f"p-{number % 2}"):
-            usage_tracker.record(provider="acme", model="acme-7b", response_id=f"r-{number}", input_tokens=number)
+            usage_tracker.record(
+                provider="acme", model="acme-7b", response_id=f"r-{number}", duration_ms=250.0, input_tokens=number
+            )
     usage_tracker.uninstall()
     names: dict[str, Any] = {}
     [program] = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
