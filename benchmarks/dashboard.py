@@ -141,7 +141,10 @@ def draw_times(url: str, rounds: int) -> list[float]:
 
     found = []
     with opened_browser() as browser:
-        context = browser.new_context(base_url=url, extra_http_headers={"Authorization": f"Bearer {TOKEN}"})
+        # the pages forbid what the question below is made of
+        context = browser.new_context(
+            base_url=url, extra_http_headers={"Authorization": f"Bearer {TOKEN}"}, bypass_csp=True
+        )
         context.add_init_script(
             "new MutationObserver((_, self) => { if (document.querySelector('[data-drawn]')) "
             "{ window.drawn = performance.now(); self.disconnect(); } })"
