@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -145,6 +145,23 @@ class TestPartitions:
         run(postgres_dsn, f"DROP TABLE usage_tracker.{month.table}")
         store_events(store, [made_event()])
         assert rows_of(store, month.table) == 0
+
+    def test_a_migration_takes_its_time_to_move_a_month_and_says_where_it_could_not(
+        self, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        limits = []
+
+        def note(cursor: Any, today: date, *, wait: bool) -> None:
+            cursor.execute("SELECT current_setting('statement_timeout')")
+            limits.append((wait, cursor.fetchone()[0]))
+            raise StoreUnavailable("the store is locked")
+
+        monkeypatch.setattr("usage_tracker.stores.postgres.store.make_months", note)
+        for work in (PostgresStore.migrate, lambda store: store_events(store, [made_event()])):
+            with closing(PostgresStore(parse_dsn(postgres_dsn))) as store:
+                work(store)
+        assert limits == [(True, "10min"), (False, "30s")]
+        assert caplog.messages == ["partitions for months are left for tomorrow: the store is locked"]
 
     def test_a_partition_that_somebody_detached_stays_so(self, store: PostgresStore, postgres_dsn: str) -> None:
         month = months(datetime.now(UTC).date())[0]

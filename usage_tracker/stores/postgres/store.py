@@ -22,12 +22,12 @@ from usage_tracker.stores.description import Description
 from usage_tracker.stores.dimensions import Content, Dimension, Keys, digest, stored_form
 from usage_tracker.stores.postgres import description, pruning, repricing
 from usage_tracker.stores.postgres.awaited import PostgresLedger
-from usage_tracker.stores.postgres.connection import Connections, Cursor
+from usage_tracker.stores.postgres.connection import STATEMENT_SECONDS, TRANSACTION_SECONDS, Connections, Cursor
 from usage_tracker.stores.postgres.copy_lines import CopyLines, Row, copy_command, delta_rows
 from usage_tracker.stores.postgres.folding import fold
 from usage_tracker.stores.postgres.partitions import make_months
 from usage_tracker.stores.postgres.rows import EVENT_COLUMNS, PRICE, SHAPE, alike_rows, event_rows, shared_by
-from usage_tracker.stores.postgres.schema import PostgresSchema, refuse_newer
+from usage_tracker.stores.postgres.schema import MIGRATE_SECONDS, PostgresSchema, refuse_newer
 from usage_tracker.stores.pruning import Prunable
 from usage_tracker.stores.repricing import Repriced, moves
 from usage_tracker.stores.rollups import Rollups
@@ -191,16 +191,19 @@ class PostgresStore:
         return bool(unknown)
 
     def _make_months(self, *, wait: bool) -> None:
-        """Once a day. Without it, a new month's events wait in the default partition: slower to read, nothing else."""
+        """Once a day. Without it, a new month's events wait in the default partition: slower to read, nothing else.
+        `wait`: as long as a migration may take, as there may be many of them to move."""
         today = datetime.now(UTC).date()
         if self._months_made == today:
             return
         self._months_made = today
         try:
-            with self._connections.transaction() as cursor:
+            limits = (MIGRATE_SECONDS, MIGRATE_SECONDS) if wait else (STATEMENT_SECONDS, TRANSACTION_SECONDS)
+            with self._connections.transaction(statement_seconds=limits[0], seconds=limits[1]) as cursor:
                 make_months(cursor, today, wait=wait)
         except (SchemaError, StoreUnavailable) as error:
-            logger.debug("partitions are left for tomorrow: %s", error)
+            level = logging.WARNING if wait else logging.DEBUG
+            logger.log(level, "partitions for months are left for tomorrow: %s", error)
 
 
 def positions(cursor: Cursor, segments: Collection[UUID]) -> dict[UUID, int]:
