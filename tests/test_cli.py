@@ -496,6 +496,18 @@ def test_what_is_longer_than_the_terminal_goes_through_the_pager(store: Store, t
     assert "PAGED" not in on_terminal("events", "-n", "40", PAGER=str(pager), TERM="dumb")[0]
 
 
+def test_a_pager_is_given_no_colours_that_it_does_not_show(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event() for _ in range(40)])
+    for name in ("less", "pager"):
+        (tmp_path / name).write_text('#!/bin/sh\necho "LESS=$LESS"\ncat\n')
+        (tmp_path / name).chmod(0o755)
+    of_less = on_terminal("events", "-n", "40", PAGER=str(tmp_path / "less"), LESS="")[0]
+    assert ("LESS=-R" in of_less, "\x1b[1m" in of_less) == (True, True)
+    for name, said in (("less", "-F"), ("pager", "")):
+        shown = on_terminal("events", "-n", "40", PAGER=str(tmp_path / name), LESS=said)[0]
+        assert (f"LESS={said}" in shown, "\x1b" in shown) == (True, False)
+
+
 @pytest.mark.parametrize("words", [("report", *AUGUST), ("--help",), ("--version",), ("report", "--help")])
 def test_a_full_disk_is_a_sentence(store: Store, words: tuple[str, ...]) -> None:
     store_events(store, [made_event()])
