@@ -65,7 +65,7 @@ def test_who_a_file_is_for_is_not_asked(tmp_path: Path) -> None:
     app.add_url_rule("/stream", view_func=lambda: Response(iter(["a"])))
     for path, text in (("/static/shop.css", "body {}"), ("/stream", "a")):
         with app.test_client().get(path) as response:
-            assert response.text == text
+            assert response.get_data(as_text=True) == text
     assert asked == ["/stream"]
 
 
