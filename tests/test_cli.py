@@ -486,6 +486,12 @@ def test_what_is_for_programs_does_not_act_on_a_terminal_either(store: Store) ->
     assert "\x1b[2Jgone\r\u202eleft" in run("report", *AUGUST, "-o", "csv").stdout
 
 
+@pytest.mark.parametrize("words", [("report", "--by", ","), ("top", "")])
+def test_a_report_by_nothing_is_asked_what_by(words: tuple[str, ...]) -> None:
+    result = run(*words)
+    assert (result.exit_code, "name at least one dimension" in result.stderr) == (2, True)
+
+
 def test_what_is_longer_than_the_terminal_goes_through_the_pager(store: Store, tmp_path: Path) -> None:
     store_events(store, [made_event() for _ in range(40)])
     pager = tmp_path / "pager"
