@@ -350,6 +350,16 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly(store: Store) ->
         assert found.wait(30) == 0
 
 
+def test_remarks_that_nobody_reads_any_more_end_nothing(store: Store) -> None:
+    store_events(store, [made_event(cost=None, flags=("unpriced",))])
+    with process("report", *AUGUST, "-o", "csv") as found:
+        assert found.stdout is not None
+        assert found.stderr is not None
+        found.stderr.close()
+        assert len(found.stdout.read().splitlines()) == 2
+        assert found.wait(30) == 0
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_stream_that_is_closed_is_not_missed(closed: str, store: Store) -> None:
     store_events(store, [made_event()])
