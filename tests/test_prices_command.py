@@ -143,6 +143,11 @@ def test_a_list_of_models_fits_a_terminal_of_80_columns(monkeypatch: pytest.Monk
     assert not any(re.search(r"\d\.\d{9}", line) for line in lines), "figures as floats print them"
 
 
+def test_a_provider_without_a_pattern_is_not_passed_over() -> None:
+    result = prices("list", "--provider", "openai")
+    assert (result.exit_code, "prices list '*' --provider openai" in result.stderr) == (2, True)
+
+
 def test_a_pattern_that_nothing_matches_says_so() -> None:
     result = prices("list", "acme-*")
     assert (result.exit_code, "No known model matches 'acme-*'" in result.stderr) == (0, True)

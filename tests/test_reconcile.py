@@ -234,6 +234,14 @@ def test_saved_answers_are_compared_without_a_key(
     assert row["difference"] == "0"
 
 
+@pytest.mark.parametrize("option", ["--save", "--base-url"])
+def test_what_is_for_asking_is_refused_beside_files(here: None, tmp_path: Path, option: str) -> None:
+    (tmp_path / "pages.json").write_text("[]")
+    words = ["reconcile", "openai", "--from", str(tmp_path / "pages.json"), option, "https://localhost/saved.json"]
+    result = CliRunner().invoke(main, words)
+    assert (result.exit_code, f"{option} goes without --from" in result.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("form", ["{0}\n{1}", "[{0}, {1}]", "\ufeff{0}{1}\n"])
 def test_files_hold_pages_in_any_way_that_people_save_them(here: None, tmp_path: Path, form: str) -> None:
     found = tmp_path / "pages.json"

@@ -159,6 +159,8 @@ def reconcile(
     dsn: Dsn,
     output: str,
 ) -> None:
+    if paths and (save or base_url):
+        raise click.UsageError(f"--{'save' if save else 'base-url'} goes without --from: nothing is asked for then")
     asked = finished_days(since, until)
     account = Account(provider)
     try:
