@@ -249,6 +249,14 @@ def test_files_hold_pages_in_any_way_that_people_save_them(here: None, tmp_path:
     assert rows("openai", "--from", str(found), code=APART)["total"]["theirs"]["cost"] == "0.75"
 
 
+def test_of_files_too_only_days_that_are_over_are_compared(here: None, tmp_path: Path) -> None:
+    found, today = tmp_path / "pages.json", datetime.now(UTC).date()
+    found.write_text(page("0.5", today - timedelta(days=1)) + page("0.25", today))
+    assert rows("openai", "--from", str(found), code=APART)["total"]["theirs"]["cost"] == "0.5"
+    found.write_text(page("0.25", today))
+    assert "is over yet" in command("openai", "--from", str(found), code=2).stderr
+
+
 def page(value: str, day: date = DAY, *, more: bool = False, **changes: Any) -> str:
     start = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
     result = {
