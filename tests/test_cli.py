@@ -350,6 +350,16 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly(store: Store) ->
         assert found.wait(30) == 0
 
 
+def test_remarks_that_nobody_reads_any_more_end_nothing(store: Store) -> None:
+    store_events(store, [made_event(cost=None, flags=("unpriced",))])
+    with process("report", *AUGUST, "-o", "csv") as found:
+        assert found.stdout is not None
+        assert found.stderr is not None
+        found.stderr.close()
+        assert len(found.stdout.read().splitlines()) == 2
+        assert found.wait(30) == 0
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_stream_that_is_closed_is_not_missed(closed: str, store: Store) -> None:
     store_events(store, [made_event()])
@@ -486,6 +496,12 @@ def test_what_is_for_programs_does_not_act_on_a_terminal_either(store: Store) ->
     assert "\x1b[2Jgone\r\u202eleft" in run("report", *AUGUST, "-o", "csv").stdout
 
 
+@pytest.mark.parametrize("words", [("report", "--by", ","), ("top", "")])
+def test_a_report_by_nothing_is_asked_what_by(words: tuple[str, ...]) -> None:
+    result = run(*words)
+    assert (result.exit_code, "name at least one dimension" in result.stderr) == (2, True)
+
+
 def test_what_is_longer_than_the_terminal_goes_through_the_pager(store: Store, tmp_path: Path) -> None:
     store_events(store, [made_event() for _ in range(40)])
     pager = tmp_path / "pager"
@@ -494,6 +510,18 @@ def test_what_is_longer_than_the_terminal_goes_through_the_pager(store: Store, t
     assert "PAGED" in on_terminal("events", "-n", "40", PAGER=str(pager))[0]
     assert "PAGED" not in on_terminal("events", "-n", "3", PAGER=str(pager))[0]
     assert "PAGED" not in on_terminal("events", "-n", "40", PAGER=str(pager), TERM="dumb")[0]
+
+
+def test_a_pager_is_given_no_colours_that_it_does_not_show(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event() for _ in range(40)])
+    for name in ("less", "pager"):
+        (tmp_path / name).write_text('#!/bin/sh\necho "LESS=$LESS"\ncat\n')
+        (tmp_path / name).chmod(0o755)
+    of_less = on_terminal("events", "-n", "40", PAGER=str(tmp_path / "less"), LESS="")[0]
+    assert ("LESS=-R" in of_less, "\x1b[1m" in of_less) == (True, True)
+    for name, said in (("less", "-F"), ("pager", "")):
+        shown = on_terminal("events", "-n", "40", PAGER=str(tmp_path / name), LESS=said)[0]
+        assert (f"LESS={said}" in shown, "\x1b" in shown) == (True, False)
 
 
 @pytest.mark.parametrize("words", [("report", *AUGUST), ("--help",), ("--version",), ("report", "--help")])

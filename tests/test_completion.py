@@ -46,6 +46,8 @@ def test_another_shell_is_met_with_those_that_there_are() -> None:
         (["report", "-o", "js"], ["json", "jsonl"]),
         (["report", "--since", "last"], ["last-week", "last-month"]),
         (["report", "--during", "last"], ["last-week", "last-month"]),
+        (["report", "--compare", "p"], ["previous"]),
+        (["report", "--compare", "a"], []),
         (["report", "--fields", "calls,err"], ["calls,errors"]),
         (["watch", "-z", "Europe/Berl"], ["Europe/Berlin"]),
         (["report", "--deb"], ["--debug"]),

@@ -42,6 +42,11 @@ def test_values_are_what_toml_has_for_them(config: Path) -> None:
     assert read_config()["TRACKER_TZ"] == "Europe/Berlin"
 
 
+def test_the_mark_that_windows_puts_before_utf_8_is_none_of_it(config: Path) -> None:
+    config.write_text('app = "shop"\r\n', encoding="utf-8-sig")
+    assert read_config() == {"TRACKER_APP": "shop"}
+
+
 def test_an_empty_variable_is_none(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text('project = "alpha"\n')
     monkeypatch.setenv("TRACKER_PROJECT", "")

@@ -94,6 +94,19 @@ def test_the_settings_of_the_user_have_no_say(
     assert dict(os.environ) == before
 
 
+def test_it_does_not_say_to_take_away_what_was_in_the_folder_before(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    *_, said, last = run_demo(tmp_path).stdout.splitlines()
+    assert said == "The demo's events stay in that folder. To take them away:"
+    command, option, *paths = shlex.split(last)
+    assert (command, option) == ("rm", "-r")
+    assert (
+        {tmp_path / "spool", tmp_path / "usage.db"}
+        <= set(map(Path, paths))
+        <= {*tmp_path.iterdir()} - {tmp_path / "thesis.tex"}
+    )
+
+
 def test_an_sdk_that_is_too_old_for_the_story_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai.resources.responses", None)
     result = CliRunner().invoke(main, ["demo", "--folder", str(tmp_path)])

@@ -398,8 +398,9 @@ def test_what_is_not_settled_waits(store: Store, tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 def test_lines_are_those_of_the_export_to_stdout(store: Store, tmp_path: Path, form: str) -> None:
     store_events(store, [*random_events(4, 15), made_event(user_id="=1+1", units={"images": 2.0}, raw={"n": 1})])
+    credit = made_event(cost="-0.5", reported_cost="-0.25")
     odd = made_event(user_id="＝1+1", project="a\rb", team="x;=2", session_id="\n=3", tags=('"\r\n,;',))
-    store_events(store, [odd])
+    store_events(store, [odd, credit])
     export(store, tmp_path / "lake", form=form)
     written = [path.read_bytes().decode() for path in (tmp_path / "lake").rglob(f"*.{form}")]
     found = [line for text in written for line in text.split("\n")]

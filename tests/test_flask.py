@@ -1,6 +1,7 @@
 """What requests of Flask call is for whom they are: in views, in streams, and in what runs before them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from capturing import ASK, Capturing
@@ -50,6 +51,22 @@ def test_views_and_streams(capturing: Capturing) -> None:
         tags = (f"route:/{path}/<int:number>", "streamed")[: 1 + event.streamed]
         assert (origin.user_id, origin.session_id, origin.tags) == ("u-1", "s-1", tags)
         assert current.get() == NOBODY
+
+
+def test_who_a_file_is_for_is_not_asked(tmp_path: Path) -> None:
+    (tmp_path / "shop.css").write_text("body {}")
+    app, asked = Flask("shop", static_folder=tmp_path, static_url_path="/static"), list[str]()
+
+    def who(request: Any) -> dict[str, str]:
+        asked.append(request.path)
+        return {}
+
+    attribute_requests(app, who)
+    app.add_url_rule("/stream", view_func=lambda: Response(iter(["a"])))
+    for path, text in (("/static/shop.css", "body {}"), ("/stream", "a")):
+        with app.test_client().get(path) as response:
+            assert response.get_data(as_text=True) == text
+    assert asked == ["/stream"]
 
 
 def test_the_route_may_be_left_out_and_headers_trusted() -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner
@@ -245,6 +246,23 @@ def test_an_entry_of_llm_accounting_that_cant_be_read_is_named(
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_a_file_of_llm_accounting_stays_as_it_was_and_is_not_made(dsn: str, tmp_path: Path) -> None:
+    path = tmp_path / "100% theirs?.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "CREATE TABLE accounting_entries (id, timestamp, model, prompt_tokens, completion_tokens, cost,"
+            " execution_time, project, caller_name, username, session)"
+        )
+    before = path.read_bytes()
+    assert "0 calls brought" in bring("llm-accounting", "--from", f"sqlite:///{quote(str(path))}")
+    assert path.read_bytes() == before
+    command = ["import", "llm-accounting", "--from", f"sqlite:///{tmp_path}/of/nobody.sqlite"]
+    found = CliRunner().invoke(main, command, prog_name="usage-tracker")
+    assert (found.exit_code, "unable to open database file" in found.stderr) == (1, True)
+    assert not (tmp_path / "of").exists()
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
 def test_what_is_no_number_of_tokens_in_a_table_of_sqlite_says_nothing(dsn: str, tmp_path: Path) -> None:
     said = ["x", -5, 1.5, b"7", None, 7]
     with closing(sqlite3.connect(tmp_path / "accounting.sqlite")) as connection, connection:
@@ -355,6 +373,7 @@ def test_projects_without_an_id_are_told_apart_by_their_names(dsn: str, tmp_path
         ("start_time,input_tokens\n1785542400,many\n", "line 2 of "),
         ("input_tokens,start_time\n5\n", "line 2 of "),
         ("start_time,input_tokens\n99999999999999999999,5\n", "line 2 of "),
+        ("start_time,input_tokens\n99999999999999999,5\n", "line 2 of "),
         ("start_time,input_tokens\n1785542400,-5\n", "input_tokens is below zero"),
         ("start_time,images\n1785542400,nan\n", "'nan' is no count"),
         (f"start_time,model\n1785542400,{'m' * 200_000}\n", "is no CSV file in UTF-8: field larger"),

@@ -81,7 +81,9 @@ def test_a_cell_that_fails_ends_its_scopes(cells: Cells) -> None:
     assert current.get() == NOBODY
 
 
-@pytest.mark.parametrize("wrong", ["%attribute", "%attribute u-1", "%attribute usr=u-1", "%usage of this cell"])
+@pytest.mark.parametrize(
+    "wrong", ["%attribute", "%attribute u-1", "%attribute usr=u-1", "%attribute user=O'Brien", "%usage of this cell"]
+)
 def test_what_is_not_understood_is_said(cells: Cells, wrong: str) -> None:
     from IPython.core.error import UsageError
 

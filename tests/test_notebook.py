@@ -58,7 +58,7 @@ def test_sums_do_not_depend_on_the_decimals_of_the_application(store: Store) -> 
 
 def test_it_understands_the_words_of_the_command() -> None:
     assert [row["model"] for row in report("model", where="model!=a", fields=["cost"])] == ["b"]
-    assert report(by="model,project", top=1, fields=["cost"])[0] == {"model": "a", "project": None, "cost": 2}
+    assert report(by="model, project", top=1, fields=["cost"])[0] == {"model": "a", "project": None, "cost": 2}
     assert report(since=NOON, until="2026-08-16", during=None)[0]["calls"] == 1
     assert report(compare="previous", fields=["cost"])[0] == {"model": "a", "cost": 2, "cost_before": None}
 
@@ -92,6 +92,7 @@ def test_amounts_are_no_formulas_to_a_notebook() -> None:
         ({"where": "model"}, "write dimension=value"),
         ({"where": ["app=web"] * 1000}, "1,000 conditions are too many"),
         ({"tz": "Mars"}, "not a time zone"),
+        ({"cost": "listed"}, "is no cost to count"),
     ],
 )
 def test_what_makes_no_sense_is_an_error_in_a_sentence(options: dict[str, Any], said: str) -> None:

@@ -133,7 +133,8 @@ def compose(server: PostgresServer, database: str, volume: Path) -> list[Contain
         user = int(services[name].get("user", "0").partition(":")[0])
         env = services[name].get("environment", {})
         if "TRACKER_DSN" in env:
-            assert env["TRACKER_DSN"] == "postgresql://postgres:${POSTGRES_PASSWORD}@database/usage"
+            assert env["TRACKER_DSN"] == "postgresql://postgres@database/usage"
+            assert env["PGPASSWORD"] == "${POSTGRES_PASSWORD}"  # any, also one that an address can't hold as it is
             env["TRACKER_DSN"] = f"postgresql://postgres@127.0.0.1:{server.port}/{database}"
         env.pop("OPENAI_API_KEY", None)
         found.append(Container(command=services[name]["command"], env=env, user=user, groups=[user]))

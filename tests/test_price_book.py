@@ -435,6 +435,8 @@ def test_a_file_that_can_not_be_read_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b'[[price]]\nmatch = "gr\xfcn"\ninput = 1\n')
     with pytest.raises(ConfigError, match="no UTF-8"):
         load_book(tmp_path / "latin.toml")
+    (tmp_path / "marked.toml").write_text('[[price]]\nmatch = "a"\ninput = 1\n', encoding="utf-8-sig")
+    assert len(load_book(tmp_path / "marked.toml").entries) == 1  # Windows marks what is UTF-8
     (tmp_path / "wrong.toml").write_text("wrong = 1")
     with pytest.raises(ConfigError, match=f"^{tmp_path}/wrong.toml, line 1: 'wrong' is unknown"):
         load_book(tmp_path / "wrong.toml")

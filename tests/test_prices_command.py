@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -142,6 +143,11 @@ def test_a_list_of_models_fits_a_terminal_of_80_columns(monkeypatch: pytest.Monk
     assert not any(re.search(r"\d\.\d{9}", line) for line in lines), "figures as floats print them"
 
 
+def test_a_provider_without_a_pattern_is_not_passed_over() -> None:
+    result = prices("list", "--provider", "openai")
+    assert (result.exit_code, "prices list '*' --provider openai" in result.stderr) == (2, True)
+
+
 def test_a_pattern_that_nothing_matches_says_so() -> None:
     result = prices("list", "acme-*")
     assert (result.exit_code, "No known model matches 'acme-*'" in result.stderr) == (0, True)
@@ -245,6 +251,13 @@ def test_a_file_takes_the_place_of_the_book(book: Path) -> None:
         (2, "contract of August"),
     ]
     store.close()
+
+
+def test_a_book_on_stdin_is_read_as_a_file_is() -> None:
+    marked = CliRunner().invoke(main, ["prices", "import", "-"], input=BOOK.encode("utf-8-sig"))
+    assert (marked.exit_code, marked.stdout) == (0, "+ acme-*, provider acme: input 2.5, output 10\n")
+    latin = CliRunner().invoke(main, ["prices", "import", "-"], input=BOOK.replace("acme", "gr\xfcn").encode("latin-1"))
+    assert (latin.exit_code, "stdin is no UTF-8 text (byte " in latin.stderr) == (1, True)
 
 
 def test_a_file_with_a_mistake_is_refused_as_a_whole_with_its_line(book: Path, store: Store) -> None:
@@ -606,6 +619,31 @@ def test_newer_data_is_downloaded_where_it_can_be(data: Path) -> None:
     assert away.exit_code == 1
     assert "--from" in away.stderr
     assert prices("update", "--from", str(data.parent / "missing.json")).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [b"none of HTTP\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nabc"]
+)
+def test_data_that_does_not_arrive_whole_is_a_sentence(data: Path, answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def publish() -> None:
+            taken, _ = server.accept()
+            with taken:
+                taken.recv(1 << 16)
+                taken.sendall(answer)
+
+        thread = Thread(target=publish)
+        thread.start()
+        place = f"http://127.0.0.1:{server.getsockname()[1]}/data.json"
+        result = prices("update", "--from", place)
+        thread.join()
+    assert (result.exit_code, "can't be reached" in result.stderr) == (1, True)
+
+
+def test_what_is_no_address_of_data_is_a_sentence() -> None:
+    result = prices("update", "--from", "http://[::1/data.json")
+    assert (result.exit_code, "can't be reached" in result.stderr) == (1, True)
 
 
 # one call

@@ -50,6 +50,12 @@ def test_programs_get_json_or_csv_in_which_nothing_is_a_formula() -> None:
     assert query(BY_MODEL, "-o", "csv").stdout == "model,calls\na,2\n'=b,1\n"
 
 
+def test_an_amount_below_zero_is_a_number_to_programs() -> None:
+    sql = "SELECT CAST(-0.25 AS numeric) AS change, CAST('-x' AS text) AS word"
+    assert query(sql, "-o", "csv").stdout == "change,word\n-0.25,'-x\n"
+    assert query(sql, "-o", "tsv").stdout == "change\tword\n-0.25\t'-x\n"
+
+
 def test_the_statement_may_come_from_stdin() -> None:
     assert query("-", "-o", "jsonl", typed=BY_MODEL).stdout.splitlines()[0] == '{"model": "a", "calls": 2}'
 

@@ -234,11 +234,27 @@ def test_saved_answers_are_compared_without_a_key(
     assert row["difference"] == "0"
 
 
+@pytest.mark.parametrize("option", ["--save", "--base-url"])
+def test_what_is_for_asking_is_refused_beside_files(here: None, tmp_path: Path, option: str) -> None:
+    (tmp_path / "pages.json").write_text("[]")
+    words = ["reconcile", "openai", "--from", str(tmp_path / "pages.json"), option, "https://localhost/saved.json"]
+    result = CliRunner().invoke(main, words)
+    assert (result.exit_code, f"{option} goes without --from" in result.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("form", ["{0}\n{1}", "[{0}, {1}]", "\ufeff{0}{1}\n"])
 def test_files_hold_pages_in_any_way_that_people_save_them(here: None, tmp_path: Path, form: str) -> None:
     found = tmp_path / "pages.json"
     found.write_text(form.replace("{0}", page("0.5", more=True)).replace("{1}", page("0.25", DAY + timedelta(days=1))))
     assert rows("openai", "--from", str(found), code=APART)["total"]["theirs"]["cost"] == "0.75"
+
+
+def test_of_files_too_only_days_that_are_over_are_compared(here: None, tmp_path: Path) -> None:
+    found, today = tmp_path / "pages.json", datetime.now(UTC).date()
+    found.write_text(page("0.5", today - timedelta(days=1)) + page("0.25", today))
+    assert rows("openai", "--from", str(found), code=APART)["total"]["theirs"]["cost"] == "0.5"
+    found.write_text(page("0.25", today))
+    assert "is over yet" in command("openai", "--from", str(found), code=2).stderr
 
 
 def page(value: str, day: date = DAY, *, more: bool = False, **changes: Any) -> str:

@@ -95,8 +95,8 @@ def test_a_table_has_aligned_figures_and_a_total() -> None:
 
 
 def test_headers_are_written_as_people_write_them() -> None:
-    assert [heading(name) for name in ("sdk", "api_key", "service_tier", "tag:tier")] == [
-        "SDK", "API key", "Service tier", "Tag:tier"
+    assert [heading(name) for name in ("sdk", "api_key", "service_tier", "tag:Cost_center")] == [
+        "SDK", "API key", "Service tier", "Tag:Cost_center"
     ]  # fmt: skip
 
 
@@ -124,6 +124,14 @@ def test_in_a_narrow_terminal_names_are_cut_in_their_middle_and_numbers_stay_who
     assert lines[2].split() == ["accounts/fi…0b-instruct", "10", "12,345", "678", "1.2", "s", "$0.042500"]
     assert lines[3].split()[:2] == ["gpt-4o", "10"]
     assert lines[-1] == "No room for whole names: use a wider terminal or -o json."
+
+
+def test_amounts_take_the_room_that_their_points_below_each_other_need() -> None:
+    found = report(row(LONG, cost=Decimal("0.0000012")), row("gpt-4o", cost=Decimal("12345.67")))
+    lines = table(found, room=60)
+    assert max(map(len, lines)) == 60
+    assert lines[2].split() == ["accounts/f…-instruct", "10", "12,345", "678", "$0.0000012"]
+    assert lines[3].split()[0] == "gpt-4o"
 
 
 def test_names_that_would_look_the_same_are_folded() -> None:

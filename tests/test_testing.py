@@ -61,6 +61,12 @@ def test_costs_are_those_of_the_lists(usage: CapturedUsage) -> None:
     assert [call.cost for call in usage] == [Decimal("0.15")]
 
 
+def test_how_long_a_call_took_that_nobody_timed_is_not_known(usage: CapturedUsage) -> None:
+    usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1)
+    usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1, duration_ms=7)
+    assert [call.duration_ms for call in usage] == [None, 7.0]
+
+
 def test_it_is_a_sequence_that_grows_and_can_be_cleared(usage: CapturedUsage, client: openai.OpenAI) -> None:
     for user in ("u-1", "u-2", "u-3"):
         ask(client, user)

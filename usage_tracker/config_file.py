@@ -81,7 +81,7 @@ def read_toml(path: Path, environ: Mapping[str, str]) -> dict[str, object]:
     import tomllib
 
     try:
-        return tomllib.loads(content.decode())
+        return tomllib.loads(content.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no TOML: {error}") from None
 

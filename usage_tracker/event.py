@@ -6,7 +6,7 @@ None means unknown; it is never written as 0.
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from math import nan
+from math import isnan, nan
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -289,6 +289,7 @@ def flatten(priced: PricedEvent) -> Mapping[str, object]:
         "price_version": cost.version,
         "cost_flags": cost.flags,
         "usage": event.raw,
+        "duration_ms": None if isnan(event.duration_ms) else event.duration_ms,
     }
     for part in (event.usage, origin, event):
         for name in part.__struct_fields__:

@@ -139,7 +139,7 @@ def report(
             raise ValueError(f"{name!r} is not a figure; there are: {', '.join(FIELDS)}")
     query = Query(
         *asked,
-        tuple(by.split(",")) if isinstance(by, str) else tuple(by),
+        tuple(map(str.strip, by.split(","))) if isinstance(by, str) else tuple(by),
         parse_conditions([where] if isinstance(where, str) else where),
         zone,
         top,

@@ -24,14 +24,13 @@ SCHEMES = {
     "posthog+http": Kind("posthog", "http", 80),
     "otlp": Kind("otlp", "http", 4318),
     "otlp+http": Kind("otlp", "http", 4318),
-    "otlp+https": Kind("otlp", "https", 4318),
+    "otlp+https": Kind("otlp", "https", 443),
     "kafka": Kind("kafka", "kafka", 9092),
     "nats": Kind("nats", "nats", 4222),
     "nats+tls": Kind("nats", "tls", 4222),
 }
 FORMS = """https://host/path, posthog://PROJECT_KEY@eu.i.posthog.com, otlp://collector:4318, otlp+https://host, \
 kafka://broker:9092/topic, nats://server:4222/subject"""
-OUR_PORTS = {"otlp+https": 443}
 
 
 class SinkAddress(NamedTuple):
@@ -98,8 +97,7 @@ def parse_sink(text: str, place: int) -> SinkAddress:
         raise broken
     account, _, servers = parts.netloc.rpartition("@")
     user, _, password = account.partition(":")
-    port = OUR_PORTS.get(parts.scheme, scheme.port)
-    hosts = tuple(parse_host(server, port, broken, which) for server in servers.split(";"))
+    hosts = tuple(parse_host(server, scheme.port, broken, which) for server in servers.split(";"))
     check(scheme, parts.scheme, which, hosts, user, parts.path)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return SinkAddress(

@@ -83,7 +83,10 @@ PERCENTILES = frozenset(name for name in FIELDS if re.match(r"p\d", name))
 
 def heading(name: str) -> str:
     """A dimension or another name of a column, as people write it."""
-    return {"api_key": "API key", "sdk": "SDK"}.get(name) or printable(name.replace("_", " ").capitalize())
+    word, colon, key = name.partition(":")  # the KEY of tag:KEY is the user's own word
+    return {"api_key": "API key", "sdk": "SDK"}.get(name) or printable(
+        word.replace("_", " ").capitalize() + colon + key
+    )
 
 
 def report_columns(report: Report, names: Sequence[str] = ()) -> list[Column]:

@@ -59,6 +59,11 @@ def complete_times(_ctx: click.Context, _param: click.Parameter, typed: str) -> 
     return [CompletionItem(word) for word in (*PERIODS, "7d", "24h", "all") if word.startswith(typed)]
 
 
+def complete_earlier(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
+    earlier = [CompletionItem("previous"), *complete_times(ctx, param, typed)]
+    return [item for item in earlier if item.value.startswith(typed) and item.value != "all"]
+
+
 def complete_zones(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
     from zoneinfo import available_timezones
 
@@ -73,7 +78,7 @@ COMPLETED = {
     "since": complete_times,
     "until": complete_times,
     "during": complete_times,
-    "compare": complete_times,
+    "compare": complete_earlier,
     "zone": complete_zones,
     "tz": complete_zones,
 }

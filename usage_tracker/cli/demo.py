@@ -63,6 +63,7 @@ def tell_story(folder: Path) -> None:
         make_calls(provider, dsn, folder / "spool")
         for by in ("model", "project"):
             show_report(dsn, by)
+    what_stays, to_remove = what_is_left(folder)
     command, python = how_called()
     store = shlex.quote(dsn)
     tell(
@@ -75,9 +76,17 @@ Go on with:
 Record the calls of your own program, into a store of its own:
     {command} run -- {python} app.py
     {command} report
-The demo's events stay in a folder of their own. To take it away:
-    rm -r {shlex.quote(str(folder))}"""
+{what_stays}
+    rm -r {to_remove}"""
     )
+
+
+def what_is_left(folder: Path) -> tuple[str, str]:
+    """What stays, and what to remove: nothing of the user's own, where they named a folder that has more in it."""
+    ours = [path for path in sorted(folder.iterdir()) if path.name == "spool" or path.name.startswith("usage.db")]
+    if len(ours) == len(list(folder.iterdir())):
+        return "The demo's events stay in a folder of their own. To take it away:", shlex.quote(str(folder))
+    return "The demo's events stay in that folder. To take them away:", shlex.join(map(str, ours))
 
 
 def tell(text: str) -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from usage_tracker.cli.columns import Column
+from usage_tracker.cli.figures import align_points
 from usage_tracker.cli.widths import GAP, cut_middle, widest
 
 READABLE = 20
@@ -37,7 +38,8 @@ def least(column: Column, narrowest: int) -> int:
 
 
 def room_for(column: Column) -> int:
-    return widest([column.header, column.total, *column.cells])
+    cells = [column.total, *column.cells]
+    return widest([column.header, *(align_points(cells) if column.money else cells)])
 
 
 def cut_names(columns: Sequence[Column], room: int) -> list[Column]:

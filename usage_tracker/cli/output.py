@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import IO
 
@@ -75,7 +75,7 @@ def emit_page(text: str) -> None:
     """As `emit`; what is longer than the terminal goes through the user's pager."""
     screen = shutil.get_terminal_size()
     if is_terminal(sys.stdout) and can_ask() and text.count("\n") >= screen.lines:
-        click.echo_via_pager(text, color=True)
+        click.echo_via_pager(text)  # by click's own choice of colours: it knows which pagers show them, and how
     else:
         emit([text])
 
@@ -132,13 +132,14 @@ DIGITS = 4
 
 
 def say(text: str) -> None:
-    """A remark to stderr, broken between words where that is a terminal."""
+    """A remark to stderr, broken between words where that is a terminal. Where nobody reads it, the command goes on."""
     text = repeating(text)
     if sys.stderr.isatty():
         width = max(MINIMAL_WIDTH, shutil.get_terminal_size().columns)
         wrap = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False).fill
         text = "\n".join(map(wrap, text.split("\n")))
-    click.echo(text, err=True)
+    with suppress(BrokenPipeError):
+        click.echo(text, err=True)
 
 
 MINIMAL_WIDTH = 20

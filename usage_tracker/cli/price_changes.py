@@ -135,8 +135,12 @@ def placed(entry: Table, entries: Sequence[Table]) -> list[Table]:
 @dsn_option
 def import_book(file: Path, note: str, dry_run: bool, dsn: Dsn) -> None:
     if str(file) == "-":
-        with click.open_file("-", encoding="utf-8") as stdin:
-            book = read_book(stdin.read(), "stdin")
+        with click.open_file("-", encoding="utf-8-sig") as stdin:
+            try:
+                text = stdin.read()
+            except UnicodeDecodeError as error:
+                raise click.ClickException(f"stdin is no UTF-8 text (byte {error.start})") from None
+        book = read_book(text, "stdin")
     else:
         book = load_book(file)
     entries = [dict(entry.table) for entry in book.entries]

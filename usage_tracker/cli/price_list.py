@@ -51,11 +51,13 @@ list_output = output_option(("table", "json", "csv", "toml"), "The format. toml:
     """,
 )
 @click.argument("pattern", required=False)
-@click.option("--provider", metavar="NAME", help="Only of this provider, such as openai, azure or bedrock.")
+@click.option("--provider", metavar="NAME", help="With a PATTERN, only of this provider, such as openai.")
 @dsn_option
 @prices_option
 @list_output
 def list_prices(pattern: str | None, provider: str | None, dsn: Dsn, path: Path | None, output: str) -> None:
+    if provider is not None and pattern is None:
+        raise click.UsageError(f"--provider goes with a PATTERN: usage-tracker prices list '*' --provider {provider}")
     books = open_books(dsn, path)
     if pattern is None:
         list_entries(books, output)

@@ -1,6 +1,7 @@
 """`usage-tracker prices update`: newer data of genai-prices than what is bundled with it."""
 
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -86,7 +87,7 @@ def fetch(place: str) -> bytes:
     try:
         with urlopen(Request(place, headers={"User-Agent": "usage-tracker"}), timeout=SECONDS) as answer:  # noqa: S310
             content: bytes = answer.read(LARGEST + 1)
-    except (URLError, OSError) as error:
+    except (URLError, OSError, HTTPException, ValueError) as error:  # the last: what is no address
         reason = getattr(error, "reason", error)
         raise click.ClickException(
             f"{place} can't be reached ({reason}); download it elsewhere and name the file with --from, or upgrade "

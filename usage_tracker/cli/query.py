@@ -66,11 +66,16 @@ def as_jsonl(names: Sequence[str], rows: Rows) -> Iterator[str]:
 
 
 def as_csv(names: Sequence[str], rows: Rows) -> Iterator[str]:
-    return csv_lines(names, (dict(zip(names, map(jsonable, row), strict=True)) for row in rows))
+    return csv_lines(names, (dict(zip(names, map(cell, row), strict=True)) for row in rows))
 
 
 def as_tsv(names: Sequence[str], rows: Rows) -> Iterator[str]:
-    return tsv_lines(names, (dict(zip(names, map(jsonable, row), strict=True)) for row in rows))
+    return tsv_lines(names, (dict(zip(names, map(cell, row), strict=True)) for row in rows))
+
+
+def cell(value: object) -> object:
+    """As in JSON; but an amount is no text, of which a spreadsheet might make a formula where it is below zero."""
+    return value if isinstance(value, Decimal) else jsonable(value)
 
 
 def jsonable(value: object) -> object:

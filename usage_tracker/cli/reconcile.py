@@ -159,6 +159,8 @@ def reconcile(
     dsn: Dsn,
     output: str,
 ) -> None:
+    if paths and (save or base_url):
+        raise click.UsageError(f"--{'save' if save else 'base-url'} goes without --from: nothing is asked for then")
     asked = finished_days(since, until)
     account = Account(provider)
     try:
@@ -204,13 +206,15 @@ def finished_days(since: str | None, until: str | None) -> tuple[date, date]:
 
 
 def told_days(account: Account, asked: tuple[date, date] | None) -> tuple[date, date]:
-    """The days that the files tell about or, of those, the ones that were asked for."""
+    """The days that the files tell about or, of those, the ones that were asked for, as far as they are over."""
     told = account.span()
     if told is None:
         raise BadPage("its pages hold no costs and no usage of common days")
     first, after = told if asked is None else (max(told[0], asked[0]), min(told[1], asked[1]))
+    after = min(after, datetime.now(UTC).date())
     if first >= after:
-        raise click.UsageError(f"--since/--until: the files are about {told[0]} to {told[1] - timedelta(days=1)}")
+        said = f"the files are about {told[0]} to {told[1] - timedelta(days=1)}"
+        raise click.UsageError(f"--since/--until: {said}, and no day of these that is asked for is over yet, by UTC")
     return first, after
 
 

@@ -145,10 +145,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @shared_options
 def report(by: tuple[str, ...], **options: Any) -> None:
-    names = names_in(by)
-    if not names:
-        raise click.BadParameter("name at least one dimension", param_hint="--by")
-    show(names, **options)
+    show(names_in(by), **options)
 
 
 def short_form(name: str, unit: str, first: Callable[[date], date]) -> click.Command:
@@ -201,6 +198,8 @@ def show(
     out: Path | None,
 ) -> None:
     """Ask, and print the answer with what has to be known of it."""
+    if not by:
+        raise click.BadParameter("name at least one dimension", param_hint="--by")
     asked = resolve_range(since, until, zone)
     try:
         query = Query(*asked, by, where, zone, top, percentiles=wants_percentiles(fields, output), cost=cost)

@@ -10,6 +10,8 @@ import pyarrow as pa
 from usage_tracker.csv_text import csv_cell, csv_line
 from usage_tracker.event import COLUMNS
 
+AMOUNTS = ("cost", "reported_cost")
+
 
 def write_jsonl(batches: Iterator[pa.RecordBatch], path: Path) -> int:
     """Write the file; how many events are in it."""
@@ -28,7 +30,7 @@ def write_csv(batches: Iterator[pa.RecordBatch], path: Path) -> int:
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(csv_line(COLUMNS))
         for event in plain_events(batches):
-            file.write(csv_line(map(csv_cell, event.values())))
+            file.write(csv_line(value if name in AMOUNTS else csv_cell(value) for name, value in event.items()))
             rows += 1
     return rows
 
@@ -38,7 +40,7 @@ def plain_events(batches: Iterator[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
     for batch in batches:
         for event in batch.to_pylist(maps_as_pydicts="strict"):
             event["started_at"] = event["started_at"].isoformat().replace("+00:00", "Z")
-            for name in ("cost", "reported_cost"):
+            for name in AMOUNTS:
                 if event[name] is not None:
                     event[name] = f"{event[name].normalize():f}"
             for name in ("cost_parts", "usage"):

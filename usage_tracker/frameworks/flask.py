@@ -34,6 +34,6 @@ class FlaskMiddleware(AttributionMiddleware):
 
 def settle_stream(response: Response) -> Response:
     """While the body is sent, there is no `g` and no `session` any more."""
-    if response.is_streamed:
+    if response.is_streamed and not response.direct_passthrough:  # files are there
         settle()
     return response

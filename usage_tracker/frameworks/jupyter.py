@@ -50,7 +50,10 @@ class Notebook:
         return Used(self._used)
 
     def attribute(self, line: str) -> None:
-        *_, said = words = [word for word in shlex.split(line) if word != CELL] or [""]
+        try:
+            *_, said = words = [word for word in shlex.split(line) if word != CELL] or [""]
+        except ValueError as error:
+            raise UsageError(f'{error}; say user="O\'Brien" where a value has a quote in it') from None
         if any("=" not in word for word in words):
             raise UsageError(f"say %attribute project=alpha user=u-1 tags=a,b, not {said!r}")
         told: dict[str, Any] = dict(word.split("=", 1) for word in words)

@@ -1,10 +1,12 @@
 """`accounting_entries`, the table of llm-accounting: https://pypi.org/project/llm-accounting/ (version 0.1.34)."""
 
-from collections.abc import Iterator, Sequence
+import sqlite3
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 from usage_tracker.attribution import clean
 from usage_tracker.dsn import Dsn
@@ -53,12 +55,15 @@ class AccountingEntries:
                 yield found
 
     def _select(self, text: str) -> Any:
-        """The columns' names, then the rows. Raises UsageTrackerError where there is no such table."""
+        """The columns' names, then the rows. Raises UsageTrackerError where there is no such table or file."""
+        reader = read_file(self._dsn.text, text) if self._dsn.scheme == "sqlite" else read_sql(self._dsn, text)
         try:
-            with closing(read_sql(self._dsn, text)) as rows:
+            with closing(reader) as rows:
                 yield from rows
         except QueryError as error:
             raise UsageTrackerError(f"{self.place} has no such table of llm-accounting: {error}") from None
+        except sqlite3.Error as error:
+            raise UsageTrackerError(f"{self.place} can't be read: {error}") from None
 
     def _where(self, since: int | None) -> str:
         """Its times are UTC, without saying so."""
@@ -97,6 +102,14 @@ class AccountingEntries:
             session_id=clean(row["session"]),
         )
         return Found(f"{self.place} {row['id']}", who, event)
+
+
+def read_file(path: str, sql: str) -> Generator[tuple[object, ...], None, None]:
+    """As `read_sql`, of a file that isn't ours: it is neither made where there is none, nor given a write-ahead log."""
+    with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
+        cursor = connection.execute(sql)
+        yield tuple(column[0] for column in cursor.description)
+        yield from cursor
 
 
 def moment(at: datetime) -> str:

@@ -58,7 +58,7 @@ class UsageExport:
         for number, row in enumerate(self._rows(), 2):
             try:
                 found, over = self.found(row), is_over(row)
-            except (ValueError, OverflowError) as error:
+            except (ValueError, OverflowError, OSError) as error:
                 raise UsageTrackerError(f"line {number} of {self._path} can't be read: {error}") from None
             earlier, same = before.setdefault(str(found.name), (number, row))
             if same != row:
@@ -122,12 +122,12 @@ class UsageExport:
 
 
 def instant(text: str) -> int:
-    """Raises ValueError and OverflowError."""
+    """Raises ValueError and, where it is beyond the calendar, OverflowError or OSError."""
     return microseconds(datetime.fromtimestamp(int(text), UTC) if text.isdigit() else datetime.fromisoformat(text))
 
 
 def is_over(row: Mapping[str, str]) -> bool:
-    """Whether a line's time has passed, as far as it says when it ends. Raises ValueError and OverflowError."""
+    """Whether a line's time has passed, as far as it says when it ends. Raises as `instant` does."""
     end = row.get("end_time")
     return not end or instant(end) <= to_instant(datetime.now(UTC))
 

@@ -99,7 +99,7 @@ def at_line(words: str) -> str:
 def load_book(path: Path) -> Book:
     """Raises ConfigError for a file that can't be read or understood."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"the price book {path} can't be read ({error.strerror}); see TRACKER_PRICES") from None
     except UnicodeDecodeError as error:

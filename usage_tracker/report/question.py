@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import Literal
+from typing import Literal, get_args
 
 from usage_tracker.report.conditions import Condition
 from usage_tracker.report.dimensions import UNITS, check_dimensions, key_of_tags, of_tags
@@ -39,6 +39,8 @@ class Query:
 
     def __post_init__(self) -> None:
         check_dimensions(self.by)
+        if self.cost not in get_args(CostBasis):
+            raise ValueError(f"{self.cost!r} is no cost to count; there are: {', '.join(get_args(CostBasis))}")
         if self.top is not None and self.top < 1:
             raise ValueError("top is at least 1")
         if self.before is not None and (self.since is None or self.before.since is None):
