@@ -560,6 +560,8 @@ def test_pictures_that_a_hosted_tool_made_have_no_known_price() -> None:
     assert price(event).flags == ("unpriced", "tool_unpriced")
     event.raw = {"tool_usage": "none", "svg_usage": None}
     assert price(event).amount is not None
+    event.usage.units = {"generated_images": 1}
+    assert price(event).flags == ("unpriced", "tool_unpriced")
 
 
 def in_passes(model: str, *passes: dict[str, Any], units: dict[str, float] | None = None) -> UsageEvent:
