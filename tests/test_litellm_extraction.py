@@ -282,6 +282,17 @@ def test_what_geminis_tools_added_to_the_prompt_is_what_the_total_leaves_over() 
         assert "tool_tokens" not in used("chat", answered(chat(half), provider="gemini"))
 
 
+def test_what_geminis_tools_added_is_told_by_newer_versions_whether_or_not_the_prompt_has_it() -> None:
+    details = {"tool_use_tokens": 3}
+    for prompt in (15, 12):
+        usage = {"prompt_tokens": prompt, "completion_tokens": 10, "total_tokens": 25, "prompt_tokens_details": details}
+        assert used("chat", answered(chat(usage), provider="vertex")) == {
+            "input_tokens": 15,
+            "output_tokens": 10,
+            "tool_tokens": 3,
+        }
+
+
 def test_an_interaction_is_read_in_its_own_words() -> None:
     usage = {"total_input_tokens": 100, "total_output_tokens": 30, "total_tokens": 130}
     done = answered(

@@ -260,7 +260,10 @@ def usage_of(operation: str, answer: Answer, request: Request) -> Usage:
 
 
 def add_tool_tokens(usage: Usage, raw: Figures) -> None:
-    """What Gemini's own tools added to the prompt, which older versions of LiteLLM leave out of all but the total."""
+    """What Gemini's own tools added to the prompt. Newer versions of LiteLLM tell it, and leave it out of all but the
+    total where it searched; older ones always do.
+    https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/llms/vertex_ai/gemini/vertex_and_google_ai_studio_gemini.py"""
+    usage.tool_tokens = tokens(at(raw, ("prompt_tokens_details", "tool_use_tokens")))
     total = tokens(raw.get("total_tokens"))
     if total is not None and usage.input_tokens is not None and usage.output_tokens is not None:
         outside = total - usage.input_tokens - usage.output_tokens
