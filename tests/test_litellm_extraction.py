@@ -282,6 +282,43 @@ def test_what_geminis_tools_added_to_the_prompt_is_what_the_total_leaves_over() 
         assert "tool_tokens" not in used("chat", answered(chat(half), provider="gemini"))
 
 
+def test_what_geminis_tools_added_is_told_by_newer_versions_whether_or_not_the_prompt_has_it() -> None:
+    details = {"tool_use_tokens": 3}
+    for prompt in (15, 12):
+        usage = {"prompt_tokens": prompt, "completion_tokens": 10, "total_tokens": 25, "prompt_tokens_details": details}
+        assert used("chat", answered(chat(usage), provider="vertex")) == {
+            "input_tokens": 15,
+            "output_tokens": 10,
+            "tool_tokens": 3,
+        }
+
+
+@pytest.mark.parametrize(
+    ("told", "counts"),
+    [
+        ({"input_tokens": 5, "cache_read_input_tokens": 7, "output_tokens": 2}, (12, 7, 2)),
+        (
+            {
+                "input_tokens": 12,
+                "input_tokens_details": {"cached_tokens": 7},
+                "output_tokens": 2,
+                "total_tokens": 14,
+            },
+            (12, 7, 2),
+        ),
+        ({"promptTokenCount": 12, "cachedContentTokenCount": 7, "candidatesTokenCount": 2}, (12, 7, 2)),
+        ({"prompt_tokens": 12, "cache_read_input_tokens": 7, "completion_tokens": 2}, (12, 7, 2)),
+    ],
+)
+def test_a_response_is_counted_by_the_words_that_its_figures_are_in(
+    told: dict[str, Any], counts: tuple[int, ...]
+) -> None:
+    answer = Answer()
+    answer.raw = told
+    usage = used("responses", answer)
+    assert (usage["input_tokens"], usage["cache_read_tokens"], usage["output_tokens"]) == counts
+
+
 def test_an_interaction_is_read_in_its_own_words() -> None:
     usage = {"total_input_tokens": 100, "total_output_tokens": 30, "total_tokens": 130}
     done = answered(

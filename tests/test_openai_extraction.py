@@ -312,6 +312,15 @@ def test_file_searches_are_counted_among_the_output() -> None:
     assert used("responses", response)["units"] == {"file_searches": 2}
 
 
+@pytest.mark.parametrize("more", [{}, {"tool_usage": {"image_gen": {"total_tokens": 0}}}])
+def test_pictures_of_a_hosted_tool_are_counted_whether_or_not_its_usage_is_told(more: dict[str, object]) -> None:
+    made = {"type": "image_generation_call", "status": "completed", "result": "AAAA"}
+    output = [made, {**made, "svg_usage": {"total_tokens": 12}}, {**made, "status": "failed"}, {"type": "message"}]
+    response = {"usage": {"input_tokens": 9}, "output": output, **more}
+    assert used("responses", response)["units"] == {"generated_images": 2}
+    assert "units" not in used("responses", {**response, "output": [{**made, "status": "failed"}]})
+
+
 def test_the_size_of_a_video_which_its_price_depends_on_is_kept() -> None:
     assert answered({"object": "video", "seconds": "4", "size": "1280x720"}).raw == {"size": "1280x720"}
 

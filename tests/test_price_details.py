@@ -32,3 +32,13 @@ def test_openai_nests_what_was_cached(place: str) -> None:
     assert read_details({place: {"cached_tokens_details": cached}}) == Details(3, 0, 0)
     assert read_details({place: {"cached_tokens_details": {"image_tokens": 4}}}) == Details(0, 4, 0)
     assert read_details({place: {"cached_tokens": 8}}) == Details(), "which are of nobody knows what"
+
+
+def test_litellm_nests_what_is_video() -> None:
+    raw: dict[str, Any] = {
+        "prompt_tokens_details": {"text_tokens": 50, "video_tokens": 100},
+        "completion_tokens_details": {"text_tokens": 200, "video_tokens": 4800},
+    }
+    assert read_details(raw) == Details(input_video=100, output_video=4800)
+    raw["prompt_tokens_details"]["cached_tokens_details"] = {"audio_tokens": 3}
+    assert read_details(raw) == Details(3, 0, 0, input_video=100, output_video=4800)

@@ -245,6 +245,29 @@ def test_the_sum_of_a_batch_does_not_tell_which_requests_were_over_the_cliff() -
     assert price(above) == Cost(flags=("unpriced", "tier_unpriced"))
 
 
+@pytest.mark.parametrize(
+    ("first", "whole", "per_input"),
+    [
+        (150_000, 301_000, "0.00000125"),  # the other one is of 151,000
+        (100_000, 300_000, "0.00000125"),
+        (100_000, 300_001, None),  # there may be one of 200,001
+        (200_000, 400_001, None),
+        (200_001, 400_002, "0.0000025"),
+        (0, 200_001, "0.0000025"),  # nobody says that there were several
+    ],
+)
+def test_a_call_of_several_requests_is_billed_by_the_length_of_each(
+    first: int, whole: int, per_input: str | None
+) -> None:
+    event = call("gemini-2.5-pro", Usage(input_tokens=whole, output_tokens=0))
+    event.raw = {"prompt_tokens": whole, "prompt_tokens_details": {"initial_prompt_tokens": first}}
+    cost = price(event, "gemini")
+    if per_input is None:
+        assert cost == Cost(flags=("unpriced", "tier_unpriced"))
+    else:
+        assert cost.amount == whole * Decimal(per_input)
+
+
 def test_an_azure_deployment_is_priced_by_the_model_that_answered() -> None:
     event = call("gpt-4o-2024-11-20", request_model="our-deployment")
     assert price(event, "azure").amount == price(event, "openai").amount == Decimal("0.0035")
@@ -560,6 +583,8 @@ def test_pictures_that_a_hosted_tool_made_have_no_known_price() -> None:
     assert price(event).flags == ("unpriced", "tool_unpriced")
     event.raw = {"tool_usage": "none", "svg_usage": None}
     assert price(event).amount is not None
+    event.usage.units = {"generated_images": 1}
+    assert price(event).flags == ("unpriced", "tool_unpriced")
 
 
 def in_passes(model: str, *passes: dict[str, Any], units: dict[str, float] | None = None) -> UsageEvent:

@@ -204,6 +204,25 @@ def test_an_api_that_is_answered_by_way_of_another_is_one_call(captured: Capture
     assert (event.usage.input_tokens, event.usage.output_tokens) == (41, 12)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_api_that_is_answered_by_way_of_another_tells_what_the_provider_told(
+    captured: Captured, anthropic: AnthropicServer, *, stream: bool
+) -> None:
+    written = {"ephemeral_5m_input_tokens": 200, "ephemeral_1h_input_tokens": 800}
+    anthropic.usage = {
+        **USAGE, "cache_creation_input_tokens": 1000, "cache_creation": written,
+        "server_tool_use": {"web_search_requests": 2}, "service_tier": "standard",
+    }  # fmt: skip
+    for ask, asked in ((litellm.completion, {"messages": ASK}), (litellm.responses, {"input": "Say hello."})):
+        answer = ask(model="anthropic/claude-sonnet-4-5", stream=stream, **asked, **at_anthropic(anthropic))
+        if stream:
+            list(answer)
+    (_, plain), (_, event) = captured.all()
+    assert event.operation == "responses"
+    assert (event.usage, event.service_tier) == (plain.usage, "standard")
+    assert (event.usage.cache_write_1h_tokens, event.usage.units) == (800, {"searches": 2})
+
+
 def documents(asked: Asked) -> Reply | None:
     """Cohere's answer to a ranking, and Mistral's to a document that is to be read."""
     if asked.path.endswith("/rerank"):

@@ -50,6 +50,7 @@ class LiteLLMCall(Call):
         "provider_usage",
         "sent",
         "served_by",
+        "translated",
     )
 
     def __init__(self, recorder: Recorder, clients: Clients, asked: Mapping[str, Any], request: Request) -> None:
@@ -69,6 +70,8 @@ class LiteLLMCall(Call):
         """HTTP requests of attempts that failed."""
         self.provider_usage: Figures | None = None
         """What the provider said of an embedding's usage, part of which may come from the cache."""
+        self.translated: Answer | None = None
+        """What the provider's own answer says, where LiteLLM answers in the words of another API."""
         self.chunks: list[object] | None = None
         """The chunks of the chat stream within, as LiteLLM keeps them: those of the provider, with their usage."""
         self.last: object = None
@@ -103,6 +106,8 @@ class LiteLLMCall(Call):
         self.answer.estimated = not litellm.tells_usage(original, self.served_by)
         if self.request.operation == "embeddings":
             self.provider_usage = figures(fields_of(original).get("usage"))
+        elif self.request.operation == "responses":
+            self.translated = litellm.read_other_api(original)
 
     def found_in_cache(self) -> None:
         self.sent, self.cached = False, True
@@ -111,6 +116,8 @@ class LiteLLMCall(Call):
         """Take what the function handed back."""
         if self.request.operation != "speech":
             self.observe(fields_of(result))
+        if self.translated is not None and self.answer.raw is not None:
+            litellm.take_figures(self.answer, self.translated)
         self.read_hidden(getattr(result, "_hidden_params", None))
 
     def read_hidden(self, hidden: object) -> None:
@@ -159,7 +166,10 @@ class LiteLLMCall(Call):
         """What a stream said, once it has ended. Chunks that only bring text are not looked at before."""
         answer, chunks = self.answer, self.chunks or ()
         known = answer.raw is not None
-        told = litellm.observe_chunks(Answer() if known else answer, chunks)
+        within = Answer() if known else answer
+        told = litellm.observe_chunks(within, chunks)
+        if told and known and self.request.operation == "responses":
+            litellm.take_figures(answer, within)
         told = told or self.chunks is None or (known and self.last is not None)
         if self.last is not None:
             self._read_last(told)

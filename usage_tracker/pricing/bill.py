@@ -13,6 +13,7 @@ from usage_tracker.event import UNPRICED, Cost, CostLine, Figures, Usage, UsageE
 from usage_tracker.pricing.details import Details, read_details
 from usage_tracker.pricing.money import DOLLARS, NOTHING, rounded
 from usage_tracker.pricing.rates import TIER_UNPRICED, TOOL_UNPRICED, Rates
+from usage_tracker.providers.usage_fields import at, tokens
 
 GENERATES_NOTHING = frozenset({"embeddings", "rerank", "moderation"})
 """Operations whose answers don't speak of output tokens, as there are none."""
@@ -41,6 +42,11 @@ OTHER_MEASURES: dict[str, dict[str, tuple[str, ...]]] = {
     "video": {"seconds": ("video_seconds",)},
 }
 """Operations whose units of the same name are something else."""
+
+FIRST_PROMPT = ("prompt_tokens_details", "initial_prompt_tokens")
+"""The input of the first of several requests that a call took, each of which goes on where the one before stopped, so
+that none is shorter; the counts are sums of all of them:
+https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/types/utils.py (PromptTokensDetailsWrapper)"""
 
 Parts = list[tuple[str, int | Decimal]]
 
@@ -75,9 +81,12 @@ def bill(rates: Rates, event: UsageEvent, left_out: int = 0) -> Cost:
             whole = False
     except NoPrice as missing:
         return missing.cost
-    if event.operation == "batch" and rates.cliffs and (usage.input_tokens or 0) > rates.cliffs[0]:
-        return TIER_UNPRICED  # a sum over many requests doesn't tell which of them were beyond the cliff
-    prices = rates.at(usage.input_tokens or 0)
+    longest = usage.input_tokens or 0
+    if rates.cliffs and longest > rates.cliffs[0]:
+        shortest, longest = lengths_of_requests(event)
+        if rates.at(shortest) is not rates.at(longest):
+            return TIER_UNPRICED  # a sum over several requests doesn't tell which of them were beyond the cliff
+    prices = rates.at(longest)
     amount, lines = NOTHING, []
     for unit, count in parts:
         if count:
@@ -85,6 +94,15 @@ def bill(rates: Rates, event: UsageEvent, left_out: int = 0) -> Cost:
             amount = multiply_and_add(number, price, amount)
             lines.append(CostLine(unit, number, price))
     return Cost(amount if whole else rounded(amount), tuple(lines), rates.source, rates.version)
+
+
+def lengths_of_requests(event: UsageEvent) -> tuple[int, int]:
+    """The input of the shortest request that the call took, and that of the longest that may be among them."""
+    whole = event.usage.input_tokens or 0
+    if event.operation == "batch":
+        return 0, whole
+    first = tokens(at(event.raw, FIRST_PROMPT)) if event.raw else None
+    return (first, max(first, whole - first)) if first else (whole, whole)
 
 
 def token_parts(rates: Rates, usage: Usage, operation: str, raw: Figures | None) -> Parts:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from usage_tracker.event import Figures, Usage
 from usage_tracker.providers import anthropic, google_genai, openai
-from usage_tracker.providers.answer import Answer, Request, fields_of, figures, word
+from usage_tracker.providers.answer import Answer, Request, decode_object, fields_of, figures, word
 from usage_tracker.providers.gemini_fields import tier_of
 from usage_tracker.providers.hosts import HOSTS, provider_of
 from usage_tracker.providers.usage_fields import amount, at, dollars, paths, tokens
@@ -125,6 +125,24 @@ def read_documents(answer: Answer, fields: Mapping[str, object]) -> None:
     searches, pages = amount(at(raw, ("billed_units", "search_units"))), amount(raw.get("pages_processed"))
     openai.count(answer, "searches", searches)
     openai.count(answer, "pages", pages)
+
+
+def read_other_api(original: object) -> Answer | None:
+    """A provider's own answer, in the words of Anthropic's or Gemini's API; None for any other. Where LiteLLM puts it
+    into those of OpenAI's Responses, it leaves out searches, the tier, and how long what was cached is kept."""
+    fields = decode_object(original) if isinstance(original, str) else fields_of(original)
+    if fields.get("type") != "message" and "usageMetadata" not in fields:
+        return None
+    answer = Answer()
+    observe(answer, fields)
+    return answer
+
+
+def take_figures(answer: Answer, told: Answer) -> None:
+    """Take the figures of an answer that is the same in other words."""
+    if told.raw is not None:
+        answer.raw, answer.units = told.raw, told.units or answer.units
+    answer.service_tier = told.service_tier or answer.service_tier
 
 
 @lru_cache(maxsize=1024)
@@ -249,7 +267,7 @@ def usage_of(operation: str, answer: Answer, request: Request) -> Usage:
         usage = Usage(input_tokens=next((count for count in told if count is not None), None), units=answer.units)
     elif operation == "interaction" or any(name in raw for name in GEMINI_COUNTS):
         usage = google_genai.usage_of(operation, answer, request)
-    elif operation == "chat" and "prompt_tokens" not in raw and "input_tokens" in raw:
+    elif is_anthropics(operation, raw):
         usage = anthropic.usage_of(operation, answer, request)
     else:
         usage = openai.usage_of(operation, answer, request)
@@ -259,8 +277,18 @@ def usage_of(operation: str, answer: Answer, request: Request) -> Usage:
     return usage
 
 
+def is_anthropics(operation: str, raw: Figures) -> bool:
+    """Whether a usage object is in the words of Anthropic's API. Those of OpenAI's Responses have a total, too."""
+    if operation == "responses":
+        return "input_tokens" in raw and raw.keys().isdisjoint(("total_tokens", "input_tokens_details"))
+    return operation == "chat" and "prompt_tokens" not in raw and "input_tokens" in raw
+
+
 def add_tool_tokens(usage: Usage, raw: Figures) -> None:
-    """What Gemini's own tools added to the prompt, which older versions of LiteLLM leave out of all but the total."""
+    """What Gemini's own tools added to the prompt. Newer versions of LiteLLM tell it, and leave it out of all but the
+    total where it searched; older ones always do.
+    https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/llms/vertex_ai/gemini/vertex_and_google_ai_studio_gemini.py"""
+    usage.tool_tokens = tokens(at(raw, ("prompt_tokens_details", "tool_use_tokens")))
     total = tokens(raw.get("total_tokens"))
     if total is not None and usage.input_tokens is not None and usage.output_tokens is not None:
         outside = total - usage.input_tokens - usage.output_tokens

@@ -298,6 +298,7 @@ def read_counted(answer: Answer, fields: Mapping[str, object]) -> None:
         if fields.get("tool_usage") is None:
             count(answer, "searches", searches(fields["output"]))
         count(answer, "file_searches", len(calls_of(fields["output"], "file_search_call")))
+        count(answer, "generated_images", pictures(fields["output"]))
     elif "duration" in fields and "text" in fields:
         # https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/audio/transcription_verbose.py
         count(answer, "seconds", amount(fields["duration"]))
@@ -324,6 +325,13 @@ def searches(output: object) -> int:
     https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/responses/response_function_web_search.py"""
     calls = calls_of(output, "web_search_call")
     return sum(fields_of(call.get("action")).get("type", "search") == "search" for call in calls)
+
+
+def pictures(output: object) -> int:
+    """Pictures that the hosted tool made. What they cost is never among the answer's own tokens, and not always told:
+    `tool_usage` may be left out or skip them, and drawings are told by themselves.
+    https://github.com/openai/openai-python/blob/v3.54.0/src/openai/types/responses/response.py (ToolUsage)"""
+    return sum(call.get("status") != "failed" for call in calls_of(output, "image_generation_call"))
 
 
 def calls_of(output: object, kind: str) -> list[Mapping[str, object]]:
