@@ -112,6 +112,12 @@ def test_a_session_ends_with_the_token_that_it_began_with() -> None:
         assert access.by_cookie(local)
 
 
+def test_a_secret_that_can_be_guessed_signs_no_sessions() -> None:
+    """Who sees the login's form, which is signed, can try words until one signs it so, and then sign a session."""
+    with pytest.raises(ConfigError, match="TRACKER_SERVE_SECRET is shorter than 16 characters"):
+        Access(tokens=TOKENS, secret="swordfish")
+
+
 def test_a_cookie_that_somebody_wrote_themselves_is_none(running: Served) -> None:
     forged = Access().new_cookie(Identity("mallory", "admin"))
     with running.client(None) as client:

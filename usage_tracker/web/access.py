@@ -63,6 +63,8 @@ class Access:
         for role, token in self.tokens.items():
             if len(token) < SHORTEST_TOKEN:
                 raise ConfigError(f"the {role}'s token is shorter than {SHORTEST_TOKEN} characters")
+        if len(self.secret) < SHORTEST_TOKEN:  # the login's form is signed with it, so that anybody can try words
+            raise ConfigError(f"TRACKER_SERVE_SECRET is shorter than {SHORTEST_TOKEN} characters")
         if self.proxy_header and not self.proxy_peers:
             raise ConfigError("a proxy's header is trusted from listed peers only: name them, such as 10.0.0.5")
         self._cookies = URLSafeTimedSerializer(self.secret, salt="usage_tracker session")
