@@ -6,7 +6,9 @@ import json
 import os
 import re
 import shlex
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -606,6 +608,33 @@ def test_newer_data_is_downloaded_where_it_can_be(data: Path) -> None:
     assert away.exit_code == 1
     assert "--from" in away.stderr
     assert prices("update", "--from", str(data.parent / "missing.json")).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "https://user:not-to-be-shown@127.0.0.1/data.json",
+        "https://not-to-be-shown@127.0.0.1:1/data.json",
+        "https://[not-to-be-shown/data.json",
+        "http://127.0.0.1:{port}/data.json?token=not-to-be-shown",
+    ],
+    ids=["a user with a password", "a user", "no address", "what is no HTTP"],
+)
+def test_what_an_address_has_of_secrets_is_not_said_where_nothing_comes_from_it(place: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answering = Thread(target=answer_nonsense, args=(server,), daemon=True)
+        answering.start()
+        result = prices("update", "--from", place.format(port=server.getsockname()[1]))
+    assert result.exit_code == 1
+    assert "--from" in result.stderr
+    assert isinstance(result.exception, SystemExit), "a sentence, and no traceback"
+    assert "not-to-be-shown" not in result.output
+
+
+def answer_nonsense(server: socket.socket) -> None:
+    with suppress(OSError), server.accept()[0] as wire:
+        wire.recv(4096)
+        wire.sendall(b"nonsense\r\n\r\n")
 
 
 # one call

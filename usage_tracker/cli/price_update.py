@@ -1,8 +1,9 @@
 """`usage-tracker prices update`: newer data of genai-prices than what is bundled with it."""
 
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import click
@@ -86,15 +87,24 @@ def fetch(place: str) -> bytes:
     try:
         with urlopen(Request(place, headers={"User-Agent": "usage-tracker"}), timeout=SECONDS) as answer:  # noqa: S310
             content: bytes = answer.read(LARGEST + 1)
-    except (URLError, OSError) as error:
-        reason = getattr(error, "reason", error)
-        raise click.ClickException(
-            f"{place} can't be reached ({reason}); download it elsewhere and name the file with --from, or upgrade "
-            "genai-prices"
-        ) from None
+    except HTTPError as error:
+        with error:
+            raise unreachable(f"HTTP {error.code}") from None
+    except (HTTPException, ValueError) as error:  # whose words repeat parts of the address
+        raise unreachable(type(error).__name__) from None
+    except OSError as error:
+        raise unreachable(getattr(error, "reason", error)) from None
     if len(content) > LARGEST:
-        raise click.ClickException(f"{place} is larger than {LARGEST >> 20} MB, and no price data")
+        raise click.ClickException(f"what is there is larger than {LARGEST >> 20} MB, and no price data")
     return content
+
+
+def unreachable(why: object) -> click.ClickException:
+    """Without the address, which may hold a password or a token."""
+    return click.ClickException(
+        f"the data can't be fetched ({why}); download it elsewhere and name the file with --from, or upgrade "
+        "genai-prices"
+    )
 
 
 def as_text(changes: Sequence[Change]) -> str:
