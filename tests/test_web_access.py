@@ -171,6 +171,17 @@ def test_a_login_leads_nowhere_else(running: Served) -> None:
             assert answer.headers["location"] == "/"
 
 
+def test_of_two_who_a_request_says_it_is_the_proxys_is_not_known_and_none_counts(dsn: str) -> None:
+    """A proxy that adds its header, where it should replace it, leaves there what the client has sent."""
+    trusted = Access(
+        proxy_header="X-Forwarded-User", proxy_peers=parse_networks(["127.0.0.0/8"]), admins=frozenset({"boss"})
+    )
+    with served(create_app(dsn, trusted)) as running, running.client(None) as client:
+        for names, status in ((["mallory"], 200), (["boss", "mallory"], 401), (["boss", "boss"], 401)):
+            said = [("X-Forwarded-User", name) for name in names]
+            assert client.get("/api/v1/report", headers=said).status_code == status
+
+
 def test_a_proxys_word_counts_from_its_own_address_alone(dsn: str) -> None:
     trusted = Access(proxy_header="X-Forwarded-User", proxy_peers=parse_networks(["127.0.0.0/8"]))
     strange = Access(proxy_header="X-Forwarded-User", proxy_peers=parse_networks(["10.0.0.1"]))

@@ -90,10 +90,11 @@ class Access:
             # programs send a token in UTF-8, which headers are not taken for
             return self.by_token(token.strip().encode("latin-1").decode("utf-8", "replace"), peer)
         if self.proxy_header and self.trusts(peer):
-            name = connection.headers.get(self.proxy_header)
-            if name:
-                # such a proxy adds its word to any request of the browser's, whoever made it do so
-                return Identity(name, "admin" if name in self.admins else "viewer", session=f"proxy {name}")
+            # one that a client has sent as well may stand before it
+            match connection.headers.getlist(self.proxy_header):
+                case [name] if name:
+                    # such a proxy adds its word to any request of the browser's, whoever made it do so
+                    return Identity(name, "admin" if name in self.admins else "viewer", session=f"proxy {name}")
         cookie = connection.cookies.get(COOKIE)
         if cookie:
             found = self.by_cookie(cookie)
