@@ -254,6 +254,25 @@ def test_the_command_prints_a_link_that_opens_the_page(dsn: str) -> None:
         assert serving.wait(30) in (0, 130, -signal.SIGINT)
 
 
+def test_more_connections_than_it_can_take_are_said_once_and_fill_no_disk(dsn: str) -> None:
+    command = ["bash", "-c", 'ulimit -n 64; exec "$0" "$@"', sys.executable, "-m", "usage_tracker", "serve"]
+    with subprocess.Popen([*command, "--dsn", dsn, "--port", "0"], stderr=subprocess.PIPE, text=True) as serving:
+        try:
+            assert serving.stderr is not None
+            lines = [serving.stderr.readline() for _ in range(2)]
+            page = lines[1].removeprefix("Open").partition("?")[0].strip()
+            assert eventually_open(page).status_code == 200
+            idle = [socket.create_connection(("127.0.0.1", httpx.URL(page).port or 0)) for _ in range(100)]
+            said = serving.stderr.readline()
+            for each in idle:
+                each.close()
+            assert "no more connections can be taken" in said
+            assert eventually_open(page).status_code == 200
+        finally:
+            serving.kill()
+        assert "Too many open files" not in serving.stderr.read()
+
+
 def eventually_open(link: str) -> httpx.Response:
     deadline = time.monotonic() + 30
     while True:
