@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from certificates import certificate
 from click.testing import CliRunner, Result
 from made_events import NOON, made_event, store_events
 from msgspec.structs import replace
@@ -608,6 +610,37 @@ def test_newer_data_is_downloaded_where_it_can_be(data: Path) -> None:
     assert away.exit_code == 1
     assert "--from" in away.stderr
     assert prices("update", "--from", str(data.parent / "missing.json")).exit_code == 1
+
+
+def test_data_that_is_asked_for_over_tls_is_not_taken_without_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is between could say what everything costs."""
+    asked = []
+
+    class Publisher(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            elsewhere = self.server is encrypted
+            self.send_response(302 if elsewhere else 200)
+            if elsewhere:
+                self.send_header("Location", f"http://127.0.0.1:{plain.server_port}/data.json")
+            self.end_headers()
+            self.wfile.write(b"" if elsewhere else data.read_bytes())
+
+        def log_message(self, *_: object) -> None: ...
+
+    chain, key = certificate(tmp_path / "tls", "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+    with HTTPServer(("127.0.0.1", 0), Publisher) as plain, HTTPServer(("127.0.0.1", 0), Publisher) as encrypted:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain, key)
+        encrypted.socket = context.wrap_socket(encrypted.socket, server_side=True)
+        for server in (plain, encrypted):
+            Thread(target=server.handle_request, daemon=True).start()
+        result = prices("update", "--from", f"https://localhost:{encrypted.server_port}/old.json")
+    assert (result.exit_code, asked) == (1, ["/old.json"])
+    assert "HTTP 302" in result.stderr
 
 
 @pytest.mark.parametrize(
