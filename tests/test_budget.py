@@ -59,7 +59,7 @@ def test_what_is_no_limit_is_refused_with_what_would_be_one(text: str) -> None:
 
 def test_a_share_is_a_percentage_or_a_fraction() -> None:
     assert parse_share("80%") == parse_share("0.8") == Decimal("0.8")
-    for text in ("0", "-5%", "2000%", "most"):
+    for text in ("0", "-5%", "2000%", "1e-999999999", "most"):
         with pytest.raises(ConfigError, match="80%"):
             parse_share(text)
 

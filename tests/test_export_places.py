@@ -303,6 +303,8 @@ def test_a_place_whose_address_has_a_password_is_shown_without_it(store: Store, 
         ("s3://lake/usage", "s3://lake/usage can't be used: Unable to locate credentials"),
         ("https://me:hidden@127.0.0.1:1/usage", "https://127.0.0.1:1/usage can't be used: Client"),
         ("", "--to names no place"),
+        ("simplecache::ftp://me:hidden@127.0.0.1:1/usage", "--to and --from take the address of a place, and no chain"),
+        ("s3://me:hidden/part@lake/usage", "s3:// is followed by no host and port; escape special characters as %XX"),
     ],
 )
 def test_a_place_that_cant_be_used_is_named_with_the_reason(
@@ -312,6 +314,7 @@ def test_a_place_that_cant_be_used_is_named_with_the_reason(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     found = CliRunner().invoke(
         main, ["export", "--dsn", f"sqlite:///{tmp_path}/usage.db", "--to", place], prog_name="usage-tracker"
     )

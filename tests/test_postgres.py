@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -536,6 +538,27 @@ class TestAway:
         store = PostgresStore(parse_dsn("postgresql://u:hunter2@no-such-host.invalid/db"))
         with pytest.raises(StoreUnavailable, match=r"postgresql://u@no-such-host\.invalid/db.*host name is unknown"):
             store.positions([uuid4()])
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user whom the machine doesn't know")
+    def test_an_address_without_a_user_in_a_container_that_has_none(self) -> None:
+        asking = """if True:
+            import os
+            from uuid import uuid4
+            from usage_tracker.dsn import parse_dsn
+            from usage_tracker.errors import StoreUnavailable
+            from usage_tracker.stores import open_store
+            store = open_store(parse_dsn("postgresql://127.0.0.1/db"))
+            os.setuid(54321)
+            try:
+                store.positions([uuid4()])
+            except StoreUnavailable as error:
+                print(error)
+        """
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        asked = subprocess.run(
+            [sys.executable, "-c", asking], check=True, env=environment, capture_output=True, text=True
+        )
+        assert "(local user with ID 54321 does not exist)" in asked.stdout
 
     @pytest.mark.parametrize(
         ("text", "why"),

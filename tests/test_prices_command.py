@@ -7,7 +7,9 @@ import os
 import re
 import shlex
 import socket
+import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -16,6 +18,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from certificates import certificate
 from click.testing import CliRunner, Result
 from made_events import NOON, made_event, store_events
 from msgspec.structs import replace
@@ -638,12 +641,70 @@ def test_data_that_does_not_arrive_whole_is_a_sentence(data: Path, answer: bytes
         place = f"http://127.0.0.1:{server.getsockname()[1]}/data.json"
         result = prices("update", "--from", place)
         thread.join()
-    assert (result.exit_code, "can't be reached" in result.stderr) == (1, True)
+    assert (result.exit_code, "can't be fetched" in result.stderr) == (1, True)
 
 
 def test_what_is_no_address_of_data_is_a_sentence() -> None:
     result = prices("update", "--from", "http://[::1/data.json")
-    assert (result.exit_code, "can't be reached" in result.stderr) == (1, True)
+    assert (result.exit_code, "can't be fetched" in result.stderr) == (1, True)
+
+
+def test_data_that_is_asked_for_over_tls_is_not_taken_without_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is between could say what everything costs."""
+    asked = []
+
+    class Publisher(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            elsewhere = self.server is encrypted
+            self.send_response(302 if elsewhere else 200)
+            if elsewhere:
+                self.send_header("Location", f"http://127.0.0.1:{plain.server_port}/data.json")
+            self.end_headers()
+            self.wfile.write(b"" if elsewhere else data.read_bytes())
+
+        def log_message(self, *_: object) -> None: ...
+
+    chain, key = certificate(tmp_path / "tls", "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+    with HTTPServer(("127.0.0.1", 0), Publisher) as plain, HTTPServer(("127.0.0.1", 0), Publisher) as encrypted:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain, key)
+        encrypted.socket = context.wrap_socket(encrypted.socket, server_side=True)
+        for server in (plain, encrypted):
+            Thread(target=server.handle_request, daemon=True).start()
+        result = prices("update", "--from", f"https://localhost:{encrypted.server_port}/old.json")
+    assert (result.exit_code, asked) == (1, ["/old.json"])
+    assert "HTTP 302" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "https://user:not-to-be-shown@127.0.0.1/data.json",
+        "https://not-to-be-shown@127.0.0.1:1/data.json",
+        "https://[not-to-be-shown/data.json",
+        "http://127.0.0.1:{port}/data.json?token=not-to-be-shown",
+    ],
+    ids=["a user with a password", "a user", "no address", "what is no HTTP"],
+)
+def test_what_an_address_has_of_secrets_is_not_said_where_nothing_comes_from_it(place: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answering = Thread(target=answer_nonsense, args=(server,), daemon=True)
+        answering.start()
+        result = prices("update", "--from", place.format(port=server.getsockname()[1]))
+    assert result.exit_code == 1
+    assert "--from" in result.stderr
+    assert isinstance(result.exception, SystemExit), "a sentence, and no traceback"
+    assert "not-to-be-shown" not in result.output
+
+
+def answer_nonsense(server: socket.socket) -> None:
+    with suppress(OSError), server.accept()[0] as wire:
+        wire.recv(4096)
+        wire.sendall(b"nonsense\r\n\r\n")
 
 
 # one call

@@ -351,6 +351,10 @@ def test_the_key_is_never_shown_and_never_sent_elsewhere(
     assert "secret" not in command("openai", *DAYS, "--base-url", admin.address, code=1).output
     unsafe = command("openai", *DAYS, "--base-url", "http://gateway.example/v1", code=2)
     assert "isn't encrypted" in unsafe.stderr
+    for address in ("https://me:secret@127.0.0.1:1/v1", "http://secret@gateway.example/v1", "ftp://me:secret@there"):
+        named = command("openai", *DAYS, "--base-url", address, code=2)
+        assert "a user in front of the host" in named.stderr
+        assert "secret" not in named.output
 
 
 def test_a_busy_server_is_asked_again_and_a_refusal_is_told(here: None, admin: Admin) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from feeding import begin, feed, memory_store
@@ -40,6 +41,20 @@ def test_a_redirect_is_no_answer(scheme: str, store: Store, receiver: Receiver) 
     feed(feeder)
     assert len(receiver.posts) == 1
     feeder.close()
+
+
+def test_passwords_that_the_user_keeps_for_others_are_not_sent(
+    scheme: str, store: Store, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As requests does it by itself, also where the address has credentials of its own."""
+    (tmp_path / "netrc").write_text("default login somebody password of-another-server\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    account = "" if "@" in scheme else "user:password@"
+    with closing(begin(store, f"{scheme}{account}127.0.0.1:{receiver.port}")) as feeder:
+        store_events(store, [made_event()])
+        feed(feeder)
+    [(_, headers, _)] = receiver.posts
+    assert headers.get("authorization") == ("Basic dXNlcjpwYXNzd29yZA==" if account else None)
 
 
 def test_a_receiver_that_answers_a_byte_at_a_time_is_given_up_on(

@@ -29,6 +29,19 @@ def journal_with(folder: Path, events: int, store: bytes = STORE) -> Journal:
     return journal
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o000])
+def test_what_it_makes_above_its_folder_is_for_this_user_alone(tmp_path: Path, umask: int) -> None:
+    """The SQLite file, which has who called, goes beside the default folder of spools."""
+    before = os.umask(umask)
+    try:
+        Spool(tmp_path / "share" / "usage-tracker" / "spool" / "1").prepare()
+    finally:
+        os.umask(before)
+    made = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    assert {path.stat().st_mode & 0o777 for path in made} == {0o700}
+    assert len(made) == 4
+
+
 def test_the_folder_and_its_files_are_private(tmp_path: Path) -> None:
     spool = journal_with(tmp_path / "spool", 1).spool
     keep_aside(spool, "segment", [(0, b"12345678")])

@@ -112,6 +112,12 @@ def test_a_session_ends_with_the_token_that_it_began_with() -> None:
         assert access.by_cookie(local)
 
 
+def test_a_secret_that_can_be_guessed_signs_no_sessions() -> None:
+    """Who sees the login's form, which is signed, can try words until one signs it so, and then sign a session."""
+    with pytest.raises(ConfigError, match="TRACKER_SERVE_SECRET is shorter than 16 characters"):
+        Access(tokens=TOKENS, secret="swordfish")
+
+
 def test_a_cookie_that_somebody_wrote_themselves_is_none(running: Served) -> None:
     forged = Access().new_cookie(Identity("mallory", "admin"))
     with running.client(None) as client:
@@ -163,6 +169,17 @@ def test_a_login_leads_nowhere_else(running: Served) -> None:
             page = client.get("/login")
             answer = client.post("/login", data={"form": form_of(page.text), "token": VIEWER, "next": target})
             assert answer.headers["location"] == "/"
+
+
+def test_of_two_who_a_request_says_it_is_the_proxys_is_not_known_and_none_counts(dsn: str) -> None:
+    """A proxy that adds its header, where it should replace it, leaves there what the client has sent."""
+    trusted = Access(
+        proxy_header="X-Forwarded-User", proxy_peers=parse_networks(["127.0.0.0/8"]), admins=frozenset({"boss"})
+    )
+    with served(create_app(dsn, trusted)) as running, running.client(None) as client:
+        for names, status in ((["mallory"], 200), (["boss", "mallory"], 401), (["boss", "boss"], 401)):
+            said = [("X-Forwarded-User", name) for name in names]
+            assert client.get("/api/v1/report", headers=said).status_code == status
 
 
 def test_a_proxys_word_counts_from_its_own_address_alone(dsn: str) -> None:
@@ -235,6 +252,25 @@ def test_the_command_prints_a_link_that_opens_the_page(dsn: str) -> None:
         assert "gpt-4o" in page.text
         serving.send_signal(signal.SIGINT)
         assert serving.wait(30) in (0, 130, -signal.SIGINT)
+
+
+def test_more_connections_than_it_can_take_are_said_once_and_fill_no_disk(dsn: str) -> None:
+    command = ["bash", "-c", 'ulimit -n 64; exec "$0" "$@"', sys.executable, "-m", "usage_tracker", "serve"]
+    with subprocess.Popen([*command, "--dsn", dsn, "--port", "0"], stderr=subprocess.PIPE, text=True) as serving:
+        try:
+            assert serving.stderr is not None
+            lines = [serving.stderr.readline() for _ in range(2)]
+            page = lines[1].removeprefix("Open").partition("?")[0].strip()
+            assert eventually_open(page).status_code == 200
+            idle = [socket.create_connection(("127.0.0.1", httpx.URL(page).port or 0)) for _ in range(100)]
+            said = serving.stderr.readline()
+            for each in idle:
+                each.close()
+            assert "no more connections can be taken" in said
+            assert eventually_open(page).status_code == 200
+        finally:
+            serving.kill()
+        assert "Too many open files" not in serving.stderr.read()
 
 
 def eventually_open(link: str) -> httpx.Response:

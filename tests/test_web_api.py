@@ -210,7 +210,8 @@ def test_a_body_that_can_not_be_stored_is_refused_in_a_sentence(
     assert sentence in answer.json()["detail"]
 
 
-def test_who_leaves_in_the_middle_of_a_body_is_no_error(running: Served) -> None:
+@pytest.mark.parametrize("path", ["/api/v1/events", "/login", "/logout"])
+def test_who_leaves_in_the_middle_of_a_body_is_no_error(running: Served, path: str) -> None:
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -220,7 +221,7 @@ def test_who_leaves_in_the_middle_of_a_body_is_no_error(running: Served) -> None
         sent.append(message)
 
     scope = {
-        "type": "http", "method": "POST", "path": "/api/v1/events", "query_string": b"", "client": ("127.0.0.1", 1),
+        "type": "http", "method": "POST", "path": path, "query_string": b"", "client": ("127.0.0.1", 1),
         "headers": [(b"authorization", f"Bearer {WRITER}".encode()), (b"content-type", b"application/json")],
     }  # fmt: skip
     asyncio.run(running.app(scope, receive, send))

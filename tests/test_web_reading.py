@@ -1,8 +1,10 @@
 """Questions that take long: they end when nobody waits, hold up no other, and say why."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -186,6 +188,31 @@ def test_where_the_next_answer_fails_the_last_one_is_given_until_it_is_too_old(d
 
     asyncio.run(visit())
     reader.close()
+
+
+def test_answers_that_are_too_old_to_be_given_are_not_kept_in_memory(dsn: str) -> None:
+    """Each page and answer is one, and those of programs that ask for the last hours have another address each time."""
+    reader = Reader(parse_dsn(dsn), threads=1)
+    answers: list[weakref.ref[Large]] = []
+
+    async def begin() -> Large:
+        answers.append(weakref.ref(made := Large()))
+        return made
+
+    async def visit() -> None:
+        for stale in (0.0, 60.0):
+            await reader.once(f"old, {stale}", begin, 0.0, stale)
+        await asyncio.sleep(0.01)
+        await reader.once("new", begin, 60.0)
+        gc.collect()
+        assert [answer() is not None for answer in answers] == [False, True, True]
+
+    asyncio.run(visit())
+    reader.close()
+
+
+class Large:
+    """An answer."""
 
 
 def test_which_questions_have_no_rollup() -> None:

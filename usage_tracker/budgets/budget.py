@@ -25,8 +25,9 @@ LARGEST = {"cost": Decimal(10) ** 9, "tokens": Decimal(10) ** 15, "calls": Decim
 """A limit above is a slip of the pen."""
 SMALLEST_COST = Decimal("0.000001")
 LONGEST_DELAY = 60.0
+LEAST_SHARE = Decimal("0.000001")
 MOST_SHARE = 10
-"""A soft limit is at most ten times the limit."""
+"""A soft limit is at most ten times the limit. An exponent would be written out with all its zeros where it is less."""
 NAME = re.compile(r"[\w.:@/+-]{1,100}", re.ASCII)
 RESERVED = frozenset({"anomaly", "dropped", "unpriced"})
 """What alerts are about that no budget is behind."""
@@ -138,7 +139,7 @@ def parse_share(text: str) -> Decimal:
 
 
 def is_share(share: Decimal) -> bool:
-    return share.is_finite() and 0 < share <= MOST_SHARE
+    return share.is_finite() and LEAST_SHARE <= share <= MOST_SHARE
 
 
 def check(budget: Budget) -> None:

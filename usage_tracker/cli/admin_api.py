@@ -79,8 +79,11 @@ class NoRedirect(HTTPRedirectHandler):
 
 
 def check_address(address: str) -> str:
-    """The address without a slash at its end. Raises ValueError where a key would go there in the clear."""
+    """The address without a slash at its end. Raises ValueError where a key would go there in the clear, or where it
+    isn't the key that lets in; a password is not repeated."""
     parts = urlsplit(address)
+    if "@" in parts.netloc:
+        raise ValueError("there is a user in front of the host; what lets in is the key, in the environment")
     if parts.hostname is None or parts.scheme not in ("http", "https"):
         raise ValueError(f"{address!r} is no address; write it like https://api.openai.com/v1")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:

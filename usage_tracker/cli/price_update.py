@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import Request, urlopen
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import click
 
@@ -71,6 +72,14 @@ def update(place: str | None, bundled: bool, dry_run: bool, output: str) -> None
     say(f"{old.version} → {new.version}: {len(changes)} models changed. Programs use {where} from their next start on.")
 
 
+class StaysEncrypted(HTTPRedirectHandler):
+    """Where TLS was asked for, nobody between may say what everything costs."""
+
+    def redirect_request(self, asked: Request, *more: Any) -> Request | None:
+        found = super().redirect_request(asked, *more)
+        return None if found is not None and asked.type == "https" != found.type else found
+
+
 def default_url() -> str:
     from genai_prices.update_prices import DEFAULT_UPDATE_URL
 
@@ -85,17 +94,27 @@ def fetch(place: str) -> bytes:
         except OSError as error:
             raise click.FileError(place, error.strerror) from None
     try:
-        with urlopen(Request(place, headers={"User-Agent": "usage-tracker"}), timeout=SECONDS) as answer:  # noqa: S310
+        asked = Request(place, headers={"User-Agent": "usage-tracker"})  # noqa: S310  checked
+        with build_opener(StaysEncrypted).open(asked, timeout=SECONDS) as answer:
             content: bytes = answer.read(LARGEST + 1)
-    except (URLError, OSError, HTTPException, ValueError) as error:  # the last: what is no address
-        reason = getattr(error, "reason", error)
-        raise click.ClickException(
-            f"{place} can't be reached ({reason}); download it elsewhere and name the file with --from, or upgrade "
-            "genai-prices"
-        ) from None
+    except HTTPError as error:
+        with error:
+            raise unreachable(f"HTTP {error.code}") from None
+    except (HTTPException, ValueError) as error:  # whose words repeat parts of the address
+        raise unreachable(type(error).__name__) from None
+    except OSError as error:
+        raise unreachable(getattr(error, "reason", error)) from None
     if len(content) > LARGEST:
-        raise click.ClickException(f"{place} is larger than {LARGEST >> 20} MB, and no price data")
+        raise click.ClickException(f"what is there is larger than {LARGEST >> 20} MB, and no price data")
     return content
+
+
+def unreachable(why: object) -> click.ClickException:
+    """Without the address, which may hold a password or a token."""
+    return click.ClickException(
+        f"the data can't be fetched ({why}); download it elsewhere and name the file with --from, or upgrade "
+        "genai-prices"
+    )
 
 
 def as_text(changes: Sequence[Change]) -> str:

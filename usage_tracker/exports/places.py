@@ -190,7 +190,14 @@ def open_system(url: str, *, own: bool = False) -> tuple[Any, str]:
 
 
 def without_secrets(url: str) -> str:
+    """Raises ConfigError where a part of a password would be taken for the host."""
     parts = urlsplit(url)
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ConfigError(
+            f"{parts.scheme}:// is followed by no host and port; escape special characters as %XX"
+        ) from None
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
 
 
@@ -210,6 +217,9 @@ def is_remote(address: str) -> bool:
 
 
 def local_path(address: str) -> Path:
+    """Raises ConfigError for a chain of fsspec's, whose parts could have secrets."""
+    if re.match(r"[a-zA-Z][\w+.-]*::", address) and "://" in address:
+        raise ConfigError("--to and --from take the address of a place, and no chain of them (::)")
     return Path(os.path.abspath(os.path.expanduser(address.removeprefix("file://"))))
 
 

@@ -44,7 +44,9 @@ def make(folder: Path, group: int | None) -> None:
     Raises SpoolUnusable where this user is not in the group.
     """
     if group is None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # those above as well: an SQLite file goes into one of them, and their mode would be what the umask leaves
+        for missing in reversed([each for each in (folder, *folder.parents) if not os.path.lexists(each)]):
+            missing.mkdir(mode=0o700, exist_ok=True)
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     unready = folder.with_name(f".{folder.name}-{uuid4()}")

@@ -23,6 +23,7 @@ class ReceiverSession(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
+        self.auth = unchanged
         self.answered: requests.Response | None = None
         """The latest answer, without what it holds; None: there was none to the latest request."""
         for scheme in ("http://", "https://"):
@@ -43,6 +44,12 @@ class ReceiverSession(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Nowhere."""
+
+
+def unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """The request with the credentials of the sink's address alone: where a session names none, requests takes those of
+    the user's netrc, which are for others."""
+    return request
 
 
 class Adapter(HTTPAdapter):

@@ -63,6 +63,8 @@ class Access:
         for role, token in self.tokens.items():
             if len(token) < SHORTEST_TOKEN:
                 raise ConfigError(f"the {role}'s token is shorter than {SHORTEST_TOKEN} characters")
+        if len(self.secret) < SHORTEST_TOKEN:  # the login's form is signed with it, so that anybody can try words
+            raise ConfigError(f"TRACKER_SERVE_SECRET is shorter than {SHORTEST_TOKEN} characters")
         if self.proxy_header and not self.proxy_peers:
             raise ConfigError("a proxy's header is trusted from listed peers only: name them, such as 10.0.0.5")
         self._cookies = URLSafeTimedSerializer(self.secret, salt="usage_tracker session")
@@ -88,10 +90,11 @@ class Access:
             # programs send a token in UTF-8, which headers are not taken for
             return self.by_token(token.strip().encode("latin-1").decode("utf-8", "replace"), peer)
         if self.proxy_header and self.trusts(peer):
-            name = connection.headers.get(self.proxy_header)
-            if name:
-                # such a proxy adds its word to any request of the browser's, whoever made it do so
-                return Identity(name, "admin" if name in self.admins else "viewer", session=f"proxy {name}")
+            # one that a client has sent as well may stand before it
+            match connection.headers.getlist(self.proxy_header):
+                case [name] if name:
+                    # such a proxy adds its word to any request of the browser's, whoever made it do so
+                    return Identity(name, "admin" if name in self.admins else "viewer", session=f"proxy {name}")
         cookie = connection.cookies.get(COOKIE)
         if cookie:
             found = self.by_cookie(cookie)

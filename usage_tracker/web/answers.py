@@ -96,6 +96,15 @@ def program(endpoint: Endpoint, what: str = "read") -> Endpoint:
     return answer
 
 
+def form(endpoint: Endpoint) -> Endpoint:
+    """What somebody sends who isn't known yet, or no longer."""
+
+    async def answer(request: Request) -> Response:
+        return await while_there(request, endpoint(request))
+
+    return answer
+
+
 async def while_there(request: Request, work: Awaitable[Response]) -> Response:
     """The answer; given up where who asked for it goes away, so that the store isn't kept busy for nobody."""
     if request.method != "GET":

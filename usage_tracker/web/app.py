@@ -20,7 +20,7 @@ from usage_tracker.decimals import EXACT
 from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.web import budgets_page, login, pages
 from usage_tracker.web.access import Access
-from usage_tracker.web.answers import page, program
+from usage_tracker.web.answers import form, page, program
 from usage_tracker.web.editing import Editor
 from usage_tracker.web.metrics import Admitted
 from usage_tracker.web.openapi import show_openapi
@@ -109,8 +109,8 @@ def routes() -> list[Route]:
         Route("/budgets", page(budgets_page.change_budgets), methods=["POST"]),
         Route("/health", page(pages.show_health, shared=True)),
         Route("/login", login.show_login),
-        Route("/login", login.log_in, methods=["POST"]),
-        Route("/logout", login.log_out, methods=["POST"]),
+        Route("/login", form(login.log_in), methods=["POST"]),
+        Route("/logout", form(login.log_out), methods=["POST"]),
         *(
             Route(
                 # an id or a name may hold slashes, as the ids of some providers do

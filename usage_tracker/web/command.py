@@ -1,7 +1,10 @@
 """`usage-tracker serve`: the dashboard and the HTTP interface."""
 
+import errno
+import logging
 import os
 import socket
+import time
 from datetime import tzinfo
 from typing import Any
 
@@ -14,6 +17,8 @@ from usage_tracker.errors import ConfigError
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than a look at a page takes, so that the next one needs no new connection."""
+
+QUIET_SECONDS = 60.0
 
 
 @click.command(
@@ -103,12 +108,31 @@ def serve(
         # asyncio does so itself only for sockets that it opens; without, each answer waits 40 ms for an acknowledgement
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config.port = listening.getsockname()[1]
+        logging.getLogger("asyncio").addFilter(Crowded())
         say(f"Serving {dsn.shown}; Ctrl-C ends it.")
         if is_loopback(host):
             announce(access.new_link())
         else:
             say(f"Open  {address(host, config.port)}")
         server.run([listening])
+
+
+class Crowded(logging.Filter):
+    """Of a log: says once a minute that no descriptor is left for another connection. asyncio says so with a traceback
+    thousands of times a second, which anybody can have it do who reaches the port."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._quiet_until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            return True
+        if time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + QUIET_SECONDS
+            say("Until some are closed, no more connections can be taken: each is an open file (`ulimit -n`).")
+        return False
 
 
 def listen_at(host: str, port: int, backlog: int) -> socket.socket:

@@ -116,8 +116,9 @@ class Bounded:
 class Answer:
     """What all who ask the same are given, and how many wait for it."""
 
-    def __init__(self, until: float, task: "asyncio.Future[Any]") -> None:
+    def __init__(self, until: float, task: "asyncio.Future[Any]", stale: float) -> None:
         self.until = until
+        self.given_until = until + stale
         self.task = task
         self.waiting = 0
         self.renewal: Answer | None = None
@@ -126,6 +127,11 @@ class Answer:
     @property
     def good(self) -> bool:
         return self.task.done() and not self.task.cancelled() and self.task.exception() is None
+
+    def is_over(self, now: float) -> bool:
+        """Whether nobody is given it any more, nor what comes after it."""
+        renewed = self.renewal is None or self.renewal.task.done()
+        return self.given_until < now and self.task.done() and renewed
 
 
 class Reader:
@@ -167,7 +173,7 @@ class Reader:
         if answer is not None and answer.until < now and answer.good and now < answer.until + stale:
             last = answer
             if last.renewal is None or last.renewal.task.done():
-                last.renewal = Answer(now + seconds, asyncio.ensure_future(begin()))
+                last.renewal = Answer(now + seconds, asyncio.ensure_future(begin()), stale)
                 last.renewal.task.add_done_callback(lambda _: self._renew(key, last))
             known: Result = last.task.result()
             return known
@@ -175,9 +181,12 @@ class Reader:
             self._answers.pop(key, None)
             renewal = answer and answer.renewal
             if renewal is None or renewal.task.done():
-                renewal = Answer(now + seconds, asyncio.ensure_future(begin()))
+                renewal = Answer(now + seconds, asyncio.ensure_future(begin()), stale)
             answer = self._answers[key] = renewal
             answer.task.add_done_callback(lambda done: self._forget_failure(key, done))
+            # each can be of many rows, and where addresses name a moment, no two are the same
+            for other in [other for other, known in self._answers.items() if known.is_over(now)]:
+                del self._answers[other]
             while len(self._answers) > MOST_ANSWERS:
                 self._answers.popitem(last=False)
         answer.waiting += 1

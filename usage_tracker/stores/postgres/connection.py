@@ -211,8 +211,11 @@ REMEDIES = {
 """What else to say to libpq's words."""
 
 
-NEVER_TRIED = ("definition of service", "service file", "invalid", "could not match", "could not parse")
-"""How libpq's words begin where the address itself, or a file that it names, can't be used."""
+NEVER_TRIED = (
+    "definition of service", "service file", "invalid", "could not match", "could not parse", "local user with ID",
+)  # fmt: skip
+"""How libpq's words begin where the address itself, or a file that it names, can't be used; the last ones where it has
+no user, and the machine knows none of this process's number, as in containers."""
 
 
 def unreachable(words: str) -> str:
