@@ -335,7 +335,7 @@ def test_a_day_that_isnt_over_is_brought_in_when_it_is_and_sums_that_have_grown_
     path.write_text(f"{head}{today - 86400},{today},gpt-4o,100,10\n{today},{today + 86400},gpt-4o,50,5\n")
     said = bring("openai", str(path))
     assert "1 call brought" in said
-    assert "Left out, as their day or hour isn't over: 1 lines." in said
+    assert "Left out, as the day or hour isn't over: 1 line." in said
     assert [call["input_tokens"] for call in events(dsn)] == [100]
     path.write_text(f"{head}{today - 86400},{today},gpt-4o,120,10\n")
     assert "1 were there already, 1 with other tokens, which stay as they are." in bring("openai", str(path))

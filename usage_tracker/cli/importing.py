@@ -132,7 +132,8 @@ def from_openai(path: Path, dsn: Dsn, since: str | None, until: str | None, prun
 
     [export] = bring(dsn, since or "all", until, pruned, lambda end: [UsageExport(path, app, end)])
     if export.unfinished:
-        say(f"Left out, as their day or hour isn't over: {export.unfinished:,} lines. Export them again when it is.")
+        lines = "1 line" if export.unfinished == 1 else f"{export.unfinished:,} lines"
+        say(f"Left out, as the day or hour isn't over: {lines}. Export that again when it is.")
 
 
 @click.command(
