@@ -62,8 +62,6 @@ def alerts(testing: bool, dsn: Dsn) -> None:
 
 def read_alerts(store: Store) -> list[tuple[object, ...]]:
     """The newest first. Raises StoreError."""
-    if store.dialect.name == "clickhouse":
-        return []  # it keeps no budgets
     sql = (
         f"SELECT raised_at, message, receiver, sent_at, tries FROM {store.dialect.prefix}budget_alert "  # noqa: S608
         f"ORDER BY raised_at DESC, subject, threshold LIMIT {MOST_SHOWN}"

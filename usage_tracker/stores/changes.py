@@ -59,8 +59,6 @@ def read_changes(
     store: Store, kinds: tuple[Kind, ...] = ("budget", "prices"), subject: str | None = None, limit: int = 50
 ) -> list[Change]:
     """The newest first. Raises StoreError."""
-    if store.dialect.name == "clickhouse":
-        return []  # it keeps neither budgets nor a price book
     dialect, parameters = store.dialect, list[object](kinds)
     tests = f"kind IN ({', '.join([dialect.placeholder] * len(kinds))})"
     if subject is not None:

@@ -78,7 +78,12 @@ CREATE TABLE IF NOT EXISTS price_version$on_cluster (version Nullable(Int64), cr
 CREATE TABLE IF NOT EXISTS price$on_cluster (version Int64, position Int64, entry String) ENGINE = MergeTree ORDER BY tuple();
 CREATE TABLE IF NOT EXISTS budget$on_cluster (name String, definition String) ENGINE = MergeTree ORDER BY tuple();
 CREATE TABLE IF NOT EXISTS budget_alert$on_cluster (
-    subject String, raised_at Float64, message String, receiver String, sent_at Nullable(Float64), tries Int64
+    subject String, threshold String, raised_at Float64, message String, receiver String, sent_at Nullable(Float64),
+    tries Int64
+) ENGINE = MergeTree ORDER BY tuple();
+CREATE TABLE IF NOT EXISTS change_log$on_cluster (
+    change_id Int64, changed_at String, kind String, subject String, who String, through String, before Nullable(String),
+    after Nullable(String)
 ) ENGINE = MergeTree ORDER BY tuple();
 CREATE TABLE IF NOT EXISTS budget_account$on_cluster (budget String, part String, window_start Int64)
     ENGINE = MergeTree ORDER BY tuple();
