@@ -68,6 +68,11 @@ class Sums(NamedTuple):
         what rollups have not always counted less than nothing."""
         return any(value for value in self[:ALWAYS_COUNTED] if not isinstance(value, float))
 
+    def any_whole(self) -> bool:
+        """The same without amounts, of which SQLite may leave a little where nothing is left: it holds large ones to 15
+        digits."""
+        return any(value for value in self[:ALWAYS_COUNTED] if isinstance(value, int))
+
 
 COUNTED = Sums._fields[:-2]
 """What rollups hold. Sketches are tables of their own."""

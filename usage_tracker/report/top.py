@@ -12,7 +12,6 @@ from typing import cast
 from usage_tracker.report.dialects import Statement, open_statement
 from usage_tracker.report.dimensions import UNITS, Dimension, find_dimension
 from usage_tracker.report.groups import (
-    ALWAYS_COUNTED,
     COUNTED,
     MOST_FOUND,
     NOTHING,
@@ -140,9 +139,4 @@ def with_rest(query: Query, found: Chosen) -> dict[Group, Sums]:
         rest[place] = rest[place].plus(sums) if everyone else rest[place].minus(sums)
         if not everyone and sums.any():
             top[group] = sums
-    # amounts that SQLite holds to 15 digits may leave a little where nothing is left
-    return top | {
-        place: sums
-        for place, sums in rest.items()
-        if any(isinstance(each, int) and each for each in sums[:ALWAYS_COUNTED])
-    }
+    return top | {place: sums for place, sums in rest.items() if sums.any_whole()}
