@@ -198,8 +198,8 @@ class PostgresStore:
             return
         self._months_made = today
         try:
-            limits = (MIGRATE_SECONDS, MIGRATE_SECONDS) if wait else (STATEMENT_SECONDS, TRANSACTION_SECONDS)
-            with self._connections.transaction(statement_seconds=limits[0], seconds=limits[1]) as cursor:
+            each, whole = (MIGRATE_SECONDS, MIGRATE_SECONDS) if wait else (STATEMENT_SECONDS, TRANSACTION_SECONDS)
+            with self._connections.transaction(statement_seconds=each, seconds=whole) as cursor:
                 make_months(cursor, today, wait=wait)
         except (SchemaError, StoreUnavailable) as error:
             level = logging.WARNING if wait else logging.DEBUG
