@@ -55,11 +55,9 @@ def start_thread(name: str, run: Callable[..., object], *args: object) -> thread
 def is_left_alone() -> bool:
     """Whether the app has no thread any more, and no end of the interpreter is to come. So it is in a child that was
     forked in another thread than the main one and returns from there: it ends once all threads have, ours included."""
-    main = threading.main_thread()
-    if main.is_alive():
-        return False
     living = threading.enumerate()  # with the main thread, where that waits for the others in the interpreter's end
-    return main not in living and all(thread.name.startswith(NAMED) for thread in living)
+    # not `is_alive`, which joins a thread that is over, and in such a child waits for ever with CPython 3.14
+    return threading.main_thread() not in living and all(thread.name.startswith(NAMED) for thread in living)
 
 
 def give_way() -> None:
