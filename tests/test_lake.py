@@ -26,6 +26,7 @@ from usage_tracker.event import PricedEvent
 from usage_tracker.exporting import Plan, open_exporter
 from usage_tracker.exports.columns import SCHEMA
 from usage_tracker.lake import Lake, LakeFigures, open_lake
+from usage_tracker.lake.engines import words_of
 from usage_tracker.report import Query, Range, Report, Row, answer, export_events, parse_condition, run
 from usage_tracker.stores import Store, open_store
 
@@ -204,6 +205,41 @@ def test_files_that_are_damaged_or_not_ours_are_said(
     damage(day / "usage.parquet")
     with pytest.raises(ConfigError, match=said):
         open_lake(str(tmp_path), ENGINE)
+
+
+TRACEBACK = """Traceback (most recent call last):
+  File "client.py", line 1, in send
+Closed: not now.
+
+LINE 1: CREATE VIEW events"""
+TRACEBACKS_OF_3_14 = """Traceback (most recent call last):
+
+  File "session.py", line 1, in ask
+    send(
+    ...<8 lines>...
+
+session.Cut: short
+
+
+During handling of the above exception, another exception occurred:
+
+
+Traceback (most recent call last):
+
+  File "client.py", line 1, in send
+    raise Closed
+
+client.errors.Closed: not now.
+
+
+LINE 1: CREATE VIEW events"""
+
+
+@pytest.mark.parametrize(
+    "text", ["Closed: not now.", "Closed: not now.\n\nLINE 1: CREATE VIEW events", TRACEBACK, TRACEBACKS_OF_3_14]
+)
+def test_an_error_is_said_without_the_places_where_it_went(text: str) -> None:
+    assert words_of(Exception(text)) == "Closed: not now."
 
 
 def test_a_place_without_events_and_an_engine_that_is_none_are_said(both: Both, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The engines that read exported events: DuckDB in this process, or Apache Spark, here or on a cluster."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -145,8 +146,14 @@ def readable(address: str, refusal: type[Exception]) -> Iterator[None]:
 
 def words_of(error: Exception) -> str:
     """What an engine says, without where: of an error of the file system's client, DuckDB repeats the traceback."""
-    lines = str(error).partition("\n\n")[0].splitlines() or [""]
-    return lines[-1 if "Traceback (most recent call last)" in lines[0] else 0]
+    first, _, rest = str(error).partition("\n")
+    said = RAISED.search(rest.rpartition(TRACEBACK)[2]) if TRACEBACK in first else None
+    return first if said is None else said[1]
+
+
+TRACEBACK = "Traceback (most recent call last):"
+RAISED = re.compile(r"^(?:\w+\.)*(\S.*)", re.MULTILINE)
+"""In a traceback, the first line that is not about a frame, and in it what follows the name of the error's module."""
 
 
 def on_duckdb(found: Found, address: str) -> Lake:
