@@ -1,5 +1,6 @@
 """Reports held against an earlier range."""
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -16,10 +17,11 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 
 @pytest.fixture
-def store() -> Store:
+def store() -> Iterator[Store]:
     found = open_store(parse_dsn("sqlite:///:memory:"))
     found.migrate()
-    return found
+    yield found
+    found.close()
 
 
 def call(day: str, model: str, cost: str) -> PricedEvent:

@@ -8,6 +8,7 @@ from typing import Any
 
 import django
 import pytest
+from asgiref.sync import iscoroutinefunction
 from capturing import ASK, Capturing
 from django.conf import settings
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
@@ -36,7 +37,7 @@ def who(request: HttpRequest) -> dict[str, object]:
 @sync_and_async_middleware
 def sign_in(get_response: Any) -> Any:
     """As an app's own authentication, within our middleware."""
-    if asyncio.iscoroutinefunction(get_response):
+    if iscoroutinefunction(get_response):
 
         async def asynchronous(request: HttpRequest) -> Any:
             request.signed_in = request.headers.get("X-Name")  # type: ignore[attr-defined]  # as apps do

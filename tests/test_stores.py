@@ -374,7 +374,7 @@ class TestRefusal:
             pytest.param(lambda event: setattr(event.usage, "tool_tokens", 2**64 - 1), id="tool_tokens"),
             pytest.param(lambda event: setattr(event, "status", "\ud800"), id="status"),
             pytest.param(lambda event: setattr(event, "raw", {"a": object()}), id="no JSON"),
-            pytest.param(lambda event: setattr(event, "raw", nested(5000)), id="deep JSON"),
+            pytest.param(lambda event: setattr(event, "raw", nested(300_000)), id="deep JSON"),
         ],
     )
     def test_what_no_store_can_hold_is_refused_and_the_rest_of_the_batch_waits(

@@ -295,6 +295,7 @@ def test_it_can_be_mounted_in_an_app_that_lets_in_by_itself(dsn: str) -> None:
         assert client.get("/usage/api/v1/report").json()["total"]["calls"] == 1
         assert client.get("/usage/api/openapi.json").json()["servers"] == [{"url": "/usage"}]
         assert client.get("/usage/nothing").status_code == 404
+    inner.state.site.reader.close()
 
 
 def test_mounted_it_finds_what_the_config_file_says(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,3 +306,4 @@ def test_mounted_it_finds_what_the_config_file_says(dsn: str, tmp_path: Path, mo
     with served(Starlette(routes=[Mount("/usage", inner)])) as running, running.client(None) as client:
         assert client.get("/usage/api/v1/report").json()["total"]["calls"] == 1
         assert f"{tmp_path}/journal" in client.get("/usage/health").text
+    inner.state.site.reader.close()

@@ -223,7 +223,8 @@ def test_figures_do_not_depend_on_the_decimals_of_the_application(tmp_path: Path
     """Of an app in which the dashboard is mounted."""
     now = datetime.now(UTC)
     dsn = filled(tmp_path / "usage.db", [made_event(now, cost="1234.56", team=team) for team in ("core", "web")])
-    app = Starlette(routes=[Mount("/usage", create_app(dsn, Access(everyone="viewer")))])
+    inner = create_app(dsn, Access(everyone="viewer"))
+    app = Starlette(routes=[Mount("/usage", inner)])
 
     async def read(path: str) -> str:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app.example") as client:
@@ -232,6 +233,7 @@ def test_figures_do_not_depend_on_the_decimals_of_the_application(tmp_path: Path
     for path, figure in (("/explore?by=team", "$2,469.12"), ("/metrics", "} 2469.12\n")):
         with localcontext(prec=3):
             assert figure in asyncio.run(read(path)), path
+    inner.state.site.reader.close()
 
 
 def test_the_csv_of_a_page_has_the_rows_that_it_shows(client: httpx.Client) -> None:
