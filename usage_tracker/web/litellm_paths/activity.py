@@ -104,8 +104,8 @@ def metrics(row: Row | None) -> dict[str, Any]:
         "successful_requests": row.calls - row.errors,
         "failed_requests": row.errors,
         "api_requests": row.calls,
-        "total_response_time_ms": round((row.mean_duration_ms or 0) * row.calls),
-        "timed_requests": row.calls,
+        "total_response_time_ms": round((row.mean_duration_ms or 0) * row.timed),
+        "timed_requests": row.timed,
     }
 
 
