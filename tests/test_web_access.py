@@ -192,6 +192,16 @@ def test_a_proxys_word_counts_from_its_own_address_alone(dsn: str) -> None:
         assert client.get("/", headers={"X-Forwarded-User": "ada"}).status_code == 303
 
 
+def test_a_name_that_a_proxy_says_may_have_any_letters(dsn: str) -> None:
+    access = Access(
+        proxy_header="X-Forwarded-User", proxy_peers=parse_networks(["127.0.0.1"]), admins=frozenset({"José"})
+    )
+    with dashboard(dsn, access=access, edit=True) as running, running.client(None) as client:
+        for name, is_admin in (("José", True), ("Josè", False)):
+            page = client.get("/budgets", headers={"X-Forwarded-User": name.encode()})
+            assert ("New budget" in page.text) is is_admin
+
+
 @pytest.mark.parametrize(("peer", "secure"), [("127.0.0.0/8", True), ("10.0.0.1", False)])
 def test_a_session_behind_a_trusted_proxys_tls_is_never_sent_without_it(dsn: str, peer: str, secure: bool) -> None:
     access = Access(tokens=TOKENS, proxy_peers=parse_networks([peer]))

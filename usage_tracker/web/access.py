@@ -87,12 +87,12 @@ class Access:
         peer = peer_of(connection)
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
-            # programs send a token in UTF-8, which headers are not taken for
-            return self.by_token(token.strip().encode("latin-1").decode("utf-8", "replace"), peer)
+            return self.by_token(as_sent(token.strip()), peer)
         if self.proxy_header and self.trusts(peer):
             # one that a client has sent as well may stand before it
             match connection.headers.getlist(self.proxy_header):
-                case [name] if name:
+                case [sent] if sent:
+                    name = as_sent(sent)
                     # such a proxy adds its word to any request of the browser's, whoever made it do so
                     return Identity(name, "admin" if name in self.admins else "viewer", session=f"proxy {name}")
         cookie = connection.cookies.get(COOKIE)
@@ -159,6 +159,11 @@ class Access:
         except ValueError:
             return False
         return any(address in network for network in self.proxy_peers)
+
+
+def as_sent(value: str) -> str:
+    """A header's text: programs and proxies send UTF-8, which headers are not taken for."""
+    return value.encode("latin-1").decode("utf-8", "replace")
 
 
 def peer_of(connection: HTTPConnection) -> str:
