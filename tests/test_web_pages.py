@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import html
 import io
 import json
 import random
@@ -355,6 +356,16 @@ def test_a_wrong_address_is_refused_in_a_sentence(client: httpx.Client, path: st
     answer = client.get(path)
     assert answer.status_code == 400
     assert sentence in text_of(answer.text)
+
+
+@pytest.mark.parametrize("where", ["", "&where=model%3Dno-such"])
+def test_a_comparison_ends_where_a_page_leads_to_all_there_is(client: httpx.Client, where: str) -> None:
+    page = client.get(f"/explore?since=7d&compare=previous{where}").text
+    leading = [html.unescape(link) for link in re.findall(r'href="([^"]*since=all[^"]*)"', page)]
+    assert leading
+    assert [client.get(link).status_code for link in leading] == [200] * len(leading)
+    answer = client.get("/explore?since=all&compare=previous")
+    assert (answer.status_code, "a comparison needs a since" in text_of(answer.text)) == (400, True)
 
 
 @pytest.mark.parametrize("since", ["0226-01-01", "0001-01-08"])

@@ -53,7 +53,7 @@ async def show_overview(request: Request) -> Response:
             "csv": exported.address(api, [("format", "csv")]),
             "json": exported.address(api),
         },
-        everything=replace(view, since="all", until=None, where=()).address(path),
+        everything=replace(view.over("all", None), where=()).address(path),
         zoom=view.address(path, kept),
         store=site.dsn.shown,
     )
@@ -80,7 +80,7 @@ async def show_explore(request: Request) -> Response:
         shown_range=range_words(Range(query.since, query.until) if query.until else None, view.zone),
         compared_range=range_words(query.before, view.zone),
         exports={"csv": asked.address(api, [("format", "csv")]), "json": asked.address(api)},
-        everything=replace(view, since="all", until=None, where=()).address(path, kept),
+        everything=replace(view.over("all", None), where=()).address(path, kept),
         zoom=view.address(path, kept),
         store=site.dsn.shown,
     )
