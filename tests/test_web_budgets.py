@@ -17,7 +17,7 @@ from postgres_server import Databases
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
-from usage_tracker.web.access import COOKIE, Access, Identity
+from usage_tracker.web.access import Access, Identity
 
 FRONTEND = {"limit": "100", "where": ["team=frontend"], "soft": ["0.8"], "on_limit": "block"}
 
@@ -189,8 +189,8 @@ def test_a_form_of_another_page_changes_nothing(running: Served) -> None:
     access: Access = running.app.state.site.access
     cookies = [access.new_cookie(Identity(name, "admin")) for name in ("anna", "mallory")]
     with (
-        running.client(None, cookies={COOKIE: cookies[0]}) as anna,
-        running.client(None, cookies={COOKIE: cookies[1]}) as mallory,
+        running.client(None, cookies={running.cookie: cookies[0]}) as anna,
+        running.client(None, cookies={running.cookie: cookies[1]}) as mallory,
     ):
         sent = {"do": "add", "name": "x", "limit": "1"}
         own, stolen = form_of(anna), form_of(mallory)
@@ -206,7 +206,7 @@ def test_a_form_of_another_page_changes_nothing(running: Served) -> None:
 def test_who_has_changed_what_is_told(running: Served, admin: httpx.Client) -> None:
     access: Access = running.app.state.site.access
     admin.put("/api/v1/budgets/frontend", json=FRONTEND)
-    with running.client(None, cookies={COOKIE: access.new_cookie(Identity("anna", "admin"))}) as anna:
+    with running.client(None, cookies={running.cookie: access.new_cookie(Identity("anna", "admin"))}) as anna:
         fields = {"form": form_of(anna, "/budgets?edit=frontend"), "do": "set", "name": "frontend", "limit": "150"}
         assert anna.post("/budgets", data=fields).status_code == 303
         shown = text_of(anna.get("/budgets").text)

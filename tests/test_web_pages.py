@@ -27,7 +27,7 @@ from usage_tracker.cli import main
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_money
 from usage_tracker.report import Query, Report, run
 from usage_tracker.stores import Store
-from usage_tracker.web.access import COOKIE, Access, Identity
+from usage_tracker.web.access import Access, Identity
 from usage_tracker.web.app import create_app
 
 NOW = datetime.now(UTC)
@@ -426,7 +426,7 @@ def test_each_who_looks_at_a_shared_page_can_leave_with_a_form_of_their_own(told
     forms, tags = [], []
     for name in ("anna", "ben"):
         cookie = access.new_cookie(Identity(name, "viewer"))
-        with told[0].client(None, cookies={COOKIE: cookie}) as client:
+        with told[0].client(None, cookies={told[0].cookie: cookie}) as client:
             page = client.get("/?since=20d")
             found = re.search(r'action="/logout"[^>]*><input type="hidden" name="form" value="([^"]*)"', page.text)
             assert found is not None

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from usage_tracker.web.access import COOKIE, SESSION_SECONDS, Identity, peer_of
+from usage_tracker.web.access import SESSION_SECONDS, Identity, cookie_of, peer_of
 from usage_tracker.web.guesses import TooManyFailures
 from usage_tracker.web.site import render, root_of, say, site_of
 
@@ -48,12 +48,13 @@ async def log_in(request: Request) -> Response:
 
 async def log_out(request: Request) -> Response:
     site = site_of(request)
-    identity = site.access.by_cookie(request.cookies.get(COOKIE, ""))
+    cookie = cookie_of(request.headers.get("host", ""))
+    identity = site.access.by_cookie(request.cookies.get(cookie, ""))
     fields = await read_form(request)
     if identity is None or not site.access.holds(fields.get("form", ""), identity, "logout"):
         return say(request, "Nothing was done", ["The form was too old. Go back and try again."], status=403)
     answer = RedirectResponse(f"{root_of(request)}/login", status_code=303)
-    answer.delete_cookie(COOKIE, path=root_of(request) or "/", httponly=True, samesite="lax")
+    answer.delete_cookie(cookie, path=root_of(request) or "/", httponly=True, samesite="lax")
     return answer
 
 
@@ -63,7 +64,7 @@ def enter(request: Request, identity: Identity, target: str) -> Response:
     inside = target.startswith(f"{root}/") and not target.startswith(("//", "/\\"))
     answer = RedirectResponse(target if inside else f"{root}/", status_code=303)
     answer.set_cookie(
-        COOKIE,
+        cookie_of(request.headers.get("host", "")),
         site_of(request).access.new_cookie(identity),
         max_age=SESSION_SECONDS,
         path=root or "/",
