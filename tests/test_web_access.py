@@ -211,7 +211,7 @@ def test_a_name_that_a_proxy_says_may_have_any_letters(dsn: str) -> None:
     )
     with dashboard(dsn, access=access, edit=True) as running, running.client(None) as client:
         for name, is_admin in (("José", True), ("Josè", False)):
-            page = client.get("/budgets", headers={"X-Forwarded-User": name.encode()})
+            page = client.get("/budgets", headers={b"X-Forwarded-User": name.encode()})
             assert ("New budget" in page.text) is is_admin
 
 
