@@ -364,6 +364,24 @@ def test_a_page_comes_back_by_itself_when_the_database_does(browser: Browser, ow
         tab.wrong = [text for text in tab.wrong if "503" not in text]
 
 
+def test_a_live_list_outlasts_a_database_that_is_away(browser: Browser, own_postgres: PostgresServer) -> None:
+    dsn = own_postgres.dsn(own_postgres.create(migrated=True))
+    with dashboard(dsn) as running, opened_tab(browser, running) as tab, running.client(WRITER) as writer:
+        event = {"started_at": datetime.now(UTC).isoformat(), "duration_ms": 1, "operation": "chat"}
+        assert writer.post("/api/v1/events", json={**event, "event_id": str(uuid4())}).status_code == 200
+        tab.page.goto("/events?live=1")
+        rows = tab.page.locator("#lines tr")
+        expect(rows).to_have_count(1)
+        own_postgres.stop()
+        expect(tab.page.get_by_role("status")).to_contain_text("no answer just now", timeout=20_000)
+        expect(rows).to_have_count(1)
+        own_postgres.start()
+        assert writer.post("/api/v1/events", json={**event, "event_id": str(uuid4())}).status_code == 200
+        expect(rows).to_have_count(2, timeout=20_000)
+        expect(tab.page.locator("#said")).to_be_empty()
+        tab.wrong.clear()  # the browser's own words for answers that are errors
+
+
 def test_a_budget_is_added_changed_and_removed(browser: Browser, small: Served) -> None:
     with opened_tab(browser, small, role="admin") as tab:
         page = tab.page
