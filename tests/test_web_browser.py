@@ -364,6 +364,22 @@ def test_a_page_comes_back_by_itself_when_the_database_does(browser: Browser, ow
         tab.wrong = [text for text in tab.wrong if "503" not in text]
 
 
+def test_a_page_on_a_wall_outlasts_a_proxy_whose_server_restarts(browser: Browser, tmp_path: Path) -> None:
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
+    with dashboard(dsn) as running, opened_tab(browser, running) as tab:
+        tab.page.clock.install()
+        tab.page.goto("/?since=today")
+        tab.page.route("**/?since=today", lambda route: route.fulfill(status=502, body="<h1>502 Bad Gateway</h1>"))
+        tab.page.clock.run_for(70_000)
+        expect(tab.page.get_by_role("status")).to_contain_text("no answer just now")
+        expect(tab.page.locator(".figures-row")).to_be_visible()
+        tab.page.unroute("**/?since=today")
+        tab.page.clock.run_for(70_000)
+        expect(tab.page.locator("#said")).to_be_empty()
+        expect(tab.page.locator(".figures-row")).to_be_visible()
+        tab.wrong = [text for text in tab.wrong if "502" not in text]
+
+
 def test_a_live_list_outlasts_a_database_that_is_away(browser: Browser, own_postgres: PostgresServer) -> None:
     dsn = own_postgres.dsn(own_postgres.create(migrated=True))
     with dashboard(dsn) as running, opened_tab(browser, running) as tab, running.client(WRITER) as writer:

@@ -214,12 +214,13 @@
     document.getElementById("said").textContent = "The server can't be reached. What you see is what it said last.";
     if (document.querySelector("[data-retry]")) setTimeout(reload, 3000);
   });
-  // what says instead of new calls that there are none to be had leaves the list alone, which asks again
+  // a page instead of new calls, or a proxy's own page, takes the place of nothing: what is there asks again
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { target, xhr } = event.detail;
-    if (!target.matches("[data-live]") || xhr.responseText.includes('id="lines"')) return;
+    if (xhr.status === 204 || xhr.responseText.includes(`id="${target.id}"`)) return;
     event.detail.shouldSwap = false;
     document.getElementById("said").textContent = "The server has no answer just now. What you see is what it said last.";
+    if (document.querySelector("[data-retry]")) setTimeout(reload, 3000);
   });
   // a page on a wall shows new figures by itself, unless somebody is at it
 
