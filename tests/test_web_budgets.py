@@ -138,6 +138,15 @@ def test_a_form_that_makes_no_sense_is_shown_again_with_the_reason(
         assert "team=kept</textarea>" in answer.text, "what was typed stays"
 
 
+def test_a_form_takes_all_the_conditions_that_a_budget_may_have(admin: httpx.Client) -> None:
+    where = [f"project!={'проект' * 16}-{place}" for place in range(20)]
+    assert admin.put("/api/v1/budgets/most", json={"limit": 1, "where": where}).status_code == 200
+    fields = {"form": form_of(admin, "/budgets?edit=most"), "do": "set", "name": "most", "limit": "2"}
+    assert admin.post("/budgets", data={**fields, "where": "\n".join(where)}).status_code == 303
+    [budget] = [each for each in admin.get("/api/v1/budgets").json()["budgets"] if each["name"] == "most"]
+    assert (budget["limit"], budget["where"]) == ("2", where)
+
+
 def test_a_form_that_names_no_budget_is_shown_again_too(admin: httpx.Client) -> None:
     answer = admin.post("/budgets", data={"form": form_of(admin), "do": "set", "limit": "31"})
     assert (answer.status_code, "no name for a budget" in answer.text) == (422, True)

@@ -92,12 +92,12 @@ def form(request: Request, failed: str = "", status: int = 200, target: str = ""
     return render(request, "login.html", "", status, **values)
 
 
-async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a small form. Anything larger is none of ours."""
+async def read_form(request: Request, most: int = MOST_BYTES) -> dict[str, str]:
+    """The fields of a form of at most so many bytes. Anything larger is none of ours."""
     content = b""
     async for piece in request.stream():
         content += piece
-        if len(content) > MOST_BYTES:
+        if len(content) > most:
             return {}
     fields = parse_qs(content.decode("utf-8", "replace"), keep_blank_values=True)
     return {name: values[-1] for name, values in fields.items()}
