@@ -76,6 +76,15 @@ def test_the_page_shows_what_is_spent_left_and_projected(admin: httpx.Client) ->
     assert "over 80 %" in shown
 
 
+def test_of_a_budget_that_credits_outweigh_nothing_is_used(tmp_path: Path) -> None:
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC), cost="-3.5")])
+    with dashboard(dsn, edit=True) as running, running.client(ADMIN) as admin:
+        assert admin.put("/api/v1/budgets/credited", json={"limit": 10}).status_code == 200
+        page = admin.get("/budgets").text
+    assert "-$3.50 $10.00 $13.50" in text_of(page)
+    assert [float(width) for width in re.findall(r'<rect class="(?:used|ahead)" width="([^"]*)%"', page)] == [0, 0]
+
+
 def test_the_interface_says_what_the_command_line_says(dsn: str, admin: httpx.Client) -> None:
     admin.put("/api/v1/budgets/frontend", json=FRONTEND)
     admin.put("/api/v1/budgets/each", json={"limit": 5, "each": "team", "per": "day", "measure": "calls"})
