@@ -322,6 +322,19 @@ def test_an_event_shows_how_its_cost_is_made_up(client: httpx.Client) -> None:
     assert client.get("/events/no-such-call").status_code == 404
 
 
+def test_an_event_is_shown_in_the_time_zone_of_the_list_that_leads_to_it(client: httpx.Client) -> None:
+    listed = client.get("/events?tz=Asia/Kathmandu&where=project=search").text
+    found = re.search(r'<a id="call[^>]* href="([^"]*)">([^<]*)</a>', listed)
+    assert found is not None
+    page = client.get(html.unescape(found[1])).text
+    assert f"{found[2]} +0545" in page
+    more = re.search(r'<a href="([^"]*where=project[^"]*)">search</a>', page)
+    assert more is not None
+    assert "Asia/Kathmandu" in text_of(client.get(html.unescape(more[1])).text)
+    [plain] = set(re.findall(r'href="/events/[^"?]*(\??)', client.get("/events").text))
+    assert plain == ""
+
+
 def test_where_nothing_was_recorded_the_page_says_how_to_begin(tmp_path: Path) -> None:
     with dashboard(f"sqlite:///{tmp_path}/none.db") as running, running.client() as client:
         page = client.get("/")
