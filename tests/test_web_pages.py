@@ -363,6 +363,9 @@ def test_where_nothing_meets_the_conditions_the_page_offers_a_way_out(client: ht
         ("/explore?top=many", "a whole number"),
         ("/explore?by=hour&since=2000-01-01", "more than 5,000 hours"),
         ("/events?after=x", "no place in the list"),
+        ("/?since=2026-11-10&until=2026-11-01", "give a since before until"),
+        ("/?where=day=x", "use since and until"),
+        ("/?since=--all", "--all&#39; names no time"),
     ],
 )
 def test_a_wrong_address_is_refused_in_a_sentence(client: httpx.Client, path: str, sentence: str) -> None:
