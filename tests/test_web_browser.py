@@ -91,6 +91,10 @@ def test_every_page_fits_its_window(browser: Browser, running: Served, width: in
         for path in PAGES:
             tab.page.goto(path)
             assert tab.page.evaluate("document.documentElement.scrollWidth") <= width, path
+        tab.page.goto(f"/events/resp_{'0af3' * 14}")
+        expect(tab.page.get_by_role("heading", name="There is no such call")).to_be_visible()
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+        tab.wrong.clear()  # the browser's own word for an answer of 404
 
 
 def test_a_page_loads_from_its_own_server_alone_and_draws_its_chart(tab: Tab, running: Served) -> None:
