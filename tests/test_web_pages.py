@@ -212,6 +212,15 @@ def test_failed_calls_that_are_counted_are_those_that_the_figure_leads_to(tmp_pa
     assert listed.count("data-event=") == int(found[2])
 
 
+def test_while_calls_have_not_said_what_they_used_not_every_cost_is_known(tmp_path: Path) -> None:
+    waiting = made_event(datetime.now(UTC), cost=None, input_tokens=None, output_tokens=None, awaits="batch-1")
+    with dashboard(filled(tmp_path / "usage.db", [waiting])) as running, running.client() as client:
+        shown = text_of(client.get("/").text)
+    assert "1 call has not said yet what it used" in shown
+    assert "Unpriced calls 0 not known yet of 1" in shown
+    assert "every cost is known" not in shown
+
+
 def test_credits_have_a_sign_and_no_bar(tmp_path: Path) -> None:
     events = [made_event(NOW, model=model, cost=cost) for model, cost in (("paid", "0.5"), ("credited", "-200000"))]
     with dashboard(filled(tmp_path / "usage.db", events)) as running, running.client() as client:
