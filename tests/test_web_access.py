@@ -236,6 +236,12 @@ def test_on_another_address_it_needs_a_way_to_tell_who_comes(dsn: str, monkeypat
     assert "shorter than" in outcome.stderr
 
 
+def test_an_admin_that_nobody_can_name_is_refused(dsn: str) -> None:
+    outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--edit", "--admin", "ada"])
+    assert outcome.exit_code == 1
+    assert "--proxy-header" in outcome.output
+
+
 def test_a_port_that_is_taken_is_named_with_its_remedy(dsn: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
