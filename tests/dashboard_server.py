@@ -13,7 +13,7 @@ from made_events import store_events
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import PricedEvent
 from usage_tracker.stores import open_store
-from usage_tracker.web.access import COOKIE, Access, Identity, Role
+from usage_tracker.web.access import Access, Identity, Role, cookie_of
 from usage_tracker.web.app import create_app
 
 VIEWER, WRITER, ADMIN = "viewer-token-for-tests", "writer-token-for-tests", "admin-token-for-tests-"
@@ -31,10 +31,15 @@ class Served:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False, **options)
 
+    @property
+    def cookie(self) -> str:
+        """The name of a session's."""
+        return cookie_of(self.url.removeprefix("http://"))
+
     def session(self, role: Role = "viewer") -> Any:
         """A cookie of somebody in that role, for a browser."""
         access: Access = self.app.state.site.access
-        return {"name": COOKIE, "value": access.new_cookie(Identity(role, role)), "url": self.url}
+        return {"name": self.cookie, "value": access.new_cookie(Identity(role, role)), "url": self.url}
 
 
 @contextmanager

@@ -159,6 +159,7 @@ def expected_figures(events: list[Event]) -> dict[str, Any]:
         "cost": sum(known("cost"), Decimal(0)) if known("cost") or not events else None,
         "reported_cost": sum(known("reported_cost"), Decimal(0)) if known("reported_cost") else None,
         **dict.fromkeys(PERCENTILES),
+        "timed": len(durations),
         "mean_duration_ms": approx(sum(durations) / len(durations)) if durations else None,
         "mean_ttft_ms": approx(sum(first_chunks) / len(first_chunks)) if first_chunks else None,
     }

@@ -5,14 +5,16 @@ import json
 import os
 import re
 import subprocess
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 from dashboard_server import ADMIN, TOKENS, dashboard, filled, served
 from dashboard_story import story
-from made_events import made_event, store_events
+from made_events import NOON, made_event, store_events
 
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
@@ -90,3 +92,24 @@ def test_grafanas_dashboard_for_postgres_asks_what_the_views_have(postgres_dsn: 
         assert rows, query
         assert rows[0][-1] is not None, query
     store.close()
+
+
+def test_grafanas_days_begin_where_the_stores_do_whatever_the_servers_time_zone(postgres_dsn: str) -> None:
+    store = open_store(parse_dsn(postgres_dsn))
+    store_events(store, [made_event(NOON)])
+    store.close()
+    with closing(psycopg2.connect(postgres_dsn, options="-c TimeZone=Pacific/Auckland")) as connection:
+        cursor = connection.cursor()
+        by_day = [query for query in queries("postgres.json", "rawSql") if "AS time" in query and "daily" in query]
+        for query in by_day:
+            cursor.execute(re.sub(r"\$__time(From|To)\(\)", f"'{NOON.isoformat()}'", query))
+            assert [row[0] for row in cursor.fetchall()] == [NOON.replace(hour=0)], query
+    assert len(by_day) == 3
+
+
+def test_grafanas_bars_are_wide_enough_for_an_increase() -> None:
+    """Of one sample nothing is known to have increased: a short range's bars are narrower than the time between two."""
+    board = json.loads((DOCS / "grafana" / "prometheus.json").read_text())
+    for panel in board["panels"]:
+        if any("[$__interval]" in target["expr"] for target in panel["targets"]):
+            assert panel["interval"] == "5m"

@@ -42,6 +42,7 @@ def row(*group: Any, **figures: Any) -> Row:
         "p50_ttft_ms": None,
         "p95_ttft_ms": None,
         "awaited": 0,
+        "timed": 10,
     }
     return Row(group=group, **{**known, **figures})
 

@@ -22,7 +22,7 @@ from starlette.routing import Mount
 from usage_tracker.cli import main
 from usage_tracker.errors import ConfigError
 from usage_tracker.web import guesses
-from usage_tracker.web.access import COOKIE, Access, Identity, parse_networks
+from usage_tracker.web.access import Access, Identity, parse_networks
 from usage_tracker.web.app import create_app
 from usage_tracker.web.guesses import FAILURES
 
@@ -99,6 +99,19 @@ def test_a_link_works_once(dsn: str) -> None:
             assert other.get(f"/login?once={printed[0]}").url.path == "/"
 
 
+def test_two_servers_of_a_machine_leave_each_others_sessions_alone(dsn: str) -> None:
+    rules = [Access(), Access()]
+    with (
+        served(create_app(dsn, rules[0])) as one,
+        served(create_app(dsn, rules[1])) as other,
+        one.client(None, follow_redirects=True) as browser,
+    ):
+        for running, access in zip((one, other), rules, strict=True):
+            browser.get(f"{running.url}/login?once={access.new_link()}")
+        for running in (one, other):
+            assert browser.get(f"{running.url}/health").url.path == "/health"
+
+
 def test_a_session_ends_with_the_token_that_it_began_with() -> None:
     secret = "of-all-servers-and-over-restarts"
     first = Access(tokens={**TOKENS, "admin": "the-first-token-of-admins"}, secret=secret)
@@ -122,7 +135,7 @@ def test_a_cookie_that_somebody_wrote_themselves_is_none(running: Served) -> Non
     forged = Access().new_cookie(Identity("mallory", "admin"))
     with running.client(None) as client:
         for cookie in (forged, "x", "a.b.c"):
-            assert client.get("/", headers={"cookie": f"{COOKIE}={cookie}"}).status_code == 303
+            assert client.get("/", headers={"cookie": f"{running.cookie}={cookie}"}).status_code == 303
 
 
 def test_wrong_tokens_have_to_wait_and_the_right_one_of_their_address_does_not(running: Served) -> None:
@@ -192,6 +205,16 @@ def test_a_proxys_word_counts_from_its_own_address_alone(dsn: str) -> None:
         assert client.get("/", headers={"X-Forwarded-User": "ada"}).status_code == 303
 
 
+def test_a_name_that_a_proxy_says_may_have_any_letters(dsn: str) -> None:
+    access = Access(
+        proxy_header="X-Forwarded-User", proxy_peers=parse_networks(["127.0.0.1"]), admins=frozenset({"José"})
+    )
+    with dashboard(dsn, access=access, edit=True) as running, running.client(None) as client:
+        for name, is_admin in (("José", True), ("Josè", False)):
+            page = client.get("/budgets", headers={b"X-Forwarded-User": name.encode()})
+            assert ("New budget" in page.text) is is_admin
+
+
 @pytest.mark.parametrize(("peer", "secure"), [("127.0.0.0/8", True), ("10.0.0.1", False)])
 def test_a_session_behind_a_trusted_proxys_tls_is_never_sent_without_it(dsn: str, peer: str, secure: bool) -> None:
     access = Access(tokens=TOKENS, proxy_peers=parse_networks([peer]))
@@ -211,6 +234,12 @@ def test_on_another_address_it_needs_a_way_to_tell_who_comes(dsn: str, monkeypat
     monkeypatch.setenv("TRACKER_SERVE_VIEWER_TOKEN", "short")
     outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--host", "0.0.0.0"])
     assert "shorter than" in outcome.stderr
+
+
+def test_an_admin_that_nobody_can_name_is_refused(dsn: str) -> None:
+    outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--edit", "--admin", "ada"])
+    assert outcome.exit_code == 1
+    assert "--proxy-header" in outcome.output
 
 
 def test_a_port_that_is_taken_is_named_with_its_remedy(dsn: str) -> None:

@@ -17,15 +17,17 @@ import schemathesis
 from dashboard_server import ADMIN, VIEWER, WRITER, Served, dashboard, filled
 from dashboard_story import story
 from hypothesis import HealthCheck, settings
-from made_events import made_event
+from made_events import made_event, store_events
 from postgres_server import PostgresServer
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
 from usage_tracker.dsn import parse_dsn
+from usage_tracker.event import UNTIMED
 from usage_tracker.report import Query, Report, Row
 from usage_tracker.report.groups import NOTHING
 from usage_tracker.stores import open_store
+from usage_tracker.web import metrics
 from usage_tracker.web.metrics import Admitted, written
 from usage_tracker.web.openapi import document
 from usage_tracker.web.posting import Posted, Writer
@@ -289,16 +291,12 @@ def test_metrics_are_running_totals_by_few_labels(tmp_path: Path) -> None:
 def test_metrics_have_a_bounded_number_of_lines_and_no_counter_falls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from usage_tracker.web import metrics
-
     monkeypatch.setattr(metrics, "MOST_LABEL_SETS", 3)
     monkeypatch.setattr(metrics, "SECONDS", 0.0)
     dsn = filled(tmp_path / "usage.db", [made_event(NOW, model=f"m-{place}", cost="1") for place in range(5)])
     with dashboard(dsn) as running, running.client() as client:
         before = counters(client.get("/metrics").text)
         store = open_store(parse_dsn(dsn))
-        from made_events import store_events
-
         store_events(store, [made_event(NOW, model=f"m-{place}", cost="50") for place in range(3, 9)])
         store.close()
         after = counters(client.get("/metrics").text)
@@ -317,6 +315,26 @@ def test_no_counter_falls_by_the_last_digits_of_a_sum() -> None:
         [now] = counters("".join(written({"": report}, admitted)), "duration_seconds_total").values()
         assert before <= now == pytest.approx(took / 1000)
         before = now
+
+
+def test_the_time_that_calls_took_is_that_of_those_whose_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "SECONDS", 0.0)
+    untimed = [made_event(NOW, duration_ms=UNTIMED) for _ in range(9)]
+    dsn = filled(tmp_path / "usage.db", [made_event(NOW, duration_ms=60_000.0), *untimed])
+    with dashboard(dsn) as running, running.client() as client:
+        before = client.get("/metrics").text
+        store = open_store(parse_dsn(dsn))
+        store_events(store, [made_event(NOW, duration_ms=2000.0)])
+        store.close()
+        after = client.get("/metrics").text
+        day = {"start_date": f"{NOW:%Y-%m-%d}", "end_date": f"{NOW:%Y-%m-%d}"}
+        told = client.get("/user/daily/activity", params=day).json()["metadata"]
+    for text, seconds, timed in ((before, 60.0, 1.0), (after, 62.0, 2.0)):
+        assert list(counters(text, "duration_seconds_total").values()) == [seconds]
+        assert list(counters(text, "timed_calls_total").values()) == [timed]
+    assert (told["total_response_time_ms"], told["total_timed_requests"]) == (62_000, 2)
 
 
 def counters(text: str, family: str = "calls_total") -> dict[str, float]:

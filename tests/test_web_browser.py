@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -91,6 +91,10 @@ def test_every_page_fits_its_window(browser: Browser, running: Served, width: in
         for path in PAGES:
             tab.page.goto(path)
             assert tab.page.evaluate("document.documentElement.scrollWidth") <= width, path
+        tab.page.goto(f"/events/resp_{'0af3' * 14}")
+        expect(tab.page.get_by_role("heading", name="There is no such call")).to_be_visible()
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+        tab.wrong.clear()  # the browser's own word for an answer of 404
 
 
 def test_a_page_loads_from_its_own_server_alone_and_draws_its_chart(tab: Tab, running: Served) -> None:
@@ -208,6 +212,76 @@ def test_a_question_is_put_together_in_explore(tab: Tab) -> None:
     assert asked(tab)["compare"] == ["previous"]
 
 
+def test_a_question_is_put_together_with_the_keyboard_alone(tab: Tab) -> None:
+    tab.page.goto("/explore?since=29d")
+    tab.page.locator("select[name=measure]").focus()
+    for title in ("Calls", "Tokens"):
+        tab.page.keyboard.press("ArrowDown")
+        expect(tab.page.locator("#drawn")).to_have_text(title)
+        expect(tab.page.locator("select[name=measure]")).to_be_focused()
+
+
+def test_what_a_question_left_out_can_be_asked_next_while_the_answer_is_away(browser: Browser, running: Served) -> None:
+    with opened_tab(browser, running) as tab:
+        tab.page.goto("/explore?since=29d")
+        tab.page.route("**/explore?*", lambda route: route.abort())
+        tab.page.locator("select[name=measure]").select_option("calls")
+        expect(tab.page.get_by_role("status")).to_contain_text("can't be reached")
+        assert tab.wrong.pop()  # the browser's own word for it
+        tab.wrong.clear()
+        tab.page.unroute("**/explore?*")
+        tab.page.get_by_label("Only the top").fill("2", timeout=3000)
+        tab.page.keyboard.press("Enter")
+        expect(tab.page.locator("#drawn")).to_have_text("Calls")
+        assert asked(tab) == {"since": ["29d"], "measure": ["calls"], "by": ["day", "model"], "top": ["2"]}
+
+
+def test_the_keyboard_stays_on_its_call_while_new_ones_come(tab: Tab) -> None:
+    tab.page.goto("/events?live=1")
+    link = tab.page.locator("#lines a").nth(3)
+    link.focus()
+    with tab.page.expect_response("**/events?live=1"):
+        pass
+    tab.page.wait_for_function("!document.querySelector('.htmx-swapping, .htmx-settling, .htmx-request')")
+    expect(link).to_be_focused()
+
+
+def test_large_amounts_stay_in_their_place(browser: Browser, tmp_path: Path) -> None:
+    months = (NOW, NOW.replace(day=1) - timedelta(days=5))
+    amounts = ("1234567.89", "1234.5")
+    events = [made_event(at, cost=cost, project="one") for at, cost in zip(months, amounts, strict=True)]
+    with dashboard(filled(tmp_path / "usage.db", events)) as running, opened_tab(browser, running) as tab:
+        tab.page.goto("/")
+        expect(tab.page.locator(".hero .change")).to_be_visible()
+        for place in tab.page.locator(".figure .big").all():
+            assert place.evaluate("place => place.scrollWidth < place.closest('.figure').clientWidth"), (
+                place.inner_text()
+            )
+        tab.page.goto("/explore?by=project")
+        amount = tab.page.locator("#chart svg text", has_text="$1,234,567.89").first
+        expect(amount).to_be_attached()
+        drawn, written = tab.page.locator("#chart svg").bounding_box(), amount.bounding_box()
+        assert drawn is not None
+        assert written is not None
+        assert written["x"] + written["width"] <= drawn["x"] + drawn["width"]
+
+
+def test_a_day_of_unknown_cost_is_not_told_to_be_of_none(browser: Browser, tmp_path: Path) -> None:
+    at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    events = [
+        made_event(at - timedelta(days=2), cost="0.5", model="known"),
+        made_event(at, cost=None, flags=("unpriced",), model="nobody-knows"),
+    ]
+    with dashboard(filled(tmp_path / "usage.db", events)) as running, opened_tab(browser, running) as tab:
+        tab.page.goto("/?since=6d")
+        expect(tab.page.locator("#chart svg path").first).to_be_attached()
+        box = tab.page.locator("#chart .plot").bounding_box()
+        assert box is not None
+        for day, said in ((0.985, "nobody-knows—"), (0.85, "nothing")):
+            tab.page.mouse.move(box["x"] + box["width"] * day, box["y"] + box["height"] * 0.5)
+            expect(tab.page.locator(".tip div").first).to_have_text(said)
+
+
 def test_an_event_is_opened_and_leads_to_more_of_its_kind(tab: Tab) -> None:
     tab.page.goto("/events?where=project%3Dsearch")
     tab.page.locator("#lines a").first.click()
@@ -292,6 +366,40 @@ def test_a_page_comes_back_by_itself_when_the_database_does(browser: Browser, ow
         own_postgres.start()
         expect(tab.page.locator(".figures-row")).to_be_visible(timeout=20_000)
         tab.wrong = [text for text in tab.wrong if "503" not in text]
+
+
+def test_a_page_on_a_wall_outlasts_a_proxy_whose_server_restarts(browser: Browser, tmp_path: Path) -> None:
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
+    with dashboard(dsn) as running, opened_tab(browser, running) as tab:
+        tab.page.clock.install()
+        tab.page.goto("/?since=today")
+        tab.page.route("**/?since=today", lambda route: route.fulfill(status=502, body="<h1>502 Bad Gateway</h1>"))
+        tab.page.clock.run_for(70_000)
+        expect(tab.page.get_by_role("status")).to_contain_text("no answer just now")
+        expect(tab.page.locator(".figures-row")).to_be_visible()
+        tab.page.unroute("**/?since=today")
+        tab.page.clock.run_for(70_000)
+        expect(tab.page.locator("#said")).to_be_empty()
+        expect(tab.page.locator(".figures-row")).to_be_visible()
+        tab.wrong = [text for text in tab.wrong if "502" not in text]
+
+
+def test_a_live_list_outlasts_a_database_that_is_away(browser: Browser, own_postgres: PostgresServer) -> None:
+    dsn = own_postgres.dsn(own_postgres.create(migrated=True))
+    with dashboard(dsn) as running, opened_tab(browser, running) as tab, running.client(WRITER) as writer:
+        event = {"started_at": datetime.now(UTC).isoformat(), "duration_ms": 1, "operation": "chat"}
+        assert writer.post("/api/v1/events", json={**event, "event_id": str(uuid4())}).status_code == 200
+        tab.page.goto("/events?live=1")
+        rows = tab.page.locator("#lines tr")
+        expect(rows).to_have_count(1)
+        own_postgres.stop()
+        expect(tab.page.get_by_role("status")).to_contain_text("no answer just now", timeout=20_000)
+        expect(rows).to_have_count(1)
+        own_postgres.start()
+        assert writer.post("/api/v1/events", json={**event, "event_id": str(uuid4())}).status_code == 200
+        expect(rows).to_have_count(2, timeout=20_000)
+        expect(tab.page.locator("#said")).to_be_empty()
+        tab.wrong.clear()  # the browser's own words for answers that are errors
 
 
 def test_a_budget_is_added_changed_and_removed(browser: Browser, small: Served) -> None:

@@ -17,7 +17,7 @@ from postgres_server import Databases
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
-from usage_tracker.web.access import COOKIE, Access, Identity
+from usage_tracker.web.access import Access, Identity
 
 FRONTEND = {"limit": "100", "where": ["team=frontend"], "soft": ["0.8"], "on_limit": "block"}
 
@@ -76,6 +76,15 @@ def test_the_page_shows_what_is_spent_left_and_projected(admin: httpx.Client) ->
     assert "over 80 %" in shown
 
 
+def test_of_a_budget_that_credits_outweigh_nothing_is_used(tmp_path: Path) -> None:
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC), cost="-3.5")])
+    with dashboard(dsn, edit=True) as running, running.client(ADMIN) as admin:
+        assert admin.put("/api/v1/budgets/credited", json={"limit": 10}).status_code == 200
+        page = admin.get("/budgets").text
+    assert "-$3.50 $10.00 $13.50" in text_of(page)
+    assert [float(width) for width in re.findall(r'<rect class="(?:used|ahead)" width="([^"]*)%"', page)] == [0, 0]
+
+
 def test_the_interface_says_what_the_command_line_says(dsn: str, admin: httpx.Client) -> None:
     admin.put("/api/v1/budgets/frontend", json=FRONTEND)
     admin.put("/api/v1/budgets/each", json={"limit": 5, "each": "team", "per": "day", "measure": "calls"})
@@ -123,6 +132,7 @@ def test_a_form_adds_changes_and_removes_a_budget(admin: httpx.Client) -> None:
         ({"name": "a b"}, "no name for a budget"),
         ({"on_limit": "explode"}, "is one of"),
         ({"delay": "nan", "on_limit": "throttle"}, "seconds"),
+        ({"limit": "5 calls", "per": "minute"}, "choose on-limit throttle or block"),
         ({"name": "frontend"}, "already"),
     ],
 )
@@ -136,6 +146,15 @@ def test_a_form_that_makes_no_sense_is_shown_again_with_the_reason(
     assert sentence in text_of(answer.text).replace("&#39;", "'")
     if "where" not in fields:
         assert "team=kept</textarea>" in answer.text, "what was typed stays"
+
+
+def test_a_form_takes_all_the_conditions_that_a_budget_may_have(admin: httpx.Client) -> None:
+    where = [f"project!={'проект' * 16}-{place}" for place in range(20)]
+    assert admin.put("/api/v1/budgets/most", json={"limit": 1, "where": where}).status_code == 200
+    fields = {"form": form_of(admin, "/budgets?edit=most"), "do": "set", "name": "most", "limit": "2"}
+    assert admin.post("/budgets", data={**fields, "where": "\n".join(where)}).status_code == 303
+    [budget] = [each for each in admin.get("/api/v1/budgets").json()["budgets"] if each["name"] == "most"]
+    assert (budget["limit"], budget["where"]) == ("2", where)
 
 
 def test_a_form_that_names_no_budget_is_shown_again_too(admin: httpx.Client) -> None:
@@ -189,8 +208,8 @@ def test_a_form_of_another_page_changes_nothing(running: Served) -> None:
     access: Access = running.app.state.site.access
     cookies = [access.new_cookie(Identity(name, "admin")) for name in ("anna", "mallory")]
     with (
-        running.client(None, cookies={COOKIE: cookies[0]}) as anna,
-        running.client(None, cookies={COOKIE: cookies[1]}) as mallory,
+        running.client(None, cookies={running.cookie: cookies[0]}) as anna,
+        running.client(None, cookies={running.cookie: cookies[1]}) as mallory,
     ):
         sent = {"do": "add", "name": "x", "limit": "1"}
         own, stolen = form_of(anna), form_of(mallory)
@@ -206,7 +225,7 @@ def test_a_form_of_another_page_changes_nothing(running: Served) -> None:
 def test_who_has_changed_what_is_told(running: Served, admin: httpx.Client) -> None:
     access: Access = running.app.state.site.access
     admin.put("/api/v1/budgets/frontend", json=FRONTEND)
-    with running.client(None, cookies={COOKIE: access.new_cookie(Identity("anna", "admin"))}) as anna:
+    with running.client(None, cookies={running.cookie: access.new_cookie(Identity("anna", "admin"))}) as anna:
         fields = {"form": form_of(anna, "/budgets?edit=frontend"), "do": "set", "name": "frontend", "limit": "150"}
         assert anna.post("/budgets", data=fields).status_code == 303
         shown = text_of(anna.get("/budgets").text)

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import html
 import io
 import json
 import random
@@ -26,7 +27,7 @@ from usage_tracker.cli import main
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_money
 from usage_tracker.report import Query, Report, run
 from usage_tracker.stores import Store
-from usage_tracker.web.access import COOKIE, Access, Identity
+from usage_tracker.web.access import Access, Identity
 from usage_tracker.web.app import create_app
 
 NOW = datetime.now(UTC)
@@ -211,6 +212,15 @@ def test_failed_calls_that_are_counted_are_those_that_the_figure_leads_to(tmp_pa
     assert listed.count("data-event=") == int(found[2])
 
 
+def test_while_calls_have_not_said_what_they_used_not_every_cost_is_known(tmp_path: Path) -> None:
+    waiting = made_event(datetime.now(UTC), cost=None, input_tokens=None, output_tokens=None, awaits="batch-1")
+    with dashboard(filled(tmp_path / "usage.db", [waiting])) as running, running.client() as client:
+        shown = text_of(client.get("/").text)
+    assert "1 call has not said yet what it used" in shown
+    assert "Unpriced calls 0 not known yet of 1" in shown
+    assert "every cost is known" not in shown
+
+
 def test_credits_have_a_sign_and_no_bar(tmp_path: Path) -> None:
     events = [made_event(NOW, model=model, cost=cost) for model, cost in (("paid", "0.5"), ("credited", "-200000"))]
     with dashboard(filled(tmp_path / "usage.db", events)) as running, running.client() as client:
@@ -323,6 +333,19 @@ def test_an_event_shows_how_its_cost_is_made_up(client: httpx.Client) -> None:
     assert client.get("/events/no-such-call").status_code == 404
 
 
+def test_an_event_is_shown_in_the_time_zone_of_the_list_that_leads_to_it(client: httpx.Client) -> None:
+    listed = client.get("/events?tz=Asia/Kathmandu&where=project=search").text
+    found = re.search(r'<a id="call[^>]* href="([^"]*)">([^<]*)</a>', listed)
+    assert found is not None
+    page = client.get(html.unescape(found[1])).text
+    assert f"{found[2]} +0545" in page
+    more = re.search(r'<a href="([^"]*where=project[^"]*)">search</a>', page)
+    assert more is not None
+    assert "Asia/Kathmandu" in text_of(client.get(html.unescape(more[1])).text)
+    [plain] = set(re.findall(r'href="/events/[^"?]*(\??)', client.get("/events").text))
+    assert plain == ""
+
+
 def test_where_nothing_was_recorded_the_page_says_how_to_begin(tmp_path: Path) -> None:
     with dashboard(f"sqlite:///{tmp_path}/none.db") as running, running.client() as client:
         page = client.get("/")
@@ -351,12 +374,25 @@ def test_where_nothing_meets_the_conditions_the_page_offers_a_way_out(client: ht
         ("/explore?top=many", "a whole number"),
         ("/explore?by=hour&since=2000-01-01", "more than 5,000 hours"),
         ("/events?after=x", "no place in the list"),
+        ("/?since=2026-11-10&until=2026-11-01", "give a since before until"),
+        ("/?where=day=x", "use since and until"),
+        ("/?since=--all", "--all&#39; names no time"),
     ],
 )
 def test_a_wrong_address_is_refused_in_a_sentence(client: httpx.Client, path: str, sentence: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 400
     assert sentence in text_of(answer.text)
+
+
+@pytest.mark.parametrize("where", ["", "&where=model%3Dno-such"])
+def test_a_comparison_ends_where_a_page_leads_to_all_there_is(client: httpx.Client, where: str) -> None:
+    page = client.get(f"/explore?since=7d&compare=previous{where}").text
+    leading = [html.unescape(link) for link in re.findall(r'href="([^"]*since=all[^"]*)"', page)]
+    assert leading
+    assert [client.get(link).status_code for link in leading] == [200] * len(leading)
+    answer = client.get("/explore?since=all&compare=previous")
+    assert (answer.status_code, "a comparison needs a since" in text_of(answer.text)) == (400, True)
 
 
 @pytest.mark.parametrize("since", ["0226-01-01", "0001-01-08"])
@@ -417,7 +453,7 @@ def test_each_who_looks_at_a_shared_page_can_leave_with_a_form_of_their_own(told
     forms, tags = [], []
     for name in ("anna", "ben"):
         cookie = access.new_cookie(Identity(name, "viewer"))
-        with told[0].client(None, cookies={COOKIE: cookie}) as client:
+        with told[0].client(None, cookies={told[0].cookie: cookie}) as client:
             page = client.get("/?since=20d")
             found = re.search(r'action="/logout"[^>]*><input type="hidden" name="form" value="([^"]*)"', page.text)
             assert found is not None

@@ -1,18 +1,29 @@
 """The LiteLLM proxy's addresses for spend, held against the proxy's own types."""
 
 import json
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from dashboard_server import dashboard, filled
 from litellm.models.spend_logs import LiteLLM_SpendLogs
-from litellm.types.proxy.management_endpoints.common_daily_activity import SpendAnalyticsPaginatedResponse
+from litellm.types.proxy.management_endpoints.common_daily_activity import (
+    BreakdownMetrics,
+    MetricWithMetadata,
+    SpendAnalyticsPaginatedResponse,
+    SpendMetrics,
+)
 from made_events import made_event, random_events
 
 from usage_tracker.event import PricedEvent
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # pydantic's, of types of theirs
+    from litellm.proxy.management_endpoints.common_daily_activity import update_breakdown_metrics
 
 DAYS = {"start_date": "2026-01-01", "end_date": "2026-12-31"}
 
@@ -55,6 +66,46 @@ def test_daily_activity_is_what_the_proxys_own_type_reads(client: httpx.Client, 
         for model in day.breakdown.models.values():
             keys = model.api_key_breakdown.values()
             assert sum(entry.metrics.api_requests for entry in keys) == model.metrics.api_requests
+
+
+def test_what_a_day_is_made_of_has_what_the_proxy_has_where_something_is_unknown(tmp_path: Path) -> None:
+    at, key = datetime(2026, 8, 15, 3, tzinfo=UTC), "k…1234"
+    told: list[dict[str, Any]] = [
+        {"provider": "azure", "model": "gpt-4o-2024", "request_model": "gpt-4o"},
+        {"provider": None, "model": "gpt-4o", "request_model": None},
+        {"provider": "unknown", "model": None, "request_model": "gpt-4o"},
+        {"provider": "azure", "model": None, "request_model": None},
+    ]
+    dsn = filled(tmp_path / "usage.db", [made_event(at, api_key=key, **fields) for fields in told])
+    with dashboard(dsn) as running, running.client() as client:
+        day = {"start_date": "2026-08-15", "end_date": "2026-08-15"}
+        answer = client.get("/user/daily/activity", params=day)
+    ours = SpendAnalyticsPaginatedResponse.model_validate(answer.json()).results[0].breakdown
+    theirs = BreakdownMetrics()
+    for fields in told:
+        record: Any = SimpleNamespace(
+            **dict.fromkeys(SpendMetrics.model_fields, 0),
+            api_key=key,
+            model=fields["model"] or fields["request_model"],
+            model_group=fields["request_model"],
+            custom_llm_provider=fields["provider"],
+            mcp_namespaced_tool_name=None,
+            endpoint=None,
+        )
+        record.api_requests = 1
+        update_breakdown_metrics(theirs, record, {}, {}, None)
+    for name in ("models", "model_groups", "providers"):
+        assert calls_of(getattr(ours, name)) == calls_of(getattr(theirs, name))
+
+
+def calls_of(part: dict[str, MetricWithMetadata]) -> dict[str, Any]:
+    return {
+        name: (
+            entry.metrics.api_requests,
+            {key: at.metrics.api_requests for key, at in entry.api_key_breakdown.items()},
+        )
+        for name, entry in part.items()
+    }
 
 
 @pytest.mark.parametrize("size", [1, 7])

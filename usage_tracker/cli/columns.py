@@ -75,8 +75,8 @@ MEASURES = (
 )
 MONEY = {"cost": "Cost", "reported_cost": "Reported"}
 """Of fields that are amounts, the headers; the first is shown unless others are asked for."""
-FIELDS = tuple(field.name for field in fields(Row) if field.name != "group")
-"""All figures of a row by name."""
+FIELDS = tuple(field.name for field in fields(Row) if field.name not in ("group", "timed"))
+"""All figures of a row by name, but for what the mean is over."""
 PERCENTILES = frozenset(name for name in FIELDS if re.match(r"p\d", name))
 """Those that take a question of their own."""
 

@@ -48,6 +48,8 @@ class Row:
     """US dollars."""
     reported_cost: Decimal | None
     """US dollars, as providers and gateways said."""
+    timed: int
+    """Calls of which somebody said how long they took."""
     mean_duration_ms: float | None
     mean_ttft_ms: float | None
     """Until the first chunk, of calls that streamed."""
@@ -81,6 +83,7 @@ class Row:
             reasoning_tokens=known(sums.reasoning_tokens, sums.reasoning_counted),
             cost=sums.cost if sums.priced or nothing else None,
             reported_cost=sums.reported_cost if sums.reported else None,
+            timed=timed,
             mean_duration_ms=sums.duration_ms / timed if timed else None,
             mean_ttft_ms=sums.ttft_ms / sums.ttft_calls if sums.ttft_calls else None,
             p50_duration_ms=sums.durations.percentile(50),

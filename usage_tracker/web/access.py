@@ -1,6 +1,7 @@
 """Who may see what: one-time links, tokens, a trusted proxy's word, sessions in signed cookies."""
 
 import ipaddress
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -87,15 +88,15 @@ class Access:
         peer = peer_of(connection)
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
-            # programs send a token in UTF-8, which headers are not taken for
-            return self.by_token(token.strip().encode("latin-1").decode("utf-8", "replace"), peer)
+            return self.by_token(as_sent(token.strip()), peer)
         if self.proxy_header and self.trusts(peer):
             # one that a client has sent as well may stand before it
             match connection.headers.getlist(self.proxy_header):
-                case [name] if name:
+                case [sent] if sent:
+                    name = as_sent(sent)
                     # such a proxy adds its word to any request of the browser's, whoever made it do so
                     return Identity(name, "admin" if name in self.admins else "viewer", session=f"proxy {name}")
-        cookie = connection.cookies.get(COOKIE)
+        cookie = connection.cookies.get(cookie_of(connection.headers.get("host", "")))
         if cookie:
             found = self.by_cookie(cookie)
             if found is not None:
@@ -159,6 +160,18 @@ class Access:
         except ValueError:
             return False
         return any(address in network for network in self.proxy_peers)
+
+
+def as_sent(value: str) -> str:
+    """A header's text: programs and proxies send UTF-8, which headers are not taken for."""
+    return value.encode("latin-1").decode("utf-8", "replace")
+
+
+def cookie_of(host: str) -> str:
+    """The name of a session's cookie at that host and port: browsers send what one port has set to all ports of a host,
+    and each server there has sessions of its own."""
+    port = re.search(r":([0-9]+)$", host)
+    return f"{COOKIE}_{port[1]}" if port else COOKIE
 
 
 def peer_of(connection: HTTPConnection) -> str:

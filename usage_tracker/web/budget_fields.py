@@ -9,6 +9,7 @@ import msgspec
 from usage_tracker.budgets.budget import Budget, Criterion, Measure, Unreachable, check, parse_limit, parse_share
 from usage_tracker.errors import ConfigError
 from usage_tracker.report import parse_conditions
+from usage_tracker.web.parameters import without_options
 
 Text = Annotated[str, msgspec.Meta(max_length=500)]
 MOST_CONDITIONS = 20
@@ -84,7 +85,7 @@ def checked(budget: Budget) -> Budget:
     try:
         check(budget)
     except ConfigError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(without_options(str(error))) from None
     return budget
 
 

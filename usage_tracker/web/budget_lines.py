@@ -28,7 +28,7 @@ class Bar(NamedTuple):
     """How much of a budget was used, and will be."""
 
     used: float
-    """In percent, at most 100."""
+    """In percent, from 0 to 100."""
     projected: float
 
 
@@ -114,7 +114,7 @@ def line(outlook: Outlook, *, first: bool) -> Line:
         show_amount(budget.limit, measure),
         budget.per,
         show_percent(outlook.share),
-        Bar(min(share, 100.0), min(max(ahead, share), 100.0)),
+        Bar(*(min(max(part, 0.0), 100.0) for part in (share, max(ahead, share)))),  # credits have none
         show_amount(outlook.left, measure) if outlook.left >= 0 else f"{show_amount(-outlook.left, measure)} over",
         UNKNOWN if outlook.projected is None else show_amount(outlook.projected, measure),
         "now" if outlook.over else show_time(outlook.hit_at, budget),

@@ -23,6 +23,8 @@ from usage_tracker.web.site import now, render, root_of, say, site_of
 EDIT = Parameter("edit", "The budget whose form is open.")
 NEW = Parameter("new", "Whether the form for another one is open.", switch, {"type": "boolean"}, default=False)
 REMOVE = Parameter("remove", "The budget that is to be removed, once that is confirmed.")
+MOST_BYTES = 1 << 18
+"""Of a form: as many conditions as a budget may have, as long as they may be, each byte written as three."""
 PURPOSE = "budgets"
 """Of the token that the forms carry."""
 
@@ -42,7 +44,7 @@ async def show_budgets(request: Request) -> Response:
 
 async def change_budgets(request: Request) -> Response:
     """What the forms of the page send."""
-    site, fields = site_of(request), await read_form(request)
+    site, fields = site_of(request), await read_form(request, MOST_BYTES)
     identity: Identity = request.state.identity
     if site.editor is None:
         return say(request, "Nothing was changed", ["This server changes nothing; start it with --edit."], status=403)

@@ -112,7 +112,9 @@ def over_time(report: Report, measure: str, colours: dict[Group, str] | None = N
     for group, rows in ranked(found, chosen):
         values = [chosen.of(rows[bucket]) if bucket in rows else None for bucket in buckets]
         name, colour = name_of(others, group) or chosen.title, colour_of.get(group, GREY)
-        series.append(Series(group, name, colour, values, chosen.show(values), total(chosen, rows)))
+        # where there was no call, nothing is unknown
+        shown = [text if bucket in rows else "" for bucket, text in zip(buckets, chosen.show(values), strict=True)]
+        series.append(Series(group, name, colour, values, shown, total(chosen, rows)))
     kind = "bars" if chosen.adds_up else "lines"
     return Chart(measure, chosen.title, kind, query.unit, buckets, show_groups(query.unit, buckets), series)
 

@@ -73,6 +73,8 @@ def serve(
         raise ConfigError(
             f"the dashboard needs more packages ({missing.name} is missing): pip install 'usage-tracker-llm[dashboard]'"
         ) from None
+    if admins and not proxy_header:
+        raise ConfigError("--admin is a name that a proxy says: name its header with --proxy-header")
     settings: dict[str, Any] = {
         "tokens": tokens_of_environment(),
         "proxy_header": proxy_header,

@@ -1,7 +1,7 @@
 """One call: how its cost is made up, whose it is, how long it took."""
 
 import json
-from datetime import tzinfo
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from usage_tracker.cli.event import lines_of, notes_on, show_price
@@ -77,16 +77,16 @@ class EventPage(NamedTuple):
     raw: str
 
 
-def make_page(store: Store, event: Event, zone: tzinfo, events: str) -> EventPage:
-    """All of the call. `events`: the path of the list of calls. Raises StoreError."""
+def make_page(store: Store, event: Event, view: View, events: str) -> EventPage:
+    """All of the call, in the time zone of the view. `events`: the path of the list of calls. Raises StoreError."""
     original = find_original(store, event)
     lines = lines_of(event)
-    whose = [more(event, column, dimension, zone, events) for column, dimension in WHOSE.items() if event[column]]
-    whose += [Fact("Tag", tag, address(zone, events, "tag", tag)) for tag in event["tags"] or ()]
+    whose = [more(event, column, dimension, view, events) for column, dimension in WHOSE.items() if event[column]]
+    whose += [Fact("Tag", tag, address(view, events, "tag", tag)) for tag in event["tags"] or ()]
     duration, first = event["duration_ms"], event["ttft_ms"]
     return EventPage(
         heading=event["model"] or event["request_model"] or event["operation"],
-        sub=f"{event['started_at'].astimezone(zone):%Y-%m-%d %H:%M:%S %Z} · {event['event_id']}",
+        sub=f"{event['started_at'].astimezone(view.zone):%Y-%m-%d %H:%M:%S %Z} · {event['event_id']}",
         status=" ".join(str(event[key]) for key in ("status", "error_type", "http_status") if event[key]),
         bill=[
             Bill(line.unit, f"{line.count:,f}", show_price(line.unit, line.price), f"${exact(line.cost)}")
@@ -104,13 +104,13 @@ def make_page(store: Store, event: Event, zone: tzinfo, events: str) -> EventPag
     )
 
 
-def more(event: Event, column: str, dimension: str, zone: tzinfo, events: str) -> Fact:
-    return Fact(words(dimension), event[column], address(zone, events, dimension, event[column]))
+def more(event: Event, column: str, dimension: str, view: View, events: str) -> Fact:
+    return Fact(words(dimension), event[column], address(view, events, dimension, event[column]))
 
 
-def address(zone: tzinfo, events: str, dimension: str, value: str) -> str:
+def address(view: View, events: str, dimension: str, value: str) -> str:
     """The calls that share the value."""
-    return View(zone, since="all", where=(exactly(dimension, value),)).address(events)
+    return replace(view, since="all", where=(exactly(dimension, value),)).address(events)
 
 
 def plain_json(value: Any) -> Any:

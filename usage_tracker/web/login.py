@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from usage_tracker.web.access import COOKIE, SESSION_SECONDS, Identity, peer_of
+from usage_tracker.web.access import SESSION_SECONDS, Identity, cookie_of, peer_of
 from usage_tracker.web.guesses import TooManyFailures
 from usage_tracker.web.site import render, root_of, say, site_of
 
@@ -48,12 +48,13 @@ async def log_in(request: Request) -> Response:
 
 async def log_out(request: Request) -> Response:
     site = site_of(request)
-    identity = site.access.by_cookie(request.cookies.get(COOKIE, ""))
+    cookie = cookie_of(request.headers.get("host", ""))
+    identity = site.access.by_cookie(request.cookies.get(cookie, ""))
     fields = await read_form(request)
     if identity is None or not site.access.holds(fields.get("form", ""), identity, "logout"):
         return say(request, "Nothing was done", ["The form was too old. Go back and try again."], status=403)
     answer = RedirectResponse(f"{root_of(request)}/login", status_code=303)
-    answer.delete_cookie(COOKIE, path=root_of(request) or "/", httponly=True, samesite="lax")
+    answer.delete_cookie(cookie, path=root_of(request) or "/", httponly=True, samesite="lax")
     return answer
 
 
@@ -63,7 +64,7 @@ def enter(request: Request, identity: Identity, target: str) -> Response:
     inside = target.startswith(f"{root}/") and not target.startswith(("//", "/\\"))
     answer = RedirectResponse(target if inside else f"{root}/", status_code=303)
     answer.set_cookie(
-        COOKIE,
+        cookie_of(request.headers.get("host", "")),
         site_of(request).access.new_cookie(identity),
         max_age=SESSION_SECONDS,
         path=root or "/",
@@ -91,12 +92,12 @@ def form(request: Request, failed: str = "", status: int = 200, target: str = ""
     return render(request, "login.html", "", status, **values)
 
 
-async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a small form. Anything larger is none of ours."""
+async def read_form(request: Request, most: int = MOST_BYTES) -> dict[str, str]:
+    """The fields of a form of at most so many bytes. Anything larger is none of ours."""
     content = b""
     async for piece in request.stream():
         content += piece
-        if len(content) > MOST_BYTES:
+        if len(content) > most:
             return {}
     fields = parse_qs(content.decode("utf-8", "replace"), keep_blank_values=True)
     return {name: values[-1] for name, values in fields.items()}

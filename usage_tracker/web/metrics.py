@@ -46,8 +46,9 @@ COUNTERS = (
     Counter("cache_read_tokens_total", "Input tokens read from a cache.", lambda row: row.cache_read_tokens or 0),
     Counter("output_tokens_total", "Output tokens, reasoning included.", lambda row: row.output_tokens or 0),
     Counter("cost_usd_total", "US dollars, of calls with a known price.", lambda row: row.cost or Decimal(0)),
+    Counter("timed_calls_total", "Finished calls of which it is known how long they took.", lambda row: row.timed),
     Counter(
-        "duration_seconds_total", "Time that calls took.", lambda row: (row.mean_duration_ms or 0) * row.calls / 1000
+        "duration_seconds_total", "Time that calls took.", lambda row: (row.mean_duration_ms or 0) * row.timed / 1000
     ),
 )
 

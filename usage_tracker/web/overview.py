@@ -166,7 +166,7 @@ def figures(report: Report, month: Report, prices: PriceData, view: View, now: d
             short(total.unpriced),
             show_count(total.unpriced),
             *changed(report, lambda row: row.unpriced),
-            note="their cost is in no sum" if total.unpriced else "every cost is known",
+            note=what_is_unknown(report),
             tone="bad" if total.unpriced else "",
         ),
         Figure(
@@ -183,6 +183,12 @@ def figures(report: Report, month: Report, prices: PriceData, view: View, now: d
             tone="bad" if age is not None and age > 120 else "",
         ),
     ]
+
+
+def what_is_unknown(report: Report) -> str:
+    if report.total.unpriced:
+        return "their cost is in no sum"
+    return f"not known yet of {show_count(report.untold)}" if report.untold else "every cost is known"
 
 
 def failed_calls(view: View) -> View:

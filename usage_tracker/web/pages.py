@@ -53,7 +53,7 @@ async def show_overview(request: Request) -> Response:
             "csv": exported.address(api, [("format", "csv")]),
             "json": exported.address(api),
         },
-        everything=replace(view, since="all", until=None, where=()).address(path),
+        everything=replace(view.over("all", None), where=()).address(path),
         zoom=view.address(path, kept),
         store=site.dsn.shown,
     )
@@ -80,7 +80,7 @@ async def show_explore(request: Request) -> Response:
         shown_range=range_words(Range(query.since, query.until) if query.until else None, view.zone),
         compared_range=range_words(query.before, view.zone),
         exports={"csv": asked.address(api, [("format", "csv")]), "json": asked.address(api)},
-        everything=replace(view, since="all", until=None, where=()).address(path, kept),
+        everything=replace(view.over("all", None), where=()).address(path, kept),
         zoom=view.address(path, kept),
         store=site.dsn.shown,
     )
@@ -112,6 +112,7 @@ async def show_events(request: Request) -> Response:
         shown_range=range_words(asked, view.zone),
         exports={"csv": shown.address(api, [*most, ("format", "csv")]), "json": shown.address(api, most)},
         most=f"{MOST_EVENTS:,}",
+        same_zone=View(view.zone, zone_said=view.zone_said).address(""),
         everything=View(view.zone, zone_said=view.zone_said, since="all").address(path),
         store=site.dsn.shown,
     )
@@ -120,11 +121,11 @@ async def show_events(request: Request) -> Response:
 async def show_event(request: Request) -> Response:
     site, root = site_of(request), root_of(request)
     values = read_parameters((TZ,), request.query_params.multi_items())
-    name, zone = request.path_params["id"], values["tz"] or site.zone
+    name, view = request.path_params["id"], View.of(values, site.zone)
     seen = None
     if len(name) <= LONGEST_NAME and "\0" not in name:
         seen = await site.reader.of_event(
-            name, lambda store, event: event_page.make_page(store, event, zone, f"{root}/events")
+            name, lambda store, event: event_page.make_page(store, event, view, f"{root}/events")
         )
     if seen is None:
         return say(request, "There is no such call", [f"Nothing has the id {name[:LONGEST_NAME]}."], status=404)

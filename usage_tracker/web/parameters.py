@@ -14,11 +14,19 @@ LONGEST = 2000
 """Characters of one value."""
 
 
+OPTION = re.compile(r"(?<![\w'\"-])--(?=[a-z])")
+
+
+def without_options(sentence: str) -> str:
+    """The sentence of the command line with the names of its options as parameters and fields have them."""
+    return OPTION.sub("", sentence)
+
+
 class Refused(ValueError):
     """What was asked for can't be understood. The message is a sentence for people."""
 
     def __init__(self, sentence: str, parameter: str | None = None) -> None:
-        super().__init__(sentence)
+        super().__init__(without_options(sentence))
         self.parameter = parameter
 
 

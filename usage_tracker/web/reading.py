@@ -246,7 +246,7 @@ class Reader:
         except Refused:
             raise
         except ValueError as error:
-            raise Refused(str(error).replace("--", ""), "cost") from None
+            raise Refused(str(error), "cost") from None
 
     def _work(self, work: Callable[[Store], Result], job: Job) -> Result:
         check_there(self.dsn)

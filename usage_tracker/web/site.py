@@ -168,7 +168,7 @@ def filters(view: View, path: str, more: Sequence[tuple[str, str]] = (), usual: 
     where none is named."""
     chosen = (view.since or usual, view.until)
     presets = [
-        Choice(name, replace(view, since=since, until=until).address(path, more), chosen == (since, until))
+        Choice(name, view.over(since, until).address(path, more), chosen == (since, until))
         for name, since, until in PRESETS
     ]
     custom = None if any(preset.chosen for preset in presets) else " – ".join(filter(None, (view.since, view.until)))

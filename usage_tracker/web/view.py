@@ -82,11 +82,15 @@ class View:
             raise Refused(f"compare: {error}", "compare") from None
 
     def earlier(self, asked: Range, now: datetime) -> Range:
-        if self.compare == "previous":
-            return previous(asked, self.zone, now)
         if asked.since is None:
             raise ValueError("a comparison needs a since")
+        if self.compare == "previous":
+            return previous(asked, self.zone, now)
         return parse_period(self.compare or "", self.zone, now)
+
+    def over(self, since: str | None, until: str | None) -> "View":
+        """The same of another range. Nothing is before all there is, so that it is held against nothing."""
+        return replace(self, since=since, until=until, compare=None if since == "all" else self.compare)
 
     def without(self, condition: Condition) -> "View":
         return replace(self, where=tuple(each for each in self.where if each != condition))

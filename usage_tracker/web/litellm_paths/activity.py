@@ -9,7 +9,14 @@ from starlette.responses import Response
 
 from usage_tracker.report import Condition, Query, Range, Row
 from usage_tracker.report.groups import NOTHING
-from usage_tracker.web.litellm_paths.asked import DAILY_ACTIVITY, UNATTRIBUTED, answer, both_days, conditions
+from usage_tracker.web.litellm_paths.asked import (
+    DAILY_ACTIVITY,
+    UNATTRIBUTED,
+    UNKNOWN_PROVIDER,
+    answer,
+    both_days,
+    conditions,
+)
 from usage_tracker.web.parameters import read_parameters
 from usage_tracker.web.reading import Reader
 from usage_tracker.web.site import site_of
@@ -66,16 +73,23 @@ async def read_breakdown(
     assert isinstance(first, date)
     assert isinstance(last, date)
     asked = Range(midnight(first, zone), midnight(last + timedelta(days=1), zone))
-    for name, dimension in (("models", "model"), ("model_groups", "request_model"), ("providers", "provider")):
-        answered = await reader.ask(Query(*asked, ("day", dimension, "api_key"), where, zone))
+    unasked = (*where, Condition("request_model", True, None))
+    for name, dimension, met, missing in (
+        ("models", "model", where, None),
+        ("model_groups", "request_model", where, None),
+        ("model_groups", "model", unasked, None),  # the proxy's groups of calls of which it isn't known what they asked
+        ("providers", "provider", where, UNKNOWN_PROVIDER),
+    ):
+        answered = await reader.ask(Query(*asked, ("day", dimension, "api_key"), met, zone))
         for row in answered.rows:
-            place, key = row.group[1], str(row.group[2] or UNATTRIBUTED)
+            place, key = row.group[1] or missing, str(row.group[2] or UNATTRIBUTED)
             if place is not None and row.group[0] in found:
                 entry = found[row.group[0]][name].setdefault(
                     place, {"metrics": metrics(None), "metadata": {}, "api_key_breakdown": {}}
                 )
                 add(entry["metrics"], metrics(row))
-                entry["api_key_breakdown"][key] = {"metrics": metrics(row), "metadata": {}}
+                of_key = {"metrics": metrics(None), "metadata": {}}
+                add(entry["api_key_breakdown"].setdefault(key, of_key)["metrics"], metrics(row))
     keys = await reader.ask(Query(*asked, ("day", "api_key"), where, zone))
     for row in keys.rows:
         if row.group[0] in found:
@@ -104,8 +118,8 @@ def metrics(row: Row | None) -> dict[str, Any]:
         "successful_requests": row.calls - row.errors,
         "failed_requests": row.errors,
         "api_requests": row.calls,
-        "total_response_time_ms": round((row.mean_duration_ms or 0) * row.calls),
-        "timed_requests": row.calls,
+        "total_response_time_ms": round((row.mean_duration_ms or 0) * row.timed),
+        "timed_requests": row.timed,
     }
 
 

@@ -13,6 +13,7 @@ from usage_tracker.zones import midnight
 
 UNATTRIBUTED = "unattributed"
 """The proxy's name of calls without a key."""
+UNKNOWN_PROVIDER = "unknown"
 NO_TEAM = "Unassigned Team"
 MOST_DAYS = 3660
 

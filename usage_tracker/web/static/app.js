@@ -58,7 +58,7 @@
   function tip(chart, index) {
     const box = element("div", "tip");
     box.append(element("b", "", chart.labels[index]));
-    const shown = chart.series.filter((series) => series.values[index]);
+    const shown = chart.series.filter((series) => series.values[index] || (series.values[index] === null && series.shown[index]));
     for (const series of shown) {
       const line = element("div");
       line.append(element("i", `swatch c-${series.colour}`), element("span", "", series.name), element("em", "", series.shown[index]));
@@ -113,7 +113,7 @@
     const rows = chart.series;
     return {
       animation: false,
-      grid: { left: 4, right: 74, top: 4, bottom: 4, containLabel: true },
+      grid: { left: 4, right: 18 + 7.2 * Math.max(8, ...rows.map((row) => row.shown[0].length)), top: 4, bottom: 4, containLabel: true },
       textStyle: { fontFamily: paint.font },
       xAxis: { type: "value", show: false },
       yAxis: {
@@ -199,9 +199,10 @@
   });
   document.addEventListener("submit", (event) => {
     // an address says what differs from the usual, and nothing twice
-    for (const field of event.target.querySelectorAll("input, select")) {
-      if (field.name && field.value === "" && event.target.method === "get") field.disabled = true;
-    }
+    if (event.target.method !== "get") return;
+    const unsaid = [...event.target.querySelectorAll("input, select")].filter((field) => field.name && field.value === "");
+    for (const field of unsaid) field.disabled = true;
+    setTimeout(() => { for (const field of unsaid) field.disabled = false; }); // it is sent by then, and may be wanted next
   }, true);
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (!event.target.matches || !event.target.matches("[data-live]")) root.classList.add("busy");
@@ -213,12 +214,20 @@
     document.getElementById("said").textContent = "The server can't be reached. What you see is what it said last.";
     if (document.querySelector("[data-retry]")) setTimeout(reload, 3000);
   });
+  // a page instead of new calls, or a proxy's own page, takes the place of nothing: what is there asks again
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { target, xhr } = event.detail;
+    if (xhr.status === 204 || xhr.responseText.includes(`id="${target.id}"`)) return;
+    event.detail.shouldSwap = false;
+    document.getElementById("said").textContent = "The server has no answer just now. What you see is what it said last.";
+    if (document.querySelector("[data-retry]")) setTimeout(reload, 3000);
+  });
   // a page on a wall shows new figures by itself, unless somebody is at it
 
   const REFRESH_SECONDS = 60;
   let arrived = Date.now();
   setInterval(() => {
-    const busy = document.hidden || document.querySelector("#page details[open], dialog[open], #page input:focus, #page select:focus");
+    const busy = document.hidden || document.querySelector("#page details[open], dialog[open], #page select:focus, #page :focus-visible");
     const still = document.querySelector("#page [data-refresh]");
     if (still && !busy && Date.now() - arrived > REFRESH_SECONDS * 1000 && scrollY < 40) { arrived = Date.now(); reload(); }
   }, 5000);
