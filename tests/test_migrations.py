@@ -326,7 +326,7 @@ def test_of_what_an_older_store_summed_a_part_that_came_to_nothing_is_unknown(
         "VALUES ({day}, 0, 2, 0, 2, 0, 2, 0, 10, 5, 3, 0, 0, 7, 0, 0, 20, 0, 0, 0, 0)".format(**FORMS[dialect]),
     )
     monkeypatch.undo()
-    assert store.migrate()[-1].endswith("which_parts_are_told")
+    assert any(name.endswith("which_parts_are_told") for name in store.migrate())
     total = ask(store, Query()).total
     assert (total.input_tokens, total.output_tokens, total.cache_read_tokens) == (10, 5, 3)
     assert (total.cache_write_tokens, total.reasoning_tokens) == (None, None)

@@ -62,6 +62,7 @@ def make_months(cursor: Cursor, today: date, *, wait: bool) -> None:
             "WITH moved AS ("
             "DELETE FROM usage_tracker.usage_event_default WHERE started_at >= %(start)s AND started_at < %(end)s "
             f"RETURNING *) INSERT INTO {table} SELECT * FROM moved;"
+            f"ALTER TABLE {table} REPLICA IDENTITY FULL;"
             f"ALTER TABLE usage_tracker.usage_event ATTACH PARTITION {table} FOR VALUES FROM (%(start)s) TO (%(end)s)",
             {"start": start, "end": end},
         )
