@@ -15,7 +15,7 @@ from postgres_server import Databases
 from racing import race
 
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.errors import SchemaError
+from usage_tracker.errors import EventsRefused, SchemaError, StoreError
 from usage_tracker.event import Cost
 from usage_tracker.report import Query
 from usage_tracker.report import run as ask
@@ -247,6 +247,27 @@ def test_an_owner_who_may_not_create_schemas_uses_the_one_that_was_made_for_it(
     store.close()
     postgres_databases.run(f"DROP OWNED BY {role}", database)
     postgres_databases.run(f"DROP ROLE {role}")
+
+
+def test_a_database_that_can_not_hold_every_text_is_refused_before_an_event_is_set_aside(
+    postgres_databases: Databases,
+) -> None:
+    name = f"latin_{uuid4().hex[:12]}"
+    postgres_databases.run(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1'")
+    store = open_store(parse_dsn(postgres_databases.dsn(name)))
+    with pytest.raises(StoreError, match=r"a database in LATIN1 .*--encoding=UTF8") as refusal:
+        store.migrate()
+    assert not isinstance(refusal.value, EventsRefused)
+    store.close()
+    postgres_databases.drop(name)
+
+
+def test_a_server_that_is_too_old_is_named(empty_postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usage_tracker.stores.postgres.schema.OLDEST", 99)
+    store = open_store(parse_dsn(empty_postgres_dsn))
+    with pytest.raises(StoreError, match=r"PostgreSQL \d+\.\d+ is too old; 99 is the oldest that works"):
+        store.migrate()
+    store.close()
 
 
 def test_the_folder_of_a_new_file_is_its_users_own(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from psycopg2.errors import InvalidSchemaName, UndefinedTable
 
+from usage_tracker.errors import StoreError
 from usage_tracker.stores import migrations
 from usage_tracker.stores.migrations import Migration
 from usage_tracker.stores.postgres.connection import Connections, Cursor
@@ -12,6 +13,9 @@ from usage_tracker.stores.postgres.connection import Connections, Cursor
 MIGRATE_LOCK = 0x7573616765_01
 FOLD_LOCK = 0x7573616765_03
 MIGRATE_SECONDS = 600
+OLDEST = 13
+ENCODINGS = ("UTF8", "SQL_ASCII")
+"""What holds any text. LATIN1, for one, doesn't hold the fingerprint of a key, and so nearly no event."""
 
 
 class PostgresSchema:
@@ -23,6 +27,7 @@ class PostgresSchema:
         if self._cursor is not None:
             return applied(self._cursor)
         with self._connections.transaction() as cursor:
+            refuse_unfit(cursor)
             try:
                 return applied(cursor)
             except (UndefinedTable, InvalidSchemaName):
@@ -58,6 +63,19 @@ class PostgresSchema:
         self._cursor.execute(
             "INSERT INTO usage_tracker.schema_migration (number, name) VALUES (%s, %s)",
             [migration.number, migration.name],
+        )
+
+
+def refuse_unfit(cursor: Cursor) -> None:
+    """Raises StoreError for a server or a database that can't keep events, so that they wait and none is set aside."""
+    said = cursor.connection.info.parameter_status  # what a server says unasked, and a pooler may leave out
+    version, encoding = said("server_version") or "", said("server_encoding")
+    if 0 < cursor.connection.info.server_version < OLDEST * 10_000:
+        raise StoreError(f"PostgreSQL {version.partition(' ')[0]} is too old; {OLDEST} is the oldest that works")
+    if encoding not in (None, *ENCODINGS):
+        raise StoreError(
+            f"a database in {encoding} can't hold every text; `createdb --encoding=UTF8 --template=template0` makes "
+            "one that can"
         )
 
 
