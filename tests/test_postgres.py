@@ -1,6 +1,7 @@
 """What is particular to Postgres: partitions, folding, roles, and all the ways in which a server can be away."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -405,6 +406,19 @@ def test_a_publication_of_all_tables_keeps_nobody_from_folding_pricing_again_or_
     assert store.reprice([Repriced(stored.event_id, stored.event.started_at // 1000, cost)]) == 1
     assert sum(store.prune(NOON + timedelta(days=1))) == 2
     assert sum(store.prune(stored_at(stored) + timedelta(seconds=1))) == 1
+
+
+def test_events_wait_where_a_copy_of_the_store_lacks_how_far_its_sequences_were(
+    store: PostgresStore, postgres_dsn: str
+) -> None:
+    store_events(store, [made_event(user_id="u-1")])
+    run(postgres_dsn, "ALTER SEQUENCE usage_tracker.usage_user_user_key_seq RESTART")
+    with pytest.raises(StoreUnavailable, match=r"sequences .* are behind their tables .*upgrading\.md"):
+        store_events(store, [made_event(user_id="u-2")])
+    guide = Path(__file__).parent.parent / "docs" / "upgrading.md"
+    run(postgres_dsn, *re.findall(r"^```sql\n(.*?)^```$", guide.read_text(), re.MULTILINE | re.DOTALL))
+    store_events(store, [made_event(user_id="u-2")])
+    assert rows_of(store, "events") == 2
 
 
 def stored_at(priced: PricedEvent) -> datetime:
