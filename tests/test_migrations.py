@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -247,6 +248,32 @@ def test_an_owner_who_may_not_create_schemas_uses_the_one_that_was_made_for_it(
     store.close()
     postgres_databases.run(f"DROP OWNED BY {role}", database)
     postgres_databases.run(f"DROP ROLE {role}")
+
+
+def test_what_a_superuser_adds_to_an_owners_schema_is_the_owners(
+    postgres_databases: Databases, empty_postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = f'Owner "of" {uuid4().hex[:8]}'
+    database = empty_postgres_dsn.rpartition("dbname=")[2].split()[0]
+    quoted = '"{}"'.format(role.replace('"', '""'))
+    postgres_databases.run(f"CREATE ROLE {quoted} LOGIN")
+    postgres_databases.run(f"GRANT CREATE ON DATABASE {database} TO {quoted}")
+    monkeypatch.setattr(migrations, "migrations", lambda dialect: KNOWN[dialect][:5])
+    monkeypatch.setattr("usage_tracker.stores.postgres.store.make_months", lambda *_, **__: None)
+    owner = open_store(parse_dsn(postgres_databases.dsn(database, user=role)))
+    owner.migrate()
+    monkeypatch.undo()
+    superuser = open_store(parse_dsn(empty_postgres_dsn))
+    assert superuser.migrate() == names(superuser)[5:]
+    store_events(owner, [made_event(datetime.now(UTC))])
+    assert owner.compact() > 0
+    assert sum(owner.prune(datetime.now(UTC))) == 1
+    owners = "SELECT DISTINCT relowner FROM pg_class WHERE relnamespace = 'usage_tracker'::regnamespace"
+    assert list(superuser.select(f"SELECT pg_get_userbyid(relowner)::text FROM ({owners}) AS found")) == [(role,)]
+    owner.close()
+    superuser.close()
+    postgres_databases.run(f"DROP OWNED BY {quoted}", database)
+    postgres_databases.run(f"DROP ROLE {quoted}")
 
 
 def test_a_database_that_can_not_hold_every_text_is_refused_before_an_event_is_set_aside(

@@ -18,6 +18,14 @@ ENCODINGS = ("UTF8", "SQL_ASCII")
 """What holds any text. LATIN1, for one, doesn't hold the fingerprint of a key, and so nearly no event."""
 
 
+BECOME_OWNER = """
+SELECT set_config('role', pg_get_userbyid(min(relowner)), true) FROM pg_class
+WHERE relnamespace = to_regnamespace('usage_tracker') AND relkind IN ('r', 'p', 'v')
+HAVING count(DISTINCT relowner) = 1 AND pg_get_userbyid(min(relowner)) <> current_user
+    AND pg_has_role(min(relowner), 'USAGE') AND has_schema_privilege(min(relowner), 'usage_tracker', 'CREATE')
+"""
+
+
 class PostgresSchema:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -44,6 +52,7 @@ class PostgresSchema:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATE_LOCK])
             # who folds meanwhile knows nothing of a rollup that is made here of what was folded before
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [FOLD_LOCK])
+            become_owner(cursor)
             # CREATE SCHEMA IF NOT EXISTS wants the privilege even where the schema exists
             cursor.execute("SELECT to_regnamespace('usage_tracker') IS NULL")
             if cursor.fetchone() == (True,):
@@ -77,6 +86,12 @@ def refuse_unfit(cursor: Cursor) -> None:
             f"a database in {encoding} can't hold every text; `createdb --encoding=UTF8 --template=template0` makes "
             "one that can"
         )
+
+
+def become_owner(cursor: Cursor) -> None:
+    """Until the transaction ends. What a superuser adds would be its own otherwise, and no program of the role that
+    owns all the rest could store anything any more."""
+    cursor.execute(BECOME_OWNER)
 
 
 def applied(cursor: Cursor) -> set[int]:
