@@ -6,7 +6,8 @@ DECLARE
     relation text;
 BEGIN
     FOR relation IN
-        SELECT relid::text FROM pg_partition_tree('usage_tracker.usage_event')
+        SELECT relid::text FROM pg_partition_tree('usage_tracker.usage_event') JOIN pg_class ON oid = relid
+            WHERE relkind IN ('r', 'p')  -- old months may be foreign tables by now
         UNION ALL SELECT 'usage_tracker.' || delta
             FROM unnest('{delta_hour,delta_day_user,delta_day_tag,delta_day_latency,delta_day_owner_latency}'::text[]) AS delta
     LOOP
