@@ -37,6 +37,7 @@ ROOM = 4 << 30
 QUICK = (
     "fsync=off", "full_page_writes=off", "shared_buffers=64MB", "max_connections=200",
     "listen_addresses=127.0.0.1", "logging_collector=off", "timezone=Pacific/Auckland",
+    "password_encryption=scram-sha-256",  # 13 has another by default
 )  # fmt: skip
 """No care for a power cut, but for a kill -9; and a time zone in which a forgotten UTC shows."""
 

@@ -1,6 +1,7 @@
 """What is particular to Postgres: partitions, folding, roles, and all the ways in which a server can be away."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from racing import race
 
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import SchemaError, StoreUnavailable
-from usage_tracker.event import Batch, PricedEvent, Stretch
+from usage_tracker.event import Batch, Cost, PricedEvent, Stretch
+from usage_tracker.instants import to_moment
 from usage_tracker.report import Query
 from usage_tracker.report import run as ask
 from usage_tracker.stores import open_store
@@ -31,6 +33,7 @@ from usage_tracker.stores.postgres import PostgresStore, pruning
 from usage_tracker.stores.postgres.connection import Connections
 from usage_tracker.stores.postgres.partitions import MONTHS, PARTITION_LOCK, make_months, months
 from usage_tracker.stores.postgres.schema import FOLD_LOCK
+from usage_tracker.stores.repricing import Repriced
 
 WRITE = """
 from uuid import uuid4
@@ -382,6 +385,44 @@ def test_how_a_database_writes_dates_and_texts_changes_nothing(
     assert {row.group: row.calls for row in report.rows} == {(day, tag): days[day] for day in days for tag in tags}
     assert sum(store.prune(datetime(2026, 3, 2, 12, tzinfo=UTC))) == 12
     store.close()
+
+
+def test_a_publication_of_all_tables_keeps_nobody_from_folding_pricing_again_or_taking_out(
+    store: PostgresStore, postgres_dsn: str
+) -> None:
+    later = months(datetime.now(UTC).date())[2]
+    run(postgres_dsn, f"DROP TABLE usage_tracker.{later.table}", "CREATE PUBLICATION everything FOR ALL TABLES")
+    stored = made_event(datetime(later.start.year, later.start.month, 2, tzinfo=UTC))
+    with vars(store)["_connections"].transaction() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [PARTITION_LOCK])
+        other = PostgresStore(parse_dsn(postgres_dsn))
+        store_events(other, [stored, made_event(awaits="batch"), made_event(completes="batch")])
+        other.close()
+    assert rows_of(store, "usage_event_default") == 3
+    store.migrate()
+    assert (rows_of(store, later.table), rows_of(store, "usage_event_default")) == (1, 2)
+    assert store.compact() > 0
+    cost = Cost(Decimal("0.5"))
+    assert store.reprice([Repriced(stored.event_id, stored.event.started_at // 1000, cost)]) == 1
+    assert sum(store.prune(NOON + timedelta(days=1))) == 2
+    assert sum(store.prune(stored_at(stored) + timedelta(seconds=1))) == 1
+
+
+def test_events_wait_where_a_copy_of_the_store_lacks_how_far_its_sequences_were(
+    store: PostgresStore, postgres_dsn: str
+) -> None:
+    store_events(store, [made_event(user_id="u-1")])
+    run(postgres_dsn, "ALTER SEQUENCE usage_tracker.usage_user_user_key_seq RESTART")
+    with pytest.raises(StoreUnavailable, match=r"sequences .* are behind their tables .*upgrading\.md"):
+        store_events(store, [made_event(user_id="u-2")])
+    guide = Path(__file__).parent.parent / "docs" / "upgrading.md"
+    run(postgres_dsn, *re.findall(r"^```sql\n(.*?)^```$", guide.read_text(), re.MULTILINE | re.DOTALL))
+    store_events(store, [made_event(user_id="u-2")])
+    assert rows_of(store, "events") == 2
+
+
+def stored_at(priced: PricedEvent) -> datetime:
+    return to_moment(priced.event.started_at // 1000)
 
 
 @contextmanager

@@ -326,3 +326,14 @@ def test_no_statement_takes_a_newer_sqlite_than_old_systems_have() -> None:
     assert len(files) > 200
     lines = [(path.name, line.strip()) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
     assert [(name, line) for name, line in lines if newer.search(line)] == []
+
+
+def test_what_an_old_sqlite_can_not_be_asked_is_not_said_to_be_the_schemas_fault(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage_tracker.stores.sqlite.file.OLDEST", (99, 1))
+    with pytest.raises(StoreError, match=rf"SQLite {re.escape(sqlite3.sqlite_version)}.* 99\.1 or newer") as refusal:
+        list(store.select("SELECT count(*) SOMEHOW (WHERE 1) FROM usage_event"))
+    assert not isinstance(refusal.value, SchemaError)
+    with pytest.raises(SchemaError, match="migrate"):
+        list(store.select("SELECT * FROM nowhere"))

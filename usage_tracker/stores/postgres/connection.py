@@ -196,6 +196,11 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
         return SchemaError(
             f"the schema at {dsn.shown} is missing or not of this version ({what}); run `usage-tracker migrate`"
         )
+    if code == "23505":  # what events bring is looked up before, so this is a number that was given out twice
+        return StoreUnavailable(
+            f"sequences at {dsn.shown} are behind their tables ({what}), as after a copy by logical replication; "
+            "docs/upgrading.md has what sets them"
+        )
     if code.startswith(("21", "22", "23", "54")) and code != "2200H":
         column = re.search(r"\bcolumn (\w+)", str(error))
         where = f" in {column[1]}" if column else ""

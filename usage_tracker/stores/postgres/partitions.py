@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from usage_tracker.stores.postgres.connection import Cursor
+from usage_tracker.stores.postgres.schema import become_owner
 
 MONTHS = range(-1, 4)
 """Which months have a partition, counted from the current one. Events of other months are in the default partition."""
@@ -50,6 +51,7 @@ def make_months(cursor: Cursor, today: date, *, wait: bool) -> None:
         return
     absent = missing_months(cursor, today)
     if absent:
+        become_owner(cursor)
         # Parent first, as everybody else locks them. Nobody can add to the default partition from here on.
         cursor.execute(
             "LOCK TABLE ONLY usage_tracker.usage_event IN SHARE UPDATE EXCLUSIVE MODE;"
@@ -62,6 +64,7 @@ def make_months(cursor: Cursor, today: date, *, wait: bool) -> None:
             "WITH moved AS ("
             "DELETE FROM usage_tracker.usage_event_default WHERE started_at >= %(start)s AND started_at < %(end)s "
             f"RETURNING *) INSERT INTO {table} SELECT * FROM moved;"
+            f"ALTER TABLE {table} REPLICA IDENTITY FULL;"
             f"ALTER TABLE usage_tracker.usage_event ATTACH PARTITION {table} FOR VALUES FROM (%(start)s) TO (%(end)s)",
             {"start": start, "end": end},
         )

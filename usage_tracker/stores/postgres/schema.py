@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from psycopg2.errors import InvalidSchemaName, UndefinedTable
 
+from usage_tracker.errors import StoreError
 from usage_tracker.stores import migrations
 from usage_tracker.stores.migrations import Migration
 from usage_tracker.stores.postgres.connection import Connections, Cursor
@@ -12,6 +13,17 @@ from usage_tracker.stores.postgres.connection import Connections, Cursor
 MIGRATE_LOCK = 0x7573616765_01
 FOLD_LOCK = 0x7573616765_03
 MIGRATE_SECONDS = 600
+OLDEST = 13
+ENCODINGS = ("UTF8", "SQL_ASCII")
+"""What holds any text. LATIN1, for one, doesn't hold the fingerprint of a key, and so nearly no event."""
+
+
+BECOME_OWNER = """
+SELECT set_config('role', pg_get_userbyid(min(relowner)), true) FROM pg_class
+WHERE relnamespace = to_regnamespace('usage_tracker') AND relkind IN ('r', 'p', 'v')
+HAVING count(DISTINCT relowner) = 1 AND pg_get_userbyid(min(relowner)) <> current_user
+    AND pg_has_role(min(relowner), 'USAGE') AND has_schema_privilege(min(relowner), 'usage_tracker', 'CREATE')
+"""
 
 
 class PostgresSchema:
@@ -23,6 +35,7 @@ class PostgresSchema:
         if self._cursor is not None:
             return applied(self._cursor)
         with self._connections.transaction() as cursor:
+            refuse_unfit(cursor)
             try:
                 return applied(cursor)
             except (UndefinedTable, InvalidSchemaName):
@@ -39,6 +52,7 @@ class PostgresSchema:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATE_LOCK])
             # who folds meanwhile knows nothing of a rollup that is made here of what was folded before
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [FOLD_LOCK])
+            become_owner(cursor)
             # CREATE SCHEMA IF NOT EXISTS wants the privilege even where the schema exists
             cursor.execute("SELECT to_regnamespace('usage_tracker') IS NULL")
             if cursor.fetchone() == (True,):
@@ -59,6 +73,25 @@ class PostgresSchema:
             "INSERT INTO usage_tracker.schema_migration (number, name) VALUES (%s, %s)",
             [migration.number, migration.name],
         )
+
+
+def refuse_unfit(cursor: Cursor) -> None:
+    """Raises StoreError for a server or a database that can't keep events, so that they wait and none is set aside."""
+    said = cursor.connection.info.parameter_status  # what a server says unasked, and a pooler may leave out
+    version, encoding = said("server_version") or "", said("server_encoding")
+    if 0 < cursor.connection.info.server_version < OLDEST * 10_000:
+        raise StoreError(f"PostgreSQL {version.partition(' ')[0]} is too old; {OLDEST} is the oldest that works")
+    if encoding not in (None, *ENCODINGS):
+        raise StoreError(
+            f"a database in {encoding} can't hold every text; `createdb --encoding=UTF8 --template=template0` makes "
+            "one that can"
+        )
+
+
+def become_owner(cursor: Cursor) -> None:
+    """Until the transaction ends. What a superuser adds would be its own otherwise, and no program of the role that
+    owns all the rest could store anything any more."""
+    cursor.execute(BECOME_OWNER)
 
 
 def applied(cursor: Cursor) -> set[int]:

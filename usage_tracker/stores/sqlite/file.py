@@ -26,6 +26,9 @@ LOOK_SECONDS = 0.05
 LARGEST_LOG = 64 << 20
 """What the write-ahead log may keep on disk once it was folded into the file."""
 
+OLDEST = 3, 32
+"""Older ones store events, but take few parameters and, before 3.30, no FILTER, which reports have."""
+
 # https://www.sqlite.org/rescode.html: what may pass, or is mended outside of the file's content
 PASSING = frozenset(
     {
@@ -220,6 +223,11 @@ def translated(error: Exception, dsn: Dsn) -> StoreError:
     if code == sqlite3.SQLITE_CORRUPT:
         return StoreError(
             f"{dsn.shown} is damaged ({name}); move it away and see what `sqlite3 … .recover` finds in it"
+        )
+    if sqlite3.sqlite_version_info < OLDEST and not str(error).startswith("no such"):
+        return StoreError(
+            f"SQLite {sqlite3.sqlite_version}, which this Python was built with, can't be asked that; use a Python "
+            f"with {'.'.join(map(str, OLDEST))} or newer"
         )
     return SchemaError(
         f"the schema of {dsn.shown} is missing or not of this version ({name}); run `usage-tracker migrate`"
