@@ -92,6 +92,14 @@ def test_one_line_and_the_calls_are_in_the_report_right_after_the_program_ends(m
     assert "gpt-4o-mini" in report.stdout
 
 
+def test_a_wrapt_whose_classes_are_not_generic_is_enough(machine: Machine) -> None:
+    """They are since 2.2; many a package still asks for an older one."""
+    older = "import wrapt; wrapt.FunctionWrapper = type('Older', (wrapt.FunctionWrapper,), {'__class_getitem__': None})"
+    ours = "import usage_tracker.auto, usage_tracker.capture.litellm_streams"
+    assert machine.run(f"{older}\n{ours}\n{ASK}\nask()") == ("", "")
+    assert machine.stored() == 1
+
+
 def test_without_a_dsn_calls_go_to_the_users_own_file(machine: Machine) -> None:
     machine.run(f"import usage_tracker.auto\n{ASK}\nask(2)", {"TRACKER_DSN": ""})
     assert (machine.home / ".local/share/usage-tracker/usage.db").exists()
