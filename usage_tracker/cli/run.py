@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 BOOTSTRAP = Path(__file__).parent / "bootstrap"
-OPENTELEMETRY = "opentelemetry-instrument"
-"""Puts a `sitecustomize` of its own before ours, which looks for no other."""
+ALONE = ("elasticapm-run", "opentelemetry-instrument")
+"""Who puts a `sitecustomize` of its own before ours, and looks for no other."""
 
 
 @click.command(
@@ -40,8 +40,9 @@ def run(command: tuple[str, ...]) -> None:
 
 def why_not_heeded(command: tuple[str, ...]) -> str | None:
     """Why the program will not start with us, where its command tells, and what helps."""
-    if Path(command[0]).name == OPENTELEMETRY:
-        return f"{OPENTELEMETRY} starts a program with itself alone; say `{OPENTELEMETRY} usage-tracker run -- …`"
+    starter = Path(command[0]).name
+    if starter in ALONE:
+        return f"{starter} starts a program with itself alone; say `{starter} usage-tracker run -- …`"
     if (flag := deaf(command)) is not None:
         return f"with {flag}, Python ignores what `run` sets; make `import usage_tracker.auto` the program's first line"
     return None
