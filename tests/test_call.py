@@ -85,6 +85,30 @@ def test_a_key_is_kept_as_a_fingerprint(capturing: Capturing) -> None:
     assert KEY[:-4] not in origin.api_key
 
 
+@since(1, 106)
+def test_a_key_that_the_app_gives_anew_for_each_request_is_not_known(capturing: Capturing) -> None:
+    """Such as Entra ID's tokens: the client has that of the request before, and each would be a payer of its own."""
+    tokens = iter(["entra-token-0001", "entra-token-0002"])
+    with openai.OpenAI(api_key=lambda: next(tokens), base_url=capturing.provider.base_url) as client:
+        for _ in range(2):
+            client.chat.completions.create(**ASKED)
+    assert [origin.api_key for origin, _ in capturing.all()] == [None, None]
+
+
+@since(3)
+def test_what_stands_for_a_key_where_there_is_none_is_no_key(capturing: Capturing) -> None:
+    def token() -> str:
+        raise LookupError("nobody is logged in")
+
+    identity: Any = {"provider": {"token_type": "jwt", "get_token": token}}
+    identity |= {"identity_provider_id": "idp-1", "service_account_id": "account-1"}
+    client = openai.OpenAI(workload_identity=identity, base_url=capturing.provider.base_url, max_retries=0)
+    with client, pytest.raises((LookupError, openai.OpenAIError)):
+        client.chat.completions.create(**ASKED)
+    origin, event = capturing.one_call()
+    assert (origin.api_key, event.status) == (None, "error")
+
+
 def test_nothing_of_what_was_said_is_kept(capturing: Capturing) -> None:
     answer = capturing.client.chat.completions.create(**ASKED)
     kept = repr(capturing.one_call())

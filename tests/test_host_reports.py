@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -131,6 +132,19 @@ def test_processes_that_are_alike_leave_one_note(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("sdks-*.json"))) == 2
     assert set(read_notes(tmp_path)) == {ACME, Sdk("acme", ACME.version, 1)}
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_a_note_that_could_not_be_written_to_its_end_is_written_by_the_next_process(tmp_path: Path) -> None:
+    """As on a full disk, or where the process ended in the middle of it."""
+    most, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        CoverageNotes(tmp_path, None, lambda: STATES).note()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    CoverageNotes(tmp_path, None, lambda: STATES).note()
+    assert read_notes(tmp_path) == [ACME]
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_process_that_imported_no_sdk_leaves_none(tmp_path: Path) -> None:

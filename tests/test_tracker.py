@@ -92,6 +92,14 @@ def test_one_line_and_the_calls_are_in_the_report_right_after_the_program_ends(m
     assert "gpt-4o-mini" in report.stdout
 
 
+def test_a_wrapt_whose_classes_are_not_generic_is_enough(machine: Machine) -> None:
+    """They are since 2.2; many a package still asks for an older one."""
+    older = "import wrapt; wrapt.FunctionWrapper = type('Older', (wrapt.FunctionWrapper,), {'__class_getitem__': None})"
+    ours = "import usage_tracker.auto, usage_tracker.capture.litellm_streams"
+    assert machine.run(f"{older}\n{ours}\n{ASK}\nask()") == ("", "")
+    assert machine.stored() == 1
+
+
 def test_without_a_dsn_calls_go_to_the_users_own_file(machine: Machine) -> None:
     machine.run(f"import usage_tracker.auto\n{ASK}\nask(2)", {"TRACKER_DSN": ""})
     assert (machine.home / ".local/share/usage-tracker/usage.db").exists()
@@ -125,6 +133,21 @@ def test_a_script_that_is_no_program_is_given_to_python(machine: Machine) -> Non
 def test_an_interpreter_that_does_not_look_for_us_is_said(machine: Machine, options: list[str], recorded: bool) -> None:
     ran = machine.command("run", "--", sys.executable, *options, "-c", "import sys; print(sys.flags.isolated)")
     assert ran.stderr.startswith("usage-tracker: calls are not recorded: with -") != recorded
+
+
+def test_who_starts_programs_without_us_is_said_and_starts_us(machine: Machine) -> None:
+    """OpenTelemetry's own start is found before ours, and no other after it."""
+    theirs = str(Path(sys.executable).with_name("opentelemetry-instrument"))
+    us, program = [sys.executable, "-m", "usage_tracker", "run", "--"], [sys.executable, "-c", f"{ASK}\nask()"]
+    environ = {**machine.environ, **{f"OTEL_{kind}_EXPORTER": "none" for kind in ("TRACES", "METRICS", "LOGS")}}
+    said = [
+        subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=60).stderr
+        for command in ([*us, theirs, *program], [theirs, *us, *program])
+    ]
+    assert said[0].startswith("usage-tracker: calls are not recorded: ")
+    assert "say `opentelemetry-instrument usage-tracker run -- …`" in said[0]
+    assert "usage-tracker" not in said[1]
+    assert machine.stored() == 1
 
 
 def test_an_environments_own_sitecustomize_still_runs(machine: Machine) -> None:

@@ -248,3 +248,24 @@ def test_a_response_that_was_copied_before_it_is_read_is_still_watched(capturing
             assert response.parse().usage
         event = capturing.one()
         assert (event.status, event.usage.output_tokens is None) == ("ok", False)
+
+
+def test_a_way_of_a_response_that_was_taken_before_it_was_closed_leads_there_afterwards(both: Both) -> None:
+    """As `ExitStack.callback(response.close)` has it, or OpenTelemetry's own around that."""
+
+    def look(provider: StandIn) -> Traits:
+        with client_of(provider) as client:
+            stream = client.chat.completions.create(**ASKED, stream=True)
+            taken = {name: getattr(stream.response, name) for name in ("close", "iter_bytes", "iter_raw")}
+            stream.close()
+            return {name: outcome(way) for name, way in taken.items()}
+
+    async def look_async(provider: StandIn) -> Traits:
+        async with openai.AsyncOpenAI(api_key=KEY, base_url=provider.base_url, max_retries=0) as client:
+            stream = await client.chat.completions.create(**ASKED, stream=True)
+            close = stream.response.aclose
+            await stream.close()
+            return {"aclose": await close()}
+
+    both(look)
+    both(lambda provider: asyncio.run(look_async(provider)))

@@ -13,7 +13,7 @@ def passing(function: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[st
     return function(*args, **kwargs)
 
 
-class Patched(wrapt.FunctionWrapper[..., Any]):
+class Patched(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # it takes none before wrapt 2.2
     """Our wrapper around an SDK's function; its own type, so that we recognise it. Signature, name and kind stay."""
 
     __bound_function_wrapper__ = wrapt.BoundFunctionWrapper

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 
@@ -68,7 +69,16 @@ class CoverageNotes:
             try:
                 os.utime(path, follow_symlinks=False)
             except FileNotFoundError:
-                write_new(path, content, self._group)
+                self._write(path, content)
+
+    def _write(self, path: Path, content: bytes) -> None:
+        """All of it or nothing: processes that are alike only touch what is there."""
+        part = path.with_name(f".{path.name}.{uuid4().hex}")
+        try:
+            write_new(part, content, self._group)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def covered(states: Mapping[ChokePoint, State]) -> list[Sdk]:

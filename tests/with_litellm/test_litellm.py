@@ -6,9 +6,12 @@ import copy
 import gc
 import importlib
 import inspect
+import py_compile
+import shutil
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import litellm
@@ -542,6 +545,26 @@ def test_functions_look_and_are_pickled_as_they_were(order: str, tmp_path: objec
     script += f"import usage_tracker\n{first}\n{second}\n{LOOKED_AT}\nprint(look() == plain)"
     ran = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=False)
     assert ran.stdout == "True\n", ran.stderr[-2000:]
+
+
+def test_a_call_is_one_where_only_the_compiled_code_of_ours_was_put(provider: StandIn, tmp_path: Path) -> None:
+    """As in images that leave the sources out."""
+    package = tmp_path / "usage_tracker"
+    kept_out = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(usage_tracker.__file__).parent, package, ignore=kept_out)
+    for source in (package / "capture").glob("*.py"):
+        py_compile.compile(str(source), str(source.with_suffix(".pyc")))
+        source.unlink()
+    script = f"""
+import litellm
+from usage_tracker.testing import capture_usage
+with capture_usage() as used:
+    litellm.completion("openai/gpt-4o-mini", messages={ASK}, api_base={provider.base_url!r}, api_key={KEY!r})
+print(*(call.sdk for call in used), __import__("usage_tracker.capture").capture.__file__)
+"""
+    program = [sys.executable, "-W", "ignore", "-c", script]
+    ran = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.stdout == f"litellm {package / 'capture/__init__.pyc'}\n", ran.stderr[-2000:]
 
 
 def test_the_same_function_is_one_object_wherever_it_is(captured: Captured) -> None:

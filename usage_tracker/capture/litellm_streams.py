@@ -190,7 +190,7 @@ async def closed(watch: Watch, closing: Any) -> Any:
 
 METHODS = {"__anext__": around_anext, "__next__": around_next, "aclose": around_close, "close": around_close}
 
-wrapped_methods: dict[tuple[type, str], FunctionWrapper[..., Any]] = {}
+wrapped_methods: "dict[tuple[type, str], FunctionWrapper[..., Any]]" = {}
 """What is wrapped now, by class and name."""
 
 

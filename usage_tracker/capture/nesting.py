@@ -8,7 +8,8 @@ from typing import Any
 from usage_tracker.attribution import inside
 from usage_tracker.capture.call import Call, open_calls
 
-HERE = __file__.removesuffix("nesting.py")
+HERE = sys._getframe().f_code.co_filename.removesuffix("nesting.py")
+"""As frames name it; `__file__` is that of the compiled code where the sources are left out."""
 
 
 def nested() -> bool:

@@ -84,32 +84,33 @@ def watch_response(response: Any, call: Call, body: Body | None) -> None:
 
 
 def watching(kind: Any) -> type:
-    """A subclass of an httpx Response class that tells what it goes through."""
+    """A subclass of an httpx Response class that tells what it goes through. Whoever took one of its methods may call
+    it when the response has its own class back, which `super()` would refuse."""
     tell_closed = closed  # the module's name for it is gone when the interpreter ends
 
     class Watched(kind):  # type: ignore[misc]  # the class is only known here
         def close(self) -> None:
-            super().close()
+            kind.close(self)
             tell_closed(self)
 
         async def aclose(self) -> None:
-            await super().aclose()
+            await kind.aclose(self)
             tell_closed(self)
 
         def iter_bytes(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
-            body, pieces = body_of(self), super().iter_bytes(*args, **kwargs)
+            body, pieces = body_of(self), kind.iter_bytes(self, *args, **kwargs)
             return pieces if body is None else tap(body, pieces)
 
         def aiter_bytes(self, *args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
-            body, pieces = body_of(self), super().aiter_bytes(*args, **kwargs)
+            body, pieces = body_of(self), kind.aiter_bytes(self, *args, **kwargs)
             return pieces if body is None else async_tap(body, pieces)
 
         def iter_raw(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
-            body, pieces = raw_body_of(self), super().iter_raw(*args, **kwargs)
+            body, pieces = raw_body_of(self), kind.iter_raw(self, *args, **kwargs)
             return pieces if body is None else tap(body, pieces)
 
         def aiter_raw(self, *args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
-            body, pieces = raw_body_of(self), super().aiter_raw(*args, **kwargs)
+            body, pieces = raw_body_of(self), kind.aiter_raw(self, *args, **kwargs)
             return pieces if body is None else async_tap(body, pieces)
 
         def __del__(self) -> None:

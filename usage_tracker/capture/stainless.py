@@ -38,6 +38,8 @@ SPEAKS = {"cerebras-cloud-sdk": "openai", "groq": "openai", "together": "openai"
 
 KEYS = ("api_key", "auth_token", "aws_access_key")
 """Where a client keeps what tells who pays."""
+KEYLESS = ("_api_key_provider", "_workload_identity_auth")
+"""Where it keeps what gives it a token for each request. Its `api_key` is then the last one's, or stands for none."""
 
 
 def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, Wrapper]:
@@ -231,6 +233,8 @@ def at_host(client: Client, url: str) -> Client:
 
 def key_of(client: Any) -> str | None:
     """What tells who pays: a key, a token that stays the same, or the name of a key."""
+    if any(getattr(client, name, None) is not None for name in KEYLESS):
+        return None
     for name in KEYS:
         key = getattr(client, name, None)
         if isinstance(key, str):

@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 BOOTSTRAP = Path(__file__).parent / "bootstrap"
+ALONE = ("elasticapm-run", "opentelemetry-instrument")
+"""Who puts a `sitecustomize` of its own before ours, and looks for no other."""
 
 
 @click.command(
@@ -25,8 +27,7 @@ BOOTSTRAP = Path(__file__).parent / "bootstrap"
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(command: tuple[str, ...]) -> None:
-    if (flag := deaf(command)) is not None:
-        why = f"with {flag}, Python ignores what `run` sets; make `import usage_tracker.auto` the program's first line"
+    if (why := why_not_heeded(command)) is not None:
         click.echo(f"usage-tracker: calls are not recorded: {why}", err=True)
     path = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(BOOTSTRAP), *([path] if path else [])])
@@ -35,6 +36,16 @@ def run(command: tuple[str, ...]) -> None:
     except OSError as error:
         instead = f"; say `usage-tracker run -- python {command[0]}`" if command[0].endswith(".py") else ""
         raise click.ClickException(f"{command[0]} can't be run: {error.strerror}{instead}") from None
+
+
+def why_not_heeded(command: tuple[str, ...]) -> str | None:
+    """Why the program will not start with us, where its command tells, and what helps."""
+    starter = Path(command[0]).name
+    if starter in ALONE:
+        return f"{starter} starts a program with itself alone; say `{starter} usage-tracker run -- …`"
+    if (flag := deaf(command)) is not None:
+        return f"with {flag}, Python ignores what `run` sets; make `import usage_tracker.auto` the program's first line"
+    return None
 
 
 def deaf(command: tuple[str, ...]) -> str | None:
