@@ -137,6 +137,27 @@ def test_a_call_that_comes_into_the_table_late_is_brought_by_the_next_import(dsn
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_rows_of_what_uses_no_model_are_no_calls(dsn: str, source: str) -> None:
+    """The proxy writes one for each upload of a file and each look at a vector store, and the callback records none."""
+    run(source, 'TRUNCATE "LiteLLM_SpendLogs"')
+    rows = (
+        ("file", "acreate_file", 0, "success"), ("store", "avector_store_file_list", 0, "success"),
+        ("searched", "avector_store_search", 0.0025, "success"), ("failed", "a_new_kind_of_call", 0, "failure"),
+        ("silent", "acompletion", 0, "success"), ("early", "litellm.completion", 0, "success"),
+    )  # fmt: skip
+    for row in rows:
+        run(
+            source,
+            'INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, spend, status, "startTime", "endTime") '
+            "VALUES (%s, %s, %s, %s, '2026-06-02', '2026-06-02')",
+            row,
+        )
+    assert "4 calls brought" in bring("litellm", "--from", source)
+    operations = sorted(call["operation"] for call in events(dsn))
+    assert operations == ["a_new_kind_of_call", "avector_store_search", "chat", "chat"]
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
 def test_a_call_of_a_wrong_clock_keeps_no_later_one_out(dsn: str, source: str) -> None:
     run(source, 'TRUNCATE "LiteLLM_SpendLogs"')
     for moment in ("now() - interval '9 days'", "now() + interval '9 years'", "now() - interval '8 days'"):

@@ -131,7 +131,9 @@ class SpendLogs:
                 where, bounds = self._range(since)
                 cursor.execute(f'{select(there)}{where} ORDER BY "startTime", request_id', bounds)
                 for row in cursor:
-                    yield self.found(read_text(Line._make(row)))
+                    line = read_text(Line._make(row))
+                    if not is_management(line):
+                        yield self.found(line)
 
     @contextmanager
     def _said(self) -> Iterator[None]:
@@ -174,14 +176,13 @@ class SpendLogs:
 
     def found(self, line: Line) -> Found:
         """A row as an event."""
-        call_type = line.call_type or ""
-        operation = litellm_asked.operation_of(call_type) or CALL_TYPES.get(call_type) or clean(call_type)
+        operation = operation_of(line) or clean(line.call_type)
         host = host_of(line.api_base)
         named = line.custom_llm_provider or None
         model, asked = line.model or None, line.model_group or line.model or None
         provider = litellm.provider_named(named, model, host) or provider_of(host, model)
         cached = (line.cache_hit or "").lower() == "true"
-        failed = "failure" in (line.status, line.failure)
+        failed = is_failed(line)
         raw = figures(line.usage) if isinstance(line.usage, Mapping) else None
         if cached:
             raw = {**(raw or {}), "cache_hit": True}
@@ -243,6 +244,23 @@ def host_of(base: str | None) -> str | None:
         return urlsplit(base).hostname if base else None
     except ValueError:
         return None
+
+
+def operation_of(line: Line) -> str | None:
+    """None where it is no call of a model, or one that we don't know."""
+    call_type = (line.call_type or "").removeprefix("litellm.")  # as the first versions wrote it
+    return litellm_asked.operation_of(call_type) or CALL_TYPES.get(call_type)
+
+
+def is_failed(line: Line) -> bool:
+    return "failure" in (line.status, line.failure)
+
+
+def is_management(line: Line) -> bool:
+    """Whether a request was about files, vector stores and the like: the proxy has a row of each, of no tokens and no
+    spend, and the callback has no event of them."""
+    used = line.spend or line.prompt_tokens or line.completion_tokens or line.usage
+    return bool(line.call_type) and operation_of(line) is None and not used and not is_failed(line)
 
 
 def usage_of(line: Line, operation: str, raw: dict[str, Any] | None) -> Usage:
