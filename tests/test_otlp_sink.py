@@ -3,10 +3,13 @@
 import random
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import certificate
 from feeding import begin, feed, memory_store, stored
 from made_events import made_event, random_event, store_events
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -122,6 +125,24 @@ def test_the_apps_own_credentials_go_to_its_own_collector_alone(
     assert list(points(collector))
     [(_, headers, _)] = collector.posts
     assert (headers.get("api-key"), headers["x-tenant"]) == ("of-the-app" if told else None, "ours")
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_certificates_of_the_apps_own_collector_are_for_that_alone(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    served, others = (certificate(tmp_path / name, "localhost") for name in ("served", "others"))
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str((others if own else served)[0]))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str((served if own else others)[0]))
+    with closing(Receiver(certificate=served)) as collector:
+        address = f"https://localhost:{collector.port}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address if own else "https://api.example.com")
+        with closing(begin(store, f"otlp+{address}")) as feeder:
+            store_events(store, [made_event()])
+            feed(feeder)
+        assert list(points(collector))
 
 
 def test_names_and_attributes_are_those_of_the_conventions(store: Store, collector: Receiver) -> None:
