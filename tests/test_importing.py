@@ -390,6 +390,7 @@ def test_projects_without_an_id_are_told_apart_by_their_names(dsn: str, tmp_path
     [
         ("model,input_tokens\ngpt-4o,5\n", "it has no column start_time"),
         ("", "it has no column start_time"),
+        ('start_time,amount_value,line_item\n1785542400,0.5,"gpt-4o, input"\n', "export the usage, not the cost"),
         ("start_time,input_tokens\n1785542400,5\nlast week,5\n", "line 3 of "),
         ("start_time,input_tokens\n1785542400,many\n", "line 2 of "),
         ("input_tokens,start_time\n5\n", "line 2 of "),
@@ -397,8 +398,8 @@ def test_projects_without_an_id_are_told_apart_by_their_names(dsn: str, tmp_path
         ("start_time,input_tokens\n99999999999999999,5\n", "line 2 of "),
         ("start_time,input_tokens\n1785542400,-5\n", "input_tokens is below zero"),
         ("start_time,images\n1785542400,nan\n", "'nan' is no count"),
-        (f"start_time,model\n1785542400,{'m' * 200_000}\n", "is no CSV file in UTF-8: field larger"),
-        ("start_time,model\n1785542400,\udcff\n", "is no CSV file in UTF-8: 'utf-8' codec"),
+        (f"start_time,input_tokens,model\n1785542400,5,{'m' * 200_000}\n", "is no CSV file in UTF-8: field larger"),
+        ("start_time,input_tokens,model\n1785542400,5,\udcff\n", "is no CSV file in UTF-8: 'utf-8' codec"),
         ("start_time,model,input_tokens\n1,m,5\n2,m,5\n1,m,5\n1,m,6\n", "line 5 of "),
     ],
 )
