@@ -318,6 +318,9 @@ class TestAddresses:
             (f"https://example.com:{SECRET}/", "none of these"),
             (f"https://a.example;b.example/{SECRET}", "more than one host"),
             (f"https://{'a' * 64}.example/{SECRET}", "none of these"),
+            (f"otlp://127.0.0.1?api-key={SECRET}%0A", "a header in its query"),
+            (f"otlp://127.0.0.1?api-key=日本{SECRET}", "a header in its query"),
+            (f"otlp://127.0.0.1?api:key={SECRET}", "a header in its query"),
         ):
             with pytest.raises(ConfigError, match=expected) as caught:
                 parse_sinks((text,))
