@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from made_events import NOON, made_event, store_events
 from msgspec.structs import replace
 from postgres_server import PostgresServer
+from psycopg2.extensions import parse_dsn as parse_keywords
 from spend_logs import KEYS, make_table, run, totals
 
 from usage_tracker.cli.commands import main
@@ -55,6 +56,12 @@ def bring(*words: str) -> str:
     found = CliRunner().invoke(main, ["import", *words], prog_name="usage-tracker")
     assert found.exit_code == 0, found.output
     return found.stderr
+
+
+def url_of(dsn: str) -> str:
+    """Libpq's keywords as a URL."""
+    said = parse_keywords(dsn)
+    return f"postgresql://{said['user']}@{said['host']}:{said['port']}/{said['dbname']}"
 
 
 def ours(dsn: str, key: str) -> list[tuple[Any, ...]]:
@@ -134,6 +141,20 @@ def test_a_call_that_comes_into_the_table_late_is_brought_by_the_next_import(dsn
     run(source, f'INSERT INTO "LiteLLM_SpendLogs" ({columns}) {late} FROM "LiteLLM_SpendLogs"')
     assert "1 call brought" in bring("litellm", "--from", source)
     assert event(dsn, "late")["input_tokens"] == 5
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_a_source_is_named_as_the_proxy_itself_has_it(dsn: str, source: str) -> None:
+    """Its client takes options that libpq doesn't, among them the schema of its tables."""
+    run(source, 'CREATE SCHEMA "of proxies"')
+    run(source, 'CREATE TABLE "of proxies"."LiteLLM_SpendLogs" AS SELECT * FROM "LiteLLM_SpendLogs" LIMIT 7')
+    options = "connection_limit=10&pool_timeout=60&connect_timeout=5&pgbouncer=true"
+    address = f"{url_of(source)}?{options}&schema="
+    assert "7 calls brought" in bring("litellm", "--from", f"{address}of%20proxies")
+    assert f"{ROWS - 7:,} calls brought" in bring("litellm", "--from", f"{address}public")
+    assert "0 calls brought" in bring("litellm", "--from", f"{url_of(source)}?connection_limit=1", "--since", "all")
+    found = CliRunner().invoke(main, ["import", "litellm", "--from", f"{address}none"])
+    assert 'has no table "LiteLLM_SpendLogs"' in found.output
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from usage_tracker.attribution import clean, clean_tags
 from usage_tracker.dsn import Dsn
@@ -62,6 +62,16 @@ SAID = {
 """What is read of the column `metadata`."""
 
 
+PRISMA = frozenset(
+    """
+    connection_limit max_connection_lifetime max_idle_connection_lifetime pgbouncer pool_timeout schema socket_timeout
+    sslaccept statement_cache_size
+    """.split()
+)
+"""Options of an address that the proxy's client takes, and libpq doesn't:
+https://www.prisma.io/docs/orm/overview/databases/postgresql#arguments"""
+
+
 class Line(NamedTuple):
     """A row, with None for columns that its version doesn't have."""
 
@@ -99,15 +109,23 @@ class Line(NamedTuple):
 
 class SpendLogs:
     """See Source. `until`: calls that began before it. Without `sessions` they are left out, as the proxy makes up one
-    for each request that has none."""
+    for each request that has none. `schema`: where the table is; None: wherever the role looks."""
 
     kind = "litellm"
 
-    def __init__(self, dsn: Dsn, app: str | None = None, until: datetime | None = None, sessions: bool = False) -> None:
+    def __init__(
+        self,
+        dsn: Dsn,
+        app: str | None = None,
+        until: datetime | None = None,
+        sessions: bool = False,
+        schema: str | None = None,
+    ) -> None:
         if dsn.scheme != "postgresql":
             raise UsageTrackerError("LiteLLM's proxy keeps its spend logs in Postgres; --from takes postgresql://…")
-        self.place = dsn.shown
+        self.place = dsn.shown if schema is None else f"{dsn.shown} (schema {schema})"
         self._dsn = dsn
+        self._schema = schema
         self._app = app
         self._until = until
         self._sessions = sessions
@@ -158,6 +176,8 @@ class SpendLogs:
             raise StoreUnavailable(f"the source {self.place} can't be reached: {str(error).strip()}") from None
         connection.set_session(readonly=True)
         with connection.cursor() as cursor:
+            if self._schema is not None:
+                cursor.execute("SELECT set_config('search_path', quote_ident(%s), false)", [self._schema])
             cursor.execute("SELECT to_regclass('\"LiteLLM_SpendLogs\"')")
             if cursor.fetchone() == (None,):
                 connection.close()
@@ -224,6 +244,15 @@ class SpendLogs:
             clean(line.session_id) if self._sessions else None,
             clean_tags(line.tags) if isinstance(line.tags, list | str) else (),
         )
+
+
+def without_prisma(address: str) -> tuple[str, str | None]:
+    """An address of the proxy's as libpq takes it, and the schema that it names."""
+    head, mark, query = address.partition("?")
+    options = [option.partition("=") for option in query.split("&")]
+    schema = next((unquote(value) for name, _, value in options if name == "schema"), None)
+    kept = "&".join("".join(option) for option in options if option[0] not in PRISMA)
+    return head + (mark if kept else "") + kept, schema or None
 
 
 @lru_cache(maxsize=4096)
