@@ -20,7 +20,7 @@ from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
 from receivers import Receiver
 
 from usage_tracker.providers import openai
-from usage_tracker.sinks import NotTaken, otlp, series
+from usage_tracker.sinks import NotTaken, otlp, series, standings
 from usage_tracker.stores import Store
 
 
@@ -259,6 +259,22 @@ def test_who_would_forget_is_told_again(store: Store, collector: Receiver, monke
     feed(feeder)
     assert len(collector.posts) == count + 1
     assert sums(collector) == first
+    feeder.close()
+
+
+def test_a_collector_that_was_away_while_nothing_came_is_well_once_it_is_told_again(
+    store: Store, collector: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otlp.OtlpSink, "repeats", 0.0)
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    store_events(store, [made_event()])
+    feed(feeder)
+    collector.answers = [400]
+    with pytest.raises(NotTaken):
+        feeder.step()
+    assert "answered 400" in (standings(store)[0].problem or "")
+    feed(feeder)
+    assert standings(store)[0].problem is None
     feeder.close()
 
 
