@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ PAUSE_SECONDS = 1.0
 """Between two looks of who feeds a sink."""
 STAND_BY_SECONDS = 10.0
 """Between two looks of others, and after an error that is not the receiver's."""
+KEEP_SECONDS = 20.0
+"""How often a feeder that rests says that the sink is its own: well within its lease."""
 LAST_SECONDS = 1.0
 
 
@@ -83,7 +85,7 @@ def feed_until(dsn: Dsn, address: SinkAddress, settings: Settings, stopping: thr
                 try:
                     more = feeder.step()
                 except NotTaken as reason:
-                    stopping.wait(feeder.delay(reason))
+                    rest(feeder, feeder.delay(reason), stopping)
                     continue
                 except StoreError as error:
                     logger.debug("the sink %s waits for the store: %s", address.name, error)
@@ -97,6 +99,14 @@ def feed_until(dsn: Dsn, address: SinkAddress, settings: Settings, stopping: thr
                 if not more:
                     stopping.wait(PAUSE_SECONDS)
         stopping.wait(STAND_BY_SECONDS)
+
+
+def rest(feeder: "Feeder", seconds: float, stopping: threading.Event) -> None:
+    """Wait for the next attempt, which is nobody else's either meanwhile."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and not stopping.wait(min(left, KEEP_SECONDS)):
+        with suppress(StoreError):
+            feeder.keep()
 
 
 @contextmanager

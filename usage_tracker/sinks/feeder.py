@@ -156,6 +156,16 @@ class Feeder:
         jittered = backed_off * random.uniform(0.5, 1.0)  # noqa: S311  jitter
         return jittered if reason.after is None else min(LONGEST_RETRY, max(jittered, reason.after))
 
+    def keep(self) -> None:
+        """Keep the sink, if it is ours: who is let in while it rests would try at once. Raises StoreError."""
+        if self._place is not None:
+            try:
+                note(self._store, self.address.name, self._claim, {})
+            except Lost:
+                self._place = self._arrived = None
+            else:
+                self._renewed()
+
     def close(self) -> None:
         """Let the sink go."""
         if self._place is not None:
