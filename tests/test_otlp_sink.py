@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from certificates import certificate
 from feeding import begin, feed, memory_store, stored
 from made_events import made_event, random_event, store_events
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
     GenAiOperationNameValues,
     GenAiProviderNameValues,
 )
+from postgres_server import free_port
 from receivers import Receiver
 
 from usage_tracker.providers import openai
@@ -259,6 +262,23 @@ def test_who_would_forget_is_told_again(store: Store, collector: Receiver, monke
     feed(feeder)
     assert len(collector.posts) == count + 1
     assert sums(collector) == first
+    feeder.close()
+
+
+def test_a_collector_that_is_away_is_tried_again_also_where_the_exporter_raises(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of 1.37 and before it did."""
+
+    def export(*_: object) -> None:
+        requests.post(f"http://127.0.0.1:{free_port()}", timeout=1)
+
+    monkeypatch.setattr(OTLPMetricExporter, "export", export)
+    feeder = begin(store, f"otlp://127.0.0.1:{free_port()}")
+    store_events(store, [made_event()])
+    with pytest.raises(NotTaken, match=r"can't be reached \(ConnectionError\)"):
+        feeder.step()
+    assert "can't be reached" in (standings(store)[0].problem or "")
     feeder.close()
 
 

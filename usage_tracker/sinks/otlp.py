@@ -70,8 +70,12 @@ class OtlpSink:
         return pack(kept) if parcel.events else state
 
     def _export(self, metrics: MetricsData) -> None:
-        """The exporter takes a redirect for success. Raises NotTaken."""
-        taken = self._exporter.export(metrics) is MetricExportResult.SUCCESS
+        """The exporter takes a redirect for success and, up to 1.37, raises where there is no connection. Raises
+        NotTaken."""
+        try:
+            taken = self._exporter.export(metrics) is MetricExportResult.SUCCESS
+        except requests.RequestException as error:
+            raise NotTaken(f"{self._address.shown} can't be reached ({type(error).__name__})") from None
         if (answer := self._session.answered) is None:
             raise NotTaken(f"{self._address.shown} did not take the metrics")
         if not taken or answer.status_code >= 300:
