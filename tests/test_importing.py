@@ -164,7 +164,8 @@ def test_rows_of_what_uses_no_model_are_no_calls(dsn: str, source: str) -> None:
     rows = (
         ("file", "acreate_file", 0, "success"), ("store", "avector_store_file_list", 0, "success"),
         ("searched", "avector_store_search", 0.0025, "success"), ("failed", "a_new_kind_of_call", 0, "failure"),
-        ("silent", "acompletion", 0, "success"), ("early", "litellm.completion", 0, "success"),
+        ("polled", "aretrieve_batch", 0, "success"), ("silent", "acompletion", 0, "success"),
+        ("early", "litellm.completion", 0, "success"),
     )  # fmt: skip
     for row in rows:
         run(

@@ -286,10 +286,12 @@ def is_failed(line: Line) -> bool:
 
 
 def is_management(line: Line) -> bool:
-    """Whether a request was about files, vector stores and the like: the proxy has a row of each, of no tokens and no
-    spend, and the callback has no event of them."""
+    """Whether a request was about files, vector stores and the like, or looked at a batch that isn't done: the proxy
+    has a row of each, of no tokens and no spend, and the callback has no event of them."""
+    call_type = line.call_type or ""
     used = line.spend or line.prompt_tokens or line.completion_tokens or line.usage
-    return bool(line.call_type) and operation_of(line) is None and not used and not is_failed(line)
+    calls_none = operation_of(line) is None or litellm_asked.retrieval_of(call_type) is not None
+    return bool(call_type) and calls_none and not used and not is_failed(line)
 
 
 def usage_of(line: Line, operation: str, raw: dict[str, Any] | None) -> Usage:
