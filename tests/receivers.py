@@ -15,9 +15,9 @@ from typing import Any
 
 class Receiver:
     """Takes POSTs. `answers` are the statuses of the next ones, before each is 200; a negative one is taken, and the
-    answer never comes."""
+    answer never comes. Over TLS with a certificate and its key."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, certificate: tuple[Path, Path] | None = None) -> None:
         self.posts: list[tuple[str, dict[str, str], bytes]] = []
         """What was taken."""
         self.answers: list[int] = []
@@ -59,6 +59,10 @@ class Receiver:
                 """A client that was killed."""
 
         self._server = Server(("127.0.0.1", port), Handler)
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -68,6 +72,51 @@ class Receiver:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class Proxy:
+    """A proxy of HTTP that leads to one receiver, whatever name it is asked for; over TLS with a certificate and its
+    key."""
+
+    def __init__(self, to: Receiver, certificate: tuple[Path, Path] | None = None) -> None:
+        self.asked: list[bytes] = []
+        """The first line of each request."""
+        self._to = to
+        self._context = None
+        if certificate is not None:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(*certificate)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http{'s' if certificate else ''}://localhost:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=self._lead, args=(self._server.accept()[0],), daemon=True).start()
+
+    def _lead(self, wire: socket.socket) -> None:
+        with suppress(OSError):
+            wire = self._context.wrap_socket(wire, server_side=True) if self._context else wire
+            with wire, socket.create_connection(("127.0.0.1", self._to.port)) as there:
+                head = b""
+                while not head.endswith(b"\r\n\r\n"):
+                    head += wire.recv(1)
+                self.asked.append(head.partition(b"\r\n")[0])
+                wire.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=self._pass_on, args=(there, wire), daemon=True)
+                back.start()
+                self._pass_on(wire, there)
+                back.join()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while said := source.recv(65536):
+                target.sendall(said)
+            target.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._server.close()
 
 
 class Dripping:

@@ -533,8 +533,10 @@ def test_a_function_that_raises_is_tried_again(store: Store) -> None:
         ("https://[fe80::1]/", "link-local"),
         ("https://[::ffff:169.254.169.254]/", "link-local"),
         ("https://[fd00:ec2::254]/", "link-local"),
+        ("https://[64:ff9b::169.254.169.254]/", "link-local"),
         ("https://0.0.0.0/", "no address of a receiver"),
         ("https://224.0.0.1/", "no address of a receiver"),
+        ("https://[4000::1]/", "no address of a receiver"),
     ],
 )
 def test_an_address_that_nothing_may_be_sent_to_is_refused_and_not_repeated(url: str, why: str) -> None:
@@ -557,7 +559,8 @@ def test_a_name_that_leads_to_such_an_address_is_not_sent_to(monkeypatch: pytest
     [receiver] = receivers_of(settings(alert_webhook="https://innocent.example.com/x"))
     with pytest.raises(NotSent, match="link-local"):
         receiver.send({"id": "1", "text": "x"})
-    assert forbidden("10.0.0.7") is None, "an address of one's own network is fine"
+    for fine in ("10.0.0.7", "fd12::7", "127.0.0.1", "::1", "::ffff:127.0.0.1", "64:ff9b::8.8.8.8", "2001:4860::8888"):
+        assert forbidden(fine) is None
 
 
 def test_a_name_with_several_addresses_is_reached_at_whichever_answers(
@@ -567,7 +570,7 @@ def test_a_name_with_several_addresses_is_reached_at_whichever_answers(
     port, resolve = inbox.server.server_address[1], socket.getaddrinfo
 
     def both(host: str, *rest: Any, **said: Any) -> list[Any]:
-        numbers = ("127.0.0.2", "127.0.0.1") if host == "localhost" else (host,)
+        numbers = ("::1", "127.0.0.1") if host == "localhost" else (host,)
         return [found for number in numbers for found in resolve(number, *rest, **said)]
 
     monkeypatch.setattr(socket, "getaddrinfo", both)

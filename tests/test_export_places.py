@@ -286,6 +286,14 @@ def test_what_is_remembered_of_a_place_holds_no_secret(store: Store) -> None:
     from usage_tracker.exports.places import without_secrets
 
     assert without_secrets("s3://key:secret@lake/usage?token=secret") == "s3://lake/usage"
+    assert without_secrets("abfss://raw:secret@account.example/usage") == "abfss://account.example/usage"
+
+
+def test_two_containers_of_one_account_are_two_places(store: Store) -> None:
+    from usage_tracker.exports.delta import Delta
+
+    places = [Delta(f"abfss://{name}@account.dfs.core.windows.net/usage", "1a2b3c4d").shown for name in ("raw", "dev")]
+    assert places == [f"abfss://{name}@account.dfs.core.windows.net/usage" for name in ("raw", "dev")]
 
 
 def test_a_place_whose_address_has_a_password_is_shown_without_it(store: Store, tmp_path: Path) -> None:

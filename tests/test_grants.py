@@ -45,6 +45,23 @@ print(f"open was {ask('open')}, shut was {shut}")
 """
 
 
+SAID = """
+class Heard(logging.Handler):
+    heard = False
+    def emit(self, record):
+        self.heard = self.heard or "is not fed" in record.getMessage()
+
+heard = Heard()
+logging.getLogger("usage_tracker").addHandler(heard)
+logging.getLogger("usage_tracker").addHandler(logging.StreamHandler())
+usage_tracker.install()
+usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1000, output_tokens=10)
+deadline = time.monotonic() + 30
+while not heard.heard and time.monotonic() < deadline:
+    time.sleep(0.05)
+"""
+
+
 class Roles:
     """A database whose owner is no superuser, and roles that log in and have what was printed for them."""
 
@@ -85,10 +102,11 @@ class Roles:
         finally:
             connection.close()
 
-    def command(self, kind: str, *words: str, spool: str = "spool", code: int = 0) -> Result:
+    def command(self, kind: str, *words: str, spool: str = "spool", code: int = 0, **environ: str) -> Result:
         environment = {
             "TRACKER_DSN": self.dsn(kind), "TRACKER_SPOOL_DIR": str(self.home / spool),
             "TRACKER_SDKS": "openai",  # doctor imports them
+            **environ,
         }  # fmt: skip
         result = CliRunner().invoke(main, list(words), env=environment)
         assert result.exit_code == code, (words, result.output, result.exception)
@@ -250,6 +268,18 @@ def test_a_writer_that_can_not_be_held_to_a_budget_says_so_and_what_would_let_it
         after = roles.program("writer", ASK, provider.base_url, "made")
     assert (after.stdout, remedy in after.stderr) == ("open was made, shut was made\n", False)
     assert "! budgets" not in roles.command("writer", "doctor").output
+
+
+def test_a_writer_that_may_not_feed_its_sinks_says_so_and_what_would_let_it(roles: Roles) -> None:
+    """A role that writes reads no events, and so passes none on."""
+    address = "https://127.0.0.1:9/x"
+    found = roles.command("writer", "doctor", code=5, TRACKER_SINKS=address).output
+    assert "none is fed from here, with this role" in found
+    assert "--print-grants" in found
+    assert "! sink" not in roles.command("writer", "doctor", TRACKER_SINKS=address, TRACKER_SHIP="off").output
+    source = "import time, usage_tracker, logging\n" + SAID
+    said = roles.program("writer", source, TRACKER_SINKS=address).stderr
+    assert "the sink webhook is not fed from here: this role may not do that" in said
 
 
 def test_without_names_all_three_kinds_are_printed_and_nothing_is_connected_to() -> None:

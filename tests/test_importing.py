@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from made_events import NOON, made_event, store_events
 from msgspec.structs import replace
 from postgres_server import PostgresServer
+from psycopg2.extensions import parse_dsn as parse_keywords
 from spend_logs import KEYS, make_table, run, totals
 
 from usage_tracker.cli.commands import main
@@ -55,6 +56,12 @@ def bring(*words: str) -> str:
     found = CliRunner().invoke(main, ["import", *words], prog_name="usage-tracker")
     assert found.exit_code == 0, found.output
     return found.stderr
+
+
+def url_of(dsn: str) -> str:
+    """Libpq's keywords as a URL."""
+    said = parse_keywords(dsn)
+    return f"postgresql://{said['user']}@{said['host']}:{said['port']}/{said['dbname']}"
 
 
 def ours(dsn: str, key: str) -> list[tuple[Any, ...]]:
@@ -134,6 +141,42 @@ def test_a_call_that_comes_into_the_table_late_is_brought_by_the_next_import(dsn
     run(source, f'INSERT INTO "LiteLLM_SpendLogs" ({columns}) {late} FROM "LiteLLM_SpendLogs"')
     assert "1 call brought" in bring("litellm", "--from", source)
     assert event(dsn, "late")["input_tokens"] == 5
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_a_source_is_named_as_the_proxy_itself_has_it(dsn: str, source: str) -> None:
+    """Its client takes options that libpq doesn't, among them the schema of its tables."""
+    run(source, 'CREATE SCHEMA "of proxies"')
+    run(source, 'CREATE TABLE "of proxies"."LiteLLM_SpendLogs" AS SELECT * FROM "LiteLLM_SpendLogs" LIMIT 7')
+    options = "connection_limit=10&pool_timeout=60&connect_timeout=5&pgbouncer=true"
+    address = f"{url_of(source)}?{options}&schema="
+    assert "7 calls brought" in bring("litellm", "--from", f"{address}of%20proxies")
+    assert f"{ROWS - 7:,} calls brought" in bring("litellm", "--from", f"{address}public")
+    assert "0 calls brought" in bring("litellm", "--from", f"{url_of(source)}?connection_limit=1", "--since", "all")
+    found = CliRunner().invoke(main, ["import", "litellm", "--from", f"{address}none"])
+    assert 'has no table "LiteLLM_SpendLogs"' in found.output
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_rows_of_what_uses_no_model_are_no_calls(dsn: str, source: str) -> None:
+    """The proxy writes one for each upload of a file and each look at a vector store, and the callback records none."""
+    run(source, 'TRUNCATE "LiteLLM_SpendLogs"')
+    rows = (
+        ("file", "acreate_file", 0, "success"), ("store", "avector_store_file_list", 0, "success"),
+        ("searched", "avector_store_search", 0.0025, "success"), ("failed", "a_new_kind_of_call", 0, "failure"),
+        ("polled", "aretrieve_batch", 0, "success"), ("silent", "acompletion", 0, "success"),
+        ("early", "litellm.completion", 0, "success"),
+    )  # fmt: skip
+    for row in rows:
+        run(
+            source,
+            'INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, spend, status, "startTime", "endTime") '
+            "VALUES (%s, %s, %s, %s, '2026-06-02', '2026-06-02')",
+            row,
+        )
+    assert "4 calls brought" in bring("litellm", "--from", source)
+    operations = sorted(call["operation"] for call in events(dsn))
+    assert operations == ["a_new_kind_of_call", "avector_store_search", "chat", "chat"]
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
@@ -369,6 +412,7 @@ def test_projects_without_an_id_are_told_apart_by_their_names(dsn: str, tmp_path
     [
         ("model,input_tokens\ngpt-4o,5\n", "it has no column start_time"),
         ("", "it has no column start_time"),
+        ('start_time,amount_value,line_item\n1785542400,0.5,"gpt-4o, input"\n', "export the usage, not the cost"),
         ("start_time,input_tokens\n1785542400,5\nlast week,5\n", "line 3 of "),
         ("start_time,input_tokens\n1785542400,many\n", "line 2 of "),
         ("input_tokens,start_time\n5\n", "line 2 of "),
@@ -376,8 +420,8 @@ def test_projects_without_an_id_are_told_apart_by_their_names(dsn: str, tmp_path
         ("start_time,input_tokens\n99999999999999999,5\n", "line 2 of "),
         ("start_time,input_tokens\n1785542400,-5\n", "input_tokens is below zero"),
         ("start_time,images\n1785542400,nan\n", "'nan' is no count"),
-        (f"start_time,model\n1785542400,{'m' * 200_000}\n", "is no CSV file in UTF-8: field larger"),
-        ("start_time,model\n1785542400,\udcff\n", "is no CSV file in UTF-8: 'utf-8' codec"),
+        (f"start_time,input_tokens,model\n1785542400,5,{'m' * 200_000}\n", "is no CSV file in UTF-8: field larger"),
+        ("start_time,input_tokens,model\n1785542400,5,\udcff\n", "is no CSV file in UTF-8: 'utf-8' codec"),
         ("start_time,model,input_tokens\n1,m,5\n2,m,5\n1,m,5\n1,m,6\n", "line 5 of "),
     ],
 )

@@ -173,6 +173,22 @@ def test_other_units_count_where_tokens_have_no_price(known: dict[str, Any]) -> 
     assert price(Usage(units={"images": 2}), operation="image").flags == ("unpriced",)
 
 
+def test_a_price_that_depends_on_the_size_or_the_hour_is_none(known: dict[str, Any]) -> None:
+    """Answers tell no resolution, and LiteLLM itself says what such a call cost."""
+    clip = Usage(units={"seconds": 8})
+    known["acme-1"] = {
+        "output_cost_per_second": 0.4,
+        "output_cost_per_second_720p": 0.4,
+        "litellm_provider": "deepinfra",
+    }
+    assert price(clip, operation="video").amount == Decimal("3.2")
+    known["acme-1"]["output_cost_per_second_4k"] = 0.6
+    assert price(clip, operation="video").flags == ("unpriced",)
+    windows = {"input_cost_per_token": 1e-06, "windows": [{"hours_utc": "00:00-06:00"}]}
+    known["acme-1"] = {**TOKENS, "off_peak_pricing": windows, "litellm_provider": "deepinfra"}
+    assert price().flags == ("unpriced",)
+
+
 def test_zero_is_how_the_map_says_that_it_does_not_know(known: dict[str, Any]) -> None:
     known["acme-1"] = {"input_cost_per_token": 0.0, "output_cost_per_token": 0, "litellm_provider": "deepinfra"}
     assert price() == Cost(flags=("unpriced",))

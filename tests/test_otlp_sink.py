@@ -3,21 +3,27 @@
 import random
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from certificates import certificate
 from feeding import begin, feed, memory_store, stored
 from made_events import made_event, random_event, store_events
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
     GenAiOperationNameValues,
     GenAiProviderNameValues,
 )
+from postgres_server import free_port
 from receivers import Receiver
 
 from usage_tracker.providers import openai
-from usage_tracker.sinks import NotTaken, otlp, series
+from usage_tracker.sinks import NotTaken, otlp, series, standings
 from usage_tracker.stores import Store
 
 
@@ -122,6 +128,24 @@ def test_the_apps_own_credentials_go_to_its_own_collector_alone(
     assert list(points(collector))
     [(_, headers, _)] = collector.posts
     assert (headers.get("api-key"), headers["x-tenant"]) == ("of-the-app" if told else None, "ours")
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_certificates_of_the_apps_own_collector_are_for_that_alone(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    served, others = (certificate(tmp_path / name, "localhost") for name in ("served", "others"))
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str((others if own else served)[0]))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str((served if own else others)[0]))
+    with closing(Receiver(certificate=served)) as collector:
+        address = f"https://localhost:{collector.port}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address if own else "https://api.example.com")
+        with closing(begin(store, f"otlp+{address}")) as feeder:
+            store_events(store, [made_event()])
+            feed(feeder)
+        assert list(points(collector))
 
 
 def test_names_and_attributes_are_those_of_the_conventions(store: Store, collector: Receiver) -> None:
@@ -238,6 +262,39 @@ def test_who_would_forget_is_told_again(store: Store, collector: Receiver, monke
     feed(feeder)
     assert len(collector.posts) == count + 1
     assert sums(collector) == first
+    feeder.close()
+
+
+def test_a_collector_that_is_away_is_tried_again_also_where_the_exporter_raises(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of 1.37 and before it did."""
+
+    def export(*_: object) -> None:
+        requests.post(f"http://127.0.0.1:{free_port()}", timeout=1)
+
+    monkeypatch.setattr(OTLPMetricExporter, "export", export)
+    feeder = begin(store, f"otlp://127.0.0.1:{free_port()}")
+    store_events(store, [made_event()])
+    with pytest.raises(NotTaken, match=r"can't be reached \(ConnectionError\)"):
+        feeder.step()
+    assert "can't be reached" in (standings(store)[0].problem or "")
+    feeder.close()
+
+
+def test_a_collector_that_was_away_while_nothing_came_is_well_once_it_is_told_again(
+    store: Store, collector: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otlp.OtlpSink, "repeats", 0.0)
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    store_events(store, [made_event()])
+    feed(feeder)
+    collector.answers = [400]
+    with pytest.raises(NotTaken):
+        feeder.step()
+    assert "answered 400" in (standings(store)[0].problem or "")
+    feed(feeder)
+    assert standings(store)[0].problem is None
     feeder.close()
 
 

@@ -15,6 +15,7 @@ import pytest
 from admin_server import KEY, Admin, serving
 from click.testing import CliRunner, Result
 from made_events import NOON, made_event, store_events
+from postgres_server import free_port
 
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
@@ -355,6 +356,16 @@ def test_the_key_is_never_shown_and_never_sent_elsewhere(
         named = command("openai", *DAYS, "--base-url", address, code=2)
         assert "a user in front of the host" in named.stderr
         assert "secret" not in named.output
+
+
+def test_a_key_for_this_machine_goes_through_no_proxy(
+    here: None, admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    command("openai", *DAYS, "--base-url", admin.address)
+    assert admin.asked
 
 
 def test_a_busy_server_is_asked_again_and_a_refusal_is_told(here: None, admin: Admin) -> None:

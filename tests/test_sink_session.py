@@ -5,9 +5,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from certificates import certificate
 from feeding import begin, feed, memory_store
 from made_events import made_event, store_events
-from receivers import Dripping, Receiver
+from receivers import Dripping, Proxy, Receiver
 
 from usage_tracker.sinks import NotTaken, session, standings
 from usage_tracker.stores import Store
@@ -91,3 +92,35 @@ def test_a_receiver_that_takes_no_large_posts_gets_smaller_ones(scheme: str, sto
     assert standings(store)[0].waiting == 0
     assert (len(receiver.posts) > 1) == scheme.startswith("posthog")
     feeder.close()
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_proxy_finds_a_host_whose_name_is_not_known_here(
+    scheme: str, encrypted: bool, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = "receiver.invalid"
+    served, proxys = (certificate(tmp_path / name, name) for name in (host, "localhost"))
+    trusted = tmp_path / "trusted.crt"
+    trusted.write_text(served[0].read_text() + proxys[0].read_text())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(trusted))
+    secure = {"posthog+http://key@": "posthog://key@", "otlp://": "otlp+https://"}[scheme]
+    with closing(Receiver(certificate=served)) as there, closing(Proxy(there, proxys if encrypted else None)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with closing(begin(store, f"{secure}{host}")) as feeder:
+            store_events(store, [made_event()])
+            feed(feeder)
+        assert len(there.posts) == 1
+        assert [asked.split()[:2] for asked in proxy.asked] == [[b"CONNECT", f"{host}:443".encode()]]
+
+
+def test_what_is_for_this_machine_goes_through_no_proxy(
+    scheme: str, store: Store, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with closing(Proxy(receiver)) as proxy, closing(begin(store, f"{scheme}127.0.0.1:{receiver.port}")) as feeder:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        store_events(store, [made_event()])
+        feed(feeder)
+        assert proxy.asked == []
+    assert len(receiver.posts) == 1

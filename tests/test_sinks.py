@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -21,6 +22,7 @@ from made_events import NOON, made_event, store_events
 from msgspec.structs import replace
 from receivers import Receiver, each_once
 
+from usage_tracker import feeding
 from usage_tracker.addresses import Secret
 from usage_tracker.budgets.receivers import retry_after, sign
 from usage_tracker.cli import main
@@ -221,6 +223,28 @@ def test_a_slow_sink_delays_no_other(store: Store, receiver: Receiver) -> None:
     other.close()
 
 
+def test_who_waits_until_a_receiver_wants_to_be_asked_again_keeps_the_sink(
+    store: Store, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another host would ask at once, and so would each after it."""
+    monkeypatch.setattr(feeding, "KEEP_SECONDS", 0.01)
+    [address] = parse_sinks((f"http://127.0.0.1:{receiver.port}",))
+    feeder = begin(store, address)
+    store_events(store, [made_event()])
+    receiver.answers = [429]
+    with pytest.raises(NotTaken):
+        feeder.step()
+
+    def lease() -> float:
+        [(until,)] = list(store.select(f"SELECT claimed_until FROM {store.dialect.prefix}sink"))
+        return float(str(until))
+
+    before = lease()
+    feeding.rest(feeder, 0.05, threading.Event())
+    assert lease() > before
+    feeder.close()
+
+
 def test_a_forgotten_sink_leaves_nothing(store: Store, receiver: Receiver) -> None:
     feeder = begin(store, webhook(receiver))
     store_events(store, [made_event()])
@@ -318,6 +342,9 @@ class TestAddresses:
             (f"https://example.com:{SECRET}/", "none of these"),
             (f"https://a.example;b.example/{SECRET}", "more than one host"),
             (f"https://{'a' * 64}.example/{SECRET}", "none of these"),
+            (f"otlp://127.0.0.1?api-key={SECRET}%0A", "a header in its query"),
+            (f"otlp://127.0.0.1?api-key=日本{SECRET}", "a header in its query"),
+            (f"otlp://127.0.0.1?api:key={SECRET}", "a header in its query"),
         ):
             with pytest.raises(ConfigError, match=expected) as caught:
                 parse_sinks((text,))

@@ -10,6 +10,8 @@ from usage_tracker.errors import ConfigError
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
 METADATA = frozenset({"100.100.100.200", "168.63.129.16", "fd00:ec2::254"})
 """Where clouds tell a machine its secrets, beside the link-local 169.254.169.254."""
+NAT64 = "64:ff9b::/96"
+"""Where a network that speaks IPv6 alone finds what has an address of IPv4, which is in the last four bytes."""
 WRITTEN_AS_IS = string.punctuation
 """What a path and a query may hold beside letters and digits; other characters go over the wire percent-encoded."""
 MAILBOX = re.compile(r"[^\s@<>()\[\],:;\"\\]+@([^\s@<>()\[\],:;\"\\]+|\[[\w.:]+\])")
@@ -102,14 +104,17 @@ def is_loopback(host: str) -> bool:
 
 def forbidden(host: str) -> str | None:
     """Why nothing is sent to an address, as a number; None for what may be sent to, and for names."""
-    from ipaddress import ip_address
+    from ipaddress import IPv4Address, IPv6Network, ip_address
 
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
         return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address in IPv6Network(NAT64):
+        address = IPv4Address(int(address) & 0xFFFF_FFFF)
+    if address.is_loopback:  # of which ::1 is in a range that is reserved
+        return None
     if address.is_link_local or str(address) in METADATA:
         return f"{address} is a link-local address, at which machines are told their secrets; nothing is sent there"
     if address.is_multicast or address.is_unspecified or address.is_reserved:

@@ -5,13 +5,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from usage_tracker.config import Settings
 from usage_tracker.dsn import Dsn
-from usage_tracker.errors import ConfigError, StoreError, UsageTrackerError
+from usage_tracker.errors import ConfigError, RightsError, StoreError, UsageTrackerError
 from usage_tracker.guard import guarded
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.threads import start_thread
@@ -26,6 +26,9 @@ PAUSE_SECONDS = 1.0
 """Between two looks of who feeds a sink."""
 STAND_BY_SECONDS = 10.0
 """Between two looks of others, and after an error that is not the receiver's."""
+KEEP_SECONDS = 20.0
+"""How often a feeder that rests says that the sink is its own: well within its lease."""
+QUIET_SECONDS = 3600.0
 LAST_SECONDS = 1.0
 
 
@@ -77,14 +80,20 @@ def feed_until(dsn: Dsn, address: SinkAddress, settings: Settings, stopping: thr
     """Feed a sink for as long as nobody else does; what fails is tried again."""
     from usage_tracker.sinks import NotTaken
 
+    quiet_until = 0.0
     while not stopping.is_set():
         with guarded(f"sink {address.name}"), opened(dsn, address, settings) as feeder:
             while not stopping.is_set():
                 try:
                     more = feeder.step()
                 except NotTaken as reason:
-                    stopping.wait(feeder.delay(reason))
+                    rest(feeder, feeder.delay(reason), stopping)
                     continue
+                except RightsError as error:
+                    if time.monotonic() >= quiet_until:
+                        quiet_until = time.monotonic() + QUIET_SECONDS
+                        logger.warning("the sink %s is not fed from here: %s", address.name, error)
+                    break
                 except StoreError as error:
                     logger.debug("the sink %s waits for the store: %s", address.name, error)
                     break
@@ -97,6 +106,14 @@ def feed_until(dsn: Dsn, address: SinkAddress, settings: Settings, stopping: thr
                 if not more:
                     stopping.wait(PAUSE_SECONDS)
         stopping.wait(STAND_BY_SECONDS)
+
+
+def rest(feeder: "Feeder", seconds: float, stopping: threading.Event) -> None:
+    """Wait for the next attempt, which is nobody else's either meanwhile."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and not stopping.wait(min(left, KEEP_SECONDS)):
+        with suppress(StoreError):
+            feeder.keep()
 
 
 @contextmanager

@@ -33,6 +33,10 @@ FORMS = """https://host/path, posthog://PROJECT_KEY@eu.i.posthog.com, otlp://col
 kafka://broker:9092/topic, nats://server:4222/subject"""
 
 
+HEADER = re.compile(r"[!#-'*+.^-z|~0-9A-Z-]+=([!-~\xa0-\xff]([ -~\xa0-\xff]*[!-~\xa0-\xff])?)?")
+"""A name and a value that HTTP takes as a header."""
+
+
 class SinkAddress(NamedTuple):
     """Where events go as they come."""
 
@@ -99,6 +103,8 @@ def parse_sink(text: str, place: int) -> SinkAddress:
     user, _, password = account.partition(":")
     hosts = tuple(parse_host(server, scheme.port, broken, which) for server in servers.split(";"))
     check(scheme, parts.scheme, which, hosts, user, parts.path)
+    if scheme.name == "otlp" and not all(HEADER.fullmatch(f"{name}={value}") for name, value in query):
+        raise ConfigError(f"{which} has a header in its query that HTTP doesn't take")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return SinkAddress(
         named[1] if named else scheme.name,

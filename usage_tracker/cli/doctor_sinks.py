@@ -6,7 +6,7 @@ from usage_tracker.cli.findings import Findings
 from usage_tracker.cli.sinks import described, lag
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import Settings
-from usage_tracker.errors import ConfigError, StoreError
+from usage_tracker.errors import ConfigError, RightsError, StoreError
 from usage_tracker.sinks import Standing, load_sink, standings
 
 LATE_SECONDS = 300.0
@@ -24,6 +24,10 @@ def examine_sinks(settings: Settings, findings: Findings) -> None:
     try:
         with reading(settings.dsn) as store:
             found = standings(store)
+    except RightsError as error:
+        if settings.sinks and settings.ship:
+            findings.add("sink", "none is fed from here, with this role", str(error))
+        return
     except (NothingYet, StoreError):
         return  # the store's own examination says why
     findings.facts["sinks"] = [described(standing) for standing in found]

@@ -59,6 +59,14 @@ def parse_source(text: str) -> Dsn:
         raise click.BadParameter(str(error).replace("TRACKER_DSN", "it")) from None
 
 
+def parse_proxy(text: str) -> tuple[Dsn, str | None]:
+    """The database that a proxy's DATABASE_URL names, and the schema in it."""
+    from usage_tracker.history.spend_logs import without_prisma
+
+    address, schema = without_prisma(text)
+    return parse_source(address), schema
+
+
 from_option = click.option(
     "--from", "origin", required=True, callback=lambda _ctx, _param, text: parse_source(text), metavar="DSN",
     help="The source's database.",
@@ -80,7 +88,14 @@ pruned_option = click.option(
 
 
 @click.command(help="The spend logs of LiteLLM's proxy (LiteLLM_SpendLogs), from its Postgres.")
-@from_option
+@click.option(
+    "--from",
+    "origin",
+    required=True,
+    callback=lambda _ctx, _param, text: parse_proxy(text),
+    metavar="DSN",
+    help="The proxy's database, as its DATABASE_URL names it.",
+)
 @dsn_option
 @since_option
 @until_option
@@ -92,11 +107,18 @@ pruned_option = click.option(
     "--sessions", is_flag=True, help="Take session ids too. The proxy makes one up for each request that has none."
 )
 def from_litellm(
-    origin: Dsn, dsn: Dsn, since: str | None, until: str | None, pruned: bool, app: str, sessions: bool
+    origin: tuple[Dsn, str | None],
+    dsn: Dsn,
+    since: str | None,
+    until: str | None,
+    pruned: bool,
+    app: str,
+    sessions: bool,
 ) -> None:
     from usage_tracker.history.spend_logs import SpendLogs
 
-    bring(dsn, since, until, pruned, lambda end: [SpendLogs(origin, app, end, sessions)])
+    source, schema = origin
+    bring(dsn, since, until, pruned, lambda end: [SpendLogs(source, app, end, sessions, schema)])
 
 
 @click.command(help="The table of llm-accounting (accounting_entries), from its SQLite file or Postgres.")

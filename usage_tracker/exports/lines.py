@@ -38,11 +38,13 @@ def write_csv(batches: Iterator[pa.RecordBatch], path: Path) -> int:
 def plain_events(batches: Iterator[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
     """Events as JSON holds them: times in ISO 8601, money in exact digits, lists and objects as such."""
     for batch in batches:
-        for event in batch.to_pylist(maps_as_pydicts="strict"):
+        for event in batch.to_pylist():
             event["started_at"] = event["started_at"].isoformat().replace("+00:00", "Z")
             for name in AMOUNTS:
                 if event[name] is not None:
                     event[name] = f"{event[name].normalize():f}"
+            if event["units"] is not None:
+                event["units"] = dict(event["units"])  # a map, which Arrow has as pairs
             for name in ("cost_parts", "usage"):
                 if event[name] is not None:
                     event[name] = json.loads(event[name])

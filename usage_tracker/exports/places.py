@@ -169,7 +169,9 @@ def client_errors() -> tuple[type[Exception], ...]:
     return (OSError, *(getattr(module, name) for module, name in loaded))
 
 
-PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs"}
+AZURE = ("az", "abfs", "abfss")
+"""Whose addresses may have a container before the host, which is a part of the place: `abfss://raw@account.…/usage`."""
+PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", **dict.fromkeys(AZURE, "adlfs")}
 
 
 def open_system(url: str, *, own: bool = False) -> tuple[Any, str]:
@@ -198,7 +200,9 @@ def without_secrets(url: str) -> str:
         raise ConfigError(
             f"{parts.scheme}:// is followed by no host and port; escape special characters as %XX"
         ) from None
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
+    before, at, host = parts.netloc.rpartition("@")
+    container = parts.scheme in AZURE and ":" not in before
+    return parts._replace(netloc=before + at + host if container else host, query="", fragment="").geturl().rstrip("/")
 
 
 def holds_secrets(address: str) -> bool:

@@ -33,6 +33,8 @@ UNITS = {
     "transcription": ("seconds", ("seconds", "num_seconds")),
 }
 SUMS = ("num_model_requests", "num_requests")
+COUNTS = frozenset((*SUMS, *(name for name, _ in OPERATIONS)))
+"""Without any of these columns it is another of its exports, such as that of costs."""
 KEYS = ("start_time", "project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "size", "source")
 """What tells a line from the others of its file."""
 
@@ -79,6 +81,11 @@ class UsageExport:
             try:
                 if "start_time" not in (rows.fieldnames or ()):
                     raise UsageTrackerError(f"{self._path} is no usage export of OpenAI: it has no column start_time")
+                if COUNTS.isdisjoint(rows.fieldnames or ()):
+                    raise UsageTrackerError(
+                        f"{self._path} is no usage export of OpenAI: it counts neither tokens nor requests; export the "
+                        "usage, not the cost"
+                    )
                 yield from rows
             except (UnicodeDecodeError, csv.Error) as error:
                 raise UsageTrackerError(f"{self._path} is no CSV file in UTF-8: {error}") from None

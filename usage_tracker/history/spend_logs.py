@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from usage_tracker.attribution import clean, clean_tags
 from usage_tracker.dsn import Dsn
@@ -62,6 +62,16 @@ SAID = {
 """What is read of the column `metadata`."""
 
 
+PRISMA = frozenset(
+    """
+    connection_limit max_connection_lifetime max_idle_connection_lifetime pgbouncer pool_timeout schema socket_timeout
+    sslaccept statement_cache_size
+    """.split()
+)
+"""Options of an address that the proxy's client takes, and libpq doesn't:
+https://www.prisma.io/docs/orm/overview/databases/postgresql#arguments"""
+
+
 class Line(NamedTuple):
     """A row, with None for columns that its version doesn't have."""
 
@@ -99,15 +109,23 @@ class Line(NamedTuple):
 
 class SpendLogs:
     """See Source. `until`: calls that began before it. Without `sessions` they are left out, as the proxy makes up one
-    for each request that has none."""
+    for each request that has none. `schema`: where the table is; None: wherever the role looks."""
 
     kind = "litellm"
 
-    def __init__(self, dsn: Dsn, app: str | None = None, until: datetime | None = None, sessions: bool = False) -> None:
+    def __init__(
+        self,
+        dsn: Dsn,
+        app: str | None = None,
+        until: datetime | None = None,
+        sessions: bool = False,
+        schema: str | None = None,
+    ) -> None:
         if dsn.scheme != "postgresql":
             raise UsageTrackerError("LiteLLM's proxy keeps its spend logs in Postgres; --from takes postgresql://…")
-        self.place = dsn.shown
+        self.place = dsn.shown if schema is None else f"{dsn.shown} (schema {schema})"
         self._dsn = dsn
+        self._schema = schema
         self._app = app
         self._until = until
         self._sessions = sessions
@@ -131,7 +149,9 @@ class SpendLogs:
                 where, bounds = self._range(since)
                 cursor.execute(f'{select(there)}{where} ORDER BY "startTime", request_id', bounds)
                 for row in cursor:
-                    yield self.found(read_text(Line._make(row)))
+                    line = read_text(Line._make(row))
+                    if not is_management(line):
+                        yield self.found(line)
 
     @contextmanager
     def _said(self) -> Iterator[None]:
@@ -156,6 +176,8 @@ class SpendLogs:
             raise StoreUnavailable(f"the source {self.place} can't be reached: {str(error).strip()}") from None
         connection.set_session(readonly=True)
         with connection.cursor() as cursor:
+            if self._schema is not None:
+                cursor.execute("SELECT set_config('search_path', quote_ident(%s), false)", [self._schema])
             cursor.execute("SELECT to_regclass('\"LiteLLM_SpendLogs\"')")
             if cursor.fetchone() == (None,):
                 connection.close()
@@ -174,14 +196,13 @@ class SpendLogs:
 
     def found(self, line: Line) -> Found:
         """A row as an event."""
-        call_type = line.call_type or ""
-        operation = litellm_asked.operation_of(call_type) or CALL_TYPES.get(call_type) or clean(call_type)
+        operation = operation_of(line) or clean(line.call_type)
         host = host_of(line.api_base)
         named = line.custom_llm_provider or None
         model, asked = line.model or None, line.model_group or line.model or None
         provider = litellm.provider_named(named, model, host) or provider_of(host, model)
         cached = (line.cache_hit or "").lower() == "true"
-        failed = "failure" in (line.status, line.failure)
+        failed = is_failed(line)
         raw = figures(line.usage) if isinstance(line.usage, Mapping) else None
         if cached:
             raw = {**(raw or {}), "cache_hit": True}
@@ -225,6 +246,15 @@ class SpendLogs:
         )
 
 
+def without_prisma(address: str) -> tuple[str, str | None]:
+    """An address of the proxy's as libpq takes it, and the schema that it names."""
+    head, mark, query = address.partition("?")
+    options = [option.partition("=") for option in query.split("&")]
+    schema = next((unquote(value) for name, _, value in options if name == "schema"), None)
+    kept = "&".join("".join(option) for option in options if option[0] not in PRISMA)
+    return head + (mark if kept else "") + kept, schema or None
+
+
 @lru_cache(maxsize=4096)
 def origin(
     provider: str | None, host: str | None, key: str | None, app: str | None, project: str | None, team: str | None,
@@ -243,6 +273,25 @@ def host_of(base: str | None) -> str | None:
         return urlsplit(base).hostname if base else None
     except ValueError:
         return None
+
+
+def operation_of(line: Line) -> str | None:
+    """None where it is no call of a model, or one that we don't know."""
+    call_type = (line.call_type or "").removeprefix("litellm.")  # as the first versions wrote it
+    return litellm_asked.operation_of(call_type) or CALL_TYPES.get(call_type)
+
+
+def is_failed(line: Line) -> bool:
+    return "failure" in (line.status, line.failure)
+
+
+def is_management(line: Line) -> bool:
+    """Whether a request was about files, vector stores and the like, or looked at a batch that isn't done: the proxy
+    has a row of each, of no tokens and no spend, and the callback has no event of them."""
+    call_type = line.call_type or ""
+    used = line.spend or line.prompt_tokens or line.completion_tokens or line.usage
+    calls_none = operation_of(line) is None or litellm_asked.retrieval_of(call_type) is not None
+    return bool(call_type) and calls_none and not used and not is_failed(line)
 
 
 def usage_of(line: Line, operation: str, raw: dict[str, Any] | None) -> Usage:

@@ -12,7 +12,7 @@ from uuid import uuid4
 from usage_tracker.errors import ConfigError
 from usage_tracker.event import COLUMNS
 from usage_tracker.exports.delta import find_table
-from usage_tracker.exports.places import holds_secrets, is_remote, open_system, reaching, shown_of, without_secrets
+from usage_tracker.exports.places import holds_secrets, is_remote, open_system, reaching, shown_of
 from usage_tracker.lake.matching import Expression
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def find_files(address: str) -> Found:
         found = delta_files(address) or parquet_files(address)
     if not found.files:
         raise ConfigError(
-            f"no exported events in {without_secrets(address)}; `usage-tracker export --format parquet --to` or "
+            f"no exported events in {shown_of(address)}; `usage-tracker export --format parquet --to` or "
             "`--format delta` puts them there"
         )
     return found

@@ -111,9 +111,12 @@ class LitellmMap:
 
 
 def make_rates(entry: Mapping[str, Any], tier: str) -> Found:
-    """The list of an entry. None where it has no price but zero, which is how the map says that it doesn't know."""
+    """The list of an entry. None where it has no price but zero, which is how the map says that it doesn't know, or one
+    that depends on the hour."""
     if tier not in TIERS:
         return TIER_UNPRICED
+    if "off_peak_pricing" in entry:
+        return None
     base: dict[str, Decimal] = {}
     steps: dict[str, list[tuple[int, Decimal]]] = {}
     of_tier: set[str] = set()
@@ -138,11 +141,18 @@ def make_rates(entry: Mapping[str, Any], tier: str) -> Found:
     if not prices:
         for key, units in UNITS.items():
             number = price(entry.get(key))
-            if number is not None:
+            if number is not None and not depends_on_size(entry, key, number):
                 prices.update(dict.fromkeys(units, number))
     add_searches(prices, entry.get("search_context_cost_per_query"))
     rates = Rates(prices, "litellm", version_of_map())
     return rates if any(any(step.values()) for step in rates.by_step) else None
+
+
+def depends_on_size(entry: Mapping[str, Any], key: str, number: Decimal) -> bool:
+    """Whether what is larger costs something else, by keys such as `output_cost_per_second_1080p`: answers don't tell
+    sizes."""
+    sizes = (value for name, value in entry.items() if re.fullmatch(rf"{key}_\d[\w.]*", name))
+    return any(price(value) not in (number, None) for value in sizes)
 
 
 def add_searches(prices: dict[str, Price], costs: object) -> None:

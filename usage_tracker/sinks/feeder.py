@@ -41,6 +41,8 @@ class Feeder:
         self._place: Place | None = None
         self._lease_until = 0.0
         self._arrived: Arrived | None = None
+        self._problem = True
+        """Whether the ledger may name one."""
         self._sent_at = time.monotonic()
         self._quiet_until = 0.0
         self._tidy_at = 0.0
@@ -116,6 +118,7 @@ class Feeder:
             changes |= {"sent_at": time.time(), "problem": None}
             self._sent_at = time.monotonic()
             self.failures = 0
+            self._problem = False
         note(self._store, self.address.name, self._claim, changes, sent)
         self._place = place
         self._renewed()
@@ -129,6 +132,9 @@ class Feeder:
             sink.send(Parcel("", []), place.state)
             self._sent_at = time.monotonic()
             self.failures = 0
+            if self._problem:
+                note(self._store, self.address.name, self._claim, {"problem": None})
+                self._problem = False
 
     def _tidy(self) -> None:
         if time.monotonic() >= self._tidy_at:
@@ -139,6 +145,7 @@ class Feeder:
         if time.monotonic() >= self._quiet_until:
             self._quiet_until = time.monotonic() + QUIET_SECONDS
             logger.warning("the sink %s is behind, and is tried again: %s", self.address.name, problem)
+        self._problem = True
         with suppress(StoreError, Lost):
             note(self._store, self.address.name, self._claim, {"problem": problem})
             self._renewed()
@@ -148,6 +155,16 @@ class Feeder:
         backed_off: float = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(self.failures - 1, 10))
         jittered = backed_off * random.uniform(0.5, 1.0)  # noqa: S311  jitter
         return jittered if reason.after is None else min(LONGEST_RETRY, max(jittered, reason.after))
+
+    def keep(self) -> None:
+        """Keep the sink, if it is ours: who is let in while it rests would try at once. Raises StoreError."""
+        if self._place is not None:
+            try:
+                note(self._store, self.address.name, self._claim, {})
+            except Lost:
+                self._place = self._arrived = None
+            else:
+                self._renewed()
 
     def close(self) -> None:
         """Let the sink go."""

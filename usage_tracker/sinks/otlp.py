@@ -27,9 +27,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from usage_tracker.addresses import Secret
 from usage_tracker.sink_addresses import SinkAddress
-from usage_tracker.sinks.opening import check_addresses
 from usage_tracker.sinks.series import COST, INSTRUMENTS, Attributes, Instrument, Kept, Series, add, pack, unpack
-from usage_tracker.sinks.session import ReceiverSession
+from usage_tracker.sinks.session import ReceiverSession, check_reachable
 from usage_tracker.sinks.sink import NotTaken, Parcel
 
 POST_SECONDS = 10.0
@@ -55,7 +54,7 @@ class OtlpSink:
         if address.user is not None:
             account = f"{address.user!s}:{address.password or ''!s}"
             headers["Authorization"] = f"Basic {b64encode(account.encode()).decode()}"
-        self._session = ReceiverSession() if is_apps_own(address, os.environ) else OurHeaders(headers)
+        self._session = ReceiverSession() if is_apps_own(address, os.environ) else OursAlone(headers)
         self._exporter = OTLPMetricExporter(
             address.base_url + ("/v1/metrics" if path == "/" else path),
             headers=headers,
@@ -64,15 +63,19 @@ class OtlpSink:
         )
 
     def send(self, parcel: Parcel, state: bytes | None) -> bytes | None:
-        check_addresses(self._address)
+        check_reachable(self._address)
         kept = add(unpack(state, time.time_ns()), parcel.events)
         if kept.series:
             self._export(as_metrics(kept, time.time_ns()))
         return pack(kept) if parcel.events else state
 
     def _export(self, metrics: MetricsData) -> None:
-        """The exporter takes a redirect for success. Raises NotTaken."""
-        taken = self._exporter.export(metrics) is MetricExportResult.SUCCESS
+        """The exporter takes a redirect for success and, up to 1.37, raises where there is no connection. Raises
+        NotTaken."""
+        try:
+            taken = self._exporter.export(metrics) is MetricExportResult.SUCCESS
+        except requests.RequestException as error:
+            raise NotTaken(f"{self._address.shown} can't be reached ({type(error).__name__})") from None
         if (answer := self._session.answered) is None:
             raise NotTaken(f"{self._address.shown} did not take the metrics")
         if not taken or answer.status_code >= 300:
@@ -82,13 +85,17 @@ class OtlpSink:
         self._exporter.shutdown()
 
 
-class OurHeaders(ReceiverSession):
-    """The exporter adds OTEL_EXPORTER_OTLP_HEADERS to what we give it: those of the app's own collector, and its
-    credentials, which are for nobody else."""
+class OursAlone(ReceiverSession):
+    """The exporter adds OTEL_EXPORTER_OTLP_HEADERS, …_CERTIFICATE and …_CLIENT_CERTIFICATE to what we give it: those of
+    the app's own collector, and its credentials, which are for nobody else."""
 
     def __init__(self, headers: Iterable[str]) -> None:
         super().__init__()
         self._known = PLAIN_HEADERS.union(name.lower() for name in headers)
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        self.verify, self.cert = True, None
+        return super().merge_environment_settings(url, proxies, stream, None, None)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         for name in [name for name in request.headers if name.lower() not in self._known]:

@@ -13,8 +13,7 @@ from posthog.request import APIError, batch_post
 from usage_tracker.addresses import Secret
 from usage_tracker.report import Event
 from usage_tracker.sink_addresses import SinkAddress
-from usage_tracker.sinks.opening import check_addresses
-from usage_tracker.sinks.session import ReceiverSession
+from usage_tracker.sinks.session import ReceiverSession, check_reachable
 from usage_tracker.sinks.sink import NotTaken, Parcel, TooMuch
 
 POST_SECONDS = 15.0
@@ -33,7 +32,7 @@ class PostHogSink:
         self._session = ReceiverSession()
 
     def send(self, parcel: Parcel, state: bytes | None) -> bytes | None:
-        check_addresses(self._address)
+        check_reachable(self._address)
         batch = [as_posthog(event) for event in parcel.events]
         try:
             batch_post(self._key, self._host, gzip=True, timeout=POST_SECONDS, session=self._session, batch=batch)

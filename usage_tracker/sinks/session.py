@@ -8,14 +8,32 @@ import socket
 from contextlib import ExitStack
 from io import BytesIO
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from usage_tracker.addresses import is_loopback
 from usage_tracker.budgets.receivers import cut_after, retry_after
+from usage_tracker.sink_addresses import SinkAddress
+from usage_tracker.sinks.opening import check_addresses
 from usage_tracker.sinks.sink import ATTEMPT_SECONDS
+
+
+def check_reachable(address: SinkAddress) -> None:
+    """As `check_addresses`, unless a proxy leads there: it alone may know the name, and looks it up itself. Raises
+    NotTaken."""
+    if select_proxy(address.base_url, proxies_to(address.base_url)) is None:
+        check_addresses(address)
+
+
+def proxies_to(url: str) -> dict[str, str]:
+    """Those of the environment. None of them leads to this machine, whatever NO_PROXY lacks: what is sent there goes in
+    the clear."""
+    return {} if is_loopback(urlsplit(url).hostname or "") else get_environ_proxies(url)
 
 
 class ReceiverSession(requests.Session):
@@ -41,6 +59,10 @@ class ReceiverSession(requests.Session):
         except requests.RequestException as error:
             raise type(error)(type(error).__name__) from None
         return self.answered
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        merged = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return {**merged, "proxies": proxies_to(url)}
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Nowhere."""
@@ -86,7 +108,8 @@ class Bounded:
 
 
 def duplicate(wire: socket.socket) -> socket.socket:
-    """Also of one that speaks TLS, which has no `dup`."""
+    """Also of one that speaks TLS, which has no `dup`, and of one within another, as through a proxy that speaks it."""
+    wire = getattr(wire, "socket", wire)
     return socket.fromfd(wire.fileno(), wire.family, wire.type)
 
 
