@@ -17,9 +17,6 @@ from openai._base_client import AsyncAPIClient, SyncAPIClient
 import usage_tracker
 from usage_tracker.demo.standin import StandIn
 
-# of a copy that fails half-way, a client is left without its fields, which the SDK's destructor looks for
-pytestmark = pytest.mark.filterwarnings("ignore:.*HttpxClientWrapper.__del__:pytest.PytestUnraisableExceptionWarning")
-
 ASKED: dict[str, Any] = {"model": "gpt-4o-mini", "messages": ASK}
 RESPONSES: dict[str, Any] = {"model": "gpt-5-mini", "input": "Say hello."}
 SPEECH: dict[str, Any] = {"model": "tts-1", "voice": "alloy", "input": "Say hello."}
@@ -62,7 +59,7 @@ ASYNC_ENTERED: dict[str, Callable[[openai.AsyncOpenAI], Any]] = {
 }
 
 pytestmark = pytest.mark.filterwarnings(  # the SDK's own, of a client that could not be copied to its end
-    "ignore:Exception ignored in. <function .*HttpxClientWrapper.__del__:pytest.PytestUnraisableExceptionWarning"
+    "ignore:Exception ignored .*<function .*HttpxClientWrapper.__del__:pytest.PytestUnraisableExceptionWarning"
 )
 
 Traits = dict[str, object]

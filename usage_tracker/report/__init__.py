@@ -91,3 +91,4 @@ class CallableModule(ModuleType):
 
 
 sys.modules[__name__].__class__ = CallableModule
+del __doc__  # where it has one of its own, CPython 3.14 takes that once it has been asked twice, and not the property's
