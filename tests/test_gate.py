@@ -851,6 +851,33 @@ def test_a_strict_budget_that_this_process_can_not_reserve_from_says_what_then(
         ask(capturing)
 
 
+def test_a_strict_limit_that_only_holds_calls_back_opens_no_way_past_another_one(
+    fresh_start: Path, provider: StandIn, client: openai.OpenAI
+) -> None:
+    """Whichever of them the store says first has no room."""
+    from usage_tracker.budgets.book import set_budget
+    from usage_tracker.budgets.view import ViewFile
+    from usage_tracker.dsn import parse_dsn
+    from usage_tracker.stores import open_store
+
+    calls = {"measure": "calls", "strict": True}
+    slow = budget(name="a", limit=Decimal(1), on_limit="throttle", delay=0.05, **calls)
+    firm = budget(name="b", limit=Decimal(2), **calls)
+    dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
+    with closing(open_store(parse_dsn(dsn))) as store:
+        store.migrate()
+        for each in (slow, firm):
+            set_budget(store, each)
+    spool.mkdir(mode=0o700)
+    ViewFile(spool).save(known(slow, firm))
+    usage_tracker.install(ship=False, spool_dir=spool, dsn=dsn)
+    for _ in range(2):
+        client.chat.completions.create(model=MODEL, messages=ASK)
+    with pytest.raises(usage_tracker.BudgetExceeded, match="'b'"):
+        client.chat.completions.create(model=MODEL, messages=ASK)
+    assert len(provider.requests) == 2
+
+
 def test_a_strict_call_waits_for_prices_rather_than_go_unreserved(
     fresh_start: Path, provider: StandIn, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
