@@ -37,7 +37,7 @@ from usage_tracker.budgets.view import View
 from usage_tracker.capture import open_calls
 from usage_tracker.capture.admission import Answered, take, take_elsewhere
 from usage_tracker.demo.standin import StandIn
-from usage_tracker.enforcing import Enforcing
+from usage_tracker.enforcing import Enforcing, Leading
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import CallKind, Origin, Told, Usage
 from usage_tracker.providers.told import encode_usage, event_of, told_as_read
@@ -720,6 +720,73 @@ def test_a_process_is_held_from_its_first_call_on(fresh_start: Path, client: ope
         client.chat.completions.create(model=MODEL, messages=ASK)
     usage_tracker.install(ship=False, spool_dir=spool, budgets="off")
     client.chat.completions.create(model=MODEL, messages=ASK)
+
+
+def test_who_waits_for_budgets_waits_once_where_there_are_none(
+    fresh_start: Path, client: openai.OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
+    usage_tracker.install(dsn=dsn, spool_dir=spool, budgets="wait", batch_seconds=0.05)
+    client.chat.completions.create(model=MODEL, messages=ASK)
+    assert usage_tracker.flush(30)
+    assert tracker.installed is not None
+    enforcing = tracker.installed.pipeline().enforcing
+    deadline = time.monotonic() + 30
+    while enforcing._recorder.gate is not None:
+        assert time.monotonic() < deadline, "the leader says nothing of there being none"
+        time.sleep(0.01)
+    assert "can't be read" not in caplog.text
+    usage_tracker.install(ship=False, dsn=dsn, spool_dir=spool, budgets="wait")
+    assert tracker.installed.pipeline().recorder.gate is None, "a neighbour, or who comes later, knows at once"
+
+
+def test_a_leader_that_waits_for_no_budgets_itself_tells_a_neighbour_that_does_that_there_are_none(
+    fresh_start: Path, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from usage_tracker.config import load_settings
+    from usage_tracker.dsn import parse_dsn
+    from usage_tracker.stores import open_store
+
+    monkeypatch.setattr(holding, "FIRST_SECONDS", 0.5)
+    dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
+    usage_tracker.install(ship=False, spool_dir=spool, budgets="wait")
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        client.chat.completions.create(model=MODEL, messages=ASK)
+        took.append(time.monotonic() - began)
+    assert took[0] >= 0.5 > max(took[1:]), "the first call waits, and no other one"
+    assert tracker.installed is not None
+    recorder = tracker.installed.pipeline().recorder
+    assert recorder.gate is not None
+    deadline = time.monotonic() + 30
+    with closing(open_store(parse_dsn(dsn))) as store:
+        store.migrate()
+        lead = Leading(load_settings({}, dsn=dsn, spool_dir=spool))
+        while recorder.gate is not None:
+            assert time.monotonic() < deadline
+            lead(store)
+            time.sleep(0.01)
+
+
+def test_who_waits_takes_no_old_word_for_there_being_no_budgets(fresh_start: Path, client: openai.OpenAI) -> None:
+    from usage_tracker.budgets.book import set_budget
+    from usage_tracker.budgets.view import ViewFile
+    from usage_tracker.dsn import parse_dsn
+    from usage_tracker.stores import open_store
+
+    dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
+    spool.mkdir(mode=0o700)
+    view = ViewFile(spool)
+    view.ask_for()
+    view.save(known(age=3600))
+    with closing(open_store(parse_dsn(dsn))) as store:
+        store.migrate()
+        set_budget(store, budget(measure="calls", strict=True))
+    usage_tracker.install(dsn=dsn, spool_dir=spool, budgets="wait")
+    client.chat.completions.create(model=MODEL, messages=ASK)
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        client.chat.completions.create(model=MODEL, messages=ASK)
 
 
 def test_when_the_clock_was_set_back_what_is_read_from_then_on_counts(

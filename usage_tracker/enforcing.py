@@ -36,6 +36,8 @@ UNUSUAL_SECONDS = 60.0
 LAST_ALERT_SECONDS = 1.0
 LOOK_SECONDS = 0.5
 """How often a process without a shipping thread looks."""
+OLD_SECONDS = 30.0
+"""That there were no budgets so long ago is no answer to who waits for them."""
 
 
 class Leading:
@@ -169,18 +171,25 @@ class Enforcing:
     def _begin(self) -> None:
         """Calls are held to what a neighbour has read, or wait for it."""
         self.look(load_prices=False)
-        if self._view is None and self._settings.budgets == "wait":
+        if (
+            self._settings.budgets == "wait"
+            and self._recorder.gate is None
+            and (self._view is None or self._view.read_at < time.time() - OLD_SECONDS)
+        ):
             self._recorder.gate = self._made_gate()
 
     def look(self, *, load_prices: bool = True) -> None:
         """Take what a neighbour has read, if it is newer. `load_prices`: off the app's path, where that may take."""
-        if self._settings.budgets == "off" or (self._file is None and not os.path.exists(self._path)):
+        waits = self._settings.budgets == "wait" and self._view is None
+        if self._settings.budgets == "off" or (self._file is None and not waits and not os.path.exists(self._path)):
             return
         if self._file is None:
             with undivided():
                 from usage_tracker.budgets.view import ViewFile
 
             self._file = ViewFile(self._settings.spool_dir, self._settings.spool_group)
+        if waits:
+            self._file.ask_for()
         view = self._file.changed()
         if view is not None:
             self.use(view, load_prices=load_prices)

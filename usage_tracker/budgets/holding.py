@@ -67,7 +67,7 @@ class Holding:
         self._wake = wake
         """Starts what looks into the store, where it doesn't run."""
         self._log = log
-        self._gave_up_at = -FRESH_SECONDS
+        self._gave_up_at: float | None = None
 
     def hold(self, call: Call, described: Described, body: object) -> Hold:
         taken: list[Counted] = []
@@ -103,17 +103,20 @@ class Holding:
                 yield from self._pass_limit(account, began)
 
     def _freshen(self) -> Generator[Step, None, None]:
-        """Wait for a look into the store where the last one was long ago; not again and again."""
+        """Wait for a look into the store where the last one was long ago; not again and again, and for the first one
+        only once."""
         self._wake()  # a process whose calls are all refused would never look again
         if time.time() < self._seen.recent_until:
             return
-        now = time.monotonic()
-        if now < self._gave_up_at + FRESH_SECONDS:
+        now, gave_up_at = time.monotonic(), self._gave_up_at
+        if gave_up_at is not None and (not self._seen.known or now < gave_up_at + FRESH_SECONDS):
             return
         while time.time() >= self._seen.recent_until:
             if time.monotonic() >= now + FIRST_SECONDS:
                 self._gave_up_at = time.monotonic()
-                if time.time() >= self._seen.fresh_until:
+                if not self._seen.known:
+                    self._log.warn("unknown", "it isn't known yet whether there are budgets; calls are made meanwhile")
+                elif time.time() >= self._seen.fresh_until:
                     self._log.warn(
                         "stale", "what budgets have used can't be read from the store; see `usage-tracker doctor`"
                     )
