@@ -89,13 +89,16 @@ class Leading:
             self._alerts.wait(LAST_ALERT_SECONDS)
 
     def _is_needed(self, store: "Store") -> bool:
-        """Whether there is a budget, or was, or somebody wants to hear of what is unusual. Raises StoreError."""
+        """Whether there is a budget, or was, or somebody waits to hear of that, or of what is unusual. Raises
+        StoreError."""
         now = time.monotonic()
         if now < self._look_at:
             return False
         self._look_at = now + FIRST_LOOKS_SECONDS
         settings = self._settings
         if settings.alert_webhook or settings.alert_slack or settings.alert_smtp or settings.on_alert:
+            return True
+        if settings.budgets == "wait":
             return True
         if os.path.exists(self._settings.spool_dir / "budgets.json"):
             return True
@@ -113,6 +116,8 @@ class Leading:
         dsn = self._settings.dsn
         assert dsn is not None, "who leads knows the store"
         self._file = ViewFile(self._settings.spool_dir, self._settings.spool_group)
+        if self._settings.budgets == "wait":
+            self._file.ask_for()
         receivers, noticed = (receivers_of(self._settings), self._notice) if self._alerting else ([], None)
         self._alerts = Alerts(receivers, lambda: open_store(dsn))
         self._refresher = Refresher(self._settings.spool_dir, read_used, read_usual, noticed)
@@ -206,6 +211,8 @@ class Enforcing:
             self._view = view
             if not view.enforces:
                 self._recorder.gate = None
+                if self._gate is not None:
+                    self._gate.use(view)  # who waits in it waits for no more
                 return
             gate = self._made_gate()
             if load_prices and self._prices is not None:
