@@ -68,8 +68,8 @@ class ViewFile:
         self._stamp: Stamp | None = None
 
     def save(self, view: View) -> None:
-        """Put the view in the place of the one before. Nothing is written where there are no budgets and never were, and
-        nobody has asked."""
+        """Put the view in the place of the one before. Nothing is written where there are no budgets and never were,
+        and nobody has asked."""
         if not view.budgets and not self._path.exists():
             return
         part = self._path.with_name(f".{FILE}.{uuid4().hex}")
