@@ -16,6 +16,7 @@ from typing import Any
 from unittest.mock import Mock
 from uuid import uuid4
 
+import msgspec
 import openai
 import pytest
 import trio
@@ -453,6 +454,29 @@ def test_a_call_that_many_limits_hold_back_waits_no_longer_than_for_one(
         began = time.monotonic()
         ask(capturing)
     assert 0.4 < time.monotonic() - began < 10, "and not 15 seconds"
+
+
+@pytest.mark.parametrize("held", [{}, {"measure": "calls", "per": "minute"}], ids=["sum", "rate"])
+@pytest.mark.parametrize("change", ["gone", "more"])
+def test_a_held_call_goes_on_when_its_budget_is_removed_or_has_room(
+    capturing: Capturing, enforcing: Enforcing, held: dict[str, Any], change: str
+) -> None:
+    slow = budget(on_limit="throttle", delay=60, **held)
+    enforcing.use(known(slow, spent="1"))
+    if slow.is_rate:
+        ask(capturing)
+    before = len(capturing.provider.requests)
+    thread = threading.Thread(target=ask, args=[capturing], daemon=True)
+    began = time.monotonic()
+    thread.start()
+    while not open_calls:  # it has begun
+        assert time.monotonic() < began + 20
+        time.sleep(0.01)
+    assert len(capturing.provider.requests) == before
+    enforcing.use(known() if change == "gone" else known(msgspec.structs.replace(slow, limit=Decimal(5)), spent="1"))
+    thread.join(30)
+    assert not thread.is_alive()
+    assert len(capturing.provider.requests) == before + 1
 
 
 def test_a_task_that_is_cancelled_while_it_is_held_makes_no_request(capturing: Capturing, enforcing: Enforcing) -> None:
@@ -940,6 +964,37 @@ def test_a_strict_limit_that_only_holds_calls_back_opens_no_way_past_another_one
         client.chat.completions.create(model=MODEL, messages=ASK)
     with pytest.raises(usage_tracker.BudgetExceeded, match="'b'"):
         client.chat.completions.create(model=MODEL, messages=ASK)
+    assert len(provider.requests) == 2
+
+
+@pytest.mark.parametrize("change", ["gone", "more"])
+def test_a_call_that_a_strict_budget_holds_goes_on_when_that_is_removed_or_has_room(
+    fresh_start: Path, provider: StandIn, client: openai.OpenAI, change: str
+) -> None:
+    from usage_tracker.budgets.view import ViewFile
+    from usage_tracker.dsn import parse_dsn
+    from usage_tracker.stores import open_store
+
+    slow = budget(measure="calls", on_limit="throttle", delay=60, strict=True)
+    dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
+    with closing(open_store(parse_dsn(dsn))) as store:
+        store.migrate()
+    spool.mkdir(mode=0o700)
+    ViewFile(spool).save(known(slow))
+    usage_tracker.install(ship=False, spool_dir=spool, dsn=dsn)
+    client.chat.completions.create(model=MODEL, messages=ASK)
+    thread = threading.Thread(
+        target=client.chat.completions.create, kwargs={"model": MODEL, "messages": ASK}, daemon=True
+    )
+    began = time.monotonic()
+    thread.start()
+    while not open_calls:  # it has begun
+        assert time.monotonic() < began + 20
+        time.sleep(0.01)
+    assert len(provider.requests) == 1
+    ViewFile(spool).save(known() if change == "gone" else known(msgspec.structs.replace(slow, limit=Decimal(5))))
+    thread.join(30)
+    assert not thread.is_alive()
     assert len(provider.requests) == 2
 
 

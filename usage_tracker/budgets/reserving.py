@@ -70,15 +70,21 @@ class Reserving:
             if answer is None:
                 call.reserved = Reservation(self, asked, accounts)
                 return True
-            account = accounts[answer.want.place]
+            place = answer.want.place
+            account = accounts[place]
             if account.budget.on_limit == "block":
                 now, needed = datetime.now(UTC), answer.want.amount
                 raise self._log.refuse(refusals.used_up(account.budget, account.part, answer.used, now, needed))
             left = began + account.budget.delay - time.monotonic()
             if left > 0:
                 yield min(left, THROTTLE_STEP)
-                continue
-            wants = [want for want in wants if want.place != answer.want.place]
+                with self._accounts.lock:
+                    current = self._accounts.by_now(account)
+                if current is not None and current.budget.strict:
+                    accounts[place] = current
+                    wants = [want._replace(limit=current.limit) if want.place == place else want for want in wants]
+                    continue
+            wants = [want for want in wants if want.place != place]
             if not wants:
                 return True
 
