@@ -238,6 +238,7 @@ def test_a_budget_without_a_name_is_named_after_what_it_is_about() -> None:
         where=(Criterion("team", True, "frontend"), Criterion("model", True, "gpt-*")), each="user", per="day"
     )
     assert default_name(made) == "frontend-some-each-user-cost-day"
+    assert default_name(budget(where=(Criterion("team", True, "東京"),))) == "cost-month", "no option of a command"
 
 
 def test_amounts_are_whole_and_rounded_up() -> None:

@@ -252,7 +252,8 @@ def default_name(budget: Budget) -> str:
     """What it is called where nobody said."""
     values = [test.literal or "some" for test in budget.where] or ["all"]
     words = [*values, *([f"each-{budget.each}"] if budget.each else ()), budget.measure, budget.per]
-    return re.sub(r"[^\w.:@/+-]+", "-", "-".join(words), flags=re.ASCII)[:100]
+    name = re.sub(r"[^\w.:@/+-]+", "-", "-".join(words), flags=re.ASCII)
+    return name.lstrip("-")[:100]  # a command takes what begins so for an option
 
 
 def rolls(budget: Budget) -> bool:
