@@ -96,6 +96,8 @@ class Settings(NamedTuple):
 
 
 PREFIX = "TRACKER_"
+NO_GROUP = (1 << 32) - 1
+"""The ids of groups are below."""
 
 
 def variable(name: str) -> str:
@@ -158,8 +160,10 @@ class Said:
 
     def group(self, name: str) -> int | None:
         text = self.text(name)
-        if text is None or text.isdecimal():
-            return int(text) if text else None
+        if text is None:
+            return None
+        if text.isdecimal() and int(text) < NO_GROUP:
+            return int(text)
         import grp
 
         try:
