@@ -10,11 +10,14 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
 from enum import Enum
 from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
 import pytest
+from capturing import Captured
 
+import usage_tracker
 from usage_tracker import attribute, scopes, wrap
 from usage_tracker.attribution import MAX_LENGTH, MAX_TAGS, NOBODY, Attribution, clean_tags, current
 from usage_tracker.providers.metadata import read_asked
@@ -31,6 +34,29 @@ def test_inner_scopes_say_more_and_leave_the_rest_to_outer_ones() -> None:
             assert current.get() == Attribution("alpha", None, "u-2", None, ("tier:pro", "job:nightly"))
         assert current.get().user == "u-1"
     assert current.get() == NOBODY
+
+
+def test_what_settings_say_is_what_a_scope_that_says_it_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of variables leaves blanks, and a carriage return, behind what they hold."""
+    said = {
+        "project": "alpha ",
+        "team": " ",
+        "user": "u-1\r",
+        "session": "s" * (MAX_LENGTH + 1),
+        "app": "shop ",
+        "host": "h\r",
+    }
+    for name, value in said.items():
+        monkeypatch.setenv(f"TRACKER_{name.upper()}", value)
+    usage_tracker.install(ship=False, spool_dir=tmp_path / "spool", tags=["tier:pro "])
+    try:
+        captured = Captured()
+        usage_tracker.record(provider="openai", model="gpt-4o-mini")
+        origin, _ = captured.one_call()
+    finally:
+        usage_tracker.uninstall()
+    assert (origin.project, origin.team, origin.user_id, origin.session_id) == ("alpha", None, "u-1", "s" * MAX_LENGTH)
+    assert (origin.app, origin.host, origin.tags) == ("shop", "h", ("tier:pro",))
 
 
 def test_none_says_nothing() -> None:

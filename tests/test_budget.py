@@ -41,6 +41,7 @@ def budget(**said: Any) -> Budget:
         ("100", "100", "cost"),
         ("$0.05", "0.05", "cost"),
         ("1,000 usd", "1000", "cost"),
+        ("1,250,000.50", "1250000.50", "cost"),
         ("5M tokens", "5000000", "tokens"),
         ("1.5k tokens", "1500", "tokens"),
         ("60 calls", "60", "calls"),
@@ -51,7 +52,7 @@ def test_a_limit_is_dollars_tokens_or_calls(text: str, amount: str, measure: str
     assert parse_limit(text) == (Decimal(amount), measure)
 
 
-@pytest.mark.parametrize("text", ["", "much", "5 euros", "1e", "--5", "NaN", "5 M M tokens", "1e9999999999"])
+@pytest.mark.parametrize("text", ["", "much", "5 euros", "1e", "--5", "NaN", "5 M M tokens", "1e9999999999", "1,50"])
 def test_what_is_no_limit_is_refused_with_what_would_be_one(text: str) -> None:
     with pytest.raises(ConfigError, match="write 100"):
         parse_limit(text)
@@ -237,6 +238,7 @@ def test_a_budget_without_a_name_is_named_after_what_it_is_about() -> None:
         where=(Criterion("team", True, "frontend"), Criterion("model", True, "gpt-*")), each="user", per="day"
     )
     assert default_name(made) == "frontend-some-each-user-cost-day"
+    assert default_name(budget(where=(Criterion("team", True, "東京"),))) == "cost-month", "no option of a command"
 
 
 def test_amounts_are_whole_and_rounded_up() -> None:

@@ -55,6 +55,16 @@ def test_a_budget_is_set_listed_changed_and_removed(budget: Type, tmp_path: Path
     assert (gone.exit_code, "there is no budget 'frontend'" in gone.output) == (2, True)
 
 
+def test_a_budget_without_a_name_takes_no_other_ones_place(budget: Type) -> None:
+    first = ("--where", "model=gpt-4*", "--limit", "100", "--on-limit", "block")
+    assert "Added: some-cost-month" in budget("set", *first).stderr
+    said = budget("set", "--where", "model=claude*", "--limit", "5")
+    assert said.exit_code == 2
+    assert "the budget some-cost-month is for model=gpt-4*; give this one a NAME of its own" in said.output
+    said = budget("set", "--where", "model=gpt-4*", "--limit", "150")
+    assert "Changed: some-cost-month: $150.00 a month for model=gpt-4*; refuses calls" in said.stderr, "keeps the rest"
+
+
 def test_a_budget_that_a_newer_version_wrote_is_removed_but_not_changed(budget: Type, dsn: str) -> None:
     budget("set", "frontend", "--limit", "100")
     with closing(open_store(parse_dsn(dsn))) as store:

@@ -114,8 +114,9 @@ def test_a_group_may_be_named_or_numbered() -> None:
     assert load_settings({"TRACKER_SPOOL_GROUP": known.gr_name}).spool_group == 0
     assert load_settings({"TRACKER_SPOOL_GROUP": "30000"}).spool_group == 30_000
     assert load_settings({}).spool_group is None
-    with pytest.raises(ConfigError, match="TRACKER_SPOOL_GROUP"):
-        load_settings({"TRACKER_SPOOL_GROUP": "no such group"})
+    for wrong in ("no such group", "4294967296"):
+        with pytest.raises(ConfigError, match="TRACKER_SPOOL_GROUP"):
+            load_settings({"TRACKER_SPOOL_GROUP": wrong})
 
 
 def test_several_words_are_a_sequence_or_a_text_with_commas() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from unittest.mock import Mock
 from uuid import uuid4
 
+import msgspec
 import openai
 import pytest
 import trio
@@ -37,7 +38,7 @@ from usage_tracker.budgets.view import View
 from usage_tracker.capture import open_calls
 from usage_tracker.capture.admission import Answered, take, take_elsewhere
 from usage_tracker.demo.standin import StandIn
-from usage_tracker.enforcing import Enforcing
+from usage_tracker.enforcing import Enforcing, Leading
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import CallKind, Origin, Told, Usage
 from usage_tracker.providers.told import encode_usage, event_of, told_as_read
@@ -455,6 +456,29 @@ def test_a_call_that_many_limits_hold_back_waits_no_longer_than_for_one(
     assert 0.4 < time.monotonic() - began < 10, "and not 15 seconds"
 
 
+@pytest.mark.parametrize("held", [{}, {"measure": "calls", "per": "minute"}], ids=["sum", "rate"])
+@pytest.mark.parametrize("change", ["gone", "more"])
+def test_a_held_call_goes_on_when_its_budget_is_removed_or_has_room(
+    capturing: Capturing, enforcing: Enforcing, held: dict[str, Any], change: str
+) -> None:
+    slow = budget(on_limit="throttle", delay=60, **held)
+    enforcing.use(known(slow, spent="1"))
+    if slow.is_rate:
+        ask(capturing)
+    before = len(capturing.provider.requests)
+    thread = threading.Thread(target=ask, args=[capturing], daemon=True)
+    began = time.monotonic()
+    thread.start()
+    while not open_calls:  # it has begun
+        assert time.monotonic() < began + 20
+        time.sleep(0.01)
+    assert len(capturing.provider.requests) == before
+    enforcing.use(known() if change == "gone" else known(msgspec.structs.replace(slow, limit=Decimal(5)), spent="1"))
+    thread.join(30)
+    assert not thread.is_alive()
+    assert len(capturing.provider.requests) == before + 1
+
+
 def test_a_task_that_is_cancelled_while_it_is_held_makes_no_request(capturing: Capturing, enforcing: Enforcing) -> None:
     enforcing.use(known(budget(on_limit="throttle", delay=30.0), spent="5"))
 
@@ -722,6 +746,71 @@ def test_a_process_is_held_from_its_first_call_on(fresh_start: Path, client: ope
     client.chat.completions.create(model=MODEL, messages=ASK)
 
 
+def test_who_waits_for_budgets_is_told_at_once_that_there_are_none(
+    fresh_start: Path, client: openai.OpenAI, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "FIRST_SECONDS", 30.0)
+    dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
+    usage_tracker.install(dsn=dsn, spool_dir=spool, budgets="wait")
+    began = time.monotonic()
+    client.chat.completions.create(model=MODEL, messages=ASK)
+    assert time.monotonic() - began < 20
+    assert tracker.installed is not None
+    assert tracker.installed.pipeline().recorder.gate is None
+    assert not [said for said in caplog.records if said.levelno >= logging.WARNING]
+    usage_tracker.install(ship=False, dsn=dsn, spool_dir=spool, budgets="wait")
+    assert tracker.installed.pipeline().recorder.gate is None, "a neighbour, or who comes later, has it in writing"
+
+
+def test_a_leader_that_waits_for_no_budgets_itself_tells_a_neighbour_that_does_that_there_are_none(
+    fresh_start: Path, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from usage_tracker.config import load_settings
+    from usage_tracker.dsn import parse_dsn
+    from usage_tracker.stores import open_store
+
+    monkeypatch.setattr(holding, "FIRST_SECONDS", 0.5)
+    dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
+    usage_tracker.install(ship=False, spool_dir=spool, budgets="wait")
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        client.chat.completions.create(model=MODEL, messages=ASK)
+        took.append(time.monotonic() - began)
+    assert took[0] >= 0.5 > max(took[1:]), "the first call waits, and no other one"
+    assert tracker.installed is not None
+    recorder = tracker.installed.pipeline().recorder
+    assert recorder.gate is not None
+    deadline = time.monotonic() + 30
+    with closing(open_store(parse_dsn(dsn))) as store:
+        store.migrate()
+        lead = Leading(load_settings({}, dsn=dsn, spool_dir=spool))
+        while recorder.gate is not None:
+            assert time.monotonic() < deadline
+            lead(store)
+            time.sleep(0.01)
+
+
+def test_who_waits_takes_no_old_word_for_there_being_no_budgets(fresh_start: Path, client: openai.OpenAI) -> None:
+    from usage_tracker.budgets.book import set_budget
+    from usage_tracker.budgets.view import ViewFile
+    from usage_tracker.dsn import parse_dsn
+    from usage_tracker.stores import open_store
+
+    dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
+    spool.mkdir(mode=0o700)
+    view = ViewFile(spool)
+    view.ask_for()
+    view.save(known(age=3600))
+    with closing(open_store(parse_dsn(dsn))) as store:
+        store.migrate()
+        set_budget(store, budget(measure="calls", strict=True))
+    usage_tracker.install(dsn=dsn, spool_dir=spool, budgets="wait")
+    client.chat.completions.create(model=MODEL, messages=ASK)
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        client.chat.completions.create(model=MODEL, messages=ASK)
+
+
 def test_when_the_clock_was_set_back_what_is_read_from_then_on_counts(
     capturing: Capturing, enforcing: Enforcing
 ) -> None:
@@ -849,6 +938,64 @@ def test_a_strict_budget_that_this_process_can_not_reserve_from_says_what_then(
     enforcing.use(known(budget(strict=True, unreachable="closed")))
     with pytest.raises(usage_tracker.BudgetExceeded, match="can't be known"):
         ask(capturing)
+
+
+def test_a_strict_limit_that_only_holds_calls_back_opens_no_way_past_another_one(
+    fresh_start: Path, provider: StandIn, client: openai.OpenAI
+) -> None:
+    """Whichever of them the store says first has no room."""
+    from usage_tracker.budgets.book import set_budget
+    from usage_tracker.budgets.view import ViewFile
+    from usage_tracker.dsn import parse_dsn
+    from usage_tracker.stores import open_store
+
+    calls = {"measure": "calls", "strict": True}
+    slow = budget(name="a", limit=Decimal(1), on_limit="throttle", delay=0.05, **calls)
+    firm = budget(name="b", limit=Decimal(2), **calls)
+    dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
+    with closing(open_store(parse_dsn(dsn))) as store:
+        store.migrate()
+        for each in (slow, firm):
+            set_budget(store, each)
+    spool.mkdir(mode=0o700)
+    ViewFile(spool).save(known(slow, firm))
+    usage_tracker.install(ship=False, spool_dir=spool, dsn=dsn)
+    for _ in range(2):
+        client.chat.completions.create(model=MODEL, messages=ASK)
+    with pytest.raises(usage_tracker.BudgetExceeded, match="'b'"):
+        client.chat.completions.create(model=MODEL, messages=ASK)
+    assert len(provider.requests) == 2
+
+
+@pytest.mark.parametrize("change", ["gone", "more"])
+def test_a_call_that_a_strict_budget_holds_goes_on_when_that_is_removed_or_has_room(
+    fresh_start: Path, provider: StandIn, client: openai.OpenAI, change: str
+) -> None:
+    from usage_tracker.budgets.view import ViewFile
+    from usage_tracker.dsn import parse_dsn
+    from usage_tracker.stores import open_store
+
+    slow = budget(measure="calls", on_limit="throttle", delay=60, strict=True)
+    dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
+    with closing(open_store(parse_dsn(dsn))) as store:
+        store.migrate()
+    spool.mkdir(mode=0o700)
+    ViewFile(spool).save(known(slow))
+    usage_tracker.install(ship=False, spool_dir=spool, dsn=dsn)
+    client.chat.completions.create(model=MODEL, messages=ASK)
+    thread = threading.Thread(
+        target=client.chat.completions.create, kwargs={"model": MODEL, "messages": ASK}, daemon=True
+    )
+    began = time.monotonic()
+    thread.start()
+    while not open_calls:  # it has begun
+        assert time.monotonic() < began + 20
+        time.sleep(0.01)
+    assert len(provider.requests) == 1
+    ViewFile(spool).save(known() if change == "gone" else known(msgspec.structs.replace(slow, limit=Decimal(5))))
+    thread.join(30)
+    assert not thread.is_alive()
+    assert len(provider.requests) == 2
 
 
 def test_a_strict_call_waits_for_prices_rather_than_go_unreserved(

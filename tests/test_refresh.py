@@ -238,3 +238,16 @@ def test_a_role_that_may_not_read_what_was_spent_tries_again_after_a_minute(
     assert [said.getMessage().partition(":")[0] for said in caplog.records] == [
         "nobody is held to budgets from here, for the role 'writer' may not read what was spent"
     ]
+
+
+def test_a_budget_of_a_newer_version_is_left_out_and_said_once(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And not with each second, until all hosts are upgraded."""
+    name = f"newer-{uuid4()}"
+    sql = "INSERT INTO budget (name, definition) VALUES (?, ?)"
+    store.change(lambda execute: execute(sql, [name, '{"name": "x", "limit": "5", "on_limit": "something new"}']))
+    set_budget(store, budget())
+    for _ in range(3):
+        assert [each.name for each in read(store, tmp_path).budgets] == ["b"]
+    assert caplog.text.count(f"the budget {name} is of a newer version") == 1

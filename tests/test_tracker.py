@@ -464,6 +464,14 @@ def test_a_recorded_call_of_no_sdk_is_stored(machine: Machine) -> None:
     assert (row["output_tokens"], row["mean_duration_ms"]) == (10, None), "nobody said how long it took"
 
 
+def test_a_second_install_that_is_refused_leaves_the_first_at_work(machine: Machine) -> None:
+    machine.run(
+        f"import usage_tracker\n{ASK}\nusage_tracker.install()\nask()\n"
+        "try:\n    usage_tracker.install(sdks=['opnai'])\nexcept usage_tracker.ConfigError:\n    ask()\n"
+        "assert usage_tracker.flush(), usage_tracker.stats()\nassert usage_tracker.stats().stored == 2"
+    )
+
+
 def test_an_sdk_that_is_asked_for_by_name_has_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"names 'opnai'; known SDKs are .*openai"):
         usage_tracker.install(ship=False, spool_dir=tmp_path, sdks=["opnai"])

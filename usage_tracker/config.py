@@ -96,6 +96,8 @@ class Settings(NamedTuple):
 
 
 PREFIX = "TRACKER_"
+NO_GROUP = (1 << 32) - 1
+"""The ids of groups are below."""
 
 
 def variable(name: str) -> str:
@@ -121,6 +123,10 @@ class Said:
         if value is None:
             value = self.environ.get(variable(name), "")
         return readable(value) or None
+
+    def name(self, name: str) -> str | None:
+        """What events are called by: blanks around it, as files of variables leave them, would make it another one."""
+        return (self.text(name) or "").strip() or None
 
     def path(self, name: str) -> Path | None:
         """From where the program stands now: it may go elsewhere later."""
@@ -154,8 +160,10 @@ class Said:
 
     def group(self, name: str) -> int | None:
         text = self.text(name)
-        if text is None or text.isdecimal():
-            return int(text) if text else None
+        if text is None:
+            return None
+        if text.isdecimal() and int(text) < NO_GROUP:
+            return int(text)
         import grp
 
         try:
@@ -177,7 +185,7 @@ class Said:
 def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) -> Settings:
     """Settings from arguments, then TRACKER_* variables, then defaults. Raises ConfigError."""
     said = Said(environ, arguments)
-    app = readable(said.text("app") or environ.get("OTEL_SERVICE_NAME") or default_app())
+    app = readable(said.name("app") or environ.get("OTEL_SERVICE_NAME") or default_app())
     ship = said.switch("ship", True)
     dsn_text = said.text("dsn")
     dsn = parse_dsn(dsn_text) if dsn_text else default_dsn(environ) if ship else None
@@ -187,10 +195,10 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
         spool_dir=spool_dir or default_spool(dsn, app, environ),
         ship=ship,
         app=app,
-        project=said.text("project"),
-        team=said.text("team"),
-        user=said.text("user"),
-        session=said.text("session"),
+        project=said.name("project"),
+        team=said.name("team"),
+        user=said.name("user"),
+        session=said.name("session"),
         tags=said.words("tags") or (),
         sdks=said.words("sdks"),
         stream_usage=said.choice("stream_usage", "known", "always", "never"),
@@ -202,7 +210,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
         prices=prices,
         **load_alerting(said, arguments),
         budgets=said.choice("budgets", "on", "wait", "off"),
-        host=said.text("host") or os.uname().nodename,
+        host=said.name("host") or os.uname().nodename,
         store_name=said.text("store_name"),
         export_to=export_to if export_to is None or "://" in export_to else str(said.path("export_to")),
         export_format=said.choice("export_format", "parquet", "delta", "focus", "csv", "jsonl"),

@@ -36,6 +36,8 @@ UNUSUAL_SECONDS = 60.0
 LAST_ALERT_SECONDS = 1.0
 LOOK_SECONDS = 0.5
 """How often a process without a shipping thread looks."""
+OLD_SECONDS = 30.0
+"""That there were no budgets so long ago is no answer to who waits for them."""
 
 
 class Leading:
@@ -87,13 +89,16 @@ class Leading:
             self._alerts.wait(LAST_ALERT_SECONDS)
 
     def _is_needed(self, store: "Store") -> bool:
-        """Whether there is a budget, or was, or somebody wants to hear of what is unusual. Raises StoreError."""
+        """Whether there is a budget, or was, or somebody waits to hear of that, or of what is unusual. Raises
+        StoreError."""
         now = time.monotonic()
         if now < self._look_at:
             return False
         self._look_at = now + FIRST_LOOKS_SECONDS
         settings = self._settings
         if settings.alert_webhook or settings.alert_slack or settings.alert_smtp or settings.on_alert:
+            return True
+        if settings.budgets == "wait":
             return True
         if os.path.exists(self._settings.spool_dir / "budgets.json"):
             return True
@@ -111,6 +116,8 @@ class Leading:
         dsn = self._settings.dsn
         assert dsn is not None, "who leads knows the store"
         self._file = ViewFile(self._settings.spool_dir, self._settings.spool_group)
+        if self._settings.budgets == "wait":
+            self._file.ask_for()
         receivers, noticed = (receivers_of(self._settings), self._notice) if self._alerting else ([], None)
         self._alerts = Alerts(receivers, lambda: open_store(dsn))
         self._refresher = Refresher(self._settings.spool_dir, read_used, read_usual, noticed)
@@ -169,18 +176,25 @@ class Enforcing:
     def _begin(self) -> None:
         """Calls are held to what a neighbour has read, or wait for it."""
         self.look(load_prices=False)
-        if self._view is None and self._settings.budgets == "wait":
+        if (
+            self._settings.budgets == "wait"
+            and self._recorder.gate is None
+            and (self._view is None or self._view.read_at < time.time() - OLD_SECONDS)
+        ):
             self._recorder.gate = self._made_gate()
 
     def look(self, *, load_prices: bool = True) -> None:
         """Take what a neighbour has read, if it is newer. `load_prices`: off the app's path, where that may take."""
-        if self._settings.budgets == "off" or (self._file is None and not os.path.exists(self._path)):
+        waits = self._settings.budgets == "wait" and self._view is None
+        if self._settings.budgets == "off" or (self._file is None and not waits and not os.path.exists(self._path)):
             return
         if self._file is None:
             with undivided():
                 from usage_tracker.budgets.view import ViewFile
 
             self._file = ViewFile(self._settings.spool_dir, self._settings.spool_group)
+        if waits:
+            self._file.ask_for()
         view = self._file.changed()
         if view is not None:
             self.use(view, load_prices=load_prices)
@@ -197,6 +211,8 @@ class Enforcing:
             self._view = view
             if not view.enforces:
                 self._recorder.gate = None
+                if self._gate is not None:
+                    self._gate.use(view)  # who waits in it waits for no more
                 return
             gate = self._made_gate()
             if load_prices and self._prices is not None:

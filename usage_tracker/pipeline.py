@@ -14,7 +14,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from usage_tracker.attribution import Attribution, clean_tags
+from usage_tracker.attribution import Attribution
 from usage_tracker.capture import Recorder, Wrapper, finish_open_calls, open_calls
 from usage_tracker.capture.tracked_proxy import mark_of
 from usage_tracker.choke_points import ChokePoint
@@ -32,6 +32,7 @@ from usage_tracker.journal.adoption import take_over
 from usage_tracker.journal.claims import Claims
 from usage_tracker.journal.header import ANY_STORE
 from usage_tracker.lazy_pricer import LazyPricer
+from usage_tracker.scopes import attribution_of
 from usage_tracker.sdk_coverage import CoverageNotes
 from usage_tracker.shipper import Chore, Shipper
 from usage_tracker.shipping import Shipping
@@ -84,9 +85,7 @@ class Pipeline:
         self._start_lock = threading.RLock()
         self._started = False
         self._start_at = 0.0
-        self._default = Attribution(
-            settings.project, settings.team, settings.user, settings.session, clean_tags(settings.tags)
-        )
+        self._default = attribution_of({name: getattr(settings, name) for name in Attribution._fields})
         self.recorder = self._recorder()
         self._coverage = CoverageNotes(settings.spool_dir, settings.spool_group, states)
         self.enforcing = Enforcing(settings, self.journal, self.recorder, self._start_unless_started, self._look_beside)

@@ -165,12 +165,12 @@ def start(settings: Settings) -> None:
         if _asked_meanwhile is not None:
             _asked_meanwhile.append(settings)
             return
+        if installed is not None and installed.settings == settings:
+            installed.patches.apply()
+            return
+        tracker = Tracker(settings)  # where that can't be, what runs goes on
         if installed is not None:
-            if installed.settings == settings:
-                installed.patches.apply()
-                return
             end(installed)
-        tracker = Tracker(settings)
         tracker.patches.apply()
         installed = tracker
 

@@ -127,6 +127,14 @@ class Accounts:
             self._sum_up([account])
         return account
 
+    def by_now(self, account: Account) -> Account | None:
+        """What has become of one since a call is held for it; None where its budget is gone, or counts otherwise."""
+        if self._by_name.get(account.name) is account:
+            return account
+        was = account.budget
+        budget = next((each for each in self.view.budgets if each.name == was.name and each.enforces), None)
+        return None if budget is None or counting(budget) != counting(was) else self.of(budget, account.part)
+
     def _keep_rates(self) -> None:
         """What the last minute has used is nowhere else."""
         now = time.time()
@@ -198,6 +206,11 @@ class Accounts:
         for account in accounts:
             account.own = own.get((account.name, account.budget.measure), 0)
             account.ceiling = 0 if account.slow else max(account.limit - account.used, 0)
+
+
+def counting(budget: Budget) -> tuple[object, ...]:
+    """Which calls count, what of them, and in which window."""
+    return budget.where, budget.each, budget.measure, budget.per, budget.zone
 
 
 def stored(entry: Entry, view: View) -> bool:

@@ -2,6 +2,7 @@
 # ruff: noqa: S608  names of tables and columns are our own
 
 import logging
+from functools import lru_cache
 
 import msgspec
 
@@ -22,8 +23,14 @@ def read_budgets(store: Store) -> list[Budget]:
         try:
             budgets.append(decode(str(definition)))
         except msgspec.ValidationError:
-            logger.warning("the budget %s is of a newer version; upgrade usage_tracker to have it enforced here", name)
+            say_newer(str(name))
     return budgets
+
+
+@lru_cache
+def say_newer(name: str) -> None:
+    """Once in this process: who leads a host reads budgets each second."""
+    logger.warning("the budget %s is of a newer version; upgrade usage_tracker to have it enforced here", name)
 
 
 def set_budget(store: Store, budget: Budget, author: Author | None = None) -> None:

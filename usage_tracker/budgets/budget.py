@@ -31,6 +31,8 @@ MOST_SHARE = 10
 NAME = re.compile(r"[\w.:@/+-]{1,100}", re.ASCII)
 RESERVED = frozenset({"anomaly", "dropped", "unpriced"})
 """What alerts are about that no budget is behind."""
+THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
+"""Where commas may stand. Elsewhere one is meant as a point: `1,50` is not 150 dollars."""
 SCALES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 
 
@@ -115,7 +117,7 @@ decode = msgspec.json.Decoder(Budget).decode
 def parse_limit(text: str) -> tuple[Decimal, Measure]:
     """What `100`, `$100`, `5M tokens` or `1000 calls` say. Raises ConfigError."""
     match = re.fullmatch(r"\s*\$?\s*([-+\d.,eE_]*\d)\s*([kKmMbB]?)\s*(usd|dollars?|tokens?|calls?|requests?)?\s*", text)
-    if match is None:
+    if match is None or ("," in match[1] and not THOUSANDS.fullmatch(match[1])):
         raise ConfigError(f"{text!r} is no limit; write 100 (US dollars), '5M tokens' or '1000 calls'")
     unit = (match[3] or "usd").lower()
     measure: Measure = "tokens" if unit[0] == "t" else "calls" if unit[0] in "cr" else "cost"
@@ -250,7 +252,8 @@ def default_name(budget: Budget) -> str:
     """What it is called where nobody said."""
     values = [test.literal or "some" for test in budget.where] or ["all"]
     words = [*values, *([f"each-{budget.each}"] if budget.each else ()), budget.measure, budget.per]
-    return re.sub(r"[^\w.:@/+-]+", "-", "-".join(words), flags=re.ASCII)[:100]
+    name = re.sub(r"[^\w.:@/+-]+", "-", "-".join(words), flags=re.ASCII)
+    return name.lstrip("-")[:100]  # a command takes what begins so for an option
 
 
 def rolls(budget: Budget) -> bool:

@@ -67,7 +67,7 @@ class Holding:
         self._wake = wake
         """Starts what looks into the store, where it doesn't run."""
         self._log = log
-        self._gave_up_at = -FRESH_SECONDS
+        self._gave_up_at: float | None = None
 
     def hold(self, call: Call, described: Described, body: object) -> Hold:
         taken: list[Counted] = []
@@ -103,17 +103,20 @@ class Holding:
                 yield from self._pass_limit(account, began)
 
     def _freshen(self) -> Generator[Step, None, None]:
-        """Wait for a look into the store where the last one was long ago; not again and again."""
+        """Wait for a look into the store where the last one was long ago; not again and again, and for the first one
+        only once."""
         self._wake()  # a process whose calls are all refused would never look again
         if time.time() < self._seen.recent_until:
             return
-        now = time.monotonic()
-        if now < self._gave_up_at + FRESH_SECONDS:
+        now, gave_up_at = time.monotonic(), self._gave_up_at
+        if gave_up_at is not None and (not self._seen.known or now < gave_up_at + FRESH_SECONDS):
             return
         while time.time() >= self._seen.recent_until:
             if time.monotonic() >= now + FIRST_SECONDS:
                 self._gave_up_at = time.monotonic()
-                if time.time() >= self._seen.fresh_until:
+                if not self._seen.known:
+                    self._log.warn("unknown", "it isn't known yet whether there are budgets; calls are made meanwhile")
+                elif time.time() >= self._seen.fresh_until:
                     self._log.warn(
                         "stale", "what budgets have used can't be read from the store; see `usage-tracker doctor`"
                     )
@@ -140,15 +143,18 @@ class Holding:
 
     def _pass_limit(self, account: Account, began: float) -> Generator[Step, None, None]:
         """`began`: when waiting did, for whatever of the call's many budgets."""
-        deadline = began + account.budget.delay
-        while self._is_over(account):
-            if account.budget.on_limit == "block":
-                used = account.used + account.own
-                raise self._log.refuse(refusals.used_up(account.budget, account.part, used, datetime.now(UTC)))
-            left = deadline - time.monotonic()
+        while (current := self._by_now(account)) is not None and self._is_over(current):
+            if current.budget.on_limit == "block":
+                used = current.used + current.own
+                raise self._log.refuse(refusals.used_up(current.budget, current.part, used, datetime.now(UTC)))
+            left = began + current.budget.delay - time.monotonic()
             if left <= 0:
                 return
             yield min(left, THROTTLE_STEP)
+
+    def _by_now(self, account: Account) -> Account | None:
+        with self._accounts.lock:
+            return self._accounts.by_now(account)
 
     def _is_over(self, account: Account) -> bool:
         if time.time() >= account.until:
@@ -158,17 +164,19 @@ class Holding:
 
     def _pass_rate(self, account: Account, rate: Rate, began: float) -> Generator[Step, None, Counted]:
         """A limit of calls counts them as they are let go; one of tokens, when they have ended. What it has counted."""
-        needed = 1 if account.budget.measure == "calls" else 0
-        deadline = began + account.budget.delay
         while True:
             with self._accounts.lock:
-                now = time.time()
+                now, current = time.time(), self._accounts.by_now(account)
+                if current is None or current.rate is None:
+                    return rate, 0, now
+                rate, budget = current.rate, current.budget
+                needed = 1 if budget.measure == "calls" else 0
                 used = rate.used(now)
-                left = deadline - time.monotonic()
-                over = used + max(needed, 1) > account.limit
-                if not over or (account.budget.on_limit == "throttle" and left <= 0):
+                left = began + budget.delay - time.monotonic()
+                over = used + max(needed, 1) > current.limit
+                if not over or (budget.on_limit == "throttle" and left <= 0):
                     rate.add(needed, now)
                     return rate, needed, now
-            if account.budget.on_limit == "block":
-                raise self._log.refuse(refusals.used_up(account.budget, account.part, int(used), datetime.now(UTC)))
+            if budget.on_limit == "block":
+                raise self._log.refuse(refusals.used_up(budget, account.part, int(used), datetime.now(UTC)))
             yield min(left, THROTTLE_STEP)

@@ -57,11 +57,12 @@ class Reserving:
         return Want(Place(budget.name, account.part, start), account.limit, amount, budget.is_rate)
 
     def reserve(self, call: Call, wanted: Sequence[tuple[Account, Want | None]]) -> Generator[Step, None, bool]:
-        """Ask the store, and again while one that only holds calls back has no room. False: it can't be asked."""
+        """Ask the store, and again while one that only holds calls back has no room; without it, once it has held the
+        call for as long as it may. False: it can't be asked."""
         accounts = {want.place: account for account, want in wanted if want is not None}
         wants = [want for _, want in wanted if want is not None]
         known = len(wants) == len(wanted)
-        deadline = time.monotonic() + min((account.budget.delay for account, _ in wanted), default=0.0)
+        began = time.monotonic()
         while True:
             asked, answer = (yield from self._ask(wants)) if known else (None, None)
             if asked is None:
@@ -69,14 +70,23 @@ class Reserving:
             if answer is None:
                 call.reserved = Reservation(self, asked, accounts)
                 return True
-            account = accounts[answer.want.place]
-            left = deadline - time.monotonic()
+            place = answer.want.place
+            account = accounts[place]
             if account.budget.on_limit == "block":
                 now, needed = datetime.now(UTC), answer.want.amount
                 raise self._log.refuse(refusals.used_up(account.budget, account.part, answer.used, now, needed))
-            if left <= 0:
+            left = began + account.budget.delay - time.monotonic()
+            if left > 0:
+                yield min(left, THROTTLE_STEP)
+                with self._accounts.lock:
+                    current = self._accounts.by_now(account)
+                if current is not None and current.budget.strict:
+                    accounts[place] = current
+                    wants = [want._replace(limit=current.limit) if want.place == place else want for want in wants]
+                    continue
+            wants = [want for want in wants if want.place != place]
+            if not wants:
                 return True
-            yield min(left, THROTTLE_STEP)
 
     def _ask(self, wants: Sequence[Want]) -> Generator[Step, None, tuple[Asked | None, Refused | None]]:
         """No Asked: the store can't be reached."""

@@ -68,7 +68,8 @@ class ViewFile:
         self._stamp: Stamp | None = None
 
     def save(self, view: View) -> None:
-        """Put the view in the place of the one before. Nothing is written where there are no budgets and never were."""
+        """Put the view in the place of the one before. Nothing is written where there are no budgets and never were,
+        and nobody has asked."""
         if not view.budgets and not self._path.exists():
             return
         part = self._path.with_name(f".{FILE}.{uuid4().hex}")
@@ -79,6 +80,11 @@ class ViewFile:
             finally:
                 part.unlink(missing_ok=True)
             self._stamp = self._look()
+
+    def ask_for(self) -> None:
+        """Leave an empty file where there is none, so that who leads writes down as well that there are no budgets."""
+        with suppress(OSError):
+            write_new(self._path, b"", self._group)
 
     def changed(self) -> View | None:
         """The view that somebody has saved since the last time; None where there is no newer one, or none at all."""

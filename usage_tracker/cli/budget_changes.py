@@ -1,5 +1,6 @@
 """`usage-tracker budget set` and `rm`."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -104,8 +105,7 @@ def set_one(name: str | None, where: Conditions, dsn: Dsn, **said: Any) -> None:
     try:
         store.migrate()
         known = {budget.name: budget for budget in read_budgets(store)}
-        before = known.get(name) if name else None
-        budget = made(name, before, given)
+        budget = meant(name, known, given)
         before = known.get(budget.name)
         set_budget(store, budget, this_account(THROUGH))
         say(f"{'Added' if before is None else 'Changed'}: {describe(budget)}")
@@ -115,8 +115,22 @@ def set_one(name: str | None, where: Conditions, dsn: Dsn, **said: Any) -> None:
         store.close()
 
 
+def meant(name: str | None, known: Mapping[str, Budget], given: dict[str, Any]) -> Budget:
+    """The budget as it will be. One that nobody named changes none that is about something else, though it would be
+    called the same. Raises click.UsageError."""
+    budget = made(name, known.get(name) if name else None, given)
+    before = known.get(budget.name)
+    if name or before is None:
+        return budget
+    if (before.where, before.each, before.measure, before.per) != (
+        budget.where, budget.each, budget.measure, budget.per,
+    ):  # fmt: skip
+        raise click.UsageError(f"the budget {before.name} is for {before.scope}; give this one a NAME of its own")
+    return made(before.name, before, given)
+
+
 def made(name: str | None, before: Budget | None, given: dict[str, Any]) -> Budget:
-    """The budget that is meant. Raises click.UsageError."""
+    """The budget that is given, or the one before with what is given. Raises click.UsageError."""
     try:
         if before is not None:
             budget = msgspec.structs.replace(before, **given)
