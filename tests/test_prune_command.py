@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from made_events import NOON, made_event, random_events, store_events
 
+import usage_tracker
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.instants import to_moment
@@ -178,3 +179,28 @@ def test_reports_and_lists_say_what_they_lack(store: Store) -> None:
         assert "Calls up to 2026-08-14 were pruned" in command(*words).stderr
     for words in (["report", "--by", "session"], ["events"], ["export", "-o", "csv"]):
         assert "pruned" not in command(*words, "--since", "2026-08-15", "--until", "2026-08-16").stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--since", "2026-08-15", "--until", "2026-08-16", "--by", "host", "--compare", "2026-08-14"), "missing here"),
+        (("--since", "2026-08-13", "--until", "2026-08-16", "--cost", "current"), "what they would cost today"),
+        (("--since", "2026-08-13", "--until", "2026-08-16", "--by", "app,model", "-o", "json"), "p50 and p95"),
+    ],
+    ids=["what it is held against", "prices of today", "percentiles"],
+)
+def test_reports_say_of_which_of_their_figures_calls_are_gone(store: Store, words: tuple[str, ...], said: str) -> None:
+    around_noon(store)
+    assert "pruned" not in command("report", *words).stderr
+    prune("--before", "2026-08-15", "--yes")
+    result = command("report", *words)
+    assert "Calls up to 2026-08-14 were pruned" in result.stderr
+    assert said in result.stderr
+
+
+def test_a_notebook_is_told_so_too(store: Store) -> None:
+    around_noon(store)
+    prune("--before", "2026-08-15", "--yes")
+    assert any("were pruned" in note for note in usage_tracker.report("host", during="2026-08").notes)
+    assert not any("were pruned" in note for note in usage_tracker.report("model", during="2026-08").notes)
