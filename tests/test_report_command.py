@@ -258,6 +258,22 @@ def test_costs_may_be_what_providers_reported(store: Store) -> None:
     assert "costs as providers reported them" in run("report", *AUGUST, "--cost", "reported").stdout.splitlines()[0]
 
 
+def test_a_day_on_which_nothing_but_a_recorded_cost_came_has_no_other_costs(store: Store) -> None:
+    tomorrow, nothing = NOON + timedelta(days=1), {"input_tokens": None, "output_tokens": None}
+    video = {"operation": "video", "model": "film"}
+    store_events(
+        store,
+        [
+            made_event(NOON, **video, **nothing, cost=None, flags=["awaited"], awaits="video-1"),
+            made_event(tomorrow, **video, **nothing, cost="2", completes="video-1", units={"seconds": 4}),
+        ],
+    )
+    words = ("--by", "day", "--where", "model=film", "--cost")
+    costs = [[(row["day"], row["cost"]) for row in report(*words, cost)["rows"]] for cost in ("recorded", "reported")]
+    day, after = NOON.date().isoformat(), tomorrow.date().isoformat()
+    assert costs == [[(day, None), (after, "2")], [(day, None)]]
+
+
 def test_costs_may_be_those_of_today(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     book = tmp_path / "book.toml"
     book.write_text('[[price]]\nmatch = "a"\ninput = 1\noutput = 10\nuntil = 2026-08-20\n\n'

@@ -181,9 +181,11 @@ def reader(figures: Figures, query: Query, prices: Prices | None) -> Reader:
 
     def read(asked: Query) -> dict[Group, Sums]:
         groups = figures.groups(asked)
-        if query.cost == "reported":
-            return {group: as_reported(sums) for group, sums in groups.items()}
-        return groups if costs is None else with_costs(groups, costs(asked))
+        if query.cost == "recorded":
+            return groups
+        others = with_costs(groups, costs(asked)) if costs else {at: as_reported(sums) for at, sums in groups.items()}
+        # the usage of an earlier call may be nothing but its recorded cost
+        return {group: sums for group, sums in others.items() if sums.any()}
 
     return read
 
