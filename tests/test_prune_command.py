@@ -197,6 +197,8 @@ def test_reports_say_of_which_of_their_figures_calls_are_gone(store: Store, word
     result = command("report", *words)
     assert "Calls up to 2026-08-14 were pruned" in result.stderr
     assert said in result.stderr
+    notes = json.loads(command("report", *words, "-o", "json").stdout)["notes"]
+    assert any("Calls up to 2026-08-14 were pruned" in note and said in note for note in notes)
 
 
 def test_a_notebook_is_told_so_too(store: Store) -> None:
