@@ -259,13 +259,13 @@ def test_costs_may_be_what_providers_reported(store: Store) -> None:
 
 
 def test_a_day_on_which_nothing_but_a_recorded_cost_came_has_no_other_costs(store: Store) -> None:
-    tomorrow, nothing = NOON + timedelta(days=1), {"input_tokens": None, "output_tokens": None}
-    video = {"operation": "video", "model": "film"}
+    tomorrow = NOON + timedelta(days=1)
+    video: dict[str, Any] = {"operation": "video", "model": "film", "input_tokens": None, "output_tokens": None}
     store_events(
         store,
         [
-            made_event(NOON, **video, **nothing, cost=None, flags=["awaited"], awaits="video-1"),
-            made_event(tomorrow, **video, **nothing, cost="2", completes="video-1", units={"seconds": 4}),
+            made_event(NOON, **video, cost=None, flags=["awaited"], awaits="video-1"),
+            made_event(tomorrow, **video, cost="2", completes="video-1", units={"seconds": 4}),
         ],
     )
     words = ("--by", "day", "--where", "model=film", "--cost")
