@@ -374,6 +374,10 @@ def places() -> Iterator[Card]:
     yield Card(ANTHROPIC, "anthropic", "claude-sonnet-4-6", us, at, raw=(("inference_geo", "us"),))
     yield Card(ANTHROPIC, "anthropic", "claude-sonnet-4-6", sonnet, at, raw=(("inference_geo", "global"),))
     yield Card(ANTHROPIC, "anthropic", "claude-sonnet-4-5", sonnet, at, raw=(("inference_geo", "not_available"),))
+    earlier = {"input": "2.2", "cached": "0.22", "write": "2.75", "write_1h": "4.4", "output": "11"}
+    yield Card(
+        ANTHROPIC_5_5, "anthropic", "claude-sonnet-5-5", earlier, day("2026-10-06"), raw=(("inference_geo", "us"),)
+    )
     for host, prices in (
         ("aiplatform.googleapis.com", sonnet),
         ("us-east5-aiplatform.googleapis.com", us),
