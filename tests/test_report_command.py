@@ -298,7 +298,16 @@ def test_costs_of_today_are_looked_up_for_a_bounded_number_of_calls(monkeypatch:
     monkeypatch.setattr("usage_tracker.report.costs.MOST_PRICED", 2)
     result = run("report", *AUGUST, "--cost", "current")
     assert result.exit_code == 2
-    assert "for at most 2 calls; these are 3: narrow them" in result.stderr
+    assert "for at most 2 calls, each answer of a batch as one; these are 3: narrow them" in result.stderr
+
+
+def test_each_answer_of_a_batch_is_one_of_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usage_tracker.report.costs.MOST_PRICED", 3)
+    answers = [made_event(NOON, model="many", completes="batch-1", response_id=f"msg-{place}") for place in range(3)]
+    store_events(store, [made_event(NOON, model="many", awaits="batch-1", input_tokens=None, output_tokens=None)])
+    store_events(store, answers)
+    assert report("--where", "model=many")["total"]["calls"] == 1
+    assert "these are 4" in run("report", *AUGUST, "--where", "model=many", "--cost", "current").stderr
 
 
 def test_only_calls_that_should_have_tokens_are_said_to_lack_them(store: Store) -> None:

@@ -163,7 +163,7 @@ def answer(figures: Figures, query: Query, prices: Prices | None = None) -> Repo
         None if query.before is None else Row.of((), then) if then.any() else Row.unrecorded(()),
         figures.untold(query) if total.awaited else 0,
         count_unknown(figures.groups, query) if total.calls > total.counted + total.awaited else 0,
-        figures.contradicting(query) if 0 < total.calls <= MOST_READ else None,
+        figures.contradicting(query) if 0 < total.events <= MOST_READ else None,
         without_percentiles=without_percentiles,
     )
 
