@@ -158,6 +158,16 @@ class TestWhatIsKept:
         assert kept is not None
         assert to_moment(kept.since) == NOON
 
+    def test_what_a_batch_used_counts_where_nothing_was_called(self, store: Store) -> None:
+        batch = made_event(MIDNIGHT - timedelta(days=3), awaits="batch-1", input_tokens=None, output_tokens=None)
+        answers = [made_event(MIDNIGHT - timedelta(hours=9), completes="batch-1", response_id=name) for name in "abc"]
+        store_events(store, [batch, *answers, made_event(NOON)])
+        assert find_kept(store) is None
+        assert sum(store.prune(MIDNIGHT)) == 4
+        kept = find_kept(store)
+        assert kept is not None
+        assert to_moment(kept.since) == MIDNIGHT - timedelta(hours=8)
+
     def test_only_questions_that_need_what_has_gone_lack_it(self, store: Store) -> None:
         around_noon(store)
         assert sum(store.prune(NOON)) == 48

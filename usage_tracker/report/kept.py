@@ -82,25 +82,25 @@ def overlaps(span: Span, kept: Kept) -> bool:
 
 
 class Counted(NamedTuple):
-    """How many calls the rollups count in an hour."""
+    """How many events the rollups count in an hour: calls, and what tells later what they used."""
 
     at: int
-    calls: int
+    events: int
 
 
 def next_hour(store: Store, start: int, end: int) -> Counted | None:
-    """The first hour from there on that has calls."""
+    """The first hour from there on that has any."""
     while start < end:
         next_day = start - start % DAY + DAY
         statement = open_statement(store.dialect)
         text = (
-            f"SELECT bucket_at, sum(calls) FROM {statement.table('by_hour_kind')} "  # noqa: S608  our own names
+            f"SELECT bucket_at, sum(calls + completed) FROM {statement.table('by_hour_kind')} "  # noqa: S608  our own names
             f"WHERE bucket_at >= {statement.bind_instant(start, 'bucket_at')} "
             f"AND bucket_at < {statement.bind_instant(min(end, next_day), 'bucket_at')} "
-            "GROUP BY bucket_at HAVING sum(calls) > 0 ORDER BY bucket_at LIMIT 1"
+            "GROUP BY bucket_at HAVING sum(calls + completed) > 0 ORDER BY bucket_at LIMIT 1"
         )
-        for at, calls in list(store.select(text, statement.parameters)):
-            return Counted(statement.read_bucket(at), int(cast(int, calls)))
+        for at, events in list(store.select(text, statement.parameters)):
+            return Counted(statement.read_bucket(at), int(cast(int, events)))
         statement = open_statement(store.dialect)
         later = statement.bind_instant(next_day, "bucket_at")
         first = statement.write_first("bucket_at")
@@ -113,12 +113,12 @@ def next_hour(store: Store, start: int, end: int) -> Counted | None:
 
 
 def is_whole(store: Store, hour: Counted) -> bool:
-    """Whether all calls of that hour are there as events."""
+    """Whether all that was counted in that hour is there still."""
     statement = open_statement(store.dialect)
     start, end = (statement.bind_instant(at, "started_at") for at in (hour.at, hour.at + HOUR))
     text = (
         f"SELECT count(*) FROM {statement.table('usage_event')} "  # noqa: S608  our own names
-        f"WHERE started_at >= {start} AND started_at < {end} AND {statement.call}"
+        f"WHERE started_at >= {start} AND started_at < {end} AND {statement.counted}"
     )
     [(there,)] = store.select(text, statement.parameters)
-    return cast(int, there) >= hour.calls
+    return cast(int, there) >= hour.events
