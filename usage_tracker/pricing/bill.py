@@ -102,10 +102,15 @@ def bill(rates: Rates, event: UsageEvent, left_out: int = 0) -> Cost:
 def lengths_of_requests(event: UsageEvent) -> tuple[int, int]:
     """The input of the shortest request that the call took, and that of the longest that may be among them."""
     whole = event.usage.input_tokens or 0
-    if event.operation == "batch" or requests_in(event.raw) > 1:
+    if (event.operation == "batch" and not is_one_answer(event)) or requests_in(event.raw) > 1:
         return 0, whole
     first = tokens(at(event.raw, FIRST_PROMPT)) if event.raw else None
     return (first, max(first, whole - first)) if first else (whole, whole)
+
+
+def is_one_answer(event: UsageEvent) -> bool:
+    """Whether it is about one of the answers of a batch, as Anthropic and Gemini tell each, and not about all of it."""
+    return event.completes is not None and event.response_id not in (None, event.completes)
 
 
 def requests_in(raw: Figures | None) -> int:
