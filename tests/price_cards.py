@@ -374,6 +374,10 @@ def places() -> Iterator[Card]:
     yield Card(ANTHROPIC, "anthropic", "claude-sonnet-4-6", us, at, raw=(("inference_geo", "us"),))
     yield Card(ANTHROPIC, "anthropic", "claude-sonnet-4-6", sonnet, at, raw=(("inference_geo", "global"),))
     yield Card(ANTHROPIC, "anthropic", "claude-sonnet-4-5", sonnet, at, raw=(("inference_geo", "not_available"),))
+    earlier = {"input": "2.2", "cached": "0.22", "write": "2.75", "write_1h": "4.4", "output": "11"}
+    yield Card(
+        ANTHROPIC_5_5, "anthropic", "claude-sonnet-5-5", earlier, day("2026-10-06"), raw=(("inference_geo", "us"),)
+    )
     for host, prices in (
         ("aiplatform.googleapis.com", sonnet),
         ("us-east5-aiplatform.googleapis.com", us),
@@ -412,7 +416,9 @@ FEES = (
     Fee(OPENAI, "openai", "whisper-1", "transcription", "seconds", "90", "0.0001"),
     Fee(OPENAI, "openai", "gpt-transcribe", "transcription", "seconds", "120", "0.000075"),
     Fee(OPENAI, "openai", "sora-2", "video", "seconds", "8", "0.10", (("size", "1280x720"),)),
+    Fee(OPENAI, "openai", "sora-2-2025-12-08", "video", "seconds", "8", "0.10", (("size", "1280x720"),)),
     Fee(OPENAI, "openai", "sora-2-pro", "video", "seconds", "8", "0.30", (("size", "720x1280"),)),
+    Fee(OPENAI, "openai", "sora-2-pro-2025-10-06", "video", "seconds", "8", "0.30", (("size", "720x1280"),)),
     Fee(OPENAI, "openai", "sora-2-pro", "video", "seconds", "12", "0.50", (("size", "1792x1024"),)),
     Fee(OPENAI, "openai", "sora-2-pro", "video", "seconds", "4", "0.70", (("size", "1920x1080"),)),
     Fee(GEMINI_2, "gemini", "imagen-4.0-fast-generate-001", "image", "images", "4", "0.02"),

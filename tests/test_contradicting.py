@@ -47,3 +47,11 @@ def test_among_more_events_than_are_read_in_passing_nobody_knows(store: Store, m
     monkeypatch.setattr("usage_tracker.report.contradicting.MOST_READ", 5)
     assert count_contradicting(store, Query()) is None
     assert count_contradicting(store, Query(until=NOON + timedelta(minutes=1))) == 2
+
+
+def test_each_answer_of_a_batch_is_an_event_that_would_be_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usage_tracker.report.contradicting.MOST_READ", 8)
+    assert count_contradicting(store, Query()) == 3
+    batch = made_event(awaits="batch-1", input_tokens=None, output_tokens=None)
+    store_events(store, [batch, *(made_event(completes="batch-1", response_id=name) for name in ("a", "b"))])
+    assert count_contradicting(store, Query()) is None

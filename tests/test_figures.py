@@ -13,6 +13,7 @@ from usage_tracker.cli.figures import (
     show_groups,
     show_money,
     show_range,
+    show_share,
 )
 
 
@@ -44,6 +45,14 @@ def test_an_amount_that_is_not_zero_never_looks_like_zero() -> None:
         "$0.000000000001",
         "-$0.004",
     ]
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "shown"),
+    [("3", "2", "+50 %"), ("2", "2", "+0.0 %"), ("1", "0", "—"), ("38.5", "-25.5", "—"), ("-3", "2", "-250 %")],
+)
+def test_what_was_nothing_or_less_has_no_percentage(now: str, before: str, shown: str) -> None:
+    assert show_share(Decimal(now), Decimal(before)) == shown
 
 
 def test_amounts_are_aligned_by_their_points() -> None:

@@ -369,6 +369,25 @@ def test_openais_usage_export(dsn: str, tmp_path: Path) -> None:
     assert all(call["cost"] is not None and call["usage"] == {"num_model_requests": 40} for call in found)
 
 
+def test_a_sum_of_requests_is_billed_as_what_it_sums(dsn: str, tmp_path: Path) -> None:
+    path = tmp_path / "completions_usage.csv"
+    path.write_text(
+        "start_time,end_time,num_model_requests,model,input_tokens,output_tokens\n"
+        "1785542400,1785546000,500,gpt-5.4-2026-03-05,5000000,0\n"  # of which nobody knows whether any was long
+        "1785546000,1785549600,500,gpt-5.4-2026-03-05,200000,0\n"
+        "1785549600,1785553200,1,gpt-5.4-2026-03-05,300000,0\n"
+        "1785542400,1785546000,400,gpt-4o-search-preview-2025-03-11,0,0\n"
+    )
+    bring("openai", str(path))
+    costs = {(call["model"][:7], call["input_tokens"]): (call["cost"], call["cost_flags"]) for call in events(dsn)}
+    assert costs == {
+        ("gpt-5.4", 5_000_000): (None, ["unpriced", "tier_unpriced"]),
+        ("gpt-5.4", 200_000): (Decimal("0.5"), []),
+        ("gpt-5.4", 300_000): (Decimal("1.5"), []),
+        ("gpt-4o-", 0): (Decimal(10), []),
+    }
+
+
 def test_a_day_that_isnt_over_is_brought_in_when_it_is_and_sums_that_have_grown_are_told(
     dsn: str, tmp_path: Path
 ) -> None:

@@ -229,6 +229,25 @@ def test_the_books_discount_applies_to_the_map_too(known: dict[str, Any]) -> Non
     assert price(pricer=Pricer(books=[book])).amount == Decimal("0.00175")
 
 
+@pytest.mark.parametrize(
+    ("terms", "asked", "amount"),
+    [
+        ("add = { search = 0.01 }", {"usage": replace(ASKED, units={"searches": 2})}, "0.0235"),
+        ("replace = { input = 5 }", {}, "0.006"),
+        ("tier.flex.multiplier = 0.5", {"tier": "flex"}, "0.00175"),
+        ("tier.batch.multiplier = 0.1", {"operation": "batch"}, "0.00035"),
+    ],
+    ids=["a fee", "a price", "a tier", "batches"],
+)
+def test_what_the_book_adds_goes_with_the_map_too(
+    known: dict[str, Any], terms: str, asked: dict[str, Any], amount: str
+) -> None:
+    known["deepinfra/acme-1"] = {**TOKENS, "litellm_provider": "deepinfra"}
+    assert price(**asked).amount != Decimal(amount)
+    book = read_book(f'[[price]]\nmatch = "acme-*"\n{terms}\n', "prices.toml")
+    assert price(**asked, pricer=Pricer(books=[book])).amount == Decimal(amount)
+
+
 def test_what_is_remembered_is_bounded(known: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("usage_tracker.pricing.litellm_map.REMEMBERED", 10)
     pricer = Pricer()

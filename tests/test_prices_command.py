@@ -807,6 +807,13 @@ def test_what_a_price_depends_on_beside_the_tier_is_shown(store: Store) -> None:
     assert ["Units", "searches", "2"] in lines
 
 
+def test_units_are_shown_in_all_their_digits(store: Store) -> None:
+    spoken = made_event(units={"characters": 1_234_567, "seconds": 10_800.125})
+    store_events(store, [spoken])
+    shown = run("events", "show", str(spoken.event_id)).stdout
+    assert "characters 1,234,567, seconds 10,800.125\n" in shown
+
+
 def test_a_call_that_is_not_there_exits_with_1(store: Store) -> None:
     for words in (["chatcmpl-none"], ["0199f0c2-7a3e-7c55-8d2e-5a1b2c3d4e5f"]):
         result = run("events", "show", *words)

@@ -245,6 +245,20 @@ def test_the_sum_of_a_batch_does_not_tell_which_requests_were_over_the_cliff() -
     assert price(above) == Cost(flags=("unpriced", "tier_unpriced"))
 
 
+def test_an_answer_of_a_batch_is_beyond_a_cliff_by_its_own_length() -> None:
+    def answer(tokens: int) -> UsageEvent:
+        usage = Usage(input_tokens=tokens, output_tokens=0)
+        found = call("claude-sonnet-4-5", usage, operation="batch")
+        found.completes, found.response_id = "msgbatch_1", "msg_1"
+        return found
+
+    assert price(answer(200_000), "anthropic").amount == Decimal("0.3")
+    assert price(answer(250_000), "anthropic").amount == Decimal("0.75")
+    all_of_it = answer(250_000)
+    all_of_it.response_id = "msgbatch_1"
+    assert price(all_of_it, "anthropic") == Cost(flags=("unpriced", "tier_unpriced"))
+
+
 @pytest.mark.parametrize(
     ("first", "whole", "per_input"),
     [

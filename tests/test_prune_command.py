@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from made_events import NOON, made_event, random_events, store_events
 
+import usage_tracker
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.instants import to_moment
@@ -157,6 +158,16 @@ class TestWhatIsKept:
         assert kept is not None
         assert to_moment(kept.since) == NOON
 
+    def test_what_a_batch_used_counts_where_nothing_was_called(self, store: Store) -> None:
+        batch = made_event(MIDNIGHT - timedelta(days=3), awaits="batch-1", input_tokens=None, output_tokens=None)
+        answers = [made_event(MIDNIGHT - timedelta(hours=9), completes="batch-1", response_id=name) for name in "abc"]
+        store_events(store, [batch, *answers, made_event(NOON)])
+        assert find_kept(store) is None
+        assert sum(store.prune(MIDNIGHT)) == 4
+        kept = find_kept(store)
+        assert kept is not None
+        assert to_moment(kept.since) == MIDNIGHT - timedelta(hours=8)
+
     def test_only_questions_that_need_what_has_gone_lack_it(self, store: Store) -> None:
         around_noon(store)
         assert sum(store.prune(NOON)) == 48
@@ -178,3 +189,30 @@ def test_reports_and_lists_say_what_they_lack(store: Store) -> None:
         assert "Calls up to 2026-08-14 were pruned" in command(*words).stderr
     for words in (["report", "--by", "session"], ["events"], ["export", "-o", "csv"]):
         assert "pruned" not in command(*words, "--since", "2026-08-15", "--until", "2026-08-16").stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--since", "2026-08-15", "--until", "2026-08-16", "--by", "host", "--compare", "2026-08-14"), "missing here"),
+        (("--since", "2026-08-13", "--until", "2026-08-16", "--cost", "current"), "what they would cost today"),
+        (("--since", "2026-08-13", "--until", "2026-08-16", "--by", "app,model", "-o", "json"), "p50 and p95"),
+    ],
+    ids=["what it is held against", "prices of today", "percentiles"],
+)
+def test_reports_say_of_which_of_their_figures_calls_are_gone(store: Store, words: tuple[str, ...], said: str) -> None:
+    around_noon(store)
+    assert "pruned" not in command("report", *words).stderr
+    prune("--before", "2026-08-15", "--yes")
+    result = command("report", *words)
+    assert "Calls up to 2026-08-14 were pruned" in result.stderr
+    assert said in result.stderr
+    notes = json.loads(command("report", *words, "-o", "json").stdout)["notes"]
+    assert any("Calls up to 2026-08-14 were pruned" in note and said in note for note in notes)
+
+
+def test_a_notebook_is_told_so_too(store: Store) -> None:
+    around_noon(store)
+    prune("--before", "2026-08-15", "--yes")
+    assert any("were pruned" in note for note in usage_tracker.report("host", during="2026-08").notes)
+    assert not any("were pruned" in note for note in usage_tracker.report("model", during="2026-08").notes)

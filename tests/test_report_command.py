@@ -258,6 +258,22 @@ def test_costs_may_be_what_providers_reported(store: Store) -> None:
     assert "costs as providers reported them" in run("report", *AUGUST, "--cost", "reported").stdout.splitlines()[0]
 
 
+def test_a_day_on_which_nothing_but_a_recorded_cost_came_has_no_other_costs(store: Store) -> None:
+    tomorrow = NOON + timedelta(days=1)
+    video: dict[str, Any] = {"operation": "video", "model": "film", "input_tokens": None, "output_tokens": None}
+    store_events(
+        store,
+        [
+            made_event(NOON, **video, cost=None, flags=["awaited"], awaits="video-1"),
+            made_event(tomorrow, **video, cost="2", completes="video-1", units={"seconds": 4}),
+        ],
+    )
+    words = ("--by", "day", "--where", "model=film", "--cost")
+    costs = [[(row["day"], row["cost"]) for row in report(*words, cost)["rows"]] for cost in ("recorded", "reported")]
+    day, after = NOON.date().isoformat(), tomorrow.date().isoformat()
+    assert costs == [[(day, None), (after, "2")], [(day, None)]]
+
+
 def test_costs_may_be_those_of_today(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     book = tmp_path / "book.toml"
     book.write_text('[[price]]\nmatch = "a"\ninput = 1\noutput = 10\nuntil = 2026-08-20\n\n'
@@ -282,7 +298,16 @@ def test_costs_of_today_are_looked_up_for_a_bounded_number_of_calls(monkeypatch:
     monkeypatch.setattr("usage_tracker.report.costs.MOST_PRICED", 2)
     result = run("report", *AUGUST, "--cost", "current")
     assert result.exit_code == 2
-    assert "for at most 2 calls; these are 3: narrow them" in result.stderr
+    assert "for at most 2 calls, each answer of a batch as one; these are 3: narrow them" in result.stderr
+
+
+def test_each_answer_of_a_batch_is_one_of_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("usage_tracker.report.costs.MOST_PRICED", 3)
+    answers = [made_event(NOON, model="many", completes="batch-1", response_id=f"msg-{place}") for place in range(3)]
+    store_events(store, [made_event(NOON, model="many", awaits="batch-1", input_tokens=None, output_tokens=None)])
+    store_events(store, answers)
+    assert report("--where", "model=many")["total"]["calls"] == 1
+    assert "these are 4" in run("report", *AUGUST, "--where", "model=many", "--cost", "current").stderr
 
 
 def test_only_calls_that_should_have_tokens_are_said_to_lack_them(store: Store) -> None:

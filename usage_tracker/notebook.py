@@ -11,6 +11,7 @@ from usage_tracker import tracker
 from usage_tracker.cli.columns import FIELDS, PERCENTILES, report_columns
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.price_books import open_books, open_pricer
+from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.render import title
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import default_dsn
@@ -43,7 +44,7 @@ class Rows(list[dict[str, Any]]):
     Money is Decimal, in US dollars; what is unknown is None.
     """
 
-    def __init__(self, report: Report, fields: Sequence[str]) -> None:
+    def __init__(self, report: Report, fields: Sequence[str], pruned: str | None = None) -> None:
         super().__init__(
             {
                 **{name: value_of(value) for name, value in zip(report.query.by, row.group, strict=True)},
@@ -54,7 +55,7 @@ class Rows(list[dict[str, Any]]):
         )
         self.report = report
         """The report itself, with its total."""
-        self.notes = explain(report)
+        self.notes = [*explain(report), *([pruned] if pruned else [])]
         """What has to be known to read the figures right, in sentences."""
         self._fields = tuple(fields)
 
@@ -148,7 +149,8 @@ def report(
         cost,
     )
     path = environ.get("TRACKER_PRICES")
-    return Rows(ask(choose_store(dsn, environ), Path(path) if path else None, query), shown)
+    found, pruned = ask(choose_store(dsn, environ), Path(path) if path else None, query)
+    return Rows(found, shown, pruned)
 
 
 def written(moment: str | datetime | None) -> str | None:
@@ -166,11 +168,13 @@ def choose_store(dsn: str | None, environ: Mapping[str, str]) -> Dsn:
     return parse_dsn(text) if text else default_dsn(environ)
 
 
-def ask(dsn: Dsn, price_book: Path | None, query: Query) -> Report:
+def ask(dsn: Dsn, price_book: Path | None, query: Query) -> tuple[Report, str | None]:
+    """The answer, and a sentence where events that it needs are gone."""
     tracker.flush(FLUSH_SECONDS)
     prices = open_pricer(open_books(dsn, price_book)) if query.cost == "current" else None
     try:
         with reading(dsn) as store, localcontext(EXACT):
-            return run(store, query, prices)
+            found = run(store, query, prices)
+            return found, report_note(store, found.query)
     except NothingYet:
-        return no_calls(query)
+        return no_calls(query), None

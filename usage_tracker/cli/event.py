@@ -101,7 +101,13 @@ def tokens_of(event: Event) -> str:
 
 
 def units_of(event: Event) -> str:
-    return ", ".join(f"{kind.replace('_', ' ')} {count:,g}" for kind, count in (event["units"] or {}).items())
+    return ", ".join(f"{kind.replace('_', ' ')} {measure(count)}" for kind, count in (event["units"] or {}).items())
+
+
+def measure(count: float) -> str:
+    """A count of units, which may be seconds, in all its digits."""
+    digits = exact(Decimal(repr(count)))
+    return f"{Decimal(digits):,f}"
 
 
 def shown(value: Any) -> str:

@@ -69,8 +69,8 @@ def show_changes(amounts: Sequence[Decimal | None], beside: Iterable[Decimal | N
 
 
 def show_share(now: Decimal | None, before: Decimal | None) -> str:
-    """By how many percent an amount has changed; what was nothing has no percentage."""
-    if now is None or not before:
+    """By how many percent an amount has changed; of what was nothing, or less, there is no percentage."""
+    if now is None or before is None or before <= 0:
         return UNKNOWN
     share = (now - before) / before * 100
     return f"{share:+,.0f} %" if abs(share) >= 10 else f"{share:+.1f} %"

@@ -84,7 +84,12 @@ note_option = click.option("--note", default="", metavar="TEXT", help="Kept with
 )
 @click.option("--model", metavar="NAME", help="Price it as this model.")
 @click.option("--as-provider", metavar="NAME", help="… of this provider.")
-@click.option("--multiplier", callback=parse_amount, metavar="NUMBER", help="Times what it costs without this entry.")
+@click.option(
+    "--multiplier",
+    callback=parse_amount,
+    metavar="NUMBER",
+    help="Times what the standard lists say; prices of yours further down don't count then.",
+)
 @price_options
 @note_option
 @dry_run_option

@@ -35,8 +35,8 @@ class Reason(NamedTuple):
 
 
 OF_SUMS = (
-    "A batch tells the sum of its prompts, and not which of them are beyond a step: an entry with prices of your own "
-    "for the tier, and no steps, gives it one."
+    "A batch, or a line of OpenAI's usage export, tells the sum of its prompts, and not which of them are beyond a "
+    "step: an entry with prices of your own for the tier, and no steps, gives it one."
 )
 LEFT = ("abandoned", "cancelled")
 """The status of a call that the app gave up; it may have gone before there was a word of its usage."""

@@ -5,7 +5,7 @@ from datetime import tzinfo
 from usage_tracker.cli.figures import show_range
 from usage_tracker.instants import to_instant, to_moment
 from usage_tracker.report import Query
-from usage_tracker.report.kept import Kept, find_kept, lacks
+from usage_tracker.report.kept import Kept, find_kept, lacks, lacks_prices, lacks_timings
 from usage_tracker.stores import Store
 
 
@@ -21,13 +21,19 @@ def listing_note(store: Store, query: Query) -> str | None:
 
 def report_note(store: Store, query: Query) -> str | None:
     """A sentence where a report lacks calls, as it needs events that are gone. Raises StoreError."""
-    kept = lacks(store, query)
-    if kept is None:
-        return None
-    return (
-        f"Calls {show_gone(kept, query.tz)} were pruned and are missing here: only whole hours can still be told of "
-        "them, and neither sessions nor hosts."
-    )
+    if kept := lacks(store, query):
+        return (
+            f"Calls {show_gone(kept, query.tz)} were pruned and are missing here: only whole hours can still be told "
+            "of them, and neither sessions nor hosts."
+        )
+    if kept := lacks_prices(store, query):
+        return (
+            f"Calls {show_gone(kept, query.tz)} were pruned: what they would cost today can't be told, and is missing "
+            "here."
+        )
+    if kept := lacks_timings(store, query):
+        return f"Calls {show_gone(kept, query.tz)} were pruned: p50 and p95 are those of the others alone."
+    return None
 
 
 def show_gone(kept: Kept, zone: tzinfo) -> str:

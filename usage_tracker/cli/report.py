@@ -15,7 +15,7 @@ from usage_tracker.cli.notes import explain
 from usage_tracker.cli.options import Conditions, output_option, resolve_range, selection_options
 from usage_tracker.cli.output import as_for_a_file, emit, emit_data, say, write_file
 from usage_tracker.cli.render import FOR_PROGRAMS, HOLDS_NOTES, RENDERERS, as_chart, nothing_found
-from usage_tracker.cli.report_sources import ask, ask_files, find_source
+from usage_tracker.cli.report_sources import Answer, ask, ask_files, find_source
 from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.dsn import Dsn
 from usage_tracker.report import (
@@ -213,7 +213,7 @@ def show(
         answer = ask(source, query, budgets=for_people and out is None and origin is None)
     else:
         answer = ask_files(source, engine, dsn, query)
-    report, notes = answer.report, explain(answer.report)
+    report, notes = answer.report, notes_of(answer, output)
     render = as_chart if chart and output == "table" else RENDERERS[output]
     if output != "table" or report.rows:
         if out is None:
@@ -233,6 +233,12 @@ def show(
         say(answer.pruned)
     if isinstance(source, Dsn) and (waiting := waiting_note(source)):
         say(waiting)
+
+
+def notes_of(answer: Answer, output: str) -> list[str]:
+    """What a document says for programs has all that people are told beside it."""
+    pruned = [answer.pruned] if answer.pruned and output == "json" else []
+    return [*explain(answer.report), *pruned]
 
 
 def resolve_earlier(compare: str, asked: Range, zone: tzinfo) -> Range:

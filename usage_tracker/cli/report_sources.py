@@ -36,7 +36,7 @@ def ask(dsn: Dsn, query: Query, *, budgets: bool) -> Answer:
     try:
         with reading(dsn) as store:
             report = run(store, query, prices)
-            return Answer(report, None, lines_of_budgets(store) if budgets else (), report_note(store, query))
+            return Answer(report, None, lines_of_budgets(store) if budgets else (), report_note(store, report.query))
     except ValueError as error:
         raise click.UsageError(f"--cost {query.cost}: {error}") from None
     except NothingYet as nothing:

@@ -48,6 +48,9 @@ FIRST_PROMPT = ("prompt_tokens_details", "initial_prompt_tokens")
 that none is shorter; the counts are sums of all of them:
 https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/types/utils.py (PromptTokensDetailsWrapper)"""
 
+SUMMED = ("num_model_requests", "num_requests")
+"""How many requests a line of OpenAI's usage export is the sum of."""
+
 Parts = list[tuple[str, int | Decimal]]
 
 multiply_and_add = DOLLARS.fma
@@ -99,10 +102,21 @@ def bill(rates: Rates, event: UsageEvent, left_out: int = 0) -> Cost:
 def lengths_of_requests(event: UsageEvent) -> tuple[int, int]:
     """The input of the shortest request that the call took, and that of the longest that may be among them."""
     whole = event.usage.input_tokens or 0
-    if event.operation == "batch":
+    if (event.operation == "batch" and not is_one_answer(event)) or requests_in(event.raw) > 1:
         return 0, whole
     first = tokens(at(event.raw, FIRST_PROMPT)) if event.raw else None
     return (first, max(first, whole - first)) if first else (whole, whole)
+
+
+def is_one_answer(event: UsageEvent) -> bool:
+    """Whether it is about one of the answers of a batch, as Anthropic and Gemini tell each, and not about all of it."""
+    return event.completes is not None and event.response_id not in (None, event.completes)
+
+
+def requests_in(raw: Figures | None) -> int:
+    """How many requests the counts are a sum of, where they say so; otherwise it is one."""
+    said = (tokens(raw.get(name)) for name in SUMMED) if raw else ()
+    return next(filter(None, said), 1)
 
 
 def token_parts(rates: Rates, usage: Usage, operation: str, raw: Figures | None) -> Parts:
@@ -245,7 +259,7 @@ def unit_parts(rates: Rates, event: UsageEvent) -> Parts:
         else:
             parts.append((TOOLS[kind], min(count, Decimal(1)) if TOOLS[kind] in rates.once else count))
     if "requests" in rates.units:
-        parts.append(("requests", 1))
+        parts.append(("requests", requests_in(event.raw)))
     if not covered:
         raise NoPrice(UNPRICED)
     return parts

@@ -1,7 +1,7 @@
 """What a call cost: which source of prices is asked first, and what has no price at all."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -118,7 +118,7 @@ class Pricer:
         if isinstance(found, Missing):
             decided = found.decision
             now = decided.occasion._replace(minute=occasion.minute if minute is None else minute)
-            return changed(with_own(self._litellm.find(now), now), decided)
+            return self._with_additions(find_changed(self._ask_litellm, decided._replace(occasion=now)), now)
         return found
 
     def price_alike(self, calls: AlikeCalls) -> list[PricedCalls] | None:
@@ -192,9 +192,13 @@ class Pricer:
         if entry and entry.prices:
             found: Found = listed(entry, occasion.tier, "book", decided.note)
         else:
-            found = self._find_changed(decided)
+            found = find_changed(self._ask, decided)
             if found is None:
                 return Missing(decided)
+        return self._with_additions(found, occasion)
+
+    def _with_additions(self, found: Found, occasion: Occasion) -> Found:
+        """A list with what entries of the books add to any."""
         if isinstance(found, Rates):
             for book in self._books or ():
                 for other in book.matching(occasion, names_of(occasion)):
@@ -222,14 +226,8 @@ class Pricer:
             aliases.append(f"as {entry.model} ({book.name})")
         return None
 
-    def _find_changed(self, decided: Decision) -> Found:
-        """The list of the sources for that occasion, changed as the entry of the book says."""
-        occasion, entry = decided.occasion, decided.entry
-        tier = entry.tiers.get(occasion.tier) if entry else None
-        if tier is None:
-            return changed(self._ask(occasion), decided)
-        found = changed(self._ask(occasion._replace(tier=STANDARD)), decided)
-        return found.changed(times=tier.multiplier, note=occasion.tier) if isinstance(found, Rates) else found
+    def _ask_litellm(self, occasion: Occasion) -> Found:
+        return with_own(self._litellm.find(occasion), occasion)
 
     def _ask(self, occasion: Occasion) -> Found:
         """The first source that knows the model, and our own table for what it lacks."""
@@ -249,6 +247,16 @@ class Pricer:
                     by = entry.tiers[occasion.tier].multiplier
                     return standard.changed(tokens_times=by, note=f"{occasion.tier} × {by} ({own.name})")
         return with_entries(found, entries) if isinstance(found, Rates) else found
+
+
+def find_changed(ask: Callable[[Occasion], Found], decided: Decision) -> Found:
+    """The list that is told for that occasion, changed as the entry of the book says."""
+    occasion, entry = decided.occasion, decided.entry
+    tier = entry.tiers.get(occasion.tier) if entry else None
+    if tier is None:
+        return changed(ask(occasion), decided)
+    found = changed(ask(occasion._replace(tier=STANDARD)), decided)
+    return found.changed(times=tier.multiplier, note=occasion.tier) if isinstance(found, Rates) else found
 
 
 def with_own(found: Found, occasion: Occasion) -> Found:

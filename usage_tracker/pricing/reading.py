@@ -18,7 +18,7 @@ at all.
 
     [[price]]
     match = "*"
-    multiplier = 0.85            # a discount on whatever the price is
+    multiplier = 0.85            # a discount on what other lists say; prices of one's own stand above it
 """
 
 import hashlib

@@ -42,7 +42,7 @@ class ClickHouseStatement(Statement):
         }
     )
     has_schema = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'usage'"
-    call = "calls = 1"
+    counted = "calls + completed > 0"
     awaited_flags = "['awaited']"
 
     def bind(self, value: object) -> str:

@@ -21,7 +21,7 @@ def count_contradicting(store: Store, query: Query) -> int | None:
     if span is None or statement.rows_hold_values:
         return None
     everything = read_groups(store, replace(query, by=(), where=(), percentiles=False))
-    if sum(sums.calls for sums in everything.values()) > MOST_READ:
+    if sum(sums.events for sums in everything.values()) > MOST_READ:
         return None
     [(found,)] = store.select(write_contradicting(statement, query, span), statement.parameters)
     assert isinstance(found, int)

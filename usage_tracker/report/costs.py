@@ -47,11 +47,11 @@ def price_anew(figures: Figures, query: Query, prices: Prices) -> Callable[[Quer
     Prices have steps and tiers, so each call is priced by itself. Raises ValueError where these are too many, and
     StoreError.
     """
-    calls = sum(sums.calls for sums in figures.groups(replace(query, by=("status",), percentiles=False)).values())
+    calls = sum(sums.events for sums in figures.groups(replace(query, by=("status",), percentiles=False)).values())
     if calls > MOST_PRICED:
         raise ValueError(
-            f"prices of today are looked up call by call, for at most {MOST_PRICED:,} calls; these are {calls:,}: "
-            "narrow them with --since, --until or --where"
+            f"prices of today are looked up call by call, for at most {MOST_PRICED:,} calls, each answer "
+            f"of a batch as one; these are {calls:,}: narrow them with --since, --until or --where"
         )
     now = to_instant(datetime.now(UTC)) * 1000
     found: dict[tuple[str, ...], defaultdict[Group, Costs]] = {

@@ -63,6 +63,11 @@ class Sums(NamedTuple):
         """Without sketches."""
         return Sums(*map(sub, self[: len(COUNTED)], other[: len(COUNTED)]))
 
+    @property
+    def events(self) -> int:
+        """Calls, and what tells later what one of them used: a batch may have one such event for each answer in it."""
+        return self.calls + self.completed
+
     def any(self) -> bool:
         """Whether anything was counted. A sum of durations may be next to nothing where others were taken from it, and
         what rollups have not always counted less than nothing."""

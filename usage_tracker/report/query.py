@@ -163,7 +163,7 @@ def answer(figures: Figures, query: Query, prices: Prices | None = None) -> Repo
         None if query.before is None else Row.of((), then) if then.any() else Row.unrecorded(()),
         figures.untold(query) if total.awaited else 0,
         count_unknown(figures.groups, query) if total.calls > total.counted + total.awaited else 0,
-        figures.contradicting(query) if 0 < total.calls <= MOST_READ else None,
+        figures.contradicting(query) if 0 < total.events <= MOST_READ else None,
         without_percentiles=without_percentiles,
     )
 
@@ -181,9 +181,11 @@ def reader(figures: Figures, query: Query, prices: Prices | None) -> Reader:
 
     def read(asked: Query) -> dict[Group, Sums]:
         groups = figures.groups(asked)
-        if query.cost == "reported":
-            return {group: as_reported(sums) for group, sums in groups.items()}
-        return groups if costs is None else with_costs(groups, costs(asked))
+        if query.cost == "recorded":
+            return groups
+        others = with_costs(groups, costs(asked)) if costs else {at: as_reported(sums) for at, sums in groups.items()}
+        # the usage of an earlier call may be nothing but its recorded cost
+        return {group: sums for group, sums in others.items() if sums.any()}
 
     return read
 

@@ -208,7 +208,7 @@ def change(now: Decimal | int | None, before: Decimal | int | None) -> tuple[str
         return "", ""
     shown = show_share(Decimal(now), Decimal(before))
     if shown == UNKNOWN:
-        return ("new", "up") if now else ("", "")
+        return ("new", "up") if now and not before else ("", "")
     return shown.lstrip("+-"), "up" if now > before else "down" if now < before else ""
 
 
