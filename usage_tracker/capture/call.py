@@ -260,9 +260,7 @@ class Call:
             response = self.response if self.received is None else self.received.get("response")
             self.look_at_response()
             if response is not None and not (self.streamed or self.request.retrieves):
-                # the SDK could not make of the answer what the app wants, such as of one that was cut short
-                if response.is_closed and response.is_success:
-                    self.observe(decode_object(response.content))
+                self._observe_unwanted(response)
             self.http_status = self.status_told_by(error) or self.http_status
             self.attempts = max(self.attempts, self.attempts_told_by(error))
             for cause in causes(error):
@@ -271,6 +269,11 @@ class Call:
                 self.observe(event)
         # what isn't an Exception is no failure of the call: a cancelled task, an interrupt, an exit
         self.finish("error" if isinstance(error, Exception) else "cancelled", type(error).__name__)
+
+    def _observe_unwanted(self, response: Any) -> None:
+        """Take what an answer says of which the SDK can't make what the app wants, such as of one that was cut short."""
+        if response.is_closed and response.is_success:
+            self.observe(decode_object(response.content))
 
     def status_told_by(self, error: BaseException) -> int | None:
         """The HTTP status that the provider answered with."""
