@@ -271,7 +271,7 @@ class Call:
         self.finish("error" if isinstance(error, Exception) else "cancelled", type(error).__name__)
 
     def _observe_unwanted(self, response: Any) -> None:
-        """Take what an answer says of which the SDK can't make what the app wants, such as of one that was cut short."""
+        """Take what an answer says of which the SDK can't make what the app wants, such as one that was cut short."""
         if response.is_closed and response.is_success:
             self.observe(decode_object(response.content))
 
