@@ -13,7 +13,7 @@ import pytest
 from anthropic_server import USAGE, AnthropicServer
 from budgeted import budget, known
 from capturing import Captured
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 import usage_tracker
 from usage_tracker.event import UsageEvent
@@ -159,6 +159,20 @@ def test_structured_output_is_one_call(client: anthropic.Anthropic, captured: Ca
     messages: Any = client.beta.messages if beta else client.messages
     assert messages.parse(**ASKED, output_format=Found).parsed_output == Found(answer=42)
     assert counts(captured.one()) == COUNTS
+
+
+@pytest.mark.parametrize("middleware", [(), (lambda request, call_next: call_next(request),)])
+def test_an_answer_that_is_not_what_was_asked_for_has_used_what_it_says(
+    client: anthropic.Anthropic, captured: Captured, middleware: Any
+) -> None:
+    class Sought(Found):
+        name: str
+
+    asking = client.with_middleware(*middleware) if middleware else client
+    with pytest.raises(ValidationError):
+        asking.messages.parse(**ASKED, output_format=Sought)
+    event = captured.one()
+    assert (event.status, event.error_type, counts(event)) == ("error", "ValidationError", COUNTS)
 
 
 def test_a_tool_runner_makes_a_call_for_each_time_that_it_asks_the_model(

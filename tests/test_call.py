@@ -287,6 +287,58 @@ def test_structured_output_is_one_call(capturing: Capturing) -> None:
     assert capturing.one().usage.output_tokens
 
 
+@since(1, 92)
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("operation", ["chat", "responses"])
+def test_an_answer_that_is_not_what_was_asked_for_has_used_what_it_says(
+    capturing: Capturing, operation: str, asynchronous: bool
+) -> None:
+    from pydantic import BaseModel, ValidationError, field_validator
+
+    class Answer(BaseModel):
+        answer: int
+
+        @field_validator("answer")
+        @classmethod
+        def is_wanted(cls, answer: int) -> int:
+            raise ValueError("another")
+
+    def ask(client: Any) -> Any:
+        if operation == "chat":
+            return client.chat.completions.parse(**ASKED, response_format=Answer)
+        return client.responses.parse(model="gpt-4o-mini", input="Say hello.", text_format=Answer)
+
+    async def ask_in_async() -> None:
+        async with capturing.aclient as client:
+            await ask(client)
+
+    with pytest.raises(ValidationError):
+        asyncio.run(ask_in_async()) if asynchronous else ask(capturing.client)
+    event = capturing.one()
+    assert (event.status, event.error_type, event.http_status) == ("error", "ValidationError", 200)
+    assert (event.model, event.response_id is not None) == ("gpt-4o-mini-2024-07-18", True)
+    assert event.usage.input_tokens
+    assert event.usage.output_tokens
+
+
+@since(1, 92)
+def test_an_answer_that_was_cut_short_has_used_what_it_says(capturing: Capturing) -> None:
+    from pydantic import BaseModel
+
+    class Answer(BaseModel):
+        answer: int
+
+    choice = {"index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": '{"ans'}}
+    usage = {"prompt_tokens": 8, "completion_tokens": 3, "total_tokens": 11}
+    body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [choice]}
+    capturing.provider.reply = lambda asked: Reply({**body, "usage": usage})
+    with pytest.raises(openai.LengthFinishReasonError):
+        capturing.client.chat.completions.parse(**ASKED, response_format=Answer)
+    event = capturing.one()
+    assert (event.status, event.error_type) == ("error", "LengthFinishReasonError")
+    assert (event.model, event.usage.input_tokens, event.usage.output_tokens) == ("gpt-4o", 8, 3)
+
+
 def test_callables_made_before_the_call_are_covered(capturing: Capturing) -> None:
     create = capturing.client.chat.completions.create
     for call in (create, partial(create, temperature=0), capturing.client.chat.completions.with_raw_response.create):

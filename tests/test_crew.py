@@ -189,6 +189,18 @@ def test_once_they_ship_what_is_there(host: Host) -> None:
     assert not list(host.spool.glob("*.seg"))
 
 
+def test_they_take_no_module_from_the_folder_that_the_command_is_given_in(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('the app, and no module of Python')")
+    append(host.journals[0], 1, 0)
+    host.journals[0].close()
+    leader = subprocess.run(
+        [Path(sys.executable).with_name("usage-tracker"), "ship", "--once", "--processes", "2"],
+        env=host.environ, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (leader.returncode, leader.stderr[:18]) == (0, "1 event shipped to")
+    assert host.stored() == ids(1)
+
+
 def test_what_waits_is_said_once_and_shipped_when_the_database_is_back(
     host: Host, postgres_databases: Databases
 ) -> None:

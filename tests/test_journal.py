@@ -228,6 +228,21 @@ def test_memory_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch, ca
     assert "4 segments wait in memory; new events are dropped" in caplog.messages[-1]
 
 
+def test_what_neither_disk_nor_memory_takes_is_counted(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_memory(*_: object) -> object:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr("mmap.mmap", no_memory)
+    for number in range(3):
+        journal.append(ORIGIN, made(number))
+    assert (journal.captured(), journal.dropped) == (0, 3)
+    journal._quiet_until = 0.0
+    journal.append(ORIGIN, made())
+    assert "there is no memory for the journal" in caplog.messages[-1]
+
+
 def test_a_read_only_folder_harms_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("not a folder")
     journal = Journal(Spool(tmp_path / "file" / "spool"))

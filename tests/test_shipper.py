@@ -1,5 +1,6 @@
 """From the journal into the store: everything, once, whatever happens in between."""
 
+import errno
 import gc
 import os
 import shutil
@@ -499,6 +500,28 @@ def test_a_segment_that_can_not_be_read_holds_no_other_up(place: Place, monkeypa
         drain(shipper)
         assert place.stored() == ids(5, first=5)
     drain(place.shipper())
+    assert place.stored() == ids(10)
+
+
+def test_a_segment_whose_header_can_not_be_read_holds_no_other_up(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(place.journal, 5)
+    place.journal.close()
+    append(place.journal, 5, first=5)
+    broken, read = place.spool().segments()[0].stat(), os.pread
+
+    def read_but_one(descriptor: int, size: int, offset: int) -> bytes:
+        if os.path.samestat(os.fstat(descriptor), broken):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(descriptor, size, offset)
+
+    with monkeypatch.context() as disk:
+        disk.setattr("os.pread", read_but_one)
+        shipper = place.shipper()
+        drain(shipper)
+        assert place.stored() == ids(5, first=5)
+    drain(shipper)
     assert place.stored() == ids(10)
 
 

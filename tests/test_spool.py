@@ -114,6 +114,60 @@ def test_one_leads_and_the_next_follows_when_it_is_gone(tmp_path: Path) -> None:
     assert second.lead()
 
 
+def open_files() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
+def test_who_can_lead_nothing_as_the_file_system_has_no_locks_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    spool, before = Spool(tmp_path, STORE), open_files()
+    for _ in range(3):
+        with pytest.raises(OSError, match="No locks"):
+            spool.lead()
+    assert not spool.leads()
+    assert open_files() == before
+
+
+def test_a_segment_that_its_disk_can_not_read_is_not_left_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal_with(tmp_path, 1).close()
+    (path,) = Spool(tmp_path).segments()
+
+    def damaged(descriptor: int, size: int, offset: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    before = open_files()
+    with monkeypatch.context() as disk:
+        disk.setattr("os.pread", damaged)
+        with pytest.raises(OSError, match="Input/output"):
+            Spool(tmp_path, STORE).open(path)
+    assert open_files() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system has no such call")
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP])
+def test_where_the_file_system_can_not_reserve_blocks_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    write = os.pwrite
+
+    def fallocate(descriptor: int, offset: int, size: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    def a_part(descriptor: int, content: bytes, offset: int) -> int:
+        return write(descriptor, content[: 1 << 18], offset)
+
+    monkeypatch.setattr("os.posix_fallocate", fallocate)
+    monkeypatch.setattr("os.pwrite", a_part)
+    journal_with(tmp_path, 1)
+    (path,) = Spool(tmp_path).segments()
+    assert path.stat().st_blocks * 512 >= path.stat().st_size == 1 << 20
+
+
 def test_the_bell_wakes_the_leader(tmp_path: Path) -> None:
     leader = Spool(tmp_path, STORE)
     assert leader.lead()

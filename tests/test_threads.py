@@ -87,3 +87,4 @@ class TestTurns:
         start_thread("test", shipper.step).join()
         assert place.stored() == ids(50)
         assert len(slept) > 50, "once for each row that is written, and in between"
+        shipper.close()

@@ -382,6 +382,36 @@ def test_multiprocessing_children_are_counted(machine: Machine, method: str) -> 
     assert machine.stored() == 6
 
 
+HALF = """
+def ask_half():
+    global stream
+    stream = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "x"}], stream=True)
+    next(stream)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("where", ["in the child", "in a child of the child"])
+def test_an_open_stream_is_an_event_at_the_end_of_a_multiprocessing_child(
+    machine: Machine, method: str, where: str
+) -> None:
+    child = "ask_half" if where == "in the child" else "begin_another"
+    (machine.home / "app.py").write_text(
+        f"import usage_tracker.auto\nimport multiprocessing\n{ASK}\n{HALF}\n"
+        "def begin_another():\n"
+        "    other = context.Process(target=ask_half); other.start(); other.join()\n"
+        f"context = multiprocessing.get_context({method!r})\n"
+        "if __name__ == '__main__':\n"
+        f"    child = context.Process(target={child}); child.start(); child.join()\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, str(machine.home / "app.py")], env=machine.environ, capture_output=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    machine.command("ship", "--once")
+    assert machine.stored() == 1
+
+
 @pytest.mark.parametrize(
     "ending", ["", "raise SystemExit(0)", "import threading; threading.Thread(target=ask).start()"]
 )

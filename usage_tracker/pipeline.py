@@ -5,7 +5,6 @@ Loaded when the app imports an SDK that is patched, or records a call itself: be
 
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -172,7 +171,6 @@ class Pipeline:
         else:
             with suppress(RuntimeError):
                 self.enforcing.start()
-        stop_with_multiprocessing(self.end)
         return True
 
     def _take_over_unassigned(self) -> None:
@@ -262,10 +260,3 @@ class Pipeline:
         with guarded("fork: recorder"):
             fresh = self._recorder()
             self.recorder.origin, self.recorder.kind, self.recorder.tell = fresh.origin, fresh.kind, fresh.tell
-
-
-def stop_with_multiprocessing(stop: Callable[[], None]) -> None:
-    """A multiprocessing child leaves by os._exit, past atexit; its own list of finalizers is run."""
-    process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
-    if process and util and process.parent_process() is not None:
-        util.Finalize(None, stop, exitpriority=10)

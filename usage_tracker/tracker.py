@@ -6,12 +6,13 @@ Light to import: what records and ships (`pipeline`) is loaded with the first SD
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from usage_tracker import guard
 from usage_tracker.choke_points import CHOKE_POINTS, ChokePoint
@@ -173,6 +174,7 @@ def start(settings: Settings) -> None:
             end(installed)
         tracker.patches.apply()
         installed = tracker
+        end_with_multiprocessing()
 
 
 def end(tracker: Tracker) -> None:
@@ -281,11 +283,33 @@ def _at_exit() -> None:
         installed.end()
 
 
+_finalizer: Any = None
+"""What calls `_at_exit` in a child of multiprocessing."""
+_begins_with_us = False
+"""Whether each such child is given one as it begins."""
+
+
+def end_with_multiprocessing(*_: object) -> None:
+    """A child of multiprocessing leaves by os._exit, past atexit. It has a list of finalizers instead, which it empties
+    as it begins; then it calls what is to be called after a fork."""
+    global _finalizer, _begins_with_us
+    process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+    if process is None or util is None:
+        return
+    if not _begins_with_us:
+        util.register_after_fork(_at_exit, end_with_multiprocessing)
+        _begins_with_us = True
+    if process.parent_process() is not None and (_finalizer is None or not _finalizer.still_active()):
+        _finalizer = util.Finalize(None, _at_exit, exitpriority=10)
+
+
 def _after_fork() -> None:
-    global _install_lock
+    global _install_lock, _finalizer
     _install_lock = threading.RLock()
+    _finalizer = None  # it was the parent's
     if installed is not None:
         installed.after_fork()
+        end_with_multiprocessing()
 
 
 atexit.register(_at_exit)

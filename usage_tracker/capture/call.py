@@ -14,7 +14,7 @@ from usage_tracker.capture.tracked_proxy import RECORDED_IN
 from usage_tracker.event import CallKind, Origin, Status, Told, Usage, UsageEvent
 from usage_tracker.guard import guarded
 from usage_tracker.once import once
-from usage_tracker.providers.answer import Answer, Request, fields_of
+from usage_tracker.providers.answer import Answer, Request, decode_object, fields_of
 from usage_tracker.providers.hosts import provider_of
 from usage_tracker.providers.told import event_of, retell, told_as_read
 from usage_tracker.providers.usage_fields import dollars
@@ -71,7 +71,8 @@ class Call:
     parsed = False
     """Whether the SDK reads a stream's events, and raises an error where one says that the stream failed."""
     response: Any = None
-    """The last response, where the client has a middleware that may ask once more."""
+    """The last response that has all come, where it was looked at: a client's middleware may ask once more, or the SDK
+    fail to make of it what the app wants."""
     received: Mapping[str, Any] | None = None
     """The HTTP response and the retries before it, as long as nobody has looked at them."""
     token: Any = None
@@ -256,7 +257,10 @@ class Call:
     def fail(self, error: BaseException) -> None:
         """End with the error that the host's code raised."""
         with guarded("error"):
+            response = self.response if self.received is None else self.received.get("response")
             self.look_at_response()
+            if response is not None and not (self.streamed or self.request.retrieves):
+                self._observe_unwanted(response)
             self.http_status = self.status_told_by(error) or self.http_status
             self.attempts = max(self.attempts, self.attempts_told_by(error))
             for cause in causes(error):
@@ -265,6 +269,11 @@ class Call:
                 self.observe(event)
         # what isn't an Exception is no failure of the call: a cancelled task, an interrupt, an exit
         self.finish("error" if isinstance(error, Exception) else "cancelled", type(error).__name__)
+
+    def _observe_unwanted(self, response: Any) -> None:
+        """Take what an answer says of which the SDK can't make what the app wants, such as one that was cut short."""
+        if response.is_closed and response.is_success:
+            self.observe(decode_object(response.content))
 
     def status_told_by(self, error: BaseException) -> int | None:
         """The HTTP status that the provider answered with."""

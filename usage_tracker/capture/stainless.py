@@ -258,21 +258,25 @@ def around_response(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: 
         if asks_again or call.kind is None:  # else it has one response, looked at when the call ends
             with guard_answer:
                 call.look_at_response()
-                if asks_again:
-                    ask_again(call, kwargs.get("response"))
+                earlier, call.response = call.response, whole(kwargs.get("response"))
+                if asks_again and earlier is not None and earlier.is_success:
+                    ask_again(call, earlier)
     return wrapped(*args, **kwargs)
 
 
-def ask_again(call: Call, response: Any) -> None:
+def whole(response: Any) -> Any:
+    """The response, where all of it has come: another would hold its call, and that is kept in it."""
+    return response if getattr(response, "is_closed", False) else None
+
+
+def ask_again(call: Call, earlier: Any) -> None:
     """A client's middleware may ask more than once within a call, such as another model after a refusal: each but the
     last answer is an event by itself. Of streams that it joins, the joined one tells what all of them used.
     https://github.com/anthropics/anthropic-sdk-python/blob/v2.12.0/src/anthropic/lib/middleware/_fallbacks.py"""
-    earlier, call.response = call.response, response if response.is_closed else None
-    if earlier is not None and earlier.is_success:
-        part = Answer()
-        call.provider.observe(part, decode_object(earlier.content))
-        if part.raw is not None:
-            call.complete(part)
+    part = Answer()
+    call.provider.observe(part, decode_object(earlier.content))
+    if part.raw is not None:
+        call.complete(part)
 
 
 def answered(call: Call, client: Any, result: Any) -> None:

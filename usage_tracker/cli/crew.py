@@ -87,7 +87,10 @@ class Crew:
     def __init__(self, settings: Settings, processes: int, *, once: bool = False) -> None:
         assert settings.dsn is not None
         self._processes = processes
-        self._command = [sys.executable, "-m", "usage_tracker.cli.crew_member", str(processes), *(["once"] * once)]
+        # -m would look for modules where the leader was started, as that does only if it was started so itself
+        here = [] if getattr(sys.modules["__main__"], "__spec__", None) else ["-P"]
+        member = ["-m", "usage_tracker.cli.crew_member", str(processes), *(["once"] * once)]
+        self._command = [sys.executable, *here, *member]
         self._environ = {
             **os.environ, "TRACKER_DSN": settings.dsn.text, "TRACKER_SPOOL_DIR": str(settings.spool_dir),
         }  # fmt: skip

@@ -15,6 +15,7 @@ from usage_tracker.journal.segment import Segment
 
 FOREIGN = frozenset({errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENODEV, errno.ENXIO, errno.EPERM})
 """Why a file can't be opened that isn't ours."""
+CANT_ALLOCATE = frozenset({errno.EINVAL, errno.EOPNOTSUPP})
 OPEN_SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -202,10 +203,17 @@ def unlock(descriptor: int) -> None:
 def allocate(descriptor: int, size: int) -> None:
     """Reserve a file's blocks. Raises OSError (ENOSPC) where the disk is full."""
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-    else:
-        # macOS has no posix_fallocate in Python: writing zeros reserves the blocks as well.
-        os.pwrite(descriptor, bytes(size), 0)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+            return
+        except OSError as error:
+            if error.errno not in CANT_ALLOCATE:
+                raise
+    # macOS has no posix_fallocate in Python, and musl leaves it to file systems, of which NFS 4.1 and others can't:
+    # writing zeros reserves the blocks as well.
+    written = 0
+    while written < size:  # a disk that is about to be full takes a part
+        written += os.pwrite(descriptor, bytes(size - written), written)
 
 
 def open_regular(path: Path) -> int | None:

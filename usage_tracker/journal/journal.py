@@ -202,7 +202,11 @@ class Journal:
                 "%d segments wait in memory; new events are dropped until the store takes some", len(self.memory)
             )
             return False
-        kept = MemoryFile(self.spool.store)
+        try:
+            kept = MemoryFile(self.spool.store)
+        except OSError as reason:
+            self._warn("there is no memory for the journal (%s); new events are dropped", reason)
+            return False
         self.memory.append(kept)
         taken = self._begun(kept, record)
         self._write = self._write_in_memory

@@ -1,5 +1,7 @@
 """The segments of a folder that whoever ships it has open: descriptors of the app, so that they are few."""
 
+import errno
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +11,8 @@ from usage_tracker.journal.claims import Claims
 from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.memory_file import MemoryFile
 from usage_tracker.journal.spool import Spool
+
+logger = logging.getLogger("usage_tracker")
 
 OPEN_AT_MOST = 128
 """Segments that are open at a time."""
@@ -46,19 +50,29 @@ class OpenSegments:
             if self._claims is not None and not self._claims.take(path):
                 continue
             with undivided():  # until `forget` knows of it
-                opened = self._spool.open(path)
-                if opened is None:
-                    if os.path.lexists(path):
-                        self._left_alone.add(path)
-                elif opened.reader.header.segment in segments or self._spool.is_copy(opened):
+                opened = self._opened(path)
+                if opened is not None and (opened.reader.header.segment in segments or self._spool.is_copy(opened)):
                     opened.close()  # it is looked at again when the other is done
-                else:
+                elif opened is not None:
                     segments.add(opened.reader.header.segment)
                     self.files[path] = opened
                     fresh.append(opened)
             if path not in self.files:
                 self._give_back(path)
         return fresh
+
+    def _opened(self, path: Path) -> SharedFile | None:
+        """None for what is left alone, and where this one's disk blocks can't be read: the others' may be whole."""
+        try:
+            opened = self._spool.open(path)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            logger.debug("a segment can't be opened now: %s", error)
+            return None
+        if opened is None and os.path.lexists(path):
+            self._left_alone.add(path)
+        return opened
 
     def _make_room(self, lacking: int) -> None:
         """Close some of those that are written to, first who has the least to say."""

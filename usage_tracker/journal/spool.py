@@ -174,7 +174,11 @@ class Spool:
         if descriptor is None:
             self._tell_foreign(path)
             return None
-        start = os.pread(descriptor, HEADER_SIZE + LARGEST_RECORD, 0)
+        try:
+            start = os.pread(descriptor, HEADER_SIZE + LARGEST_RECORD, 0)
+        except OSError:
+            os.close(descriptor)
+            raise
         header = Header.unpack(start[:HEADER_SIZE])
         if header is None and (segment := identity_in_name(path)) is not None:
             header = Header.mended(start, segment, self.store)
@@ -200,10 +204,14 @@ class Spool:
             self.prepare()
             with undivided():
                 descriptor = self.open_own(self._lock_path, 0)
-                if not lock(descriptor.number):
-                    descriptor.close()
-                    return False
-                self._leading = descriptor
+                try:
+                    if lock(descriptor.number):
+                        self._leading = descriptor
+                finally:  # some file systems have no locks
+                    if self._leading is None:
+                        descriptor.close()
+            if self._leading is None:
+                return False
             self.say("leading")
             self.open_bell()
         if time.monotonic() >= self._clear_at:
