@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
 import msgspec
 
 from usage_tracker.choke_points import ChokePoint
-from usage_tracker.journal.files import write_new
+from usage_tracker.journal.files import write_over
 from usage_tracker.patching import State
 
 NOTE_SECONDS = 60.0
@@ -69,16 +68,7 @@ class CoverageNotes:
             try:
                 os.utime(path, follow_symlinks=False)
             except FileNotFoundError:
-                self._write(path, content)
-
-    def _write(self, path: Path, content: bytes) -> None:
-        """All of it or nothing: processes that are alike only touch what is there."""
-        part = path.with_name(f".{path.name}.{uuid4().hex}")
-        try:
-            write_new(part, content, self._group)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+                write_over(path, content, self._group)  # whole, as processes that are alike only touch what is there
 
 
 def covered(states: Mapping[ChokePoint, State]) -> list[Sdk]:

@@ -5,12 +5,11 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
 import msgspec
 
 from usage_tracker.budgets.budget import Budget
-from usage_tracker.journal.files import write_new
+from usage_tracker.journal.files import write_new, write_over
 
 FILE = "budgets.json"
 LARGEST = 64 << 20
@@ -72,13 +71,8 @@ class ViewFile:
         and nobody has asked."""
         if not view.budgets and not self._path.exists():
             return
-        part = self._path.with_name(f".{FILE}.{uuid4().hex}")
         with suppress(OSError):
-            try:
-                write_new(part, encode(view), self._group)
-                os.replace(part, self._path)
-            finally:
-                part.unlink(missing_ok=True)
+            write_over(self._path, encode(view), self._group)
             self._stamp = self._look()
 
     def ask_for(self) -> None:

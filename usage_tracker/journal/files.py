@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 from usage_tracker.journal.header import HEADER_SIZE, STORED, STORED_AT, Header
 from usage_tracker.journal.reader import SegmentReader
@@ -261,3 +262,14 @@ def write_new(path: Path, content: bytes, group: int | None) -> None:
             file.write(content)
     finally:
         os.close(descriptor)
+
+
+def write_over(path: Path, content: bytes, group: int | None) -> None:
+    """Write a file, for this user and the group, in the place of the one that may be there: all of it or nothing.
+    Raises OSError."""
+    part = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        write_new(part, content, group)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
