@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from usage_tracker.budgets.amounts import limit_of
-from usage_tracker.budgets.budget import Budget, Measure, rolls
+from usage_tracker.budgets.budget import Budget, Measure, counted, rolls
 from usage_tracker.budgets.rates import Rate
 from usage_tracker.budgets.view import View
 from usage_tracker.budgets.windows import Window, window_at
@@ -133,7 +133,7 @@ class Accounts:
             return account
         was = account.budget
         budget = next((each for each in self.view.budgets if each.name == was.name and each.enforces), None)
-        return None if budget is None or counting(budget) != counting(was) else self.of(budget, account.part)
+        return None if budget is None or counted(budget) != counted(was) else self.of(budget, account.part)
 
     def _keep_rates(self) -> None:
         """What the last minute has used is nowhere else."""
@@ -206,11 +206,6 @@ class Accounts:
         for account in accounts:
             account.own = own.get((account.name, account.budget.measure), 0)
             account.ceiling = 0 if account.slow else max(account.limit - account.used, 0)
-
-
-def counting(budget: Budget) -> tuple[object, ...]:
-    """Which calls count, what of them, and in which window."""
-    return budget.where, budget.each, budget.measure, budget.per, budget.zone
 
 
 def stored(entry: Entry, view: View) -> bool:

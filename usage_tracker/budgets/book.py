@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
-from usage_tracker.budgets.budget import Budget, decode, encode
+from usage_tracker.budgets.budget import Budget, counted, decode, encode
 from usage_tracker.errors import SchemaError
 from usage_tracker.stores import Store
 from usage_tracker.stores.changes import Author, note_change, this_account
@@ -67,7 +67,7 @@ def understood(name: str, definition: str) -> Budget:
 
 def limited(budget: Budget) -> tuple[object, ...]:
     """What is limited, and to how much."""
-    return budget.limit, budget.measure, budget.per, budget.zone, budget.where, budget.each
+    return budget.limit, *counted(budget)
 
 
 def remove_budget(store: Store, name: str, author: Author | None = None) -> bool:

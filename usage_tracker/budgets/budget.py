@@ -256,6 +256,16 @@ def default_name(budget: Budget) -> str:
     return name.lstrip("-")[:100]  # a command takes what begins so for an option
 
 
+def about(budget: Budget) -> tuple[object, ...]:
+    """What its name says where nobody said one."""
+    return budget.where, budget.each, budget.measure, budget.per
+
+
+def counted(budget: Budget) -> tuple[object, ...]:
+    """Which calls count, what of them, and in which window."""
+    return *about(budget), budget.zone
+
+
 def rolls(budget: Budget) -> bool:
     """Whether its window ends now and moves along, instead of starting anew."""
     return hours_of(budget.per) is not None

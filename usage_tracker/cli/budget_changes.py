@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from usage_tracker.budgets.book import read_budgets, remove_budget, set_budget
-from usage_tracker.budgets.budget import Budget, Criterion, check, default_name, parse_limit, parse_share
+from usage_tracker.budgets.budget import Budget, Criterion, about, check, default_name, parse_limit, parse_share
 from usage_tracker.budgets.scope import WHOLE
 from usage_tracker.budgets.windows import Window
 from usage_tracker.cli.budget_text import describe
@@ -122,9 +122,7 @@ def meant(name: str | None, known: Mapping[str, Budget], given: dict[str, Any]) 
     before = known.get(budget.name)
     if name or before is None:
         return budget
-    if (before.where, before.each, before.measure, before.per) != (
-        budget.where, budget.each, budget.measure, budget.per,
-    ):  # fmt: skip
+    if about(before) != about(budget):
         raise click.UsageError(f"the budget {before.name} is for {before.scope}; give this one a NAME of its own")
     return made(before.name, before, given)
 
