@@ -15,6 +15,7 @@ from usage_tracker.errors import UsageTrackerError
 from usage_tracker.event import UNTIMED, Origin, Usage, UsageEvent
 from usage_tracker.history.importing import Found, microseconds, optional
 from usage_tracker.instants import to_instant
+from usage_tracker.pricing.bill import SUMMED
 
 OPERATIONS = (
     ("num_images", "image"),
@@ -32,8 +33,7 @@ UNITS = {
     "speech": ("characters", ("characters", "num_characters")),
     "transcription": ("seconds", ("seconds", "num_seconds")),
 }
-SUMS = ("num_model_requests", "num_requests")
-COUNTS = frozenset((*SUMS, *(name for name, _ in OPERATIONS)))
+COUNTS = frozenset((*SUMMED, *(name for name, _ in OPERATIONS)))
 """Without any of these columns it is another of its exports, such as that of costs."""
 KEYS = ("start_time", "project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "size", "source")
 """What tells a line from the others of its file."""
@@ -96,7 +96,7 @@ class UsageExport:
         unit, names = UNITS.get(operation, ("", ()))
         counted = next((measure(row[name]) for name in names if row.get(name)), None)
         model = clean(row.get("model"))
-        raw = {name: int(row[name]) for name in SUMS if row.get(name)}
+        raw = {name: int(row[name]) for name in SUMMED if row.get(name)}
         tags = [f"batch:{row['batch'].lower()}"] if row.get("batch") else []
         event = UsageEvent(
             started_at=instant(row["start_time"]) * 1000,
