@@ -216,7 +216,9 @@ def test_what_waits_is_said_once_and_shipped_when_the_database_is_back(
     wait_for(lambda: drained(host))
     leader.send_signal(SIGTERM)
     _, said = leader.communicate(timeout=60)
-    assert [line.partition(":")[0] for line in said.splitlines()].count("Events wait") == 1
+    between = [line.partition(":")[0] for line in said.splitlines()][1:-1]
+    assert between.count("Events wait") == 1
+    assert set(between) <= {"Events wait", "budgets can't be looked after"}  # whichever meets the outage first
     assert said.splitlines()[-1].startswith("240 events shipped to ")
     assert host.stored() == ids(240)
 
