@@ -5,6 +5,7 @@ import gc
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,10 @@ GROWTH_MAX = 300_000
 HOUR = 30_000
 """Calls of a busy process in an hour."""
 
+ROUNDS_MAX = 3
+SETTLED_S = 15.0
+"""Longer than a batch is tried for."""
+
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Iterator[list[int]]:
@@ -94,16 +99,10 @@ def held() -> int:
 def test_what_is_held_does_not_grow_with_what_was_called(recorded: list[int], kind: str) -> None:
     act, count, bytes_each = ROUNDS[kind]
     act(10)  # what is imported and kept once is no growth, and slow to trace
-    tracemalloc.start(1)
-    try:
+    with traced():
         act(count // 10)
-        before = held()
-        act(count)
-        grown = held() - before
-    finally:
-        tracemalloc.stop()
-    assert grown < count * bytes_each
-    assert recorded == [10 + count // 10 + count]
+        rounds = grown_until_less_than(count * bytes_each, lambda: act(count))
+    assert recorded == [10 + count // 10 + count * len(rounds)]
     assert open_calls == {}
 
 
@@ -111,21 +110,45 @@ def test_what_is_held_does_not_grow_while_the_store_is_away_and_the_spool_keeps_
     bound = 2 << 20
     errors = guard.errors.total()
     usage_tracker.install("postgresql://127.0.0.1:9/none", spool_dir=tmp_path / "spool", spool_max_bytes=bound)
-    tracemalloc.start(1)
     try:
-        record(HOUR // 10)
-        wait_until(lambda: usage_tracker.stats().last_error)
-        before = held()
-        record(HOUR)
-        wait_until(lambda: held() - before < GROWTH_MAX)  # a batch that is tried again meanwhile is held
+        with traced():
+            record(HOUR // 10)
+            wait_until(lambda: usage_tracker.stats().last_error)
+            rounds = grown_until_less_than(GROWTH_MAX, lambda: record(HOUR))
         found = usage_tracker.stats()
         assert sum(path.stat().st_size for path in (tmp_path / "spool").iterdir()) <= bound
     finally:
-        tracemalloc.stop()
         usage_tracker.uninstall()
     assert found.dropped > HOUR // 10
-    assert found.pending == found.captured == HOUR + HOUR // 10 - found.dropped
+    assert found.pending == found.captured == HOUR // 10 + HOUR * len(rounds) - found.dropped
     assert found.errors == errors
+
+
+@contextmanager
+def traced() -> Iterator[None]:
+    tracemalloc.start(1)
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
+
+
+def grown_until_less_than(most: int, act: Callable[[], None]) -> list[int]:
+    """By how many bytes what is held grew, for each time that `act` was called: the last of them is less than `most`.
+
+    What is kept for each call grows every time. The interpreter's table of interned names, to which each `Path` adds,
+    grows once in a while, by megabytes at the end of many tests.
+    """
+    rounds: list[int] = []
+    while not rounds or rounds[-1] >= most:
+        assert len(rounds) < ROUNDS_MAX, f"{rounds} bytes were kept"
+        before = held()
+        act()
+        deadline = time.monotonic() + SETTLED_S  # what other threads have in hand meanwhile is held
+        while (grown := held() - before) >= most and time.monotonic() < deadline:
+            time.sleep(0.05)
+        rounds.append(grown)
+    return rounds
 
 
 def record(count: int) -> None:
