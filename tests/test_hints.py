@@ -1,5 +1,6 @@
 """Commands that a command names: what it was told itself, they are told too."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -82,3 +83,16 @@ def test_an_address_without_one_is_repeated(dsn: str) -> None:
 )
 def test_what_takes_no_store_is_left_as_it_is(text: str) -> None:
     assert hint(text, "sqlite:////a.db") == text
+
+
+def test_where_a_table_has_no_room_only_what_there_is_is_advised(address: str) -> None:
+    assert run("budget", "set", "--dsn", address, "--limit", "1").startswith("Added")
+
+    def advised(*words: str) -> list[str]:
+        shown = " ".join(run(*words, COLUMNS="1", TRACKER_DSN=address).split())
+        return re.findall("No room for [^:]*: use a wider terminal(.*?)[.]", shown)
+
+    of_budgets = " or `usage-tracker budget status -o json`"
+    assert advised("report") == [" or -o json", of_budgets]
+    assert advised() == ["", "", "", of_budgets]
+    assert advised("watch") == ["", ""]

@@ -121,7 +121,7 @@ def show(seen: Overview) -> list[str]:
     ]
     local = seen.now.astimezone(seen.zone)
     return [
-        render_table(f"{local:%Y-%m-%d %H:%M} · {seen.zone}", columns, ()),
+        render_table(f"{local:%Y-%m-%d %H:%M} · {seen.zone}", columns, (), instead=None),
         f"\n{DAYS} days  {sparkline(seen.days, local.date())}  {total_cost(seen.days)}\n",
         f"{pace(month, seen.zone, seen.now)}\n\n",
         top("Model", seen.month),
@@ -145,7 +145,7 @@ def top(header: str, report: Report) -> str:
         Column("Cost", show_money(costs), number=True, money=True),
         Column("Δ", show_changes(changes, costs), number=True, money=True, rank=1),
     ]
-    return render_table(f"This month by {header.lower()}", columns, ())
+    return render_table(f"This month by {header.lower()}", columns, (), instead=None)
 
 
 def pace(month: Row, zone: tzinfo, now: datetime) -> str:

@@ -84,11 +84,11 @@ def screen(dsn: Dsn, where: Conditions, zone: tzinfo, now: datetime | None = Non
     since_midnight = max(moment - midnight(local.date(), zone), timedelta(minutes=1))
     rates = [*((name, report.total, span) for name, span, report in spans), ("Today", today, since_midnight)]
     conditions = "".join(f" · {printable(str(condition))}" for condition in where)
-    yield render_table(f"{local:%Y-%m-%d %H:%M:%S} · {zone}{conditions}", rate_columns(rates), ())
+    yield render_table(f"{local:%Y-%m-%d %H:%M:%S} · {zone}{conditions}", rate_columns(rates), (), instead=None)
     yield f"\nThis month so far {show_money([month.cost])[0]}. {pace(month, zone, moment)}.\n\n"
     name, _, last = spans[-1]
     if last.rows:
-        yield render_table(f"{name} by model", model_columns(last), ())
+        yield render_table(f"{name} by model", model_columns(last), (), instead=None)
     else:
         yield f"No calls in the {name.lower()}.\n"
     if waiting := waiting_note(dsn):
