@@ -90,6 +90,11 @@ def test_programs_learn_what_went(store: Store) -> None:
     assert json.loads(prune("--before", "2026-08-15", "-o", "json", "--yes").stdout)["deleted"] is True
 
 
+def test_programs_learn_that_nothing_is_there(tmp_path: Path) -> None:
+    result = prune("--before", "2026-08-15", "-o", "json", "--dsn", f"sqlite:///{tmp_path}/none.db")
+    assert (json.loads(result.stdout)["parts"], "No events yet" in result.stderr) == ([], True)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
