@@ -11,6 +11,7 @@ import click
 
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_groups, show_money
+from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.options import Conditions, Span, dsn_option, tz_option, where_option
 from usage_tracker.cli.output import emit, is_terminal, say
 from usage_tracker.cli.overview import pace
@@ -58,7 +59,7 @@ def watch(where: Conditions, zone: tzinfo, dsn: Dsn, every: float, once: bool) -
             try:
                 shown = "".join(screen(dsn, where, zone))
             except (NothingYet, StoreUnavailable) as reason:
-                shown = f"{reason}\n"
+                shown = f"{repeating(str(reason))}\n"
             emit([drawn(f"{shown}\nEvery {every:g} s; Ctrl-C ends it.")])
             time.sleep(every)
     finally:
@@ -92,7 +93,7 @@ def screen(dsn: Dsn, where: Conditions, zone: tzinfo, now: datetime | None = Non
     else:
         yield f"No calls in the {name.lower()}.\n"
     if waiting := waiting_note(dsn):
-        yield f"\n{waiting}\n"
+        yield f"\n{repeating(waiting)}\n"
 
 
 def recent(store: Store, span: timedelta, where: Conditions, zone: tzinfo, now: datetime) -> Report:
