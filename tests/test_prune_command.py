@@ -192,6 +192,9 @@ def test_reports_and_lists_say_what_they_lack(store: Store) -> None:
     assert command("report", *august).stderr == ""
     for words in (["report", *august, "--by", "session"], ["events", *august], ["export", *august, "-o", "csv"]):
         assert "Calls up to 2026-08-14 were pruned" in command(*words).stderr
+    for words in (["--until", "2026-08-14"], ["--where", "app=nobody's"]):
+        assert "Calls up to 2026-08-14 were pruned" in command("events", *words).stderr
+    assert command("events").stderr == ""
     for words in (["report", "--by", "session"], ["events"], ["export", "-o", "csv"]):
         assert "pruned" not in command(*words, "--since", "2026-08-15", "--until", "2026-08-16").stderr
 

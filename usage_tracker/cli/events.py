@@ -149,7 +149,7 @@ def events(
             if first:
                 written = FORMATS[output](query, chain(first, found))
                 emit_page("".join(written)) if output == "table" else emit_data(written)
-            if not limit or since:
+            if since or until or not (first and limit):  # else it is the newest that were asked for
                 gone = listing_note(store, query)
     except NothingYet as nothing:
         remark = str(nothing)
