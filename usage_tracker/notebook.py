@@ -91,7 +91,7 @@ class Rows(list[dict[str, Any]]):
         """As a polars DataFrame, with money as float. Needs polars."""
         import polars as pl
 
-        return pl.DataFrame(self._floats(), infer_schema_length=None)
+        return pl.DataFrame(self._floats(), schema=self._names(), infer_schema_length=None)
 
     def _floats(self) -> list[dict[str, Any]]:
         return [
