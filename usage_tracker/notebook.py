@@ -1,7 +1,7 @@
 """Reports in Python, above all in notebooks: `usage_tracker.report(by="model")`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
 from html import escape
 from pathlib import Path
@@ -106,8 +106,8 @@ class Rows(list[dict[str, Any]]):
 def report(
     by: str | Iterable[str] = "model",
     *,
-    since: str | datetime | None = None,
-    until: str | datetime | None = None,
+    since: str | date | None = None,
+    until: str | date | None = None,
     during: str | None = None,
     where: str | Iterable[str] = (),
     tz: str | None = None,
@@ -153,8 +153,9 @@ def report(
     return Rows(found, shown, pruned)
 
 
-def written(moment: str | datetime | None) -> str | None:
-    return moment.isoformat() if isinstance(moment, datetime) else moment
+def written(moment: str | date | None) -> str | None:
+    """A day, a time, or a word for one, as the command takes it."""
+    return moment.isoformat() if isinstance(moment, date) else moment
 
 
 def value_of(value: Any) -> Any:
