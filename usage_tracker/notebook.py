@@ -114,7 +114,7 @@ def report(
     top: int | None = None,
     compare: str | None = None,
     cost: CostBasis = "recorded",
-    fields: Iterable[str] = (),
+    fields: str | Iterable[str] = (),
     dsn: str | None = None,
 ) -> Rows:
     """Who used what, and what it cost: as `usage-tracker report`, with its words for ranges, conditions and dimensions.
@@ -134,13 +134,13 @@ def report(
     before = None
     if compare is not None:
         before = previous(asked, zone, now) if compare == "previous" else parse_period(compare, zone, now)
-    shown = tuple(fields)
+    shown = names_in(fields)
     for name in shown:
         if name not in FIELDS:
             raise ValueError(f"{name!r} is not a figure; there are: {', '.join(FIELDS)}")
     query = Query(
         *asked,
-        tuple(map(str.strip, by.split(","))) if isinstance(by, str) else tuple(by),
+        names_in(by),
         parse_conditions([where] if isinstance(where, str) else where),
         zone,
         top,
@@ -151,6 +151,11 @@ def report(
     path = environ.get("TRACKER_PRICES")
     found, pruned = ask(choose_store(dsn, environ), Path(path) if path else None, query)
     return Rows(found, shown, pruned)
+
+
+def names_in(words: str | Iterable[str]) -> tuple[str, ...]:
+    """One text with commas, as the command takes it, or several."""
+    return tuple(map(str.strip, words.split(","))) if isinstance(words, str) else tuple(words)
 
 
 def written(moment: str | date | None) -> str | None:
