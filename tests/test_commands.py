@@ -91,6 +91,13 @@ def test_the_help_of_report_names_all_that_it_takes() -> None:
         assert option in shown
 
 
+def test_every_help_can_be_read_in_any_encoding() -> None:
+    for words, _ in [((), main), *all_commands()]:
+        result = CliRunner(charset="latin-1").invoke(main, [*words, "--help"], prog_name="usage-tracker")
+        assert (result.exit_code, result.exception) == (0, None), words
+    assert "Unknown figures are shown as -," in CliRunner(charset="latin-1").invoke(main, ["report", "--help"]).stdout
+
+
 def test_every_option_says_what_it_is_for() -> None:
     silent = [
         (name, option.opts)

@@ -4,7 +4,9 @@ Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 over budget, 4 a store
 problem, 6 a provider's figures are apart from ours, 130 interrupted.
 """
 
+import codecs
 import difflib
+import io
 import os
 import sys
 import traceback
@@ -118,6 +120,7 @@ class LazyGroup(click.Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """As click does it; where --help or --version can't be written, that is a sentence as well."""
+        show_all_signs()
         try:
             return super().make_context(info_name, args, parent, **extra)
         except BrokenPipeError:
@@ -250,6 +253,14 @@ def open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
+def show_all_signs() -> None:
+    """What the terminal's encoding lacks of a help is shown otherwise, as it is of data."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and codecs.lookup(sys.stdout.encoding).name != "utf-8":
+        from usage_tracker.cli.output import LOOK_ALIKE  # more than --help needs elsewhere
+
+        sys.stdout.reconfigure(errors=LOOK_ALIKE)
 
 
 def begin(ctx: click.Context) -> None:

@@ -28,10 +28,11 @@ def look_alike(error: UnicodeError) -> tuple[str, int]:
     return "".join(LOOK_ALIKES.get(char) or escape(char) for char in lacking), error.end
 
 
-codecs.register_error("usage_tracker.look_alike", look_alike)
+LOOK_ALIKE = "usage_tracker.look_alike"
+codecs.register_error(LOOK_ALIKE, look_alike)
 
 
-def emit(pieces: Iterable[str], lacking: str = "usage_tracker.look_alike") -> None:
+def emit(pieces: Iterable[str], lacking: str = LOOK_ALIKE) -> None:
     """Write data to stdout as it comes. A reader that has seen enough (`| head`) ends the command quietly. `lacking`:
     what becomes of characters that its encoding lacks."""
     if isinstance(sys.stdout, io.TextIOWrapper):
