@@ -100,6 +100,9 @@ def test_the_command_line_notes_and_tells_them(tmp_path: Path) -> None:
     assert changes[0]["before"]["where"] == ["team=frontend"]
     assert (changes[0]["before"]["limit"], changes[0]["after"]["limit"]) == ("100", "150")
     assert "acme-*: input 2.5" in told(dsn, "prices", "log")
+    told(dsn, "prices", "set", "acme-*", "--input", "3")
+    newest, _ = json.loads(told(dsn, "prices", "log", "-o", "json"))["changes"]
+    assert [newest[side][0]["input"] for side in ("before", "after")] == ["2.5", "3"]
 
 
 def test_what_was_not_said_before_is_told_as_what_it_was(tmp_path: Path) -> None:

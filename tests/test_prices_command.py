@@ -114,7 +114,7 @@ def test_the_book_is_listed_in_the_order_that_counts(book: Path, monkeypatch: py
     assert "acme-*, provider acme" in lines[4]
     assert "input 1, output 2" in lines[5]
     entries = document("list")["entries"]
-    assert entries[0]["input"] == "2.5"
+    assert [entry["input"] for entry in entries] == ["2.5", "1"]
     assert [entry["version"] for entry in entries][1] == "1"
     [first, _] = csv.DictReader(io.StringIO(prices("list", "-o", "csv").stdout))
     assert first["entry"] == "acme-*, provider acme"

@@ -15,7 +15,8 @@ from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, say
-from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
+from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
+from usage_tracker.cli.price_list import plain_table
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.dsn import Dsn
 from usage_tracker.pricing.book_text import differ
@@ -77,7 +78,7 @@ def changes_json(changes: Sequence[Change]) -> str:
 
 def as_json(change: Change) -> Mapping[str, object]:
     fields = {**change._asdict(), "before": content(change.before), "after": content(change.after)}
-    return {name: jsonable(value) for name, value in fields.items()}
+    return {name: plain_table(value) for name, value in fields.items()}
 
 
 def content(text: str | None) -> Any:
@@ -89,15 +90,6 @@ def content(text: str | None) -> Any:
         return budget_json(decode(text)) if isinstance(found, dict) else found
     except msgspec.MsgspecError:  # a budget of a newer version
         return found
-
-
-def jsonable(value: Any) -> Any:
-    """What the documents of ours hold of it: amounts as text."""
-    if isinstance(value, dict):
-        return {key: jsonable(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return list(map(jsonable, value))
-    return plain(value)
 
 
 def change_words(change: Change) -> str:

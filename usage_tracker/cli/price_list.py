@@ -21,6 +21,7 @@ from usage_tracker.pricing.book import Book
 from usage_tracker.pricing.book_text import name_of, said, write_book
 from usage_tracker.pricing.genai import PROVIDERS
 from usage_tracker.pricing.occasion import MINUTES_OF_DAY, STANDARD, Occasion, usual
+from usage_tracker.pricing.price_keys import PRICE_KEYS
 from usage_tracker.pricing.rates import ORDER, Price, Rates, Stepped
 from usage_tracker.pricing.reading import glob
 from usage_tracker.providers.hosts import vendor_of
@@ -34,6 +35,7 @@ SHORT = {
 """The prices that have a column in a list of models."""
 RANKS = {"cache_write_tokens": 3, "cache_read_tokens": 2}
 MOST_MODELS = 200
+AMOUNTS = {*PRICE_KEYS, "multiplier"}
 
 list_output = output_option(("table", "json", "csv", "toml"), "The format. toml: a file that `prices import` takes.")
 
@@ -105,8 +107,10 @@ def list_entries(books: Sequence[Book], output: str) -> None:
 
 
 def plain_table(value: Any) -> Any:
+    """An entry of a price book as JSON holds it: amounts are texts, whole ones too."""
     if isinstance(value, dict):
-        return {key: plain_table(part) for key, part in value.items()}
+        return {key: str(part) if key in AMOUNTS and type(part) is int else plain_table(part)
+                for key, part in value.items()}  # fmt: skip
     return [plain_table(part) for part in value] if isinstance(value, list) else plain(value)
 
 
