@@ -152,6 +152,14 @@ def test_cached_answers_stay_free_and_a_range_has_to_be_named(store: Store) -> N
     assert (result.exit_code, "--since" in result.stderr) == (2, True)
 
 
+def test_on_a_terminal_of_eighty_columns_no_line_is_longer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    store_events(store, [acme(model="acme-has-models-with-long-names", cost="0.00035")])
+    shown = command("reprice", *AUGUST).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "No room for Refused, No cost" in shown
+
+
 def test_without_calls_it_says_so(dsn: str) -> None:
     result = CliRunner().invoke(main, ["reprice", "--since", "all"])
     assert result.exit_code == 0

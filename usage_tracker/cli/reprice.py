@@ -138,11 +138,11 @@ def show(query: Query, rows: Rows, output: str) -> None:
         *differences, difference = show_money(moved, is_now)
         columns = [
             Column("Provider", show_groups("provider", [provider for (provider, _), _ in rows]), total="Total"),
-            Column("Model", show_groups("model", [model for (_, model), _ in rows])),
-            Column("Calls", [show_count(each.calls) for _, each in rows], number=True),
+            Column("Model", show_groups("model", [model for (_, model), _ in rows]), name=True),
+            Column("Calls", [show_count(each.calls) for _, each in rows], number=True, rank=1),
             Column("Changed", [show_count(each.changed) for _, each in rows], number=True),
-            Column("Refused", [show_count(each.refused) for _, each in rows], number=True),
-            Column("No cost", [show_count(each.unpriced) for _, each in rows], number=True),
+            Column("Refused", [show_count(each.refused) for _, each in rows], number=True, rank=3),
+            Column("No cost", [show_count(each.unpriced) for _, each in rows], number=True, rank=2),
             Column("Before", before, total_before, number=True, money=True),
             Column("After", after, total_after, number=True, money=True),
             Column("Difference", differences, difference, number=True, money=True),
