@@ -11,7 +11,7 @@ from made_events import made_event, store_events
 
 from usage_tracker.cli import main
 from usage_tracker.cli.columns import FIELDS
-from usage_tracker.cli.plain import SCHEMA_VERSION
+from usage_tracker.cli.plain import SCHEMA_VERSION, TSV, escaped
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import MOST_EVENTS
 from usage_tracker.stores import open_store
@@ -39,6 +39,15 @@ def test_the_document_has_the_fields_that_are_promised() -> None:
     assert list(document["rows"][0]) == ["model", *figures, "before", "cost_change"]
     assert list(document["total"]) == [*figures, "before", "cost_change"]
     assert f"{MOST_EVENTS:,}" in GUIDE
+
+
+def test_columns_are_the_same_and_what_is_compared() -> None:
+    words = ["report", "--during", "2026-08", "--compare", "previous", "-o", "csv"]
+    [header, _] = CliRunner().invoke(main, words).stdout.splitlines()
+    assert header.split(",") == ["model", *FIELDS, "cost_before"]
+    assert "last column is `cost_before`" in GUIDE
+    assert "".join(map(escaped, TSV.finditer("\t\n\r\\"))) == r"\t\n\r\\"
+    assert r"`\t`, `\n`, `\r` or `\\`" in GUIDE
 
 
 def test_the_commands_run() -> None:
