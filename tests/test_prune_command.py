@@ -189,6 +189,9 @@ def test_reports_and_lists_say_what_they_lack(store: Store) -> None:
         assert "Calls up to 2026-08-14 were pruned" in command(*words).stderr
     for words in (["report", "--by", "session"], ["events"], ["export", "-o", "csv"]):
         assert "pruned" not in command(*words, "--since", "2026-08-15", "--until", "2026-08-16").stderr
+    for words in (["report", *august, "--by", "session"], ["events", *august]):
+        [note] = json.loads(command(*words, "-o", "json").stdout)["notes"]
+        assert "Calls up to 2026-08-14 were pruned" in note
 
 
 @pytest.mark.parametrize(

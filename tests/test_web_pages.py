@@ -25,8 +25,9 @@ from starlette.routing import Mount
 
 from usage_tracker.cli import main
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_money
+from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import Query, Report, run
-from usage_tracker.stores import Store
+from usage_tracker.stores import Store, open_store
 from usage_tracker.web.access import Access, Identity
 from usage_tracker.web.app import create_app
 
@@ -403,6 +404,55 @@ def test_a_range_that_nothing_is_before_is_shown_alone(client: httpx.Client, sin
 
 def test_a_range_that_has_not_begun_is_empty(client: httpx.Client) -> None:
     assert "No calls" in text_of(client.get("/?since=2098-01-01T14:30&until=2099").text)
+
+
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Of a call each hour for four days, the first two days' are gone."""
+    calls = [made_event(NOON + timedelta(hours=hour), session_id="s") for hour in range(-48, 48)]
+    dsn = filled(tmp_path_factory.mktemp("pruned") / "usage.db", calls)
+    with closing(open_store(parse_dsn(dsn))) as store:
+        assert sum(store.prune(NOON)) == 48
+    with dashboard(dsn) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/?since=2026-08&until=2026-08&tz=Asia/Kolkata", "only whole hours"),
+        ("/?since=2026-08&until=2026-08&cost=current", "what they would cost today"),
+        ("/explore?since=2026-08&until=2026-08&by=session", "neither sessions nor hosts"),
+        ("/explore?since=2026-08-13&until=2026-08-14&by=session", "neither sessions nor hosts"),
+        ("/events", "still counts them"),
+        ("/events?since=2026-08-13&until=2026-08-14", "still counts them"),
+        ("/api/v1/report?since=2026-08&until=2026-08&by=session", "neither sessions nor hosts"),
+        ("/api/v1/report?since=2026-08&until=2026-08&by=app,model", "p50 and p95"),
+        ("/api/v1/events?since=2026-08", "still counts them"),
+    ],
+)
+def test_what_lacks_calls_that_were_pruned_says_so(pruned: Served, path: str, said: str) -> None:
+    with pruned.client() as client:
+        told = html.unescape(client.get(path).text)
+    [note] = re.findall('Calls up to 2026-08-15 [^.]* were pruned[^<"]*', told)
+    assert said in note
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/?since=2026-08&until=2026-08",
+        "/explore?since=2026-08-16&until=2026-08-16&by=session",
+        "/events?since=2026-08-16&until=2026-08-16",
+        "/api/v1/report?since=2026-08&until=2026-08&by=model",
+        "/api/v1/events?since=2026-08-16",
+    ],
+)
+def test_what_lacks_none_says_nothing(pruned: Served, path: str) -> None:
+    with pruned.client() as client:
+        answer = client.get(path)
+    assert answer.status_code == 200
+    assert "were pruned" not in answer.text
 
 
 def test_health_says_what_doctor_says_of_this_machine(told: tuple[Served, str], client: httpx.Client) -> None:

@@ -14,6 +14,7 @@ from usage_tracker.stores import Store
 from usage_tracker.web.charts import MEASURES, Chart, over_time, ranks
 from usage_tracker.web.overview import words
 from usage_tracker.web.parameters import Parameter, one_of
+from usage_tracker.web.pruned import notes_on_reports
 from usage_tracker.web.reading import Reader
 from usage_tracker.web.view import View, exactly
 
@@ -67,7 +68,7 @@ async def look(reader: Reader, query: Query, view: View, measure: str, path: str
         columns[len(query.by) :],
         [line(answer, place, columns, view, path) for place in range(min(len(answer.rows), ROWS))] if groups else [],
         max(0, len(answer.rows) - ROWS),
-        explain(answer),
+        [*explain(answer), *await notes_on_reports(reader, query)],
     )
 
 

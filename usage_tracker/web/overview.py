@@ -29,6 +29,7 @@ from usage_tracker.web.charts import Chart, over_time, tokens
 from usage_tracker.web.colours import assign
 from usage_tracker.web.parameters import Parameter, Refused, one_of
 from usage_tracker.web.prices_age import KEPT_SECONDS, PriceData, price_data
+from usage_tracker.web.pruned import notes_on_reports
 from usage_tracker.web.reading import Reader
 from usage_tracker.web.view import View, exactly, fitting_unit
 
@@ -102,12 +103,13 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
         raise Refused("the overview is by time and at most two other dimensions; Explore takes any three", "by")
     timed = Query(*asked, (fitting_unit(asked), *by), view.where, view.zone, DRAWN, cost=view.cost)
     month = Query(*parse_range("mtd", None, view.zone, now), (), view.where, view.zone, cost=view.cost)
-    ranked, drawn, monthly, outlooks, prices = await asyncio.gather(
+    ranked, drawn, monthly, outlooks, prices, pruned = await asyncio.gather(
         reader.ask(ranking),
         reader.ask(timed),
         reader.ask(month),
         standing(reader, now),
         reader.known("price data", price_data, KEPT_SECONDS),
+        notes_on_reports(reader, ranking, timed),
     )
     colours = assign(row.group for row in ranked.rows)
     return Overview(
@@ -117,7 +119,7 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
         ranks(ranked, colours, replace(view, by=by), path),
         ranked.total,
         totals(ranked),
-        explain(ranked),
+        [*explain(ranked), *pruned],
         warnings(outlooks),
     )
 
