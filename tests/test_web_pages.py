@@ -462,6 +462,12 @@ def test_health_says_what_doctor_says_of_this_machine(told: tuple[Served, str], 
     assert re.search(r"(web|jobs|ide|notebooks)-\d", shown)
 
 
+def test_health_names_a_host_of_which_a_single_call_is_of_unknown_tokens(tmp_path: Path) -> None:
+    calls = [made_event(NOW, input_tokens=None, output_tokens=None), *(made_event(NOW) for _ in range(249))]
+    with dashboard(filled(tmp_path / "usage.db", calls)) as running, running.client() as client:
+        assert "box openai 250 0 0 99.6%" in text_of(client.get("/health").text)
+
+
 def test_pages_carry_a_policy_that_lets_nothing_in_from_elsewhere(client: httpx.Client) -> None:
     answer = client.get("/")
     policy = answer.headers["content-security-policy"]

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups, show_money, show_share
+from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups, show_money, show_part, show_share
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.overview import project_month
 from usage_tracker.report import (
@@ -134,7 +134,7 @@ def period_before(asked: Range, view: View, now: datetime) -> Range | None:
 
 def figures(report: Report, month: Report, prices: PriceData, view: View, now: datetime, root: str) -> list[Figure]:
     total, before = report.total, report.total_before
-    errors = f"{total.errors / total.calls:.1%} of all calls" if total.calls and total.errors else ""
+    errors = f"{show_part(total.errors, total.calls)} of all calls" if total.calls and total.errors else ""
     local = now.astimezone(view.zone).date()
     forecast = project_month(month.total, view.zone, now)
     age = prices.age(local)
@@ -261,7 +261,7 @@ def ranks(report: Report, colours: dict[Group, str], view: View, path: str) -> l
                 shown_before,
                 show_share(row.cost, was),
                 float(max(amount, Decimal(0)) / largest * 100) if largest > 0 else 0.0,
-                f"{amount / whole:.1%}" if whole and row.cost is not None else "",
+                show_part(amount, whole) if whole and row.cost is not None else "",
                 only(view, row.group, path),
             )
         )
