@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -223,6 +224,23 @@ def test_a_session_behind_a_trusted_proxys_tls_is_never_sent_without_it(dsn: str
         sent = {"X-Forwarded-Proto": "https"}
         answer = client.post("/login", data={"form": form, "token": VIEWER}, headers=sent)
         assert ("secure" in answer.headers["set-cookie"].lower()) == secure
+
+
+@pytest.mark.parametrize("mounted", ["", "/usage"])
+def test_an_address_with_a_slash_too_many_leads_on_within_whatever_a_proxy_speaks(dsn: str, mounted: str) -> None:
+    app: Any = create_app(dsn, Access(everyone="viewer"))
+    with (
+        served(Starlette(routes=[Mount(mounted, app)]) if mounted else app) as running,
+        running.client(None, follow_redirects=False) as client,
+    ):
+        for address in ("/explore/?by=day,model", "/api/v1/report/", "/health//"):
+            answer = client.get(mounted + address)
+            assert answer.status_code == 307
+            path, mark, query = address.partition("?")
+            assert answer.headers["location"] == f"{mounted}{path.rstrip('/')}{mark}{query}"
+        assert client.get(f"{mounted}/nothing/").status_code == 404
+        assert client.get(f"{running.url}{mounted}//example.org/").status_code == 404
+    app.state.site.reader.close()
 
 
 def test_on_another_address_it_needs_a_way_to_tell_who_comes(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
