@@ -301,6 +301,31 @@ def test_the_command_prints_a_link_that_opens_the_page(dsn: str) -> None:
         assert serving.wait(30) in (0, 130, -signal.SIGINT)
 
 
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_on_all_addresses_of_ipv6_it_serves_those_of_ipv4_and_knows_its_proxy_there(dsn: str) -> None:
+    command = [sys.executable, "-m", "usage_tracker", "serve", "--dsn", dsn, "--host", "::", "--port", "0"]
+    proxy = ["--proxy-header", "X-User", "--proxy-peer", "127.0.0.1", "--proxy-peer", "::1"]
+    with subprocess.Popen([*command, *proxy], stderr=subprocess.PIPE, text=True) as serving:
+        try:
+            assert serving.stderr is not None
+            said = [serving.stderr.readline() for _ in range(2)]
+            found = re.search(r"Open  http://\[::\]:(\d+)", said[1])
+            assert found is not None, said
+            for host in ("127.0.0.1", "[::1]"):
+                page = eventually_open(f"http://{host}:{found[1]}/", headers={"X-User": "ada"})
+                assert "gpt-4o" in page.text
+        finally:
+            serving.kill()
+
+
 def test_more_connections_than_it_can_take_are_said_once_and_fill_no_disk(dsn: str) -> None:
     command = ["bash", "-c", 'ulimit -n 64; exec "$0" "$@"', sys.executable, "-m", "usage_tracker", "serve"]
     with subprocess.Popen([*command, "--dsn", dsn, "--port", "0"], stderr=subprocess.PIPE, text=True) as serving:
@@ -320,11 +345,11 @@ def test_more_connections_than_it_can_take_are_said_once_and_fill_no_disk(dsn: s
         assert "Too many open files" not in serving.stderr.read()
 
 
-def eventually_open(link: str) -> httpx.Response:
+def eventually_open(link: str, **options: Any) -> httpx.Response:
     deadline = time.monotonic() + 30
     while True:
         try:
-            return httpx.get(link, follow_redirects=True, trust_env=False, timeout=30)
+            return httpx.get(link, follow_redirects=True, trust_env=False, timeout=30, **options)
         except httpx.TransportError:
             if time.monotonic() > deadline:
                 raise

@@ -44,7 +44,13 @@ QUIET_SECONDS = 60.0
 )
 @dsn_option
 @tz_option
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Where to listen; 0.0.0.0 or :: (also IPv6): everywhere.",
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="The port; 0: any that is free."
 )
@@ -140,8 +146,10 @@ class Crowded(logging.Filter):
 def listen_at(host: str, port: int, backlog: int) -> socket.socket:
     """Who opens the link at once waits a moment instead of being refused. Raises ConfigError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # all addresses of a machine are those of both families
+    both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family, backlog=backlog)
+        return socket.create_server((host, port), family=family, backlog=backlog, dualstack_ipv6=both)
     except OSError as error:
         why = error.strerror or error
         raise ConfigError(f"nothing can be served there: {why}; --port and --host name another place") from None
