@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from dashboard_server import TOKENS, VIEWER, Served, dashboard, filled, served
 from made_events import made_event
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.testclient import TestClient
 
 from usage_tracker.cli import main
 from usage_tracker.errors import ConfigError
@@ -368,6 +370,25 @@ def test_it_can_be_mounted_in_an_app_that_lets_in_by_itself(dsn: str) -> None:
         assert client.get("/usage/api/openapi.json").json()["servers"] == [{"url": "/usage"}]
         assert client.get("/usage/nothing").status_code == 404
     inner.state.site.reader.close()
+
+
+def test_mounted_it_closes_its_connections_with_the_app_and_opens_them_again(dsn: str) -> None:
+    event = {
+        "event_id": "0199f0c2-7a3e-7c55-8d2e-5a1b2c3d4e5f",
+        "started_at": "2020-11-03T14:31:07Z",
+        "duration_ms": 812,
+        "operation": "chat",
+    }
+    admin = {"Authorization": f"Bearer {TOKENS['admin']}"}
+    inner = create_app(dsn, Access(tokens=TOKENS), edit=True)
+    outer = Starlette(routes=[Mount("/usage", inner)], lifespan=inner.router.lifespan_context)
+    before = set(threading.enumerate())
+    for _ in range(2):
+        with TestClient(outer, headers=admin) as client:
+            assert client.get("/usage/api/v1/report").json()["total"]["calls"] == 1
+            assert client.post("/usage/api/v1/events", json=event).status_code == 200
+            assert client.put("/usage/api/v1/budgets/one", json={"limit": 1}).status_code == 200
+        assert set(threading.enumerate()) <= before
 
 
 def test_mounted_it_finds_what_the_config_file_says(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,7 +141,11 @@ class Reader:
         """`price_book`: the file that goes before the store's, for what calls would cost today."""
         self.dsn = dsn
         self._price_book = price_book
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="usage-tracker-reader")
+        self._number = threads
+        self._open()
+
+    def _open(self) -> None:
+        self._threads = ThreadPoolExecutor(self._number, thread_name_prefix="usage-tracker-reader")
         self._slow_threads = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="usage-tracker-slow-reader")
         self._own = threading.local()
         self._stores: list[Store] = []
@@ -230,10 +234,12 @@ class Reader:
         return near if near is not None else await self.do(made(find_anywhere), slow=True)
 
     def close(self) -> None:
+        """Until it is asked again, as by an app that is started a second time."""
         for threads in (self._threads, self._slow_threads):
             threads.shutdown(wait=True, cancel_futures=True)
         for store in self._stores:
             store.close()
+        self._open()
 
     def _answer(self, store: Store, query: Query) -> Report:
         if query.cost != "current":
