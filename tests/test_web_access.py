@@ -27,6 +27,7 @@ from usage_tracker.errors import ConfigError
 from usage_tracker.web import guesses
 from usage_tracker.web.access import Access, Identity, parse_networks
 from usage_tracker.web.app import create_app
+from usage_tracker.web.command import GRACE_SECONDS
 from usage_tracker.web.guesses import FAILURES
 
 
@@ -326,6 +327,24 @@ def test_on_all_addresses_of_ipv6_it_serves_those_of_ipv4_and_knows_its_proxy_th
                 assert "gpt-4o" in page.text
         finally:
             serving.kill()
+
+
+def test_it_ends_though_a_client_stops_in_the_middle_of_a_form(dsn: str) -> None:
+    command = [sys.executable, "-m", "usage_tracker", "serve", "--dsn", dsn, "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as serving:
+        try:
+            assert serving.stderr is not None
+            lines = [serving.stderr.readline() for _ in range(2)]
+            page = lines[1].removeprefix("Open").partition("?")[0].strip()
+            assert eventually_open(page).status_code == 200
+            with socket.create_connection(("127.0.0.1", httpx.URL(page).port or 0)) as client:
+                client.sendall(b"POST /login HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\ntoken=")
+                time.sleep(1)  # until it is read
+                serving.send_signal(signal.SIGINT)
+                serving.wait(GRACE_SECONDS + 20)
+        finally:
+            serving.kill()
+        assert "Traceback" not in serving.stderr.read()
 
 
 def test_more_connections_than_it_can_take_are_said_once_and_fill_no_disk(dsn: str) -> None:

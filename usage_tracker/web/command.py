@@ -1,5 +1,6 @@
 """`usage-tracker serve`: the dashboard and the HTTP interface."""
 
+import asyncio
 import errno
 import logging
 import os
@@ -17,6 +18,9 @@ from usage_tracker.errors import ConfigError
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than a look at a page takes, so that the next one needs no new connection."""
+
+GRACE_SECONDS = 5
+"""How long it waits for answers that are on their way when it is to end. Of a client that doesn't go on, none comes."""
 
 QUIET_SECONDS = 60.0
 
@@ -110,6 +114,7 @@ def serve(
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = uvicorn.Server(config)
     with listen_at(host, port, config.backlog) as listening:
@@ -117,6 +122,7 @@ def serve(
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config.port = listening.getsockname()[1]
         logging.getLogger("asyncio").addFilter(Crowded())
+        logging.getLogger("uvicorn.error").addFilter(is_no_cut)
         say(f"Serving {dsn.shown}; Ctrl-C ends it.")
         if is_loopback(host):
             announce(access.new_link())
@@ -141,6 +147,11 @@ class Crowded(logging.Filter):
             self._quiet_until = time.monotonic() + QUIET_SECONDS
             say("Until some are closed, no more connections can be taken: each is an open file (`ulimit -n`).")
         return False
+
+
+def is_no_cut(record: logging.LogRecord) -> bool:
+    """Whether it is something else than an answer that was cut off at the end, which is said in a line already."""
+    return not record.exc_info or not isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 def listen_at(host: str, port: int, backlog: int) -> socket.socket:
