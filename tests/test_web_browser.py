@@ -266,6 +266,28 @@ def test_large_amounts_stay_in_their_place(browser: Browser, tmp_path: Path) -> 
         assert written["x"] + written["width"] <= drawn["x"] + drawn["width"]
 
 
+def test_names_without_a_space_widen_no_page(browser: Browser, tmp_path: Path) -> None:
+    arn = f"arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/{'0af3' * 12}"
+    calls = [
+        made_event(NOW, model=arn, cost=None, flags=("unpriced",)),
+        made_event(NOW, project=arn, status="error", error_type="ApplicationSpecific" * 3),
+    ]
+    width = 360
+    with dashboard(filled(tmp_path / "usage.db", calls), edit=True) as running, running.client(ADMIN) as admin:
+        budget = {"limit": "0.000001", "each": "project", "where": [f"project={arn}"]}
+        assert admin.put("/api/v1/budgets/one", json=budget).status_code == 200
+        with opened_tab(browser, running, width) as tab:
+            tab.page.goto("/events?where=status%3Derror")
+            one = tab.page.locator("#lines a").first.get_attribute("href")
+            assert one is not None
+            for path in ("/", "/explore?by=model", "/budgets", "/health", one):
+                tab.page.goto(path)
+                assert tab.page.evaluate("document.documentElement.scrollWidth") <= width, path
+            tab.page.goto("/budgets")
+            for name in tab.page.locator(".standing tbody th").all():
+                assert name.evaluate("name => name.clientWidth") <= width / 2
+
+
 def test_a_day_of_unknown_cost_is_not_told_to_be_of_none(browser: Browser, tmp_path: Path) -> None:
     at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     events = [
