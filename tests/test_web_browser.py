@@ -288,6 +288,20 @@ def test_names_without_a_space_widen_no_page(browser: Browser, tmp_path: Path) -
                 assert name.evaluate("name => name.clientWidth") <= width / 2
 
 
+def test_what_follows_a_name_that_is_read_from_the_right_stays_behind_it(browser: Browser, tmp_path: Path) -> None:
+    calls = [made_event(NOW, project="נקודת-מפנה")]
+    with dashboard(filled(tmp_path / "usage.db", calls), edit=True) as running, running.client(ADMIN) as admin:
+        assert admin.put("/api/v1/budgets/one", json={"limit": "0.000001", "each": "project"}).status_code == 200
+        with opened_tab(browser, running) as tab:
+            tab.page.goto("/")
+            warning = tab.page.locator(".warnings li").first
+            expect(warning).to_contain_text("נקודת-מפנה: $0.01 of $0.000001")
+            spent = "li => { const range = document.createRange(); range.selectNode(li.lastChild); return range"
+            name, after = warning.locator("a").bounding_box(), warning.evaluate(spent + ".getBoundingClientRect(); }")
+            assert name is not None
+            assert after["x"] >= name["x"] + name["width"] - 1
+
+
 def test_a_day_of_unknown_cost_is_not_told_to_be_of_none(browser: Browser, tmp_path: Path) -> None:
     at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     events = [
