@@ -274,6 +274,20 @@ def test_a_value_keeps_its_colour_from_page_to_page(client: httpx.Client) -> Non
     assert colour(client.get("/?since=29d").text) == colour(client.get("/?since=6d").text)
 
 
+def test_what_a_chart_draws_has_colours_whatever_stands_first_in_the_table(tmp_path: Path) -> None:
+    calls = [
+        made_event(NOW, cost=str(team * 10 - project), project=f"project-{project}", team=f"team-{team}")
+        for project in range(6)
+        for team in range(1, 7)
+    ]
+    with dashboard(filled(tmp_path / "usage.db", calls)) as running, running.client() as client:
+        page = client.get("/?by=project,team").text
+    [legend] = re.findall('<ul class="legend".*?</ul>', page)
+    drawn = re.findall(r'swatch c-(\w+)"></i>([^<]*)', legend)
+    assert len(drawn) == 9
+    assert [name for colour, name in drawn if colour == "rest"] == ["Others · Others"]
+
+
 def test_hostile_names_are_text(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     quote = "'; DROP TABLE usage_event; --"

@@ -111,7 +111,9 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
         reader.known("price data", price_data, KEPT_SECONDS),
         notes_on_reports(reader, ranking, timed),
     )
-    colours = assign(row.group for row in ranked.rows)
+    # those that are drawn first, which need not stand first in the table: it is by its first dimension
+    costliest = sorted(ranked.rows, key=lambda row: (-(row.cost or 0), -row.calls))
+    colours = assign(row.group for row in costliest)
     return Overview(
         ranking,
         figures(ranked, monthly, prices, view, now, root),
