@@ -21,6 +21,7 @@ from uuid import uuid4
 import pytest
 from certificates import certificate
 from made_events import made_event, store_events
+from ports import free_port
 from postgres_server import Databases
 from racing import race
 from receivers import Dripping, Receiver
@@ -311,8 +312,7 @@ def test_a_receiver_is_asked_again_when_it_says(store: Store) -> None:
 
 
 def test_a_receiver_that_is_away_holds_up_no_other(store: Store, inbox: Inbox) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as closed:
-        away = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+    away = f"http://127.0.0.1:{free_port()}/"
     alerts = [alert for name in "abcde" for alert in budget_alerts(budget(name=name), WINDOW, {"": Decimal(6)})]
     made = Alerts(receivers_of(settings(alert_webhook=f"{away},{inbox.url}")), lambda: store)
     made.notice(store, alerts)

@@ -5,7 +5,7 @@ import sys
 import urllib.request
 from signal import SIGKILL, SIGTERM
 
-from postgres_server import free_port
+from ports import free_port
 
 from faults.bench import PREAMBLE, Bench
 from faults.cases import case
