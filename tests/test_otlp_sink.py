@@ -19,7 +19,7 @@ from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
     GenAiOperationNameValues,
     GenAiProviderNameValues,
 )
-from postgres_server import free_port
+from ports import free_port
 from receivers import Receiver
 
 from usage_tracker.providers import openai

@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from feeding import begin, feed, memory_store, stored
 from made_events import made_event, store_events
 from msgspec.structs import replace
-from postgres_server import free_port
+from ports import free_port
 
 from usage_tracker.sinks import NotTaken, standings
 from usage_tracker.stores import Store

@@ -339,7 +339,7 @@ def test_a_sidecar_alone_knows_the_store(machine: Machine) -> None:
     ) as sidecar:
         assert sidecar.stderr is not None
         assert sidecar.stderr.readline().startswith("Shipping ")
-        script = f"import usage_tracker.auto, usage_tracker\n{ASK}\nask(5); print(usage_tracker.flush(10))"
+        script = f"import usage_tracker.auto, usage_tracker\n{ASK}\nask(5); print(usage_tracker.flush(30))"
         out, err = machine.run(script, {**spool, "TRACKER_DSN": "", "TRACKER_SHIP": "off"})
         assert (out, err) == ("True\n", "")
         assert machine.stored() == 5
@@ -477,17 +477,17 @@ def test_exit_is_bounded_while_the_database_hangs(machine: Machine) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        dsn = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/usage"
-        started = time.monotonic()
-        machine.run(f"import usage_tracker.auto\n{ASK}\nask()", {"TRACKER_DSN": dsn, "TRACKER_EXIT_TIMEOUT": "0.3"})
-    assert time.monotonic() - started < 10
+        dsn = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/usage?connect_timeout=100"
+        bounded = {"TRACKER_DSN": dsn, "TRACKER_EXIT_TIMEOUT": "0.3"}
+        said, _ = machine.run(f"import usage_tracker.auto, time\n{ASK}\nask(); print(time.monotonic())", bounded)
+    assert time.monotonic() - float(said) < 40
 
 
 def test_a_recorded_call_of_no_sdk_is_stored(machine: Machine) -> None:
     machine.run(
         "import usage_tracker; usage_tracker.install()\n"
         "usage_tracker.record(provider='openai', model='gpt-4o-mini', input_tokens=1000, output_tokens=10)\n"
-        "assert usage_tracker.flush()\nassert usage_tracker.stats()[:4] == (1, 1, 0, 0), usage_tracker.stats()"
+        "assert usage_tracker.flush(30)\nassert usage_tracker.stats()[:4] == (1, 1, 0, 0), usage_tracker.stats()"
     )
     assert "gpt-4o-mini" in machine.command("report", "-o", "csv").stdout
     [row] = json.loads(machine.command("report", "-o", "json").stdout)["rows"]
@@ -498,7 +498,7 @@ def test_a_second_install_that_is_refused_leaves_the_first_at_work(machine: Mach
     machine.run(
         f"import usage_tracker\n{ASK}\nusage_tracker.install()\nask()\n"
         "try:\n    usage_tracker.install(sdks=['opnai'])\nexcept usage_tracker.ConfigError:\n    ask()\n"
-        "assert usage_tracker.flush(), usage_tracker.stats()\nassert usage_tracker.stats().stored == 2"
+        "assert usage_tracker.flush(30), usage_tracker.stats()\nassert usage_tracker.stats().stored == 2"
     )
 
 
@@ -536,12 +536,12 @@ def test_a_daemon_whose_parent_exits_keeps_its_events(machine: Machine) -> None:
     script = f"""
 import usage_tracker.auto, usage_tracker, time
 {ASK}
-ask(20); usage_tracker.flush()
+ask(20); usage_tracker.flush(30)
 if os.fork() == 0:
     client = openai.OpenAI(api_key="sk-test-0123456789-wxyz", base_url=os.environ["BASE_URL"])
     time.sleep(1)
-    ask(10); usage_tracker.flush(); time.sleep(0.5)
-    ask(10); assert usage_tracker.flush()
+    ask(10); usage_tracker.flush(30); time.sleep(0.5)
+    ask(10); assert usage_tracker.flush(30)
     open(os.environ["HOME"] + "/done", "w").close()
 """
     machine.run(script)

@@ -14,7 +14,7 @@ from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_group
 from usage_tracker.cli.options import Conditions, Span, dsn_option, tz_option, where_option
 from usage_tracker.cli.output import emit, is_terminal, say
 from usage_tracker.cli.overview import pace
-from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.cli.stores import NothingYet, OlderSchema, reading
 from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable
@@ -57,7 +57,7 @@ def watch(where: Conditions, zone: tzinfo, dsn: Dsn, every: float, once: bool) -
         while True:
             try:
                 shown = "".join(screen(dsn, where, zone))
-            except (NothingYet, StoreUnavailable) as reason:
+            except (NothingYet, OlderSchema, StoreUnavailable) as reason:
                 shown = f"{reason}\n"
             emit([drawn(f"{shown}\nEvery {every:g} s; Ctrl-C ends it.")])
             time.sleep(every)
