@@ -92,6 +92,11 @@ def test_programs_learn_what_went(store: Store) -> None:
     assert json.loads(prune("--before", "2026-08-15", "-o", "json", "--yes").stdout)["deleted"] is True
 
 
+def test_programs_learn_that_nothing_is_there(tmp_path: Path) -> None:
+    result = prune("--before", "2026-08-15", "-o", "json", "--dsn", f"sqlite:///{tmp_path}/none.db")
+    assert (json.loads(result.stdout)["parts"], "No events yet" in result.stderr) == ([], True)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -195,6 +200,9 @@ def test_reports_and_lists_say_what_they_lack(store: Store) -> None:
     assert command("report", *august).stderr == ""
     for words in (["report", *august, "--by", "session"], ["events", *august], ["export", *august, "-o", "csv"]):
         assert "Calls up to 2026-08-14 were pruned" in command(*words).stderr
+    for words in (["--until", "2026-08-14"], ["--where", "app=nobody's"]):
+        assert "Calls up to 2026-08-14 were pruned" in command("events", *words).stderr
+    assert command("events").stderr == ""
     for words in (["report", "--by", "session"], ["events"], ["export", "-o", "csv"]):
         assert "pruned" not in command(*words, "--since", "2026-08-15", "--until", "2026-08-16").stderr
     for words in (["report", *august, "--by", "session"], ["events", *august]):

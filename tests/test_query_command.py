@@ -180,4 +180,5 @@ def test_nothing_is_created_where_there_is_no_store(tmp_path: Path) -> None:
     result = query(BY_MODEL, "--dsn", f"sqlite:///{tmp_path}/none.db")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "No events yet" in result.stderr
+    assert json.loads(query(BY_MODEL, "--dsn", f"sqlite:///{tmp_path}/none.db", "-o", "json").stdout) == []
     assert not (tmp_path / "none.db").exists()

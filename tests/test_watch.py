@@ -70,6 +70,14 @@ def test_conditions_choose_whose_spending_is_watched(address: str) -> None:
     assert ["Last", "10", "minutes", "1", "0", "0.1", "0.2", "$6.0000", "$1.0000"] in lines(address, "project=b")
 
 
+def test_it_says_whose_cost_is_in_none_of_its_sums(address: str) -> None:
+    with closing(open_store(parse_dsn(address))) as store:
+        store_events(store, [made_event(NOW - 30 * SECOND, cost=None, flags=["unpriced"], model="new")])
+    assert "1 call is unpriced this month (model: new): its cost is in no sum;" in "\n".join(
+        map(" ".join, lines(address))
+    )
+
+
 def test_where_it_is_no_terminal_it_prints_one_screen(address: str) -> None:
     result = CliRunner().invoke(main, ["watch", "--dsn", address], prog_name="usage-tracker")
     assert result.exit_code == 0

@@ -126,6 +126,8 @@ def query(sql: str, dsn: Dsn, output: str) -> None:
     try:
         check_there(dsn)
     except NothingYet as nothing:
+        if output == "json":
+            emit_data(as_json((), ()))
         say(str(nothing))
         return
     with closing(read_sql(dsn, text)) as found:
