@@ -153,6 +153,8 @@ def test_the_first_and_the_last_day_that_a_store_holds_are_files_like_any_other(
     for grain in ("day", "hour"):
         assert export(store, tmp_path / grain, grain=grain) == Exported(files=2, rows=2)
         assert export(store, tmp_path / grain, grain=grain) == Exported()
+        assert [name[:14] for name in files(tmp_path / grain)] == ["day=0001-01-01", "day=9999-12-31"]
+    assert export(store, tmp_path / "table", form="delta") == Exported(files=2, rows=2)
     assert export(store, tmp_path / "settled", settle_hours=24) == Exported(files=1, rows=1)
 
 
