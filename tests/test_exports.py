@@ -72,7 +72,8 @@ def files(folder: Path) -> list[str]:
 
 
 def test_every_column_of_every_event_is_in_the_files(store: Store, tmp_path: Path) -> None:
-    store_events(store, [*random_events(1, 40), made_event(units={"images": 2.0}, raw={"n": 1}, tags=("a", 'b"\n,'))])
+    odd = made_event(units={"images": 2.0, "seconds": 1e20}, raw={"n": 1}, tags=("a", 'b"\n,'))
+    store_events(store, [*random_events(1, 40), odd])
     export(store, tmp_path / "lake")
     found = {row["event_id"]: row for row in read(tmp_path / "lake").to_pylist(maps_as_pydicts="strict")}
     stored = list(export_events(store))
