@@ -27,10 +27,11 @@ from usage_tracker.errors import StoreError, UsageTrackerError
 from usage_tracker.event import COLUMNS, Cost
 from usage_tracker.exporting import Plan, open_exporter
 from usage_tracker.exports import Exported
-from usage_tracker.exports.buckets import read_counted
+from usage_tracker.exports.buckets import Bucket, read_counted
 from usage_tracker.exports.marks import Busy, Marks
 from usage_tracker.exports.reading import copied
-from usage_tracker.report import Query, export_events
+from usage_tracker.lake import LakeFigures, open_lake
+from usage_tracker.report import Query, answer, export_events
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.repricing import Repriced
 
@@ -334,6 +335,26 @@ def test_what_was_pruned_stays_in_its_file(store: Store, tmp_path: Path) -> None
     store_events(store, [made_event(NOON)])
     assert export(store, tmp_path / "lake") == Exported(kept=1)
     assert read(tmp_path / "lake").num_rows == 2
+
+
+@pytest.mark.parametrize("form", ["parquet", "delta"])
+def test_what_is_pruned_while_its_file_is_written_again_stays_in_it(store: Store, tmp_path: Path, form: str) -> None:
+    store_events(store, [made_event(NOON + timedelta(hours=number)) for number in range(4)])
+    export(store, tmp_path / "lake", form=form)
+    exporter = open_exporter(store, Plan(str(tmp_path / "lake"), form, again=True))
+    version = exporter.destination.version
+
+    def pruning(bucket: Bucket) -> int:
+        assert sum(store.prune(NOON + timedelta(hours=2))) == 2
+        return version(bucket)
+
+    exporter.destination.version = pruning  # type: ignore[method-assign]
+    with pytest.raises(UsageTrackerError, match="events of 2026-08-15 were pruned while they were read"):
+        exporter.run()
+    assert export(store, tmp_path / "lake", form=form) == Exported(kept=1)
+    lake = open_lake(str(tmp_path / "lake"))
+    assert answer(LakeFigures(lake), Query(by=())).total.calls == 4
+    lake.close()
 
 
 def test_nor_do_as_many_late_calls_take_its_place(store: Store, tmp_path: Path) -> None:
