@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +25,9 @@ class Receiver:
         self.refused = 0
         self.largest = 1 << 30
         """Bytes of a post; a larger one is refused with 413."""
+        self.wrong: Callable[[bytes], bool] = lambda body: False
+        """Which posts are refused with `status_of_wrong`."""
+        self.status_of_wrong = 400
         self.headers: dict[str, str] = {}
         receiver = self
 
@@ -32,7 +36,11 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
-                status = receiver.answers.pop(0) if receiver.answers else 200 if len(body) <= receiver.largest else 413
+                if receiver.answers:
+                    status = receiver.answers.pop(0)
+                else:
+                    status = 413 if len(body) > receiver.largest else 200
+                    status = receiver.status_of_wrong if receiver.wrong(body) else status
                 if status in (200, -1):
                     headers = {name.lower(): value for name, value in self.headers.items()}
                     receiver.posts.append((self.path, headers, body))

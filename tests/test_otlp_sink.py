@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from postgres_server import free_port
 from receivers import Receiver
 
 from usage_tracker.providers import openai
-from usage_tracker.sinks import NotTaken, otlp, series, standings
+from usage_tracker.sinks import NotTaken, otlp, refusals, series, standings
 from usage_tracker.stores import Store
 
 
@@ -295,6 +295,26 @@ def test_a_collector_that_was_away_while_nothing_came_is_well_once_it_is_told_ag
     assert "answered 400" in (standings(store)[0].problem or "")
     feed(feeder)
     assert standings(store)[0].problem is None
+    feeder.close()
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_an_event_that_a_collector_refuses_holds_no_other_one_up(
+    store: Store, collector: Receiver, status: int
+) -> None:
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    collector.wrong = lambda body: b"unheard-of" in body
+    collector.status_of_wrong = status
+    wrong = made_event(model="unheard-of", cost="1")
+    store_events(store, [*(made_event() for _ in range(5)), wrong, *(made_event() for _ in range(5))])
+    with suppress(NotTaken):  # where it is the last one
+        feed(feeder)
+    store_events(store, [made_event()])
+    feed(feeder)
+    assert [each.event_id for each in refusals(store, "otlp")] == [str(wrong.event_id)]
+    found, wanted = sums(collector), expected(store)
+    assert found["calls"] == wanted["calls"] - 1 == 11
+    assert found["picodollars"] == wanted["picodollars"] - 10**12
     feeder.close()
 
 

@@ -8,14 +8,16 @@ once.
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from usage_tracker.errors import StoreError
+from usage_tracker.report import Event
 from usage_tracker.report.arrivals import Arrived, read_arrived
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.ledger import LEASE_SECONDS, Lost, Place, forget_batches, note, register, release, take
-from usage_tracker.sinks.sink import NotTaken, Parcel, Sink, TooMuch
+from usage_tracker.sinks.sifting import sift
+from usage_tracker.sinks.sink import NotTaken, Parcel, Refused, Sink, TooMuch, parcel_of
 from usage_tracker.stores import Store
 from usage_tracker.stores.claims import make_claim
 
@@ -41,10 +43,15 @@ class Feeder:
         self._place: Place | None = None
         self._lease_until = 0.0
         self._arrived: Arrived | None = None
+        self._most = 0
+        """How many events the receiver takes at once, as far as it is known."""
+        self._few: int | None = None
+        """So many are sent at once instead, since the receiver refused more."""
         self._problem = True
         """Whether the ledger may name one."""
         self._sent_at = time.monotonic()
         self._quiet_until = 0.0
+        self._quiet_refused_until = 0.0
         self._tidy_at = 0.0
 
     @property
@@ -71,6 +78,7 @@ class Feeder:
             return False
         if self._sink is None:
             self._sink = self._open_sink(self.address)
+            self._most = self._sink.most
         if self._arrived is None:
             self._arrived = read_arrived(self._store, place.arrival, place.until, self._sink.most)
         arrived = self._arrived
@@ -81,24 +89,71 @@ class Feeder:
         if place.until is None:
             place = place._replace(until=arrived.until)
             self._note(place)
-        came = arrived.places[place.done : place.done + self._sink.most]
+        if self._few == 1:
+            self._sift(self._sink, place)
+            return True
+        came = arrived.places[place.done : place.done + min(self._most, self._few or self._most)]
         events = [event for event in came if event is not None]
         state = place.state
         if events:
             try:
-                state = self._sink.send(Parcel(f"{events[0]['event_id']}-{len(events)}", events), place.state)
-            except TooMuch:
-                if len(events) == 1:
-                    raise
-                self._sink.most = len(events) // 2
+                state = self._sink.send(parcel_of(events), place.state)
+            except Refused as reason:
+                fewer = max(1, len(events) // 2)
+                if isinstance(reason, TooMuch) and len(events) > 1:
+                    self._most = fewer
+                else:
+                    self._few = fewer
                 return True
-        done = place.done + len(came)
+            self._more_again()
+        self._go_on(place, arrived, len(came), state, sent=len(events))
+        return True
+
+    def _go_on(
+        self,
+        place: Place,
+        arrived: Arrived,
+        places: int,
+        state: bytes | None,
+        *,
+        sent: int,
+        refused: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        done = place.done + places
         if done >= len(arrived.places):
             self._arrived = None
-            self._note(Place(arrived.until, None, 0, state), sent=len(events))
+            self._note(Place(arrived.until, None, 0, state), sent=sent, refused=refused)
         else:
-            self._note(place._replace(done=done, state=state), sent=len(events))
-        return True
+            self._note(place._replace(done=done, state=state), sent=sent, refused=refused)
+
+    def _more_again(self) -> None:
+        """Some were taken, so it may be a single event that is refused."""
+        if self._few is not None:
+            self._few = self._few * 2 if self._few * 2 < self._most else None
+
+    def _sift(self, sink: Sink, place: Place) -> None:
+        """Find out of events one by one whether the receiver takes them. Raises NotTaken where it takes none."""
+        sifted = sift(sink, self._from(place.done), place.state, self._keep)
+        if sifted.refused:
+            self._most = sink.most
+        self._more_again()
+        assert self._place is not None
+        assert self._arrived is not None
+        self._go_on(self._place, self._arrived, sifted.places, sifted.state, sent=sifted.taken, refused=sifted.refused)
+        if sifted.refused:
+            self._say_refused(sifted.refused)
+
+    def _from(self, start: int) -> Iterator[Event | None]:
+        """What is to be sent from there on, and what has come since then."""
+        arrived, place = self._arrived, self._place
+        while arrived is not None and place is not None:
+            yield from arrived.places[start:]
+            start = len(arrived.places)
+            if (more := read_arrived(self._store, arrived.until, None, self._most)) is None:
+                return
+            self._arrived = arrived = Arrived(more.until, arrived.places + more.places)
+            place = place._replace(until=more.until)
+            self._note(place)
 
     def _held(self) -> Place | None:
         """Where the sink is, if it is ours."""
@@ -110,7 +165,7 @@ class Feeder:
             self._renewed()
         return self._place
 
-    def _note(self, place: Place, *, sent: int = 0) -> None:
+    def _note(self, place: Place, *, sent: int = 0, refused: Sequence[tuple[str, str]] = ()) -> None:
         changes: dict[str, object] = {"arrival": place.arrival, "until": place.until, "done": place.done}
         if self._place is None or place.state is not self._place.state:
             changes["state"] = place.state
@@ -119,7 +174,7 @@ class Feeder:
             self._sent_at = time.monotonic()
             self.failures = 0
             self._problem = False
-        note(self._store, self.address.name, self._claim, changes, sent)
+        note(self._store, self.address.name, self._claim, changes, sent, refused)
         self._place = place
         self._renewed()
 
@@ -150,6 +205,16 @@ class Feeder:
             note(self._store, self.address.name, self._claim, {"problem": problem})
             self._renewed()
 
+    def _say_refused(self, refused: Sequence[tuple[str, str]]) -> None:
+        if time.monotonic() >= self._quiet_refused_until:
+            self._quiet_refused_until = time.monotonic() + QUIET_SECONDS
+            event_id, reason = refused[0]
+            logger.warning(
+                "the sink %s goes on without the event %s, which its receiver refuses: %s; "
+                "`usage-tracker sinks refused %s` lists them all",
+                self.address.name, event_id, reason, self.address.name,
+            )  # fmt: skip
+
     def delay(self, reason: NotTaken) -> float:
         """Seconds until the next attempt."""
         backed_off: float = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(self.failures - 1, 10))
@@ -160,11 +225,14 @@ class Feeder:
         """Keep the sink, if it is ours: who is let in while it rests would try at once. Raises StoreError."""
         if self._place is not None:
             try:
-                note(self._store, self.address.name, self._claim, {})
+                self._keep()
             except Lost:
                 self._place = self._arrived = None
-            else:
-                self._renewed()
+
+    def _keep(self) -> None:
+        """Raises StoreError, and Lost."""
+        note(self._store, self.address.name, self._claim, {})
+        self._renewed()
 
     def close(self) -> None:
         """Let the sink go."""

@@ -29,7 +29,7 @@ from usage_tracker.addresses import Secret
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.series import COST, INSTRUMENTS, Attributes, Instrument, Kept, Series, add, pack, unpack
 from usage_tracker.sinks.session import ReceiverSession, check_reachable
-from usage_tracker.sinks.sink import NotTaken, Parcel
+from usage_tracker.sinks.sink import NotTaken, Parcel, not_taken
 
 POST_SECONDS = 10.0
 SCOPE = InstrumentationScope("usage_tracker")
@@ -79,7 +79,7 @@ class OtlpSink:
         if (answer := self._session.answered) is None:
             raise NotTaken(f"{self._address.shown} did not take the metrics")
         if not taken or answer.status_code >= 300:
-            raise NotTaken(f"{self._address.shown} answered {answer.status_code}", self._session.after)
+            raise not_taken(self._address.shown, answer.status_code, self._session.after)
 
     def close(self) -> None:
         self._exporter.shutdown()
