@@ -29,6 +29,8 @@ class Receiver:
         """Which posts are refused with `status_of_wrong`."""
         self.status_of_wrong = 400
         self.headers: dict[str, str] = {}
+        self.said = ("application/json", b"{}")
+        """Type and content of each answer."""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -51,10 +53,11 @@ class Receiver:
                 self.send_response(status)
                 for name, value in receiver.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", "2")
+                kind, content = receiver.said
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(b"{}")
+                self.wfile.write(content)
 
             def log_message(self, *args: object) -> None:
                 """Tests have enough to say."""

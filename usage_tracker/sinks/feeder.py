@@ -170,10 +170,10 @@ class Feeder:
         if self._place is None or place.state is not self._place.state:
             changes["state"] = place.state
         if sent:
-            changes |= {"sent_at": time.time(), "problem": None}
+            changes |= {"sent_at": time.time(), "problem": self._remark()}
             self._sent_at = time.monotonic()
             self.failures = 0
-            self._problem = False
+            self._problem = changes["problem"] is not None
         note(self._store, self.address.name, self._claim, changes, sent, refused)
         self._place = place
         self._renewed()
@@ -187,9 +187,18 @@ class Feeder:
             sink.send(Parcel("", []), place.state)
             self._sent_at = time.monotonic()
             self.failures = 0
-            if self._problem:
-                note(self._store, self.address.name, self._claim, {"problem": None})
-                self._problem = False
+            remark = self._remark()
+            if self._problem or remark is not None:
+                note(self._store, self.address.name, self._claim, {"problem": remark})
+                self._problem = remark is not None
+
+    def _remark(self) -> str | None:
+        """What there is to say of what was taken."""
+        remark = None if self._sink is None else self._sink.remark
+        if remark is not None and time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + QUIET_SECONDS
+            logger.warning("the sink %s lacks a part: %s", self.address.name, remark)
+        return remark
 
     def _tidy(self) -> None:
         if time.monotonic() >= self._tidy_at:

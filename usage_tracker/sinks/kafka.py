@@ -24,6 +24,7 @@ class KafkaSink:
 
     most = 2000
     repeats = None
+    remark = None
 
     def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
         self._address = address

@@ -31,6 +31,7 @@ class NatsSink:
 
     most = 2000
     repeats = None
+    remark = None
 
     def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
         self._address = address

@@ -23,6 +23,7 @@ class PostHogSink:
 
     most = 500
     repeats = None
+    remark = None
 
     def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
         self._address = address

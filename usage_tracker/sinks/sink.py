@@ -58,6 +58,8 @@ class Sink(Protocol):
     """How many events it takes at once."""
     repeats: float | None
     """After so many seconds without an event it gets an empty parcel; None: never."""
+    remark: str | None
+    """What it made of the latest parcel, where it took a part of it, as a sentence without secrets."""
 
     def send(self, parcel: Parcel, state: bytes | None) -> bytes | None:
         """Send the events; they are taken when it returns, within ATTEMPT_SECONDS. What it returns is kept with the

@@ -16,6 +16,7 @@ class WebhookSink:
 
     most = 500
     repeats = None
+    remark = None
 
     def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
         [(host, port)] = address.hosts
