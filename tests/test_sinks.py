@@ -201,7 +201,21 @@ class TestRefused:
         feed(feeder)
         assert [each.event_id for each in refusals(store, "hook")] == [str(large.event_id)]
         assert standings(store)[0].events == 80
-        for _ in range(10):
+        self.large_again(feeder, store, receiver)
+
+    def test_later_posts_are_large_again_after_a_large_event_that_is_taken_by_itself(
+        self, store: Store, receiver: Receiver
+    ) -> None:
+        feeder = begin(store, webhook(receiver))
+        receiver.largest = 600_000
+        large = made_event(tags=tuple(f"{number:0>100}" for number in range(5800)))
+        store_events(store, [*(made_event() for _ in range(40)), large, *(made_event() for _ in range(40))])
+        feed(feeder)
+        assert standings(store)[0].events == 81
+        self.large_again(feeder, store, receiver)
+
+    def large_again(self, feeder: Feeder, store: Store, receiver: Receiver) -> None:
+        for _ in range(20):
             store_events(store, [made_event() for _ in range(80)])
             feed(feeder)
         assert len(json.loads(receiver.posts[-1][2])["events"]) == 80

@@ -16,8 +16,8 @@ from usage_tracker.report import Event
 from usage_tracker.report.arrivals import Arrived, read_arrived
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.ledger import LEASE_SECONDS, Lost, Place, forget_batches, note, register, release, take
-from usage_tracker.sinks.sifting import sift
-from usage_tracker.sinks.sink import NotTaken, Parcel, Refused, Sink, TooMuch, parcel_of
+from usage_tracker.sinks.sifting import MOST_REFUSED, sift
+from usage_tracker.sinks.sink import NotTaken, Parcel, Refused, Sink, parcel_of
 from usage_tracker.stores import Store
 from usage_tracker.stores.claims import make_claim
 
@@ -27,6 +27,8 @@ FIRST_RETRY = 1.0
 LONGEST_RETRY = 300.0
 QUIET_SECONDS = 300.0
 TIDY_SECONDS = 600.0
+WELL = 8
+"""So many parcels are taken in a row before the next ones are twice as large, where larger ones were refused."""
 
 
 class Feeder:
@@ -43,10 +45,10 @@ class Feeder:
         self._place: Place | None = None
         self._lease_until = 0.0
         self._arrived: Arrived | None = None
-        self._most = 0
-        """How many events the receiver takes at once, as far as it is known."""
         self._few: int | None = None
-        """So many are sent at once instead, since the receiver refused more."""
+        """So many events are sent at once, since the receiver has refused more; None: as many as the sink takes."""
+        self._taken = 0
+        """Parcels in a row of that size."""
         self._problem = True
         """Whether the ledger may name one."""
         self._sent_at = time.monotonic()
@@ -78,7 +80,6 @@ class Feeder:
             return False
         if self._sink is None:
             self._sink = self._open_sink(self.address)
-            self._most = self._sink.most
         if self._arrived is None:
             self._arrived = read_arrived(self._store, place.arrival, place.until, self._sink.most)
         arrived = self._arrived
@@ -92,20 +93,16 @@ class Feeder:
         if self._few == 1:
             self._sift(self._sink, place)
             return True
-        came = arrived.places[place.done : place.done + min(self._most, self._few or self._most)]
+        came = arrived.places[place.done : place.done + (self._few or self._sink.most)]
         events = [event for event in came if event is not None]
         state = place.state
         if events:
             try:
                 state = self._sink.send(parcel_of(events), place.state)
-            except Refused as reason:
-                fewer = max(1, len(events) // 2)
-                if isinstance(reason, TooMuch) and len(events) > 1:
-                    self._most = fewer
-                else:
-                    self._few = fewer
+            except Refused:
+                self._few, self._taken = max(1, len(events) // 2), 0
                 return True
-            self._more_again()
+            self._more_again(self._sink)
         self._go_on(place, arrived, len(came), state, sent=len(events))
         return True
 
@@ -126,17 +123,18 @@ class Feeder:
         else:
             self._note(place._replace(done=done, state=state), sent=sent, refused=refused)
 
-    def _more_again(self) -> None:
-        """Some were taken, so it may be a single event that is refused."""
-        if self._few is not None:
-            self._few = self._few * 2 if self._few * 2 < self._most else None
+    def _more_again(self, sink: Sink) -> None:
+        """Some were taken: it may have been a single event for which more were refused."""
+        self._taken += 1
+        if self._few is not None and self._taken >= WELL:
+            self._few, self._taken = self._few * 2, 0
+            if self._few >= sink.most:
+                self._few = None
 
     def _sift(self, sink: Sink, place: Place) -> None:
         """Find out of events one by one whether the receiver takes them. Raises NotTaken where it takes none."""
         sifted = sift(sink, self._from(place.done), place.state, self._keep)
-        if sifted.refused:
-            self._most = sink.most
-        self._more_again()
+        self._more_again(sink)
         assert self._place is not None
         assert self._arrived is not None
         self._go_on(self._place, self._arrived, sifted.places, sifted.state, sent=sifted.taken, refused=sifted.refused)
@@ -149,7 +147,7 @@ class Feeder:
         while arrived is not None and place is not None:
             yield from arrived.places[start:]
             start = len(arrived.places)
-            if (more := read_arrived(self._store, arrived.until, None, self._most)) is None:
+            if (more := read_arrived(self._store, arrived.until, None, MOST_REFUSED)) is None:
                 return
             self._arrived = arrived = Arrived(more.until, arrived.places + more.places)
             place = place._replace(until=more.until)

@@ -13,7 +13,7 @@ from usage_tracker.addresses import Secret
 from usage_tracker.sink_addresses import SinkAddress, bracketed
 from usage_tracker.sinks.event_json import event_json
 from usage_tracker.sinks.opening import check_addresses
-from usage_tracker.sinks.sink import ATTEMPT_SECONDS, NotTaken, Parcel, Refused, TooMuch
+from usage_tracker.sinks.sink import ATTEMPT_SECONDS, NotTaken, Parcel, Refused
 
 quiet = logging.getLogger("usage_tracker.kafka")
 quiet.setLevel(logging.CRITICAL + 1)
@@ -93,7 +93,5 @@ class KafkaSink:
 
 def refusal(*errors: KafkaError) -> type[NotTaken]:
     """A message may be too large, or as many as go into one batch; or the topic's schema has no room for it."""
-    codes = {error.code() for error in errors}
-    if KafkaError.MSG_SIZE_TOO_LARGE in codes:
-        return TooMuch
-    return Refused if KafkaError.INVALID_RECORD in codes else NotTaken
+    wrong = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD)
+    return Refused if any(error.code() in wrong for error in errors) else NotTaken

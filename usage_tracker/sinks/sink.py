@@ -18,11 +18,7 @@ class NotTaken(UsageTrackerError):
 
 class Refused(NotTaken):
     """A receiver doesn't take what there is in a post, as it might another one: what it finds wrong may be one event
-    of many, or all that it is ever sent."""
-
-
-class TooMuch(Refused):
-    """A receiver takes events, but not so many in one post."""
+    of many, how many they are, or all that it is ever sent."""
 
 
 class Parcel(NamedTuple):
@@ -38,17 +34,13 @@ def parcel_of(events: list[Event]) -> Parcel:
     return Parcel(f"{events[0]['event_id']}-{len(events)}", events)
 
 
-REFUSED: dict[int, type[NotTaken]] = {
-    HTTPStatus.BAD_REQUEST: Refused,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TooMuch,
-    HTTPStatus.UNPROCESSABLE_ENTITY: Refused,
-}
+REFUSED = frozenset((HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY))
 """What HTTP's answers say of the post itself; other ones say that the receiver, or its address, isn't right now."""
 
 
 def not_taken(shown: str, status: int, after: float | None) -> NotTaken:
     """What an answer other than a 2xx means."""
-    return REFUSED.get(status, NotTaken)(f"{shown} answered {status}", after)
+    return (Refused if status in REFUSED else NotTaken)(f"{shown} answered {status}", after)
 
 
 class Sink(Protocol):
@@ -63,8 +55,8 @@ class Sink(Protocol):
 
     def send(self, parcel: Parcel, state: bytes | None) -> bytes | None:
         """Send the events; they are taken when it returns, within ATTEMPT_SECONDS. What it returns is kept with the
-        sink's place in the order of events, and is `state` the next time. Raises NotTaken: Refused where others may be
-        taken, and TooMuch where fewer may."""
+        sink's place in the order of events, and is `state` the next time. Raises NotTaken: Refused where
+        others, or fewer, may be taken."""
 
     def close(self) -> None: ...
 
