@@ -43,7 +43,7 @@ class Receiver:
                 else:
                     status = 413 if len(body) > receiver.largest else 200
                     status = receiver.status_of_wrong if receiver.wrong(body) else status
-                if status in (200, -1):
+                if status < 300:
                     headers = {name.lower(): value for name, value in self.headers.items()}
                     receiver.posts.append((self.path, headers, body))
                 else:

@@ -37,7 +37,9 @@ class PostHogSink:
         try:
             batch_post(self._key, self._host, gzip=True, timeout=POST_SECONDS, session=self._session, batch=batch)
         except APIError as error:
-            raise not_taken(self._address.shown, int(error.status), self._session.after) from None
+            status = int(error.status)
+            if not 200 <= status < 300:  # for the client, all but a 200 is an error
+                raise not_taken(self._address.shown, status, self._session.after) from None
         except requests.RequestException as error:
             raise NotTaken(f"{self._address.shown} can't be reached ({type(error).__name__})") from None
         return state
