@@ -20,6 +20,7 @@ from usage_tracker.cli.run import BOOTSTRAP
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.errors import ConfigError
 from usage_tracker.sdk_coverage import read_notes
+from usage_tracker.testing import capture_usage
 
 ASK = """
 import openai, os
@@ -529,6 +530,37 @@ def test_a_recorded_call_that_no_event_can_hold_is_refused(tmp_path: Path, wrong
         assert usage_tracker.stats().captured == 0
     finally:
         usage_tracker.uninstall()
+
+
+def test_a_figure_that_no_call_has_is_unknown_as_where_a_provider_says_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The app goes on, and reports sum nothing that can't be."""
+    monkeypatch.setattr(tracker, "_quiet_until", 0.0)
+    units = {"images": -2, "searches": 3}
+    with capture_usage() as captured:
+        for figures in (
+            {"input_tokens": -1000, "output_tokens": 10},
+            {"input_tokens": 10**15, "cache_read_tokens": -1},
+            {"units": units},
+            {"units": {"seconds": float("inf")}, "reported_cost": "-0.5"},
+            {"reported_cost": "five", "duration_ms": -5000.0},
+            {"input_tokens": 0, "output_tokens": 10**12, "reported_cost": "0", "duration_ms": 0},
+        ):
+            usage_tracker.record(provider="acme", model="m", **figures)
+    columns = ("input_tokens", "output_tokens", "cache_read_tokens", "units", "reported_cost", "duration_ms")
+    assert [tuple(getattr(call, column) for column in columns) for call in captured] == [
+        (None, 10, None, None, None, None),
+        (None, None, None, None, None, None),
+        (None, None, None, {"searches": 3}, None, None),
+        (None, None, None, None, None, None),
+        (None, None, None, None, None, None),
+        (0, 10**12, None, None, "0", 0),
+    ]
+    assert units == {"images": -2, "searches": 3}, "it is the app's"
+    assert [record.getMessage() for record in caplog.records] == [
+        "record() was given what no call can have used; it counts as unknown: input_tokens"
+    ]
 
 
 def test_a_daemon_whose_parent_exits_keeps_its_events(machine: Machine) -> None:
