@@ -109,6 +109,7 @@ DIALECTS: Mapping[str, tuple[Dialect, ...]] = {
     "rerank": (COMPLETIONS, RESPONSES, TOTAL_ONLY),
     "responses": (RESPONSES, COMPLETIONS),
     "decision": (RESPONSES, COMPLETIONS),
+    "extraction": (RESPONSES, COMPLETIONS),
     "image": (RESPONSES, COMPLETIONS),
     "realtime": (RESPONSES, COMPLETIONS),
     "speech": (RESPONSES, COMPLETIONS),
