@@ -288,6 +288,19 @@ def test_names_without_a_space_widen_no_page(browser: Browser, tmp_path: Path) -
                 assert name.evaluate("name => name.clientWidth") <= width / 2
 
 
+def test_what_a_day_cost_is_readable_beside_long_names_on_a_phone(browser: Browser, tmp_path: Path) -> None:
+    calls = [made_event(NOW, cost="12345.67", model=f"vendor/{'long-' * 12}{number}") for number in range(3)]
+    with dashboard(filled(tmp_path / "usage.db", calls)) as running, opened_tab(browser, running, 360) as tab:
+        tab.page.goto("/?since=6d")
+        expect(tab.page.locator("#chart svg path").first).to_be_attached()
+        box = tab.page.locator("#chart .plot").bounding_box()
+        assert box is not None
+        tab.page.mouse.move(box["x"] + box["width"] * 0.95, box["y"] + box["height"] * 0.5)
+        written = tab.page.locator(".tip em").first.bounding_box()
+        assert written is not None
+        assert written["x"] + written["width"] <= 360
+
+
 def test_what_follows_a_name_that_is_read_from_the_right_stays_behind_it(browser: Browser, tmp_path: Path) -> None:
     calls = [made_event(NOW, project="נקודת-מפנה")]
     with dashboard(filled(tmp_path / "usage.db", calls), edit=True) as running, running.client(ADMIN) as admin:

@@ -28,6 +28,7 @@ from usage_tracker.cli.figures import UNKNOWN, show_count, show_money
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import Query, Report, run
 from usage_tracker.stores import Store, open_store
+from usage_tracker.web import reading
 from usage_tracker.web.access import Access, Identity
 from usage_tracker.web.app import create_app
 
@@ -138,6 +139,18 @@ def test_keys_of_tags_that_no_address_can_name_are_not_offered(tmp_path: Path) -
     dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC), tags=tags)])
     with dashboard(dsn) as running, running.client() as client:
         assert set(re.findall(r'<option value="tag:([^"]*)"', client.get("/explore").text)) == {"né e"}
+
+
+def test_too_many_tags_to_offer_their_keys_keep_nobody_from_asking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MOST_READ", 50)
+    calls = [made_event(NOW, tags=(f"request:{number}",)) for number in range(60)]
+    with dashboard(filled(tmp_path / "usage.db", calls)) as running, running.client() as client:
+        assert client.get("/explore?by=tag").status_code == 400
+        page = client.get("/explore?by=model")
+    assert page.status_code == 200
+    assert 'value="tag:request"' not in page.text
 
 
 def test_costs_are_those_that_are_asked_for(tiers: tuple[Served, str]) -> None:

@@ -167,6 +167,29 @@ def test_while_the_next_answer_is_on_its_way_the_last_one_is_given(dsn: str) -> 
     reader.close()
 
 
+def test_an_answer_that_takes_longer_than_it_is_good_for_is_asked_for_once(dsn: str) -> None:
+    reader = Reader(parse_dsn(dsn), threads=1)
+    begun: list[int] = []
+    held = asyncio.Event()
+
+    async def begin() -> int:
+        begun.append(len(begun))
+        await held.wait()
+        return begun[-1]
+
+    async def visit() -> None:
+        viewers = []
+        for _ in range(3):
+            viewers.append(asyncio.ensure_future(reader.once("key", begin, 0.001)))
+            await asyncio.sleep(0.01)
+        held.set()
+        assert await asyncio.gather(*viewers) == [0, 0, 0]
+        assert await reader.once("key", begin, 0.001) == 1, "and then it is too old"
+
+    asyncio.run(visit())
+    reader.close()
+
+
 def test_where_the_next_answer_fails_the_last_one_is_given_until_it_is_too_old(dsn: str) -> None:
     reader = Reader(parse_dsn(dsn), threads=1)
     fails = False

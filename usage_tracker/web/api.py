@@ -74,10 +74,13 @@ async def report(request: Request) -> Response:
     answer = await site.reader.ask(query)
     if len(answer.rows) > MOST_ROWS:
         raise Refused(f"that are {len(answer.rows):,} rows; ask for fewer with top, where or a shorter range", "top")
+    # written on a thread: for the most rows it takes seconds, in which others ask
     if values["format"] == "csv":
-        return document(as_csv(answer, ()), "csv", "report")
-    notes = [*explain(answer), *await notes_on_reports(site.reader, query)]
-    return document(as_json(answer, notes), "json", "report")
+        text = await asyncio.to_thread(as_csv, answer, ())
+    else:
+        notes = [*explain(answer), *await notes_on_reports(site.reader, query)]
+        text = await asyncio.to_thread(as_json, answer, notes)
+    return document(text, values["format"], "report")
 
 
 async def events(request: Request) -> Response:

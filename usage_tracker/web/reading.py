@@ -128,6 +128,10 @@ class Answer:
     def good(self) -> bool:
         return self.task.done() and not self.task.cancelled() and self.task.exception() is None
 
+    def is_for(self, now: float) -> bool:
+        """Whether who asks now waits for it or is given it. One that takes long isn't asked for a second time."""
+        return not self.task.done() or (self.until >= now and not self.task.cancelled())
+
     def is_over(self, now: float) -> bool:
         """Whether nobody is given it any more, nor what comes after it."""
         renewed = self.renewal is None or self.renewal.task.done()
@@ -181,7 +185,7 @@ class Reader:
                 last.renewal.task.add_done_callback(lambda _: self._renew(key, last))
             known: Result = last.task.result()
             return known
-        if answer is None or answer.until < now or answer.task.cancelled():
+        if answer is None or not answer.is_for(now):
             self._answers.pop(key, None)
             renewal = answer and answer.renewal
             if renewal is None or renewal.task.done():
