@@ -44,12 +44,6 @@ def store() -> Iterator[Store]:
         yield opened
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exporter itself asks a collector that is away again and again, for as long as an attempt may take."""
-    monkeypatch.setattr(otlp, "POST_SECONDS", 0.5)
-
-
 def points(collector: Receiver) -> Iterator[tuple[str, str, dict[str, Any], Any]]:
     """Of the last request: app, metric, attributes and point."""
     path, headers, body = collector.posts[-1]
@@ -207,7 +201,10 @@ def test_operations_are_called_as_the_conventions_call_them(
     feeder.close()
 
 
-def test_what_a_collector_got_last_equals_the_store(store: Store, collector: Receiver) -> None:
+def test_what_a_collector_got_last_equals_the_store(
+    store: Store, collector: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otlp, "POST_SECONDS", 3.0)  # the exporter itself asks again for as long as an attempt may take
     feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
     chance = random.Random(5)
     for place in range(4):

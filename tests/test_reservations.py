@@ -48,6 +48,18 @@ def store(dsn: str) -> Iterator[Store]:
         yield opened
 
 
+LEDGERS: list[Ledger] = []
+
+
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    """The thread of a ledger that a test has made would go on for as long as the tests do, with its connection."""
+    yield
+    for each in LEDGERS:
+        each.drain(time.monotonic() + 20)
+    LEDGERS.clear()
+
+
 @pytest.fixture
 def ledger(dsn: str) -> Ledger:
     return made_ledger(dsn)
@@ -56,6 +68,7 @@ def ledger(dsn: str) -> Ledger:
 def made_ledger(dsn: str) -> Ledger:
     made = Ledger(lambda: open_store(parse_dsn(dsn)), partial(read_part, read_used))
     made.budgets = {BUDGET.name: BUDGET}
+    LEDGERS.append(made)
     return made
 
 

@@ -121,13 +121,15 @@ def test_a_webhook_gets_what_comes_signed_and_each_once(store: Store, receiver: 
 def test_what_a_receiver_does_not_take_is_sent_again_under_the_same_id(
     store: Store, receiver: Receiver, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 0.5)
     receiver.headers["Retry-After"] = "7"
     feeder = begin(store, webhook(receiver))
     store_events(store, [made_event() for _ in range(20)])
     receiver.answers = [status]
-    with pytest.raises(NotTaken) as caught:
-        feeder.step()
+    with monkeypatch.context() as patch:
+        if status < 0:
+            patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 2.0)
+        with pytest.raises(NotTaken) as caught:
+            feeder.step()
     assert SECRET not in str(caught.value)
     assert caught.value.after == (None if status < 0 else 7.0)
     assert feeder.delay(caught.value) >= (0.5 if status < 0 else 7)
@@ -318,7 +320,7 @@ def test_who_dies_between_sending_and_saying_so_is_followed_by_one_that_sends_th
     assert feeder.step()
     receiver.answers = [-1]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 0.5)
+        patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 2.0)
         with pytest.raises(NotTaken):
             feeder.step()
     store_events(store, [made_event() for _ in range(30)])
