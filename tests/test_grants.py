@@ -223,6 +223,13 @@ def test_a_reader_changes_nothing(roles: Roles) -> None:
     assert roles.count("events") == 5
 
 
+@pytest.mark.parametrize("words", [("budget", "status"), ("prices", "list"), ("report",)], ids=" ".join)
+def test_who_was_granted_nothing_is_told_what_helps(roles: Roles, words: tuple[str, ...]) -> None:
+    roles.run("owner", f"REVOKE ALL ON SCHEMA usage_tracker FROM {roles.names['reader']}")
+    said = roles.command("reader", *words, code=4).stderr
+    assert said.endswith("grant this role what it needs: `usage-tracker migrate --print-grants` prints it\n")
+
+
 def test_a_reader_sees_what_later_migrations_add(roles: Roles) -> None:
     roles.run("owner", "CREATE TABLE usage_tracker.later AS SELECT 7 AS a")
     assert roles.run("reader", "SELECT a FROM usage_tracker.later") == [(7,)]
