@@ -119,7 +119,7 @@ def unknown(name: str) -> UsageTrackerError:
     help="""Which events a sink goes on without, the latest first: their id, when they were refused, and why.
 
     Its receiver has refused each of them by itself, and takes others. They are in the store as any other event:
-    `usage-tracker events show` and the id show one.
+    `usage-tracker events show ID` has all of one.
     """
 )
 @click.argument("name")
