@@ -127,13 +127,12 @@ def unknown(name: str) -> UsageTrackerError:
 def refused(name: str, dsn: Dsn) -> None:
     try:
         with reading(dsn) as store:
-            known = any(standing.name == name for standing in standings(store))
+            if all(standing.name != name for standing in standings(store)):
+                raise unknown(name)
             emit(
                 f"{each.event_id}  {datetime.fromtimestamp(each.refused_at, UTC):%Y-%m-%dT%H:%M:%SZ}  "
                 f"{printable(each.reason)}\n"
                 for each in refusals(store, name)
             )
     except NothingYet:
-        known = False
-    if not known:
-        raise unknown(name)
+        raise unknown(name) from None
