@@ -15,7 +15,7 @@ from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.options import Conditions, Span, dsn_option, tz_option, where_option
 from usage_tracker.cli.output import broken, emit, is_terminal, room_on_stdout, say
 from usage_tracker.cli.overview import pace, warn
-from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.cli.stores import NothingYet, OlderSchema, reading
 from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable
@@ -58,7 +58,7 @@ def watch(where: Conditions, zone: tzinfo, dsn: Dsn, every: float, once: bool) -
         while True:
             try:
                 shown = "".join(screen(dsn, where, zone))
-            except (NothingYet, StoreUnavailable) as reason:
+            except (NothingYet, OlderSchema, StoreUnavailable) as reason:
                 shown = f"{repeating(str(reason))}\n"
             emit([drawn(f"{shown}\nEvery {every:g} s; Ctrl-C ends it.")])
             time.sleep(every)
