@@ -39,6 +39,13 @@ def test_the_store_of_the_command_line_is_that_of_the_hints(address: str) -> Non
     assert "`usage-tracker prices unpriced` says why." in run("report", TRACKER_DSN=address)
 
 
+def test_so_is_one_that_a_report_is_asked_of_instead(address: str, tmp_path: Path) -> None:
+    other = f"sqlite:///{tmp_path}/other.db"
+    for words in ((), ("--dsn", other)):
+        said = run("report", "--from", address, *words, TRACKER_DSN=other)
+        assert f"`usage-tracker prices unpriced --dsn '{address}'` says why." in said
+
+
 def test_so_it_is_of_what_waits_in_the_journal(address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TRACKER_SPOOL_DIR", str(tmp_path / "spool"))
     append(Journal(Spool(tmp_path / "spool")), 1)

@@ -18,7 +18,12 @@ TO_FILL_IN = "…"
 
 def tell_store(ctx: click.Context, option: click.Parameter, dsn: Dsn) -> None:
     """Repeat the store of a command line in its hints; without its address, where that holds a secret."""
-    tell(ctx, option, TO_FILL_IN if dsn.has_secret else dsn.setting)
+    tell(ctx, option, typed(dsn))
+
+
+def tell_other_store(dsn: Dsn) -> None:
+    """Hints are about that store, which is asked instead of the one of --dsn."""
+    click.get_current_context().meta.setdefault(TOLD, {})["--dsn"] = shown(typed(dsn))
 
 
 def tell_typed(ctx: click.Context, option: click.Parameter, text: str | None) -> str | None:
@@ -32,8 +37,15 @@ def tell_typed(ctx: click.Context, option: click.Parameter, text: str | None) ->
 def tell(ctx: click.Context, option: click.Parameter, value: str) -> None:
     """Repeat an option in hints, where it is on the command line: what variables say holds for them anyway."""
     if ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
-        shown = value if value == TO_FILL_IN else shlex.quote(value)
-        ctx.meta.setdefault(TOLD, {})[option.opts[0]] = shown
+        ctx.meta.setdefault(TOLD, {})[option.opts[0]] = shown(value)
+
+
+def typed(dsn: Dsn) -> str:
+    return TO_FILL_IN if dsn.has_secret else dsn.setting
+
+
+def shown(value: str) -> str:
+    return value if value == TO_FILL_IN else shlex.quote(value)
 
 
 def repeating(text: str) -> str:

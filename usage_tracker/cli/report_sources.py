@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from usage_tracker.cli.hints import tell_other_store
 from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.dsn import Dsn, parse_dsn
@@ -67,15 +68,17 @@ def prices_of(dsn: Dsn, query: Query) -> "Prices | None":
 
 
 def find_source(origin: str) -> Dsn | str:
-    """The store of that DSN, or a place with exported events. Raises click.BadParameter."""
+    """The store of that DSN, which hints are about then, or a place with exported events. Raises click.BadParameter."""
     if "://" not in origin and ("=" not in origin or Path(origin).is_dir()):
         return origin
     try:
-        return parse_dsn(origin)
+        dsn = parse_dsn(origin)
     except ConfigError as error:
         if origin.partition("://")[0].lower() in PLACES:
             return origin
         raise click.BadParameter(str(error).replace("TRACKER_DSN", "it"), param_hint="--from") from None
+    tell_other_store(dsn)
+    return dsn
 
 
 PLACES = ("file", "s3", "gs", "gcs", "az", "abfs", "abfss", "memory", "hdfs", "sftp")
