@@ -336,6 +336,29 @@ def test_who_dies_between_sending_and_saying_so_is_followed_by_one_that_sends_th
     assert sorted(times.values()) == [1, 1, 1, 2]
 
 
+def test_who_dies_where_a_receiver_takes_few_at_once_is_followed_by_one_that_sends_the_same(
+    store: Store, receiver: Receiver
+) -> None:
+    feeder = begin(store, webhook(receiver))
+    receiver.largest = 60_000
+    store_events(store, [made_event() for _ in range(100)])
+    feed(feeder)
+    assert {len(body["events"]) for body in receiver.bodies()} == {50}
+    store_events(store, [made_event() for _ in range(80)])
+    receiver.answers = [-1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 0.5)
+        with pytest.raises(NotTaken):
+            feeder.step()
+    feeder.close()
+    successor = Feeder(webhook(receiver), store, open_sink)
+    feed(successor)
+    successor.close()
+    events, times = each_once(receiver.bodies(), "id", "events")
+    assert sorted(event["event_id"] for event in events) == sorted(stored(store))
+    assert sorted(times.values()) == [1, 1, 1, 2]
+
+
 def test_what_is_pruned_of_a_batch_that_a_sink_has_a_part_of_takes_nothing_else_from_it(
     store: Store, receiver: Receiver
 ) -> None:

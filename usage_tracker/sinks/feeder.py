@@ -45,10 +45,8 @@ class Feeder:
         self._place: Place | None = None
         self._lease_until = 0.0
         self._arrived: Arrived | None = None
-        self._few: int | None = None
-        """So many events are sent at once, since the receiver has refused more; None: as many as the sink takes."""
         self._taken = 0
-        """Parcels in a row of that size."""
+        """Parcels in a row that were taken."""
         self._problem = True
         """Whether the ledger may name one."""
         self._sent_at = time.monotonic()
@@ -90,19 +88,20 @@ class Feeder:
         if place.until is None:
             place = place._replace(until=arrived.until)
             self._note(place)
-        if self._few == 1:
+        if place.at_once == 1:
             self._sift(self._sink, place)
             return True
-        came = arrived.places[place.done : place.done + (self._few or self._sink.most)]
+        came = arrived.places[place.done : place.done + (place.at_once or self._sink.most)]
         events = [event for event in came if event is not None]
         state = place.state
         if events:
             try:
                 state = self._sink.send(parcel_of(events), place.state)
             except Refused:
-                self._few, self._taken = max(1, len(events) // 2), 0
+                self._taken = 0
+                self._note(place._replace(at_once=max(1, len(events) // 2)))
                 return True
-            self._more_again(self._sink)
+            place = place._replace(at_once=self._more_again(self._sink, place.at_once))
         self._go_on(place, arrived, len(came), state, sent=len(events))
         return True
 
@@ -116,28 +115,27 @@ class Feeder:
         sent: int,
         refused: Sequence[tuple[str, str]] = (),
     ) -> None:
-        done = place.done + places
-        if done >= len(arrived.places):
+        place = place._replace(done=place.done + places, state=state)
+        if place.done >= len(arrived.places):
             self._arrived = None
-            self._note(Place(arrived.until, None, 0, state), sent=sent, refused=refused)
-        else:
-            self._note(place._replace(done=done, state=state), sent=sent, refused=refused)
+            place = place._replace(arrival=arrived.until, until=None, done=0)
+        self._note(place, sent=sent, refused=refused)
 
-    def _more_again(self, sink: Sink) -> None:
-        """Some were taken: it may have been a single event for which more were refused."""
+    def _more_again(self, sink: Sink, at_once: int | None) -> int | None:
+        """How many come next. Some were taken: it may have been a single event for which more were refused."""
         self._taken += 1
-        if self._few is not None and self._taken >= WELL:
-            self._few, self._taken = self._few * 2, 0
-            if self._few >= sink.most:
-                self._few = None
+        if at_once is None or self._taken < WELL:
+            return at_once
+        self._taken = 0
+        return at_once * 2 if at_once * 2 < sink.most else None
 
     def _sift(self, sink: Sink, place: Place) -> None:
         """Find out of events one by one whether the receiver takes them. Raises NotTaken where it takes none."""
         sifted = sift(sink, self._from(place.done), place.state, self._keep)
-        self._more_again(sink)
         assert self._place is not None
         assert self._arrived is not None
-        self._go_on(self._place, self._arrived, sifted.places, sifted.state, sent=sifted.taken, refused=sifted.refused)
+        place = self._place._replace(at_once=self._more_again(sink, place.at_once))
+        self._go_on(place, self._arrived, sifted.places, sifted.state, sent=sifted.taken, refused=sifted.refused)
         if sifted.refused:
             self._say_refused(sifted.refused)
 
@@ -164,7 +162,12 @@ class Feeder:
         return self._place
 
     def _note(self, place: Place, *, sent: int = 0, refused: Sequence[tuple[str, str]] = ()) -> None:
-        changes: dict[str, object] = {"arrival": place.arrival, "until": place.until, "done": place.done}
+        changes: dict[str, object] = {
+            "arrival": place.arrival,
+            "until": place.until,
+            "done": place.done,
+            "at_once": place.at_once,
+        }
         if self._place is None or place.state is not self._place.state:
             changes["state"] = place.state
         if sent:

@@ -24,6 +24,8 @@ class Place(NamedTuple):
     until: int | None
     done: int
     state: bytes | None
+    at_once: int | None
+    """So many events are sent at once, since the receiver has refused more; None: as many as the sink takes."""
 
 
 class Lost(Exception):
@@ -59,7 +61,7 @@ def take(store: Store, name: str, claim: str) -> Place | None:
 
     def change(execute: Execute) -> Place | None:
         row = execute(
-            f"SELECT claim, claimed_until, arrival, until, done, state FROM {table} WHERE name = {mark}"
+            f"SELECT claim, claimed_until, arrival, until, done, state, at_once FROM {table} WHERE name = {mark}"
             + for_update(store),
             [name],
         )
@@ -73,9 +75,9 @@ def take(store: Store, name: str, claim: str) -> Place | None:
             f"UPDATE {table} SET claim = {mark}, claimed_until = {mark} WHERE name = {mark}",
             [claim, now + LEASE_SECONDS, name],
         )
-        arrival, reaches, done, state = place
+        arrival, reaches, done, state, at_once = place
         kept = None if state is None else bytes(cast(bytes, state))
-        return Place(cast(int, arrival), cast(int | None, reaches), cast(int, done), kept)
+        return Place(cast(int, arrival), cast(int | None, reaches), cast(int, done), kept, cast(int | None, at_once))
 
     return store.change(change)
 

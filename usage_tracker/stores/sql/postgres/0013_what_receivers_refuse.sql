@@ -8,6 +8,9 @@ CREATE TABLE usage_tracker.sink_refused (
     PRIMARY KEY (name, event_id)
 );
 
+-- How many events a sink is sent at once, since its receiver has refused more: null where it takes as many as there are.
+ALTER TABLE usage_tracker.sink ADD COLUMN at_once bigint;
+
 -- Who reads what is known of sinks, or keeps it, does so with this.
 DO $$
 DECLARE

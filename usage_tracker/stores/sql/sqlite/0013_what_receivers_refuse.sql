@@ -6,3 +6,5 @@ CREATE TABLE sink_refused (
     reason TEXT NOT NULL,
     PRIMARY KEY (name, event_id)
 ) WITHOUT ROWID;
+
+ALTER TABLE sink ADD COLUMN at_once INTEGER;
