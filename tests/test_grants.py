@@ -215,6 +215,12 @@ def test_a_reader_changes_nothing(roles: Roles) -> None:
     assert roles.count("events") == 5
 
 
+def test_a_role_that_was_granted_nothing_is_told_what_it_lacks(roles: Roles) -> None:
+    roles.run("owner", f"REVOKE USAGE ON SCHEMA usage_tracker FROM {roles.names['reader']}")
+    for words in (["report"], ["query", "SELECT count(*) FROM events"]):
+        assert "--print-grants" in roles.command("reader", *words, code=4).output
+
+
 def test_a_reader_sees_what_later_migrations_add(roles: Roles) -> None:
     roles.run("owner", "CREATE TABLE usage_tracker.later AS SELECT 7 AS a")
     assert roles.run("reader", "SELECT a FROM usage_tracker.later") == [(7,)]
