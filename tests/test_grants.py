@@ -223,7 +223,9 @@ def test_a_reader_changes_nothing(roles: Roles) -> None:
     assert roles.count("events") == 5
 
 
-@pytest.mark.parametrize("words", [("budget", "status"), ("prices", "list"), ("report",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [("budget", "status"), ("prices", "list"), ("report",), ("query", "SELECT 1 FROM events")], ids=" ".join
+)
 def test_who_was_granted_nothing_is_told_what_helps(roles: Roles, words: tuple[str, ...]) -> None:
     roles.run("owner", f"REVOKE ALL ON SCHEMA usage_tracker FROM {roles.names['reader']}")
     said = roles.command("reader", *words, code=4).stderr

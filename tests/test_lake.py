@@ -138,6 +138,17 @@ def test_wherever_the_files_are(both: Both, tmp_path: Path, folder: str, form: s
     lake.close()
 
 
+@pytest.mark.parametrize(("folder", "other"), [("usage?", "usages"), ("usage [1]", "usage 1")])
+def test_a_folder_is_no_pattern_that_others_match(both: Both, tmp_path: Path, folder: str, other: str) -> None:
+    for place in (folder, other):
+        open_exporter(both.store, Plan(str(tmp_path / place))).run()
+    for file in (tmp_path / other).rglob("*.parquet"):
+        pq.write_table(pa.concat_tables([pq.read_table(file)] * 2), file)
+    lake = open_lake(str(tmp_path / folder))
+    Both(both.store, LakeFigures(lake)).say_the_same(Query(SINCE, UNTIL, ("day", "team")))
+    lake.close()
+
+
 def test_with_percentiles_costs_and_comparisons(both: Both) -> None:
     both.say_the_same(Query(by=("model",), percentiles=True))
     both.say_the_same(Query(by=("model",), cost="reported"))

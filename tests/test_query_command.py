@@ -189,3 +189,15 @@ def test_nothing_is_created_where_there_is_no_store(tmp_path: Path) -> None:
     assert "No events yet" in result.stderr
     assert json.loads(query(BY_MODEL, "--dsn", f"sqlite:///{tmp_path}/none.db", "-o", "json").stdout) == []
     assert not (tmp_path / "none.db").exists()
+
+
+def test_where_there_is_no_schema_it_is_said_that_there_are_no_events(
+    request: pytest.FixtureRequest, dsn: str, tmp_path: Path
+) -> None:
+    (tmp_path / "none.db").touch()
+    sqlite = dsn.startswith("sqlite")
+    empty = f"sqlite:///{tmp_path}/none.db" if sqlite else request.getfixturevalue("empty_postgres_dsn")
+    result = query(BY_MODEL, "--dsn", empty)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.startswith("No events yet in ")
+    assert query("SELECT 1 AS one", "-o", "csv", "--dsn", empty).stdout == "one\n1\n"

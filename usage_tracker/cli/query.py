@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
 from itertools import islice
@@ -17,8 +17,9 @@ from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit_data, emit_page, say
 from usage_tracker.cli.plain import csv_lines, json_text, plain, tsv_lines
-from usage_tracker.cli.stores import NothingYet, check_there
+from usage_tracker.cli.stores import NothingYet, check_schema, check_there
 from usage_tracker.dsn import Dsn
+from usage_tracker.errors import QueryError
 from usage_tracker.stores import read_sql
 
 Rows = Iterable[tuple[object, ...]]
@@ -127,16 +128,25 @@ def query(sql: str, dsn: Dsn, output: str) -> None:
             "events out, `usage-tracker reprice` prices calls again"
         )
     try:
-        check_there(dsn)
+        with closing(ask(dsn, text)) as found:
+            names = unique(cast(Sequence[str], next(found)))
+            written = FORMATS[output](names, found)
+            emit_page("".join(written)) if output == "table" else emit_data(written)
     except NothingYet as nothing:
         if output == "json":
             emit_data(as_json((), ()))
         say(str(nothing))
-        return
-    with closing(read_sql(dsn, text)) as found:
-        names = unique(cast(Sequence[str], next(found)))
-        written = FORMATS[output](names, found)
-        emit_page("".join(written)) if output == "table" else emit_data(written)
+
+
+def ask(dsn: Dsn, text: str) -> Generator[tuple[object, ...], None, None]:
+    """As `read_sql`; but what the store's words leave out is said first: there is no schema, or this role may not see
+    it, so that it has none of the views. Raises NothingYet, RightsError."""
+    check_there(dsn)
+    try:
+        yield from read_sql(dsn, text)
+    except QueryError:
+        check_schema(dsn)
+        raise
 
 
 def unique(names: Sequence[str]) -> list[str]:

@@ -45,6 +45,16 @@ def check_version(store: Store, dsn: Dsn) -> None:
         raise OlderSchema(f"the schema of {dsn.shown} is older than this version; run `usage-tracker migrate`")
 
 
+def check_schema(dsn: Dsn) -> None:
+    """Raises NothingYet where there is no schema, RightsError where this role may not see it, StoreError."""
+    store = open_store(dsn)
+    try:
+        if not has_schema(store):
+            raise NothingYet(dsn)
+    finally:
+        store.close()
+
+
 @contextmanager
 def reading(dsn: Dsn) -> Iterator[Store]:
     """The store, closed at the end of the block. Reading creates nothing. Ctrl-C ends what is read.

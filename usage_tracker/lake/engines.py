@@ -165,7 +165,7 @@ def on_duckdb(found: Found, address: str) -> Lake:
     if found.system is not None:
         backend.con.register_filesystem(found.system)
     # not by Ibis, which would have DuckDB download its own client of object stores
-    files = ", ".join("'{}'".format(name.replace("'", "''")) for name in found.files)
+    files = ", ".join("'{}'".format(WILD.sub(r"[\1]", name).replace("'", "''")) for name in found.files)
     # a folder above that is named like a partition, such as `team=ml`, would stand for the files' own column
     alone = "=" not in found.root
     day = "" if alone else ", CAST(started_at AS date) AS day"
@@ -180,6 +180,10 @@ def on_duckdb(found: Found, address: str) -> Lake:
         yield from rows
 
     return Lake(events.mutate(day=events.day.cast("date")), shown_of(address), compute, backend.disconnect)
+
+
+WILD = re.compile(r"([*?\[])")
+"""What DuckDB takes for a pattern: a folder `usage [1]` would be read from one that is `usage 1`."""
 
 
 def on_spark(found: Found, address: str, master: str) -> Lake:
