@@ -25,6 +25,7 @@ def test_the_commands_work_in_their_order_and_the_program_is_held_to_them(tmp_pa
         "TRACKER_DSN": f"sqlite:///{tmp_path}/usage.db",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "200",
+        "TRACKER_EXIT_TIMEOUT": "60",
     }
 
     def run(*command: str) -> str:
@@ -36,6 +37,7 @@ def test_the_commands_work_in_their_order_and_the_program_is_held_to_them(tmp_pa
         return done.stdout
 
     [program] = [text for kind, text in BLOCKS if kind == "python"]
+    program = f"from usage_tracker.budgets import holding; holding.FIRST_SECONDS = 60.0\n{program}"  # a busy machine
     with StandIn() as provider:
         environment |= {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-test"}
         for kind, text in BLOCKS:

@@ -793,12 +793,15 @@ def test_a_leader_that_waits_for_no_budgets_itself_tells_a_neighbour_that_does_t
             time.sleep(0.01)
 
 
-def test_who_waits_takes_no_old_word_for_there_being_no_budgets(fresh_start: Path, client: openai.OpenAI) -> None:
+def test_who_waits_takes_no_old_word_for_there_being_no_budgets(
+    fresh_start: Path, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from usage_tracker.budgets.book import set_budget
     from usage_tracker.budgets.view import ViewFile
     from usage_tracker.dsn import parse_dsn
     from usage_tracker.stores import open_store
 
+    monkeypatch.setattr(holding, "FIRST_SECONDS", 60.0)
     dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
     spool.mkdir(mode=0o700)
     view = ViewFile(spool)

@@ -464,7 +464,7 @@ class TestReady:
         goes_on = threading.Thread(target=append_to_the_next, args=(journal,))
         with journal._lock:
             goes_on.start()
-            goes_on.join(10)
+            goes_on.join(60)
             assert not goes_on.is_alive()
 
     def test_it_is_twice_as_large(self, journal: Journal) -> None:

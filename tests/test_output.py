@@ -33,7 +33,7 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
     reader.start()
     write_file(pipe, "through")
-    reader.join(10)
+    reader.join(60)
     assert (read, pipe.is_fifo()) == (["through"], True)
 
 

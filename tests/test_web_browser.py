@@ -247,7 +247,8 @@ def test_the_keyboard_stays_on_its_call_while_new_ones_come(tab: Tab) -> None:
 
 
 def test_large_amounts_stay_in_their_place(browser: Browser, tmp_path: Path) -> None:
-    months = (NOW, NOW.replace(day=1) - timedelta(days=5))
+    now = datetime.now(UTC)
+    months = (now, now.replace(day=1) - timedelta(days=5))
     amounts = ("1234567.89", "1234.5")
     events = [made_event(at, cost=cost, project="one") for at, cost in zip(months, amounts, strict=True)]
     with dashboard(filled(tmp_path / "usage.db", events)) as running, opened_tab(browser, running) as tab:

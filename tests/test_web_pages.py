@@ -217,10 +217,10 @@ def test_the_large_figures_are_the_totals_of_the_report(told: tuple[Served, str]
 
 @pytest.mark.parametrize("asked", ["", "?since=mtd", "?since=100d&where=team=core"])
 def test_failed_calls_that_are_counted_are_those_that_the_figure_leads_to(tmp_path: Path, asked: str) -> None:
-    days = (0, 50, 200)
+    now = datetime.now(UTC)
     dsn = filled(
         tmp_path / "usage.db",
-        [made_event(NOW - timedelta(days=day), status="error", team="core") for day in days],
+        [made_event(now - timedelta(days=day), status="error", team="core") for day in (0, 50, 200)],
     )
     with dashboard(dsn) as running, running.client() as client:
         found = re.search(r'<a href="(/events[^"]*)">(\d+)</a>', client.get(f"/{asked}").text)
@@ -239,7 +239,8 @@ def test_while_calls_have_not_said_what_they_used_not_every_cost_is_known(tmp_pa
 
 
 def test_credits_have_a_sign_and_no_bar(tmp_path: Path) -> None:
-    events = [made_event(NOW, model=model, cost=cost) for model, cost in (("paid", "0.5"), ("credited", "-200000"))]
+    now = datetime.now(UTC)
+    events = [made_event(now, model=model, cost=cost) for model, cost in (("paid", "0.5"), ("credited", "-200000"))]
     with dashboard(filled(tmp_path / "usage.db", events)) as running, running.client() as client:
         page = client.get("/?since=6d").text
         assert ">-$200,000<" in page

@@ -633,7 +633,7 @@ def test_each_lane_of_a_session_has_its_own_responses(server: WebSocketServer, c
             with usage_tracker.attribute(user=f"u-{number}"):
                 lane.send({"type": "response.create", "model": "gpt-5-mini", "input": "Secret"})
         for lane in lanes:
-            assert lane.get_final_response(timeout=10).status == "completed"
+            assert lane.get_final_response(timeout=60).status == "completed"
     calls = {(origin.user_id, event.response_id) for origin, event in captured.all()}
     assert calls == {(f"u-{number}", f"resp_lane-{number}") for number in range(3)}
 

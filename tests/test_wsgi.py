@@ -38,7 +38,7 @@ def served(app: Any) -> Iterator[str]:
 
 
 def get(url: str, **headers: str) -> bytes:
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
         found: bytes = answer.read()
         return found
 
