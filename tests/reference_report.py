@@ -177,7 +177,7 @@ def expected_percentiles(events: list[Event]) -> dict[str, Any]:
 
 
 def approx(value: float) -> Any:
-    """Postgres keeps an event's durations with 24 bits, and such of a minute and more may have been taken from a sum."""
+    """Postgres keeps an event's durations with 24 bits; such of a minute and more may have been taken from a sum."""
     return pytest.approx(value, rel=1e-5, abs=0.05)
 
 

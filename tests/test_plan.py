@@ -63,6 +63,13 @@ def test_each_offset_of_a_zone_has_its_own_part() -> None:
     ]
 
 
+def test_a_range_of_too_many_changes_of_the_clock_is_refused() -> None:
+    assert len(planned("1900-01-01T00:00Z", "2100-01-01T00:00Z", "month", BERLIN)) == 267
+    with pytest.raises(ValueError, match="the clock of that time zone changes too often in that range"):
+        planned("0002-01-01T00:00Z", "9999-01-01T00:00Z", "month", BERLIN)
+    assert len(planned("0002-01-01T00:00Z", "9999-01-01T00:00Z", "month")) == 1
+
+
 def test_where_midnight_is_within_an_hour_only_those_hours_are_read_from_events() -> None:
     assert planned("2026-08-01T00:00Z", "2026-08-03T00:00Z", "day", KOLKATA) == [
         "by_hour 08-01T00:00/08-03T00:00 +19800 without 18h",

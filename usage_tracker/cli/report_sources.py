@@ -39,7 +39,7 @@ def ask(dsn: Dsn, query: Query, *, budgets: bool) -> Answer:
             report = run(store, query, prices)
             return Answer(report, None, lines_of_budgets(store) if budgets else (), report_note(store, report.query))
     except ValueError as error:
-        raise click.UsageError(f"--cost {query.cost}: {error}") from None
+        raise refusal(query, error) from None
     except NothingYet as nothing:
         return Answer(no_calls(query), str(nothing))
 
@@ -81,6 +81,11 @@ def find_source(origin: str) -> Dsn | str:
     return dsn
 
 
+def refusal(query: Query, error: ValueError) -> click.UsageError:
+    """A question that can't be answered so."""
+    return click.UsageError(str(error) if query.cost == "recorded" else f"--cost {query.cost}: {error}")
+
+
 PLACES = ("file", "s3", "gs", "gcs", "az", "abfs", "abfss", "memory", "hdfs", "sftp")
 
 
@@ -94,6 +99,6 @@ def ask_files(place: str, engine: str, dsn: Dsn, query: Query) -> Answer:
     try:
         return Answer(answer(LakeFigures(lake), query, prices_of(dsn, query)))
     except ValueError as error:
-        raise click.UsageError(f"--cost {query.cost}: {error}") from None
+        raise refusal(query, error) from None
     finally:
         lake.close()

@@ -13,7 +13,18 @@ from usage_tracker.instants import DAY, to_instant
 from usage_tracker.report.conditions import needed_keys, pinned_keys, write_filter
 from usage_tracker.report.dialects import Statement, open_statement
 from usage_tracker.report.dimensions import UNITS, find_dimension
-from usage_tracker.report.plan import EVENTS, FIRST, LAST, Part, Source, Span, plan, rollups_by
+from usage_tracker.report.plan import (
+    EVENTS,
+    FIRST,
+    LAST,
+    MOST_BRANCHES,
+    TOO_MANY_CHANGES,
+    Part,
+    Source,
+    Span,
+    plan,
+    rollups_by,
+)
 from usage_tracker.report.question import Query
 from usage_tracker.report.sketch import Sketch
 from usage_tracker.report.tag_pairs import sets_with_several, write_none_again, write_own_tags, write_tag_pairs
@@ -172,8 +183,14 @@ def write_query(statement: Statement, query: Query, span: Span, *, holds_several
     branches = [write_part(statement, query, part) for part in parts if part not in tagged]
     for place, part in enumerate(tagged):
         branches += write_with_none(statement, query, part, f"tagged_{place}", holds_several=holds_several)
-    named.append(f"part AS ({' UNION ALL '.join(branches)})")
-    return write_groups(statement, query, named)
+    return write_groups(statement, query, [*named, write_union(branches)])
+
+
+def write_union(branches: Sequence[str]) -> str:
+    """All of them as `part`. Raises ValueError where they are too many."""
+    if len(branches) > MOST_BRANCHES:
+        raise ValueError(TOO_MANY_CHANGES)
+    return f"part AS ({' UNION ALL '.join(branches)})"
 
 
 def plan_for(query: Query, span: Span) -> list[Part]:

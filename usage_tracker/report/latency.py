@@ -18,6 +18,7 @@ from usage_tracker.report.groups import (
     read_group,
     write_groups,
     write_part,
+    write_union,
 )
 from usage_tracker.report.plan import EVENTS, Part, Source, plan, sketches_by
 from usage_tracker.report.question import Query
@@ -79,8 +80,7 @@ def write_sketches(statement: Statement, query: Query, parts: Iterable[Part]) ->
         for part in parts
         for measure in ((read_sketch,) if part.source.grain else (count_durations, count_first_chunks))
     ]
-    part = f"part AS ({' UNION ALL '.join(branches)})"
-    return write_groups(statement, query, [part], COUNTS, ["bucket"])
+    return write_groups(statement, query, [write_union(branches)], COUNTS, ["bucket"])
 
 
 def read_sketch(_statement: Statement, _source: Source) -> Measured:

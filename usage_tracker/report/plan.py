@@ -106,6 +106,12 @@ def plan(
     return parts
 
 
+MOST_BRANCHES = 500
+"""SQLite takes so many SELECTs as one, and each change of a clock makes another. Postgres takes thousands of them, and
+gigabytes of memory for that."""
+TOO_MANY_CHANGES = (
+    "the clock of that time zone changes too often in that range: narrow it with since and until, or ask by UTC's clock"
+)
 MOST_SHIFTED = 4000
 """Days of which hours are moved. SQLite takes 32,766 values in a statement, and such a day may need four."""
 
@@ -175,7 +181,8 @@ def clock_settings(zone: tzinfo, span: Span, unit: str) -> Iterator[tuple[int, i
     """The span in pieces of one offset each. Zones change it at most once a day.
 
     Where a clock goes on or back by an hour within an hour, as on the Chatham Islands at 02:45, the hours before and
-    after have the same start: they are one `unit` of an hour, by the clock of before.
+    after have the same start: they are one `unit` of an hour, by the clock of before. Raises ValueError where it
+    changes too often.
     """
 
     def offset(at: int) -> int:
@@ -184,7 +191,7 @@ def clock_settings(zone: tzinfo, span: Span, unit: str) -> Iterator[tuple[int, i
         return found // timedelta(seconds=1)
 
     start, end = span
-    current = offset(start)
+    current, changes = offset(start), 0
     for at in range(start, end, DAY):
         following = min(at + DAY, end)
         if offset(following) == current:
@@ -198,6 +205,9 @@ def clock_settings(zone: tzinfo, span: Span, unit: str) -> Iterator[tuple[int, i
             change += -(change + current * SECOND) % HOUR
         if change >= end:
             break
+        changes += 1
+        if changes >= MOST_BRANCHES:
+            raise ValueError(TOO_MANY_CHANGES)
         yield start, change, current
         start, current = change, later
     if start < end:

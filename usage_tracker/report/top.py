@@ -27,6 +27,7 @@ from usage_tracker.report.groups import (
     sums_reader,
     write_groups,
     write_part,
+    write_union,
 )
 from usage_tracker.report.plan import Part, Source, Span
 from usage_tracker.report.question import Query
@@ -67,7 +68,7 @@ def weigh(store: Store, query: Query, span: Span, most: int) -> list[str | None]
     statement = open_statement(store.dialect)
     dimension = find_dimension(query.by[0])
     parts = [write_part(statement, query, part, weights) for part in plan_for(query, span)]
-    text = write_groups(statement, query, [f"part AS ({' UNION ALL '.join(parts)})"], WEIGHT)
+    text = write_groups(statement, query, [write_union(parts)], WEIGHT)
     value = dimension.value
     text += f" ORDER BY 2 DESC, 3 DESC, {value} IS NULL, {value}{statement.by_character} LIMIT {statement.bind(most)}"
     rows = list(store.select(text, statement.parameters))
@@ -94,8 +95,7 @@ def read_chosen(store: Store, query: Query, span: Span, name: str, values: list[
     # planned without the dimension: there is one group for all of its values
     anyone = plan_for(replace(query, by=tuple(each for each in query.by if each != name)), span)
     branches += [write_part(statement, query, part, of_everyone) for part in anyone]
-    part = f"part AS ({' UNION ALL '.join(branches)})"
-    text = write_groups(statement, query, [chosen, part], more=["everyone"])
+    text = write_groups(statement, query, [chosen, write_union(branches)], more=["everyone"])
     read_sums, found = sums_reader(statement), []
     for row in store.select(text, statement.parameters):
         *group, everyone = row[: -len(COUNTED)]

@@ -1,10 +1,12 @@
 """What is said of calls that were pruned, as the command line says it."""
 
 import asyncio
+from contextlib import suppress
 
 from usage_tracker.cli.pruned import note_on_list, report_note
 from usage_tracker.report import Query
 from usage_tracker.report.kept import find_kept
+from usage_tracker.stores import Store
 from usage_tracker.web.reading import Reader
 
 KEPT_SECONDS = 60.0
@@ -14,7 +16,12 @@ async def notes_on_reports(reader: Reader, *queries: Query) -> list[str]:
     """What of their calls is missing in the reports, each said once. Raises NothingYet, TooLong and StoreError."""
 
     async def note(query: Query) -> str | None:
-        return await reader.shared(("pruned", query), lambda store: report_note(store, query))
+        def read(store: Store) -> str | None:
+            with suppress(ValueError):  # such a question has no answer, which says so
+                return report_note(store, query)
+            return None
+
+        return await reader.shared(("pruned", query), read)
 
     found = await asyncio.gather(*map(note, queries))
     return [*dict.fromkeys(filter(None, found))]

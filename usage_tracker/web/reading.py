@@ -246,17 +246,17 @@ class Reader:
         self._open()
 
     def _answer(self, store: Store, query: Query) -> Report:
-        if query.cost != "current":
-            return run(store, query)
-        from usage_tracker.cli.price_books import open_books, open_pricer
+        pricer = None
+        if query.cost == "current":
+            from usage_tracker.cli.price_books import open_books, open_pricer
 
-        pricer = open_pricer(open_books(self.dsn, self._price_book))
+            pricer = open_pricer(open_books(self.dsn, self._price_book))
         try:
             return run(store, query, pricer)
         except Refused:
             raise
         except ValueError as error:
-            raise Refused(str(error), "cost") from None
+            raise Refused(str(error), "since" if pricer is None else "cost") from None
 
     def _work(self, work: Callable[[Store], Result], job: Job) -> Result:
         check_there(self.dsn)
