@@ -251,6 +251,18 @@ def test_the_overview_warns_of_budgets_that_are_or_will_be_used_up(admin: httpx.
     assert "roomy" not in shown
 
 
+def test_of_a_budget_that_very_many_have_used_up_those_who_used_most_are_shown(tmp_path: Path) -> None:
+    calls = [made_event(datetime.now(UTC), user_id=f"u-{number}", cost=f"{number + 1}") for number in range(300)]
+    with dashboard(filled(tmp_path / "usage.db", calls), edit=True) as running, running.client(ADMIN) as admin:
+        admin.put("/api/v1/budgets/users", json={"limit": "0.5", "each": "user"})
+        page, overview = text_of(admin.get("/budgets").text), text_of(admin.get("/").text)
+        assert len(admin.get("/api/v1/budget-status").json()["budgets"]) == 300
+    assert re.findall(r"users (u-[0-9]+)", page) == [f"u-{number}" for number in range(299, 99, -1)]
+    assert "100 more have used less" in page
+    assert "users of u-299" in overview
+    assert "297 more" in overview
+
+
 def test_times_of_budgets_say_their_zone(admin: httpx.Client) -> None:
     admin.put("/api/v1/budgets/there", json={"limit": 100, "per": "month", "tz": "Asia/Kathmandu"})
     assert re.search(r"\d\d 00:00 \+0545", text_of(admin.get("/budgets?tz=America/New_York").text))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
+from itertools import groupby, islice
 from typing import NamedTuple
 
 from usage_tracker.budgets.book import read_budgets
@@ -21,6 +22,9 @@ from usage_tracker.web.reading import Reader
 KEPT_SECONDS = 5.0
 PARTS = 20
 """Of a budget for each user, those who have used most."""
+WARNED = 3
+MOST_PARTS = 200
+"""The same of those who have used it up, all of whom are listed otherwise."""
 CHANGES = 30
 
 
@@ -95,9 +99,8 @@ async def books(reader: Reader, now: datetime) -> Books:
 
 def lines(outlooks: Sequence[Outlook]) -> list[Line]:
     found: list[Line] = []
-    for each in shortened(outlooks, PARTS):
-        first = not found or found[-1].name != each.budget.name
-        found.append(line(each, first=first))
+    for _, parts in groupby(shortened(outlooks, PARTS), key=lambda each: each.budget.name):
+        found += [line(each, first=not place) for place, each in enumerate(islice(parts, MOST_PARTS))]
     return found
 
 
@@ -129,11 +132,17 @@ def is_near(outlook: Outlook) -> bool:
     return outlook.hit_at is not None or any(outlook.share >= share for share in outlook.budget.soft)
 
 
-def warnings(outlooks: Sequence[Outlook]) -> list[Line]:
-    """Those that are used up or will be, the fullest first."""
+class Warnings(NamedTuple):
+    """Of the budgets that are used up or will be, the fullest."""
+
+    lines: list[Line]
+    more: int
+
+
+def warnings(outlooks: Sequence[Outlook]) -> Warnings:
     wanted = [each for each in outlooks if each.over or is_near(each)]
     wanted.sort(key=lambda each: (not each.over, -each.share))
-    return [line(each, first=True) for each in wanted]
+    return Warnings([line(each, first=True) for each in wanted[:WARNED]], len(wanted[WARNED:]))
 
 
 def changed(changes: Sequence[Change], zone: tzinfo) -> list[Changed]:
