@@ -102,7 +102,7 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
         raise Refused("the overview is by time and at most two other dimensions; Explore takes any three", "by")
     timed = Query(*asked, (fitting_unit(asked), *by), view.where, view.zone, DRAWN, cost=view.cost)
     month = Query(*parse_range("mtd", None, view.zone, now), (), view.where, view.zone, cost=view.cost)
-    ranked, drawn, monthly, outlooks, prices, pruned = await asyncio.gather(
+    ranked, drawn, monthly, budgets, prices, pruned = await asyncio.gather(
         reader.ask(ranking),
         reader.ask(timed),
         reader.ask(month),
@@ -120,8 +120,8 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
         ranks(ranked, colours, replace(view, by=by), path),
         ranked.total,
         totals(ranked),
-        [*explain(ranked), *pruned],
-        warnings(outlooks),
+        [*explain(ranked), *pruned, *filter(None, [budgets.note])],
+        warnings(budgets.outlooks),
     )
 
 
