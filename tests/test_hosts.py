@@ -25,6 +25,9 @@ from usage_tracker.providers.hosts import HOSTS, MODELS, ROUTES, VENDORS, bare_n
         ("api.groq.com", "groq"),
         ("us-east-1.api.x.ai", "xai"),
         ("adb-1.2.azuredatabricks.net", "databricks"),
+        ("api.doubleword.ai", "doubleword"),
+        ("api.quicksilverpro.io", "quicksilverpro"),
+        ("api.typesafe.ai", "typesafe"),
     ],
 )
 def test_a_known_host_tells_whatever_the_model(host: str, provider: str) -> None:

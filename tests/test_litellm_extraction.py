@@ -67,6 +67,7 @@ def chat(usage: object, **fields: object) -> dict[str, object]:
         ("avideo_generation", "video"),
         ("acreate", "interaction"),
         ("asystemone", "decision"),
+        ("aextraction", "extraction"),
         ("acount_tokens", None),
         ("acreate_file", None),
     ],

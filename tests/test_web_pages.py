@@ -91,11 +91,14 @@ def asked_at_random(chance: random.Random) -> list[tuple[str, Any]]:
 def test_an_answer_is_what_the_command_line_prints_for_the_same_question(mixed: tuple[Served, str], seed: int) -> None:
     running, dsn = mixed
     words = asked_at_random(random.Random(seed))
-    with running.client() as client:
-        answer = client.get("/api/v1/report", params=words)
-        page = client.get("/explore", params=words)
-    assert answer.status_code == page.status_code == 200, answer.text
-    said = printed(dsn, *(word for name, value in words for word in (f"--{name}", value)))
+    for _ in range(2):
+        with running.client() as client:
+            answer = client.get("/api/v1/report", params=words)
+            page = client.get("/explore", params=words)
+        assert answer.status_code == page.status_code == 200, answer.text
+        said = printed(dsn, *(word for name, value in words for word in (f"--{name}", value)))
+        if answer.json() == said:
+            break  # else the hour may have turned in between, up to which periods are compared
     assert answer.json() == said
     total, rows = said["total"], said["rows"]
     assert isinstance(total, dict)

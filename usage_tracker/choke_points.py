@@ -117,6 +117,7 @@ LITELLM_FUNCTIONS = (
 )
 LITELLM_FUNCTIONS_OF_SOME = (
     ("decisions.main", ("decisions",)),
+    ("extraction.main", ("extraction",)),
     ("interactions.main", ("cancel", "create", "get")),
     ("ocr.main", ("ocr",)),
     ("responses.main", ("cancel_responses", "compact_responses")),

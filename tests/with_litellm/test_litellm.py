@@ -329,6 +329,23 @@ def test_decisions_by_their_other_name_are_calls(captured: Captured, provider: S
     assert (event.operation, used.input_tokens, used.output_tokens, used.cache_read_tokens) == ("decision", 10, 3, 4)
 
 
+@pytest.mark.skipif(not hasattr(litellm, "extraction"), reason="this version of LiteLLM doesn't have it")
+def test_reading_fields_out_of_a_text_is_a_call(captured: Captured, provider: StandIn) -> None:
+    usage = {"input_tokens": 120, "output_tokens": 7, "state_tokens": 90, "schema_tokens": 30, "passes": 1}
+    answers = {"total": {"type": "number", "value": 3}}
+    provider.reply = lambda asked: Reply({"model": "reader-1", "answers": answers, "truncated": False, "usage": usage})
+    asked = {"model": "cloudflare/reader-1", "fields": {"total": {"type": "number"}}, "state": "three in all"}
+    litellm.extraction(**asked, **at(provider))
+    run(litellm.aextraction(**asked, **at(provider)))
+    calls = captured.all()
+    assert [(origin.provider, event.operation, event.request_model) for origin, event in calls] == [
+        ("cloudflare", "extraction", "reader-1")
+    ] * 2
+    assert [(event.usage.input_tokens, event.usage.output_tokens, event.raw) for _, event in calls] == [
+        (120, 7, usage)
+    ] * 2
+
+
 def test_the_cost_is_litellms_where_it_knows_one(captured: Captured, provider: StandIn) -> None:
     answer = chat(provider)
     assert float(captured.one().reported_cost or 0) == answer._hidden_params["response_cost"] > 0

@@ -146,9 +146,10 @@ def events(
             reading(dsn) as store,
             closing(list_events(store, query.since, query.until, where, limit or None)) as found,
         ):
-            if (not limit or since) and (gone := listing_note(store, query)):
-                notes = [gone]
+            gone = listing_note(store, query)
             first = list(islice(found, 1))
+            if gone and (since or until or not (first and limit)):  # else it is the newest that were asked for
+                notes = [gone]
             if first:
                 written = FORMATS[output](query, chain(first, found), notes)
                 emit_page("".join(written)) if output == "table" else emit_data(written)

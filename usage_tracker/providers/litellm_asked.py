@@ -15,6 +15,7 @@ OPERATIONS = {
     "create_batch": "batch",
     "decisions": "decision",
     "embedding": "embeddings",
+    "extraction": "extraction",
     "generate_content": "chat",
     "generate_content_stream": "chat",
     "image_edit": "image",
