@@ -1,5 +1,6 @@
 """Budgets on the dashboard: what the page shows is what `usage-tracker budget` says, and who may change what."""
 
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from postgres_server import Databases
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
+from usage_tracker.web import reading
 from usage_tracker.web.access import Access, Identity
 
 FRONTEND = {"limit": "100", "where": ["team=frontend"], "soft": ["0.8"], "on_limit": "block"}
@@ -249,6 +251,36 @@ def test_the_overview_warns_of_budgets_that_are_or_will_be_used_up(admin: httpx.
     shown = text_of(page)
     assert "search : $7.00 of $5.00 per month, calls are refused" in shown
     assert "roomy" not in shown
+
+
+def test_of_a_budget_that_very_many_have_used_up_those_who_used_most_are_shown(tmp_path: Path) -> None:
+    calls = [made_event(datetime.now(UTC), user_id=f"u-{number}", cost=f"{number + 1}") for number in range(300)]
+    with dashboard(filled(tmp_path / "usage.db", calls), edit=True) as running, running.client(ADMIN) as admin:
+        admin.put("/api/v1/budgets/users", json={"limit": "0.5", "each": "user"})
+        page, overview = text_of(admin.get("/budgets").text), text_of(admin.get("/").text)
+        assert len(admin.get("/api/v1/budget-status").json()["budgets"]) == 300
+    assert re.findall(r"users (u-[0-9]+)", page) == [f"u-{number}" for number in range(299, 99, -1)]
+    assert "100 more have used less" in page
+    assert "users of u-299" in overview
+    assert "297 more" in overview
+
+
+def test_a_budget_of_too_many_parts_hides_no_page_and_no_other_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MOST_READ", 50)
+    calls = [made_event(datetime.now(UTC), user_id=f"u-{number}") for number in range(60)]
+    with dashboard(filled(tmp_path / "usage.db", calls), edit=True) as running, running.client(ADMIN) as admin:
+        for name, budget in {"users": {"each": "user"}, "whole": {}}.items():
+            assert admin.put(f"/api/v1/budgets/{name}", json={"limit": "0.5", **budget}).status_code == 200
+        for path in ("/", "/budgets"):
+            page = text_of(admin.get(path).text)
+            assert "Where users stands isn't shown" in html.unescape(page)
+            assert "$0.60" in page
+        assert len(admin.get("/api/v1/budgets").json()["budgets"]) == 2
+        assert admin.get("/api/v1/budgets/whole").status_code == 200
+        for path in ("/api/v1/budgets/users", "/api/v1/budget-status"):
+            assert "budget status" in admin.get(path).json()["detail"]
 
 
 def test_times_of_budgets_say_their_zone(admin: httpx.Client) -> None:

@@ -21,7 +21,7 @@ from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.report import Query, parse_condition, reads_every_event
 from usage_tracker.stores import Store, open_store
-from usage_tracker.web import reading
+from usage_tracker.web import health, reading
 from usage_tracker.web.reading import Reader, TooLong
 
 ENDLESS = {
@@ -273,6 +273,18 @@ def test_a_page_and_a_program_are_told_why(running: Served, monkeypatch: pytest.
     assert "each call has to be read" in page.text
     assert problem.headers["content-type"] == "application/problem+json"
     assert "each call has to be read" in problem.json()["detail"]
+
+
+def test_health_is_told_though_there_are_too_many_calls_to_say_who_made_them(
+    running: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(health, "read_reporting", lambda store, _: endless(store))
+    with running.client() as client:
+        answer = client.get("/health")
+    assert answer.status_code == 200
+    assert "The newest call" in answer.text
+    assert "takes too long" in answer.text
 
 
 def test_more_rows_than_anybody_can_look_at_are_refused(running: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, tzinfo
+from itertools import groupby, islice
 from typing import NamedTuple
 
 from usage_tracker.budgets.book import read_budgets
@@ -16,11 +18,15 @@ from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.errors import SchemaError
 from usage_tracker.stores import Store
 from usage_tracker.stores.changes import Change, read_changes
-from usage_tracker.web.reading import Reader
+from usage_tracker.web.parameters import Refused
+from usage_tracker.web.reading import MOST_READ, Reader
 
 KEPT_SECONDS = 5.0
 PARTS = 20
 """Of a budget for each user, those who have used most."""
+WARNED = 3
+MOST_PARTS = 200
+"""The same of those who have used it up, all of whom are listed otherwise."""
 CHANGES = 30
 
 
@@ -53,11 +59,29 @@ class Line(NamedTuple):
     """`bad` where it is used up, `near` where it will be."""
 
 
+class Standing(NamedTuple):
+    """Where budgets stand."""
+
+    outlooks: list[Outlook]
+    untold: list[str]
+    """The names of those of which more parts have used something than are read here."""
+
+    @property
+    def note(self) -> str:
+        """A sentence where one isn't told."""
+        if not self.untold:
+            return ""
+        return (
+            f"Where {', '.join(self.untold)} stands isn't shown: that are more than {MOST_READ:,} parts. "
+            "`usage-tracker budget status` reads all of them."
+        )
+
+
 class Books(NamedTuple):
     """What the store says of budgets."""
 
     budgets: list[Budget]
-    outlooks: list[Outlook]
+    standing: Standing
     changes: list[Change]
 
 
@@ -68,13 +92,17 @@ class Changed(NamedTuple):
     what: str
 
 
-def read_standing(store: Store, now: datetime) -> list[Outlook]:
-    """Where budgets stand; limits of the rate count within programs. Of a store of before there were budgets, none.
-    Raises StoreError."""
-    try:
-        return read_outlooks(store, [budget for budget in read_budgets(store) if not budget.is_rate], now)
-    except SchemaError:
-        return []
+def read_standing(store: Store, now: datetime) -> Standing:
+    """Limits of the rate count within programs. Of a store of before there were budgets, none. Raises StoreError."""
+    standing = Standing([], [])
+    with suppress(SchemaError):
+        for budget in read_budgets(store):
+            if not budget.is_rate:
+                try:
+                    standing.outlooks.extend(read_outlooks(store, [budget], now))
+                except Refused:
+                    standing.untold.append(budget.name)
+    return standing
 
 
 def read_kept(store: Store) -> tuple[list[Budget], list[Change]]:
@@ -82,22 +110,21 @@ def read_kept(store: Store) -> tuple[list[Budget], list[Change]]:
     return read_budgets(store), read_changes(store, limit=CHANGES)
 
 
-async def standing(reader: Reader, now: datetime) -> list[Outlook]:
+async def standing(reader: Reader, now: datetime) -> Standing:
     """Raises NothingYet and StoreError."""
     return await reader.shared("outlooks", lambda store: read_standing(store, now), KEPT_SECONDS)
 
 
 async def books(reader: Reader, now: datetime) -> Books:
     """Raises NothingYet and StoreError."""
-    kept, outlooks = await asyncio.gather(reader.shared("budgets", read_kept, KEPT_SECONDS), standing(reader, now))
-    return Books(kept[0], outlooks, kept[1])
+    kept, seen = await asyncio.gather(reader.shared("budgets", read_kept, KEPT_SECONDS), standing(reader, now))
+    return Books(kept[0], seen, kept[1])
 
 
 def lines(outlooks: Sequence[Outlook]) -> list[Line]:
     found: list[Line] = []
-    for each in shortened(outlooks, PARTS):
-        first = not found or found[-1].name != each.budget.name
-        found.append(line(each, first=first))
+    for _, parts in groupby(shortened(outlooks, PARTS), key=lambda each: each.budget.name):
+        found += [line(each, first=not place) for place, each in enumerate(islice(parts, MOST_PARTS))]
     return found
 
 
@@ -129,11 +156,17 @@ def is_near(outlook: Outlook) -> bool:
     return outlook.hit_at is not None or any(outlook.share >= share for share in outlook.budget.soft)
 
 
-def warnings(outlooks: Sequence[Outlook]) -> list[Line]:
-    """Those that are used up or will be, the fullest first."""
+class Warnings(NamedTuple):
+    """Of the budgets that are used up or will be, the fullest."""
+
+    lines: list[Line]
+    more: int
+
+
+def warnings(outlooks: Sequence[Outlook]) -> Warnings:
     wanted = [each for each in outlooks if each.over or is_near(each)]
     wanted.sort(key=lambda each: (not each.over, -each.share))
-    return [line(each, first=True) for each in wanted]
+    return Warnings([line(each, first=True) for each in wanted[:WARNED]], len(wanted[WARNED:]))
 
 
 def changed(changes: Sequence[Change], zone: tzinfo) -> list[Changed]:

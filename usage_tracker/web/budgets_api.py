@@ -45,14 +45,20 @@ async def show_budgets(request: Request) -> Response:
 
 async def show_status(request: Request) -> Response:
     seen = await asked(request)
-    return document(outlook_json(seen.outlooks), "json", "budgets")
+    if seen.standing.untold:
+        raise Problem(503, seen.standing.note)
+    return document(outlook_json(seen.standing.outlooks), "json", "budgets")
 
 
 async def show_budget(request: Request) -> Response:
     name, seen = named(request), await asked(request)
     if all(budget.name != name for budget in seen.budgets):
         raise missing()
-    return document(outlook_json([each for each in seen.outlooks if each.budget.name == name]), "json", "budget")
+    if name in seen.standing.untold:
+        raise Problem(503, seen.standing.note)
+    return document(
+        outlook_json([each for each in seen.standing.outlooks if each.budget.name == name]), "json", "budget"
+    )
 
 
 async def set_budget(request: Request) -> Response:

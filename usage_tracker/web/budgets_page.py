@@ -93,7 +93,7 @@ def shown(
     status: int = 200,
 ) -> Response:
     site = site_of(request)
-    found = lines(seen.outlooks)
+    outlooks, found = seen.standing.outlooks, lines(seen.standing.outlooks)
     allowed = may_edit(request)
     return render(
         request,
@@ -102,10 +102,11 @@ def shown(
         status,
         path=root_of(request) + "/budgets",
         lines=found,
-        over=sum(each.over for each in seen.outlooks),
-        near=sum(is_near(each) for each in seen.outlooks),
-        left_out=len(seen.outlooks) - len(found),
-        unpriced=sum(each.unpriced for each in seen.outlooks if each.budget.measure == "cost"),
+        over=sum(each.over for each in outlooks),
+        near=sum(is_near(each) for each in outlooks),
+        untold=seen.standing.note,
+        left_out=len(outlooks) - len(found),
+        unpriced=sum(each.unpriced for each in outlooks if each.budget.measure == "cost"),
         rates=[(budget.name, describe(budget)) for budget in seen.budgets if budget.is_rate],
         changes=changed(seen.changes, zone or site.zone),
         zone=zone or site.zone,

@@ -1,5 +1,6 @@
 """What is known of the way from the calls to the store: settings, journal, leader, and who has reported lately."""
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -21,10 +22,16 @@ from usage_tracker.report import Query, Report, list_events, run
 from usage_tracker.sdk_coverage import Sdk
 from usage_tracker.stores import Store
 from usage_tracker.stores.hosts import Said, read_reports
+from usage_tracker.web.parameters import Refused
+from usage_tracker.web.reading import Reader
 
 SPAN = timedelta(hours=24)
 SILENT = timedelta(seconds=3 * REPORT_SECONDS)
 LATE = timedelta(minutes=2)
+PATIENCE_SECONDS = 5.0
+"""How long the page waits for who has reported: no sums are kept by host, so that each call of the day is read."""
+REPORTING_SECONDS = 10.0
+"""How long that answer is given again."""
 KEPT = timedelta(days=7)
 """How long a host that says nothing any more is shown."""
 
@@ -94,6 +101,19 @@ def read_newest(store: Store, now: datetime) -> Newest | None:
 def read_reporting(store: Store, now: datetime) -> Report:
     """Raises StoreError."""
     return run(store, Query(now.astimezone(UTC) - SPAN, now, ("host", "sdk")))
+
+
+async def reporting(reader: Reader, now: datetime) -> list[Reporting] | None:
+    """None where it takes too long to say, which keeps nobody from the rest of the page. Raises StoreError."""
+
+    async def read() -> list[Reporting] | None:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return reporting_rows(await reader.do(lambda store: read_reporting(store, now), slow=True))
+        except (TimeoutError, Refused):
+            return None
+
+    return await reader.once("reporting", read, REPORTING_SECONDS)
 
 
 def reporting_rows(report: Report) -> list[Reporting]:

@@ -24,7 +24,7 @@ from usage_tracker.report import (
 from usage_tracker.report.dimensions import MOST_DIMENSIONS
 from usage_tracker.report.groups import Group
 from usage_tracker.report.ranges import DEFAULT_SINCE
-from usage_tracker.web.budget_lines import Line, standing, warnings
+from usage_tracker.web.budget_lines import Warnings, standing, warnings
 from usage_tracker.web.charts import Chart, over_time, tokens
 from usage_tracker.web.colours import assign
 from usage_tracker.web.parameters import Parameter, Refused, one_of
@@ -90,8 +90,7 @@ class Overview:
     total: Row
     total_shown: dict[str, str]
     notes: list[str]
-    budgets: list[Line]
-    """Those that are used up or will be."""
+    budgets: Warnings
 
 
 async def look(reader: Reader, view: View, measure: str, path: str, root: str, now: datetime) -> Overview:
@@ -103,7 +102,7 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
         raise Refused("the overview is by time and at most two other dimensions; Explore takes any three", "by")
     timed = Query(*asked, (fitting_unit(asked), *by), view.where, view.zone, DRAWN, cost=view.cost)
     month = Query(*parse_range("mtd", None, view.zone, now), (), view.where, view.zone, cost=view.cost)
-    ranked, drawn, monthly, outlooks, prices, pruned = await asyncio.gather(
+    ranked, drawn, monthly, budgets, prices, pruned = await asyncio.gather(
         reader.ask(ranking),
         reader.ask(timed),
         reader.ask(month),
@@ -121,8 +120,8 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
         ranks(ranked, colours, replace(view, by=by), path),
         ranked.total,
         totals(ranked),
-        [*explain(ranked), *pruned],
-        warnings(outlooks),
+        [*explain(ranked), *pruned, *filter(None, [budgets.note])],
+        warnings(budgets.outlooks),
     )
 
 

@@ -145,7 +145,7 @@ async def show_health(request: Request) -> Response:
     findings, newest, reporting, said = await asyncio.gather(
         site.reader.known("health", lambda: health.examine(site.dsn), 5.0),
         site.reader.shared("newest", lambda store: health.read_newest(store, moment)),
-        site.reader.shared("reporting", lambda store: health.read_reporting(store, moment)),
+        health.reporting(site.reader, moment),
         site.reader.shared("hosts", health.read_hosts),
     )
     hosts = health.host_lines(said)
@@ -158,5 +158,5 @@ async def show_health(request: Request) -> Response:
         wrong=sum(finding.remedy is not None for finding in findings) + sum(bool(host.wrong) for host in hosts),
         newest=newest,
         newest_shown=newest and f"{newest.at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}",
-        reporting=health.reporting_rows(reporting),
+        reporting=reporting,
     )
