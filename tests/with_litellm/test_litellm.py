@@ -10,6 +10,8 @@ import py_compile
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from budgeted import budget, known
 from capturing import Captured
 from gemini_server import GeminiServer
 from litellm.integrations.custom_logger import CustomLogger
+from litellm.types.integrations.custom_logger import AgenticLoopPlan, AgenticLoopRequestPatch
 from with_litellm.asking import (
     ASK,
     CONTENTS,
@@ -327,6 +330,69 @@ def test_decisions_by_their_other_name_are_calls(captured: Captured, provider: S
     event = captured.one()
     used = event.usage
     assert (event.operation, used.input_tokens, used.output_tokens, used.cache_read_tokens) == ("decision", 10, 3, 4)
+
+
+class AsksAgain(CustomLogger):  # type: ignore[misc]  # litellm has no types where mypy runs
+    """Replies to a model's first answer, as LiteLLM's own search does, so that the app gets the second."""
+
+    async def async_should_run_agentic_loop(self, **asked: Any) -> tuple[bool, dict[str, Any]]:
+        return not asked["kwargs"].get("_agentic_loop_depth"), {"tool_calls": []}
+
+    async def async_build_agentic_loop_plan(self, **asked: Any) -> AgenticLoopPlan:
+        return AgenticLoopPlan(run_agentic_loop=True, request_patch=AgenticLoopRequestPatch(messages=ASK, max_tokens=9))
+
+
+async def responses_in_a_loop(provider: StandIn) -> Any:
+    return litellm.responses(model="openai/gpt-5-mini", input="Say hello.", **at(provider))
+
+
+def messages(anthropic: StandIn, **more: Any) -> Any:
+    asked = {"model": "anthropic/claude-sonnet-4-5", "messages": ASK, "max_tokens": 9, **more}
+    return litellm.anthropic_messages(**asked, **at_anthropic(anthropic))
+
+
+REPLIED_TO: dict[str, Callable[[StandIn, StandIn], Any]] = {
+    "chat": lambda provider, anthropic: achat(provider),
+    "messages": lambda provider, anthropic: messages(anthropic),
+    "stream of messages": lambda provider, anthropic: messages(anthropic, stream=True),
+    "responses in a loop": lambda provider, anthropic: responses_in_a_loop(provider),
+}
+
+
+@pytest.mark.parametrize("asked", REPLIED_TO)
+def test_an_answer_that_litellm_replies_to_by_itself_is_an_event_too(
+    captured: Captured,
+    provider: StandIn,
+    anthropic: AnthropicServer,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str,
+) -> None:
+    monkeypatch.setattr(litellm, "callbacks", [AsksAgain()])
+    run(REPLIED_TO[asked](provider, anthropic))
+    first, second = [event for _, event in captured.all()]
+    assert (first.status, first.request_model, first.operation) == ("ok", second.request_model, second.operation)
+    assert None not in (first.usage.output_tokens, second.usage.output_tokens)
+
+
+@pytest.mark.parametrize("asked", ["chat", "messages", "stream of messages"])
+def test_an_answer_is_an_event_once_where_asking_again_fails(
+    captured: Captured, provider: StandIn, anthropic: AnthropicServer, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setattr(litellm, "callbacks", [AsksAgain()])
+    server = provider if asked == "chat" else anthropic
+    asked_so_far: list[Asked] = []
+    usual = server.reply
+
+    def reply(asked: Asked) -> Reply | None:
+        asked_so_far.append(asked)
+        return Reply({"error": {"message": "No."}}, status=400) if len(asked_so_far) > 1 else usual(asked)
+
+    server.reply = reply
+    with suppress(litellm.BadRequestError):  # some versions raise it, others give the first answer
+        run(REPLIED_TO[asked](provider, anthropic))
+    assert len(asked_so_far) == 2
+    events = [event for _, event in captured.all()]
+    assert sum(event.usage.output_tokens is not None for event in events) == 1
 
 
 @pytest.mark.skipif(not hasattr(litellm, "extraction"), reason="this version of LiteLLM doesn't have it")

@@ -189,3 +189,29 @@ class LiteLLMCall(Call):
             self.observe({**fields, "usage": usage})
         self.answer.reported_cost = read_cost(figures(fields.get("usage")) or {}) or self.answer.reported_cost
         self.read_hidden(hidden)
+
+
+class EarlierAnswer:
+    """An answer within a call to which LiteLLM may reply by itself, so that the app gets another one."""
+
+    def __init__(self, call: LiteLLMCall, result: object) -> None:
+        self.result = result
+        self._call = call
+        self._attempts, self._response, self._estimated = call.attempts, call.response, call.answer.estimated
+
+    def complete(self) -> None:
+        """Make an event of it, if the model was asked again since."""
+        call = self._call
+        if call.attempts == self._attempts and not call.cached:
+            return
+        with guarded("earlier answer"):
+            part, asked = Answer(), call.request
+            part.estimated = self._estimated
+            litellm.observe(part, fields_of(self.result))
+            name = litellm.observe_hidden(part, getattr(self.result, "_hidden_params", None)) or call.served_by
+            part.provider = litellm.provider_named(name, asked.model, call.client.host)
+            call.request = asked._replace(model=litellm.bare_model(asked.model, name))
+            call.complete(part)
+            call.request = asked
+            if call.response is self._response:
+                call.response = None  # an error is about what came after it
