@@ -23,6 +23,7 @@ from budgeted import budget, known
 from capturing import Captured
 from gemini_server import GeminiServer
 from litellm.integrations.custom_logger import CustomLogger
+from litellm.responses.file_search import emulated_handler
 from litellm.types.integrations.custom_logger import AgenticLoopPlan, AgenticLoopRequestPatch
 from with_litellm.asking import (
     ASK,
@@ -393,6 +394,29 @@ def test_an_answer_is_an_event_once_where_asking_again_fails(
     assert len(asked_so_far) == 2
     events = [event for _, event in captured.all()]
     assert sum(event.usage.output_tokens is not None for event in events) == 1
+
+
+@pytest.mark.parametrize("ask", [litellm.responses, lambda **asked: run(litellm.aresponses(**asked))])
+def test_searching_files_for_a_model_is_an_event_for_each_request(
+    captured: Captured, anthropic: AnthropicServer, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., Any]
+) -> None:
+    async def found(**asked: Any) -> tuple[list[Any], list[str], list[Any]]:
+        return [], ["it"], []
+
+    monkeypatch.setattr(emulated_handler, "_execute_file_search_tool_calls", found)
+    searching = {"type": "tool_use", "id": "t-1", "name": emulated_handler.FILE_SEARCH_FUNCTION_NAME, "input": {}}
+    contents = iter([searching, {"type": "text", "text": "This."}])
+
+    def reply(asked: Asked) -> Reply:
+        usage = {"input_tokens": 100 * len(anthropic.requests), "output_tokens": len(anthropic.requests)}
+        message = {"id": "m-1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5"}
+        return Reply({**message, "content": [next(contents)], "stop_reason": "end_turn", "usage": usage})
+
+    anthropic.reply = reply
+    tools = [{"type": "file_search", "vector_store_ids": ["vs-1"]}]
+    ask(model="anthropic/claude-sonnet-4-5", input="What is it?", tools=tools, **at_anthropic(anthropic))
+    events = [event for _, event in captured.all()]
+    assert [(event.operation, event.usage.input_tokens) for event in events] == [("responses", 100), ("responses", 200)]
 
 
 @pytest.mark.skipif(not hasattr(litellm, "extraction"), reason="this version of LiteLLM doesn't have it")

@@ -47,6 +47,7 @@ def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, W
         "line": around_line,
         "estimate": around_estimate,
         "hooks": around_hooks,
+        "delegated": around_delegated,
         "chat stream": around_chat_stream,
         "threads": around_threads,
         "own loop": around_own_loop,
@@ -223,6 +224,16 @@ async def around_hooks(wrapped: Any, instance: Any, args: tuple[Any, ...], kwarg
     if later is not None and later is not earlier.result:
         earlier.complete()
     return later
+
+
+async def around_delegated(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of what searches files for a model that can't itself: it asks the model by LiteLLM's own function,
+    and once more with what was found. Each of those is a call, as with `delegates`; a proxy's request stays one."""
+    with guard_within:
+        call = call_within()
+        if type(call) is LiteLLMCall:
+            call.drop()
+    return await wrapped(*args, **kwargs)
 
 
 def around_cache(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
