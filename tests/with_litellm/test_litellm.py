@@ -333,6 +333,26 @@ def test_decisions_by_their_other_name_are_calls(captured: Captured, provider: S
     assert (event.operation, used.input_tokens, used.output_tokens, used.cache_read_tokens) == ("decision", 10, 3, 4)
 
 
+@pytest.mark.parametrize("name", ["speech", "aspeech"])
+def test_speech_by_gemini_tells_its_tokens(
+    captured: Captured, gemini: GeminiServer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("GEMINI_API_BASE", f"{gemini.url}/v1beta")
+    sound = {"inlineData": {"mimeType": "audio/L16;codec=pcm;rate=24000", "data": "AAAA"}}
+    spoken = {"candidates": [{"content": {"role": "model", "parts": [sound]}, "finishReason": "STOP"}]}
+    details = [{"modality": "AUDIO", "tokenCount": 250}]
+    usage = {"promptTokenCount": 12, "candidatesTokenCount": 250, "totalTokenCount": 262}
+    gemini.reply = lambda asked: Reply({**spoken, "usageMetadata": {**usage, "candidatesTokensDetails": details}})
+    asked = {"model": "gemini/gemini-2.5-flash-preview-tts", "input": "Say hello.", "voice": "Kore", "api_key": KEY}
+    spoke = getattr(litellm, name)(**asked)
+    if name == "aspeech":
+        run(spoke)
+    event = captured.one()
+    assert event.operation == "speech"
+    used = event.usage
+    assert (used.input_tokens, used.output_tokens, used.output_audio_tokens) == (12, 250, 250)
+
+
 class AsksAgain(CustomLogger):  # type: ignore[misc]  # litellm has no types where mypy runs
     """Replies to a model's first answer, as LiteLLM's own search does, so that the app gets the second."""
 
@@ -396,9 +416,9 @@ def test_an_answer_is_an_event_once_where_asking_again_fails(
     assert sum(event.usage.output_tokens is not None for event in events) == 1
 
 
-@pytest.mark.parametrize("ask", [litellm.responses, lambda **asked: run(litellm.aresponses(**asked))])
+@pytest.mark.parametrize("name", ["responses", "aresponses"])
 def test_searching_files_for_a_model_is_an_event_for_each_request(
-    captured: Captured, anthropic: AnthropicServer, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., Any]
+    captured: Captured, anthropic: AnthropicServer, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     async def found(**asked: Any) -> tuple[list[Any], list[str], list[Any]]:
         return [], ["it"], []
@@ -414,7 +434,10 @@ def test_searching_files_for_a_model_is_an_event_for_each_request(
 
     anthropic.reply = reply
     tools = [{"type": "file_search", "vector_store_ids": ["vs-1"]}]
-    ask(model="anthropic/claude-sonnet-4-5", input="What is it?", tools=tools, **at_anthropic(anthropic))
+    asked = {"model": "anthropic/claude-sonnet-4-5", "input": "What is it?", "tools": tools}
+    answer = getattr(litellm, name)(**asked, **at_anthropic(anthropic))
+    if name == "aresponses":
+        run(answer)
     events = [event for _, event in captured.all()]
     assert [(event.operation, event.usage.input_tokens) for event in events] == [("responses", 100), ("responses", 200)]
 

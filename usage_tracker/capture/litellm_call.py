@@ -106,7 +106,7 @@ class LiteLLMCall(Call):
         self.answer.estimated = not litellm.tells_usage(original, self.served_by)
         if self.request.operation == "embeddings":
             self.provider_usage = figures(fields_of(original).get("usage"))
-        elif self.request.operation == "responses":
+        elif self.request.operation in ("responses", "speech"):
             self.translated = litellm.read_other_api(original)
 
     def found_in_cache(self) -> None:
@@ -114,9 +114,9 @@ class LiteLLMCall(Call):
 
     def read(self, result: object) -> None:
         """Take what the function handed back."""
-        if self.request.operation != "speech":
+        if self.request.operation != "speech":  # which is sound, and says nothing
             self.observe(fields_of(result))
-        if self.translated is not None and self.answer.raw is not None:
+        if self.translated is not None and (self.answer.raw is not None or self.request.operation == "speech"):
             litellm.take_figures(self.answer, self.translated)
         self.read_hidden(getattr(result, "_hidden_params", None))
 
