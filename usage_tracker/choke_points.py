@@ -153,6 +153,10 @@ LITELLM = (
     ("llms.custom_httpx.llm_http_handler", "BaseLLMHTTPHandler._call_agentic_chat_completion_hooks", "hooks", True),
     ("llms.custom_httpx.llm_http_handler", "BaseLLMHTTPHandler._call_agentic_completion_hooks", "hooks", True),
     ("llms.openai.openai", "OpenAIChatCompletion._call_agentic_completion_hooks_openai", "hooks", True),
+    *(
+        ("llms.vertex_ai.gemini_embeddings.batch_embed_content_handler", name, "embedded", True)
+        for name in ("process_embed_content_response", "process_response")
+    ),
     ("responses.file_search.emulated_handler", "aresponses_with_emulated_file_search", "delegated", True),
     ("batch_completion.main", "ThreadPoolExecutor", "threads", False),
     ("litellm_core_utils.asyncify", "run_async_function", "own loop", False),

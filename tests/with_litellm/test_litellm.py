@@ -353,6 +353,25 @@ def test_speech_by_gemini_tells_its_tokens(
     assert (used.input_tokens, used.output_tokens, used.output_audio_tokens) == (12, 250, 250)
 
 
+@pytest.mark.parametrize(
+    ("told", "counted"), [({"usageMetadata": {"promptTokenCount": 7}}, (7, False)), ({}, (1, True))]
+)
+def test_geminis_embeddings_have_the_tokens_that_it_tells_or_an_estimate(
+    captured: Captured,
+    gemini: GeminiServer,
+    monkeypatch: pytest.MonkeyPatch,
+    told: dict[str, Any],
+    counted: tuple[int, bool],
+) -> None:
+    monkeypatch.setenv("GEMINI_API_BASE", f"{gemini.url}/v1beta")
+    gemini.reply = lambda asked: Reply({"embeddings": [{"values": [0.5]}], **told})
+    asked = {"model": "gemini/gemini-embedding-001", "input": ["Hello"], "api_key": KEY}
+    litellm.embedding(**asked)
+    run(litellm.aembedding(**asked))
+    events = [event for _, event in captured.all()]
+    assert [(event.usage.input_tokens, event.usage.estimated) for event in events] == [counted] * 2
+
+
 class AsksAgain(CustomLogger):  # type: ignore[misc]  # litellm has no types where mypy runs
     """Replies to a model's first answer, as LiteLLM's own search does, so that the app gets the second."""
 

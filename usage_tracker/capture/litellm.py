@@ -46,6 +46,7 @@ def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, W
         "cache": around_cache,
         "line": around_line,
         "estimate": around_estimate,
+        "embedded": around_embedded,
         "hooks": around_hooks,
         "delegated": around_delegated,
         "chat stream": around_chat_stream,
@@ -187,6 +188,14 @@ def around_received(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: 
     with guard_within:
         if call := call_within():
             call.answered_with(args[0] if args else kwargs.get("original_response"))
+    return wrapped(*args, **kwargs)
+
+
+def around_embedded(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of what reads Gemini's embeddings, whose answer the logging is not told of."""
+    with guard_within:
+        if call := call_within():
+            call.answered_with(kwargs.get("_predictions") or kwargs.get("response_json"))
     return wrapped(*args, **kwargs)
 
 

@@ -106,7 +106,7 @@ class LiteLLMCall(Call):
         self.answer.estimated = not litellm.tells_usage(original, self.served_by)
         if self.request.operation == "embeddings":
             self.provider_usage = figures(fields_of(original).get("usage"))
-        elif self.request.operation in ("responses", "speech"):
+        if self.request.operation in ("embeddings", "responses", "speech"):
             self.translated = litellm.read_other_api(original)
 
     def found_in_cache(self) -> None:
