@@ -18,13 +18,15 @@ POSTGRES_IS_THERE := import sys, postgres_server; \
 # They only show things; what they stand on is held to its coverage by itself.
 FACES := usage_tracker/__main__.py,usage_tracker/cli/*,usage_tracker/demo/*,usage_tracker/notebook.py,usage_tracker/web/*
 
-.PHONY: demo check test coverage lint installs sdk-matrix sdk-own-tests faults budget-crowd clickhouse lake mutants bench clean
+.PHONY: demo environments check test coverage lint installs sdk-matrix sdk-own-tests faults budget-crowd clickhouse lake mutants bench clean
 
 demo: $(VENV)/demo-installed  ## Real calls of the openai SDK to a local stand-in provider, and the report on them.
 	@$(BIN)/usage-tracker demo
 
 # LiteLLM and the frameworks above the SDKs are tested in environments of their own; the coverage of all counts together.
 ENVIRONMENTS := $(VENV)/dev-installed $(VENV_LITELLM)/dev-installed $(VENV_CALLERS)/dev-installed
+environments: $(ENVIRONMENTS)
+
 # Tests start many programs, of which each would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 # Half as many again as there are cores: many tests wait for a server or a program.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from dashboard_server import Served
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from usage_tracker.web.access import Role
 
@@ -16,6 +16,11 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
+
+
+PATIENCE_MS = 60_000
+"""On a busy machine what takes a moment takes long; what never comes is as wrong after a minute."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def chromium() -> str:
@@ -32,7 +37,7 @@ def chromium() -> str:
 def opened_browser() -> Iterator[Browser]:
     path = chromium()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=PATIENCE_MS)
         try:
             yield browser
         finally:
@@ -74,7 +79,7 @@ def opened_tab(
         color_scheme=theme,
     )
     context.add_cookies([running.session(role)])
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE_MS)
     try:
         tab = Tab(context.new_page())
         yield tab

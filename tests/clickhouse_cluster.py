@@ -10,7 +10,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from clickhouse_servers import START_SECONDS, free_port, wait_until_there
+from clickhouse_servers import START_SECONDS, wait_until_there
+from ports import free_port
 
 CONFIG = """
 <yandex>

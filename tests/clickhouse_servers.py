@@ -1,6 +1,5 @@
 """A throw-away ClickHouse for tests: the newest engine, out of chdb, which the package index has."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -9,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from ports import free_port
 
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreUnavailable
@@ -60,13 +60,6 @@ def wait_until_there(dsn: str) -> None:
         else:
             break
     store.close()
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import atexit
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,7 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from ports import free_port
 from psycopg2.extensions import make_dsn
 
 from usage_tracker.dsn import parse_dsn
@@ -301,12 +301,6 @@ def run_as(account: str | None, folder: Path, *command: str | Path) -> subproces
         user=account,
         extra_groups=None if account is None else [],
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,7 +25,12 @@ class Receiver:
         self.refused = 0
         self.largest = 1 << 30
         """Bytes of a post; a larger one is refused with 413."""
+        self.wrong: Callable[[bytes], bool] = lambda body: False
+        """Which posts are refused with `status_of_wrong`."""
+        self.status_of_wrong = 400
         self.headers: dict[str, str] = {}
+        self.said = ("application/json", b"{}")
+        """Type and content of each answer."""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -32,8 +38,12 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
-                status = receiver.answers.pop(0) if receiver.answers else 200 if len(body) <= receiver.largest else 413
-                if status in (200, -1):
+                if receiver.answers:
+                    status = receiver.answers.pop(0)
+                else:
+                    status = 413 if len(body) > receiver.largest else 200
+                    status = receiver.status_of_wrong if receiver.wrong(body) else status
+                if status < 300:
                     headers = {name.lower(): value for name, value in self.headers.items()}
                     receiver.posts.append((self.path, headers, body))
                 else:
@@ -43,10 +53,11 @@ class Receiver:
                 self.send_response(status)
                 for name, value in receiver.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", "2")
+                kind, content = receiver.said
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(b"{}")
+                self.wfile.write(content)
 
             def log_message(self, *args: object) -> None:
                 """Tests have enough to say."""

@@ -9,15 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ports import free_port
+
 START_SECONDS = 60
 
 
 @contextmanager
 def s3_server() -> Iterator[dict[str, str]]:
     """The variables by which Amazon's own clients, and deltalake, find it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     # what moto imports it warns of, and coverage of it is nobody's concern
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import pytest
 from capturing import ASK, Capturing
-from fastapi import BackgroundTasks, Depends, FastAPI, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Request
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from httpx import ASGITransport, AsyncClient
@@ -133,11 +133,37 @@ def starlette(**settings: Any) -> Starlette:
     return Starlette(routes=routes, middleware=[Middleware(AttributionMiddleware, **settings)])
 
 
+def test_a_route_of_fastapi_has_the_prefixes_that_it_was_included_and_mounted_with() -> None:
+    inner, outer, mounted, app = APIRouter(prefix="/inner"), APIRouter(), FastAPI(), FastAPI()
+    inner.add_api_route("/items/{id}", said)
+    outer.include_router(inner, prefix="/{shop}")
+    outer.add_api_route("/items/{id}", said)
+    mounted.include_router(outer, prefix="/v1")
+    app.include_router(outer, prefix="/v1")
+    app.mount("/sub", mounted)
+    app.add_middleware(AttributionMiddleware)
+    for path in ("/v1/items/{id}", "/v1/{shop}/inner/items/{id}", "/sub/v1/items/{id}"):
+        assert seen_by(app, path.format(shop="acme", id=7)) == f'["route:{path}"]'
+
+
+async def said() -> list[str]:
+    return list(current.get().tags)
+
+
 class TestStarlette:
     def test_the_route_is_a_tag_unless_it_is_not_wanted(self) -> None:
         assert seen_by(starlette(), "/items/7") == "(None, None, None, None, ('route:/items/{id}',))"
-        assert seen_by(starlette(), "/admin/users/7") == "(None, None, None, None, ('route:/users/{id}',))"
+        assert seen_by(starlette(), "/admin/users/7") == "(None, None, None, None, ('route:/admin/users/{id}',))"
         assert seen_by(starlette(route=False), "/items/7") == "(None, None, None, None, ())"
+
+    def test_the_route_of_an_app_within_others_says_where_it_is_mounted(self) -> None:
+        inner = Starlette(routes=[Route("/users/{id:int}", say)])
+        shops = Mount("/{shop}", routes=[Mount("/admin", inner)])
+        app = Starlette(routes=[Mount("/v2", routes=[shops])], middleware=[Middleware(AttributionMiddleware)])
+        client = TestClient(app, root_path="/behind")
+        assert "('route:/v2/{shop}/admin/users/{id:int}',)" in client.get("/behind/v2/acme/admin/users/7").text
+        asked_inside = Starlette(routes=[Mount("/v2", AttributionMiddleware(inner))])
+        assert "('route:/v2/users/{id:int}',)" in seen_by(asked_inside, "/v2/users/7")
 
     def test_headers_are_trusted_only_where_the_app_says_so(self) -> None:
         said = {"X-User": "u-1", "X-Team": "mallory", "X-Tags": "tier:pro, beta"}

@@ -55,6 +55,7 @@ class Pod:
         )  # fmt: skip
         assert self.sidecar.stderr is not None
         assert self.sidecar.stderr.readline().startswith("Shipping ")
+        wait_for((home / "spool" / "budgets.json").exists)
 
     def ask(self, team: str, calls: int, **environ: str) -> str:
         """What a program that makes so many calls says."""
@@ -67,7 +68,7 @@ class Pod:
 
     def stop(self) -> None:
         self.sidecar.terminate()
-        self.sidecar.communicate(timeout=20)
+        self.sidecar.communicate(timeout=60)
 
 
 @pytest.fixture

@@ -149,6 +149,8 @@ class TestFaces:
             ("budget alerts", "No alerts yet"),
             ("prices log", "was never changed"),
             ("sinks", "was not fed yet"),
+            ("sinks forget webhook", "there is no sink 'webhook'"),
+            ("sinks refused webhook", "there is no sink 'webhook'"),
             ("ship --once", "the sink webhook gets nothing from ClickHouse"),
             ("export --to lake", "events in ClickHouse can't be exported to files"),
         ],

@@ -90,7 +90,7 @@ def test_the_facts_are_those_of_the_store(store: Store) -> None:
     assert at_work["schema"]["newest"] == at_work["schema"]["known"]
     assert at_work["server"].startswith("SQLite 3" if store.dialect.name == "sqlite" else "PostgreSQL ")
     assert at_work["bytes"] > 10_000
-    assert abs(at_work["clock_skew_seconds"]) < 5
+    assert abs(at_work["clock_skew_seconds"]) < 60
     assert len(at_work["partitions"]) == (0 if store.dialect.name == "sqlite" else 6)
     assert at_work["events_since"] is None
 

@@ -204,6 +204,28 @@ def test_what_following_cannot_do_is_said(words: list[str], said: str) -> None:
     assert (result.exit_code, said in result.stderr) == (2, True)
 
 
+def test_following_waits_for_a_store_whose_tables_are_being_made(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step of that is there before the next one."""
+    table = f"{store.dialect.prefix}schema_migration"
+    [(last,)] = store.select(f"SELECT max(number) FROM {table}")
+    store.change(lambda execute: execute(f"DELETE FROM {table} WHERE number = {last}", []))
+    looks = iter(["older", "older", "made", "followed"])
+
+    def sleep(_: float) -> None:
+        look = next(looks)
+        if look == "made":
+            store.change(lambda execute: execute(f"INSERT INTO {table} (number, name) VALUES ({last}, 'last')", []))
+            store_events(store, [made_event(datetime.now(UTC), model="first")])
+        if look == "followed":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("usage_tracker.cli.follow.time.sleep", sleep)
+    result = run("events", "--follow", "-o", "jsonl")
+    assert result.exit_code == 130
+    assert [event["model"] for event in lines_of(result.stdout)] == ["first"]
+    assert result.stderr.count("is older than this version") == 1
+
+
 def test_following_waits_for_a_store_that_is_not_there_yet(tmp_path: Path) -> None:
     dsn = f"sqlite:///{tmp_path}/later.db"
     command = [sys.executable, "-m", "usage_tracker", "events", "-f", "--every", "0.1", "-o", "jsonl", "--dsn", dsn]

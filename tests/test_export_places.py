@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from made_events import NOON, made_event, store_events
-from postgres_server import free_port
+from ports import free_port
 from s3_server import s3_server
 
 from usage_tracker.cli.commands import main

@@ -12,6 +12,7 @@ from usage_tracker.cli.figures import (
     show_duration,
     show_groups,
     show_money,
+    show_part,
     show_range,
     show_share,
 )
@@ -53,6 +54,25 @@ def test_an_amount_that_is_not_zero_never_looks_like_zero() -> None:
 )
 def test_what_was_nothing_or_less_has_no_percentage(now: str, before: str, shown: str) -> None:
     assert show_share(Decimal(now), Decimal(before)) == shown
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "shown"),
+    [
+        (0, 7, "0%"),
+        (1, 100_000, "<0.1%"),
+        (1, 3, "33.3%"),
+        (9_994, 10_000, "99.9%"),
+        (9_999, 10_000, ">99.9%"),
+        (7, 7, "100%"),
+        (Decimal("0.0001"), Decimal(99), "<0.1%"),
+        (Decimal(-1), Decimal(9), "-11.1%"),
+    ],
+)
+def test_only_all_is_100_percent_and_only_nothing_is_none(
+    part: Decimal | int, whole: Decimal | int, shown: str
+) -> None:
+    assert show_part(part, whole) == shown
 
 
 def test_amounts_are_aligned_by_their_points() -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -108,8 +109,10 @@ def test_who_is_stuck_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -
         undivided.before_fork()
         undivided.after_fork_in_parent()
         monkeypatch.setattr(forking, "LONGEST_WAIT", 30.0)
+        began = time.monotonic()
         undivided.before_fork()
         undivided.after_fork_in_parent()
+        assert time.monotonic() - began < 15
 
 
 def test_a_fork_that_another_one_kept_waiting_too_long_leaves_the_entrance_to_that(

@@ -97,15 +97,21 @@ def test_coroutines_are_the_same(file: Path) -> None:
 
 
 def test_the_loop_goes_on_while_a_coroutines_calls_are_stored(file: Path) -> None:
-    async def main() -> int:
-        ticks = 0
-        handling = asyncio.ensure_future(coroutine({"by": 5}))
-        while not handling.done():
-            await asyncio.sleep(0.001)
-            ticks += 1
-        return ticks
+    call()
+    assert usage_tracker.flush(20)
+    writer = sqlite3.connect(file, isolation_level=None)
 
-    assert asyncio.run(main()) > 2
+    async def main() -> None:
+        writer.execute("BEGIN IMMEDIATE")  # until the loop has gone on, nobody else writes
+        handling = asyncio.ensure_future(coroutine({"by": 5}))
+        await asyncio.sleep(0.1)
+        assert not handling.done()
+        writer.execute("ROLLBACK")
+        assert await handling == 20
+
+    asyncio.run(main())
+    writer.close()
+    assert stored(file) == 2
 
 
 def test_a_coroutine_that_is_cancelled_ends_as_cancelled_and_its_calls_are_stored(file: Path) -> None:

@@ -5,17 +5,24 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg2
 import pytest
 from click.testing import CliRunner, Result
+from made_events import made_event, store_events
 from postgres_server import Databases
 from psycopg2.errors import InsufficientPrivilege
+from receivers import Receiver
 
 from usage_tracker.cli import main
 from usage_tracker.demo.standin import StandIn
+from usage_tracker.dsn import parse_dsn
+from usage_tracker.sink_addresses import parse_sinks
+from usage_tracker.sinks import Feeder, forget_sink, open_sink, standings
+from usage_tracker.stores import open_store
 
 APP = """
 import sys, usage_tracker
@@ -75,6 +82,7 @@ class Roles:
             "writer": f'App "writer" {unique}',
             "shipper": f"shipper_{unique}",
             "reader": f"reader_{unique}",
+            "feeder": f"feeder_{unique}",
         }
         for name in self.names.values():
             databases.run(f"CREATE ROLE {self.quoted(name)} LOGIN")
@@ -89,7 +97,7 @@ class Roles:
         return self.databases.dsn(self.database, user=self.names[kind])
 
     def grant(self) -> None:
-        words = [word for kind in ("writer", "shipper", "reader") for word in (f"--{kind}", self.names[kind])]
+        words = [word for kind in set(self.names) - {"owner"} for word in (f"--{kind}", self.names[kind])]
         self.run("owner", CliRunner().invoke(main, ["migrate", "--print-grants", *words]).stdout)
 
     def run(self, kind: str, sql: str) -> list[tuple[object, ...]]:
@@ -215,6 +223,13 @@ def test_a_reader_changes_nothing(roles: Roles) -> None:
     assert roles.count("events") == 5
 
 
+@pytest.mark.parametrize("words", [("budget", "status"), ("prices", "list"), ("report",)], ids=" ".join)
+def test_who_was_granted_nothing_is_told_what_helps(roles: Roles, words: tuple[str, ...]) -> None:
+    roles.run("owner", f"REVOKE ALL ON SCHEMA usage_tracker FROM {roles.names['reader']}")
+    said = roles.command("reader", *words, code=4).stderr
+    assert said.endswith("grant this role what it needs: `usage-tracker migrate --print-grants` prints it\n")
+
+
 def test_a_reader_sees_what_later_migrations_add(roles: Roles) -> None:
     roles.run("owner", "CREATE TABLE usage_tracker.later AS SELECT 7 AS a")
     assert roles.run("reader", "SELECT a FROM usage_tracker.later") == [(7,)]
@@ -280,6 +295,27 @@ def test_a_writer_that_may_not_feed_its_sinks_says_so_and_what_would_let_it(role
     source = "import time, usage_tracker, logging\n" + SAID
     said = roles.program("writer", source, TRACKER_SINKS=address).stderr
     assert "the sink webhook is not fed from here: this role may not do that" in said
+
+
+def test_a_feeder_passes_on_what_a_receiver_takes_and_sets_aside_what_it_refuses(roles: Roles) -> None:
+    with closing(Receiver()) as receiver:
+        receiver.wrong = lambda body: b"odd" in body
+        [address] = parse_sinks((f"http://127.0.0.1:{receiver.port}/",))
+        with closing(open_store(parse_dsn(roles.dsn("feeder")))) as store:
+            feeder = Feeder(address, store, open_sink)
+            assert not feeder.step()
+            with closing(open_store(parse_dsn(roles.dsn("owner")))) as owner:
+                store_events(owner, [made_event(model="odd")])
+                store_events(owner, [made_event(), made_event()])
+            while feeder.step():
+                pass
+            [standing] = standings(store)
+            assert (standing.events, standing.refused, standing.waiting) == (2, 1, 0)
+            assert forget_sink(store, "webhook")
+            feeder.close()
+    roles.refuses(
+        "feeder", "DELETE FROM usage_tracker.usage_event", "INSERT INTO usage_tracker.usage_user DEFAULT VALUES"
+    )
 
 
 def test_without_names_all_three_kinds_are_printed_and_nothing_is_connected_to() -> None:

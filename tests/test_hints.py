@@ -1,5 +1,6 @@
 """Commands that a command names: what it was told itself, they are told too."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import click
 import pytest
 from click.testing import CliRunner
 from made_events import made_event, store_events
+from spooled import append
 
 from usage_tracker.cli import main
 from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.options import dsn_option
 from usage_tracker.dsn import Dsn, parse_dsn
+from usage_tracker.journal import Journal, Spool
 from usage_tracker.stores import open_store
 
 
@@ -34,6 +37,13 @@ def test_the_store_of_the_command_line_is_that_of_the_hints(address: str) -> Non
     assert f"`usage-tracker prices unpriced --dsn '{address}'` says why." in run("report", "--dsn", address)
     assert f"`usage-tracker prices unpriced --dsn '{address}'` says why." in run("report", "--dsn", address, "--chart")
     assert "`usage-tracker prices unpriced` says why." in run("report", TRACKER_DSN=address)
+
+
+def test_so_it_is_of_what_waits_in_the_journal(address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TRACKER_SPOOL_DIR", str(tmp_path / "spool"))
+    append(Journal(Spool(tmp_path / "spool")), 1)
+    for command in ("report", "watch"):
+        assert f"`usage-tracker ship --dsn '{address}' --once` ships what it can." in run(command, "--dsn", address)
 
 
 def test_so_is_the_price_book_where_a_command_takes_one(address: str, tmp_path: Path) -> None:
@@ -82,3 +92,16 @@ def test_an_address_without_one_is_repeated(dsn: str) -> None:
 )
 def test_what_takes_no_store_is_left_as_it_is(text: str) -> None:
     assert hint(text, "sqlite:////a.db") == text
+
+
+def test_where_a_table_has_no_room_only_what_there_is_is_advised(address: str) -> None:
+    assert run("budget", "set", "--dsn", address, "--limit", "1").startswith("Added")
+
+    def advised(*words: str) -> list[str]:
+        shown = " ".join(run(*words, COLUMNS="1", TRACKER_DSN=address).split())
+        return re.findall("No room for [^:]*: use a wider terminal(.*?)[.]", shown)
+
+    of_budgets = " or `usage-tracker budget status -o json`"
+    assert advised("report") == [" or -o json", of_budgets]
+    assert advised() == ["", "", "", of_budgets]
+    assert advised("watch") == ["", ""]

@@ -213,7 +213,7 @@ input()
 
 def test_a_program_that_runs_is_seen_on_the_page_of_health_with_its_sdks(tmp_path: Path) -> None:
     dsn = filled(tmp_path / "usage.db", [])
-    environment = {**os.environ, "TRACKER_DSN": dsn, "TRACKER_BATCH_SECONDS": "0.1"}
+    environment = {**os.environ, "TRACKER_DSN": dsn, "TRACKER_BATCH_SECONDS": "0.1", "TRACKER_EXIT_TIMEOUT": "60"}
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     )
@@ -221,7 +221,7 @@ def test_a_program_that_runs_is_seen_on_the_page_of_health_with_its_sdks(tmp_pat
     try:
         assert program.stdout.readline() == "stored\n"
         with dashboard(dsn) as running, running.client() as client:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 100
             shown = ""
             while "openai " not in shown and time.monotonic() < deadline:
                 time.sleep(0.2)

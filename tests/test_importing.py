@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner
@@ -347,6 +348,27 @@ def test_entries_of_llm_accounting(dsn: str, tmp_path: Path) -> None:
     assert (found[0]["app"], found[0]["project"], found[0]["user_id"]) == ("app.py", "web", "ann")
     assert found[0]["started_at"].astimezone(UTC) == datetime(2026, 8, 15, 11, 59, 59, 500000, tzinfo=UTC)
     assert {call["reported_cost"] for call in found} == {Decimal("0.005")}
+
+
+def test_entries_in_postgres_are_the_same_whoever_connects_and_however(dsn: str, empty_postgres_dsn: str) -> None:
+    run(
+        empty_postgres_dsn,
+        """CREATE TABLE accounting_entries (id integer, timestamp timestamp, model text, prompt_tokens integer,
+        completion_tokens integer, cost float, execution_time float, project text, caller_name text, username text);
+        INSERT INTO accounting_entries SELECT number, '2026-08-15 12:00', 'gpt-4o', 1, 1, 0, 1, 'web', 'app.py', 'ann'
+        FROM generate_series(1, 5) number""",
+    )
+    said = parse_keywords(empty_postgres_dsn)
+    other = f"accountant_{uuid4().hex[:8]}"
+    run(empty_postgres_dsn, f"CREATE ROLE {other} LOGIN SUPERUSER")
+    address = f"{said['host']}:{said['port']}/{said['dbname']}"
+    for source, brought in (
+        (empty_postgres_dsn, "5 calls brought"),
+        (f"postgresql://{said['user']}@{address}", "0 calls brought"),
+        (f"postgresql://{other}:secret@{address}?connect_timeout=9", "0 calls brought"),
+    ):
+        assert brought in bring("llm-accounting", "--from", source, "--since", "all")
+    run(empty_postgres_dsn, f"DROP ROLE {other}")
 
 
 def test_openais_usage_export(dsn: str, tmp_path: Path) -> None:

@@ -58,8 +58,12 @@ def test_sums_do_not_depend_on_the_decimals_of_the_application(store: Store) -> 
 
 def test_it_understands_the_words_of_the_command() -> None:
     assert [row["model"] for row in report("model", where="model!=a", fields=["cost"])] == ["b"]
-    assert report(by="model, project", top=1, fields=["cost"])[0] == {"model": "a", "project": None, "cost": 2}
+    assert report(by="model, project", top=1, fields="calls, cost")[0] == {
+        "model": "a", "project": None, "calls": 1, "cost": 2,
+    }  # fmt: skip
     assert report(since=NOON, until="2026-08-16", during=None)[0]["calls"] == 1
+    [day] = report("day")
+    assert report(since=day["day"], until=day["day"], during=None).report.total.calls == day["calls"]
     assert report(compare="previous", fields=["cost"])[0] == {"model": "a", "cost": 2, "cost_before": None}
 
 
@@ -121,7 +125,8 @@ def test_data_frames_have_a_column_for_each_figure() -> None:
         assert frame["cost"].sum() == 3.5
     for frame in (pd.DataFrame(report()), pl.DataFrame(report())):
         assert frame["calls"].sum() == 3
-    assert list(report(where="model=none", fields=["cost"]).to_pandas().columns) == ["model", "cost"]
+    nothing = report(where="model=none", fields=["cost"])
+    assert list(nothing.to_pandas().columns) == list(nothing.to_polars().columns) == ["model", "cost"]
 
 
 def test_a_notebook_that_is_asked_what_it_takes_shows_that(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,20 @@ from certificates import certificate
 from feeding import begin, feed, memory_store, stored
 from made_events import made_event, random_event, store_events
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsPartialSuccess,
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
     GenAiOperationNameValues,
     GenAiProviderNameValues,
 )
-from postgres_server import free_port
+from ports import free_port
 from receivers import Receiver
 
 from usage_tracker.providers import openai
-from usage_tracker.sinks import NotTaken, otlp, series, standings
+from usage_tracker.sinks import NotTaken, otlp, refusals, series, standings
 from usage_tracker.stores import Store
 
 
@@ -38,12 +42,6 @@ def collector() -> Iterator[Receiver]:
 def store() -> Iterator[Store]:
     with memory_store() as opened:
         yield opened
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exporter itself asks a collector that is away again and again, for as long as an attempt may take."""
-    monkeypatch.setattr(otlp, "POST_SECONDS", 0.5)
 
 
 def points(collector: Receiver) -> Iterator[tuple[str, str, dict[str, Any], Any]]:
@@ -203,7 +201,10 @@ def test_operations_are_called_as_the_conventions_call_them(
     feeder.close()
 
 
-def test_what_a_collector_got_last_equals_the_store(store: Store, collector: Receiver) -> None:
+def test_what_a_collector_got_last_equals_the_store(
+    store: Store, collector: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otlp, "POST_SECONDS", 3.0)  # the exporter itself asks again for as long as an attempt may take
     feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
     chance = random.Random(5)
     for place in range(4):
@@ -295,6 +296,79 @@ def test_a_collector_that_was_away_while_nothing_came_is_well_once_it_is_told_ag
     assert "answered 400" in (standings(store)[0].problem or "")
     feed(feeder)
     assert standings(store)[0].problem is None
+    feeder.close()
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_an_event_that_a_collector_refuses_holds_no_other_one_up(
+    store: Store, collector: Receiver, status: int
+) -> None:
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    collector.wrong = lambda body: b"unheard-of" in body
+    collector.status_of_wrong = status
+    wrong = made_event(model="unheard-of", cost="1")
+    store_events(store, [*(made_event() for _ in range(5)), wrong, *(made_event() for _ in range(5))])
+    with suppress(NotTaken):  # where it is the last one
+        feed(feeder)
+    store_events(store, [made_event()])
+    feed(feeder)
+    assert [each.event_id for each in refusals(store, "otlp")] == [str(wrong.event_id)]
+    found, wanted = sums(collector), expected(store)
+    assert found["calls"] == wanted["calls"] - 1 == 11
+    assert found["picodollars"] == wanted["picodollars"] - 10**12
+    feeder.close()
+
+
+def partly(rejected: int, message: str) -> tuple[str, bytes]:
+    """What a collector answers that took a part."""
+    said = ExportMetricsPartialSuccess(rejected_data_points=rejected, error_message=message)
+    return "application/x-protobuf", ExportMetricsServiceResponse(partial_success=said).SerializeToString()
+
+
+def test_what_a_collector_takes_only_a_part_of_is_said_in_its_words_without_secrets(
+    store: Store, collector: Receiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otlp.OtlpSink, "repeats", 0.0)
+    address = f"otlp://someone:pass-word@127.0.0.1:{collector.port}/tenant-9/v1/metrics?Other=Bearer%20k-123"
+    feeder = begin(store, address)
+    store_events(store, [made_event()])
+    collector.said = partly(3, f"label too long\x1b[2J\n(k-123, pass-word, /tenant-9/v1/metrics): {'x' * 9000}")
+    feed(feeder)
+    [standing] = standings(store)
+    assert (standing.events, standing.waiting) == (1, 0), "it is not to be sent again, by OTLP's specification"
+    problem = standing.problem or ""
+    assert problem.startswith(
+        f"otlp://127.0.0.1:{collector.port}/… left out 3 of the data points: label too long [2J (…, …, …): xxx"
+    )
+    assert len(problem) < 300
+    assert [record.message for record in caplog.records] == [f"the sink otlp lacks a part: {problem}"]
+    feed(feeder)  # what is told again, where nothing has come
+    assert standings(store)[0].problem == problem
+    collector.said = partly(0, "")
+    feed(feeder)
+    assert standings(store)[0].problem is None
+    store_events(store, [made_event()])
+    collector.said = partly(1, "")
+    assert feeder.step()
+    assert standings(store)[0].problem == f"otlp://127.0.0.1:{collector.port}/… left out 1 of the data points"
+    collector.said = ("application/json", b"{}")
+    store_events(store, [made_event()])
+    assert feeder.step()
+    assert standings(store)[0].problem is None
+    assert len(caplog.records) == 1
+    feeder.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xff", partly(-5, "x")[1], partly(0, "a hint")[1]])
+def test_what_says_of_no_part_that_it_was_left_out_is_no_problem(
+    store: Store, collector: Receiver, content: bytes
+) -> None:
+    collector.said = ("application/x-protobuf", content)
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    store_events(store, [made_event()])
+    feed(feeder)
+    [standing] = standings(store)
+    assert (standing.events, standing.problem) == (1, None)
     feeder.close()
 
 

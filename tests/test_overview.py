@@ -99,7 +99,7 @@ def test_the_month_of_a_budget_is_projected_alike(seen: Overview, dsn: Dsn) -> N
 
 
 def test_it_warns_of_what_has_no_price(seen: Overview) -> None:
-    assert warn(seen) == [
+    assert warn(seen.month) == [
         "1 call is unpriced this month (model: new): its cost is in no sum; see `usage-tracker prices unpriced`."
     ]
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -192,6 +193,24 @@ class TestPartitions:
         other.close()
         assert rows_of(store, "usage_event") == 2
         assert one(store, f"SELECT to_regclass('usage_tracker.{month.table}')") is None
+
+    def test_an_event_that_comes_while_its_month_is_made_is_tried_again_and_not_refused(
+        self, store: PostgresStore, postgres_dsn: str
+    ) -> None:
+        event = made_event(datetime(2222, 5, 9, tzinfo=UTC))
+        default = "'usage_tracker.usage_event_default'::regclass"
+        waiting = f"SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = {default}"
+        with closing(PostgresStore(parse_dsn(postgres_dsn))) as writer, ThreadPoolExecutor() as pool:
+            store_events(writer, [made_event()])
+            with vars(store)["_connections"].transaction() as cursor:
+                make_months(cursor, date(2222, 4, 20), wait=False)
+                written = pool.submit(store_events, writer, [event])
+                while one(store, waiting) == 0:
+                    time.sleep(0.01)
+            with pytest.raises(StoreUnavailable, match="a month got its partition"):
+                written.result()
+            store_events(writer, [event])
+        assert rows_of(store, "usage_event_2222_05") == 1
 
 
 DELTAS = ("hour", "day_user", "day_tag", "day_latency", "day_owner_latency")

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from receivers import Receiver
 
 from usage_tracker.event import Cost, CostLine
-from usage_tracker.sinks import NotTaken
+from usage_tracker.sinks import NotTaken, refusals
 from usage_tracker.stores import Store
 
 KEY = "phc_not-to-be-shown"
@@ -87,6 +88,20 @@ def test_what_is_unknown_is_left_out(store: Store, posthog: Receiver) -> None:
     assert (properties["$ai_is_error"], properties["$ai_error"]) == (True, "RateLimitError")
     assert properties["$process_person_profile"] is False
     assert {event["event"] for event in found.values()} == {"$ai_generation", "$ai_embedding"}
+    feeder.close()
+
+
+def test_an_event_that_posthog_refuses_holds_no_other_one_up(store: Store, posthog: Receiver) -> None:
+    feeder = begin(store, address(posthog))
+    posthog.wrong = lambda body: b"unheard-of" in body
+    wrong = made_event(model="unheard-of")
+    store_events(store, [*(made_event() for _ in range(5)), wrong, *(made_event() for _ in range(5))])
+    with suppress(NotTaken):  # where it is the last one
+        feed(feeder)
+    store_events(store, [made_event()])
+    feed(feeder)
+    assert sorted(kept(posthog)) == sorted(stored(store).keys() - {str(wrong.event_id)})
+    assert [each.event_id for each in refusals(store, "posthog")] == [str(wrong.event_id)]
     feeder.close()
 
 

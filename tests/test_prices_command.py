@@ -296,8 +296,10 @@ def test_a_book_comes_back_as_it_went_out(book: Path) -> None:
 
 def test_versions_are_compared(book: Path) -> None:
     assert "There is no version" in prices("diff").stderr
+    assert document("diff") == {"schema_version": 1, "old": None, "new": None, "differences": []}
     prices("set", "a", "--input", "1", "--output", "1")
     assert "There is one version" in prices("diff").stderr
+    assert document("diff") == {"schema_version": 1, "old": None, "new": "1", "differences": []}
     prices("set", "b", "--input", "1", "--output", "1")
     prices("set", "a", "--input", "2", "--output", "1")
     assert [line.split()[:3] for line in prices("diff").stdout.splitlines()[4:]] == [["a", "changed", "input"]]

@@ -138,6 +138,13 @@ def test_a_list_of_amounts_and_what_is_no_number_are_texts_in_json(dsn: str) -> 
     assert "Decimal" not in query(sql).stdout
 
 
+def test_people_see_objects_and_bytes_as_programs_do(dsn: str) -> None:
+    postgres = '\'{"a":true,"b":"é"}\'::jsonb AS object, \'\\x00ff\'::bytea AS bytes'
+    sqlite = '\'{"a": true, "b": "é"}\' AS object, x\'00ff\' AS bytes'
+    [*_, row] = query(f"SELECT {sqlite if dsn.startswith('sqlite') else postgres}").stdout.splitlines()
+    assert row.split("  ") == ['{"a": true, "b": "é"}', "00ff"]
+
+
 def test_a_mistake_is_told_in_the_words_of_the_store() -> None:
     result = query("SELECT nonsense FROM events")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -180,4 +187,5 @@ def test_nothing_is_created_where_there_is_no_store(tmp_path: Path) -> None:
     result = query(BY_MODEL, "--dsn", f"sqlite:///{tmp_path}/none.db")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "No events yet" in result.stderr
+    assert json.loads(query(BY_MODEL, "--dsn", f"sqlite:///{tmp_path}/none.db", "-o", "json").stdout) == []
     assert not (tmp_path / "none.db").exists()

@@ -1,5 +1,6 @@
 """The top of a report, and its row of Others."""
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,13 +16,14 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def store() -> Store:
+def store() -> Iterator[Store]:
     """Four models: a costs 5 dollars, b 3, c and d 1 each, of which d was called more often."""
     found = open_store(parse_dsn("sqlite:///:memory:"))
     found.migrate()
     calls = [("a", "5", 0), ("b", "2", 0), ("b", "1", 1), ("c", "1", 1), ("d", "0.5", 0), ("d", "0.5", 1)]
     store_events(found, [made_event(model=model, cost=cost, at=NOON + day * DAY) for model, cost, day in calls])
-    return found
+    yield found
+    found.close()
 
 
 def ask(store: Store, *by: str, top: int) -> Report:

@@ -15,7 +15,7 @@ import pytest
 from admin_server import KEY, Admin, serving
 from click.testing import CliRunner, Result
 from made_events import NOON, made_event, store_events
-from postgres_server import free_port
+from ports import free_port
 
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn

@@ -32,7 +32,8 @@ for model in ("gpt-4o-mini", "refused"):
         client.chat.completions.create(model=model, messages=[{"role": "user", "content": "Hello!"}])
     except openai.AuthenticationError as error:
         assert "Incorrect API key" in str(error)
-usage_tracker.flush(1)
+while not usage_tracker.flush(0.2) and not usage_tracker.stats().last_error:
+    pass
 print(usage_tracker.stats())
 """
 COMMAND_LINES: tuple[list[str], ...] = (

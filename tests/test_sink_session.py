@@ -44,6 +44,17 @@ def test_a_redirect_is_no_answer(scheme: str, store: Store, receiver: Receiver) 
     feeder.close()
 
 
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_any_2xx_says_that_events_were_taken(scheme: str, store: Store, receiver: Receiver, status: int) -> None:
+    feeder = begin(store, f"{scheme}127.0.0.1:{receiver.port}")
+    store_events(store, [made_event()])
+    receiver.answers, receiver.said = [status], ("text/plain", b"")
+    feed(feeder)
+    assert len(receiver.posts) == 1
+    assert standings(store)[0].waiting == 0
+    feeder.close()
+
+
 def test_passwords_that_the_user_keeps_for_others_are_not_sent(
     scheme: str, store: Store, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
@@ -33,7 +33,7 @@ from usage_tracker.event import PricedEvent, event_number
 from usage_tracker.feeding import feed_once
 from usage_tracker.report import Event, list_events
 from usage_tracker.sink_addresses import SinkAddress, parse_sinks
-from usage_tracker.sinks import Feeder, NotTaken, forget_sink, open_sink, standings
+from usage_tracker.sinks import Feeder, NotTaken, forget_sink, open_sink, refusals, standings
 from usage_tracker.stores import Store, open_store
 
 SECRET = "whsec-not-to-be-shown"
@@ -117,17 +117,19 @@ def test_a_webhook_gets_what_comes_signed_and_each_once(store: Store, receiver: 
     feeder.close()
 
 
-@pytest.mark.parametrize("status", [500, 429, 400, -1])
+@pytest.mark.parametrize("status", [500, 429, 401, 404, -1])
 def test_what_a_receiver_does_not_take_is_sent_again_under_the_same_id(
     store: Store, receiver: Receiver, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 0.5)
     receiver.headers["Retry-After"] = "7"
     feeder = begin(store, webhook(receiver))
     store_events(store, [made_event() for _ in range(20)])
     receiver.answers = [status]
-    with pytest.raises(NotTaken) as caught:
-        feeder.step()
+    with monkeypatch.context() as patch:
+        if status < 0:
+            patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 2.0)
+        with pytest.raises(NotTaken) as caught:
+            feeder.step()
     assert SECRET not in str(caught.value)
     assert caught.value.after == (None if status < 0 else 7.0)
     assert feeder.delay(caught.value) >= (0.5 if status < 0 else 7)
@@ -158,6 +160,158 @@ def test_a_receiver_that_takes_no_large_posts_gets_smaller_ones(store: Store, re
     feeder.close()
 
 
+class TestRefused:
+    """What a receiver finds wrong with one event holds no other one up; what it finds wrong with all of them is no
+    event's fault."""
+
+    @pytest.mark.parametrize("places", [[0], [7], [699], [0, 1, 2], [3, 300, 301, 302, 650], [698, 699]])
+    def test_an_event_that_is_never_taken_is_set_aside_and_the_others_are_taken_once(
+        self, store: Store, receiver: Receiver, places: list[int], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        feeder = begin(store, webhook(receiver))
+        receiver.wrong = lambda body: b"unheard-of" in body
+        batch = [made_event(model="unheard-of" if place in places else "gpt") for place in range(700)]
+        store_events(store, [in_order(event, place) for place, event in enumerate(batch)])
+        names = sorted(stored(store))
+        with suppress(NotTaken):
+            feed(feeder)
+        store_events(store, [made_event() for _ in range(3)])  # so that the last ones have something after them
+        feed(feeder)
+        events, times = each_once(receiver.bodies(), "id", "events")
+        wrong = [names[place] for place in places]
+        assert sorted(event["event_id"] for event in events) == sorted(stored(store).keys() - set(wrong))
+        assert set(times.values()) == {1}
+        [standing] = standings(store)
+        assert (standing.waiting, standing.events, standing.refused) == (0, 703 - len(places), len(places))
+        assert standing.problem is None
+        assert sorted(each.event_id for each in refusals(store, "hook")) == wrong
+        assert {each.reason for each in refusals(store, "hook")} == {f"{webhook(receiver).shown} answered 400"}
+        assert receiver.refused <= 40 * len(places)
+        said = [record.message for record in caplog.records if "goes on without the event" in record.message]
+        assert len(said) == 1
+        assert said[0].startswith(f"the sink hook goes on without the event {wrong[0]}, which its receiver refuses: ")
+        assert SECRET not in caplog.text
+        feeder.close()
+
+    def test_one_that_is_too_large_by_itself_is_set_aside_and_later_posts_are_large_again(
+        self, store: Store, receiver: Receiver
+    ) -> None:
+        feeder = begin(store, webhook(receiver))
+        receiver.largest = 600_000
+        large = made_event(tags=tuple(f"{number:0>100}" for number in range(7000)))
+        store_events(store, [*(made_event() for _ in range(40)), large, *(made_event() for _ in range(40))])
+        feed(feeder)
+        assert [each.event_id for each in refusals(store, "hook")] == [str(large.event_id)]
+        assert standings(store)[0].events == 80
+        self.large_again(feeder, store, receiver)
+
+    def test_later_posts_are_large_again_after_a_large_event_that_is_taken_by_itself(
+        self, store: Store, receiver: Receiver
+    ) -> None:
+        feeder = begin(store, webhook(receiver))
+        receiver.largest = 600_000
+        large = made_event(tags=tuple(f"{number:0>100}" for number in range(5800)))
+        store_events(store, [*(made_event() for _ in range(40)), large, *(made_event() for _ in range(40))])
+        feed(feeder)
+        assert standings(store)[0].events == 81
+        self.large_again(feeder, store, receiver)
+
+    def large_again(self, feeder: Feeder, store: Store, receiver: Receiver) -> None:
+        for _ in range(20):
+            store_events(store, [made_event() for _ in range(80)])
+            feed(feeder)
+        assert len(json.loads(receiver.posts[-1][2])["events"]) == 80
+        feeder.close()
+
+    def test_while_everything_is_refused_everything_waits(self, store: Store, receiver: Receiver) -> None:
+        """As with a wrong secret, or while the receiver's program is a broken one."""
+        feeder = begin(store, webhook(receiver))
+        receiver.wrong = lambda body: True
+        for count in (1, 2, 100, 700):
+            store_events(store, [made_event() for _ in range(count)])
+            for _ in range(3):
+                with pytest.raises(NotTaken, match="answered 400"):
+                    feed(feeder)
+        assert receiver.refused < 12 * 40, "it is not asked for each event at each attempt"
+        [standing] = standings(store)
+        assert (standing.waiting, standing.events, standing.refused) == (803, 0, 0)
+        assert standing.problem == f"{webhook(receiver).shown} answered 400"
+        receiver.wrong = lambda body: False
+        feed(feeder)
+        events, times = each_once(receiver.bodies(), "id", "events")
+        assert sorted(event["event_id"] for event in events) == sorted(stored(store))
+        assert set(times.values()) == {1}
+        feeder.close()
+
+    def test_what_is_refused_only_until_others_are_taken_is_taken(self, store: Store, receiver: Receiver) -> None:
+        """As while a broken program goes, and the one before it comes back."""
+        feeder = begin(store, webhook(receiver))
+        store_events(store, [made_event() for _ in range(20)])
+        receiver.answers = [400] * 12
+        feed(feeder)
+        events, times = each_once(receiver.bodies(), "id", "events")
+        assert sorted(event["event_id"] for event in events) == sorted(stored(store))
+        assert set(times.values()) == {1}
+        assert standings(store)[0].refused == 0
+        feeder.close()
+
+    def test_one_that_is_alone_waits_until_another_one_is_taken(self, store: Store, receiver: Receiver) -> None:
+        feeder = begin(store, webhook(receiver))
+        receiver.wrong = lambda body: b"unheard-of" in body
+        store_events(store, [made_event(model="unheard-of")])
+        [wrong] = stored(store)
+        for _ in range(2):
+            with pytest.raises(NotTaken, match="answered 400"):
+                feed(feeder)
+        assert standings(store)[0].waiting == 1
+        feeder.close()
+        successor = Feeder(webhook(receiver), store, open_sink)
+        store_events(store, [made_event()])
+        feed(successor)
+        assert [each.event_id for each in refusals(store, "hook")] == [wrong]
+        [standing] = standings(store)
+        assert (standing.waiting, standing.events, standing.problem) == (0, 1, None)
+        assert forget_sink(store, "hook")
+        assert not list(refusals(store, "hook"))
+        successor.close()
+
+    def test_what_was_refused_and_is_pruned_meanwhile_holds_nothing_up(self, store: Store, receiver: Receiver) -> None:
+        feeder = begin(store, webhook(receiver))
+        receiver.wrong = lambda body: b"unheard-of" in body
+        store_events(store, [made_event(model="unheard-of")])
+        with pytest.raises(NotTaken):
+            feed(feeder)
+        assert sum(store.prune(NOON + timedelta(days=1))) == 1
+        table = f"{store.dialect.prefix}sink"
+        store.change(lambda execute: execute(f"UPDATE {table} SET claim = NULL", []))
+        with suppress(NotTaken):
+            feed(feeder)  # finds that the sink is not its own any more
+        feed(feeder)
+        store_events(store, [made_event(NOON + timedelta(days=2))])
+        feed(feeder)
+        [standing] = standings(store)
+        assert (standing.waiting, standing.events, standing.refused) == (0, 1, 0)
+        feeder.close()
+
+    def test_who_loses_the_sink_meanwhile_sets_nothing_aside(self, store: Store, receiver: Receiver, dsn: str) -> None:
+        feeder = begin(store, webhook(receiver))
+        batch = [made_event(model="unheard-of"), made_event()]
+        store_events(store, [in_order(event, place) for place, event in enumerate(batch)])
+
+        def wrong(body: bytes) -> bool:
+            if b"unheard-of" in body and len(json.loads(body)["events"]) == 1:
+                taken_away.append(forget_sink(other, "hook"))
+            return b"unheard-of" in body
+
+        taken_away: list[bool] = []
+        with closing(open_store(parse_dsn(dsn))) as other:
+            receiver.wrong = wrong
+            feed(feeder)
+        assert taken_away == [True]
+        assert not receiver.posts
+        feeder.close()
+
+
 def test_who_dies_between_sending_and_saying_so_is_followed_by_one_that_sends_the_same(
     store: Store, receiver: Receiver, dsn: str
 ) -> None:
@@ -166,7 +320,7 @@ def test_who_dies_between_sending_and_saying_so_is_followed_by_one_that_sends_th
     assert feeder.step()
     receiver.answers = [-1]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 0.5)
+        patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 2.0)
         with pytest.raises(NotTaken):
             feeder.step()
     store_events(store, [made_event() for _ in range(30)])
@@ -395,9 +549,33 @@ class TestCommand:
         assert "forgotten" in self.run(dsn, "sinks", "forget", "hook")
         assert "No sinks" in self.run(dsn, "sinks")
 
-    def test_a_sink_that_no_store_knows_can_not_be_forgotten(self, dsn: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("asked", ["forget", "refused"])
+    def test_a_sink_that_no_store_knows_is_said_to_be_none(self, dsn: str, tmp_path: Path, asked: str) -> None:
         for place in (dsn, f"sqlite:///{tmp_path}/none.db"):
-            assert "there is no sink 'hook'" in self.run(place, "sinks", "forget", "hook")
+            assert "there is no sink 'hook'" in self.run(place, "sinks", asked, "hook")
+
+    def test_what_a_receiver_has_refused_is_counted_listed_and_told_by_doctor(
+        self, dsn: str, store: Store, receiver: Receiver
+    ) -> None:
+        feeder = begin(store, webhook(receiver))
+        wrong = made_event(model="unheard-of")
+        receiver.wrong = lambda body: b"unheard-of" in body
+        store_events(store, [wrong])
+        with pytest.raises(NotTaken):
+            feed(feeder)
+        store_events(store, [made_event()])
+        feed(feeder)
+        feeder.close()
+        assert "1 refused: `usage-tracker sinks refused hook`" in self.run(dsn, "sinks")
+        [line] = self.run(dsn, "sinks", "refused", "hook").splitlines()
+        assert line.startswith(f"{wrong.event_id}  20")
+        assert line.endswith(f"http://127.0.0.1:{receiver.port}/… answered 400")
+        [found] = json.loads(self.run(dsn, "sinks", "--json"))["sinks"]
+        assert (found["refused"], found["waiting"], found["problem"]) == (1, 0, None)
+        remedy = "its receiver refuses events, and goes without them; see `usage-tracker sinks refused hook`"
+        assert remedy in self.run(dsn, "doctor")
+        store.change(lambda execute: execute(f"UPDATE {store.dialect.prefix}sink_refused SET refused_at = 1", []))
+        assert remedy not in self.run(dsn, "doctor"), "it was long ago"
 
     def test_doctor_names_a_sink_that_is_behind(self, dsn: str, store: Store, receiver: Receiver) -> None:
         feeder = begin(store, webhook(receiver))

@@ -1,6 +1,7 @@
 """The folder that all processes of one user, host and store share."""
 
 import errno
+import gc
 import os
 import shutil
 import signal
@@ -115,6 +116,7 @@ def test_one_leads_and_the_next_follows_when_it_is_gone(tmp_path: Path) -> None:
 
 
 def open_files() -> int:
+    gc.collect()  # those of earlier tests
     return len(os.listdir("/dev/fd"))
 
 
@@ -130,7 +132,7 @@ def test_who_can_lead_nothing_as_the_file_system_has_no_locks_leaves_no_file_ope
         with pytest.raises(OSError, match="No locks"):
             spool.lead()
     assert not spool.leads()
-    assert open_files() == before
+    assert open_files() <= before
 
 
 def test_a_segment_that_its_disk_can_not_read_is_not_left_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +147,7 @@ def test_a_segment_that_its_disk_can_not_read_is_not_left_open(tmp_path: Path, m
         disk.setattr("os.pread", damaged)
         with pytest.raises(OSError, match="Input/output"):
             Spool(tmp_path, STORE).open(path)
-    assert open_files() == before
+    assert open_files() <= before
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system has no such call")

@@ -22,7 +22,7 @@ from usage_tracker.event import Batch, Stretch
 from usage_tracker.forking import undivided
 from usage_tracker.stores import open_store
 from usage_tracker.stores.sqlite import SqliteStore
-from usage_tracker.stores.sqlite.file import close_for_fork
+from usage_tracker.stores.sqlite.file import BUSY_SECONDS, close_for_fork
 
 WRITE = """
 from uuid import uuid4
@@ -132,19 +132,23 @@ def test_a_file_that_is_locked_for_long_is_away_until_it_is_free(
 
 
 def test_a_wait_for_another_program_ends_when_somebody_forks(store: SqliteStore, path: Path) -> None:
-    def wait_to_fork() -> None:
-        close_for_fork()
-        undivided.after_fork_in_parent()
+    ended = threading.Event()
+
+    def fork_again_and_again() -> None:
+        while not ended.wait(0.1):
+            close_for_fork()
+            undivided.after_fork_in_parent()
 
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    fork = threading.Timer(0.1, wait_to_fork)
-    fork.start()
+    forking = threading.Thread(target=fork_again_and_again)
+    forking.start()
     started = time.monotonic()
     with pytest.raises(StoreUnavailable):
         store_events(store, [made_event()])
-    fork.join()
-    assert time.monotonic() - started < 5
+    ended.set()
+    forking.join()
+    assert time.monotonic() - started < BUSY_SECONDS / 2
     other.close()
     store_events(store, [made_event()])
 

@@ -22,9 +22,9 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from feeding import begin, feed, memory_store, stored
 from made_events import made_event, store_events
 from msgspec.structs import replace
-from postgres_server import free_port
+from ports import free_port
 
-from usage_tracker.sinks import NotTaken, standings
+from usage_tracker.sinks import NotTaken, refusals, standings
 from usage_tracker.stores import Store
 
 PATIENCE = 30
@@ -91,7 +91,7 @@ def kafka_server() -> Iterator[Server]:
     server.stop()
 
 
-def in_stream(server: Server, subject: str, *, make: bool = False) -> list[tuple[str, Any]]:
+def in_stream(server: Server, subject: str, *, make: bool = False, max_msg_size: int = -1) -> list[tuple[str, Any]]:
     """What JetStream keeps of the subject: each message's id and content."""
 
     async def read() -> list[tuple[str, Any]]:
@@ -99,7 +99,7 @@ def in_stream(server: Server, subject: str, *, make: bool = False) -> list[tuple
         stream = client.jetstream()
         found: list[tuple[str, Any]] = []
         if make:
-            await stream.add_stream(name=subject, subjects=[subject])
+            await stream.add_stream(name=subject, subjects=[subject], max_msg_size=max_msg_size)
         else:
             count = (await stream.stream_info(subject)).state.messages
             subscription = await stream.subscribe(subject, ordered_consumer=True)
@@ -131,6 +131,24 @@ class TestNats:
         found = in_stream(nats_server, "usage")
         assert sorted(name for name, _ in found) == sorted(stored(store))
         assert all(name == event["event_id"] for name, event in found)
+        feeder.close()
+
+    @pytest.mark.parametrize("subject", ["small", "any"])
+    def test_a_message_that_is_too_large_keeps_no_other_one_back(
+        self, store: Store, nats_server: Server, subject: str
+    ) -> None:
+        """For the stream, or for the server, which takes a megabyte."""
+        in_stream(nats_server, subject, make=True, max_msg_size=5000 if subject == "small" else -1)
+        feeder = begin(store, f"nats://127.0.0.1:{nats_server.port}/{subject}")
+        large = made_event(tags=("x" * 9000,) if subject == "small" else tuple(f"{tag:0>100}" for tag in range(12_000)))
+        store_events(store, [large, *(made_event() for _ in range(8))])
+        with suppress(NotTaken):  # where it is the last one
+            feed(feeder)
+        store_events(store, [made_event()])
+        feed(feeder)
+        found = sorted(name for name, _ in in_stream(nats_server, subject))
+        assert found == sorted(stored(store).keys() - {str(large.event_id)})
+        assert [each.event_id for each in refusals(store, "nats")] == [str(large.event_id)]
         feeder.close()
 
     def test_a_subject_without_a_stream_is_named(self, store: Store, nats_server: Server) -> None:
@@ -177,18 +195,18 @@ class TestKafka:
         assert all(key == event["event_id"] for key, event in found)
         feeder.close()
 
-    def test_a_message_that_is_too_large_is_said_and_keeps_back_no_earlier_one(
-        self, store: Store, kafka_server: Server
-    ) -> None:
+    def test_a_message_that_is_too_large_keeps_no_other_one_back(self, store: Store, kafka_server: Server) -> None:
         make_topic(kafka_server, "small")
         feeder = begin(store, f"kafka://127.0.0.1:{kafka_server.port}/small?message.max.bytes=5000")
         events = [made_event(tags=("x" * (9000 if place == 5 else 1),)) for place in range(8)]
         named = [replace(event, event_id=UUID(int=place)) for place, event in enumerate(events)]
         store_events(store, named)
-        with pytest.raises(NotTaken, match=r"does not take messages \(MSG_SIZE_TOO_LARGE\)"):
-            feed(feeder)
-        assert {key for key, _ in in_topic(kafka_server, "small", 5)} == {str(event.event_id) for event in named[:5]}
-        assert standings(store)[0].waiting == 3
+        feed(feeder)
+        others = {str(event.event_id) for event in named if event is not named[5]}
+        assert {key for key, _ in in_topic(kafka_server, "small", 7)} >= others
+        [refused] = refusals(store, "kafka")
+        assert refused.event_id == str(named[5].event_id)
+        assert refused.reason.endswith("does not take messages (MSG_SIZE_TOO_LARGE)")
         feeder.close()
 
     def test_a_broker_that_is_away_is_waited_for(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

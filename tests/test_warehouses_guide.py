@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -29,7 +30,9 @@ def test_the_commands_work_in_their_order(tmp_path: Path, monkeypatch: pytest.Mo
     dsn = f"sqlite:///{tmp_path}/usage.db"
     store = open_store(parse_dsn(dsn))
     store.migrate()
-    store_events(store, [made_event(NOON, tags=("tier:pro",), project="alpha")])
+    whose: dict[str, Any] = {"tags": ("tier:pro",), "project": "alpha"}
+    batch = made_event(NOON, awaits="batch", input_tokens=None, output_tokens=None, cost=None, **whose)
+    store_events(store, [batch, made_event(NOON, completes="batch", **whose)])
     store.close()
     with s3_server() as variables:
         for name, value in variables.items():
@@ -59,7 +62,7 @@ def test_the_commands_work_in_their_order(tmp_path: Path, monkeypatch: pytest.Mo
                 assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
                 assert "Traceback" not in done.stderr
                 said.append(done.stdout + done.stderr)
-    assert said[:2] == ["1 call written to 1 file in lake/usage.\n", "lake/usage is up to date.\n"]
+    assert said[:2] == ["2 calls written to 1 file in lake/usage.\n", "lake/usage is up to date.\n"]
     assert "2026-08-15  gpt-4o" in said[-3]
     assert re.search(r"pro +1 +100 ", said[-2])
     assert re.search(r"alpha +1 +100 ", said[-1])

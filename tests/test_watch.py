@@ -5,6 +5,7 @@ import pty
 import signal
 import subprocess
 import sys
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -37,6 +38,16 @@ def address(tmp_path: Path) -> str:
     return found
 
 
+def rest(terminal: int) -> bytes:
+    """All that is still written there, until nobody has it open any more."""
+    seen = b""
+    with suppress(OSError):  # as a terminal's end is told
+        while said := os.read(terminal, 1 << 16):
+            seen += said
+    os.close(terminal)
+    return seen
+
+
 def lines(address: str, *where: str) -> list[list[str]]:
     shown = "".join(screen(parse_dsn(address), tuple(map(parse_condition, where)), UTC, NOW))
     return [line.split() for line in shown.splitlines()]
@@ -57,6 +68,14 @@ def test_the_models_of_the_last_minutes_are_listed(address: str) -> None:
 
 def test_conditions_choose_whose_spending_is_watched(address: str) -> None:
     assert ["Last", "10", "minutes", "1", "0", "0.1", "0.2", "$6.0000", "$1.0000"] in lines(address, "project=b")
+
+
+def test_it_says_whose_cost_is_in_none_of_its_sums(address: str) -> None:
+    with closing(open_store(parse_dsn(address))) as store:
+        store_events(store, [made_event(NOW - 30 * SECOND, cost=None, flags=["unpriced"], model="new")])
+    assert "1 call is unpriced this month (model: new): its cost is in no sum;" in "\n".join(
+        map(" ".join, lines(address))
+    )
 
 
 def test_where_it_is_no_terminal_it_prints_one_screen(address: str) -> None:
@@ -81,14 +100,29 @@ def test_on_a_terminal_the_screen_is_drawn_anew_until_it_is_interrupted(address:
     while seen.count(HOME.encode()) < 2:
         seen += os.read(ours, 4096)
     watching.send_signal(signal.SIGINT)
+    seen += rest(ours)
     _, said = watching.communicate(timeout=60)
-    seen += os.read(ours, 1 << 16)
-    os.close(ours)
     assert (watching.returncode, said) == (130, b"")
     shown = seen.decode()
     assert "Ctrl-C ends it" in shown
     assert shown.startswith(OPEN)
     assert shown.endswith(CLOSE)
+
+
+def test_a_store_whose_tables_are_being_made_is_waited_for(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(open_store(parse_dsn(address))) as store:
+        latest = "DELETE FROM schema_migration WHERE number = (SELECT max(number) FROM schema_migration)"
+        store.change(lambda execute: execute(latest, []))
+
+    def sleep(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("usage_tracker.cli.watch.time.sleep", sleep)
+    monkeypatch.setattr("usage_tracker.cli.watch.is_terminal", lambda _: True)
+    result = CliRunner().invoke(main, ["watch", "--dsn", address], prog_name="usage-tracker")
+    assert result.exit_code == 130
+    assert "is older than this version" in result.stdout
+    assert "Ctrl-C ends it" in result.stdout
 
 
 def test_a_minute_without_calls_is_said(address: str) -> None:
@@ -101,8 +135,7 @@ def test_a_terminal_that_can_only_print_gets_one_screen(address: str) -> None:
     command = [sys.executable, "-m", "usage_tracker", "watch", "--dsn", address]
     watching = subprocess.Popen(command, stdout=theirs, env={**os.environ, "TERM": "dumb"})
     os.close(theirs)
+    shown = rest(ours).decode()
     assert watching.wait(60) == 0
-    shown = os.read(ours, 1 << 16).decode()
-    os.close(ours)
     assert "Last minute" in shown
     assert "\x1b[H" not in shown

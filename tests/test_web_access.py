@@ -5,11 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -18,12 +20,14 @@ from dashboard_server import TOKENS, VIEWER, Served, dashboard, filled, served
 from made_events import made_event
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.testclient import TestClient
 
 from usage_tracker.cli import main
 from usage_tracker.errors import ConfigError
 from usage_tracker.web import guesses
 from usage_tracker.web.access import Access, Identity, parse_networks
 from usage_tracker.web.app import create_app
+from usage_tracker.web.command import GRACE_SECONDS
 from usage_tracker.web.guesses import FAILURES
 
 
@@ -225,6 +229,23 @@ def test_a_session_behind_a_trusted_proxys_tls_is_never_sent_without_it(dsn: str
         assert ("secure" in answer.headers["set-cookie"].lower()) == secure
 
 
+@pytest.mark.parametrize("mounted", ["", "/usage"])
+def test_an_address_with_a_slash_too_many_leads_on_within_whatever_a_proxy_speaks(dsn: str, mounted: str) -> None:
+    app: Any = create_app(dsn, Access(everyone="viewer"))
+    with (
+        served(Starlette(routes=[Mount(mounted, app)]) if mounted else app) as running,
+        running.client(None, follow_redirects=False) as client,
+    ):
+        for address in ("/explore/?by=day,model", "/api/v1/report/", "/health//"):
+            answer = client.get(mounted + address)
+            assert answer.status_code == 307
+            path, mark, query = address.partition("?")
+            assert answer.headers["location"] == f"{mounted}{path.rstrip('/')}{mark}{query}"
+        assert client.get(f"{mounted}/nothing/").status_code == 404
+        assert client.get(f"{running.url}{mounted}//example.org/").status_code == 404
+    app.state.site.reader.close()
+
+
 def test_on_another_address_it_needs_a_way_to_tell_who_comes(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--host", "0.0.0.0"])
     assert outcome.exit_code == 1
@@ -283,6 +304,49 @@ def test_the_command_prints_a_link_that_opens_the_page(dsn: str) -> None:
         assert serving.wait(30) in (0, 130, -signal.SIGINT)
 
 
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_on_all_addresses_of_ipv6_it_serves_those_of_ipv4_and_knows_its_proxy_there(dsn: str) -> None:
+    command = [sys.executable, "-m", "usage_tracker", "serve", "--dsn", dsn, "--host", "::", "--port", "0"]
+    proxy = ["--proxy-header", "X-User", "--proxy-peer", "127.0.0.1", "--proxy-peer", "::1"]
+    with subprocess.Popen([*command, *proxy], stderr=subprocess.PIPE, text=True) as serving:
+        try:
+            assert serving.stderr is not None
+            said = [serving.stderr.readline() for _ in range(2)]
+            found = re.search(r"Open  http://\[::\]:(\d+)", said[1])
+            assert found is not None, said
+            for host in ("127.0.0.1", "[::1]"):
+                page = eventually_open(f"http://{host}:{found[1]}/", headers={"X-User": "ada"})
+                assert "gpt-4o" in page.text
+        finally:
+            serving.kill()
+
+
+def test_it_ends_though_a_client_stops_in_the_middle_of_a_form(dsn: str) -> None:
+    command = [sys.executable, "-m", "usage_tracker", "serve", "--dsn", dsn, "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as serving:
+        try:
+            assert serving.stderr is not None
+            lines = [serving.stderr.readline() for _ in range(2)]
+            page = lines[1].removeprefix("Open").partition("?")[0].strip()
+            assert eventually_open(page).status_code == 200
+            with socket.create_connection(("127.0.0.1", httpx.URL(page).port or 0)) as client:
+                client.sendall(b"POST /login HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\ntoken=")
+                time.sleep(1)  # until it is read
+                serving.send_signal(signal.SIGINT)
+                serving.wait(GRACE_SECONDS + 20)
+        finally:
+            serving.kill()
+        assert "Traceback" not in serving.stderr.read()
+
+
 def test_more_connections_than_it_can_take_are_said_once_and_fill_no_disk(dsn: str) -> None:
     command = ["bash", "-c", 'ulimit -n 64; exec "$0" "$@"', sys.executable, "-m", "usage_tracker", "serve"]
     with subprocess.Popen([*command, "--dsn", dsn, "--port", "0"], stderr=subprocess.PIPE, text=True) as serving:
@@ -302,11 +366,11 @@ def test_more_connections_than_it_can_take_are_said_once_and_fill_no_disk(dsn: s
         assert "Too many open files" not in serving.stderr.read()
 
 
-def eventually_open(link: str) -> httpx.Response:
+def eventually_open(link: str, **options: Any) -> httpx.Response:
     deadline = time.monotonic() + 30
     while True:
         try:
-            return httpx.get(link, follow_redirects=True, trust_env=False, timeout=30)
+            return httpx.get(link, follow_redirects=True, trust_env=False, timeout=30, **options)
         except httpx.TransportError:
             if time.monotonic() > deadline:
                 raise
@@ -325,6 +389,25 @@ def test_it_can_be_mounted_in_an_app_that_lets_in_by_itself(dsn: str) -> None:
         assert client.get("/usage/api/openapi.json").json()["servers"] == [{"url": "/usage"}]
         assert client.get("/usage/nothing").status_code == 404
     inner.state.site.reader.close()
+
+
+def test_mounted_it_closes_its_connections_with_the_app_and_opens_them_again(dsn: str) -> None:
+    event = {
+        "event_id": "0199f0c2-7a3e-7c55-8d2e-5a1b2c3d4e5f",
+        "started_at": "2020-11-03T14:31:07Z",
+        "duration_ms": 812,
+        "operation": "chat",
+    }
+    admin = {"Authorization": f"Bearer {TOKENS['admin']}"}
+    inner = create_app(dsn, Access(tokens=TOKENS), edit=True)
+    outer = Starlette(routes=[Mount("/usage", inner)], lifespan=inner.router.lifespan_context)
+    before = set(threading.enumerate())
+    for _ in range(2):
+        with TestClient(outer, headers=admin) as client:
+            assert client.get("/usage/api/v1/report").json()["total"]["calls"] == 1
+            assert client.post("/usage/api/v1/events", json=event).status_code == 200
+            assert client.put("/usage/api/v1/budgets/one", json={"limit": 1}).status_code == 200
+        assert set(threading.enumerate()) <= before
 
 
 def test_mounted_it_finds_what_the_config_file_says(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import random
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from usage_tracker.event import UNTIMED
 from usage_tracker.report import Query, Report, Row
 from usage_tracker.report.groups import NOTHING
 from usage_tracker.stores import open_store
-from usage_tracker.web import metrics
+from usage_tracker.web import api, metrics
 from usage_tracker.web.metrics import Admitted, written
 from usage_tracker.web.openapi import document
 from usage_tracker.web.posting import Posted, Writer
@@ -115,6 +116,24 @@ def test_what_is_not_there_is_a_problem_too(client: httpx.Client) -> None:
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"
     assert client.delete("/api/v1/report").status_code == 405
+
+
+def test_while_a_long_answer_is_written_others_are_answered(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, go_on = threading.Event(), threading.Event()
+
+    def long(*_: object) -> str:
+        writing.set()
+        return "written" if go_on.wait(30) else "nobody was answered"
+
+    monkeypatch.setattr(api, "as_json", long)
+    with ThreadPoolExecutor(1) as other:
+        asked = other.submit(client.get, "/api/v1/report?since=all")
+        assert writing.wait(30)
+        assert client.get("/api/v1/dimensions").status_code == 200
+        go_on.set()
+        assert asked.result().text == "written"
 
 
 def test_the_values_of_a_dimension_can_be_searched(client: httpx.Client) -> None:

@@ -230,7 +230,7 @@ def test_what_a_question_left_out_can_be_asked_next_while_the_answer_is_away(bro
         assert tab.wrong.pop()  # the browser's own word for it
         tab.wrong.clear()
         tab.page.unroute("**/explore?*")
-        tab.page.get_by_label("Only the top").fill("2", timeout=3000)
+        tab.page.get_by_label("Only the top").fill("2")
         tab.page.keyboard.press("Enter")
         expect(tab.page.locator("#drawn")).to_have_text("Calls")
         assert asked(tab) == {"since": ["29d"], "measure": ["calls"], "by": ["day", "model"], "top": ["2"]}
@@ -264,6 +264,55 @@ def test_large_amounts_stay_in_their_place(browser: Browser, tmp_path: Path) -> 
         assert drawn is not None
         assert written is not None
         assert written["x"] + written["width"] <= drawn["x"] + drawn["width"]
+
+
+def test_names_without_a_space_widen_no_page(browser: Browser, tmp_path: Path) -> None:
+    arn = f"arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/{'0af3' * 12}"
+    calls = [
+        made_event(NOW, model=arn, cost=None, flags=("unpriced",)),
+        made_event(NOW, project=arn, status="error", error_type="ApplicationSpecific" * 3),
+    ]
+    width = 360
+    with dashboard(filled(tmp_path / "usage.db", calls), edit=True) as running, running.client(ADMIN) as admin:
+        budget = {"limit": "0.000001", "each": "project", "where": [f"project={arn}"]}
+        assert admin.put("/api/v1/budgets/one", json=budget).status_code == 200
+        with opened_tab(browser, running, width) as tab:
+            tab.page.goto("/events?where=status%3Derror")
+            one = tab.page.locator("#lines a").first.get_attribute("href")
+            assert one is not None
+            for path in ("/", "/explore?by=model", "/budgets", "/health", one):
+                tab.page.goto(path)
+                assert tab.page.evaluate("document.documentElement.scrollWidth") <= width, path
+            tab.page.goto("/budgets")
+            for name in tab.page.locator(".standing tbody th").all():
+                assert name.evaluate("name => name.clientWidth") <= width / 2
+
+
+def test_what_a_day_cost_is_readable_beside_long_names_on_a_phone(browser: Browser, tmp_path: Path) -> None:
+    calls = [made_event(NOW, cost="12345.67", model=f"vendor/{'long-' * 12}{number}") for number in range(3)]
+    with dashboard(filled(tmp_path / "usage.db", calls)) as running, opened_tab(browser, running, 360) as tab:
+        tab.page.goto("/?since=6d")
+        expect(tab.page.locator("#chart svg path").first).to_be_attached()
+        box = tab.page.locator("#chart .plot").bounding_box()
+        assert box is not None
+        tab.page.mouse.move(box["x"] + box["width"] * 0.95, box["y"] + box["height"] * 0.5)
+        written = tab.page.locator(".tip em").first.bounding_box()
+        assert written is not None
+        assert written["x"] + written["width"] <= 360
+
+
+def test_what_follows_a_name_that_is_read_from_the_right_stays_behind_it(browser: Browser, tmp_path: Path) -> None:
+    calls = [made_event(NOW, project="נקודת-מפנה")]
+    with dashboard(filled(tmp_path / "usage.db", calls), edit=True) as running, running.client(ADMIN) as admin:
+        assert admin.put("/api/v1/budgets/one", json={"limit": "0.000001", "each": "project"}).status_code == 200
+        with opened_tab(browser, running) as tab:
+            tab.page.goto("/")
+            warning = tab.page.locator(".warnings li").first
+            expect(warning).to_contain_text("נקודת-מפנה: $0.01 of $0.000001")
+            spent = "li => { const range = document.createRange(); range.selectNode(li.lastChild); return range"
+            name, after = warning.locator("a").bounding_box(), warning.evaluate(spent + ".getBoundingClientRect(); }")
+            assert name is not None
+            assert after["x"] >= name["x"] + name["width"] - 1
 
 
 def test_a_day_of_unknown_cost_is_not_told_to_be_of_none(browser: Browser, tmp_path: Path) -> None:
@@ -364,7 +413,7 @@ def test_a_page_comes_back_by_itself_when_the_database_does(browser: Browser, ow
         tab.page.goto("/?since=3d")
         expect(tab.page.get_by_role("heading", name="The store is away")).to_be_visible()
         own_postgres.start()
-        expect(tab.page.locator(".figures-row")).to_be_visible(timeout=20_000)
+        expect(tab.page.locator(".figures-row")).to_be_visible()
         tab.wrong = [text for text in tab.wrong if "503" not in text]
 
 
@@ -393,11 +442,11 @@ def test_a_live_list_outlasts_a_database_that_is_away(browser: Browser, own_post
         rows = tab.page.locator("#lines tr")
         expect(rows).to_have_count(1)
         own_postgres.stop()
-        expect(tab.page.get_by_role("status")).to_contain_text("no answer just now", timeout=20_000)
+        expect(tab.page.get_by_role("status")).to_contain_text("no answer just now")
         expect(rows).to_have_count(1)
         own_postgres.start()
         assert writer.post("/api/v1/events", json={**event, "event_id": str(uuid4())}).status_code == 200
-        expect(rows).to_have_count(2, timeout=20_000)
+        expect(rows).to_have_count(2)
         expect(tab.page.locator("#said")).to_be_empty()
         tab.wrong.clear()  # the browser's own words for answers that are errors
 
@@ -437,7 +486,7 @@ def test_without_scripts_a_page_says_the_same(browser: Browser, running: Served)
     page.get_by_text("Cost by day as a table").click()
     assert page.locator(".figures table tbody tr").count() == 30
     page.get_by_role("link", name="gpt-4o-2024-08-06").click()
-    assert page.locator(".ranking tbody tr").count() == 1
+    expect(page.locator(".ranking tbody tr")).to_have_count(1)
     context.close()
 
 
@@ -449,5 +498,5 @@ def test_a_page_that_looks_again_does_so_without_scripts_too(browser: Browser, t
         page.goto("/")
         expect(page.get_by_role("heading", name="No calls yet")).to_be_visible()
         filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
-        expect(page.locator(".figures-row")).to_be_visible(timeout=20_000)
+        expect(page.locator(".figures-row")).to_be_visible()
         context.close()

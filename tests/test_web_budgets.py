@@ -132,7 +132,7 @@ def test_a_form_adds_changes_and_removes_a_budget(admin: httpx.Client) -> None:
         ({"name": "a b"}, "no name for a budget"),
         ({"on_limit": "explode"}, "is one of"),
         ({"delay": "nan", "on_limit": "throttle"}, "seconds"),
-        ({"limit": "5 calls", "per": "minute"}, "choose on-limit throttle or block"),
+        ({"limit": "5 calls", "per": "minute"}, "choose on_limit throttle or block"),
         ({"name": "frontend"}, "already"),
     ],
 )

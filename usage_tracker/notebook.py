@@ -1,7 +1,7 @@
 """Reports in Python, above all in notebooks: `usage_tracker.report(by="model")`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
 from html import escape
 from pathlib import Path
@@ -91,7 +91,7 @@ class Rows(list[dict[str, Any]]):
         """As a polars DataFrame, with money as float. Needs polars."""
         import polars as pl
 
-        return pl.DataFrame(self._floats(), infer_schema_length=None)
+        return pl.DataFrame(self._floats(), schema=self._names(), infer_schema_length=None)
 
     def _floats(self) -> list[dict[str, Any]]:
         return [
@@ -106,15 +106,15 @@ class Rows(list[dict[str, Any]]):
 def report(
     by: str | Iterable[str] = "model",
     *,
-    since: str | datetime | None = None,
-    until: str | datetime | None = None,
+    since: str | date | None = None,
+    until: str | date | None = None,
     during: str | None = None,
     where: str | Iterable[str] = (),
     tz: str | None = None,
     top: int | None = None,
     compare: str | None = None,
     cost: CostBasis = "recorded",
-    fields: Iterable[str] = (),
+    fields: str | Iterable[str] = (),
     dsn: str | None = None,
 ) -> Rows:
     """Who used what, and what it cost: as `usage-tracker report`, with its words for ranges, conditions and dimensions.
@@ -134,13 +134,13 @@ def report(
     before = None
     if compare is not None:
         before = previous(asked, zone, now) if compare == "previous" else parse_period(compare, zone, now)
-    shown = tuple(fields)
+    shown = names_in(fields)
     for name in shown:
         if name not in FIELDS:
             raise ValueError(f"{name!r} is not a figure; there are: {', '.join(FIELDS)}")
     query = Query(
         *asked,
-        tuple(map(str.strip, by.split(","))) if isinstance(by, str) else tuple(by),
+        names_in(by),
         parse_conditions([where] if isinstance(where, str) else where),
         zone,
         top,
@@ -153,8 +153,14 @@ def report(
     return Rows(found, shown, pruned)
 
 
-def written(moment: str | datetime | None) -> str | None:
-    return moment.isoformat() if isinstance(moment, datetime) else moment
+def names_in(words: str | Iterable[str]) -> tuple[str, ...]:
+    """One text with commas, as the command takes it, or several."""
+    return tuple(map(str.strip, words.split(","))) if isinstance(words, str) else tuple(words)
+
+
+def written(moment: str | date | None) -> str | None:
+    """A day, a time, or a word for one, as the command takes it."""
+    return moment.isoformat() if isinstance(moment, date) else moment
 
 
 def value_of(value: Any) -> Any:

@@ -249,18 +249,19 @@ def record(
 ) -> None:
     """Record a call that no SDK of ours made. `duration_ms`: unknown where it isn't given. `usage` takes the fields of
     `event.Usage`; `reported_cost` is a decimal number of US dollars. Raises TypeError for values that an event can't
-    hold."""
+    hold; a figure that no call has, such as a negative one, is unknown, and the log says so."""
     if installed is None:
         return
     from usage_tracker.attribution import clean, standing
     from usage_tracker.capture import Client
     from usage_tracker.event import UNTIMED, Usage, UsageEvent
     from usage_tracker.journal.frames import check
+    from usage_tracker.providers.usage_fields import leave_out_nonsense
 
     if duration_ms is not None and not isfinite(duration_ms):
         raise TypeError(f"a call doesn't take {duration_ms} milliseconds")
     event = UsageEvent(
-        started_at=time.time_ns() - int((duration_ms or 0) * 1e6),
+        started_at=time.time_ns() - int(max(duration_ms or 0, 0) * 1e6),
         duration_ms=UNTIMED if duration_ms is None else float(duration_ms),
         operation=clean(operation) or "chat",
         request_model=clean(model),
@@ -275,7 +276,19 @@ def record(
         recorder = installed.pipeline().recorder
         stands = standing.get()
         origin = recorder.origin(Client("record"), clean(provider), stands.attribution())
+        if nonsense := leave_out_nonsense(event):
+            _say_unknown(nonsense)
         recorder.record(origin, event, stands.meters)
+
+
+_quiet_until = 0.0
+
+
+def _say_unknown(names: list[str]) -> None:
+    global _quiet_until
+    if time.monotonic() >= _quiet_until:
+        _quiet_until = time.monotonic() + guard.QUIET_SECONDS
+        logger.warning("record() was given what no call can have used; it counts as unknown: %s", ", ".join(names))
 
 
 def _at_exit() -> None:

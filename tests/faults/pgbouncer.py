@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from postgres_server import free_port, unprivileged_account
+from ports import free_port
+from postgres_server import unprivileged_account
 
 from faults.bench import Bench
 from faults.breaking import server

@@ -16,7 +16,7 @@ from faults.targets import PostgresTarget, SqliteTarget, Target
 
 pytestmark = pytest.mark.timeout(300)
 
-SLACK = 1.5
+SLACK = 4.0
 """Of a busy machine, in seconds, beyond those that a process was ready to run."""
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 import openai
 import pytest
+from ports import free_port
 
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.dsn import parse_dsn
@@ -95,10 +95,8 @@ class Proxy(NamedTuple):
 @pytest.fixture(scope="session")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("proxy")
-    with StandIn() as provider, socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
-        reserved.close()
+    with StandIn() as provider:
+        port = free_port()
         config = folder / "config.yaml"
         config.write_text(json.dumps(configuration(provider)))  # JSON is YAML
         (folder / "proxy_auth.py").write_text(Path(__file__).with_name("proxy_auth.py").read_text())

@@ -57,7 +57,7 @@ def alerts(testing: bool, dsn: Dsn) -> None:
         Column("Sent", [UNKNOWN if row[3] is None else moment(float(str(row[3]))) for row in rows], fixed=True),
         Column("Tries", [str(row[4]) for row in rows], number=True, rank=1),
     ]
-    emit([render_table("Alerts", columns, ())])
+    emit([render_table("Alerts", columns, (), instead=None)])
 
 
 def read_alerts(store: Store) -> list[tuple[object, ...]]:

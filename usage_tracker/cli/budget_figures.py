@@ -84,4 +84,5 @@ def budget_lines(store: Store) -> list[str]:
         return []
     from usage_tracker.cli.table import render_table
 
-    return ["\n", render_table("Budgets", outlook_columns(outlooks), ())]
+    instead = "`usage-tracker budget status -o json`"
+    return ["\n", render_table("Budgets", outlook_columns(outlooks), (), instead=instead)]

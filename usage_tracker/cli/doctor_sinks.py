@@ -10,6 +10,7 @@ from usage_tracker.errors import ConfigError, RightsError, StoreError
 from usage_tracker.sinks import Standing, load_sink, standings
 
 LATE_SECONDS = 300.0
+LATELY_SECONDS = 86_400.0
 
 
 def examine_sinks(settings: Settings, findings: Findings) -> None:
@@ -45,4 +46,6 @@ def remedy(standing: Standing) -> str | None:
         if standing.fed_by is None:
             return f"nobody feeds it: name it in TRACKER_SINKS, or `usage-tracker sinks forget {standing.name}`"
         return "its receiver takes less than comes: see whether it can take more"
+    if standing.refused_at is not None and time.time() - standing.refused_at < LATELY_SECONDS:
+        return f"its receiver refuses events, and goes without them; see `usage-tracker sinks refused {standing.name}`"
     return None

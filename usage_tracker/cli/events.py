@@ -1,7 +1,7 @@
 """`usage-tracker events`: the calls one by one, the newest first."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, tzinfo
 from itertools import chain, islice
@@ -24,7 +24,7 @@ from usage_tracker.event import COLUMNS
 from usage_tracker.report import Event, Query, list_events
 
 
-def as_table(query: Query, events: Iterable[Event]) -> list[str]:
+def as_table(query: Query, events: Iterable[Event], _: Sequence[str] = ()) -> list[str]:
     from usage_tracker.cli.table import render_table
 
     return [render_table(f"Calls{show_question(query)}", event_columns(list(events), query.tz), ())]
@@ -61,15 +61,16 @@ def outcome(event: Event) -> str:
     return printable(f"{event['status']} {event['error_type'] or ''}".rstrip())
 
 
-def as_json(query: Query, events: Iterable[Event]) -> list[str]:
-    return [json_text({**json_head(query), "currency": "USD", "events": [*map(plain_event, events)]})]
+def as_json(query: Query, events: Iterable[Event], notes: Sequence[str] = ()) -> list[str]:
+    document = {"currency": "USD", "events": [*map(plain_event, events)], "notes": list(notes)}
+    return [json_text({**json_head(query), **document})]
 
 
-def as_jsonl(_: Query, events: Iterable[Event]) -> Iterator[str]:
+def as_jsonl(_: Query, events: Iterable[Event], __: Sequence[str] = ()) -> Iterator[str]:
     return (json.dumps(plain_event(event), separators=(",", ":")) + "\n" for event in events)
 
 
-def as_csv(_: Query, events: Iterable[Event]) -> Iterator[str]:
+def as_csv(_: Query, events: Iterable[Event], __: Sequence[str] = ()) -> Iterator[str]:
     return csv_lines(COLUMNS, events)
 
 
@@ -77,7 +78,7 @@ def plain_event(event: Event) -> Event:
     return {name: plain(value) for name, value in event.items()}
 
 
-FORMATS: dict[str, Callable[[Query, Iterable[Event]], Iterable[str]]] = {
+FORMATS: dict[str, Callable[[Query, Iterable[Event], Sequence[str]], Iterable[str]]] = {
     "table": as_table,
     "json": as_json,
     "jsonl": as_jsonl,
@@ -137,7 +138,7 @@ def events(
             raise click.UsageError("--follow begins now; list an earlier time without it")
         follow(dsn, where, every, limit, follow_form(output, zone))
     query = Query(*resolve_range(since or "all", until, zone), (), where, zone)
-    gone = None
+    notes: list[str] = []
     first: list[Event] = []
     remark = nothing_found(query)
     try:
@@ -145,19 +146,20 @@ def events(
             reading(dsn) as store,
             closing(list_events(store, query.since, query.until, where, limit or None)) as found,
         ):
+            gone = listing_note(store, query)
             first = list(islice(found, 1))
+            if gone and (since or until or not (first and limit)):  # else it is the newest that were asked for
+                notes = [gone]
             if first:
-                written = FORMATS[output](query, chain(first, found))
+                written = FORMATS[output](query, chain(first, found), notes)
                 emit_page("".join(written)) if output == "table" else emit_data(written)
-            if not limit or since:
-                gone = listing_note(store, query)
     except NothingYet as nothing:
         remark = str(nothing)
     if not first:
         if output != "table":
-            emit_data(FORMATS[output](query, ()))
+            emit_data(FORMATS[output](query, (), notes))
         say(remark)
-    for note in (gone, waiting_note(dsn)):
+    for note in (*notes, waiting_note(dsn)):
         if note:
             say(note)
 

@@ -76,6 +76,16 @@ def show_share(now: Decimal | None, before: Decimal | None) -> str:
     return f"{share:+,.0f} %" if abs(share) >= 10 else f"{share:+.1f} %"
 
 
+def show_part(part: Decimal | int, whole: Decimal | int) -> str:
+    """How many percent of the whole that is. Only all of it is 100%, and only nothing 0%."""
+    share = part / whole
+    if share in (0, 1):
+        return f"{share:.0%}"
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return ">99.9%" if 0.9995 <= share < 1 else f"{share:.1%}"
+
+
 def align_points(column: list[str]) -> list[str]:
     """Amounts padded to one width, with their decimal points below each other."""
     whole = [text.partition(".")[0] for text in column]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_duration, show_money
 from usage_tracker.cli.options import Conditions
 from usage_tracker.cli.output import emit_data, room_on_stdout, say
-from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.cli.stores import NothingYet, OlderSchema, reading
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.report import Event, Following
@@ -29,7 +29,7 @@ class Form(NamedTuple):
 def follow(dsn: Dsn, where: Conditions, every: float, limit: int, form: Form) -> None:
     """Write the newest calls, at most `limit`, and then each that comes. Ends with KeyboardInterrupt.
 
-    A store that is away is waited for, and so is one in which nothing was stored yet.
+    A store that is away is waited for, and so is one in which nothing was stored yet, or whose tables are being made.
     """
     emit_data([form.header])
     following: Following | None = None
@@ -43,7 +43,7 @@ def follow(dsn: Dsn, where: Conditions, every: float, limit: int, form: Form) ->
                 found = following.look(store, datetime.now(UTC))
                 emit_data(form.write(found[-limit:] if first and limit else found))
                 told = ""
-        except (NothingYet, StoreUnavailable) as error:
+        except (NothingYet, OlderSchema, StoreUnavailable) as error:
             if told != str(error):
                 told = str(error)
                 say(told)

@@ -135,11 +135,15 @@ def say(text: str) -> None:
     """A remark to stderr, broken between words where that is a terminal. Where nobody reads it, the command goes on."""
     text = repeating(text)
     if sys.stderr.isatty():
-        width = max(MINIMAL_WIDTH, shutil.get_terminal_size().columns)
-        wrap = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False).fill
-        text = "\n".join(map(wrap, text.split("\n")))
+        text = broken(text, shutil.get_terminal_size().columns)
     with suppress(BrokenPipeError):
         click.echo(text, err=True)
+
+
+def broken(text: str, width: int) -> str:
+    """The text in lines of that width, broken between words."""
+    wrap = textwrap.TextWrapper(max(MINIMAL_WIDTH, width), break_long_words=False, break_on_hyphens=False).fill
+    return "\n".join(map(wrap, text.split("\n")))
 
 
 MINIMAL_WIDTH = 20

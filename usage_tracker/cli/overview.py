@@ -55,7 +55,7 @@ def overview() -> NothingYet | None:
     except NothingYet as nothing:
         return nothing
     emit([*show(seen), *seen.budgets])
-    warnings = [*warn(seen), *warn_of_journal(dsn)]
+    warnings = [*warn(seen.month), *warn_of_journal(dsn)]
     if warnings:
         say("")
     for warning in warnings:
@@ -121,7 +121,7 @@ def show(seen: Overview) -> list[str]:
     ]
     local = seen.now.astimezone(seen.zone)
     return [
-        render_table(f"{local:%Y-%m-%d %H:%M} · {seen.zone}", columns, ()),
+        render_table(f"{local:%Y-%m-%d %H:%M} · {seen.zone}", columns, (), instead=None),
         f"\n{DAYS} days  {sparkline(seen.days, local.date())}  {total_cost(seen.days)}\n",
         f"{pace(month, seen.zone, seen.now)}\n\n",
         top("Model", seen.month),
@@ -145,7 +145,7 @@ def top(header: str, report: Report) -> str:
         Column("Cost", show_money(costs), number=True, money=True),
         Column("Δ", show_changes(changes, costs), number=True, money=True, rank=1),
     ]
-    return render_table(f"This month by {header.lower()}", columns, ())
+    return render_table(f"This month by {header.lower()}", columns, (), instead=None)
 
 
 def pace(month: Row, zone: tzinfo, now: datetime) -> str:
@@ -174,17 +174,17 @@ def total_cost(report: Report) -> str:
     return show_money([report.total.cost])[0] if report.total.cost is not None else UNKNOWN
 
 
-def warn(seen: Overview) -> list[str]:
+def warn(month: Report) -> list[str]:
     """What needs somebody's eye."""
-    month = seen.month.total
+    total = month.total
     warnings = []
-    if month.unpriced:
+    if total.unpriced:
         warnings.append(
-            f"{calls(month.unpriced, 'is', 'are')} unpriced this month ({name_models(seen.month.unpriced_models)}): "
-            f"{'its' if month.unpriced == 1 else 'their'} cost is in no sum; see `usage-tracker prices unpriced`."
+            f"{calls(total.unpriced, 'is', 'are')} unpriced this month ({name_models(month.unpriced_models)}): "
+            f"{'its' if total.unpriced == 1 else 'their'} cost is in no sum; see `usage-tracker prices unpriced`."
         )
-    if month.estimated:
-        warnings.append(f"{calls(month.estimated, 'has', 'have')} estimated tokens this month.")
+    if total.estimated:
+        warnings.append(f"{calls(total.estimated, 'has', 'have')} estimated tokens this month.")
     return warnings
 
 

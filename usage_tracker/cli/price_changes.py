@@ -201,15 +201,14 @@ def differences_text(found: Sequence[Difference]) -> str:
 def diff(old: str | None, new: str | None, dsn: Dsn, output: str) -> None:
     numbers = versions_in(dsn)
     if old is None:
-        if len(numbers) < 2:
-            say(f"There {'is one version' if numbers else 'is no version'} of the price book in {dsn.shown}.")
-            return
-        old, new = str(numbers[-2]), str(numbers[-1])
+        old, new = [None, None, *map(str, numbers)][-2:]
     elif new is None:
         if not numbers:
             raise click.ClickException(f"there is no price book in {dsn.shown} to compare with")
         new = str(numbers[-1])
-    found = differ(entries_of(old, dsn, numbers), entries_of(new, dsn, numbers))
+    found: list[Difference] = []
+    if old is not None and new is not None:
+        found = differ(entries_of(old, dsn, numbers), entries_of(new, dsn, numbers))
     rows = [each._asdict() for each in found]
     if output == "json":
         emit([json_text({"schema_version": SCHEMA_VERSION, "old": old, "new": new, "differences": rows})])
@@ -224,8 +223,10 @@ def diff(old: str | None, new: str | None, dsn: Dsn, output: str) -> None:
             Column("What", [printable(each.what) for each in found]),
         ]
         emit([render_table(f"Price book · {old} → {new}", columns, ())])
-    else:
+    elif old is not None:
         say(f"{old} and {new} say the same.")
+    if old is None:
+        say(f"There {'is one version' if numbers else 'is no version'} of the price book in {dsn.shown}.")
 
 
 def versions_in(dsn: Dsn) -> list[int]:

@@ -60,6 +60,7 @@ def prune(
     output: str,
 ) -> None:
     end = resolve_end(older_than, before, zone)
+    parts: Sequence[Prunable] = ()
     try:
         with reading(dsn) as store:
             parts = store.prunable(end)
@@ -71,10 +72,10 @@ def prune(
                 take_out(store, end, sum(part.events for part in parts), vacuum)
             else:
                 say("Nothing was deleted; with --yes it is.")
-            if output == "json":
-                emit(as_json(end, parts, deleted=yes))
     except NothingYet as nothing:
         say(str(nothing))
+    if output == "json":
+        emit(as_json(end, parts, deleted=yes))
 
 
 def resolve_end(older_than: str | None, before: str | None, zone: tzinfo) -> datetime:

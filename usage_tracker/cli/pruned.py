@@ -11,7 +11,11 @@ from usage_tracker.stores import Store
 
 def listing_note(store: Store, query: Query) -> str | None:
     """A sentence where calls of the range can't be listed one by one any more. Raises StoreError."""
-    kept = find_kept(store)
+    return note_on_list(find_kept(store), query)
+
+
+def note_on_list(kept: Kept | None, query: Query) -> str | None:
+    """The same where it is known already from when on there are events."""
     if kept is None or (query.since is not None and to_instant(query.since) >= kept.since):
         return None
     if query.until is not None and to_instant(query.until) <= kept.first:

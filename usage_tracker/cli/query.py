@@ -50,7 +50,10 @@ def show(value: object) -> str:
         return format(Decimal(repr(value)), "f")  # small sums of money have no exponent elsewhere either
     if isinstance(value, list):
         return ", ".join(map(show, value))
-    return UNKNOWN if value is None else printable(str(plain(value)))
+    if value is None:
+        return UNKNOWN
+    found = jsonable(value)
+    return printable(json.dumps(found, ensure_ascii=False) if isinstance(found, dict) else str(found))
 
 
 def is_number(value: object) -> bool:
@@ -126,6 +129,8 @@ def query(sql: str, dsn: Dsn, output: str) -> None:
     try:
         check_there(dsn)
     except NothingYet as nothing:
+        if output == "json":
+            emit_data(as_json((), ()))
         say(str(nothing))
         return
     with closing(read_sql(dsn, text)) as found:

@@ -15,11 +15,12 @@ from usage_tracker.cli.fitting import fit, width
 from usage_tracker.cli.table import write_lines
 
 
-def render(title: str, columns: Sequence[Column], notes: Sequence[str], room: int) -> str:
+def render(title: str, columns: Sequence[Column], notes: Sequence[str], room: int, instead: str | None) -> str:
     """See `table.render_table`."""
     kept, left_out = fit(columns, room)
     if left_out:
-        notes = [*notes, f"No room for {', '.join(left_out)}: use a wider terminal or -o json."]
+        advice = f"use a wider terminal or {instead}" if instead else "use a wider terminal"
+        notes = [*notes, f"No room for {', '.join(left_out)}: {advice}."]
     console = Console(file=sys.stdout, width=max(room, width(kept)), highlight=False, markup=False, emoji=False)
     colours = colours_of(console)
     with console.capture() as capture:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import click
 
@@ -14,13 +15,14 @@ from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import UsageTrackerError
-from usage_tracker.sinks import Standing, forget_sink, standings
+from usage_tracker.sinks import Standing, forget_sink, refusals, standings
 
 
 @click.command(
     cls=LazyGroup,
     places={
         "forget": Place("usage_tracker.cli.sinks", "forget", "Give up a sink that is no longer wanted."),
+        "refused": Place("usage_tracker.cli.sinks", "refused", "Which events a sink goes on without."),
     },
     invoke_without_command=True,
     help="""Where calls are passed on to as they come, and how far each sink is.
@@ -38,6 +40,7 @@ from usage_tracker.sinks import Standing, forget_sink, standings
     Examples:
       usage-tracker sinks
       usage-tracker sinks --json
+      usage-tracker sinks refused webhook
       usage-tracker sinks forget webhook
     """,
 )
@@ -69,6 +72,9 @@ def as_lines(found: Sequence[Standing]) -> Iterator[str]:
         yield f"  {show_count(standing.events)} events sent, {lag(standing)}\n"
         if standing.fed_by:
             yield f"  fed by {printable(standing.fed_by)}\n"
+        if standing.refused:
+            listed = f"`usage-tracker sinks refused {printable(standing.name)}`"
+            yield f"  {show_count(standing.refused)} refused: {listed}\n"
         if standing.problem:
             yield f"  ! {printable(standing.problem)}\n"
 
@@ -101,5 +107,32 @@ def forget(name: str, dsn: Dsn) -> None:
     except NothingYet:
         known = False
     if not known:
-        raise UsageTrackerError(f"there is no sink {name!r}; `usage-tracker sinks` lists them")
+        raise unknown(name)
     say(f"The sink {name} is forgotten.")
+
+
+def unknown(name: str) -> UsageTrackerError:
+    return UsageTrackerError(f"there is no sink {name!r}; `usage-tracker sinks` lists them")
+
+
+@click.command(
+    help="""Which events a sink goes on without, the latest first: their id, when they were refused, and why.
+
+    Its receiver has refused each of them by itself, and takes others. They are in the store as any other event:
+    `usage-tracker events show ID` has all of one.
+    """
+)
+@click.argument("name")
+@dsn_option
+def refused(name: str, dsn: Dsn) -> None:
+    try:
+        with reading(dsn) as store:
+            if all(standing.name != name for standing in standings(store)):
+                raise unknown(name)
+            emit(
+                f"{each.event_id}  {datetime.fromtimestamp(each.refused_at, UTC):%Y-%m-%dT%H:%M:%SZ}  "
+                f"{printable(each.reason)}\n"
+                for each in refusals(store, name)
+            )
+    except NothingYet:
+        raise unknown(name) from None

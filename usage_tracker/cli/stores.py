@@ -23,6 +23,10 @@ class NothingYet(Exception):
         )
 
 
+class OlderSchema(SchemaError):
+    """As where the tables are being made just now, one step after the other."""
+
+
 def check_there(dsn: Dsn) -> None:
     """Raises NothingYet where there is no file: reading creates none."""
     if dsn.scheme == "sqlite" and not Path(dsn.text).exists():
@@ -30,15 +34,15 @@ def check_there(dsn: Dsn) -> None:
 
 
 def check_version(store: Store, dsn: Dsn) -> None:
-    """Raises SchemaError for a schema that is older or newer than this version. Who may not look is told by what they
-    ask for."""
+    """Raises OlderSchema, and SchemaError for a schema that is newer than this version. Who may not look is told by
+    what they ask for."""
     numbers = f"SELECT number FROM {store.dialect.prefix}schema_migration"  # noqa: S608  our own name
     try:
         applied = {int(str(number)) for (number,) in store.select(numbers)}
     except SchemaError:
         return
     if missing(applied, store.dialect.name):
-        raise SchemaError(f"the schema of {dsn.shown} is older than this version; run `usage-tracker migrate`")
+        raise OlderSchema(f"the schema of {dsn.shown} is older than this version; run `usage-tracker migrate`")
 
 
 @contextmanager

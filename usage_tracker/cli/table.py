@@ -15,8 +15,15 @@ UNLIMITED = 10_000
 """The width of what is not a terminal, unless COLUMNS names one: nothing is folded or left out."""
 
 
-def render_table(title: str, columns: Sequence[Column], notes: Sequence[str], room: int | None = None) -> str:
-    """A title, the columns and, below them, notes. `room`: the width in characters; None: that of stdout.
+def render_table(
+    title: str,
+    columns: Sequence[Column],
+    notes: Sequence[str],
+    room: int | None = None,
+    instead: str | None = "-o json",
+) -> str:
+    """A title, the columns and, below them, notes. `room`: the width in characters; None: that of stdout. `instead`:
+    what has all of it, however narrow the terminal is; None: nothing has.
 
     Numbers are never broken or cut: where there is no room, names are cut in their middle, other text is folded, and
     columns are left out.
@@ -30,7 +37,7 @@ def render_table(title: str, columns: Sequence[Column], notes: Sequence[str], ro
         return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
     from usage_tracker.cli.rich_table import render
 
-    return render(title, columns, notes, room)
+    return render(title, columns, notes, room, instead and repeating(instead))
 
 
 def may_have_colours() -> bool:

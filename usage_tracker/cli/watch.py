@@ -11,10 +11,11 @@ import click
 
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_groups, show_money
+from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.options import Conditions, Span, dsn_option, tz_option, where_option
-from usage_tracker.cli.output import emit, is_terminal, say
-from usage_tracker.cli.overview import pace
-from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.cli.output import broken, emit, is_terminal, room_on_stdout, say
+from usage_tracker.cli.overview import pace, warn
+from usage_tracker.cli.stores import NothingYet, OlderSchema, reading
 from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable
@@ -57,8 +58,8 @@ def watch(where: Conditions, zone: tzinfo, dsn: Dsn, every: float, once: bool) -
         while True:
             try:
                 shown = "".join(screen(dsn, where, zone))
-            except (NothingYet, StoreUnavailable) as reason:
-                shown = f"{reason}\n"
+            except (NothingYet, OlderSchema, StoreUnavailable) as reason:
+                shown = f"{repeating(str(reason))}\n"
             emit([drawn(f"{shown}\nEvery {every:g} s; Ctrl-C ends it.")])
             time.sleep(every)
     finally:
@@ -73,26 +74,27 @@ def drawn(text: str) -> str:
 
 def screen(dsn: Dsn, where: Conditions, zone: tzinfo, now: datetime | None = None) -> Iterator[str]:
     """One screen. Raises NothingYet and StoreError."""
-    from usage_tracker.cli.table import render_table
+    from usage_tracker.cli.table import UNLIMITED, render_table
 
     moment = now or datetime.now(UTC)
     with reading(dsn) as store:
         spans = [(name, span, recent(store, span, where, zone, moment)) for name, span in SPANS]
         today = run(store, Query(*parse_range("today", None, zone, moment), (), where, zone)).total
-        month = run(store, Query(*parse_range("mtd", None, zone, moment), (), where, zone)).total
+        month = run(store, Query(*parse_range("mtd", None, zone, moment), (), where, zone))
     local = moment.astimezone(zone)
     since_midnight = max(moment - midnight(local.date(), zone), timedelta(minutes=1))
     rates = [*((name, report.total, span) for name, span, report in spans), ("Today", today, since_midnight)]
     conditions = "".join(f" · {printable(str(condition))}" for condition in where)
-    yield render_table(f"{local:%Y-%m-%d %H:%M:%S} · {zone}{conditions}", rate_columns(rates), ())
-    yield f"\nThis month so far {show_money([month.cost])[0]}. {pace(month, zone, moment)}.\n\n"
+    yield render_table(f"{local:%Y-%m-%d %H:%M:%S} · {zone}{conditions}", rate_columns(rates), (), instead=None)
+    yield f"\nThis month so far {show_money([month.total.cost])[0]}. {pace(month.total, zone, moment)}.\n\n"
     name, _, last = spans[-1]
     if last.rows:
-        yield render_table(f"{name} by model", model_columns(last), ())
+        yield render_table(f"{name} by model", model_columns(last), (), instead=None)
     else:
         yield f"No calls in the {name.lower()}.\n"
-    if waiting := waiting_note(dsn):
-        yield f"\n{waiting}\n"
+    for warning in (*warn(month), waiting_note(dsn)):
+        if warning:
+            yield f"\n{broken(repeating(warning), room_on_stdout(UNLIMITED))}\n"
 
 
 def recent(store: Store, span: timedelta, where: Conditions, zone: tzinfo, now: datetime) -> Report:

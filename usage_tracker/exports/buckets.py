@@ -33,7 +33,7 @@ class Bucket(NamedTuple):
     @property
     def name(self) -> str:
         """`2026-08-31` or `2026-08-31T13`."""
-        return f"{self.start:%Y-%m-%d}" if self.grain == "day" else f"{self.start:%Y-%m-%dT%H}"
+        return self.day.isoformat() if self.grain == "day" else f"{self.day.isoformat()}T{self.start.hour:02}"
 
 
 COUNTED = (

@@ -32,5 +32,6 @@ def from_json(texts: pa.Array, kind: pa.DataType) -> pa.Array:
     """JSON arrays and objects of words as lists and maps. Few of them differ, so each is read once."""
     encoded = texts.dictionary_encode()
     read: Callable[[Any], Any] = (lambda value: list(value.items())) if pa.types.is_map(kind) else lambda value: value
-    found = [read(json.loads(text)) for text in encoded.dictionary.to_pylist()]
+    # a large count comes from Postgres as a whole number, of which Arrow makes no double
+    found = [read(json.loads(text, parse_int=float)) for text in encoded.dictionary.to_pylist()]
     return pa.array(found, kind).take(encoded.indices)

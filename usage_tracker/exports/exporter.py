@@ -5,9 +5,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from usage_tracker.errors import UsageTrackerError
 from usage_tracker.exports.buckets import Bucket, Grain, count_events, events_counted, read_counted
 from usage_tracker.exports.marks import NEVER, Mark, Marks
-from usage_tracker.exports.places import Destination
+from usage_tracker.exports.places import Batches, Destination
 from usage_tracker.exports.reading import read_events
 from usage_tracker.stores import Store
 
@@ -60,7 +61,7 @@ class Exporter:
                 version = max(mark.version, self.destination.version(bucket)) + 1
                 marks.begin(bucket, version)
                 with closing(read_events(self.store, bucket)) as batches:  # type: ignore[type-var]
-                    rows = self.destination.put(bucket, batches, version)
+                    rows = self.destination.put(bucket, none_gone(batches, bucket, there), version)
                 marks.finish(bucket, version, counted, rows)
                 exported.files += 1
                 exported.rows += rows
@@ -96,3 +97,14 @@ class Exporter:
             return False
         lacked = 0 if mark.counted is None else max(0, events_counted(mark.counted) - mark.rows)
         return there < mark.rows or events_counted(counted) - there > lacked
+
+
+def none_gone(batches: Batches, bucket: Bucket, there: int) -> Batches:
+    """All batches, unless they have fewer events than were there just before: whoever prunes meanwhile would take them
+    out of the file as well. Raises UsageTrackerError."""
+    rows = 0
+    for batch in batches:
+        rows += batch.num_rows
+        yield batch
+    if rows < there:
+        raise UsageTrackerError(f"events of {bucket.name} were pruned while they were read; its file is as it was")

@@ -69,7 +69,7 @@ class Files:
         self._names: set[str] | None = None
 
     def name(self, bucket: Bucket) -> str:
-        return f"day={bucket.day:%Y-%m-%d}/usage-{bucket.name}-{self._store_id}{self._form.suffix}"
+        return f"day={bucket.day.isoformat()}/usage-{bucket.name}-{self._store_id}{self._form.suffix}"
 
     def has(self, bucket: Bucket) -> bool:
         if self._names is None:

@@ -43,4 +43,20 @@ def header_of(scope: Scope, name: str) -> str | None:
 
 def route_of(scope: Scope) -> object:
     """As the router has put it there: FastAPI and Starlette the route, Litestar its path."""
-    return getattr(scope.get("route"), "path", None) or scope.get("path_template")
+    route = scope.get("route")
+    # of newer versions of FastAPI, it doesn't know the prefixes that its router was included with
+    included = scope.get("fastapi", {}).get("effective_route_context")
+    if getattr(included, "original_route", None) is route:
+        route = included
+    path = getattr(route, "path", None)
+    return mounted_at(scope, path) + path if path else scope.get("path_template")
+
+
+def mounted_at(scope: Scope, path: str) -> str:
+    """Where the app that has this route is mounted in others; empty where it is in none."""
+    if "app_root_path" not in scope:
+        return ""
+    prefix: str = scope["root_path"].removeprefix(scope["app_root_path"])
+    variables = {str(value): name for name, value in scope["path_params"].items() if f"{{{name}" not in path}
+    parts = (f"{{{variables[part]}}}" if part in variables else part for part in prefix.split("/"))
+    return "/".join(parts)

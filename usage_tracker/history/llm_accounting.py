@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from usage_tracker.attribution import clean
+from usage_tracker.capture.tracked_proxy import place_of
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import QueryError, UsageTrackerError
 from usage_tracker.event import Origin, Usage, UsageEvent
@@ -32,6 +33,8 @@ class AccountingEntries:
 
     def __init__(self, dsn: Dsn, app: str | None = None, until: datetime | None = None) -> None:
         self.place = dsn.shown
+        self._database = (place_of(dsn) if dsn.scheme == "postgresql" else None) or self.place
+        """Whose ids they are, whoever connects to it, and with which options."""
         self._dsn = dsn
         self._app = app
         self._until = until
@@ -101,7 +104,7 @@ class AccountingEntries:
             user_id=clean(row["username"]),
             session_id=clean(row["session"]),
         )
-        return Found(f"{self.place} {row['id']}", who, event)
+        return Found(f"{self._database} {row['id']}", who, event)
 
 
 def read_file(path: str, sql: str) -> Generator[tuple[object, ...], None, None]:

@@ -21,7 +21,7 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
 from usage_tracker.decimals import EXACT
-from usage_tracker.event import Figures, Usage
+from usage_tracker.event import COUNTS, UNTIMED, Figures, Usage, UsageEvent
 from usage_tracker.providers.answer import LONGEST_WORD
 
 Path = tuple[str, ...]
@@ -184,6 +184,26 @@ def dollars(value: object, unit: Decimal) -> str | None:
     if not price.is_finite() or price < 0 or not -30 <= price.adjusted() <= 12:
         return None
     return f"{price if unit == 1 else EXACT.multiply(price, unit).normalize(EXACT):f}"
+
+
+def leave_out_nonsense(event: UsageEvent) -> list[str]:
+    """Make unknown what no call can have used, as where a provider says it. The names of what that was."""
+    usage, found = event.usage, []
+    for name in COUNTS:
+        if (count := getattr(usage, name)) is not None and tokens(count) is None:
+            setattr(usage, name, None)
+            found.append(name)
+    units = usage.units or {}
+    if any(amount(count) is None for count in units.values()):
+        usage.units = {kind: count for kind, count in units.items() if amount(count) is not None} or None
+        found.append("units")
+    if event.reported_cost is not None and dollars(event.reported_cost, Decimal(1)) is None:
+        event.reported_cost = None
+        found.append("reported_cost")
+    if event.duration_ms < 0:
+        event.duration_ms = UNTIMED
+        found.append("duration_ms")
+    return found
 
 
 def read_usage(raw: Figures, operation: str) -> Usage:

@@ -8,14 +8,16 @@ once.
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from usage_tracker.errors import StoreError
+from usage_tracker.report import Event
 from usage_tracker.report.arrivals import Arrived, read_arrived
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.ledger import LEASE_SECONDS, Lost, Place, forget_batches, note, register, release, take
-from usage_tracker.sinks.sink import NotTaken, Parcel, Sink, TooMuch
+from usage_tracker.sinks.sifting import MOST_REFUSED, sift
+from usage_tracker.sinks.sink import NotTaken, Parcel, Refused, Sink, parcel_of
 from usage_tracker.stores import Store
 from usage_tracker.stores.claims import make_claim
 
@@ -25,6 +27,8 @@ FIRST_RETRY = 1.0
 LONGEST_RETRY = 300.0
 QUIET_SECONDS = 300.0
 TIDY_SECONDS = 600.0
+WELL = 8
+"""So many parcels are taken in a row before the next ones are twice as large, where larger ones were refused."""
 
 
 class Feeder:
@@ -41,10 +45,15 @@ class Feeder:
         self._place: Place | None = None
         self._lease_until = 0.0
         self._arrived: Arrived | None = None
+        self._few: int | None = None
+        """So many events are sent at once, since the receiver has refused more; None: as many as the sink takes."""
+        self._taken = 0
+        """Parcels in a row of that size."""
         self._problem = True
         """Whether the ledger may name one."""
         self._sent_at = time.monotonic()
         self._quiet_until = 0.0
+        self._quiet_refused_until = 0.0
         self._tidy_at = 0.0
 
     @property
@@ -81,24 +90,68 @@ class Feeder:
         if place.until is None:
             place = place._replace(until=arrived.until)
             self._note(place)
-        came = arrived.places[place.done : place.done + self._sink.most]
+        if self._few == 1:
+            self._sift(self._sink, place)
+            return True
+        came = arrived.places[place.done : place.done + (self._few or self._sink.most)]
         events = [event for event in came if event is not None]
         state = place.state
         if events:
             try:
-                state = self._sink.send(Parcel(f"{events[0]['event_id']}-{len(events)}", events), place.state)
-            except TooMuch:
-                if len(events) == 1:
-                    raise
-                self._sink.most = len(events) // 2
+                state = self._sink.send(parcel_of(events), place.state)
+            except Refused:
+                self._few, self._taken = max(1, len(events) // 2), 0
                 return True
-        done = place.done + len(came)
+            self._more_again(self._sink)
+        self._go_on(place, arrived, len(came), state, sent=len(events))
+        return True
+
+    def _go_on(
+        self,
+        place: Place,
+        arrived: Arrived,
+        places: int,
+        state: bytes | None,
+        *,
+        sent: int,
+        refused: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        done = place.done + places
         if done >= len(arrived.places):
             self._arrived = None
-            self._note(Place(arrived.until, None, 0, state), sent=len(events))
+            self._note(Place(arrived.until, None, 0, state), sent=sent, refused=refused)
         else:
-            self._note(place._replace(done=done, state=state), sent=len(events))
-        return True
+            self._note(place._replace(done=done, state=state), sent=sent, refused=refused)
+
+    def _more_again(self, sink: Sink) -> None:
+        """Some were taken: it may have been a single event for which more were refused."""
+        self._taken += 1
+        if self._few is not None and self._taken >= WELL:
+            self._few, self._taken = self._few * 2, 0
+            if self._few >= sink.most:
+                self._few = None
+
+    def _sift(self, sink: Sink, place: Place) -> None:
+        """Find out of events one by one whether the receiver takes them. Raises NotTaken where it takes none."""
+        sifted = sift(sink, self._from(place.done), place.state, self._keep)
+        self._more_again(sink)
+        assert self._place is not None
+        assert self._arrived is not None
+        self._go_on(self._place, self._arrived, sifted.places, sifted.state, sent=sifted.taken, refused=sifted.refused)
+        if sifted.refused:
+            self._say_refused(sifted.refused)
+
+    def _from(self, start: int) -> Iterator[Event | None]:
+        """What is to be sent from there on, and what has come since then."""
+        arrived, place = self._arrived, self._place
+        while arrived is not None and place is not None:
+            yield from arrived.places[start:]
+            start = len(arrived.places)
+            if (more := read_arrived(self._store, arrived.until, None, MOST_REFUSED)) is None:
+                return
+            self._arrived = arrived = Arrived(more.until, arrived.places + more.places)
+            place = place._replace(until=more.until)
+            self._note(place)
 
     def _held(self) -> Place | None:
         """Where the sink is, if it is ours."""
@@ -110,16 +163,16 @@ class Feeder:
             self._renewed()
         return self._place
 
-    def _note(self, place: Place, *, sent: int = 0) -> None:
+    def _note(self, place: Place, *, sent: int = 0, refused: Sequence[tuple[str, str]] = ()) -> None:
         changes: dict[str, object] = {"arrival": place.arrival, "until": place.until, "done": place.done}
         if self._place is None or place.state is not self._place.state:
             changes["state"] = place.state
         if sent:
-            changes |= {"sent_at": time.time(), "problem": None}
+            changes |= {"sent_at": time.time(), "problem": self._remark()}
             self._sent_at = time.monotonic()
             self.failures = 0
-            self._problem = False
-        note(self._store, self.address.name, self._claim, changes, sent)
+            self._problem = changes["problem"] is not None
+        note(self._store, self.address.name, self._claim, changes, sent, refused)
         self._place = place
         self._renewed()
 
@@ -132,9 +185,18 @@ class Feeder:
             sink.send(Parcel("", []), place.state)
             self._sent_at = time.monotonic()
             self.failures = 0
-            if self._problem:
-                note(self._store, self.address.name, self._claim, {"problem": None})
-                self._problem = False
+            remark = self._remark()
+            if self._problem or remark is not None:
+                note(self._store, self.address.name, self._claim, {"problem": remark})
+                self._problem = remark is not None
+
+    def _remark(self) -> str | None:
+        """What there is to say of what was taken."""
+        remark = None if self._sink is None else self._sink.remark
+        if remark is not None and time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + QUIET_SECONDS
+            logger.warning("the sink %s lacks a part: %s", self.address.name, remark)
+        return remark
 
     def _tidy(self) -> None:
         if time.monotonic() >= self._tidy_at:
@@ -150,6 +212,16 @@ class Feeder:
             note(self._store, self.address.name, self._claim, {"problem": problem})
             self._renewed()
 
+    def _say_refused(self, refused: Sequence[tuple[str, str]]) -> None:
+        if time.monotonic() >= self._quiet_refused_until:
+            self._quiet_refused_until = time.monotonic() + QUIET_SECONDS
+            event_id, reason = refused[0]
+            logger.warning(
+                "the sink %s goes on without the event %s, which its receiver refuses: %s; "
+                "`usage-tracker sinks refused %s` lists them all",
+                self.address.name, event_id, reason, self.address.name,
+            )  # fmt: skip
+
     def delay(self, reason: NotTaken) -> float:
         """Seconds until the next attempt."""
         backed_off: float = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(self.failures - 1, 10))
@@ -160,11 +232,14 @@ class Feeder:
         """Keep the sink, if it is ours: who is let in while it rests would try at once. Raises StoreError."""
         if self._place is not None:
             try:
-                note(self._store, self.address.name, self._claim, {})
+                self._keep()
             except Lost:
                 self._place = self._arrived = None
-            else:
-                self._renewed()
+
+    def _keep(self) -> None:
+        """Raises StoreError, and Lost."""
+        note(self._store, self.address.name, self._claim, {})
+        self._renewed()
 
     def close(self) -> None:
         """Let the sink go."""

@@ -13,7 +13,7 @@ from usage_tracker.addresses import Secret
 from usage_tracker.sink_addresses import SinkAddress, bracketed
 from usage_tracker.sinks.event_json import event_json
 from usage_tracker.sinks.opening import check_addresses
-from usage_tracker.sinks.sink import ATTEMPT_SECONDS, NotTaken, Parcel, TooMuch
+from usage_tracker.sinks.sink import ATTEMPT_SECONDS, NotTaken, Parcel, Refused
 
 quiet = logging.getLogger("usage_tracker.kafka")
 quiet.setLevel(logging.CRITICAL + 1)
@@ -24,6 +24,7 @@ class KafkaSink:
 
     most = 2000
     repeats = None
+    remark = None
 
     def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
         self._address = address
@@ -91,5 +92,6 @@ class KafkaSink:
 
 
 def refusal(*errors: KafkaError) -> type[NotTaken]:
-    """A message may be too large, or as many as go into one batch."""
-    return TooMuch if any(error.code() == KafkaError.MSG_SIZE_TOO_LARGE for error in errors) else NotTaken
+    """A message may be too large, or as many as go into one batch; or the topic's schema has no room for it."""
+    wrong = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD)
+    return Refused if any(error.code() in wrong for error in errors) else NotTaken

@@ -2,7 +2,7 @@
 # ruff: noqa: S608  names of tables and columns are our own
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, cast
 
@@ -80,8 +80,16 @@ def take(store: Store, name: str, claim: str) -> Place | None:
     return store.change(change)
 
 
-def note(store: Store, name: str, claim: str, changes: Mapping[str, object], sent: int = 0) -> None:
-    """Change a sink's row, and keep the claim. Raises StoreError, and Lost where somebody else has it."""
+def note(
+    store: Store,
+    name: str,
+    claim: str,
+    changes: Mapping[str, object],
+    sent: int = 0,
+    refused: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Change a sink's row, and keep the claim. `refused`: events that it won't get, and why. Raises StoreError, and
+    Lost where somebody else has it."""
     mark, table = store.dialect.placeholder, f"{store.dialect.prefix}sink"
 
     def change(execute: Execute) -> None:
@@ -94,6 +102,12 @@ def note(store: Store, name: str, claim: str, changes: Mapping[str, object], sen
             f"WHERE name = {mark}",
             [time.time() + LEASE_SECONDS, *changes.values(), sent, name],
         )
+        for event_id, reason in refused:
+            execute(
+                f"INSERT INTO {table}_refused (name, event_id, refused_at, reason) "
+                f"VALUES ({', '.join([mark] * 4)}) ON CONFLICT DO NOTHING",
+                [name, event_id, time.time(), reason],
+            )
 
     store.change(change)
 
@@ -124,11 +138,14 @@ def forget_batches(store: Store) -> None:
 def forget_sink(store: Store, name: str) -> bool:
     """Whether there was one. It is nobody's any more; without any, events are not noted by batches. Raises
     StoreError."""
+    if store.dialect.name == "clickhouse":
+        return False  # which feeds none
     mark, prefix = store.dialect.placeholder, store.dialect.prefix
 
     def change(execute: Execute) -> bool:
         there = execute(f"SELECT 1 FROM {prefix}sink WHERE name = {mark}", [name]) is not None
-        execute(f"DELETE FROM {prefix}sink WHERE name = {mark}", [name])
+        for table in ("sink", "sink_refused"):
+            execute(f"DELETE FROM {prefix}{table} WHERE name = {mark}", [name])
         if execute(f"SELECT 1 FROM {prefix}sink LIMIT 1", []) is None:
             execute(f"DELETE FROM {prefix}usage_batch", [])
         return there
@@ -152,6 +169,10 @@ class Standing(NamedTuple):
     problem: str | None
     fed_by: str | None
     """The machine and process that feeds it now."""
+    refused: int
+    """Events that its receiver has refused for good."""
+    refused_at: float | None
+    """When it refused the last of them."""
 
 
 def standings(store: Store) -> list[Standing]:
@@ -161,13 +182,16 @@ def standings(store: Store) -> list[Standing]:
     prefix = store.dialect.prefix
     sql = (
         "SELECT s.name, s.shown, s.events, coalesce(sum(b.events), 0), min(b.stored_at), s.began_at, s.sent_at, "
-        f"s.problem, s.claim, s.claimed_until, s.done FROM {prefix}sink s "
+        f"s.problem, s.claim, s.claimed_until, s.done, coalesce(r.events, 0), r.last_at FROM {prefix}sink s "
         f"LEFT JOIN {prefix}usage_batch b ON b.arrival > s.arrival OR b.arrival IS NULL "
-        "GROUP BY s.name, s.shown, s.events, s.began_at, s.sent_at, s.problem, s.claim, s.claimed_until, s.done "
+        "LEFT JOIN (SELECT name, count(*) AS events, max(refused_at) AS last_at "
+        f"FROM {prefix}sink_refused GROUP BY name) r ON r.name = s.name "
+        "GROUP BY s.name, s.shown, s.events, s.began_at, s.sent_at, s.problem, s.claim, s.claimed_until, s.done, "
+        "r.events, r.last_at "
         "ORDER BY s.name"
     )
     found = []
-    for name, address, events, waiting, since, began, sent, problem, claim, until, done in store.select(sql):
+    for name, address, events, waiting, since, began, sent, problem, claim, until, done, *refused in store.select(sql):
         fed = claim is not None and cast(float, until) > time.time() and not is_dead(cast(str, claim))
         found.append(
             Standing(
@@ -180,6 +204,27 @@ def standings(store: Store) -> list[Standing]:
                 cast(float | None, sent),
                 cast(str | None, problem),
                 shown(cast(str, claim)) if fed else None,
+                cast(int, refused[0]),
+                cast(float | None, refused[1]),
             )
         )
     return found
+
+
+class Refusal(NamedTuple):
+    """An event that a sink goes on without."""
+
+    event_id: str
+    refused_at: float
+    reason: str
+
+
+def refusals(store: Store, name: str) -> Iterator[Refusal]:
+    """What the receiver of a sink has refused for good, the latest first. Raises StoreError."""
+    mark, prefix = store.dialect.placeholder, store.dialect.prefix
+    sql = (
+        f"SELECT event_id, refused_at, reason FROM {prefix}sink_refused WHERE name = {mark} "
+        "ORDER BY refused_at DESC, event_id DESC"
+    )
+    for event_id, refused_at, reason in store.select(sql, [name]):
+        yield Refusal(cast(str, event_id), cast(float, refused_at), cast(str, reason))

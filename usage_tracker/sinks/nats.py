@@ -10,18 +10,20 @@ from contextlib import suppress
 from typing import Any
 
 import nats
-from nats.errors import Error
-from nats.js.errors import NoStreamResponseError
+from nats.errors import Error, MaxPayloadError
+from nats.js.errors import APIError, NoStreamResponseError
 
 from usage_tracker.addresses import Secret
 from usage_tracker.sink_addresses import SinkAddress, bracketed
 from usage_tracker.sinks.event_json import event_json
 from usage_tracker.sinks.opening import check_addresses
-from usage_tracker.sinks.sink import ATTEMPT_SECONDS, NotTaken, Parcel
+from usage_tracker.sinks.sink import ATTEMPT_SECONDS, NotTaken, Parcel, Refused
 
 CONNECT_SECONDS = 5
 AT_ONCE = 250
 """Messages on their way together."""
+TOO_LARGE = 10054
+"""JetStream's number for a message beyond the stream's `max_msg_size`."""
 
 
 class NatsSink:
@@ -29,6 +31,7 @@ class NatsSink:
 
     most = 2000
     repeats = None
+    remark = None
 
     def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
         self._address = address
@@ -47,7 +50,7 @@ class NatsSink:
             raise NotTaken(f"{shown} has no stream that keeps the subject {self._subject}; add one") from None
         except (Error, OSError, ValueError) as error:
             self.close()
-            raise NotTaken(f"{shown} did not take messages ({type(error).__name__})") from None
+            raise refusal(error)(f"{shown} did not take messages ({type(error).__name__})") from None
         return state
 
     async def _publish(self, parcel: Parcel) -> None:
@@ -87,6 +90,12 @@ class NatsSink:
                     self._loop.run_until_complete(asyncio.wait_for(self._client.close(), 1.0))
             self._loop.close()
             self._loop = self._client = None
+
+
+def refusal(error: Exception) -> type[NotTaken]:
+    """A message may be larger than the server, or the stream, lets one be."""
+    too_large = isinstance(error, MaxPayloadError) or (isinstance(error, APIError) and error.err_code == TOO_LARGE)
+    return Refused if too_large else NotTaken
 
 
 async def ignore(error: Exception) -> None:

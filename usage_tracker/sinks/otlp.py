@@ -2,14 +2,17 @@
 
 import os
 import time
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Histogram,
@@ -29,9 +32,11 @@ from usage_tracker.addresses import Secret
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.series import COST, INSTRUMENTS, Attributes, Instrument, Kept, Series, add, pack, unpack
 from usage_tracker.sinks.session import ReceiverSession, check_reachable
-from usage_tracker.sinks.sink import NotTaken, Parcel
+from usage_tracker.sinks.sink import NotTaken, Parcel, not_taken
 
 POST_SECONDS = 10.0
+PROTOBUF = "application/x-protobuf"
+LONGEST_REMARK = 200
 SCOPE = InstrumentationScope("usage_tracker")
 CUMULATIVE = AggregationTemporality.CUMULATIVE
 PLAIN_HEADERS = frozenset(
@@ -46,6 +51,7 @@ class OtlpSink:
     most = 5000
     repeats = 60.0
     """Collectors forget what they are not told for some minutes."""
+    remark: str | None = None
 
     def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
         self._address = address
@@ -54,7 +60,7 @@ class OtlpSink:
         if address.user is not None:
             account = f"{address.user!s}:{address.password or ''!s}"
             headers["Authorization"] = f"Basic {b64encode(account.encode()).decode()}"
-        self._session = ReceiverSession() if is_apps_own(address, os.environ) else OursAlone(headers)
+        self._session = ReceiverSession(PROTOBUF) if is_apps_own(address, os.environ) else OursAlone(headers)
         self._exporter = OTLPMetricExporter(
             address.base_url + ("/v1/metrics" if path == "/" else path),
             headers=headers,
@@ -79,7 +85,9 @@ class OtlpSink:
         if (answer := self._session.answered) is None:
             raise NotTaken(f"{self._address.shown} did not take the metrics")
         if not taken or answer.status_code >= 300:
-            raise NotTaken(f"{self._address.shown} answered {answer.status_code}", self._session.after)
+            raise not_taken(self._address.shown, answer.status_code, self._session.after)
+        left_out, why = what_was_left_out(answer)
+        self.remark = f"{self._address.shown} left out {left_out} of the data points{why}" if left_out else None
 
     def close(self) -> None:
         self._exporter.shutdown()
@@ -90,7 +98,7 @@ class OursAlone(ReceiverSession):
     the app's own collector, and its credentials, which are for nobody else."""
 
     def __init__(self, headers: Iterable[str]) -> None:
-        super().__init__()
+        super().__init__(PROTOBUF)
         self._known = PLAIN_HEADERS.union(name.lower() for name in headers)
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
@@ -113,6 +121,32 @@ def is_apps_own(address: SinkAddress, environ: Mapping[str, str]) -> bool:
     except ValueError:
         return False
     return (address.transport, *address.hosts) == (parts.scheme, (parts.hostname, port))
+
+
+def what_was_left_out(answer: requests.Response) -> tuple[int, str]:
+    """How many data points a collector did not take of those that it was sent, and why, in its own words but without
+    what nobody else may know: https://opentelemetry.io/docs/specs/otlp/#partial-success-1"""
+    try:
+        said = ExportMetricsServiceResponse.FromString(answer.content).partial_success
+    except DecodeError:
+        return 0, ""
+    why: str = said.error_message
+    for secret in secrets_of(answer.request):
+        why = why.replace(secret, "…")
+    why = " ".join("".join(char if char.isprintable() else " " for char in why).split())[:LONGEST_REMARK]
+    return max(0, said.rejected_data_points), f": {why}" if why else ""
+
+
+def secrets_of(request: requests.PreparedRequest) -> list[str]:
+    """What a request holds of them, the longest first."""
+    found = {request.path_url}
+    for name, value in request.headers.items():
+        if name.lower() not in PLAIN_HEADERS:
+            text = value if isinstance(value, str) else value.decode("latin-1")
+            found.update((text, *text.split()))
+            with suppress(ValueError):
+                found.update(b64decode(text.removeprefix("Basic "), validate=True).decode().split(":", 1))
+    return sorted(found - {""}, key=len, reverse=True)
 
 
 def as_metrics(kept: Kept, now: int) -> MetricsData:

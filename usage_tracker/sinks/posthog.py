@@ -4,7 +4,6 @@ An event's id is its uuid there, and PostHog keeps one event of a uuid, time, na
 """
 
 from decimal import Decimal
-from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -14,7 +13,7 @@ from usage_tracker.addresses import Secret
 from usage_tracker.report import Event
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.session import ReceiverSession, check_reachable
-from usage_tracker.sinks.sink import NotTaken, Parcel, TooMuch
+from usage_tracker.sinks.sink import NotTaken, Parcel, not_taken
 
 POST_SECONDS = 15.0
 
@@ -24,6 +23,7 @@ class PostHogSink:
 
     most = 500
     repeats = None
+    remark = None
 
     def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
         self._address = address
@@ -37,8 +37,9 @@ class PostHogSink:
         try:
             batch_post(self._key, self._host, gzip=True, timeout=POST_SECONDS, session=self._session, batch=batch)
         except APIError as error:
-            reason = TooMuch if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else NotTaken
-            raise reason(f"{self._address.shown} answered {error.status}", self._session.after) from None
+            status = int(error.status)
+            if not 200 <= status < 300:  # for the client, all but a 200 is an error
+                raise not_taken(self._address.shown, status, self._session.after) from None
         except requests.RequestException as error:
             raise NotTaken(f"{self._address.shown} can't be reached ({type(error).__name__})") from None
         return state

@@ -45,8 +45,7 @@ INSTRUMENTS = {each.name: each for each in (TOKENS, DURATION, FIRST_CHUNK, COST,
 
 Attributes = tuple[tuple[str, str | bool], ...]
 MOST_SERIES = 2000
-"""Of one instrument, which is the limit that OpenTelemetry's SDKs have: collectors refuse a post that is too big, and a
-sink that is refused goes no further."""
+"""Of one instrument, which is the limit that OpenTelemetry's SDKs have: collectors refuse a post that is too big."""
 OVERFLOW: Attributes = (("otel.metric.overflow", True),)
 """Those of what comes later, https://opentelemetry.io/docs/specs/otel/metrics/sdk/#cardinality-limits"""
 TURN = 1 << 62

@@ -5,7 +5,7 @@ The timeout of requests is for each byte, and a redirected POST becomes a GET wh
 """
 
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
 
 from usage_tracker.addresses import is_loopback
 from usage_tracker.budgets.receivers import cut_after, retry_after
@@ -37,15 +38,16 @@ def proxies_to(url: str) -> dict[str, str]:
 
 
 class ReceiverSession(requests.Session):
-    """A session of one sink, whose errors don't repeat its address."""
+    """A session of one sink, whose errors don't repeat its address. `wanted`: the type of what is read of an answer;
+    all else that answers hold is left where it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: str | None = None) -> None:
         super().__init__()
         self.auth = unchanged
         self.answered: requests.Response | None = None
-        """The latest answer, without what it holds; None: there was none to the latest request."""
+        """The latest answer; None: there was none to the latest request."""
         for scheme in ("http://", "https://"):
-            self.mount(scheme, Adapter())
+            self.mount(scheme, Adapter(wanted))
 
     @property
     def after(self) -> float | None:
@@ -74,8 +76,15 @@ def unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
+MOST_BYTES = 1 << 16
+
+
 class Adapter(HTTPAdapter):
-    """Of an answer it takes the status and the headers, and closes the connection."""
+    """Of an answer it takes the status, the headers, and the beginning of what is wanted, and closes the connection."""
+
+    def __init__(self, wanted: str | None) -> None:
+        super().__init__()
+        self._wanted = wanted
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -88,8 +97,12 @@ class Adapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         answer = super().send(request, *args, **kwargs)
+        content = b""
+        if answer.headers.get("Content-Type", "").partition(";")[0] == self._wanted:
+            with suppress(HTTPError, OSError):  # it has answered all the same
+                content = answer.raw.read(MOST_BYTES, decode_content=True)
         answer.close()
-        answer.raw = BytesIO()
+        answer.raw = BytesIO(content)
         return answer
 
 

@@ -3,13 +3,12 @@
 import http.client
 import time
 from contextlib import closing, suppress
-from http import HTTPStatus
 
 from usage_tracker.addresses import Address, Secret
 from usage_tracker.budgets.receivers import SIGNATURE, NotSent, connected, retry_after, sign
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.event_json import event_json
-from usage_tracker.sinks.sink import NotTaken, Parcel, TooMuch
+from usage_tracker.sinks.sink import NotTaken, Parcel, not_taken
 
 
 class WebhookSink:
@@ -17,6 +16,7 @@ class WebhookSink:
 
     most = 500
     repeats = None
+    remark = None
 
     def __init__(self, address: SinkAddress, secret: Secret | None) -> None:
         [(host, port)] = address.hosts
@@ -53,9 +53,7 @@ class WebhookSink:
         except (OSError, http.client.HTTPException) as error:
             raise NotTaken(f"{address.shown} can't be reached ({type(error).__name__})") from None
         if not 200 <= status < 300:
-            raise (TooMuch if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else NotTaken)(
-                f"{address.shown} answered {status}", retry_after(later)
-            )
+            raise not_taken(address.shown, status, retry_after(later))
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -159,6 +159,8 @@ class Access:
             address = ipaddress.ip_address(peer)
         except ValueError:
             return False
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:  # how :: names who comes by IPv4
+            address = address.ipv4_mapped
         return any(address in network for network in self.proxy_peers)
 
 

@@ -31,6 +31,7 @@ from usage_tracker.web.parameters import (
 )
 from usage_tracker.web.posting import MOST_BYTES, read_posted
 from usage_tracker.web.problems import Problem
+from usage_tracker.web.pruned import notes_on_list, notes_on_reports
 from usage_tracker.web.site import now, site_of
 from usage_tracker.web.view import View
 
@@ -69,11 +70,16 @@ async def report(request: Request) -> Response:
     site = site_of(request)
     values = read_parameters(REPORT, request.query_params.multi_items())
     view = View.of(values, site.zone)
-    query = (view if view.by else View(**{**vars(view), "by": ("model",)})).query(now())
-    answer = await site.reader.ask(replace(query, percentiles=True))
+    query = replace((view if view.by else View(**{**vars(view), "by": ("model",)})).query(now()), percentiles=True)
+    answer = await site.reader.ask(query)
     if len(answer.rows) > MOST_ROWS:
         raise Refused(f"that are {len(answer.rows):,} rows; ask for fewer with top, where or a shorter range", "top")
-    text = as_csv(answer, ()) if values["format"] == "csv" else as_json(answer, explain(answer))
+    # written on a thread: for the most rows it takes seconds, in which others ask
+    if values["format"] == "csv":
+        text = await asyncio.to_thread(as_csv, answer, ())
+    else:
+        notes = [*explain(answer), *await notes_on_reports(site.reader, query)]
+        text = await asyncio.to_thread(as_json, answer, notes)
     return document(text, values["format"], "report")
 
 
@@ -83,10 +89,11 @@ async def events(request: Request) -> Response:
     view = View.of({**values, "since": values["since"] or "all"}, site.zone)
     asked = view.range(now())
     query = Query(*asked, (), view.where, view.zone)
+    notes = await notes_on_list(site.reader, query) if values["format"] == "json" else []
 
     def read(store: Store) -> str:
         with closing(list_events(store, *asked, view.where, values["limit"])) as found:
-            return "".join(EVENT_FORMATS[values["format"]](query, found))
+            return "".join(EVENT_FORMATS[values["format"]](query, found, notes))
 
     text = await site.reader.do(read, slow=bool(view.where) or values["limit"] > FEW_EVENTS)
     return document(text, values["format"], "events")

@@ -1,16 +1,16 @@
 """The ASGI app: what answers which address, and the headers of every answer."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, tzinfo
 from decimal import localcontext
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import URL, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -93,6 +93,7 @@ def create_app(
         exception_handlers={404: not_found, 405: not_allowed},
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # to an address with the scheme that a proxy has left out; see `not_found`
     app.state.site = site
     app.state.admitted = Admitted()
     app.state.announce = announce
@@ -126,6 +127,9 @@ def routes() -> list[Route]:
 
 
 async def not_found(request: Request, _: Exception) -> Response:
+    shorter = {**request.scope, "path": request.scope["path"].rstrip("/")}
+    if shorter["path"] != request.scope["path"] and any(matching(shorter)):
+        return RedirectResponse(str(URL(scope=shorter).replace(scheme="", netloc="")), 307)
     if is_for_programs(request):
         return as_response(Problem(404, "there is nothing at this address; see /api/openapi.json"))
     request.state.identity = None
@@ -135,9 +139,14 @@ async def not_found(request: Request, _: Exception) -> Response:
 async def not_allowed(request: Request, _: Exception) -> Response:
     answer = as_response(Problem(405, f"{request.method} is not for this address"))
     # an address has a route for each method, and the error knows only the first one's
-    here = [route for route in routes() if route.matches(request.scope)[0] is not Match.NONE]
+    here = matching(request.scope)
     answer.headers["Allow"] = ", ".join(sorted({method for route in here for method in route.methods or ()}))
     return answer
+
+
+def matching(scope: Scope) -> Iterator[Route]:
+    """The routes of that address, whatever their methods."""
+    return (route for route in routes() if route.matches(scope)[0] is not Match.NONE)
 
 
 def is_for_programs(request: Request) -> bool:

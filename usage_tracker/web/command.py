@@ -1,5 +1,6 @@
 """`usage-tracker serve`: the dashboard and the HTTP interface."""
 
+import asyncio
 import errno
 import logging
 import os
@@ -17,6 +18,9 @@ from usage_tracker.errors import ConfigError
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than a look at a page takes, so that the next one needs no new connection."""
+
+GRACE_SECONDS = 5
+"""How long it waits for answers that are on their way when it is to end. Of a client that doesn't go on, none comes."""
 
 QUIET_SECONDS = 60.0
 
@@ -44,7 +48,13 @@ QUIET_SECONDS = 60.0
 )
 @dsn_option
 @tz_option
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Where to listen; 0.0.0.0 or :: (also IPv6): everywhere.",
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="The port; 0: any that is free."
 )
@@ -104,6 +114,7 @@ def serve(
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = uvicorn.Server(config)
     with listen_at(host, port, config.backlog) as listening:
@@ -111,6 +122,7 @@ def serve(
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config.port = listening.getsockname()[1]
         logging.getLogger("asyncio").addFilter(Crowded())
+        logging.getLogger("uvicorn.error").addFilter(is_no_cut)
         say(f"Serving {dsn.shown}; Ctrl-C ends it.")
         if is_loopback(host):
             announce(access.new_link())
@@ -137,11 +149,18 @@ class Crowded(logging.Filter):
         return False
 
 
+def is_no_cut(record: logging.LogRecord) -> bool:
+    """Whether it is something else than an answer that was cut off at the end, which is said in a line already."""
+    return not record.exc_info or not isinstance(record.exc_info[1], asyncio.CancelledError)
+
+
 def listen_at(host: str, port: int, backlog: int) -> socket.socket:
     """Who opens the link at once waits a moment instead of being refused. Raises ConfigError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # all addresses of a machine are those of both families
+    both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family, backlog=backlog)
+        return socket.create_server((host, port), family=family, backlog=backlog, dualstack_ipv6=both)
     except OSError as error:
         why = error.strerror or error
         raise ConfigError(f"nothing can be served there: {why}; --port and --host name another place") from None

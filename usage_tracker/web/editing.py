@@ -44,6 +44,7 @@ class Editor:
         with self._lock:
             if self._store is not None:
                 self._store.close()
+                self._store = None
 
     def _do(self, work: Callable[[Store], Result]) -> Result:
         with self._lock:

@@ -13,7 +13,8 @@ from usage_tracker.report.groups import GroupValue
 from usage_tracker.stores import Store
 from usage_tracker.web.charts import MEASURES, Chart, over_time, ranks
 from usage_tracker.web.overview import words
-from usage_tracker.web.parameters import Parameter, one_of
+from usage_tracker.web.parameters import Parameter, Refused, one_of
+from usage_tracker.web.pruned import notes_on_reports
 from usage_tracker.web.reading import Reader
 from usage_tracker.web.view import View, exactly
 
@@ -67,7 +68,7 @@ async def look(reader: Reader, query: Query, view: View, measure: str, path: str
         columns[len(query.by) :],
         [line(answer, place, columns, view, path) for place in range(min(len(answer.rows), ROWS))] if groups else [],
         max(0, len(answer.rows) - ROWS),
-        explain(answer),
+        [*explain(answer), *await notes_on_reports(reader, query)],
     )
 
 
@@ -99,7 +100,11 @@ async def tag_keys(reader: Reader) -> list[str]:
 
     def read(store: Store) -> list[str]:
         now = datetime.now(UTC)
-        found = run(store, Query(now.replace(minute=0, second=0, microsecond=0) - KEYS_SPAN, now, ("tag",)))
+        since = now.replace(minute=0, second=0, microsecond=0) - KEYS_SPAN
+        try:
+            found = run(store, Query(since, now, ("tag",)))
+        except Refused:  # where each call has a tag of its own, they are too many to read for a list of choices
+            return []
         tags = [value for row in found.rows if isinstance(value := row.group[0], str)]
         keys = dict.fromkeys(key for key, colon, _ in (tag.partition(":") for tag in tags) if key and colon)
         return [key for key in keys if len(key) <= LONGEST_KEY and SAID.fullmatch(key)][:MOST_KEYS]

@@ -10,7 +10,7 @@ import msgspec
 from usage_tracker.cli.doctor_prices import examine_books, examine_data
 from usage_tracker.cli.doctor_spool import NEARLY_FULL, examine_spool
 from usage_tracker.cli.doctor_store import examine_store
-from usage_tracker.cli.figures import UNKNOWN, show_bytes, show_count, show_duration, show_groups
+from usage_tracker.cli.figures import UNKNOWN, show_bytes, show_count, show_duration, show_groups, show_part
 from usage_tracker.cli.findings import Finding, Findings
 from usage_tracker.config import load_usable
 from usage_tracker.config_file import with_config
@@ -106,7 +106,7 @@ def reporting_rows(report: Report) -> list[Reporting]:
             show_count(row.calls),
             show_count(row.errors),
             show_count(row.unpriced),
-            f"{row.counted / row.calls:.0%}" if row.calls else UNKNOWN,
+            show_part(row.counted, row.calls) if row.calls else UNKNOWN,
         )
         for host, sdk, row in zip(hosts, sdks, report.rows, strict=True)
     ]

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups, show_money, show_share
+from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups, show_money, show_part, show_share
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.overview import project_month
 from usage_tracker.report import (
@@ -29,6 +29,7 @@ from usage_tracker.web.charts import Chart, over_time, tokens
 from usage_tracker.web.colours import assign
 from usage_tracker.web.parameters import Parameter, Refused, one_of
 from usage_tracker.web.prices_age import KEPT_SECONDS, PriceData, price_data
+from usage_tracker.web.pruned import notes_on_reports
 from usage_tracker.web.reading import Reader
 from usage_tracker.web.view import View, exactly, fitting_unit
 
@@ -102,14 +103,17 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
         raise Refused("the overview is by time and at most two other dimensions; Explore takes any three", "by")
     timed = Query(*asked, (fitting_unit(asked), *by), view.where, view.zone, DRAWN, cost=view.cost)
     month = Query(*parse_range("mtd", None, view.zone, now), (), view.where, view.zone, cost=view.cost)
-    ranked, drawn, monthly, outlooks, prices = await asyncio.gather(
+    ranked, drawn, monthly, outlooks, prices, pruned = await asyncio.gather(
         reader.ask(ranking),
         reader.ask(timed),
         reader.ask(month),
         standing(reader, now),
         reader.known("price data", price_data, KEPT_SECONDS),
+        notes_on_reports(reader, ranking, timed),
     )
-    colours = assign(row.group for row in ranked.rows)
+    # those that are drawn first, which need not stand first in the table: it is by its first dimension
+    costliest = sorted(ranked.rows, key=lambda row: (-(row.cost or 0), -row.calls))
+    colours = assign(row.group for row in costliest)
     return Overview(
         ranking,
         figures(ranked, monthly, prices, view, now, root),
@@ -117,7 +121,7 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
         ranks(ranked, colours, replace(view, by=by), path),
         ranked.total,
         totals(ranked),
-        explain(ranked),
+        [*explain(ranked), *pruned],
         warnings(outlooks),
     )
 
@@ -132,7 +136,7 @@ def period_before(asked: Range, view: View, now: datetime) -> Range | None:
 
 def figures(report: Report, month: Report, prices: PriceData, view: View, now: datetime, root: str) -> list[Figure]:
     total, before = report.total, report.total_before
-    errors = f"{total.errors / total.calls:.1%} of all calls" if total.calls and total.errors else ""
+    errors = f"{show_part(total.errors, total.calls)} of all calls" if total.calls and total.errors else ""
     local = now.astimezone(view.zone).date()
     forecast = project_month(month.total, view.zone, now)
     age = prices.age(local)
@@ -259,7 +263,7 @@ def ranks(report: Report, colours: dict[Group, str], view: View, path: str) -> l
                 shown_before,
                 show_share(row.cost, was),
                 float(max(amount, Decimal(0)) / largest * 100) if largest > 0 else 0.0,
-                f"{amount / whole:.1%}" if whole and row.cost is not None else "",
+                show_part(amount, whole) if whole and row.cost is not None else "",
                 only(view, row.group, path),
             )
         )

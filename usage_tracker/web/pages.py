@@ -7,12 +7,13 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from usage_tracker.report import Range
+from usage_tracker.report import Query, Range
 from usage_tracker.web import event_page, events_page, explore, health
 from usage_tracker.web import overview as overview_page
 from usage_tracker.web.api import MOST_EVENTS
 from usage_tracker.web.charts import MEASURES
 from usage_tracker.web.parameters import BY, COMPARE, COST, SINCE, TOP, TZ, UNTIL, WHERE, read_parameters
+from usage_tracker.web.pruned import notes_on_list
 from usage_tracker.web.site import Choice, filters, now, range_words, render, root_of, say, site_of
 from usage_tracker.web.view import View
 
@@ -101,6 +102,9 @@ async def show_events(request: Request) -> Response:
         "events.html",
         "/events",
         seen=seen,
+        notes=await notes_on_list(site.reader, Query(*asked, (), shown.where, shown.zone))
+        if view.since or not seen.following
+        else [],
         **filters(view, path, kept, usual="all"),
         live=live,
         live_seconds=events_page.LIVE_SECONDS,

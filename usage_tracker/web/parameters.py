@@ -14,12 +14,12 @@ LONGEST = 2000
 """Characters of one value."""
 
 
-OPTION = re.compile(r"(?<![\w'\"-])--(?=[a-z])")
+OPTION = re.compile(r"(?<![\w'\"-])--([a-z-]+)")
 
 
 def without_options(sentence: str) -> str:
     """The sentence of the command line with the names of its options as parameters and fields have them."""
-    return OPTION.sub("", sentence)
+    return OPTION.sub(lambda option: option[1].replace("-", "_"), sentence)
 
 
 class Refused(ValueError):

@@ -138,6 +138,7 @@ class Writer:
         with self._lock:
             if self._store is not None:
                 self._store.close()
+                self._store = None
 
     def _write(self, store: Store, posted: Sequence[Posted]) -> Outcome:
         segments = {uuid5(JOURNAL, event.event_id.hex): event for event in reversed(posted)}

@@ -128,6 +128,10 @@ class Answer:
     def good(self) -> bool:
         return self.task.done() and not self.task.cancelled() and self.task.exception() is None
 
+    def is_for(self, now: float) -> bool:
+        """Whether who asks now waits for it or is given it. One that takes long isn't asked for a second time."""
+        return not self.task.done() or (self.until >= now and not self.task.cancelled())
+
     def is_over(self, now: float) -> bool:
         """Whether nobody is given it any more, nor what comes after it."""
         renewed = self.renewal is None or self.renewal.task.done()
@@ -141,7 +145,11 @@ class Reader:
         """`price_book`: the file that goes before the store's, for what calls would cost today."""
         self.dsn = dsn
         self._price_book = price_book
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="usage-tracker-reader")
+        self._number = threads
+        self._open()
+
+    def _open(self) -> None:
+        self._threads = ThreadPoolExecutor(self._number, thread_name_prefix="usage-tracker-reader")
         self._slow_threads = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="usage-tracker-slow-reader")
         self._own = threading.local()
         self._stores: list[Store] = []
@@ -177,7 +185,7 @@ class Reader:
                 last.renewal.task.add_done_callback(lambda _: self._renew(key, last))
             known: Result = last.task.result()
             return known
-        if answer is None or answer.until < now or answer.task.cancelled():
+        if answer is None or not answer.is_for(now):
             self._answers.pop(key, None)
             renewal = answer and answer.renewal
             if renewal is None or renewal.task.done():
@@ -230,10 +238,12 @@ class Reader:
         return near if near is not None else await self.do(made(find_anywhere), slow=True)
 
     def close(self) -> None:
+        """Until it is asked again, as by an app that is started a second time."""
         for threads in (self._threads, self._slow_threads):
             threads.shutdown(wait=True, cancel_futures=True)
         for store in self._stores:
             store.close()
+        self._open()
 
     def _answer(self, store: Store, query: Query) -> Report:
         if query.cost != "current":

@@ -201,6 +201,8 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
             f"sequences at {dsn.shown} are behind their tables ({what}), as after a copy by logical replication; "
             "docs/upgrading.md has what sets them"
         )
+    if code == "23514" and error.diag.constraint_name is None:  # the bounds of a partition
+        return StoreUnavailable(f"a month got its partition at {dsn.shown} just then ({what})")
     if code.startswith(("21", "22", "23", "54")) and code != "2200H":
         column = re.search(r"\bcolumn (\w+)", str(error))
         where = f" in {column[1]}" if column else ""

@@ -1,0 +1,8 @@
+-- As in Postgres.
+CREATE TABLE sink_refused (
+    name TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    refused_at REAL NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (name, event_id)
+) WITHOUT ROWID;
