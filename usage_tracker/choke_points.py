@@ -149,9 +149,19 @@ LITELLM = (
     ("litellm_core_utils.streaming_handler", "CustomStreamWrapper.__init__", "chat stream", False),
     ("llms.base_llm.base_model_iterator", "BaseModelResponseIterator._handle_string_chunk", "line", True),
     ("responses.streaming_iterator", "_estimate_usage_from_text", "estimate", True),
+    ("main", "maybe_run_chat_completion_agentic_loop", "hooks", True),
+    ("llms.custom_httpx.llm_http_handler", "BaseLLMHTTPHandler._call_agentic_chat_completion_hooks", "hooks", True),
+    ("llms.custom_httpx.llm_http_handler", "BaseLLMHTTPHandler._call_agentic_completion_hooks", "hooks", True),
+    ("llms.openai.openai", "OpenAIChatCompletion._call_agentic_completion_hooks_openai", "hooks", True),
+    *(
+        ("llms.vertex_ai.gemini_embeddings.batch_embed_content_handler", name, "embedded", True)
+        for name in ("process_embed_content_response", "process_response")
+    ),
+    ("responses.file_search.emulated_handler", "aresponses_with_emulated_file_search", "delegated", True),
     ("batch_completion.main", "ThreadPoolExecutor", "threads", False),
     ("litellm_core_utils.asyncify", "run_async_function", "own loop", False),
     ("litellm_core_utils.fallback_utils", "run_async_function", "own loop", False),
+    ("llms.custom_httpx.llm_http_handler", "run_async_function", "own loop", True),
     ("responses.main", "run_async_function", "own loop", True),
     *((module, "run_async_function", "own loop", True) for module, _ in LITELLM_ROUTERS),
     *(

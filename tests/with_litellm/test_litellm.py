@@ -10,6 +10,8 @@ import py_compile
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from budgeted import budget, known
 from capturing import Captured
 from gemini_server import GeminiServer
 from litellm.integrations.custom_logger import CustomLogger
+from litellm.responses.file_search import emulated_handler
+from litellm.types.integrations.custom_logger import AgenticLoopPlan, AgenticLoopRequestPatch
 from with_litellm.asking import (
     ASK,
     CONTENTS,
@@ -327,6 +331,134 @@ def test_decisions_by_their_other_name_are_calls(captured: Captured, provider: S
     event = captured.one()
     used = event.usage
     assert (event.operation, used.input_tokens, used.output_tokens, used.cache_read_tokens) == ("decision", 10, 3, 4)
+
+
+@pytest.mark.parametrize("name", ["speech", "aspeech"])
+def test_speech_by_gemini_tells_its_tokens(
+    captured: Captured, gemini: GeminiServer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("GEMINI_API_BASE", f"{gemini.url}/v1beta")
+    sound = {"inlineData": {"mimeType": "audio/L16;codec=pcm;rate=24000", "data": "AAAA"}}
+    spoken = {"candidates": [{"content": {"role": "model", "parts": [sound]}, "finishReason": "STOP"}]}
+    details = [{"modality": "AUDIO", "tokenCount": 250}]
+    usage = {"promptTokenCount": 12, "candidatesTokenCount": 250, "totalTokenCount": 262}
+    gemini.reply = lambda asked: Reply({**spoken, "usageMetadata": {**usage, "candidatesTokensDetails": details}})
+    asked = {"model": "gemini/gemini-2.5-flash-preview-tts", "input": "Say hello.", "voice": "Kore", "api_key": KEY}
+    spoke = getattr(litellm, name)(**asked)
+    if name == "aspeech":
+        run(spoke)
+    event = captured.one()
+    assert event.operation == "speech"
+    used = event.usage
+    assert (used.input_tokens, used.output_tokens, used.output_audio_tokens) == (12, 250, 250)
+
+
+@pytest.mark.parametrize(
+    ("told", "counted"), [({"usageMetadata": {"promptTokenCount": 7}}, (7, False)), ({}, (1, True))]
+)
+def test_geminis_embeddings_have_the_tokens_that_it_tells_or_an_estimate(
+    captured: Captured,
+    gemini: GeminiServer,
+    monkeypatch: pytest.MonkeyPatch,
+    told: dict[str, Any],
+    counted: tuple[int, bool],
+) -> None:
+    monkeypatch.setenv("GEMINI_API_BASE", f"{gemini.url}/v1beta")
+    gemini.reply = lambda asked: Reply({"embeddings": [{"values": [0.5]}], **told})
+    asked = {"model": "gemini/gemini-embedding-001", "input": ["Hello"], "api_key": KEY}
+    litellm.embedding(**asked)
+    run(litellm.aembedding(**asked))
+    events = [event for _, event in captured.all()]
+    assert [(event.usage.input_tokens, event.usage.estimated) for event in events] == [counted] * 2
+
+
+class AsksAgain(CustomLogger):  # type: ignore[misc]  # litellm has no types where mypy runs
+    """Replies to a model's first answer, as LiteLLM's own search does, so that the app gets the second."""
+
+    async def async_should_run_agentic_loop(self, **asked: Any) -> tuple[bool, dict[str, Any]]:
+        return not asked["kwargs"].get("_agentic_loop_depth"), {"tool_calls": []}
+
+    async def async_build_agentic_loop_plan(self, **asked: Any) -> AgenticLoopPlan:
+        return AgenticLoopPlan(run_agentic_loop=True, request_patch=AgenticLoopRequestPatch(messages=ASK, max_tokens=9))
+
+
+async def responses_in_a_loop(provider: StandIn) -> Any:
+    return litellm.responses(model="openai/gpt-5-mini", input="Say hello.", **at(provider))
+
+
+def messages(anthropic: StandIn, **more: Any) -> Any:
+    asked = {"model": "anthropic/claude-sonnet-4-5", "messages": ASK, "max_tokens": 9, **more}
+    return litellm.anthropic_messages(**asked, **at_anthropic(anthropic))
+
+
+REPLIED_TO: dict[str, Callable[[StandIn, StandIn], Any]] = {
+    "chat": lambda provider, anthropic: achat(provider),
+    "messages": lambda provider, anthropic: messages(anthropic),
+    "stream of messages": lambda provider, anthropic: messages(anthropic, stream=True),
+    "responses in a loop": lambda provider, anthropic: responses_in_a_loop(provider),
+}
+
+
+@pytest.mark.parametrize("asked", REPLIED_TO)
+def test_an_answer_that_litellm_replies_to_by_itself_is_an_event_too(
+    captured: Captured,
+    provider: StandIn,
+    anthropic: AnthropicServer,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str,
+) -> None:
+    monkeypatch.setattr(litellm, "callbacks", [AsksAgain()])
+    run(REPLIED_TO[asked](provider, anthropic))
+    first, second = [event for _, event in captured.all()]
+    assert (first.status, first.request_model, first.operation) == ("ok", second.request_model, second.operation)
+    assert None not in (first.usage.output_tokens, second.usage.output_tokens)
+
+
+@pytest.mark.parametrize("asked", ["chat", "messages", "stream of messages"])
+def test_an_answer_is_an_event_once_where_asking_again_fails(
+    captured: Captured, provider: StandIn, anthropic: AnthropicServer, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setattr(litellm, "callbacks", [AsksAgain()])
+    server = provider if asked == "chat" else anthropic
+    asked_so_far: list[Asked] = []
+    usual = server.reply
+
+    def reply(asked: Asked) -> Reply | None:
+        asked_so_far.append(asked)
+        return Reply({"error": {"message": "No."}}, status=400) if len(asked_so_far) > 1 else usual(asked)
+
+    server.reply = reply
+    with suppress(litellm.BadRequestError):  # some versions raise it, others give the first answer
+        run(REPLIED_TO[asked](provider, anthropic))
+    assert len(asked_so_far) == 2
+    events = [event for _, event in captured.all()]
+    assert sum(event.usage.output_tokens is not None for event in events) == 1
+
+
+@pytest.mark.parametrize("name", ["responses", "aresponses"])
+def test_searching_files_for_a_model_is_an_event_for_each_request(
+    captured: Captured, anthropic: AnthropicServer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    async def found(**asked: Any) -> tuple[list[Any], list[str], list[Any]]:
+        return [], ["it"], []
+
+    monkeypatch.setattr(emulated_handler, "_execute_file_search_tool_calls", found)
+    searching = {"type": "tool_use", "id": "t-1", "name": emulated_handler.FILE_SEARCH_FUNCTION_NAME, "input": {}}
+    contents = iter([searching, {"type": "text", "text": "This."}])
+
+    def reply(asked: Asked) -> Reply:
+        usage = {"input_tokens": 100 * len(anthropic.requests), "output_tokens": len(anthropic.requests)}
+        message = {"id": "m-1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5"}
+        return Reply({**message, "content": [next(contents)], "stop_reason": "end_turn", "usage": usage})
+
+    anthropic.reply = reply
+    tools = [{"type": "file_search", "vector_store_ids": ["vs-1"]}]
+    asked = {"model": "anthropic/claude-sonnet-4-5", "input": "What is it?", "tools": tools}
+    answer = getattr(litellm, name)(**asked, **at_anthropic(anthropic))
+    if name == "aresponses":
+        run(answer)
+    events = [event for _, event in captured.all()]
+    assert [(event.operation, event.usage.input_tokens) for event in events] == [("responses", 100), ("responses", 200)]
 
 
 @pytest.mark.skipif(not hasattr(litellm, "extraction"), reason="this version of LiteLLM doesn't have it")

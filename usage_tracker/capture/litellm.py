@@ -4,7 +4,8 @@ Its choke points are its functions, sync and async, and the dispatch through whi
 most used of them, also for who took a function before we were installed. The outermost call counts, with all that
 LiteLLM does within: `acompletion` calls `completion`, one API is answered by way of another, many providers are called
 through the openai SDK. Retries within (`num_retries` or `fallbacks` of a call) are attempts of the one call. A `Router`
-stands above the functions, so that each attempt of its own is a call, with status error where it failed.
+stands above the functions, so that each attempt of its own is a call, with status error where it failed. Where LiteLLM
+replies to an answer by itself, such as with what it has searched for, that answer is an event beside the last one's.
 
 Within a call LiteLLM tells its logging what it sends to whom and what came back, and asks its cache; that passes us,
 too. https://github.com/BerriAI/litellm/blob/2be93d9268fc/litellm/utils.py (`client`)
@@ -20,7 +21,7 @@ from usage_tracker.attribution import Standing, inside, standing
 from usage_tracker.capture.admission import await_hold, hold_of, pass_hold
 from usage_tracker.capture.call import Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
-from usage_tracker.capture.litellm_call import LiteLLMCall, requests
+from usage_tracker.capture.litellm_call import EarlierAnswer, LiteLLMCall, requests
 from usage_tracker.capture.litellm_streams import around_chat_stream, is_stream, named_as, release, watch_stream
 from usage_tracker.capture.nesting import await_within, nested
 from usage_tracker.capture.recorder import Client, Recorder
@@ -45,6 +46,9 @@ def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, W
         "cache": around_cache,
         "line": around_line,
         "estimate": around_estimate,
+        "embedded": around_embedded,
+        "hooks": around_hooks,
+        "delegated": around_delegated,
         "chat stream": around_chat_stream,
         "threads": around_threads,
         "own loop": around_own_loop,
@@ -187,6 +191,14 @@ def around_received(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: 
     return wrapped(*args, **kwargs)
 
 
+def around_embedded(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of what reads Gemini's embeddings, whose answer the logging is not told of."""
+    with guard_within:
+        if call := call_within():
+            call.answered_with(kwargs.get("_predictions") or kwargs.get("response_json"))
+    return wrapped(*args, **kwargs)
+
+
 def around_line(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The wrapper of what reads one event of a provider's stream. Where that says that the stream failed, LiteLLM
     raises its error and drops the rest, the usage up to there included."""
@@ -202,6 +214,35 @@ def around_estimate(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: 
         if call := call_within():
             call.answer.estimated = True
     return wrapped(*args, **kwargs)
+
+
+async def around_hooks(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of what asks callbacks, such as LiteLLM's own search, whether they reply to a model's answer. Where
+    one does, the model is asked again within the call, and the app gets that later answer, or the error that came of
+    it; with neither, the one that there was."""
+    call = call_within()
+    if call is None:
+        return await wrapped(*args, **kwargs)
+    earlier = EarlierAnswer(call, kwargs.get("response"))
+    try:
+        later = await wrapped(*args, **kwargs)
+    except BaseException:
+        if not kwargs.get("stream"):  # else the app has got it already
+            earlier.complete()
+        raise
+    if later is not None and later is not earlier.result:
+        earlier.complete()
+    return later
+
+
+async def around_delegated(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of what searches files for a model that can't itself: it asks the model by LiteLLM's own function,
+    and once more with what was found. Each of those is a call, as with `delegates`; a proxy's request stays one."""
+    with guard_within:
+        call = call_within()
+        if type(call) is LiteLLMCall:
+            call.drop()
+    return await wrapped(*args, **kwargs)
 
 
 def around_cache(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

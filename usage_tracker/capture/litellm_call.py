@@ -106,7 +106,7 @@ class LiteLLMCall(Call):
         self.answer.estimated = not litellm.tells_usage(original, self.served_by)
         if self.request.operation == "embeddings":
             self.provider_usage = figures(fields_of(original).get("usage"))
-        elif self.request.operation == "responses":
+        if self.request.operation in ("embeddings", "responses", "speech"):
             self.translated = litellm.read_other_api(original)
 
     def found_in_cache(self) -> None:
@@ -114,9 +114,9 @@ class LiteLLMCall(Call):
 
     def read(self, result: object) -> None:
         """Take what the function handed back."""
-        if self.request.operation != "speech":
+        if self.request.operation != "speech":  # which is sound, and says nothing
             self.observe(fields_of(result))
-        if self.translated is not None and self.answer.raw is not None:
+        if self.translated is not None and (self.answer.raw is not None or self.request.operation == "speech"):
             litellm.take_figures(self.answer, self.translated)
         self.read_hidden(getattr(result, "_hidden_params", None))
 
@@ -189,3 +189,29 @@ class LiteLLMCall(Call):
             self.observe({**fields, "usage": usage})
         self.answer.reported_cost = read_cost(figures(fields.get("usage")) or {}) or self.answer.reported_cost
         self.read_hidden(hidden)
+
+
+class EarlierAnswer:
+    """An answer within a call to which LiteLLM may reply by itself, so that the app gets another one."""
+
+    def __init__(self, call: LiteLLMCall, result: object) -> None:
+        self.result = result
+        self._call = call
+        self._attempts, self._response, self._estimated = call.attempts, call.response, call.answer.estimated
+
+    def complete(self) -> None:
+        """Make an event of it, if the model was asked again since."""
+        call = self._call
+        if call.attempts == self._attempts and not call.cached:
+            return
+        with guarded("earlier answer"):
+            part, asked = Answer(), call.request
+            part.estimated = self._estimated
+            litellm.observe(part, fields_of(self.result))
+            name = litellm.observe_hidden(part, getattr(self.result, "_hidden_params", None)) or call.served_by
+            part.provider = litellm.provider_named(name, asked.model, call.client.host)
+            call.request = asked._replace(model=litellm.bare_model(asked.model, name))
+            call.complete(part)
+            call.request = asked
+            if call.response is self._response:
+                call.response = None  # an error is about what came after it

@@ -53,7 +53,7 @@ COUNTS_ITSELF = frozenset(("aleph_alpha", "langflow", "langgraph", "petals", "re
 https://github.com/BerriAI/litellm/blob/ba03736077d5/litellm/llms/replicate/chat/transformation.py"""
 COUNTS_IN_HEADERS = frozenset(("bedrock", "bedrock_converse"))
 """https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html"""
-COUNTED = ('usage"', 'Usage"', 'okens"', '_token_count"', 'TokenCount"', 'eval_count"', '_units"')
+COUNTED = ('usage"', 'Usage"', 'usageMetadata"', 'okens"', '_token_count"', 'TokenCount"', 'eval_count"', '_units"')
 """How the names of counts end, in the JSON of any provider. Within a text of that JSON a quote would be escaped."""
 MOST_TEXT = 1 << 20
 """An answer is searched for counts at both ends up to here."""
