@@ -339,6 +339,15 @@ def test_a_range_of_centuries_is_read_as_far_as_there_are_events(store: Store) -
     assert calls(report) == {date(2026, 8, 15): 1, date(2026, 8, 16): 1}
 
 
+def test_a_report_of_which_a_clock_changes_hundreds_of_times_is_refused(store: Store) -> None:
+    store_events(store, [made_event(NOON), made_event(datetime(9000, 1, 1, tzinfo=UTC))])
+    until, berlin = datetime(9998, 1, 1, tzinfo=UTC), ZoneInfo("Europe/Berlin")
+    assert calls(ask(store, "month", until=until)) == {date(2026, 8, 1): 1, date(9000, 1, 1): 1}
+    for further in ({}, {"top": 1}, {"percentiles": True}):
+        with pytest.raises(ValueError, match="clock of that time zone changes too often"):
+            ask(store, "month", "model", until=until, tz=berlin, **further)
+
+
 def test_the_hour_that_comes_twice_is_two_hours(store: Store) -> None:
     first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     store_events(store, [made_event(first), made_event(first + timedelta(hours=1))])

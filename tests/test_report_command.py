@@ -110,6 +110,15 @@ def test_a_comparison_with_nothing_is_refused(words: str, said: str) -> None:
     assert said in result.stderr
 
 
+def test_what_no_store_could_read_at_once_is_refused_in_a_sentence(store: Store) -> None:
+    store_events(store, [made_event(at=datetime(9000, 1, 1, tzinfo=UTC))])
+    words = ("report", "--by", "day", "--since", "all", "--until", "9998-01-01", "--tz")
+    assert run(*words, "UTC").exit_code == 0
+    refused = run(*words, "Europe/Berlin")
+    assert refused.exit_code == 2
+    assert "Error: the clock of that time zone changes too often in that range" in refused.stderr
+
+
 def test_fields_choose_the_figures_in_every_format() -> None:
     assert run("report", *AUGUST, "--fields", "cost,calls", "-o", "csv").stdout.splitlines()[:2] == [
         "model,cost,calls",

@@ -18,7 +18,7 @@ import schemathesis
 from dashboard_server import ADMIN, VIEWER, WRITER, Served, dashboard, filled
 from dashboard_story import story
 from hypothesis import HealthCheck, settings
-from made_events import made_event, store_events
+from made_events import NOON, made_event, store_events
 from postgres_server import PostgresServer
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
@@ -162,6 +162,16 @@ def test_what_is_empty_in_a_posted_event_is_unknown(running: Served) -> None:
         found = admin.get(f"/api/v1/events/{event['event_id']}").json()["event"]
     assert {name: found[name] for name in blank} == dict.fromkeys(blank)
     assert (found["request_model"], found["cost"]) == ("gpt-4o", "0.0035")
+
+
+def test_a_report_that_no_store_could_read_at_once_is_a_problem_that_names_its_range(tmp_path: Path) -> None:
+    events = [made_event(NOON), made_event(datetime(9000, 1, 1, tzinfo=UTC))]
+    asked = "by=day&since=all&until=9998-01-01&tz=Europe/Berlin"
+    with dashboard(filled(tmp_path / "usage.db", events)) as running, running.client() as client:
+        answer = client.get(f"/api/v1/report?{asked}")
+        assert (answer.status_code, answer.json()["parameter"]) == (400, "since")
+        for page in ("/", "/explore"):
+            assert client.get(f"{page}?{asked}").status_code == 400
 
 
 def test_an_event_is_stored_once_however_often_it_is_sent(tmp_path: Path) -> None:

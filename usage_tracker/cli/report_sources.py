@@ -83,7 +83,7 @@ def find_source(origin: str) -> Dsn | str:
 
 def refusal(query: Query, error: ValueError) -> click.UsageError:
     """A question that can't be answered so."""
-    return click.UsageError(str(error) if query.cost == "recorded" else f"--cost {query.cost}: {error}")
+    return click.UsageError(f"--cost current: {error}" if query.cost == "current" else str(error))
 
 
 PLACES = ("file", "s3", "gs", "gcs", "az", "abfs", "abfss", "memory", "hdfs", "sftp")

@@ -24,6 +24,7 @@ from usage_tracker.report import (
     reads_every_event,
     run,
 )
+from usage_tracker.report.repricing import Prices
 from usage_tracker.stores import Store, open_store
 from usage_tracker.web.parameters import Refused
 
@@ -246,17 +247,17 @@ class Reader:
         self._open()
 
     def _answer(self, store: Store, query: Query) -> Report:
-        pricer = None
-        if query.cost == "current":
-            from usage_tracker.cli.price_books import open_books, open_pricer
-
-            pricer = open_pricer(open_books(self.dsn, self._price_book))
         try:
-            return run(store, query, pricer)
+            return run(store, query, self._prices()) if query.cost == "current" else run(store, query)
         except Refused:
             raise
         except ValueError as error:
-            raise Refused(str(error), "since" if pricer is None else "cost") from None
+            raise Refused(str(error), "cost" if query.cost == "current" else "since") from None
+
+    def _prices(self) -> Prices:
+        from usage_tracker.cli.price_books import open_books, open_pricer
+
+        return open_pricer(open_books(self.dsn, self._price_book))
 
     def _work(self, work: Callable[[Store], Result], job: Job) -> Result:
         check_there(self.dsn)
