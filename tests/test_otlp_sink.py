@@ -7,12 +7,14 @@ from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import requests
 from certificates import certificate
 from feeding import begin, feed, memory_store, stored
 from made_events import made_event, random_event, store_events
+from msgspec.structs import replace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsPartialSuccess,
@@ -317,6 +319,25 @@ def test_an_event_that_a_collector_refuses_holds_no_other_one_up(
     assert found["calls"] == wanted["calls"] - 1 == 11
     assert found["picodollars"] == wanted["picodollars"] - 10**12
     feeder.close()
+
+
+def test_sums_never_fall_while_a_collector_takes_now_this_and_now_that(store: Store, collector: Receiver) -> None:
+    """Who reads them takes a sum that falls for one that began again at 0, and counts all of it once more."""
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    batch = [made_event(cost=cost) for cost in ("1", "8", "2", "4")]
+    store_events(store, [replace(event, event_id=UUID(int=place)) for place, event in enumerate(batch)])
+    collector.answers = [400] * 3 + [200, 401]  # four, two, and one by one
+    with pytest.raises(NotTaken, match="answered 401"):
+        feed(feeder)
+    feeder.close()
+    successor = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    successor.close()
+    assert sums(collector) == expected(store)
+    told = []
+    while collector.posts:
+        told.append(sums(collector)["picodollars"])
+        collector.posts.pop()
+    assert told == sorted(told, reverse=True)
 
 
 def partly(rejected: int, message: str) -> tuple[str, bytes]:

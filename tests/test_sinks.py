@@ -255,6 +255,27 @@ class TestRefused:
         assert standings(store)[0].refused == 0
         feeder.close()
 
+    @pytest.mark.parametrize("stopped_by", [503, -1])
+    def test_what_was_taken_ahead_of_others_is_not_sent_again_with_others(
+        self, store: Store, receiver: Receiver, stopped_by: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As while some of a receiver's programs are broken ones, and all that it has are right in the end."""
+        monkeypatch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 0.5)
+        feeder = begin(store, webhook(receiver))
+        store_events(store, [made_event() for _ in range(40)])
+        receiver.answers = [400] * 5 + [400] * 15 + [200] + [stopped_by]
+        with pytest.raises(NotTaken, match="503" if stopped_by == 503 else "can't be reached"):
+            feed(feeder)
+        feeder.close()
+        successor = Feeder(webhook(receiver), store, open_sink)
+        feed(successor)
+        events, times = each_once(receiver.bodies(), "id", "events")
+        assert sorted(event["event_id"] for event in events) == sorted(stored(store))
+        assert sorted(times.values())[-2:] == ([1, 1] if stopped_by == 503 else [1, 2])
+        [standing] = standings(store)
+        assert (standing.waiting, standing.events, standing.refused) == (0, 40, 0)
+        successor.close()
+
     def test_one_that_is_alone_waits_until_another_one_is_taken(self, store: Store, receiver: Receiver) -> None:
         feeder = begin(store, webhook(receiver))
         receiver.wrong = lambda body: b"unheard-of" in body

@@ -88,6 +88,9 @@ class Feeder:
         if place.until is None:
             place = place._replace(until=arrived.until)
             self._note(place)
+        if place.ahead:
+            self._ask_again(self._sink, place, arrived)
+            return True
         if place.at_once == 1:
             self._sift(self._sink, place)
             return True
@@ -135,9 +138,29 @@ class Feeder:
         assert self._place is not None
         assert self._arrived is not None
         place = self._place._replace(at_once=self._more_again(sink, place.at_once))
-        self._go_on(place, self._arrived, sifted.places, sifted.state, sent=sifted.taken, refused=sifted.refused)
         if sifted.refused:
-            self._say_refused(sifted.refused)
+            self._note(place._replace(ahead=sifted.places - 1, state=sifted.state), sent=sifted.taken)
+        else:
+            self._go_on(place, self._arrived, sifted.places, sifted.state, sent=sifted.taken)
+
+    def _ask_again(self, sink: Sink, place: Place, arrived: Arrived) -> None:
+        """Send the first of those again that were refused before another one was taken. Raises NotTaken."""
+        places, event = 0, None
+        while event is None and places < place.ahead:
+            event = arrived.places[place.done + places]
+            places += 1
+        state = place.state
+        refused = []
+        if event is not None:
+            try:
+                state = sink.send(parcel_of([event]), state)
+            except Refused as refusal:
+                refused.append((str(event["event_id"]), str(refusal)))
+        sent = 0 if event is None or refused else 1
+        place = place._replace(ahead=place.ahead - places)
+        self._go_on(place, arrived, places if place.ahead else places + 1, state, sent=sent, refused=refused)
+        if refused:
+            self._say_refused(*refused[0])
 
     def _from(self, start: int) -> Iterator[Event | None]:
         """What is to be sent from there on, and what has come since then."""
@@ -167,6 +190,7 @@ class Feeder:
             "until": place.until,
             "done": place.done,
             "at_once": place.at_once,
+            "ahead": place.ahead,
         }
         if self._place is None or place.state is not self._place.state:
             changes["state"] = place.state
@@ -215,10 +239,9 @@ class Feeder:
             note(self._store, self.address.name, self._claim, {"problem": problem})
             self._renewed()
 
-    def _say_refused(self, refused: Sequence[tuple[str, str]]) -> None:
+    def _say_refused(self, event_id: str, reason: str) -> None:
         if time.monotonic() >= self._quiet_refused_until:
             self._quiet_refused_until = time.monotonic() + QUIET_SECONDS
-            event_id, reason = refused[0]
             logger.warning(
                 "the sink %s goes on without the event %s, which its receiver refuses: %s; "
                 "`usage-tracker sinks refused %s` lists them all",

@@ -26,6 +26,8 @@ class Place(NamedTuple):
     state: bytes | None
     at_once: int | None
     """So many events are sent at once, since the receiver has refused more; None: as many as the sink takes."""
+    ahead: int
+    """So many places from here on are asked about again: all were refused, and then the one after them was taken."""
 
 
 class Lost(Exception):
@@ -61,7 +63,7 @@ def take(store: Store, name: str, claim: str) -> Place | None:
 
     def change(execute: Execute) -> Place | None:
         row = execute(
-            f"SELECT claim, claimed_until, arrival, until, done, state, at_once FROM {table} WHERE name = {mark}"
+            f"SELECT claim, claimed_until, arrival, until, done, state, at_once, ahead FROM {table} WHERE name = {mark}"
             + for_update(store),
             [name],
         )
@@ -75,9 +77,15 @@ def take(store: Store, name: str, claim: str) -> Place | None:
             f"UPDATE {table} SET claim = {mark}, claimed_until = {mark} WHERE name = {mark}",
             [claim, now + LEASE_SECONDS, name],
         )
-        arrival, reaches, done, state, at_once = place
-        kept = None if state is None else bytes(cast(bytes, state))
-        return Place(cast(int, arrival), cast(int | None, reaches), cast(int, done), kept, cast(int | None, at_once))
+        arrival, reaches, done, state, at_once, ahead = place
+        return Place(
+            cast(int, arrival),
+            cast(int | None, reaches),
+            cast(int, done),
+            None if state is None else bytes(cast(bytes, state)),
+            cast(int | None, at_once),
+            cast(int, ahead),
+        )
 
     return store.change(change)
 
@@ -184,12 +192,13 @@ def standings(store: Store) -> list[Standing]:
     prefix = store.dialect.prefix
     sql = (
         "SELECT s.name, s.shown, s.events, coalesce(sum(b.events), 0), min(b.stored_at), s.began_at, s.sent_at, "
-        f"s.problem, s.claim, s.claimed_until, s.done, coalesce(r.events, 0), r.last_at FROM {prefix}sink s "
+        f"s.problem, s.claim, s.claimed_until, s.done + CASE WHEN s.ahead > 0 THEN 1 ELSE 0 END, "
+        f"coalesce(r.events, 0), r.last_at FROM {prefix}sink s "
         f"LEFT JOIN {prefix}usage_batch b ON b.arrival > s.arrival OR b.arrival IS NULL "
         "LEFT JOIN (SELECT name, count(*) AS events, max(refused_at) AS last_at "
         f"FROM {prefix}sink_refused GROUP BY name) r ON r.name = s.name "
         "GROUP BY s.name, s.shown, s.events, s.began_at, s.sent_at, s.problem, s.claim, s.claimed_until, s.done, "
-        "r.events, r.last_at "
+        "s.ahead, r.events, r.last_at "
         "ORDER BY s.name"
     )
     found = []

@@ -3,6 +3,9 @@
 An answer like 400 is the same for an event that a receiver finds wrong and for all that it is ever sent, as with a
 wrong secret or while its program is a broken one. So an event is refused for good where the receiver has refused it,
 taken another one, and refused it again. Until it takes another one, all of them wait.
+
+The one that is taken is so ahead of others, and that is noted before anything else is sent: otherwise it might come
+again in a post with others, and sums that had it would be told without it.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,15 +24,14 @@ class Sifted(NamedTuple):
     places: int
     """How many they are, with those that were pruned."""
     taken: int
-    refused: list[tuple[str, str]]
-    """Those that are refused for good: id and reason."""
+    """1; or 0, where all of them were pruned."""
+    refused: int
     state: bytes | None
 
 
 def sift(sink: Sink, places: Iterator[Event | None], state: bytes | None, before_each: Callable[[], None]) -> Sifted:
-    """Send events one by one until one is taken, and those before it again. Raises NotTaken, where none is taken."""
-    suspects: list[Event] = []
-    count = 0
+    """Send events one by one until one is taken. Raises NotTaken, where none is."""
+    count = refused = 0
     reason = None
     for event in places:
         count += 1
@@ -37,22 +39,12 @@ def sift(sink: Sink, places: Iterator[Event | None], state: bytes | None, before
             continue
         before_each()
         try:
-            state = sink.send(parcel_of([event]), state)
-            break
+            return Sifted(count, 1, refused, sink.send(parcel_of([event]), state))
         except Refused as refusal:
             reason = refusal
-            suspects.append(event)
-            if len(suspects) == MOST_REFUSED:
+            refused += 1
+            if refused == MOST_REFUSED:
                 raise
-    else:
-        if reason is not None:
-            raise reason
-        return Sifted(count, 0, [], state)
-    refused = []
-    for event in suspects:
-        before_each()
-        try:
-            state = sink.send(parcel_of([event]), state)
-        except Refused as refusal:
-            refused.append((str(event["event_id"]), str(refusal)))
-    return Sifted(count, 1 + len(suspects) - len(refused), refused, state)
+    if reason is not None:
+        raise reason
+    return Sifted(count, 0, 0, state)

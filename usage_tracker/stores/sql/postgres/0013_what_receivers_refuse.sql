@@ -11,6 +11,9 @@ CREATE TABLE usage_tracker.sink_refused (
 -- How many events a sink is sent at once, since its receiver has refused more: null where it takes as many as there are.
 ALTER TABLE usage_tracker.sink ADD COLUMN at_once bigint;
 
+-- How many places after `done` were refused, each by itself, before the one after them was taken: they are asked about again.
+ALTER TABLE usage_tracker.sink ADD COLUMN ahead bigint NOT NULL DEFAULT 0;
+
 -- Who reads what is known of sinks, or keeps it, does so with this.
 DO $$
 DECLARE
