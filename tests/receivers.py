@@ -25,6 +25,8 @@ class Receiver:
         self.refused = 0
         self.largest = 1 << 30
         """Bytes of a post; a larger one is refused with 413."""
+        self.reads_all = True
+        """Whether it reads what is too large before it answers; otherwise it closes at once, which resets."""
         self.wrong: Callable[[bytes], bool] = lambda body: False
         """Which posts are refused with `status_of_wrong`."""
         self.status_of_wrong = 400
@@ -35,7 +37,8 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                length = int(self.headers["content-length"])
+                body = self.rfile.read(length) if receiver.reads_all or length <= receiver.largest else b" " * length
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
                 if receiver.answers:
@@ -65,6 +68,12 @@ class Receiver:
         class Server(ThreadingHTTPServer):
             daemon_threads = True
             allow_reuse_address = True
+
+            def shutdown_request(self, request: Any) -> None:
+                if receiver.reads_all:
+                    super().shutdown_request(request)
+                else:
+                    self.close_request(request)
 
             def handle_error(self, *args: object) -> None:
                 """A client that was killed."""

@@ -193,12 +193,13 @@ class TestRefused:
         assert SECRET not in caplog.text
         feeder.close()
 
+    @pytest.mark.parametrize("reads_all", [True, False])
     def test_one_that_is_too_large_by_itself_is_set_aside_and_later_posts_are_large_again(
-        self, store: Store, receiver: Receiver
+        self, store: Store, receiver: Receiver, reads_all: bool
     ) -> None:
         feeder = begin(store, webhook(receiver))
-        receiver.largest = 600_000
-        large = made_event(tags=tuple(f"{number:0>100}" for number in range(7000)))
+        receiver.largest, receiver.reads_all = 600_000, reads_all
+        large = made_event(tags=tuple(f"{number:0>100}" for number in range(7000 if reads_all else 90_000)))
         store_events(store, [*(made_event() for _ in range(40)), large, *(made_event() for _ in range(40))])
         feed(feeder)
         assert [each.event_id for each in refusals(store, "hook")] == [str(large.event_id)]

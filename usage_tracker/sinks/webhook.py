@@ -44,7 +44,7 @@ class WebhookSink:
             with connected(address) as wire:
                 connection = http.client.HTTPConnection(address.host, address.port)
                 connection.sock = wire
-                with suppress(BrokenPipeError):  # who doesn't want all of it has answered
+                with suppress(BrokenPipeError, ConnectionResetError):  # who doesn't want all of it has answered
                     connection.request("POST", str(address.path), body, headers)
                 with closing(connection.getresponse()) as answer:
                     status, later = answer.status, answer.getheader("Retry-After")
