@@ -256,6 +256,32 @@ class TestRefused:
         assert standings(store)[0].refused == 0
         feeder.close()
 
+    @pytest.mark.parametrize("count", [5, 30, 700])
+    def test_what_was_taken_without_an_answer_is_sent_again_as_it_was_after_everything_was_refused(
+        self, store: Store, receiver: Receiver, count: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As where a receiver ends within a post, and what is started in its place is a broken program for a while."""
+        feeder = begin(store, webhook(receiver))
+        store_events(store, [made_event() for _ in range(count)])
+        receiver.answers = [-1]
+        with monkeypatch.context() as patch:
+            patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 0.5)
+            with pytest.raises(NotTaken, match="can't be reached"):
+                feeder.step()
+        receiver.wrong = lambda body: True
+        for _ in range(3):
+            store_events(store, [made_event()])
+            with pytest.raises(NotTaken, match="answered 400"):
+                feed(feeder)
+            feeder.close()
+            feeder = Feeder(webhook(receiver), store, open_sink)
+        receiver.wrong = lambda body: False
+        feed(feeder)
+        events, _ = each_once(receiver.bodies(), "id", "events")
+        assert sorted(event["event_id"] for event in events) == sorted(stored(store))
+        assert standings(store)[0].refused == 0
+        feeder.close()
+
     @pytest.mark.parametrize("stopped_by", [503, -1])
     def test_what_was_taken_ahead_of_others_is_not_sent_again_with_others(
         self, store: Store, receiver: Receiver, stopped_by: int, monkeypatch: pytest.MonkeyPatch

@@ -47,6 +47,8 @@ class Feeder:
         self._arrived: Arrived | None = None
         self._taken = 0
         """Parcels in a row that were taken."""
+        self._refused_first: int | None = None
+        """How many places the largest of the parcels had that were refused since another answer, or none, came."""
         self._problem = True
         """Whether the ledger may name one."""
         self._sent_at = time.monotonic()
@@ -68,6 +70,7 @@ class Feeder:
             self._place = self._arrived = None
             return False
         except NotTaken as reason:
+            self._refused_first = None
             self.failures += 1
             self._say(str(reason))
             raise
@@ -102,6 +105,7 @@ class Feeder:
                 state = self._sink.send(parcel_of(events), place.state)
             except Refused:
                 self._taken = 0
+                self._refused_first = self._refused_first or len(came)
                 self._note(place._replace(at_once=max(1, len(events) // 2)))
                 return True
             place = place._replace(at_once=self._more_again(self._sink, place.at_once))
@@ -134,8 +138,13 @@ class Feeder:
 
     def _sift(self, sink: Sink, place: Place) -> None:
         """Find out of events one by one whether the receiver takes them. Raises NotTaken where it takes none."""
-        sifted = sift(sink, self._from(place.done), place.state, self._keep)
         assert self._place is not None
+        try:
+            sifted = sift(sink, self._from(place.done), place.state, self._keep)
+        except Refused:  # all of them, and how many they were was not why; the largest may have been taken once
+            if self._refused_first is not None:
+                self._note(self._place._replace(at_once=self._refused_first))
+            raise
         assert self._arrived is not None
         place = self._place._replace(at_once=self._more_again(sink, place.at_once))
         if sifted.refused:
@@ -198,6 +207,7 @@ class Feeder:
             changes |= {"sent_at": time.time(), "problem": self._remark()}
             self._sent_at = time.monotonic()
             self.failures = 0
+            self._refused_first = None
             self._problem = changes["problem"] is not None
         note(self._store, self.address.name, self._claim, changes, sent, refused)
         self._place = place
