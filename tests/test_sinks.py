@@ -256,6 +256,36 @@ class TestRefused:
         assert standings(store)[0].refused == 0
         feeder.close()
 
+    @pytest.mark.parametrize("same_feeder", [True, False])
+    def test_what_a_receiver_refuses_that_refuses_everything_again_is_not_set_aside(
+        self, store: Store, receiver: Receiver, same_feeder: bool
+    ) -> None:
+        """As where it was right for one event, then away, and then as broken as before."""
+        feeder = begin(store, webhook(receiver))
+        batch = [made_event(model="unheard-of"), *(made_event() for _ in range(3))]
+        store_events(store, [in_order(event, place) for place, event in enumerate(batch)])
+        receiver.answers = [400, 400, 400, 400, 200, 503]  # four, two, one by one
+        with pytest.raises(NotTaken, match="answered 503"):
+            feed(feeder)
+        [standing] = standings(store)
+        assert (standing.waiting, standing.events, standing.refused) == (3, 1, 0)
+        if not same_feeder:
+            feeder.close()
+            feeder = Feeder(webhook(receiver), store, open_sink)
+        receiver.wrong = lambda body: True
+        for _ in range(3):
+            with pytest.raises(NotTaken, match="answered 400"):
+                feed(feeder)
+        assert standings(store)[0].refused == 0
+        receiver.wrong = lambda body: b"unheard-of" in body
+        feed(feeder)
+        events, _ = each_once(receiver.bodies(), "id", "events")
+        [refused] = refusals(store, "hook")
+        assert sorted([refused.event_id, *(event["event_id"] for event in events)]) == sorted(stored(store))
+        assert refused.event_id == min(stored(store))
+        assert standings(store)[0].events == 3
+        feeder.close()
+
     @pytest.mark.parametrize("count", [5, 30, 700])
     def test_what_was_taken_without_an_answer_is_sent_again_as_it_was_after_everything_was_refused(
         self, store: Store, receiver: Receiver, count: int, monkeypatch: pytest.MonkeyPatch

@@ -49,6 +49,8 @@ class Feeder:
         """Parcels in a row that were taken."""
         self._refused_first: int | None = None
         """How many places the largest of the parcels had that were refused since another answer, or none, came."""
+        self._takes = False
+        """Whether it took an event after it refused others, and has answered all that it was sent since."""
         self._problem = True
         """Whether the ledger may name one."""
         self._sent_at = time.monotonic()
@@ -70,7 +72,7 @@ class Feeder:
             self._place = self._arrived = None
             return False
         except NotTaken as reason:
-            self._refused_first = None
+            self._refused_first, self._takes = None, False
             self.failures += 1
             self._say(str(reason))
             raise
@@ -148,6 +150,7 @@ class Feeder:
         assert self._arrived is not None
         place = self._place._replace(at_once=self._more_again(sink, place.at_once))
         if sifted.refused:
+            self._takes = True
             self._note(place._replace(ahead=sifted.places - 1, state=sifted.state), sent=sifted.taken)
         else:
             self._go_on(place, self._arrived, sifted.places, sifted.state, sent=sifted.taken)
@@ -164,12 +167,22 @@ class Feeder:
             try:
                 state = sink.send(parcel_of([event]), state)
             except Refused as refusal:
+                if not self._takes:
+                    self._ask_about_taken(sink, arrived.places[place.done + place.ahead], state)
                 refused.append((str(event["event_id"]), str(refusal)))
         sent = 0 if event is None or refused else 1
         place = place._replace(ahead=place.ahead - places)
         self._go_on(place, arrived, places if place.ahead else places + 1, state, sent=sent, refused=refused)
         if refused:
             self._say_refused(*refused[0])
+
+    def _ask_about_taken(self, sink: Sink, event: Event | None, state: bytes | None) -> None:
+        """Send once more what was taken ahead: the receiver may refuse everything by now. Raises NotTaken."""
+        if sink.repeats is not None:
+            sink.send(Parcel("", []), state)
+        elif event is not None:
+            sink.send(parcel_of([event]), state)
+        self._takes = True
 
     def _from(self, start: int) -> Iterator[Event | None]:
         """What is to be sent from there on, and what has come since then."""
@@ -190,6 +203,7 @@ class Feeder:
         if self._place is None:
             register(self._store, self.address)
             self._place = take(self._store, self.address.name, self._claim)
+            self._refused_first, self._takes = None, False
             self._renewed()
         return self._place
 
