@@ -1,9 +1,12 @@
 """`/api/v1/budgets`: what may be spent and what was, and, where that is allowed, changing it."""
 
+from collections.abc import Sequence
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from usage_tracker.budgets.budget import NAME
+from usage_tracker.budgets.outlook import Outlook
 from usage_tracker.cli.budget_status import as_json, outlook_json
 from usage_tracker.cli.change_log import changes_json
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
@@ -47,7 +50,7 @@ async def show_status(request: Request) -> Response:
     seen = await asked(request)
     if seen.standing.untold:
         raise Problem(503, seen.standing.note)
-    return document(outlook_json(seen.standing.outlooks), "json", "budgets")
+    return await status_of(seen.standing.outlooks, "budgets")
 
 
 async def show_budget(request: Request) -> Response:
@@ -56,9 +59,12 @@ async def show_budget(request: Request) -> Response:
         raise missing()
     if name in seen.standing.untold:
         raise Problem(503, seen.standing.note)
-    return document(
-        outlook_json([each for each in seen.standing.outlooks if each.budget.name == name]), "json", "budget"
-    )
+    return await status_of([each for each in seen.standing.outlooks if each.budget.name == name], "budget")
+
+
+async def status_of(outlooks: Sequence[Outlook], name: str) -> Response:
+    """Written on a thread: of a budget for each user, for the most it takes seconds, in which others ask."""
+    return document(await in_thread(outlook_json, outlooks), "json", name)
 
 
 async def set_budget(request: Request) -> Response:
