@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -578,7 +579,7 @@ class TestCommand:
             assert "there is no sink 'hook'" in self.run(place, "sinks", asked, "hook")
 
     def test_what_a_receiver_has_refused_is_counted_listed_and_told_by_doctor(
-        self, dsn: str, store: Store, receiver: Receiver
+        self, dsn: str, store: Store, receiver: Receiver, tmp_path: Path
     ) -> None:
         feeder = begin(store, webhook(receiver))
         wrong = made_event(model="unheard-of")
@@ -590,6 +591,8 @@ class TestCommand:
         feed(feeder)
         feeder.close()
         assert "1 refused: `usage-tracker sinks refused hook`" in self.run(dsn, "sinks")
+        elsewhere = self.run(f"sqlite:///{tmp_path}/none.db", "sinks", "--dsn", dsn)
+        assert re.search(r"1 refused: `usage-tracker sinks refused --dsn .+ hook`", elsewhere)
         [line] = self.run(dsn, "sinks", "refused", "hook").splitlines()
         assert line.startswith(f"{wrong.event_id}  20")
         assert line.endswith(f"http://127.0.0.1:{receiver.port}/… answered 400")
