@@ -47,6 +47,8 @@ class Feeder:
         self._arrived: Arrived | None = None
         self._taken = 0
         """Parcels in a row that were taken."""
+        self._suspects: set[str] = set()
+        """The ids of events in a row that were refused by themselves since one was taken."""
         self._problem = True
         """Whether the ledger may name one."""
         self._sent_at = time.monotonic()
@@ -131,7 +133,8 @@ class Feeder:
 
     def _sift(self, sink: Sink, place: Place) -> None:
         """Find out of events one by one whether the receiver takes them. Raises NotTaken where it takes none."""
-        sifted = sift(sink, self._from(place.done), place.state, self._keep)
+        sifted = sift(sink, self._from(place.done), place.state, self._keep, self._suspects)
+        self._suspects = set()
         assert self._place is not None
         assert self._arrived is not None
         place = self._place._replace(at_once=self._more_again(sink, place.at_once))

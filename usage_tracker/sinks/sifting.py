@@ -12,7 +12,9 @@ from usage_tracker.report import Event
 from usage_tracker.sinks.sink import Refused, Sink, parcel_of
 
 MOST_REFUSED = 20
-"""In a row; a receiver that refuses as many takes nothing for now."""
+"""In a row; a receiver that refuses as many takes nothing for now. The next attempt looks at as many more."""
+MOST_SUSPECTS = 500
+"""Beyond so many in a row nobody looks: they are sent again in one go, and kept in memory."""
 
 
 class Sifted(NamedTuple):
@@ -26,28 +28,38 @@ class Sifted(NamedTuple):
     state: bytes | None
 
 
-def sift(sink: Sink, places: Iterator[Event | None], state: bytes | None, before_each: Callable[[], None]) -> Sifted:
-    """Send events one by one until one is taken, and those before it again. Raises NotTaken, where none is taken."""
+def sift(
+    sink: Sink,
+    places: Iterator[Event | None],
+    state: bytes | None,
+    before_each: Callable[[], None],
+    refused_before: set[str],
+) -> Sifted:
+    """Send events one by one until one is taken, and those before it again. `refused_before`: the ids of what earlier
+    attempts came to; of them only the first is tried, so that no receiver is asked for more of them each time. Raises
+    NotTaken, where none is taken."""
     suspects: list[Event] = []
-    count = 0
+    count = asked = taken = 0
     reason = None
     for event in places:
         count += 1
         if event is None:
             continue
-        before_each()
-        try:
-            state = sink.send(parcel_of([event]), state)
+        if not suspects or event["event_id"] not in refused_before:
+            before_each()
+            try:
+                state = sink.send(parcel_of([event]), state)
+                taken = 1
+                break
+            except Refused as refusal:
+                reason = refusal
+                refused_before.add(event["event_id"])
+                asked += 1
+        suspects.append(event)
+        if asked == MOST_REFUSED or len(suspects) == MOST_SUSPECTS:
             break
-        except Refused as refusal:
-            reason = refusal
-            suspects.append(event)
-            if len(suspects) == MOST_REFUSED:
-                raise
-    else:
-        if reason is not None:
-            raise reason
-        return Sifted(count, 0, [], state)
+    if reason is not None and not taken:
+        raise reason
     refused = []
     for event in suspects:
         before_each()
@@ -55,4 +67,4 @@ def sift(sink: Sink, places: Iterator[Event | None], state: bytes | None, before
             state = sink.send(parcel_of([event]), state)
         except Refused as refusal:
             refused.append((str(event["event_id"]), str(refusal)))
-    return Sifted(count, 1 + len(suspects) - len(refused), refused, state)
+    return Sifted(count, taken + len(suspects) - len(refused), refused, state)
