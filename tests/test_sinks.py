@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from usage_tracker.event import PricedEvent, event_number
 from usage_tracker.feeding import feed_once
 from usage_tracker.report import Event, list_events
 from usage_tracker.sink_addresses import SinkAddress, parse_sinks
-from usage_tracker.sinks import Feeder, NotTaken, forget_sink, open_sink, refusals, standings
+from usage_tracker.sinks import Feeder, NotTaken, forget_sink, open_sink, refusals, sifting, standings
 from usage_tracker.stores import Store, open_store
 
 SECRET = "whsec-not-to-be-shown"
@@ -191,6 +192,47 @@ class TestRefused:
         assert len(said) == 1
         assert said[0].startswith(f"the sink hook goes on without the event {wrong[0]}, which its receiver refuses: ")
         assert SECRET not in caplog.text
+        feeder.close()
+
+    def test_many_in_a_row_that_are_never_taken_hold_the_others_up_for_some_attempts(
+        self, store: Store, receiver: Receiver
+    ) -> None:
+        """As of one program, whose calls come together."""
+        feeder = begin(store, webhook(receiver))
+        receiver.wrong = lambda body: b"unheard-of" in body
+        batch = [made_event(model="unheard-of" if place < 50 else "gpt") for place in range(100)]
+        store_events(store, [in_order(event, place) for place, event in enumerate(batch)])
+        names = sorted(stored(store))
+        for _ in range(2):
+            with pytest.raises(NotTaken, match="answered 400"):
+                feed(feeder)
+        feed(feeder)
+        events, times = each_once(receiver.bodies(), "id", "events")
+        assert sorted(event["event_id"] for event in events) == names[50:]
+        assert set(times.values()) == {1}
+        assert sorted(each.event_id for each in refusals(store, "hook")) == names[:50]
+        assert standings(store)[0].waiting == 0
+        assert receiver.refused < 130
+        feeder.close()
+
+    def test_nobody_looks_for_one_that_is_taken_without_end(
+        self, store: Store, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sifting, "MOST_SUSPECTS", 30)
+        feeder = begin(store, webhook(receiver))
+        receiver.wrong = lambda body: True
+        store_events(store, [made_event() for _ in range(100)])
+        asked = []
+        for _ in range(5):
+            before = receiver.refused
+            with pytest.raises(NotTaken, match="answered 400"):
+                feed(feeder)
+            asked.append(receiver.refused - before)
+        halved = 6  # times, from 100
+        assert asked[1:] == [halved + 11, halved + 1, halved + 1, halved + 1]
+        receiver.wrong = lambda body: False
+        feed(feeder)
+        assert (standings(store)[0].waiting, standings(store)[0].refused) == (0, 0)
         feeder.close()
 
     @pytest.mark.parametrize("reads_all", [True, False])
@@ -656,7 +698,7 @@ class TestCommand:
             assert "there is no sink 'hook'" in self.run(place, "sinks", asked, "hook")
 
     def test_what_a_receiver_has_refused_is_counted_listed_and_told_by_doctor(
-        self, dsn: str, store: Store, receiver: Receiver
+        self, dsn: str, store: Store, receiver: Receiver, tmp_path: Path
     ) -> None:
         feeder = begin(store, webhook(receiver))
         wrong = made_event(model="unheard-of")
@@ -668,6 +710,8 @@ class TestCommand:
         feed(feeder)
         feeder.close()
         assert "1 refused: `usage-tracker sinks refused hook`" in self.run(dsn, "sinks")
+        elsewhere = self.run(f"sqlite:///{tmp_path}/none.db", "sinks", "--dsn", dsn)
+        assert re.search(r"1 refused: `usage-tracker sinks refused --dsn .+ hook`", elsewhere)
         [line] = self.run(dsn, "sinks", "refused", "hook").splitlines()
         assert line.startswith(f"{wrong.event_id}  20")
         assert line.endswith(f"http://127.0.0.1:{receiver.port}/… answered 400")

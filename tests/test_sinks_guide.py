@@ -14,7 +14,7 @@ from receivers import Receiver
 from usage_tracker import feeding
 from usage_tracker.budgets.receivers import sign
 from usage_tracker.sink_addresses import parse_sinks
-from usage_tracker.sinks import feeder, ledger, opening, posthog, series, webhook
+from usage_tracker.sinks import feeder, ledger, opening, posthog, series, sifting, webhook
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "sinks.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
@@ -85,4 +85,6 @@ def test_names_and_figures_are_those_of_the_code() -> None:
     assert f"within {ledger.LEASE_SECONDS:.0f} seconds" in GUIDE
     assert f"after {feeder.FIRST_RETRY:.0f} second, " in GUIDE
     assert f"up to {feeder.LONGEST_RETRY / 60:.0f} minutes" in GUIDE
+    assert f"about {sifting.MOST_REFUSED} events, and each later one about {sifting.MOST_REFUSED} more" in GUIDE
+    assert f"beyond {sifting.MOST_SUSPECTS} of them" in GUIDE
     assert feeding.STAND_BY_SECONDS < ledger.LEASE_SECONDS

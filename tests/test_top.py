@@ -13,8 +13,9 @@ from made_events import NOON, made_event, random_events, store_events
 
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import OTHERS, UNITS, Query
-from usage_tracker.report.groups import Group, Sums, read_groups
+from usage_tracker.report.groups import read_groups
 from usage_tracker.report.ranking import find_top, keep
+from usage_tracker.report.sums import Group, Sums
 from usage_tracker.report.top import only_name, read_top
 from usage_tracker.stores import Store, open_store
 

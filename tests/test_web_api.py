@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, status_c
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import UNTIMED
 from usage_tracker.report import Query, Report, Row
-from usage_tracker.report.groups import NOTHING
+from usage_tracker.report.sums import NOTHING
 from usage_tracker.stores import open_store
 from usage_tracker.web import api, metrics
 from usage_tracker.web.metrics import Admitted, written

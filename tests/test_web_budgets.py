@@ -3,7 +3,9 @@
 import html
 import json
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from postgres_server import Databases
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
-from usage_tracker.web import reading
+from usage_tracker.web import budgets_api, reading
 from usage_tracker.web.access import Access, Identity
 
 FRONTEND = {"limit": "100", "where": ["team=frontend"], "soft": ["0.8"], "on_limit": "block"}
@@ -281,6 +283,29 @@ def test_a_budget_of_too_many_parts_hides_no_page_and_no_other_budget(
         assert admin.get("/api/v1/budgets/whole").status_code == 200
         for path in ("/api/v1/budgets/users", "/api/v1/budget-status"):
             assert "budget status" in admin.get(path).json()["detail"]
+
+
+def test_while_a_long_status_is_written_others_are_answered(
+    running: Served, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin.put("/api/v1/budgets/frontend", json=FRONTEND)
+    writing, go_on = threading.Event(), threading.Event()
+
+    def long(_: object) -> str:
+        writing.set()
+        return "written" if go_on.wait(30) else "nobody was answered"
+
+    monkeypatch.setattr(budgets_api, "outlook_json", long)
+    for path in ("/api/v1/budget-status", "/api/v1/budgets/frontend"):
+        writing.clear()
+        go_on.clear()
+        with ThreadPoolExecutor(1) as other:
+            asked = other.submit(admin.get, path)
+            assert writing.wait(30)
+            with running.client(ADMIN) as client:
+                assert client.get("/api/v1/budgets").status_code == 200
+            go_on.set()
+            assert asked.result().text == "written"
 
 
 def test_times_of_budgets_say_their_zone(admin: httpx.Client) -> None:

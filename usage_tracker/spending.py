@@ -11,9 +11,10 @@ from usage_tracker.budgets.scope import NOBODY, WHOLE
 from usage_tracker.budgets.view import Usual
 from usage_tracker.budgets.windows import Window
 from usage_tracker.report.conditions import Condition
-from usage_tracker.report.groups import NOTHING, Sums, read_groups
+from usage_tracker.report.groups import read_groups
 from usage_tracker.report.listing import list_events
 from usage_tracker.report.question import Query
+from usage_tracker.report.sums import NOTHING, Sums
 from usage_tracker.stores import Store
 
 REPORTED = {"model": "request_model"}

@@ -8,6 +8,7 @@ import click
 
 from usage_tracker.cli.commands import LazyGroup, Place
 from usage_tracker.cli.figures import printable, show_count
+from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.options import dsn_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
@@ -73,7 +74,7 @@ def as_lines(found: Sequence[Standing]) -> Iterator[str]:
         if standing.fed_by:
             yield f"  fed by {printable(standing.fed_by)}\n"
         if standing.refused:
-            listed = f"`usage-tracker sinks refused {printable(standing.name)}`"
+            listed = repeating(f"`usage-tracker sinks refused {printable(standing.name)}`")
             yield f"  {show_count(standing.refused)} refused: {listed}\n"
         if standing.problem:
             yield f"  ! {printable(standing.problem)}\n"

@@ -15,9 +15,9 @@ from usage_tracker.instants import SECOND, to_instant, to_moment
 from usage_tracker.lake.matching import Expression, meets
 from usage_tracker.report import Event, Query
 from usage_tracker.report.dimensions import DIMENSIONS, UNITS, key_of_tags
-from usage_tracker.report.groups import COUNTED, Group, GroupValue, Sums
 from usage_tracker.report.plan import clock_settings
 from usage_tracker.report.sketch import BASE, Sketch
+from usage_tracker.report.sums import COUNTED, Group, GroupValue, Sums
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -141,7 +141,7 @@ class LakeFigures:
 
 
 def measures(table: "ir.Table") -> dict[str, Expression]:
-    """As `report.groups.EVENT_SUMS`."""
+    """As `report.sums.EVENT_SUMS`."""
     call = table.completes.isnull()
     known = table.input_tokens.notnull() | table.output_tokens.notnull()
     counts = {

@@ -11,9 +11,10 @@ from usage_tracker.report.clickhouse_dialect import NULL
 from usage_tracker.report.conditions import Condition, about_tags, needed_keys, split_pattern
 from usage_tracker.report.dialects import Statement
 from usage_tracker.report.dimensions import ARRAYS, DIMENSIONS, FLAG, UNITS
-from usage_tracker.report.groups import COUNTED, CUTS, keys_of
+from usage_tracker.report.groups import CUTS, keys_of
 from usage_tracker.report.plan import EVENTS, Part, Span, plan, rollups_by
 from usage_tracker.report.question import Query
+from usage_tracker.report.sums import COUNTED
 from usage_tracker.stores.clickhouse.columns import DURATIONS, MAY_BE_UNKNOWN, MONEY
 from usage_tracker.stores.clickhouse.literals import literal
 

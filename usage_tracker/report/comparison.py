@@ -2,9 +2,9 @@
 
 from datetime import date, datetime, timedelta, timezone, tzinfo
 
-from usage_tracker.report.groups import Group, GroupValue
 from usage_tracker.report.question import Query
 from usage_tracker.report.ranges import Range, hour, months_later
+from usage_tracker.report.sums import Group, GroupValue
 from usage_tracker.zones import begins_day, midnight
 
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from usage_tracker.instants import to_instant
 from usage_tracker.report.dimensions import DIMENSIONS, key_of_tags
 from usage_tracker.report.figures import Figures
-from usage_tracker.report.groups import Group, GroupValue, Sums
 from usage_tracker.report.listing import Event
 from usage_tracker.report.question import Query
 from usage_tracker.report.repricing import Prices, call_of
+from usage_tracker.report.sums import Group, GroupValue, Sums
 
 MOST_PRICED = 100_000
 """How many calls are priced anew for one report: what takes some seconds."""

@@ -5,10 +5,11 @@ from typing import NamedTuple, Protocol
 
 from usage_tracker.report.awaited import count_untold
 from usage_tracker.report.contradicting import count_contradicting
-from usage_tracker.report.groups import Group, Sums, read_groups
+from usage_tracker.report.groups import read_groups
 from usage_tracker.report.latency import too_many_events, with_sketches
 from usage_tracker.report.listing import Event, list_events
 from usage_tracker.report.question import Query
+from usage_tracker.report.sums import Group, Sums
 from usage_tracker.report.top import read_top
 from usage_tracker.stores import Store
 

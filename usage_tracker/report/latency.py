@@ -8,21 +8,11 @@ from collections.abc import Iterable, Mapping
 
 from usage_tracker.report.conditions import needed_keys
 from usage_tracker.report.dialects import Statement, open_statement
-from usage_tracker.report.groups import (
-    CALL,
-    Group,
-    Measured,
-    Sums,
-    find_span,
-    keys_of,
-    read_group,
-    write_groups,
-    write_part,
-    write_union,
-)
+from usage_tracker.report.groups import Measured, find_span, keys_of, read_group, write_groups, write_part, write_union
 from usage_tracker.report.plan import EVENTS, Part, Source, plan, sketches_by
 from usage_tracker.report.question import Query
 from usage_tracker.report.sketch import Sketch
+from usage_tracker.report.sums import CALL, Group, Sums
 from usage_tracker.stores import Store
 
 MOST_EVENTS = 200_000

@@ -13,10 +13,10 @@ from usage_tracker.report.comparison import beside
 from usage_tracker.report.contradicting import MOST_READ
 from usage_tracker.report.costs import as_reported, price_anew, with_costs
 from usage_tracker.report.figures import Figures, StoreFigures
-from usage_tracker.report.groups import NOTHING, Group, Sums
 from usage_tracker.report.question import Query
 from usage_tracker.report.ranking import arrange, find_top, keep
 from usage_tracker.report.repricing import Prices
+from usage_tracker.report.sums import NOTHING, Group, Sums
 from usage_tracker.report.unknown import count_unknown
 from usage_tracker.stores import Store
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Final
 
 from usage_tracker.report.dimensions import UNITS
-from usage_tracker.report.groups import Group, GroupValue, Sums
+from usage_tracker.report.sums import Group, GroupValue, Sums
 
 
 class Others(str):

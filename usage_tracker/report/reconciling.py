@@ -9,8 +9,8 @@ from typing import NamedTuple, cast
 
 from usage_tracker.report.accounts import Account, Entry, Figures
 from usage_tracker.report.conditions import Condition, parse_condition
-from usage_tracker.report.groups import Group, GroupValue
 from usage_tracker.report.query import Query, run
+from usage_tracker.report.sums import Group, GroupValue
 from usage_tracker.stores import Store
 
 UNSAID = Figures()

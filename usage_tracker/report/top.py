@@ -12,13 +12,9 @@ from typing import cast
 from usage_tracker.report.dialects import Statement, open_statement
 from usage_tracker.report.dimensions import UNITS, Dimension, find_dimension
 from usage_tracker.report.groups import (
-    COUNTED,
     MOST_FOUND,
-    NOTHING,
-    Group,
     Measure,
     Measured,
-    Sums,
     find_span,
     measure,
     plan_for,
@@ -32,6 +28,7 @@ from usage_tracker.report.groups import (
 from usage_tracker.report.plan import Part, Source, Span
 from usage_tracker.report.question import Query
 from usage_tracker.report.ranking import among_others
+from usage_tracker.report.sums import COUNTED, NOTHING, Group, Sums
 from usage_tracker.stores import Store
 
 WEIGHT = ("cost", "calls")

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from usage_tracker.report.groups import Group, Sums
 from usage_tracker.report.question import Query
+from usage_tracker.report.sums import Group, Sums
 
 WITHOUT_TOKENS = frozenset(
     {"moderation", "speech", "transcription", "translation", "image", "video", "rerank", "ocr", "search"}

@@ -51,6 +51,8 @@ class Feeder:
         """How many places the largest of the parcels had that were refused since another answer, or none, came."""
         self._takes = False
         """Whether it took an event after it refused others, and has answered all that it was sent since."""
+        self._suspects: set[str] = set()
+        """The ids of events in a row that were refused by themselves since one was taken."""
         self._problem = True
         """Whether the ledger may name one."""
         self._sent_at = time.monotonic()
@@ -142,11 +144,12 @@ class Feeder:
         """Find out of events one by one whether the receiver takes them. Raises NotTaken where it takes none."""
         assert self._place is not None
         try:
-            sifted = sift(sink, self._from(place.done), place.state, self._keep)
+            sifted = sift(sink, self._from(place.done), place.state, self._keep, self._suspects)
         except Refused:  # all of them, and how many they were was not why; the largest may have been taken once
             if self._refused_first is not None:
                 self._note(self._place._replace(at_once=self._refused_first))
             raise
+        self._suspects = set()
         assert self._arrived is not None
         place = self._place._replace(at_once=self._more_again(sink, place.at_once))
         if sifted.refused:

@@ -15,7 +15,9 @@ from usage_tracker.report import Event
 from usage_tracker.sinks.sink import Refused, Sink, parcel_of
 
 MOST_REFUSED = 20
-"""In a row; a receiver that refuses as many takes nothing for now."""
+"""In a row; a receiver that refuses as many takes nothing for now. The next attempt looks at as many more."""
+MOST_SUSPECTS = 500
+"""Beyond so many in a row nobody looks: they are all sent again, and kept in memory."""
 
 
 class Sifted(NamedTuple):
@@ -29,22 +31,33 @@ class Sifted(NamedTuple):
     state: bytes | None
 
 
-def sift(sink: Sink, places: Iterator[Event | None], state: bytes | None, before_each: Callable[[], None]) -> Sifted:
-    """Send events one by one until one is taken. Raises NotTaken, where none is."""
-    count = refused = 0
+def sift(
+    sink: Sink,
+    places: Iterator[Event | None],
+    state: bytes | None,
+    before_each: Callable[[], None],
+    refused_before: set[str],
+) -> Sifted:
+    """Send events one by one until one is taken. `refused_before`: the ids of what earlier attempts came to; of them
+    only the first is tried, so that no receiver is asked for more of them each time. Raises NotTaken, where none is
+    taken."""
+    count = refused = asked = 0
     reason = None
     for event in places:
         count += 1
         if event is None:
             continue
-        before_each()
-        try:
-            return Sifted(count, 1, refused, sink.send(parcel_of([event]), state))
-        except Refused as refusal:
-            reason = refusal
-            refused += 1
-            if refused == MOST_REFUSED:
-                raise
+        if not refused or event["event_id"] not in refused_before:
+            before_each()
+            try:
+                return Sifted(count, 1, refused, sink.send(parcel_of([event]), state))
+            except Refused as refusal:
+                reason = refusal
+                refused_before.add(event["event_id"])
+                asked += 1
+        refused += 1
+        if asked == MOST_REFUSED or refused == MOST_SUSPECTS:
+            break
     if reason is not None:
         raise reason
     return Sifted(count, 0, 0, state)

@@ -1,9 +1,13 @@
 """`/api/v1/budgets`: what may be spent and what was, and, where that is allowed, changing it."""
 
+import asyncio
+from collections.abc import Sequence
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from usage_tracker.budgets.budget import NAME
+from usage_tracker.budgets.outlook import Outlook
 from usage_tracker.cli.budget_status import as_json, outlook_json
 from usage_tracker.cli.change_log import changes_json
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
@@ -12,7 +16,7 @@ from usage_tracker.web.access import Identity
 from usage_tracker.web.api import document, read_body
 from usage_tracker.web.budget_fields import budget_of_body
 from usage_tracker.web.budget_lines import Books, books
-from usage_tracker.web.editing import Editor, author_of, in_thread
+from usage_tracker.web.editing import Editor, author_of
 from usage_tracker.web.parameters import Parameter, one_of, read_parameters, whole
 from usage_tracker.web.problems import Problem
 from usage_tracker.web.site import now, site_of
@@ -47,7 +51,7 @@ async def show_status(request: Request) -> Response:
     seen = await asked(request)
     if seen.standing.untold:
         raise Problem(503, seen.standing.note)
-    return document(outlook_json(seen.standing.outlooks), "json", "budgets")
+    return await status_of(seen.standing.outlooks, "budgets")
 
 
 async def show_budget(request: Request) -> Response:
@@ -56,9 +60,12 @@ async def show_budget(request: Request) -> Response:
         raise missing()
     if name in seen.standing.untold:
         raise Problem(503, seen.standing.note)
-    return document(
-        outlook_json([each for each in seen.standing.outlooks if each.budget.name == name]), "json", "budget"
-    )
+    return await status_of([each for each in seen.standing.outlooks if each.budget.name == name], "budget")
+
+
+async def status_of(outlooks: Sequence[Outlook], name: str) -> Response:
+    """Written on a thread: of a budget for each user, for the most it takes seconds, in which others ask."""
+    return document(await asyncio.to_thread(outlook_json, outlooks), "json", name)
 
 
 async def set_budget(request: Request) -> Response:
@@ -70,7 +77,7 @@ async def set_budget(request: Request) -> Response:
         budget = budget_of_body(name, content)
     except ValueError as error:
         raise Problem(422, str(error)) from None
-    added = await in_thread(editor.set, budget, author)
+    added = await asyncio.to_thread(editor.set, budget, author)
     site_of(request).reader.forget()
     return document(
         json_text({"schema_version": SCHEMA_VERSION, "added": added, "budget": as_json(budget)}), "json", "budget"
@@ -81,7 +88,7 @@ async def remove_budget(request: Request) -> Response:
     read_parameters((), request.query_params.multi_items())
     editor, author = allowed(request)
     name = named(request)
-    if not await in_thread(editor.remove, name, author):
+    if not await asyncio.to_thread(editor.remove, name, author):
         raise missing()
     site_of(request).reader.forget()
     return document(json_text({"schema_version": SCHEMA_VERSION, "removed": name}), "json", "budget")

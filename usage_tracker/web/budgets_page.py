@@ -1,5 +1,6 @@
 """The page of budgets: where they stand and, where that is allowed, the form that changes them."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import tzinfo
 
@@ -14,7 +15,7 @@ from usage_tracker.web.access import Identity
 from usage_tracker.web.answers import sentence
 from usage_tracker.web.budget_fields import budget_of_form, form_of
 from usage_tracker.web.budget_lines import Books, books, changed, is_near, lines
-from usage_tracker.web.editing import Editor, author_of, in_thread, is_own_form
+from usage_tracker.web.editing import Editor, author_of, is_own_form
 from usage_tracker.web.login import read_form
 from usage_tracker.web.overview import words
 from usage_tracker.web.parameters import TZ, Parameter, read_parameters, switch
@@ -55,7 +56,7 @@ async def change_budgets(request: Request) -> Response:
     author, work = author_of(identity, "dashboard"), fields.get("do", "")
     try:
         if work == "remove":
-            await in_thread(site.editor.remove, fields.get("name", ""), author)
+            await asyncio.to_thread(site.editor.remove, fields.get("name", ""), author)
         else:
             await change(request, site.editor, fields, author, new=work == "add")
     except ValueError as error:
@@ -73,7 +74,7 @@ async def change(request: Request, editor: Editor, fields: Mapping[str, str], au
         known = await site_of(request).reader.do(read_budgets)
         if any(each.name == budget.name for each in known):
             raise ValueError(f"there is a budget {budget.name!r} already; choose another name, or change that one")
-    await in_thread(editor.set, budget, author)
+    await asyncio.to_thread(editor.set, budget, author)
 
 
 def may_edit(request: Request) -> bool:

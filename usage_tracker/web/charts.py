@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from usage_tracker.cli.figures import show_count, show_duration, show_groups, show_money
 from usage_tracker.report import OTHERS, Report, Row, months_later
-from usage_tracker.report.groups import Group, GroupValue
 from usage_tracker.report.ranges import hour
+from usage_tracker.report.sums import Group, GroupValue
 from usage_tracker.web.colours import GREY, assign
 
 Number = Decimal | int | float | None

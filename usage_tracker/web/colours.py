@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Iterable
 
-from usage_tracker.report.groups import Group, GroupValue
 from usage_tracker.report.ranking import OTHERS
+from usage_tracker.report.sums import Group, GroupValue
 
 PALETTE = 12
 """How many colours static/app.css has: `--series-0` and so on."""

@@ -1,9 +1,8 @@
 """What a dashboard changes where it may: budgets. Who did so is noted with the change."""
 
-import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from starlette.requests import Request
 
@@ -53,11 +52,6 @@ class Editor:
                 store.migrate()
                 self._store = store
             return work(self._store)
-
-
-async def in_thread(work: Callable[..., Result], *arguments: Any) -> Result:
-    """The work's result, off the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(None, lambda: work(*arguments))
 
 
 def author_of(identity: Identity, through: str) -> Author:

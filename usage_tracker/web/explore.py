@@ -9,7 +9,7 @@ from typing import NamedTuple
 from usage_tracker.cli.columns import Column, report_columns
 from usage_tracker.cli.notes import explain
 from usage_tracker.report import DIMENSIONS, OTHERS, TAGGED, UNITS, Query, Report, is_dimension, run
-from usage_tracker.report.groups import GroupValue
+from usage_tracker.report.sums import GroupValue
 from usage_tracker.stores import Store
 from usage_tracker.web.charts import MEASURES, Chart, over_time, ranks
 from usage_tracker.web.overview import words

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from usage_tracker.cli.stores import NothingYet
 from usage_tracker.errors import StoreError
 from usage_tracker.report import Query, Report, Row, run
-from usage_tracker.report.groups import Group
+from usage_tracker.report.sums import Group
 from usage_tracker.web.parameters import read_parameters
 from usage_tracker.web.prices_age import KEPT_SECONDS, price_data
 from usage_tracker.web.reading import Reader

@@ -22,8 +22,8 @@ from usage_tracker.report import (
     previous,
 )
 from usage_tracker.report.dimensions import MOST_DIMENSIONS
-from usage_tracker.report.groups import Group
 from usage_tracker.report.ranges import DEFAULT_SINCE
+from usage_tracker.report.sums import Group
 from usage_tracker.web.budget_lines import Warnings, standing, warnings
 from usage_tracker.web.charts import Chart, over_time, tokens
 from usage_tracker.web.colours import assign

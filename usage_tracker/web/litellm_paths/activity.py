@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from usage_tracker.report import Condition, Query, Range, Row
-from usage_tracker.report.groups import NOTHING
+from usage_tracker.report.sums import NOTHING
 from usage_tracker.web.litellm_paths.asked import (
     DAILY_ACTIVITY,
     UNATTRIBUTED,
