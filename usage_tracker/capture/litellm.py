@@ -12,7 +12,7 @@ too. https://github.com/BerriAI/litellm/blob/2be93d9268fc/litellm/utils.py (`cli
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -216,18 +216,25 @@ def around_estimate(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: 
     return wrapped(*args, **kwargs)
 
 
-async def around_hooks(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def around_hooks(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The wrapper of what asks callbacks, such as LiteLLM's own search, whether they reply to a model's answer. Where
     one does, the model is asked again within the call, and the app gets that later answer, or the error that came of
     it; with neither, the one that there was."""
-    call = call_within()
-    if call is None:
-        return await wrapped(*args, **kwargs)
-    earlier = EarlierAnswer(call, kwargs.get("response"))
+    result, earlier = wrapped(*args, **kwargs), None
+    with guard_within:
+        if call := call_within():
+            earlier = EarlierAnswer(call, kwargs.get("response"))
+    if earlier is None or not hasattr(result, "__await__"):
+        return result
+    return replied(earlier, result, streamed=bool(kwargs.get("stream")))
+
+
+async def replied(earlier: EarlierAnswer, result: Awaitable[Any], *, streamed: bool) -> Any:
+    """The later answer, or None."""
     try:
-        later = await wrapped(*args, **kwargs)
+        later = await result
     except BaseException:
-        if not kwargs.get("stream"):  # else the app has got it already
+        if not streamed:  # else the app has got it already
             earlier.complete()
         raise
     if later is not None and later is not earlier.result:
@@ -235,14 +242,14 @@ async def around_hooks(wrapped: Any, instance: Any, args: tuple[Any, ...], kwarg
     return later
 
 
-async def around_delegated(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def around_delegated(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The wrapper of what searches files for a model that can't itself: it asks the model by LiteLLM's own function,
     and once more with what was found. Each of those is a call, as with `delegates`; a proxy's request stays one."""
     with guard_within:
         call = call_within()
         if type(call) is LiteLLMCall:
             call.drop()
-    return await wrapped(*args, **kwargs)
+    return wrapped(*args, **kwargs)
 
 
 def around_cache(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
