@@ -17,9 +17,9 @@ from usage_tracker.cli.figures import printable, show_count
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
-from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.cli.stores import NothingYet, before, reading
 from usage_tracker.dsn import Dsn
-from usage_tracker.errors import RightsError, SchemaError
+from usage_tracker.errors import SchemaError
 from usage_tracker.stores import Store
 
 OVER_BUDGET = 3
@@ -44,10 +44,8 @@ def find(dsn: Dsn, names: Sequence[str], look: Callable[..., Any]) -> Any:
         if names:
             raise click.UsageError(f"there is no budget {names[0]!r}; there is none") from None
         return []
-    except RightsError:
-        raise
     except SchemaError as error:
-        raise SchemaError(f"{error} before using budgets") from None
+        raise before(error, "using budgets") from None
 
 
 class Standing(NamedTuple):

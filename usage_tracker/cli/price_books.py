@@ -7,9 +7,9 @@ from typing import NamedTuple
 import click
 
 from usage_tracker.cli.hints import tell
-from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.cli.stores import NothingYet, before, reading
 from usage_tracker.dsn import Dsn
-from usage_tracker.errors import RightsError, SchemaError
+from usage_tracker.errors import SchemaError
 from usage_tracker.pricing import Pricer, StoredBook, newest_data
 from usage_tracker.pricing.book import Book, Table
 from usage_tracker.pricing.reading import load_book
@@ -55,10 +55,8 @@ def stored_in(dsn: Dsn) -> Stored:
             return read_stored(store)
     except NothingYet:
         return Stored(None, [])
-    except RightsError:
-        raise
     except SchemaError as error:
-        raise SchemaError(f"{error} before using price books") from None
+        raise before(error, "using price books") from None
 
 
 def open_books(dsn: Dsn, path: Path | None) -> list[Book]:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from usage_tracker.dsn import Dsn
-from usage_tracker.errors import SchemaError
+from usage_tracker.errors import RightsError, SchemaError
 from usage_tracker.report import has_schema
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.interrupting import interruptible
@@ -43,6 +43,11 @@ def check_version(store: Store, dsn: Dsn) -> None:
         return
     if missing(applied, store.dialect.name):
         raise OlderSchema(f"the schema of {dsn.shown} is older than this version; run `usage-tracker migrate`")
+
+
+def before(error: SchemaError, what: str) -> SchemaError:
+    """The error of a command for which the schema has to be brought up first; of rights it says all by itself."""
+    return error if isinstance(error, RightsError) else SchemaError(f"{error} before {what}")
 
 
 def check_schema(dsn: Dsn) -> None:
