@@ -146,10 +146,12 @@ def events(
             reading(dsn) as store,
             closing(list_events(store, query.since, query.until, where, limit or None)) as found,
         ):
-            gone = listing_note(store, query)
+            newest = limit and not (since or until)  # what was pruned isn't among them, where there are any
+            gone = None if newest else listing_note(store, query)
             first = list(islice(found, 1))
-            if gone and (since or until or not (first and limit)):  # else it is the newest that were asked for
-                notes = [gone]
+            if newest and not first:
+                gone = listing_note(store, query)
+            notes = [gone] if gone else []
             if first:
                 written = FORMATS[output](query, chain(first, found), notes)
                 emit_page("".join(written)) if output == "table" else emit_data(written)
