@@ -23,6 +23,7 @@ from usage_tracker.report import (
 )
 from usage_tracker.report.dimensions import MOST_DIMENSIONS
 from usage_tracker.report.ranges import DEFAULT_SINCE
+from usage_tracker.report.ranking import rank
 from usage_tracker.report.sums import Group
 from usage_tracker.web.budget_lines import Warnings, standing, warnings
 from usage_tracker.web.charts import Chart, over_time, tokens
@@ -111,7 +112,7 @@ async def look(reader: Reader, view: View, measure: str, path: str, root: str, n
         notes_on_reports(reader, ranking, timed),
     )
     # those that are drawn first, which need not stand first in the table: it is by its first dimension
-    costliest = sorted(ranked.rows, key=lambda row: (-(row.cost or 0), -row.calls))
+    costliest = sorted(ranked.rows, key=lambda row: rank((row.cost or Decimal(0), row.calls), row.group))
     colours = assign(row.group for row in costliest)
     return Overview(
         ranking,
