@@ -141,6 +141,29 @@ def test_a_call_is_priced_as_of_its_own_hour() -> None:
     assert costs == [Decimal("0.000190"), Decimal("0.00038"), Decimal("0.00038"), Decimal("0.000190")]
 
 
+@pytest.mark.parametrize(
+    ("at", "amount"),
+    [
+        ("2026-08-14T02:00", "0.000522"),  # there were no peaks yet
+        ("2026-08-16T09:59", "0.000522"),
+        ("2026-08-17T01:00", "0.001716"),
+        ("2026-08-22T02:00", "0.001716"),  # the last Saturday with peaks
+        ("2026-08-23T02:00", "0.000858"),
+        ("2026-11-20T00:59", "0.000858"),  # a Friday
+        ("2026-11-20T01:00", "0.001716"),
+        ("2026-11-20T05:00", "0.000858"),
+        ("2026-11-20T09:59", "0.001716"),
+        ("2026-11-20T10:00", "0.000858"),
+        ("2026-11-21T09:59", "0.000858"),
+        ("2026-11-22T01:00", "0.000858"),
+        ("2026-11-23T06:00", "0.001716"),
+    ],
+)
+def test_deepseek_has_its_peaks_on_weekdays(at: str, amount: str) -> None:
+    found = price(call("deepseek-v4-pro", at=datetime.fromisoformat(f"{at}Z")), "deepseek")
+    assert found.amount == Decimal(amount)
+
+
 def alike_calls(event: UsageEvent, starts: list[datetime], provider: str) -> AlikeCalls:
     """Calls that differ from the event in their start alone."""
     size, origin = len(starts), Origin(provider=provider, sdk="openai")
