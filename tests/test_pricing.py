@@ -588,6 +588,23 @@ def test_a_name_that_says_whose_the_model_is_costs_what_the_model_costs(provider
     assert cost == price(call(same, request_model=same), provider)
 
 
+@pytest.mark.parametrize(
+    ("model", "operation"),
+    [
+        ("gpt-5-search-api-2025-10-14", "chat"),
+        ("gpt-4o-mini-transcribe-2025-12-15", "transcription"),
+        ("gpt-4o-mini-tts-2025-12-15", "speech"),
+    ],
+)
+def test_a_dated_name_costs_what_the_model_costs(model: str, operation: str) -> None:
+    audio = 700 if operation == "transcription" else None
+    cached = 300 if operation == "chat" else None
+    usage = Usage(input_tokens=1000, input_audio_tokens=audio, cache_read_tokens=cached, output_tokens=100)
+    dated, undated = (price(call(name, usage, operation=operation)) for name in (model, model[:-11]))
+    assert dated.amount is not None
+    assert (dated.amount, dated.lines) == (undated.amount, undated.lines)
+
+
 def test_how_much_of_the_cached_input_was_audio_is_read_from_the_usage_as_sent() -> None:
     listed = {
         "cache_tokens_details": [{"modality": "AUDIO", "token_count": 60}, {"modality": "TEXT", "token_count": 40}]
