@@ -259,6 +259,9 @@ def test_a_tier_is_unknown_before_its_price_is_dated() -> None:
 
 def test_a_batch_costs_its_own_price() -> None:
     assert price(call("gpt-4o", operation="batch")).amount == Decimal("0.00175")
+    embedded = Usage(input_tokens=1000, output_tokens=0)
+    for model, amount in (("text-embedding-3-small", "0.00001"), ("text-embedding-3-large", "0.000065")):
+        assert price(call(model, embedded, operation="batch")).amount == Decimal(amount)
 
 
 def test_the_sum_of_a_batch_does_not_tell_which_requests_were_over_the_cliff() -> None:
