@@ -136,6 +136,20 @@ def test_a_tiers_price_counts_wherever_it_stands(known: dict[str, Any], tier: st
     assert price(tier=tier).amount == Decimal("0.002"), "output at the price of all tiers"
 
 
+def test_reasoning_is_output_on_a_tier_that_says_nothing_else_of_it(known: dict[str, Any]) -> None:
+    known["acme-1"] = {
+        **TOKENS,
+        "output_cost_per_reasoning_token": 1e-05,
+        "output_cost_per_token_flex": 5e-06,
+        "litellm_provider": "deepinfra",
+    }
+    usage = Usage(input_tokens=0, output_tokens=100, reasoning_tokens=40)
+    assert price(usage).amount == Decimal("0.001")
+    assert price(usage, tier="flex").amount == Decimal("0.0005")
+    known["acme-1"] |= {"output_cost_per_reasoning_token_flex": 6e-06}
+    assert price(usage, tier="flex").amount == Decimal("0.00054")
+
+
 def test_all_kinds_of_tokens_have_their_price(known: dict[str, Any]) -> None:
     known["acme-1"] = {
         **TOKENS,

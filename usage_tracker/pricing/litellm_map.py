@@ -135,6 +135,8 @@ def make_rates(entry: Mapping[str, Any], tier: str) -> Found:
             base[unit] = number
     if tier != STANDARD and not of_tier & {"input_tokens", "output_tokens"}:
         return TIER_UNPRICED
+    if "output_tokens" in of_tier and "output_reasoning_tokens" not in of_tier:
+        base.pop("output_reasoning_tokens", None)  # it is output, and that has another price here
     prices: dict[str, Price] = {
         unit: Stepped(number, tuple(steps[unit])) if unit in steps else number for unit, number in base.items()
     }
