@@ -136,6 +136,14 @@ def test_a_call_by_a_clock_that_is_ahead_counts_in_a_window_that_rolls_as_soon_a
     assert read(store, tmp_path).used == {"b": {WHOLE: sum(USED.values()) + 1}}
 
 
+def test_what_each_user_has_used_on_the_last_day_of_a_window_that_rolls_is_told_by_sums(
+    store: Store, tmp_path: Path
+) -> None:
+    set_budget(store, budget(each="user", measure="calls", limit=Decimal(1), per="30d"))
+    store.change(lambda execute: execute("DELETE FROM usage_event", []))
+    assert read(store, tmp_path).used == {"b": USED}
+
+
 def test_the_accounts_of_strict_budgets_know_what_each_of_many_has_used(store: Store, tmp_path: Path) -> None:
     strict = budget(each="user", measure="calls", limit=Decimal(100), per="30d", strict=True)
     set_budget(store, strict)

@@ -40,11 +40,16 @@ AHEAD = timedelta(hours=1)
 def read_used(store: Store, budget: Budget, window: Window) -> Mapping[str, Used]:
     """By part; a budget that has only one has that one. Raises StoreError."""
     by = () if budget.each is None else (REPORTED.get(budget.each, budget.each),)
-    until = window.end + AHEAD if rolls(budget) else window.end
+    until = next_midnight(window.end + AHEAD) if rolls(budget) else window.end
     groups = read_groups(store, Query(window.start, until, by, conditions(budget)))
     if budget.each is None:
         return {WHOLE: used(budget, groups.get((), NOTHING))}
     return {NOBODY if value is None else cast(str, value): used(budget, sums) for (value,), sums in groups.items()}
+
+
+def next_midnight(moment: datetime) -> datetime:
+    """In UTC. Sums are by whole days of it: of a part of one, each event of a user or a tag would be read."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
 
 def conditions(budget: Budget) -> tuple[Condition, ...]:
