@@ -122,6 +122,26 @@ def test_users_of_a_long_time_are_read_by_the_week_and_its_ends_by_the_day() -> 
     ]
 
 
+def test_a_span_of_users_that_ends_late_in_a_day_is_all_of_that_day_less_what_comes_after() -> None:
+    def of_user(since: str, until: str) -> list[str]:
+        return planned(since, until, None, UTC, "user_key", may_take_away=True)
+
+    assert of_user("2026-08-01T22:00Z", "2026-08-02T22:00Z") == [
+        "by_day_user_total 08-02T00:00/08-03T00:00",
+        "usage_event 08-01T22:00/08-02T00:00",
+        "usage_event less 08-02T22:00/08-03T00:00",
+    ]
+    assert of_user("2026-08-01T00:00Z", "2026-08-02T11:00Z") == [
+        "by_day_user_total 08-01T00:00/08-02T00:00",
+        "usage_event 08-02T00:00/08-02T11:00",
+    ]
+    assert of_user("2026-08-01T01:00Z", "2026-08-01T23:00Z") == ["usage_event 08-01T01:00/08-01T23:00"]
+    assert of_user("2026-08-01T00:00Z", "2026-08-01T23:59Z") == [
+        "by_day_user_total 08-01T00:00/08-02T00:00",
+        "usage_event less 08-01T23:59/08-02T00:00",
+    ]
+
+
 def test_days_of_users_by_another_clock_are_those_of_utc_but_for_the_hours_between() -> None:
     assert planned("2026-08-01T22:00Z", "2026-08-03T22:00Z", "day", BERLIN, "user_key", may_take_away=True) == [
         "by_day_user_total 08-02T00:00/08-03T00:00",

@@ -87,8 +87,8 @@ def plan(
     rollups: list[Source], unit: str | None, zone: tzinfo, span: Span, *, may_take_away: bool = False
 ) -> list[Part]:
     """The parts that together hold every event of the span once, each in the `unit` that it is in by the zone's clock.
-    (`by_day_tag` holds an event once for each tag.) `may_take_away`: whether some may be counted in another unit first,
-    and taken away there by a part that says so."""
+    (`by_day_tag` holds an event once for each tag.) `may_take_away`: whether some that are after it, or in another unit,
+    may be counted first, and taken away there by a part that says so."""
     parts: list[Part] = []
     hours, days = ([rollup for rollup in rollups if rollup.grain == grain] for grain in (HOUR, DAY))
     may_shift = may_take_away and span[1] - span[0] <= MOST_SHIFTED * DAY
@@ -97,7 +97,9 @@ def plan(
         usable = [each for each in rollups if unit is None or (each.grain < WEEK and shift % each.grain == 0)]
         if unit == "hour":
             usable = [rollup for rollup in usable if rollup.grain == HOUR]
-        if usable or unit is None or unit == "hour":
+        if unit is None and usable and not hours and may_take_away:
+            parts += cover_days(start, end, usable)
+        elif usable or unit is None or unit == "hour":
             parts += cover(start, end, offset, usable, None)
         elif hours or not days or not may_shift:
             parts += cover(start, end, offset, hours, -shift % DAY // HOUR)
@@ -158,6 +160,17 @@ def cover(start: int, end: int, offset: int, rollups: list[Source], skipped_hour
     loose = spans.pop(EVENTS)
     parts = [Part(source, [each], offset, skipped_hour) for source, found in spans.items() for each in found]
     return [*parts, Part(EVENTS, loose, offset)] if loose else parts
+
+
+def cover_days(start: int, end: int, rollups: list[Source]) -> list[Part]:
+    """As `cover`, by rollups of days and more: where the span ends late in a day, all of that day less what is after.
+    It is often today, and nothing has come yet. Of events before the span, which would tell as much of the day that it
+    starts in, some may have been pruned that it doesn't ask for."""
+    last = -(-end // DAY) * DAY
+    if last - end >= DAY // 2 or start > last - DAY:
+        return cover(start, end, 0, rollups, None)
+    parts = cover(start, last, 0, rollups, None)
+    return [*parts, Part(EVENTS, [(end, last)], 0, taken=True)] if end < last else parts
 
 
 def split(start: int, end: int, rollups: list[Source]) -> Iterator[tuple[Source, int, int]]:
