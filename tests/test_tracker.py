@@ -20,6 +20,7 @@ from usage_tracker.cli.run import BOOTSTRAP
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.errors import ConfigError
 from usage_tracker.sdk_coverage import read_notes
+from usage_tracker.seldom import Seldom
 from usage_tracker.testing import capture_usage
 
 ASK = """
@@ -537,7 +538,7 @@ def test_a_figure_that_no_call_has_is_unknown_as_where_a_provider_says_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The app goes on, and reports sum nothing that can't be."""
-    monkeypatch.setattr(tracker, "_quiet_until", 0.0)
+    monkeypatch.setattr(tracker, "_warning", Seldom())
     units = {"images": -2, "searches": 3}
     with capture_usage() as captured:
         for figures in (
