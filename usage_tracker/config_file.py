@@ -32,7 +32,7 @@ ONLY_VARIABLES = (
 def config_path(environ: Mapping[str, str] = os.environ) -> Path:
     """Where the file is, or would be."""
     if named := environ.get("TRACKER_CONFIG"):
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     return user_folder(environ, "XDG_CONFIG_HOME", Path(".config")) / "config.toml"
 
 
