@@ -591,7 +591,17 @@ def test_amounts_of_lines_keep_their_digits_where_they_are_numbers_and_empty_lin
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
-    "change", [{"event_id": 5}, {"event_id": {}}, {"cost_parts": [1]}, {"cost": []}, {"started_at": 5}, None]
+    "change",
+    [
+        {"event_id": 5},
+        {"event_id": {}},
+        {"cost_parts": [1]},
+        {"cost": []},
+        {"started_at": 5},
+        {"price_source": []},
+        {"cost_flags": [1]},
+        None,
+    ],
 )
 def test_a_line_that_is_no_event_is_refused_by_its_number(
     dsn: str, tmp_path: Path, line: dict[str, Any], change: dict[str, Any] | None

@@ -7,7 +7,6 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import click
 
@@ -105,7 +104,7 @@ def examine(dsn: str | None, each_place: bool) -> Findings:
         examine_sinks(settings, findings)
     else:
         findings.facts |= {"store": None, "budgets": None, "price_books": [], "sinks": []}
-        settings = load_settings({"HOME": str(Path.home())})
+        settings = load_settings({})
     examine_data(findings)
     examine_spool(settings, findings)
     examine_sdks(settings, findings, each_place=each_place)
@@ -115,7 +114,7 @@ def examine(dsn: str | None, each_place: bool) -> Findings:
 def examine_config(findings: Findings) -> bool:
     """Whether the config file can be used, or there is none."""
     path = config_path()
-    facts: dict[str, object] = {"path": str(path), "there": path.exists(), "problem": None}
+    facts: dict[str, object] = {"path": str(path), "there": os.path.exists(path), "problem": None}
     findings.facts["config"] = facts
     try:
         said = read_config()

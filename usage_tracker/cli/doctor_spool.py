@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from glob import glob
 from pathlib import Path
 
 from usage_tracker.cli.figures import show_bytes, show_count
@@ -22,21 +23,24 @@ ASIDE = (
 
 def examine_spool(settings: Settings, findings: Findings) -> None:
     spool = open_spool(settings)
-    leader = spool.leader()
+    leader, size = spool.leader(), size_of(spool)
     facts: dict[str, object] = {
         "folder": str(settings.spool_dir),
-        "bytes": spool.size(),
+        "bytes": size,
         "max_bytes": settings.spool_max_bytes,
         "leader": None if leader is None else {"pid": leader[0], "state": leader[1]},
-        "waiting": 0,
+        "waiting": None,
         "dropped": noted_dropped(settings.spool_dir),
+        "refused": None,
+        "corrupt": None,
         "problem": None,
     }
     findings.facts["spool"] = facts
     findings.facts["other_spools"] = others = list[dict[str, object]]()
-    findings.add("spool", f"{settings.spool_dir}, {show_bytes(spool.size())}")
+    findings.add("spool", str(settings.spool_dir) if size is None else f"{settings.spool_dir}, {show_bytes(size)}")
     examine_place(settings.spool_dir, findings, facts)
-    examine_room(spool, settings, findings)
+    if size is not None:
+        examine_room(size, settings, findings)
     if leader:
         away = leader[1] != "leading"
         remedy = "its store is away: see its log, or the line above" if away else None
@@ -45,7 +49,7 @@ def examine_spool(settings: Settings, findings: Findings) -> None:
         findings.add("leader", "none now: the next program that records ships this folder")
     else:
         findings.add("leader", "none now, and programs don't ship where TRACKER_SHIP is off: `usage-tracker ship` does")
-    folders = {settings.spool_dir, *(path for path in (data_folder() / "spool").glob("*") if path.is_dir())}
+    folders = {settings.spool_dir, *(data_folder() / name for name in glob("spool/*/", root_dir=data_folder()))}
     for folder in sorted(folders, key=lambda path: (path != settings.spool_dir, path)):
         own = folder == settings.spool_dir
         try:
@@ -70,6 +74,14 @@ def examine_spool(settings: Settings, findings: Findings) -> None:
         examine_aside(folder, findings, facts if own else {})
 
 
+def size_of(spool: Spool) -> int | None:
+    """None where this user may not look: why is said of what waits there."""
+    try:
+        return spool.size()
+    except OSError:
+        return None
+
+
 def events_of(count: int) -> str:
     return "1 event" if count == 1 else f"{show_count(count)} events"
 
@@ -82,11 +94,11 @@ def examine_place(folder: Path, findings: Findings, facts: dict[str, object]) ->
         findings.add("spool", problem, "make the folder and give it to them, or name another TRACKER_SPOOL_DIR")
 
 
-def examine_room(spool: Spool, settings: Settings, findings: Findings) -> None:
-    if spool.size() > NEARLY_FULL * settings.spool_max_bytes:
+def examine_room(size: int, settings: Settings, findings: Findings) -> None:
+    if size > NEARLY_FULL * settings.spool_max_bytes:
         findings.add(
             "spool",
-            f"nearly full: {show_bytes(spool.size())} of {show_bytes(settings.spool_max_bytes)}",
+            f"nearly full: {show_bytes(size)} of {show_bytes(settings.spool_max_bytes)}",
             "mend the store, or raise TRACKER_SPOOL_MAX_BYTES: when it is full, new events are dropped",
         )
 

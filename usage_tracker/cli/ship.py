@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,8 +20,9 @@ from usage_tracker.guard import guarded
 from usage_tracker.journal.adoption import adopt
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.pipeline import make_shipper
+from usage_tracker.seldom import Seldom
 from usage_tracker.shipper import Shipper
-from usage_tracker.shipping import QUIET_SECONDS, back_off
+from usage_tracker.shipping import back_off
 
 ONE_WRITER = {
     "clickhouse": "What is on its way to ClickHouse is known to one process of each spool folder",
@@ -156,7 +156,7 @@ def ship_until(shipper: Shipper, crew: Crew | None, stopping: threading.Event, p
 def ship_batches(
     shipper: Shipper, crew: Crew | None, stopping: threading.Event, pause: float, garbage: Garbage
 ) -> None:
-    failures, quiet_until = 0, 0.0
+    failures, saying = 0, Seldom()
     while not stopping.is_set():
         garbage.collect()
         try:
@@ -165,8 +165,7 @@ def ship_batches(
             failures = 0
         except (StoreError, SpoolUnusable, OSError) as error:
             failures += 1
-            if failures == 1 and time.monotonic() >= quiet_until:  # of several processes, each finds out by itself
-                quiet_until = time.monotonic() + QUIET_SECONDS
+            if failures == 1 and saying.due():  # of several processes, each finds out by itself
                 say(f"Events wait: {error}")
             shipper.spool.say("waiting")
             stopping.wait(back_off(failures))

@@ -14,6 +14,7 @@ from contextlib import suppress
 from usage_tracker.errors import StoreError
 from usage_tracker.report import Event
 from usage_tracker.report.arrivals import Arrived, read_arrived
+from usage_tracker.seldom import Seldom
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.ledger import LEASE_SECONDS, Lost, Place, forget_batches, note, register, release, take
 from usage_tracker.sinks.sifting import MOST_REFUSED, sift
@@ -56,8 +57,8 @@ class Feeder:
         self._problem = True
         """Whether the ledger may name one."""
         self._sent_at = time.monotonic()
-        self._quiet_until = 0.0
-        self._quiet_refused_until = 0.0
+        self._warning = Seldom(QUIET_SECONDS)
+        self._refusal = Seldom(QUIET_SECONDS)
         self._tidy_at = 0.0
 
     @property
@@ -247,8 +248,7 @@ class Feeder:
     def _remark(self) -> str | None:
         """What there is to say of what was taken."""
         remark = None if self._sink is None else self._sink.remark
-        if remark is not None and time.monotonic() >= self._quiet_until:
-            self._quiet_until = time.monotonic() + QUIET_SECONDS
+        if remark is not None and self._warning.due():
             logger.warning("the sink %s lacks a part: %s", self.address.name, remark)
         return remark
 
@@ -258,8 +258,7 @@ class Feeder:
             forget_batches(self._store)
 
     def _say(self, problem: str) -> None:
-        if time.monotonic() >= self._quiet_until:
-            self._quiet_until = time.monotonic() + QUIET_SECONDS
+        if self._warning.due():
             logger.warning("the sink %s is behind, and is tried again: %s", self.address.name, problem)
         self._problem = True
         with suppress(StoreError, Lost):
@@ -267,8 +266,7 @@ class Feeder:
             self._renewed()
 
     def _say_refused(self, event_id: str, reason: str) -> None:
-        if time.monotonic() >= self._quiet_refused_until:
-            self._quiet_refused_until = time.monotonic() + QUIET_SECONDS
+        if self._refusal.due():
             logger.warning(
                 "the sink %s goes on without the event %s, which its receiver refuses: %s; "
                 "`usage-tracker sinks refused %s` lists them all",
