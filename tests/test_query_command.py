@@ -183,6 +183,13 @@ def test_a_statement_without_rows_is_refused() -> None:
     assert query("   ").exit_code == 2
 
 
+@pytest.mark.parametrize("output", ["table", "json", "csv"])
+def test_a_select_of_no_columns_is_refused(output: str) -> None:
+    result = query("SELECT FROM events", "-o", output)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "columns" in result.stderr or "syntax error" in result.stderr
+
+
 def test_nothing_is_created_where_there_is_no_store(tmp_path: Path) -> None:
     result = query(BY_MODEL, "--dsn", f"sqlite:///{tmp_path}/none.db")
     assert (result.exit_code, result.stdout) == (0, "")

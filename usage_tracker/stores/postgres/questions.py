@@ -48,8 +48,8 @@ def read(dsn: Dsn, sql: str) -> Iterator[tuple[object, ...]]:
                         "a query is one statement that only reads and returns rows; write a SELECT"
                     ) from None
                 raise QueryError(f"{error.diag.message_primary or error} (SQLSTATE {error.pgcode})") from None
-            if cursor.description is None:
-                raise QueryError("the statement returns no rows; write a SELECT")
+            if not cursor.description:  # of a SELECT that names none
+                raise QueryError("the statement returns no columns; name some after SELECT")
             yield tuple(column.name for column in cursor.description)
             while rows := cursor.fetchmany(ROWS_AT_ONCE):
                 yield from rows
