@@ -243,10 +243,20 @@ def test_a_store_that_is_away_exits_with_4_and_a_sentence_without_secrets(comman
     assert "hunter2" not in result.stderr
 
 
-def test_a_bad_dsn_exits_with_1_and_the_valid_forms() -> None:
-    result = run("report", "--dsn", "mysql://me:hunter2@host/usage")
+def test_a_bad_dsn_of_the_environment_exits_with_1_and_the_valid_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_DSN", "mysql://me:hunter2@host/usage")
+    result = run("report")
     assert result.exit_code == 1
+    assert "TRACKER_DSN has the unknown scheme 'mysql'; valid forms are" in result.stderr
     assert "sqlite:///relative.db" in result.stderr
+    assert "hunter2" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["report", "watch", "doctor", "ship", "init --no-input"])
+def test_a_bad_dsn_that_is_typed_is_a_wrong_command_line(command: str) -> None:
+    result = run(*command.split(), "--dsn", "mysql://me:hunter2@host/usage")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Invalid value for '--dsn': it has the unknown scheme 'mysql'; valid forms are" in result.stderr
     assert "hunter2" not in result.stderr
 
 

@@ -19,7 +19,8 @@ from usage_tracker.cli.doctor_spool import examine_spool
 from usage_tracker.cli.doctor_store import examine_store
 from usage_tracker.cli.figures import printable
 from usage_tracker.cli.findings import Finding, Findings
-from usage_tracker.cli.hints import repeating, tell_typed
+from usage_tracker.cli.hints import repeating
+from usage_tracker.cli.options import tell_typed
 from usage_tracker.cli.output import emit, room_on_stdout
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
 from usage_tracker.config import PREFIX, Settings, load_settings, load_usable, variable

@@ -10,11 +10,10 @@ import click
 
 from usage_tracker.cli.commands import LazyGroup, Place
 from usage_tracker.cli.notes import calls
-from usage_tracker.cli.options import dsn_option, resolve_range
+from usage_tracker.cli.options import dsn_option, parse_typed, resolve_range
 from usage_tracker.cli.output import say
 from usage_tracker.config import load_settings
-from usage_tracker.dsn import Dsn, parse_dsn
-from usage_tracker.errors import ConfigError
+from usage_tracker.dsn import Dsn
 from usage_tracker.instants import to_moment
 
 if TYPE_CHECKING:
@@ -52,23 +51,16 @@ group = LazyGroup(
 )
 
 
-def parse_source(text: str) -> Dsn:
-    try:
-        return parse_dsn(text)
-    except ConfigError as error:
-        raise click.BadParameter(str(error).replace("TRACKER_DSN", "it")) from None
-
-
 def parse_proxy(text: str) -> tuple[Dsn, str | None]:
     """The database that a proxy's DATABASE_URL names, and the schema in it."""
     from usage_tracker.history.spend_logs import without_prisma
 
     address, schema = without_prisma(text)
-    return parse_source(address), schema
+    return parse_typed(address), schema
 
 
 from_option = click.option(
-    "--from", "origin", required=True, callback=lambda _ctx, _param, text: parse_source(text), metavar="DSN",
+    "--from", "origin", required=True, callback=lambda _ctx, _param, text: parse_typed(text), metavar="DSN",
     help="The source's database.",
 )  # fmt: skip
 file_type = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -10,7 +10,7 @@ import click
 
 from usage_tracker.cli.crew import Crew
 from usage_tracker.cli.garbage import Garbage
-from usage_tracker.cli.hints import tell_typed
+from usage_tracker.cli.options import tell_typed
 from usage_tracker.cli.output import say
 from usage_tracker.config import Settings, load_usable
 from usage_tracker.dsn import Dsn
