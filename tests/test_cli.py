@@ -490,6 +490,17 @@ def test_a_file_has_neither_the_colours_nor_the_width_of_the_terminal(store: Sto
     assert "model-" * 40 in written
 
 
+@pytest.mark.parametrize("chart", [(), ("--chart",)])
+def test_a_file_has_no_colours_where_they_are_forced_for_all_that_a_job_prints(
+    chart: tuple[str, ...], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_events(store, [made_event()])
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b" in run("report", *AUGUST, *chart).stdout
+    assert run("report", *AUGUST, *chart, "--out", str(tmp_path / "august.txt")).exit_code == 0
+    assert "\x1b" not in (tmp_path / "august.txt").read_text()
+
+
 def test_what_is_for_programs_does_not_act_on_a_terminal_either(store: Store) -> None:
     store_events(store, [made_event(model="\x1b[2Jgone\r\u202eleft", tags=("eu",))])
     for words in (
