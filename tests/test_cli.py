@@ -221,6 +221,7 @@ def test_a_range_without_calls_says_so(store: Store) -> None:
         (["report", "-o", "pdf"], "'pdf' is not one of"),
         (["report", "--nonsense"], "--nonsense"),
         (["events", "--limit", "-1"], "--limit"),
+        (["events", "--limit", f"{10**20}"], "--limit"),
         (["events", "--since", "soon"], "names no time"),
         (["report", "--since", "0001-01-01T00:00Z", "-z", "America/New_York"], "beyond the calendar"),
         (["prune", "--before", "all"], "only where a range starts"),
