@@ -261,6 +261,20 @@ def test_a_bad_dsn_that_is_typed_is_a_wrong_command_line(command: str) -> None:
     assert "hunter2" not in result.stderr
 
 
+@pytest.mark.parametrize("words", ["events show", "budget rm", "import jsonl", "init --no-input --app"])
+def test_a_word_in_another_encoding_is_an_error_in_a_sentence(
+    words: str, postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKER_DSN", postgres_dsn)
+    monkeypatch.chdir(tmp_path)
+    latin = "caf\udce9"  # as Python reads a byte that is no UTF-8
+    (tmp_path / latin).touch()
+    result = run(*words.split(), latin)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "caf\\udce9" in result.stderr
+    assert "is no UTF-8" in result.stderr
+
+
 @pytest.mark.parametrize("words", [["--debug", "report"], ["report", "--debug"]], ids=" ".join)
 def test_debug_shows_the_traceback(words: list[str], tmp_path: Path) -> None:
     (tmp_path / "usage.db").write_text("this is no database, but long enough to be taken for one" * 20)
