@@ -13,7 +13,8 @@ from usage_tracker.budgets.scope import named
 from usage_tracker.cli.budget_figures import outlook_columns, read_outlooks, shortened
 from usage_tracker.cli.budget_text import describe, show_amount, state
 from usage_tracker.cli.columns import Column
-from usage_tracker.cli.figures import printable, show_count
+from usage_tracker.cli.figures import printable
+from usage_tracker.cli.notes import calls
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
@@ -171,10 +172,10 @@ def show_table(outlooks: Sequence[Outlook], shown: Sequence[Outlook]) -> None:
     from usage_tracker.cli.table import render_table
 
     notes = []
-    if len(shown) < len(outlooks):
-        notes.append(f"{show_count(len(outlooks) - len(shown))} more have used less; -o json has all of them.")
+    if more := len(outlooks) - len(shown):
+        notes.append(f"{more:,} more {'has' if more == 1 else 'have'} used less; -o json has all of them.")
     if unpriced := sum(each.unpriced for each in outlooks if each.budget.measure == "cost"):
-        they = "1 call has" if unpriced == 1 else f"{show_count(unpriced)} calls have"
+        they = calls(unpriced, "has", "have")
         notes.append(f"{they} no known cost, which is in no sum; `usage-tracker prices unpriced` says why.")
     emit([render_table("Budgets", outlook_columns(shown), notes)])
 

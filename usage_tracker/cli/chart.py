@@ -7,7 +7,7 @@ from itertools import pairwise
 from rich.text import Text
 
 from usage_tracker.cli.colours import colours_of, open_console
-from usage_tracker.cli.figures import align_points, show_count, show_groups, show_money
+from usage_tracker.cli.figures import align_points, counted, show_groups, show_money
 from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.output import room_on_stdout
 from usage_tracker.cli.widths import cut, fill, widest
@@ -65,7 +65,7 @@ def size(row: Row, *, by_cost: bool) -> Decimal:
 
 
 def calls(rows: Sequence[Row]) -> list[str]:
-    return [f"{show_count(row.calls)} {'call' if row.calls == 1 else 'calls'}" for row in rows]
+    return [counted(row.calls, "call") for row in rows]
 
 
 def bar(share: Decimal, length: int) -> str:

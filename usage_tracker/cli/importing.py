@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from usage_tracker.cli.commands import LazyGroup, Place
+from usage_tracker.cli.figures import counted
 from usage_tracker.cli.notes import calls
 from usage_tracker.cli.options import dsn_option, parse_typed, resolve_range
 from usage_tracker.cli.output import say
@@ -146,7 +147,7 @@ def from_openai(path: Path, dsn: Dsn, since: str | None, until: str | None, prun
 
     [export] = bring(dsn, since or "all", until, pruned, lambda end: [UsageExport(path, app, end)])
     if export.unfinished:
-        lines = "1 line" if export.unfinished == 1 else f"{export.unfinished:,} lines"
+        lines = counted(export.unfinished, "line")
         say(f"Left out, as the day or hour isn't over: {lines}. Export that again when it is.")
 
 
@@ -206,7 +207,7 @@ def bring(
     known = brought.read - brought.stored - brought.refused - brought.gone
     say(
         f"{calls(brought.stored, 'brought', 'brought')} to {dsn.shown}"
-        + (f"; {known:,} were there already" if known else "")
+        + (f"; {known:,} {'was' if known == 1 else 'were'} there already" if known else "")
         + (f", {brought.changed:,} with other tokens, which stay as they are" if brought.changed else "")
         + (f"; {brought.refused:,} can't be stored" if brought.refused else "")
         + "."

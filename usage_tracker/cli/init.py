@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import click
 
+from usage_tracker.cli.figures import counted
 from usage_tracker.cli.options import choose_dsn, tell_typed, unnamed
 from usage_tracker.cli.output import can_ask, say
 from usage_tracker.config import default_dsn
@@ -194,4 +195,4 @@ def lay_schema(dsn: Dsn, missing: list[str], asking: bool, migrate: bool | None)
         applied = store.migrate()
     finally:
         store.close()
-    say(f"Its schema is up to date ({len(applied)} migrations applied).")
+    say(f"Its schema is up to date ({counted(len(applied), 'migration')} applied).")
