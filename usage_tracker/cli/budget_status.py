@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
@@ -49,27 +49,15 @@ def find(dsn: Dsn, names: Sequence[str], look: Callable[..., Any]) -> Any:
         raise before(error, "using budgets") from None
 
 
-class Standing(NamedTuple):
-    """Where budgets stand."""
+def standing(dsn: Dsn, names: Sequence[str]) -> tuple[list[Outlook], list[Budget]]:
+    """Where budgets stand, and those that limit a rate per minute, of which nothing is known here."""
 
-    outlooks: list[Outlook]
-    rates: list[Budget]
-    """Limits per minute, which have no outlook."""
-
-
-def standing(dsn: Dsn, names: Sequence[str]) -> Standing:
-    def look(store: Store, budgets: list[Budget]) -> Standing:
+    def look(store: Store, budgets: list[Budget]) -> tuple[list[Outlook], list[Budget]]:
         windows = [budget for budget in budgets if not budget.is_rate]
-        return Standing(
-            read_outlooks(store, windows, datetime.now(UTC)), [budget for budget in budgets if budget.is_rate]
-        )
+        return read_outlooks(store, windows, datetime.now(UTC)), [budget for budget in budgets if budget.is_rate]
 
-    found: Standing | None = find(dsn, names, look)
-    return found or Standing([], [])
-
-
-def outlooks_of(dsn: Dsn, names: Sequence[str]) -> list[Outlook]:
-    return standing(dsn, names).outlooks
+    found: tuple[list[Outlook], list[Budget]] = find(dsn, names, look) or ([], [])
+    return found
 
 
 def of_rates(rates: Sequence[Budget]) -> str:
@@ -186,7 +174,7 @@ def show_table(outlooks: Sequence[Outlook], shown: Sequence[Outlook]) -> None:
 @dsn_option
 def show(name: str, output: str, dsn: Dsn) -> None:
     budgets: list[Budget] = find(dsn, [name], lambda store, budgets: budgets)
-    outlooks = outlooks_of(dsn, [name])
+    outlooks, _ = standing(dsn, [name])
     if output == "json":
         emit([outlook_json(outlooks)])
         return
