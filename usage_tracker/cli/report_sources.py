@@ -95,7 +95,8 @@ def ask_files(place: str, engine: str, dsn: Dsn, query: Query) -> Answer:
     try:
         from usage_tracker.lake import LakeFigures, open_lake
     except ImportError as error:
-        raise ConfigError(f"{error.name} is missing; run: pip install 'usage-tracker-llm[duckdb]'") from None
+        extra = "duckdb" if engine == "duckdb" else "spark"
+        raise ConfigError(f"{error.name} is missing; run: pip install 'usage-tracker-llm[{extra}]'") from None
     lake = open_lake(place, engine)
     try:
         return Answer(answer(LakeFigures(lake), query, prices_of(dsn, query)))
