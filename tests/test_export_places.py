@@ -282,6 +282,14 @@ def test_a_place_that_nobody_knows_is_said(store: Store) -> None:
         open_exporter(store, Plan("ftps3://somewhere"))
 
 
+@pytest.mark.parametrize("form", ["parquet", "delta"])
+@pytest.mark.parametrize("address", ["s3://", "gs:///usage?token=hidden"])
+def test_a_variable_that_is_empty_where_the_bucket_should_be_is_said(address: str, form: str, store: Store) -> None:
+    with pytest.raises(ConfigError, match="is followed by no bucket") as refusal:
+        open_exporter(store, Plan(address, form)).run()
+    assert "hidden" not in str(refusal.value)
+
+
 def test_what_is_remembered_of_a_place_holds_no_secret(store: Store) -> None:
     from usage_tracker.exports.places import without_secrets
 

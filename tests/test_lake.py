@@ -5,6 +5,7 @@ They are asked of DuckDB; with LAKE_ENGINE=spark, or the address of a Spark mast
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -252,6 +253,14 @@ LINE 1: CREATE VIEW events"""
 )
 def test_an_error_is_said_without_the_places_where_it_went(text: str) -> None:
     assert words_of(Exception(text)) == "Closed: not now."
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "spark", "spark://host:7077"])
+def test_packages_that_are_missing_are_those_of_the_engine(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "usage_tracker.lake", None)
+    result = CliRunner().invoke(main, ["report", "--from", "lake", "--engine", engine], prog_name="usage-tracker")
+    assert result.exit_code == 1
+    assert f"run: pip install 'usage-tracker-llm[{engine.partition(':')[0]}]'" in result.stderr
 
 
 def test_a_place_without_events_and_an_engine_that_is_none_are_said(both: Both, tmp_path: Path) -> None:

@@ -192,8 +192,10 @@ def open_system(url: str, *, own: bool = False) -> tuple[Any, str]:
 
 
 def without_secrets(url: str) -> str:
-    """Raises ConfigError where a part of a password would be taken for the host."""
+    """Raises ConfigError where a part of a password would be taken for the host, and where there is none."""
     parts = urlsplit(url)
+    if parts.scheme in PACKAGES and not parts.netloc:
+        raise ConfigError(f"{parts.scheme}:// is followed by no bucket; write it like {parts.scheme}://bucket/folder")
     try:
         _ = parts.port
     except ValueError:
