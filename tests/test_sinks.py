@@ -194,10 +194,11 @@ class TestRefused:
         assert SECRET not in caplog.text
         feeder.close()
 
+    @pytest.mark.parametrize("same_feeder", [True, False])
     def test_many_in_a_row_that_are_never_taken_hold_the_others_up_for_some_attempts(
-        self, store: Store, receiver: Receiver
+        self, store: Store, receiver: Receiver, same_feeder: bool
     ) -> None:
-        """As of one program, whose calls come together."""
+        """As of one program, whose calls come together; also where cron feeds, with a new process for each attempt."""
         feeder = begin(store, webhook(receiver))
         receiver.wrong = lambda body: b"unheard-of" in body
         batch = [made_event(model="unheard-of" if place < 50 else "gpt") for place in range(100)]
@@ -206,6 +207,9 @@ class TestRefused:
         for _ in range(2):
             with pytest.raises(NotTaken, match="answered 400"):
                 feed(feeder)
+            if not same_feeder:
+                feeder.close()
+                feeder = Feeder(webhook(receiver), store, open_sink)
         feed(feeder)
         events, times = each_once(receiver.bodies(), "id", "events")
         assert sorted(event["event_id"] for event in events) == names[50:]
