@@ -417,6 +417,22 @@ class TestRefused:
         assert (standing.waiting, standing.events, standing.refused) == (0, 1, 0)
         feeder.close()
 
+    def test_what_was_refused_is_forgotten_with_the_events_that_are_pruned(
+        self, store: Store, receiver: Receiver
+    ) -> None:
+        feeder = begin(store, webhook(receiver))
+        receiver.wrong = lambda body: b"unheard-of" in body
+        batch = [made_event(model="unheard-of" if place < 2 else "gpt") for place in range(3)]
+        store_events(store, [in_order(event, place) for place, event in enumerate(batch)])
+        feed(feeder)
+        feeder.close()
+        early, late = sorted(each.event_id for each in refusals(store, "hook"))
+        mark, table = store.dialect.placeholder, f"{store.dialect.prefix}sink_refused"
+        sql = f"UPDATE {table} SET refused_at = {mark} + CASE WHEN event_id = {mark} THEN 3600 ELSE 90000 END"
+        store.change(lambda execute: execute(sql, [NOON.timestamp(), early]))
+        assert sum(store.prune(NOON + timedelta(days=1))) == 3
+        assert [each.event_id for each in refusals(store, "hook")] == [late]
+
     def test_who_loses_the_sink_meanwhile_sets_nothing_aside(self, store: Store, receiver: Receiver, dsn: str) -> None:
         feeder = begin(store, webhook(receiver))
         batch = [made_event(model="unheard-of"), made_event()]
