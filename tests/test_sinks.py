@@ -18,6 +18,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from certificates import certificate
 from click.testing import CliRunner
 from made_events import NOON, made_event, store_events
 from msgspec.structs import replace
@@ -251,6 +252,25 @@ class TestRefused:
         assert [each.event_id for each in refusals(store, "hook")] == [str(large.event_id)]
         assert standings(store)[0].events == 80
         self.large_again(feeder, store, receiver)
+
+    def test_one_that_is_too_large_over_tls_is_set_aside(
+        self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        served = certificate(tmp_path / "tls", "localhost")
+        monkeypatch.setenv("SSL_CERT_FILE", str(served[0]))
+        with closing(Receiver(certificate=served)) as receiver:
+            receiver.largest, receiver.reads_all = 600_000, False
+            [address] = parse_sinks((f"hook=https://localhost:{receiver.port}/",))
+            feeder = begin(store, address)
+            large = made_event(tags=tuple(f"{number:0>100}" for number in range(90_000)))
+            batch = [in_order(event, place) for place, event in enumerate((large, made_event()))]
+            store_events(store, batch)
+            for _ in range(20):  # an answer may be lost with the connection
+                with suppress(NotTaken):
+                    feed(feeder)
+            feeder.close()
+        assert [each.event_id for each in refusals(store, "hook")] == [str(batch[0].event_id)]
+        assert standings(store)[0].waiting == 0
 
     def test_later_posts_are_large_again_after_a_large_event_that_is_taken_by_itself(
         self, store: Store, receiver: Receiver
