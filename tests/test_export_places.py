@@ -321,6 +321,8 @@ def test_a_place_whose_address_has_a_password_is_shown_without_it(store: Store, 
         ("", "--to names no place"),
         ("simplecache::ftp://me:hidden@127.0.0.1:1/usage", "--to and --from take the address of a place, and no chain"),
         ("s3://me:hidden/part@lake/usage", "s3:// is followed by no host and port; escape special characters as %XX"),
+        ("s3://me:hidden@lake//usage", "s3:// is followed by a path with an empty part (//) or a #"),
+        ("s3://me:hidden@lake/usage#1", "s3:// is followed by a path with an empty part (//) or a #"),
     ],
 )
 def test_a_place_that_cant_be_used_is_named_with_the_reason(

@@ -150,6 +150,16 @@ def test_a_folder_is_no_pattern_that_others_match(both: Both, tmp_path: Path, fo
     lake.close()
 
 
+@pytest.mark.skipif(ENGINE != "duckdb", reason="Spark reaches object stores by its own clients")
+@pytest.mark.parametrize("folder", ["usage [1]", "usage*"])
+def test_a_folder_of_an_object_store_is_no_pattern_either(both: Both, folder: str) -> None:
+    place = f"memory://lake/{folder}"
+    open_exporter(both.store, Plan(place)).run()
+    lake = open_lake(place)
+    Both(both.store, LakeFigures(lake)).say_the_same(Query(SINCE, UNTIL, ("day", "team")))
+    lake.close()
+
+
 def test_with_percentiles_costs_and_comparisons(both: Both) -> None:
     both.say_the_same(Query(by=("model",), percentiles=True))
     both.say_the_same(Query(by=("model",), cost="reported"))
