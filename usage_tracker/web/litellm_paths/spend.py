@@ -1,6 +1,5 @@
 """`/spend/tags` and `/global/spend/report`: spend by tag, team, customer or key."""
 
-import asyncio
 from collections.abc import Iterable
 from datetime import UTC, date, timedelta
 from decimal import Decimal
@@ -62,11 +61,13 @@ async def spend_report(request: Request) -> Response:
 async def each_day(
     reader: Reader, asked: Range, where: tuple[Condition, ...], by: tuple[str, ...]
 ) -> list[tuple[str, Report]]:
-    """A report for each day that has calls: four dimensions at once are more than one report has."""
+    """A report for each day that has calls: four dimensions at once are more than one report has. One after the other,
+    so that others are answered in between, and none waits for its turn longer than an answer may take."""
     days = await reader.ask(Query(*asked, ("day",), where))
     starts = [midnight(row.group[0], UTC) for row in days.rows if row.calls and isinstance(row.group[0], date)]
-    found = await asyncio.gather(*(reader.ask(Query(start, start + timedelta(days=1), by, where)) for start in starts))
-    return [(start.isoformat(), report) for start, report in zip(starts, found, strict=True)]
+    return [
+        (start.isoformat(), await reader.ask(Query(start, start + timedelta(days=1), by, where))) for start in starts
+    ]
 
 
 def group_entries(report: Report, name: str) -> list[dict[str, Any]]:
