@@ -76,7 +76,8 @@ class Chart(NamedTuple):
         return not any(value for series in self.series for value in series.values)
 
     def document(self) -> dict[str, Any]:
-        """What static/app.js draws."""
+        """What static/app.js draws, and tells of what the pointer is on."""
+        told = [self.told(place) for place in range(len(self.buckets))]
         return {
             "title": self.title,
             "measure": self.measure,
@@ -89,11 +90,24 @@ class Chart(NamedTuple):
                     "name": series.name,
                     "colour": series.colour,
                     "values": [None if value is None else float(value) for value in series.values],
-                    "shown": series.shown,
+                    "shown": [shown[place] for shown in told] if self.unit else series.shown,
                 }
-                for series in self.series
+                for place, series in enumerate(self.series)
             ],
+            "together": [shown[-1] for shown in told],
         }
+
+    def told(self, bucket: int) -> list[str]:
+        """Each series' figure of the bucket, to as many digits as the others, and what they come to."""
+        chosen = MEASURES[self.measure]
+        values = [series.values[bucket] for series in self.series]
+        known = [value for value in values if value is not None]
+        *figures, together = chosen.show([*values, sum(known) if known and chosen.adds_up else None])
+        # where there was no call, nothing is unknown
+        return [
+            *(text if series.shown[bucket] else "" for text, series in zip(figures, self.series, strict=True)),
+            together,
+        ]
 
 
 def over_time(report: Report, measure: str, colours: dict[Group, str] | None = None) -> Chart:
