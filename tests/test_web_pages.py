@@ -305,6 +305,17 @@ def test_what_a_chart_draws_has_colours_whatever_stands_first_in_the_table(tmp_p
     assert [name for colour, name in drawn if colour == "rest"] == ["Others · Others"]
 
 
+@pytest.mark.parametrize(("tags", "told"), [(("eu", "tier:pro"), ""), (("eu",), "$0.020000")])
+def test_calls_that_are_drawn_under_several_tags_are_not_added_up(
+    tmp_path: Path, tags: tuple[str, ...], told: str
+) -> None:
+    calls = [made_event(datetime.now(UTC), tags=tags), made_event(datetime.now(UTC), tags=("tier:free",))]
+    with dashboard(filled(tmp_path / "usage.db", calls)) as running, running.client() as client:
+        page = client.get("/?since=today&by=tag").text
+    [drawn] = re.findall('<script type="application/json">(.*?)</script>', page)
+    assert json.loads(drawn)["together"][-1] == told
+
+
 def test_hostile_names_are_text(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     quote = "'; DROP TABLE usage_event; --"

@@ -65,7 +65,7 @@
       box.append(line);
     }
     if (!shown.length) box.append(element("div", "", "nothing"));
-    if (shown.length > 1 && chart.kind === "bars") {
+    if (shown.length > 1 && chart.together[index]) {
       const line = element("div", "sum");
       line.append(element("span", "", "Together"), element("em", "", chart.together[index]));
       box.append(line);
