@@ -40,7 +40,7 @@ def explain(report: Report) -> list[str]:
         )
     if report.total_before is not None and not report.total_before.calls:
         notes.append("No calls were recorded in the range that it is compared with.")
-    if report.query.tags and total.calls < sum(row.calls for row in report.rows):
+    if report.overlaps:
         of_key = "" if report.query.tag_key is None else f" of {printable(report.query.tag_key)}"
         notes.append(f"A call with several tags{of_key} counts under each of them, and once in the total.")
     if report.without_percentiles:
