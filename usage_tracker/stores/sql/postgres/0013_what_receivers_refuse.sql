@@ -14,9 +14,6 @@ ALTER TABLE usage_tracker.sink ADD COLUMN at_once bigint;
 -- How many places after `done` were refused, each by itself, before the one after them was taken: they are asked about again.
 ALTER TABLE usage_tracker.sink ADD COLUMN ahead bigint NOT NULL DEFAULT 0;
 
--- How many places after `done` were refused, each by itself, and none was taken after them yet.
-ALTER TABLE usage_tracker.sink ADD COLUMN suspects bigint NOT NULL DEFAULT 0;
-
 -- Who reads what is known of sinks, or keeps it, does so with this.
 DO $$
 DECLARE
