@@ -193,8 +193,8 @@ def open_system(url: str, *, own: bool = False) -> tuple[Any, str]:
 
 def without_secrets(url: str) -> str:
     """Raises ConfigError where a part of a password would be taken for the host, where there is none, and where clients
-    read it as different places: s3fs lists `lake/usage` for `lake//usage`, and Delta Lake's leaves out what follows a #.
-    """
+    read it as different places: s3fs lists `lake/usage` for `lake//usage`, and Delta Lake's leaves out what follows
+    a #."""
     parts = urlsplit(url)
     if parts.scheme in PACKAGES and not parts.netloc:
         raise ConfigError(f"{parts.scheme}:// is followed by no bucket; write it like {parts.scheme}://bucket/folder")
