@@ -753,3 +753,8 @@ def test_the_next_source_is_asked_for_a_model_that_one_does_not_know() -> None:
     origin = Origin(provider="openai", sdk="openai")
     assert pricer.price(origin, call("acme-llm-7b")).source == "everything"
     assert pricer.price(origin, call("gpt-4o")).source == "genai-prices"
+
+
+def test_a_call_of_a_time_before_1970_has_the_oldest_price() -> None:
+    """As of a machine whose clock isn't set, west of Greenwich."""
+    assert price(call(at=datetime(1969, 12, 31, 16, tzinfo=UTC))) == price(call(at=datetime(1970, 1, 1, tzinfo=UTC)))

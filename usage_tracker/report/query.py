@@ -129,6 +129,11 @@ class Report:
     without_percentiles: bool = False
     """Whether percentiles were asked for and are left out, because too many events would have to be read for them."""
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether a call is in several rows, because it has several tags."""
+        return bool(self.query.tags) and self.total.calls < sum(row.calls for row in self.rows)
+
 
 def run(store: Store, query: Query, prices: Prices | None = None) -> Report:
     """Answer the query from the store. `prices`: what calls cost today, where the query asks for that. Raises
