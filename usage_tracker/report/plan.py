@@ -87,8 +87,8 @@ def plan(
     rollups: list[Source], unit: str | None, zone: tzinfo, span: Span, *, may_take_away: bool = False
 ) -> list[Part]:
     """The parts that together hold every event of the span once, each in the `unit` that it is in by the zone's clock.
-    (`by_day_tag` holds an event once for each tag.) `may_take_away`: whether some that are after it, or in another unit,
-    may be counted first, and taken away there by a part that says so."""
+    (`by_day_tag` holds an event once for each tag.) `may_take_away`: whether some that come after it, or are in another
+    unit, may be counted first, and taken away there by a part that says so."""
     parts: list[Part] = []
     hours, days = ([rollup for rollup in rollups if rollup.grain == grain] for grain in (HOUR, DAY))
     may_shift = may_take_away and span[1] - span[0] <= MOST_SHIFTED * DAY
