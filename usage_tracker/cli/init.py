@@ -6,7 +6,7 @@ from typing import NamedTuple
 import click
 
 from usage_tracker.cli.figures import counted
-from usage_tracker.cli.options import choose_dsn, tell_typed, unnamed
+from usage_tracker.cli.options import choose_dsn, named, tell_typed
 from usage_tracker.cli.output import can_ask, say
 from usage_tracker.config import default_dsn
 from usage_tracker.config_file import config_path, write_config
@@ -123,7 +123,7 @@ def ask_store() -> tuple[str | None, list[str] | None]:
             text = ask_password(text)
             return try_store(text)
         except ConfigError as error:
-            say(sentence(unnamed(error)))
+            say(sentence(named(error, "it")))
         except StoreError as error:
             say(sentence(str(error)))
             if click.confirm("Use it all the same?", default=False, err=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from usage_tracker.cli.hints import tell_other_store
-from usage_tracker.cli.options import unnamed
+from usage_tracker.cli.options import named
 from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.dsn import Dsn, parse_dsn
@@ -76,7 +76,7 @@ def find_source(origin: str) -> Dsn | str:
     except ConfigError as error:
         if origin.partition("://")[0].lower() in PLACES:
             return origin
-        raise click.BadParameter(unnamed(error), param_hint="--from") from None
+        raise click.BadParameter(named(error, "it"), param_hint="--from") from None
     tell_other_store(dsn)
     return dsn
 
