@@ -65,6 +65,7 @@ class Connections:
         read_only: bool = False,
         statement_seconds: float = STATEMENT_SECONDS,
         seconds: float | None = TRANSACTION_SECONDS,
+        idle_seconds: float = 2 * TRANSACTION_SECONDS,
     ) -> Iterator[Cursor]:
         """A cursor in a transaction that is committed at the end of the block, or rolled back by an exception.
 
@@ -79,7 +80,7 @@ class Connections:
                 cursor.execute(
                     f"BEGIN ISOLATION LEVEL READ COMMITTED {'READ ONLY' if read_only else ''};"
                     f"SET LOCAL statement_timeout = '{statement_seconds:g}s';"
-                    f"SET LOCAL idle_in_transaction_session_timeout = '{2 * TRANSACTION_SECONDS}s';"
+                    f"SET LOCAL idle_in_transaction_session_timeout = '{idle_seconds:g}s';"
                     "SET LOCAL timezone = 'UTC';"
                     "SET LOCAL jit = off"  # compiling a report takes longer than running it
                 )
