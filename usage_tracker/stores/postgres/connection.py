@@ -193,6 +193,8 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
             f"this role may not do that at {dsn.shown} ({what}); run `usage-tracker migrate` as the schema's owner and "
             "grant this role what it needs: `usage-tracker migrate --print-grants` prints it"
         )
+    if code == "25006":
+        return StoreUnavailable(f"Postgres at {dsn.shown} only reads, as a replica does ({what})")
     if code.startswith(("42", "3F")):
         return SchemaError(
             f"the schema at {dsn.shown} is missing or not of this version ({what}); run `usage-tracker migrate`"
