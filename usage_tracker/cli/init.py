@@ -147,7 +147,7 @@ def lacks_password(text: str) -> bool:
     """Whether it is a Postgres URL that names a user and no password. Raises ConfigError for what is no address."""
     dsn = parse_dsn(text)
     user, _, _ = text.partition("://")[2].rpartition("@")
-    return dsn.scheme == "postgresql" and bool(user) and ":" not in user
+    return dsn.scheme == "postgresql" and bool(user) and not dsn.has_secret and "passfile=" not in text
 
 
 def with_password(text: str, password: str) -> str:
