@@ -214,6 +214,17 @@ def test_a_reader_reads_everything(roles: Roles) -> None:
     roles.command("reader", "doctor")
 
 
+def test_who_may_not_read_budgets_is_told_the_rest(roles: Roles) -> None:
+    roles.calls("writer", 5)
+    roles.command("owner", "budget", "set", "all", "--limit", "1")
+    for words in (("report",), ()):
+        assert "Budgets" in roles.command("reader", *words).stdout
+    roles.run("owner", f"REVOKE SELECT ON usage_tracker.budget FROM PUBLIC, {roles.names['reader']}")
+    for words in (("report",), ()):
+        told = roles.command("reader", *words).stdout
+        assert ("gpt-4o-mini" in told, "Budgets" in told) == (True, False)
+
+
 def test_a_reader_changes_nothing(roles: Roles) -> None:
     roles.calls("writer", 5)
     roles.refuses("reader", *BUILD, *CHANGE)

@@ -115,5 +115,6 @@ class TestQuestions:
 
 def test_only_an_address_with_a_user_and_no_password_wants_one() -> None:
     assert lacks_password("postgresql://me@db/usage")
-    for text in ("postgresql://db/usage", "postgresql://me:x@db/usage", "sqlite:///a.db", "host=db user=me"):
-        assert not lacks_password(text)
+    named = ("postgresql://me:x@db/usage", "postgresql://me@db/usage?password=x", "postgresql://me@db/usage?passfile=x")
+    for text in ("postgresql://db/usage", "sqlite:///a.db", "host=db user=me", *named):
+        assert not lacks_password(text), text

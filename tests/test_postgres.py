@@ -368,6 +368,21 @@ def test_select_can_not_write(store: PostgresStore) -> None:
     store_events(store, [made_event()])
 
 
+def test_a_server_that_only_reads_is_said_to(postgres_dsn: str) -> None:
+    store = PostgresStore(parse_dsn(f"{postgres_dsn} options='-c default_transaction_read_only=on'"))
+    assert list(store.select("SELECT count(*) FROM usage_tracker.events")) == [(0,)]
+    with pytest.raises(StoreUnavailable, match="only reads, as a replica does"):
+        store_events(store, [made_event()])
+    store.close()
+
+
+def test_whoever_reads_may_pause_for_longer_than_whoever_writes(store: PostgresStore) -> None:
+    """As a person before a pager does, to whom the rest of the rows would be lost."""
+    limit = "SELECT current_setting('idle_in_transaction_session_timeout')"
+    assert list(store.select(limit)) == [("1h",)]
+    assert store.change(lambda execute: execute(limit, ())) == ("2min",)
+
+
 def test_nothing_is_left_in_the_session(store: PostgresStore) -> None:
     """What pgbouncer hands to the next client: no setting, no lock, no temporary table, no prepared statement."""
     store_events(store, random_events(1, 20))

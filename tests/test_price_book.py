@@ -445,7 +445,7 @@ def test_the_line_of_a_value_is_found_in_a_long_book_at_once() -> None:
 
 
 def test_a_file_that_can_not_be_read_is_said_to_be(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"can't be read .*TRACKER_PRICES"):
+    with pytest.raises(ConfigError, match=r"missing.toml can't be read \(No such file or directory\)$"):
         load_book(tmp_path / "missing.toml")
     (tmp_path / "latin.toml").write_bytes(b'[[price]]\nmatch = "gr\xfcn"\ninput = 1\n')
     with pytest.raises(ConfigError, match="no UTF-8"):

@@ -1,6 +1,8 @@
 """What docs/privacy.md says is never stored isn't, and what it says is stored is all there is."""
 
 import re
+from datetime import UTC
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +10,18 @@ import openai
 import psycopg2
 import pytest
 from click.testing import CliRunner
-from made_events import made_event, store_events
+from made_events import NOON, made_event, store_events
 
 import usage_tracker
+from usage_tracker.budgets.alerts import Alerts, budget_alerts
+from usage_tracker.budgets.book import set_budget
+from usage_tracker.budgets.budget import Budget
+from usage_tracker.budgets.windows import window_at
 from usage_tracker.cli import main
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import COLUMNS
-from usage_tracker.stores import open_store
+from usage_tracker.stores import Store, open_store
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "privacy.md").read_text(encoding="utf-8")
 PROMPT = "What is Zerlina's diagnosis?"
@@ -55,7 +61,15 @@ def test_somebodys_calls_become_nobodys(kind: str, request: pytest.FixtureReques
     dsn = f"sqlite:///{tmp_path}/usage.db" if kind == "sqlite" else str(request.getfixturevalue("postgres_dsn"))
     store = open_store(parse_dsn(dsn))
     store.migrate()
-    store_events(store, [made_event(user_id="u-123", session_id="s-1"), made_event(user_id="u-4", session_id="s-2")])
+    begun = made_event(user_id="u-123", session_id="s-1", operation="batch", awaits="batch_1")
+    store_events(store, [begun, made_event(user_id="u-4", session_id="s-2")])
+    budget = Budget(name="each", limit=Decimal(1), each="user", strict=True)
+    set_budget(store, budget)
+    window = window_at("month", UTC, NOON)
+    Alerts([], lambda: store).notice(store, budget_alerts(budget, window, {"u-123": Decimal(2)}))
+    account = f"INSERT INTO {store.dialect.prefix}budget_account (budget, part, window_start, used, read_at) "
+    store.change(lambda execute: execute(f"{account} VALUES ('each', 'u-123', 0, 1, 0)", ()))
+    assert {"u-123", "s-1"} <= words_of(store)
     [sql] = re.findall(r"^```sql\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
     if kind == "postgres":
         connection = psycopg2.connect(dsn)
@@ -67,7 +81,18 @@ def test_somebodys_calls_become_nobodys(kind: str, request: pytest.FixtureReques
         store.change(lambda execute: [execute(statement, ()) for statement in statements if statement.strip()])
     found = store.select(f"SELECT user_id, session_id FROM {store.dialect.prefix}events ORDER BY user_id IS NULL")
     assert list(found) == [("u-4", "s-2"), (None, None)]
+    assert not {"u-123", "s-1"} & words_of(store)
     store.close()
+
+
+def words_of(store: Store) -> set[str]:
+    """All that is in any table."""
+    tables = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    if store.dialect.name == "postgres":
+        tables = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'usage_tracker'"
+    names = [str(name) for (name,) in store.select(tables)]
+    found = [row for name in names for row in store.select(f"SELECT * FROM {store.dialect.prefix}{name}")]
+    return set(re.findall(r"[\w-]+", str(found)))
 
 
 def test_the_commands_it_names_are_there() -> None:

@@ -164,6 +164,18 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.glob("*august*")] == ["august.csv"]
 
 
+@pytest.mark.parametrize("chart", [(), ("--chart",)])
+def test_a_file_of_an_earlier_report_does_not_stay_where_there_are_no_calls(
+    chart: tuple[str, ...], tmp_path: Path
+) -> None:
+    target = tmp_path / "usage.txt"
+    run("report", *AUGUST, *chart, "--out", str(target))
+    assert "$9.0000" in target.read_text() or "█" in target.read_text()
+    result = run("report", "--during", "2025-08", *chart, "--out", str(target))
+    assert "Written to" in result.stderr
+    assert target.read_text().startswith("No calls · 2025-08-01 to 2025-08-31 · UTC.")
+
+
 def test_a_file_that_cannot_be_written_is_an_error_in_a_sentence(tmp_path: Path) -> None:
     result = run("report", *AUGUST, "--out", str(tmp_path / "nowhere" / "august.txt"))
     assert (result.exit_code, result.stdout) == (1, "")

@@ -2,20 +2,24 @@
 
 import os
 import re
+import shlex
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 from made_events import NOON, made_event, random_events, store_events
 from racing import race
 
 import usage_tracker
+from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import SchemaError, StoreError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch
@@ -85,6 +89,18 @@ def count(store: SqliteStore, table: str = "events") -> int:
 def test_the_file_has_a_write_ahead_log(store: SqliteStore, path: Path) -> None:
     assert list(store.select("PRAGMA journal_mode")) == [("wal",)]
     assert list(store.select("PRAGMA synchronous")) == [(1,)]
+
+
+@pytest.mark.parametrize("words", ["report", "query 'SELECT 1'", "doctor", "budget list"])
+def test_a_file_of_somebody_else_that_is_asked_by_mistake_stays_as_it_is(words: str, tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE item (name TEXT)")
+    before = path.read_bytes()
+    result = CliRunner().invoke(main, [*shlex.split(words), "--dsn", f"sqlite:///{path}"])
+    assert result.exit_code in (0, 5), result.output
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith("shop.db")] == ["shop.db"]
 
 
 def test_the_view_shows_instants_ids_and_money_for_people(store: SqliteStore) -> None:

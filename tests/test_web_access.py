@@ -263,6 +263,13 @@ def test_an_admin_that_nobody_can_name_is_refused(dsn: str) -> None:
     assert "--proxy-header" in outcome.output
 
 
+def test_a_wrong_address_of_the_store_to_edit_is_said_to_be_that(monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:
+    monkeypatch.setenv("TRACKER_SERVE_EDIT_DSN", "mysql://me:hunter2@host/usage")
+    outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--edit"])
+    assert outcome.exit_code == 1
+    assert outcome.stderr.startswith("Error: TRACKER_SERVE_EDIT_DSN has the unknown scheme 'mysql'")
+
+
 def test_a_port_that_is_taken_is_named_with_its_remedy(dsn: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

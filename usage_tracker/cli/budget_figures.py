@@ -12,7 +12,6 @@ from usage_tracker.budgets.windows import window_at
 from usage_tracker.cli.budget_text import show_amount, show_percent, show_time, state
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable
-from usage_tracker.errors import SchemaError
 from usage_tracker.spending import NOTHING_USED, read_used
 from usage_tracker.stores import Store
 from usage_tracker.zones import parse_zone
@@ -75,11 +74,8 @@ def outlook_columns(outlooks: Sequence[Outlook]) -> list[Column]:
 
 def budget_lines(store: Store) -> list[str]:
     """The table, for below a report and on the overview; nothing where there is no budget. Raises StoreError."""
-    try:
-        budgets = [budget for budget in read_budgets(store) if not budget.is_rate]
-        outlooks = shortened(read_outlooks(store, budgets, datetime.now(UTC)))
-    except SchemaError:  # a store of before there were budgets
-        return []
+    budgets = [budget for budget in read_budgets(store) if not budget.is_rate]
+    outlooks = shortened(read_outlooks(store, budgets, datetime.now(UTC)))
     if not outlooks:
         return []
     from usage_tracker.cli.table import render_table

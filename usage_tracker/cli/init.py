@@ -6,7 +6,7 @@ from typing import NamedTuple
 import click
 
 from usage_tracker.cli.figures import counted
-from usage_tracker.cli.options import choose_dsn, tell_typed, unnamed
+from usage_tracker.cli.options import choose_dsn, named, tell_typed
 from usage_tracker.cli.output import can_ask, say
 from usage_tracker.config import default_dsn
 from usage_tracker.config_file import config_path, write_config
@@ -123,7 +123,7 @@ def ask_store() -> tuple[str | None, list[str] | None]:
             text = ask_password(text)
             return try_store(text)
         except ConfigError as error:
-            say(sentence(unnamed(error)))
+            say(sentence(named(error, "it")))
         except StoreError as error:
             say(sentence(str(error)))
             if click.confirm("Use it all the same?", default=False, err=True):
@@ -147,7 +147,7 @@ def lacks_password(text: str) -> bool:
     """Whether it is a Postgres URL that names a user and no password. Raises ConfigError for what is no address."""
     dsn = parse_dsn(text)
     user, _, _ = text.partition("://")[2].rpartition("@")
-    return dsn.scheme == "postgresql" and bool(user) and ":" not in user
+    return dsn.scheme == "postgresql" and bool(user) and not dsn.has_secret and "passfile=" not in text
 
 
 def with_password(text: str, password: str) -> str:

@@ -46,12 +46,12 @@ def parse_typed(text: str) -> Dsn:
     try:
         return parse_dsn(text)
     except ConfigError as error:
-        raise click.BadParameter(unnamed(error)) from None
+        raise click.BadParameter(named(error, "it")) from None
 
 
-def unnamed(error: ConfigError) -> str:
-    """What is wrong with an address that isn't the variable's."""
-    return str(error).replace("TRACKER_DSN", "it")
+def named(error: ConfigError, name: str) -> str:
+    """What is wrong with an address that isn't TRACKER_DSN's."""
+    return str(error).replace("TRACKER_DSN", name)
 
 
 def read_dsn(ctx: click.Context, option: click.Parameter, text: str | None) -> Dsn:

@@ -21,7 +21,7 @@ from usage_tracker.errors import ConfigError
 from usage_tracker.pricing.book import Table
 from usage_tracker.pricing.book_text import Difference, differ, identity, name_of, write_book
 from usage_tracker.pricing.price_keys import PRICE_KEYS, TOKEN_KEYS, TOOL_KEYS
-from usage_tracker.pricing.reading import load_book, read_book
+from usage_tracker.pricing.reading import UNUSED, load_book, read_book
 from usage_tracker.stores import open_store
 from usage_tracker.stores.changes import this_account
 from usage_tracker.stores.prices import add_version, read_entries, read_versions
@@ -111,7 +111,7 @@ def check(entries: Sequence[Table]) -> None:
     try:
         read_book(write_book(entries), "price")
     except ConfigError as error:
-        words = str(error).partition(": ")[2].rpartition("; nothing of")[0]
+        words = str(error).partition(": ")[2].removesuffix(f"; {UNUSED}")
         raise click.UsageError(words) from None
 
 

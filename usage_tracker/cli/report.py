@@ -215,17 +215,17 @@ def show(
         answer = ask_files(source, engine, dsn, query)
     report, notes = answer.report, notes_of(answer, output)
     render = as_chart if chart and output == "table" else RENDERERS[output]
-    if output != "table" or report.rows:
-        if out is None:
-            text = render(report, notes, fields)
-            (emit_data if output in FOR_PROGRAMS else emit)([text, *answer.budgets])
-        else:
-            with as_for_a_file():
-                text = render(report, notes, fields)
-            write_file(out, text)
-            say(f"Written to {out}.")
-    if answer.missing or not report.rows:
-        say(answer.missing or nothing_found(query))
+    nothing = None if report.rows else answer.missing or nothing_found(query)
+    if out is not None:
+        with as_for_a_file():
+            text = f"{nothing}\n" if nothing and output == "table" else render(report, notes, fields)
+        write_file(out, text)
+        say(f"Written to {out}.")
+    elif not nothing or output != "table":
+        text = render(report, notes, fields)
+        (emit_data if output in FOR_PROGRAMS else emit)([text, *answer.budgets])
+    if nothing:
+        say(nothing)
     elif output not in HOLDS_NOTES:
         for note in notes:
             say(note)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from usage_tracker.cli.hints import tell_other_store
-from usage_tracker.cli.options import unnamed
+from usage_tracker.cli.options import named
 from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.dsn import Dsn, parse_dsn
-from usage_tracker.errors import ConfigError, SchemaError
+from usage_tracker.errors import ConfigError, RightsError
 from usage_tracker.report import Query, Report, answer, no_calls, run
 from usage_tracker.stores import Store
 
@@ -48,14 +48,13 @@ def ask(dsn: Dsn, query: Query, *, budgets: bool) -> Answer:
 def lines_of_budgets(store: Store) -> Sequence[str]:
     """What knows them is imported only where there are any."""
     try:
-        found = list(store.select(f"SELECT name FROM {store.dialect.prefix}budget LIMIT 1"))  # noqa: S608  our own names
-    except SchemaError:  # a store of before there were budgets
-        return ()
-    if not found:
-        return ()
-    from usage_tracker.cli.budget_figures import budget_lines
+        if not list(store.select(f"SELECT name FROM {store.dialect.prefix}budget LIMIT 1")):  # noqa: S608  our own name
+            return ()
+        from usage_tracker.cli.budget_figures import budget_lines
 
-    return budget_lines(store)
+        return budget_lines(store)
+    except RightsError:  # who may read calls need not be one who may read budgets
+        return ()
 
 
 def prices_of(dsn: Dsn, query: Query) -> "Prices | None":
@@ -77,7 +76,7 @@ def find_source(origin: str) -> Dsn | str:
     except ConfigError as error:
         if origin.partition("://")[0].lower() in PLACES:
             return origin
-        raise click.BadParameter(unnamed(error), param_hint="--from") from None
+        raise click.BadParameter(named(error, "it"), param_hint="--from") from None
     tell_other_store(dsn)
     return dsn
 

@@ -101,7 +101,7 @@ def load_book(path: Path) -> Book:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise ConfigError(f"the price book {path} can't be read ({error.strerror}); see TRACKER_PRICES") from None
+        raise ConfigError(f"the price book {path} can't be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"the price book {path} is no UTF-8 text (byte {error.start}); save it as UTF-8") from None
     return read_book(text, str(path))

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from usage_tracker.cli.options import dsn_option, tz_option
+from usage_tracker.cli.options import dsn_option, named, tz_option
 from usage_tracker.cli.output import say
-from usage_tracker.dsn import Dsn
+from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.seldom import Seldom
 
@@ -101,8 +101,7 @@ def serve(
     def announce(word: str) -> None:
         say(f"Open  {address(host, server.config.port)}/login?once={word}")
 
-    edited = edit and (os.environ.get("TRACKER_SERVE_EDIT_DSN") or dsn)
-    app = create_app(dsn, access, zone, announce if is_loopback(host) else None, edited)
+    app = create_app(dsn, access, zone, announce if is_loopback(host) else None, edit and store_to_edit(dsn))
     # whose word counts is asked of the true peer, not of what a header says it is
     config = uvicorn.Config(
         app,
@@ -127,6 +126,15 @@ def serve(
         else:
             say(f"Open  {address(host, config.port)}")
         server.run([listening])
+
+
+def store_to_edit(dsn: Dsn) -> Dsn:
+    """The store as --edit changes it. Raises ConfigError."""
+    name = "TRACKER_SERVE_EDIT_DSN"
+    try:
+        return parse_dsn(os.environ[name]) if os.environ.get(name) else dsn
+    except ConfigError as error:
+        raise ConfigError(named(error, name)) from None
 
 
 class Crowded(logging.Filter):

@@ -65,6 +65,7 @@ class Connections:
         read_only: bool = False,
         statement_seconds: float = STATEMENT_SECONDS,
         seconds: float | None = TRANSACTION_SECONDS,
+        idle_seconds: float = 2 * TRANSACTION_SECONDS,
     ) -> Iterator[Cursor]:
         """A cursor in a transaction that is committed at the end of the block, or rolled back by an exception.
 
@@ -79,7 +80,7 @@ class Connections:
                 cursor.execute(
                     f"BEGIN ISOLATION LEVEL READ COMMITTED {'READ ONLY' if read_only else ''};"
                     f"SET LOCAL statement_timeout = '{statement_seconds:g}s';"
-                    f"SET LOCAL idle_in_transaction_session_timeout = '{2 * TRANSACTION_SECONDS}s';"
+                    f"SET LOCAL idle_in_transaction_session_timeout = '{idle_seconds:g}s';"
                     "SET LOCAL timezone = 'UTC';"
                     "SET LOCAL jit = off"  # compiling a report takes longer than running it
                 )
@@ -192,6 +193,8 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
             f"this role may not do that at {dsn.shown} ({what}); run `usage-tracker migrate` as the schema's owner and "
             "grant this role what it needs: `usage-tracker migrate --print-grants` prints it"
         )
+    if code == "25006":
+        return StoreUnavailable(f"Postgres at {dsn.shown} only reads, as a replica does ({what})")
     if code.startswith(("42", "3F")):
         return SchemaError(
             f"the schema at {dsn.shown} is missing or not of this version ({what}); run `usage-tracker migrate`"

@@ -37,6 +37,8 @@ from usage_tracker.threads import in_turns
 logger = logging.getLogger("usage_tracker")
 
 SELECT_SECONDS = 600
+PAUSE_SECONDS = 3600
+"""How long rows may wait for whoever reads them, as where a person reads them in a pager."""
 COPY_SECONDS = 3600
 """A day of events, at the pace of whoever reads them."""
 ROWS_AT_ONCE = 2000
@@ -149,7 +151,9 @@ class PostgresStore:
     def select(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
         """Read rows as they come, in a read-only transaction that ends with them. Timestamps are aware datetimes in
         UTC, numerics are Decimals. With parameters, a percent sign is written %%."""
-        with self._connections.transaction(read_only=True, statement_seconds=SELECT_SECONDS, seconds=None) as cursor:
+        with self._connections.transaction(
+            read_only=True, statement_seconds=SELECT_SECONDS, seconds=None, idle_seconds=PAUSE_SECONDS
+        ) as cursor:
             # a cursor's plan is made for its first rows unless it is said that all are wanted; and the sums of 5,000
             # users don't fit the 4 MB that a server gives by default: writing them to disk took a fifth of the time
             cursor.execute(

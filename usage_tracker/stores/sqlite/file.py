@@ -184,9 +184,10 @@ def identity(path: str) -> tuple[int, int] | None:
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Write-ahead log, so that readers and the writer don't wait for each other, where the file system can do it."""
+    """Write-ahead log, so that readers and the writer don't wait for each other, where the file system can do it. The
+    file of somebody else, which is asked by mistake, is not touched."""
     deadline = time.monotonic() + BUSY_SECONDS
-    while connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete" and is_ours(connection):
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
@@ -201,6 +202,12 @@ def prepare(connection: sqlite3.Connection) -> None:
     connection.create_function("latency_bucket", 1, latency_bucket_or_null, deterministic=True)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA journal_size_limit = {LARGEST_LOG}")
+
+
+def is_ours(connection: sqlite3.Connection) -> bool:
+    """Whether nothing is in the file yet, or what a migration makes first."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    return not tables or "schema_migration" in tables
 
 
 def latency_bucket_or_null(milliseconds: float | None) -> int | None:
