@@ -453,6 +453,22 @@ def test_a_range_that_nothing_is_before_is_shown_alone(client: httpx.Client, sin
     assert (answer.status_code, "compared with" in answer.text) == (200, False)
 
 
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ("since=90m", "90m"),
+        ("since=2026-08-15&until=2026-08-15", "2026-08-15"),
+        ("since=2026-08-15T08:00:00Z&until=2026-08-15T09:00:00Z&tz=Asia/Tokyo", "2026-08-15 17:00 to 2026-08-15 18:00"),
+        ("since=all&until=2026-08", "up to 2026-08-31"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/explore", "/events"])
+def test_a_range_without_a_name_of_its_own_is_told_beside_those_that_have_one(
+    client: httpx.Client, path: str, asked: str, shown: str
+) -> None:
+    assert f"<summary>{shown}</summary>" in client.get(f"{path}?{asked}").text
+
+
 def test_a_range_that_has_not_begun_is_empty(client: httpx.Client) -> None:
     assert "No calls" in text_of(client.get("/?since=2098-01-01T14:30&until=2099").text)
 
