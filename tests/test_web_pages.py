@@ -325,6 +325,10 @@ def test_a_command_in_a_sentence_is_code(tmp_path: Path) -> None:
             assert "<code>usage-tracker prices unpriced</code> says why" in note
 
 
+def test_a_chart_of_all_calls_has_a_colour(client: httpx.Client) -> None:
+    assert re.findall('<i class="swatch c-([^"]*)"', client.get("/explore?since=29d&by=day").text) == ["0"]
+
+
 def test_hostile_names_are_text(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     quote = "'; DROP TABLE usage_event; --"
