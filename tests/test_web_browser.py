@@ -349,6 +349,16 @@ def test_what_a_day_is_made_of_and_its_sum_are_told_alike(browser: Browser, tmp_
             expect(tab.page.locator(".tip em")).to_have_text(told)
 
 
+def test_amounts_beside_a_chart_have_their_cents(browser: Browser, tmp_path: Path) -> None:
+    events = [made_event(datetime.now(UTC), cost="1.2")]
+    with dashboard(filled(tmp_path / "usage.db", events)) as running, opened_tab(browser, running) as tab:
+        tab.page.goto("/")
+        expect(tab.page.locator("#chart svg path").first).to_be_attached()
+        beside = [text for text in tab.page.locator("#chart svg text").all_text_contents() if text.startswith("$")]
+        assert "$1.20" in beside
+        assert all(re.fullmatch(r"\$\d+(\.\d\d)?", text) for text in beside), beside
+
+
 def test_an_event_is_opened_and_leads_to_more_of_its_kind(tab: Tab) -> None:
     tab.page.goto("/events?where=project%3Dsearch")
     tab.page.locator("#lines a").first.click()

@@ -45,7 +45,8 @@
     for (const [limit, unit] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]]) {
       if (size >= limit) return `${money}${+(size / limit).toPrecision(3)}${unit}`;
     }
-    return `${money}${+size.toPrecision(3)}`;
+    const digits = String(+size.toPrecision(3));
+    return money + (measure === "cost" && /\.\d$/.test(digits) ? `${digits}0` : digits); // $1.50, not $1.5
   }
 
   function element(name, className, text) {
