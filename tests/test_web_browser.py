@@ -359,6 +359,30 @@ def test_amounts_beside_a_chart_have_their_cents(browser: Browser, tmp_path: Pat
         assert all(re.fullmatch(r"\$\d+(\.\d\d)?", text) for text in beside), beside
 
 
+def test_going_back_from_a_call_leads_to_its_place_in_the_list(tab: Tab) -> None:
+    tab.page.goto("/events")
+    tab.page.locator("#lines a").nth(80).scroll_into_view_if_needed()
+    left = tab.page.evaluate("scrollY")
+    assert left > 500
+    tab.page.locator("#lines a").nth(80).click()
+    expect(tab.page.get_by_role("heading", name="What it cost")).to_be_visible()
+    assert tab.page.evaluate("scrollY") == 0
+    tab.page.go_back()
+    expect(tab.page.locator("#lines a").nth(80)).to_be_in_viewport()
+    tab.page.get_by_role("link", name="Older calls").click()
+    expect(tab.page.get_by_role("link", name="Newest")).to_be_visible()
+    assert tab.page.evaluate("scrollY") == 0
+
+
+def test_going_back_to_what_can_not_be_shown_now_shows_that(tab: Tab) -> None:
+    tab.page.goto("/?since=sometime")
+    tab.page.get_by_role("link", name="Events").click()
+    expect(tab.page.locator("#calls")).to_be_visible()
+    tab.page.go_back()
+    expect(tab.page.get_by_role("heading", name="This can't be shown")).to_be_visible()
+    tab.wrong.clear()  # the browser's own word for an answer of 400
+
+
 def test_an_event_is_opened_and_leads_to_more_of_its_kind(tab: Tab) -> None:
     tab.page.goto("/events?where=project%3Dsearch")
     tab.page.locator("#lines a").first.click()

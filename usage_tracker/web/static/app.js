@@ -237,7 +237,19 @@
     document.getElementById("said").textContent = "";
     arrive();
   });
-  document.addEventListener("htmx:historyRestore", arrive);
+  // another page begins at its top, and going back leads to where one was
+
+  let place = 0;
+  document.addEventListener("htmx:beforeHistoryUpdate", (event) => {
+    const [here, next] = [new URL(location.href), new URL(event.detail.history.path, location.href)];
+    history.replaceState({ ...history.state, place: scrollY }, "");
+    const turned = here.searchParams.get("after") !== next.searchParams.get("after");
+    if (turned || here.pathname !== next.pathname) scrollTo(0, 0);
+  });
+  addEventListener("popstate", (event) => { place = (event.state && event.state.place) || 0; }, true); // htmx drops it then
+  document.addEventListener("htmx:historyRestore", () => { arrive(); scrollTo(0, place); });
+  // what is shown has to be what the address says
+  document.addEventListener("htmx:historyCacheMissLoadError", () => location.reload());
 
   // --- keys
 
