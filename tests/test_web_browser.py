@@ -383,6 +383,15 @@ def test_going_back_to_what_can_not_be_shown_now_shows_that(tab: Tab) -> None:
     tab.wrong.clear()  # the browser's own word for an answer of 400
 
 
+def test_the_range_and_the_tab_that_are_chosen_are_in_sight_on_a_phone(browser: Browser, running: Served) -> None:
+    with opened_tab(browser, running, 360) as tab:
+        for asked in ("since=all&by=status", "since=2026-11-01&until=2026-11-02&by=tag"):
+            tab.page.goto(f"/?{asked}")
+            expect(tab.page.locator(".ranges [aria-current], .ranges [data-chosen]")).to_be_in_viewport(ratio=0.9)
+            tab.page.locator("#ranking").evaluate("heading => heading.scrollIntoView()")
+            expect(tab.page.locator("[aria-label='Group by'] [aria-current]")).to_be_in_viewport(ratio=0.9)
+
+
 def test_an_event_is_opened_and_leads_to_more_of_its_kind(tab: Tab) -> None:
     tab.page.goto("/events?where=project%3Dsearch")
     tab.page.locator("#lines a").first.click()

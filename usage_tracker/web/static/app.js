@@ -187,6 +187,11 @@
     }
     const waiting = document.querySelector("[data-retry]");
     if (waiting) setTimeout(() => { if (waiting.isConnected) reload(); }, waiting.dataset.retry * 1000);
+    for (const chosen of document.querySelectorAll(".ranges [aria-current], .ranges [data-chosen], .choice [aria-current]")) {
+      const row = chosen.parentElement; // which a phone shows a part of
+      const [outer, inner] = [row.getBoundingClientRect(), chosen.getBoundingClientRect()];
+      row.scrollLeft += inner.left - outer.left - (outer.width - inner.width) / 2;
+    }
     showTheme();
   }
 
