@@ -392,6 +392,12 @@ def test_the_range_and_the_tab_that_are_chosen_are_in_sight_on_a_phone(browser: 
             expect(tab.page.locator("[aria-label='Group by'] [aria-current]")).to_be_in_viewport(ratio=0.9)
 
 
+def test_fields_beside_each_other_are_of_one_height(tab: Tab) -> None:
+    tab.page.goto("/explore")
+    heights = "[...document.querySelectorAll('.explore-form label > *')].map((field) => field.offsetHeight)"
+    assert len(set(tab.page.evaluate(heights))) == 1
+
+
 def test_an_event_is_opened_and_leads_to_more_of_its_kind(tab: Tab) -> None:
     tab.page.goto("/events?where=project%3Dsearch")
     tab.page.locator("#lines a").first.click()
