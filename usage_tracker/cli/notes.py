@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from usage_tracker.cli.figures import printable
+from usage_tracker.cli.figures import counted, printable
 from usage_tracker.report import MOST_EVENTS, Report
 
 MODELS_NAMED = 5
@@ -53,7 +53,7 @@ def explain(report: Report) -> list[str]:
 
 
 def calls(count: int, one: str, many: str) -> str:
-    return f"1 call {one}" if count == 1 else f"{count:,} calls {many}"
+    return f"{counted(count, 'call')} {one if count == 1 else many}"
 
 
 def name_models(models: Sequence[str | None]) -> str:

@@ -76,7 +76,7 @@ class Row:
             counted=sums.counted,
             estimated=sums.estimated,
             unpriced=sums.unpriced,
-            input_tokens=known(sums.input_tokens, sums.counted + sums.completed),
+            input_tokens=known(sums.input_tokens, sums.input_counted),
             cache_read_tokens=known(sums.cache_read_tokens, sums.cache_read_counted),
             cache_write_tokens=known(sums.cache_write_tokens, sums.cache_write_counted),
             output_tokens=known(sums.output_tokens, sums.output_counted),
