@@ -7,6 +7,7 @@ import io
 import json
 import random
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -409,6 +410,16 @@ def test_where_nothing_was_recorded_the_page_says_how_to_begin(tmp_path: Path) -
         assert "usage-tracker run -- python app.py" in page.text
         assert not (tmp_path / "none.db").exists(), "reading creates nothing"
         assert client.get("/api/v1/report").status_code == 503
+
+
+def test_a_store_of_another_version_is_not_said_to_be_away(tmp_path: Path) -> None:
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
+    with closing(sqlite3.connect(tmp_path / "usage.db")) as connection:
+        connection.execute("ALTER TABLE usage_kind RENAME TO usage_kind_of_before")
+    with dashboard(dsn) as running, running.client() as client:
+        page = text_of(client.get("/").text)
+    assert "The store can't answer" in html.unescape(page)
+    assert "usage-tracker migrate" in page
 
 
 def test_where_nothing_meets_the_conditions_the_page_offers_a_way_out(client: httpx.Client) -> None:
