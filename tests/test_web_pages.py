@@ -422,6 +422,16 @@ def test_a_store_of_another_version_is_not_said_to_be_away(tmp_path: Path) -> No
     assert "usage-tracker migrate" in page
 
 
+@pytest.mark.parametrize("path", ["/", "/explore", "/events"])
+def test_a_store_without_calls_says_how_to_begin_where_all_there_is_is_asked_for(tmp_path: Path, path: str) -> None:
+    with dashboard(filled(tmp_path / "usage.db", [])) as running, running.client() as client:
+        page = client.get(f"{path}?since=all").text
+        assert "No calls yet" in page
+        assert "usage-tracker run -- python app.py" in page
+        assert "Look at all there is" in client.get(f"{path}?since=7d").text
+        assert "Look at all there is" in client.get(f"{path}?since=all&where=model%3Dx").text
+
+
 def test_where_nothing_meets_the_conditions_the_page_offers_a_way_out(client: httpx.Client) -> None:
     page = client.get("/", params={"where": "model=no-such"}).text
     assert "No calls" in page

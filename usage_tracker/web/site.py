@@ -194,6 +194,7 @@ def filters(
         "presets": presets,
         "custom_range": custom,
         "shown_range": words,
+        "whole": chosen == ("all", None) and not view.where,
         "hidden": [*view.parameters(), *more],
         "conditions": [Shown(str(each), view.without(each).address(path, more)) for each in view.where],
         "dimensions": list(DIMENSIONS),
