@@ -349,6 +349,55 @@ def test_what_a_day_is_made_of_and_its_sum_are_told_alike(browser: Browser, tmp_
             expect(tab.page.locator(".tip em")).to_have_text(told)
 
 
+def test_amounts_beside_a_chart_have_their_cents(browser: Browser, tmp_path: Path) -> None:
+    events = [made_event(datetime.now(UTC), cost="1.2")]
+    with dashboard(filled(tmp_path / "usage.db", events)) as running, opened_tab(browser, running) as tab:
+        tab.page.goto("/")
+        expect(tab.page.locator("#chart svg path").first).to_be_attached()
+        beside = [text for text in tab.page.locator("#chart svg text").all_text_contents() if text.startswith("$")]
+        assert "$1.20" in beside
+        assert all(re.fullmatch(r"\$\d+(\.\d\d)?", text) for text in beside), beside
+
+
+def test_going_back_from_a_call_leads_to_its_place_in_the_list(tab: Tab) -> None:
+    tab.page.goto("/events")
+    tab.page.locator("#lines a").nth(80).scroll_into_view_if_needed()
+    left = tab.page.evaluate("scrollY")
+    assert left > 500
+    tab.page.locator("#lines a").nth(80).click()
+    expect(tab.page.get_by_role("heading", name="What it cost")).to_be_visible()
+    assert tab.page.evaluate("scrollY") == 0
+    tab.page.go_back()
+    expect(tab.page.locator("#lines a").nth(80)).to_be_in_viewport()
+    tab.page.get_by_role("link", name="Older calls").click()
+    expect(tab.page.get_by_role("link", name="Newest")).to_be_visible()
+    assert tab.page.evaluate("scrollY") == 0
+
+
+def test_going_back_to_what_can_not_be_shown_now_shows_that(tab: Tab) -> None:
+    tab.page.goto("/?since=sometime")
+    tab.page.get_by_role("link", name="Events").click()
+    expect(tab.page.locator("#calls")).to_be_visible()
+    tab.page.go_back()
+    expect(tab.page.get_by_role("heading", name="This can't be shown")).to_be_visible()
+    tab.wrong.clear()  # the browser's own word for an answer of 400
+
+
+def test_the_range_and_the_tab_that_are_chosen_are_in_sight_on_a_phone(browser: Browser, running: Served) -> None:
+    with opened_tab(browser, running, 360) as tab:
+        for asked in ("since=all&by=status", "since=2026-11-01&until=2026-11-02&by=tag"):
+            tab.page.goto(f"/?{asked}")
+            expect(tab.page.locator(".ranges [aria-current], .ranges [data-chosen]")).to_be_in_viewport(ratio=0.9)
+            tab.page.locator("#ranking").evaluate("heading => heading.scrollIntoView()")
+            expect(tab.page.locator("[aria-label='Group by'] [aria-current]")).to_be_in_viewport(ratio=0.9)
+
+
+def test_fields_beside_each_other_are_of_one_height(tab: Tab) -> None:
+    tab.page.goto("/explore")
+    heights = "[...document.querySelectorAll('.explore-form label > *')].map((field) => field.offsetHeight)"
+    assert len(set(tab.page.evaluate(heights))) == 1
+
+
 def test_an_event_is_opened_and_leads_to_more_of_its_kind(tab: Tab) -> None:
     tab.page.goto("/events?where=project%3Dsearch")
     tab.page.locator("#lines a").first.click()

@@ -7,6 +7,7 @@ import io
 import json
 import random
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -325,6 +326,10 @@ def test_a_command_in_a_sentence_is_code(tmp_path: Path) -> None:
             assert "<code>usage-tracker prices unpriced</code> says why" in note
 
 
+def test_a_chart_of_all_calls_has_a_colour(client: httpx.Client) -> None:
+    assert re.findall('<i class="swatch c-([^"]*)"', client.get("/explore?since=29d&by=day").text) == ["0"]
+
+
 def test_hostile_names_are_text(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     quote = "'; DROP TABLE usage_event; --"
@@ -407,6 +412,26 @@ def test_where_nothing_was_recorded_the_page_says_how_to_begin(tmp_path: Path) -
         assert client.get("/api/v1/report").status_code == 503
 
 
+def test_a_store_of_another_version_is_not_said_to_be_away(tmp_path: Path) -> None:
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
+    with closing(sqlite3.connect(tmp_path / "usage.db")) as connection:
+        connection.execute("ALTER TABLE usage_kind RENAME TO usage_kind_of_before")
+    with dashboard(dsn) as running, running.client() as client:
+        page = text_of(client.get("/").text)
+    assert "The store can't answer" in html.unescape(page)
+    assert "usage-tracker migrate" in page
+
+
+@pytest.mark.parametrize("path", ["/", "/explore", "/events"])
+def test_a_store_without_calls_says_how_to_begin_where_all_there_is_is_asked_for(tmp_path: Path, path: str) -> None:
+    with dashboard(filled(tmp_path / "usage.db", [])) as running, running.client() as client:
+        page = client.get(f"{path}?since=all").text
+        assert "No calls yet" in page
+        assert "usage-tracker run -- python app.py" in page
+        assert "Look at all there is" in client.get(f"{path}?since=7d").text
+        assert "Look at all there is" in client.get(f"{path}?since=all&where=model%3Dx").text
+
+
 def test_where_nothing_meets_the_conditions_the_page_offers_a_way_out(client: httpx.Client) -> None:
     page = client.get("/", params={"where": "model=no-such"}).text
     assert "No calls" in page
@@ -451,6 +476,22 @@ def test_a_comparison_ends_where_a_page_leads_to_all_there_is(client: httpx.Clie
 def test_a_range_that_nothing_is_before_is_shown_alone(client: httpx.Client, since: str) -> None:
     answer = client.get(f"/?since={since}")
     assert (answer.status_code, "compared with" in answer.text) == (200, False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ("since=90m", "90m"),
+        ("since=2026-08-15&until=2026-08-15", "2026-08-15"),
+        ("since=2026-08-15T08:00:00Z&until=2026-08-15T09:00:00Z&tz=Asia/Tokyo", "2026-08-15 17:00 to 2026-08-15 18:00"),
+        ("since=all&until=2026-08", "up to 2026-08-31"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/explore", "/events"])
+def test_a_range_without_a_name_of_its_own_is_told_beside_those_that_have_one(
+    client: httpx.Client, path: str, asked: str, shown: str
+) -> None:
+    assert f"<summary>{shown}</summary>" in client.get(f"{path}?{asked}").text
 
 
 def test_a_range_that_has_not_begun_is_empty(client: httpx.Client) -> None:

@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
 from usage_tracker.cli.stores import NothingYet
-from usage_tracker.errors import ConfigError, EventsRefused, SchemaError, StoreError, StoreUnavailable
+from usage_tracker.errors import ConfigError, EventsRefused, StoreError, StoreUnavailable
 from usage_tracker.web.guesses import TooManyFailures
 from usage_tracker.web.parameters import Refused
 from usage_tracker.web.problems import Problem, as_response
@@ -56,7 +56,7 @@ def page(endpoint: Endpoint, *, shared: bool = False) -> Endpoint:
             )
         except TooLong as error:
             return say(request, "This takes too long", [sentence(error)], status=503)
-        except (StoreUnavailable, SchemaError) as error:
+        except StoreUnavailable as error:
             return say(request, "The store is away", [sentence(error)], status=503, retry=RETRY_SECONDS)
         except StoreError as error:
             return say(request, "The store can't answer", [sentence(error)], status=503, retry=RETRY_SECONDS)

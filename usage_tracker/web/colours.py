@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 
 from usage_tracker.report.ranking import OTHERS
-from usage_tracker.report.sums import Group, GroupValue
+from usage_tracker.report.sums import Group
 
 PALETTE = 12
 """How many colours static/app.css has: `--series-0` and so on."""
@@ -18,7 +18,7 @@ def assign(groups: Iterable[Group]) -> dict[Group, str]:
     taken: set[int] = set()
     colours: dict[Group, str] = {}
     for group in groups:
-        if len(taken) == PALETTE or all(value is OTHERS or value is None for value in group):
+        if len(taken) == PALETTE or (group and all(value is OTHERS or value is None for value in group)):
             colours[group] = GREY
             continue
         slot = own_colour(group)
@@ -29,6 +29,8 @@ def assign(groups: Iterable[Group]) -> dict[Group, str]:
     return colours
 
 
-def own_colour(group: Iterable[GroupValue]) -> int:
+def own_colour(group: Group) -> int:
+    if not group:  # of all calls together
+        return 0
     digest = hashlib.blake2b("\0".join(map(str, group)).encode("utf-8", "replace"), digest_size=4).digest()
     return int.from_bytes(digest) % PALETTE

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from usage_tracker.report import Query, Range
+from usage_tracker.report import Query
 from usage_tracker.web import event_page, events_page, explore, health
 from usage_tracker.web import overview as overview_page
 from usage_tracker.web.api import MOST_EVENTS
@@ -36,8 +36,7 @@ async def show_overview(request: Request) -> Response:
         "overview.html",
         "/",
         seen=seen,
-        **filters(view, path, kept),
-        shown_range=range_words(view.range(moment), view.zone),
+        **filters(view, path, view.range(moment), kept),
         compared_range=range_words(seen.query.before, view.zone),
         by_words=" and ".join(overview_page.words(name) for name in by).lower() if by != ("api_key",) else "API key",
         measures=[
@@ -65,7 +64,8 @@ async def show_explore(request: Request) -> Response:
     values = read_parameters((*SELECTION, BY, TOP, COMPARE, COST, explore.MEASURE), request.query_params.multi_items())
     view, measure = View.of(values, site.zone), values["measure"]
     asked = view if view.by else replace(view, by=("day", "model"))
-    query = asked.query(now())
+    moment = now()
+    query = asked.query(moment)
     kept = [("measure", measure)] if measure != "cost" else []
     api = root_of(request) + "/api/v1/report"
     return render(
@@ -73,12 +73,11 @@ async def show_explore(request: Request) -> Response:
         "explore.html",
         "/explore",
         seen=await explore.look(site.reader, query, asked, measure, path),
-        **filters(view, path, kept),
+        **filters(view, path, view.range(moment), kept),
         by=(*asked.by, None, None, None),
         measure=measure,
         measures=[(name, each.title) for name, each in MEASURES.items()],
         dimension_choices=explore.choices(await explore.tag_keys(site.reader), asked.by),
-        shown_range=range_words(Range(query.since, query.until) if query.until else None, view.zone),
         compared_range=range_words(query.before, view.zone),
         exports={"csv": asked.address(api, [("format", "csv")]), "json": asked.address(api)},
         everything=replace(view.over("all", None), where=()).address(path, kept),
@@ -105,7 +104,7 @@ async def show_events(request: Request) -> Response:
         notes=await notes_on_list(site.reader, Query(*asked, (), shown.where, shown.zone))
         if view.since or not seen.following
         else [],
-        **filters(view, path, kept, usual="all"),
+        **filters(view, path, asked, kept, usual="all"),
         live=live,
         live_seconds=events_page.LIVE_SECONDS,
         live_address=view.address(path, [] if live else [("live", "1")]),
@@ -113,7 +112,6 @@ async def show_events(request: Request) -> Response:
         paged=after is not None,
         first_address=view.address(path),
         older=seen.following and view.address(path, [("after", str(seen.following))]),
-        shown_range=range_words(asked, view.zone),
         exports={"csv": shown.address(api, [*most, ("format", "csv")]), "json": shown.address(api, most)},
         most=f"{MOST_EVENTS:,}",
         same_zone=View(view.zone, zone_said=view.zone_said).address(""),

@@ -171,15 +171,20 @@ def say(
     )
 
 
-def filters(view: View, path: str, more: Sequence[tuple[str, str]] = (), usual: str = "mtd") -> dict[str, Any]:
+def filters(
+    view: View, path: str, asked: Range, more: Sequence[tuple[str, str]] = (), usual: str = "mtd"
+) -> dict[str, Any]:
     """What the filters of a page need. `more`: parameters of its own that stay; `usual`: its range
     where none is named."""
+    words = range_words(asked, view.zone)
     chosen = (view.since or usual, view.until)
     presets = [
         Choice(name, view.over(since, until).address(path, more), chosen == (since, until))
         for name, since, until in PRESETS
     ]
-    custom = None if any(preset.chosen for preset in presets) else " – ".join(filter(None, (view.since, view.until)))
+    # what goes on is told as it was said, such as 90m
+    goes_on = view.since is not None and view.until is None and not view.since[:4].isdigit()
+    custom = None if any(preset.chosen for preset in presets) else view.since if goes_on else words
     return {
         "view": view,
         "path": path,
@@ -188,6 +193,8 @@ def filters(view: View, path: str, more: Sequence[tuple[str, str]] = (), usual: 
         ],
         "presets": presets,
         "custom_range": custom,
+        "shown_range": words,
+        "whole": chosen == ("all", None) and not view.where,
         "hidden": [*view.parameters(), *more],
         "conditions": [Shown(str(each), view.without(each).address(path, more)) for each in view.where],
         "dimensions": list(DIMENSIONS),

@@ -45,7 +45,8 @@
     for (const [limit, unit] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]]) {
       if (size >= limit) return `${money}${+(size / limit).toPrecision(3)}${unit}`;
     }
-    return `${money}${+size.toPrecision(3)}`;
+    const digits = String(+size.toPrecision(3));
+    return money + (measure === "cost" && /\.\d$/.test(digits) ? `${digits}0` : digits); // $1.50, not $1.5
   }
 
   function element(name, className, text) {
@@ -186,6 +187,11 @@
     }
     const waiting = document.querySelector("[data-retry]");
     if (waiting) setTimeout(() => { if (waiting.isConnected) reload(); }, waiting.dataset.retry * 1000);
+    for (const chosen of document.querySelectorAll(".ranges [aria-current], .ranges [data-chosen], .choice [aria-current]")) {
+      const row = chosen.parentElement; // which a phone shows a part of
+      const [outer, inner] = [row.getBoundingClientRect(), chosen.getBoundingClientRect()];
+      row.scrollLeft += inner.left - outer.left - (outer.width - inner.width) / 2;
+    }
     showTheme();
   }
 
@@ -236,7 +242,19 @@
     document.getElementById("said").textContent = "";
     arrive();
   });
-  document.addEventListener("htmx:historyRestore", arrive);
+  // another page begins at its top, and going back leads to where one was
+
+  let place = 0;
+  document.addEventListener("htmx:beforeHistoryUpdate", (event) => {
+    const [here, next] = [new URL(location.href), new URL(event.detail.history.path, location.href)];
+    history.replaceState({ ...history.state, place: scrollY }, "");
+    const turned = here.searchParams.get("after") !== next.searchParams.get("after");
+    if (turned || here.pathname !== next.pathname) scrollTo(0, 0);
+  });
+  addEventListener("popstate", (event) => { place = (event.state && event.state.place) || 0; }, true); // htmx drops it then
+  document.addEventListener("htmx:historyRestore", () => { arrive(); scrollTo(0, place); });
+  // what is shown has to be what the address says
+  document.addEventListener("htmx:historyCacheMissLoadError", () => location.reload());
 
   // --- keys
 
