@@ -6,8 +6,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import pytest
 from celery.signals import before_task_publish, task_postrun, task_prerun
 
 from usage_tracker import attribute
-from usage_tracker.attribution import NOBODY, current
+from usage_tracker.attribution import NOBODY, Attribution, current
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.frameworks.celery import HEADER, attribute_tasks
 
@@ -172,3 +174,19 @@ def test_a_task_that_fails_ends_its_scope(app: Any) -> None:
 
     ask.apply(headers={HEADER: {"user": "u-1"}})
     assert current.get() == NOBODY
+
+
+def test_a_task_that_is_delivered_again_while_it_runs_ends_each_scope(app: Any) -> None:
+    """As brokers do when they wait for too long: the worker's next tasks are for nobody, in either thread."""
+    begun = threading.Barrier(2)
+
+    @app.task  # type: ignore[untyped-decorator]  # Celery has no types
+    def ask() -> None:
+        begun.wait(60)
+
+    def deliver(_: int) -> Attribution:
+        ask.apply(task_id="1", headers={HEADER: {"user": "u-1"}})
+        return current.get()
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(deliver, range(2))) == [NOBODY, NOBODY]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rights import CAN_BE_SHUT, SHUT_OUT
 
 from usage_tracker.cli import main
 from usage_tracker.config import load_settings
@@ -55,6 +56,20 @@ def test_an_empty_variable_is_none(config: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_without_a_file_the_environment_is_all(own_environment: Path) -> None:
     assert with_config() is os.environ
+
+
+@pytest.mark.skipif(not CAN_BE_SHUT, reason="root may enter every folder")
+def test_in_a_home_that_may_not_be_entered_there_is_none(config: Path) -> None:
+    """As that of root is for a server that root has started and that has become another user."""
+    config.write_text('project = "of-root"\n')
+    asked = [*SHUT_OUT, sys.executable, "-c", "from usage_tracker.config_file import read_config; print(read_config())"]
+    for shut, said in ((config, "Permission denied"), (Path.home(), "{}\n")):
+        shut.chmod(0)
+        try:
+            done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        finally:
+            shut.chmod(0o700)
+        assert said in done.stdout + done.stderr
 
 
 def test_another_file_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from made_events import made_event, store_events
+from rights import CAN_BE_SHUT, SHUT_OUT
 from test_sidecar import as_user
 
 from usage_tracker.cli import main
@@ -197,6 +198,36 @@ def test_settings_that_cannot_be_used_are_said_and_the_rest_is_examined(monkeypa
     assert "TRACKER_BATCH_SIZE" in found["settings"]["problem"]
     assert found["store"] is None
     assert found["sdks"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes a user whom the machine doesn't know")
+def test_a_user_without_a_home_is_told_of_settings_as_well(tmp_path: Path) -> None:
+    """As in containers."""
+    environ = {name: value for name, value in os.environ.items() if name != "HOME"}
+    command = [*as_user(54321, 54321), sys.executable, "-m", "usage_tracker", "doctor"]
+    for setting, said in (
+        ({"TRACKER_BATCH_SIZE": "many"}, "TRACKER_BATCH_SIZE='many' is not a number"),
+        ({"TRACKER_CONFIG": "~/settings.toml"}, "TRACKER_CONFIG: there is no ~/settings.toml"),
+    ):
+        done = subprocess.run(command, env=environ | setting, check=False, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (5, "")
+        assert said in " ".join(done.stdout.split())
+
+
+@pytest.mark.skipif(not CAN_BE_SHUT, reason="root may enter every folder")
+def test_who_may_not_enter_their_home_is_told_what_there_is_without_it(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event()])
+    (home := tmp_path / "of-root").mkdir(mode=0)
+    environ, own_spool = {**os.environ, "HOME": str(home)}, {"TRACKER_SPOOL_DIR": str(tmp_path / "spool")}
+
+    def said(words: str, more: dict[str, str]) -> tuple[int, str, str]:
+        command = [*SHUT_OUT, sys.executable, "-m", "usage_tracker", *words.split()]
+        done = subprocess.run(command, env=environ | more, check=False, capture_output=True, text=True)
+        return done.returncode, done.stdout.rstrip().splitlines()[-1], done.stderr
+
+    assert said("doctor", own_spool) == (0, "No problem found.", "")
+    assert said("doctor", {}) == (5, "2 problems found.", "")
+    assert said("report --since all --by status", {})[::2] == (0, "")
 
 
 def test_alerts_and_sinks_that_cannot_be_used_are_each_said_and_the_store_is_examined(

@@ -422,7 +422,7 @@ def test_a_day_that_isnt_over_is_brought_in_when_it_is_and_sums_that_have_grown_
     assert "Left out, as the day or hour isn't over: 1 line." in said
     assert [call["input_tokens"] for call in events(dsn)] == [100]
     path.write_text(f"{head}{today - 86400},{today},gpt-4o,120,10\n")
-    assert "1 were there already, 1 with other tokens, which stay as they are." in bring("openai", str(path))
+    assert "1 was there already, 1 with other tokens, which stay as they are." in bring("openai", str(path))
 
 
 def test_what_was_pruned_is_not_counted_again(dsn: str, tmp_path: Path) -> None:
@@ -591,7 +591,17 @@ def test_amounts_of_lines_keep_their_digits_where_they_are_numbers_and_empty_lin
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
-    "change", [{"event_id": 5}, {"event_id": {}}, {"cost_parts": [1]}, {"cost": []}, {"started_at": 5}, None]
+    "change",
+    [
+        {"event_id": 5},
+        {"event_id": {}},
+        {"cost_parts": [1]},
+        {"cost": []},
+        {"started_at": 5},
+        {"price_source": []},
+        {"cost_flags": [1]},
+        None,
+    ],
 )
 def test_a_line_that_is_no_event_is_refused_by_its_number(
     dsn: str, tmp_path: Path, line: dict[str, Any], change: dict[str, Any] | None

@@ -26,6 +26,7 @@ from usage_tracker.journal.segment import Segment
 from usage_tracker.journal.spool import SpoolFull
 from usage_tracker.journal.standby import Standby
 from usage_tracker.providers.told import encode_usage
+from usage_tracker.seldom import Seldom
 
 ORIGIN = Origin(sdk="openai")
 
@@ -223,7 +224,7 @@ def test_memory_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch, ca
     assert len(journal.memory) == 4
     assert journal.captured() + journal.dropped == 20_000
     assert journal.dropped > 0
-    journal._quiet_until = 0.0
+    journal._warning = Seldom()
     journal.append(ORIGIN, made())
     assert "4 segments wait in memory; new events are dropped" in caplog.messages[-1]
 
@@ -238,7 +239,7 @@ def test_what_neither_disk_nor_memory_takes_is_counted(
     for number in range(3):
         journal.append(ORIGIN, made(number))
     assert (journal.captured(), journal.dropped) == (0, 3)
-    journal._quiet_until = 0.0
+    journal._warning = Seldom()
     journal.append(ORIGIN, made())
     assert "there is no memory for the journal" in caplog.messages[-1]
 

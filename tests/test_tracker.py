@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -9,10 +10,11 @@ import sys
 import textwrap
 import time
 import venv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from rights import CAN_BE_SHUT, SHUT_OUT
 
 import usage_tracker
 from usage_tracker import tracker
@@ -20,6 +22,7 @@ from usage_tracker.cli.run import BOOTSTRAP
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.errors import ConfigError
 from usage_tracker.sdk_coverage import read_notes
+from usage_tracker.seldom import Seldom
 from usage_tracker.testing import capture_usage
 
 ASK = """
@@ -47,14 +50,16 @@ class Machine:
             "PYTHONPATH": str(Path(__file__).parent.parent),
         }
 
-    def start(self, script: str, environ: Mapping[str, str] = {}) -> "subprocess.Popen[str]":
+    def start(
+        self, script: str, environ: Mapping[str, str] = {}, before: Sequence[str] = ()
+    ) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+            [*before, sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
             env={**self.environ, **environ}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
-    def run(self, script: str, environ: Mapping[str, str] = {}) -> tuple[str, str]:
-        with self.start(script, environ) as program:
+    def run(self, script: str, environ: Mapping[str, str] = {}, before: Sequence[str] = ()) -> tuple[str, str]:
+        with self.start(script, environ, before) as program:
             output = program.communicate(timeout=60)
         assert program.returncode == 0, output
         return output
@@ -275,6 +280,15 @@ def test_a_home_whose_name_is_no_text_has_a_store(machine: Machine) -> None:
     machine.run(f"import usage_tracker.auto\n{ASK}\nask(2)", {"HOME": str(home), "TRACKER_DSN": ""})
     machine.file = home / ".local" / "share" / "usage-tracker" / "usage.db"
     assert machine.stored() == 2
+
+
+@pytest.mark.skipif(not CAN_BE_SHUT, reason="root may enter every folder")
+def test_a_program_that_may_not_enter_its_home_is_recorded(machine: Machine, tmp_path: Path) -> None:
+    """As one that root has started and that has become another user, whose HOME is still that of root."""
+    (home := tmp_path / "of-root").mkdir(mode=0)
+    said = machine.run(f"import usage_tracker.auto\n{ASK}\nask(3)", {"HOME": str(home)}, before=SHUT_OUT)
+    assert re.fullmatch(r".*can't be written.*Permission denied.*kept in memory.*\n", said[1]), said
+    assert machine.stored() == 3
 
 
 def test_where_nobody_can_be_alerted_events_are_shipped_and_it_is_said(machine: Machine) -> None:
@@ -537,7 +551,7 @@ def test_a_figure_that_no_call_has_is_unknown_as_where_a_provider_says_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The app goes on, and reports sum nothing that can't be."""
-    monkeypatch.setattr(tracker, "_quiet_until", 0.0)
+    monkeypatch.setattr(tracker, "_warning", Seldom())
     units = {"images": -2, "searches": 3}
     with capture_usage() as captured:
         for figures in (
@@ -627,6 +641,7 @@ def test_a_child_that_was_forked_in_a_thread_ends_with_it(machine: Machine, ship
 
 
 AT_EVERY_STEP = """
+import re
 import signal
 import usage_tracker
 from usage_tracker import app_costs, enforcing, patching, pipeline, shipping

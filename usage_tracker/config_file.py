@@ -32,7 +32,7 @@ ONLY_VARIABLES = (
 def config_path(environ: Mapping[str, str] = os.environ) -> Path:
     """Where the file is, or would be."""
     if named := environ.get("TRACKER_CONFIG"):
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     return user_folder(environ, "XDG_CONFIG_HOME", Path(".config")) / "config.toml"
 
 
@@ -75,6 +75,8 @@ def read_toml(path: Path, environ: Mapping[str, str]) -> dict[str, object]:
             raise ConfigError(f"TRACKER_CONFIG: there is no {path}; `usage-tracker init` writes it") from None
         return {}
     except OSError as error:
+        if not environ.get("TRACKER_CONFIG") and not os.path.lexists(path):
+            return {}  # in the home of root, which this user may not enter, as that of a server that was root
         raise ConfigError(
             f"{path} can't be read ({error.strerror}); mend that or name another: TRACKER_CONFIG"
         ) from None

@@ -169,7 +169,7 @@ class Enforcing:
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
-        if settings.budgets != "off" and (settings.budgets == "wait" or self._path.exists()):
+        if settings.budgets != "off" and (settings.budgets == "wait" or os.path.exists(self._path)):
             with guarded("budgets"):
                 self._begin()
 

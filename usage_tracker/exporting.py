@@ -12,6 +12,7 @@ from usage_tracker.config import Settings
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import ConfigError, UsageTrackerError
 from usage_tracker.guard import guarded
+from usage_tracker.seldom import HOUR, Seldom
 from usage_tracker.threads import start_thread
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("usage_tracker")
 
 Grain = Literal["day", "hour"]
-QUIET_SECONDS = 3600.0
 
 
 class Written(NamedTuple):
@@ -107,7 +107,7 @@ class Exporting:
         self._plan = Plan(settings.export_to or "", settings.export_format)
         self._seconds = settings.export_minutes * 60
         self._due_at = 0.0
-        self._quiet_until = 0.0
+        self._warning = Seldom(HOUR)
         self._thread: threading.Thread | None = None
 
     def load(self) -> None:
@@ -137,8 +137,7 @@ class Exporting:
             try:
                 export_once(dsn, self._plan)
             except (UsageTrackerError, OSError) as error:
-                if time.monotonic() >= self._quiet_until:
-                    self._quiet_until = time.monotonic() + QUIET_SECONDS
+                if self._warning.due():
                     logger.warning("the export is behind: %s", said_of(error))
 
 

@@ -13,6 +13,7 @@ from usage_tracker.config import Settings
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import ConfigError, RightsError, StoreError, UsageTrackerError
 from usage_tracker.guard import guarded
+from usage_tracker.seldom import HOUR, Seldom
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.threads import start_thread
 
@@ -28,7 +29,6 @@ STAND_BY_SECONDS = 10.0
 """Between two looks of others, and after an error that is not the receiver's."""
 KEEP_SECONDS = 20.0
 """How often a feeder that rests says that the sink is its own: well within its lease."""
-QUIET_SECONDS = 3600.0
 LAST_SECONDS = 1.0
 
 
@@ -80,7 +80,7 @@ def feed_until(dsn: Dsn, address: SinkAddress, settings: Settings, stopping: thr
     """Feed a sink for as long as nobody else does; what fails is tried again."""
     from usage_tracker.sinks import NotTaken
 
-    quiet_until = 0.0
+    warning = Seldom(HOUR)
     while not stopping.is_set():
         with guarded(f"sink {address.name}"), opened(dsn, address, settings) as feeder:
             while not stopping.is_set():
@@ -90,8 +90,7 @@ def feed_until(dsn: Dsn, address: SinkAddress, settings: Settings, stopping: thr
                     rest(feeder, feeder.delay(reason), stopping)
                     continue
                 except RightsError as error:
-                    if time.monotonic() >= quiet_until:
-                        quiet_until = time.monotonic() + QUIET_SECONDS
+                    if warning.due():
                         logger.warning("the sink %s is not fed from here: %s", address.name, error)
                     break
                 except StoreError as error:

@@ -8,16 +8,15 @@ logs one line a minute for each place.
 import logging
 import signal
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-logger = logging.getLogger("usage_tracker")
+from usage_tracker.seldom import Seldom
 
-QUIET_SECONDS = 60.0
+logger = logging.getLogger("usage_tracker")
 
 errors: Counter[str] = Counter()
 """How often each place failed since the process started."""
@@ -28,14 +27,14 @@ last_error: str | None = None
 class Guard:
     """A reusable context manager for one place in our code: `with guarded("extract"): …`."""
 
-    __slots__ = ("_place", "_quiet_until")
+    __slots__ = ("_place", "_warning")
 
     _ending = staticmethod(sys.is_finalizing)
     """Kept here, as this module's names may be gone by then."""
 
     def __init__(self, place: str) -> None:
         self._place = place
-        self._quiet_until = 0.0
+        self._warning = Seldom()
 
     if TYPE_CHECKING:
 
@@ -82,9 +81,7 @@ def count(guard: Guard, error: Exception) -> None:
         line = line.tb_next
     where = f"{line.tb_frame.f_code.co_filename}:{line.tb_lineno}" if line is not None else "?"
     last_error = f"{guard._place}: {type(error).__name__} at {where}"
-    now = time.monotonic()
-    if now >= guard._quiet_until:
-        guard._quiet_until = now + QUIET_SECONDS
+    if guard._warning.due():
         logger.warning("%s; your application is not affected, but an event may be incomplete", last_error)
         logger.debug("traceback of the error above", exc_info=error)
 

@@ -175,7 +175,7 @@ class Pipeline:
 
     def _take_over_unassigned(self) -> None:
         """Events that waited because this app's DSN could not be used."""
-        with guarded("take over"):
+        with guarded("take over"), suppress(PermissionError):  # none of a home that may not be entered
             take_over(self.journal.spool, default_spool(None, self.settings.app))
 
     def flush(self, timeout: float) -> bool:

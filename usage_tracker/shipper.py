@@ -26,6 +26,7 @@ from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.memory_file import MemoryFile
 from usage_tracker.journal.open_segments import OpenSegments
 from usage_tracker.journal.reader import Read
+from usage_tracker.seldom import Seldom
 from usage_tracker.stores import Store
 
 logger = logging.getLogger("usage_tracker")
@@ -34,7 +35,6 @@ BACKLOG = 4
 """After so many full batches one after the other, batches are so many times larger: calls that share a row of a rollup
 are more often in one batch then."""
 COMPACT_SECONDS = 10.0
-QUIET_SECONDS = 60.0
 COMPACTING_SECONDS = 1.0
 """The longest that compacting holds up shipping."""
 
@@ -98,7 +98,7 @@ class Shipper:
         """Of this process's segments in memory those whose place in the ledger is known. Weak, as they are large."""
         self._compact_at = 0.0
         self._chore = chore
-        self._quiet_until = self._quiet_on_refusals_until = 0.0
+        self._warning, self._refusal = Seldom(), Seldom()
         self.turn = threading.Lock()
         """Held while a batch is on its way."""
 
@@ -220,8 +220,7 @@ class Shipper:
         for priced in batch.events:
             refuse(self.spool, priced, str(refusal))
             self.refused += 1
-        if time.monotonic() >= self._quiet_on_refusals_until:  # a store may refuse each of a million
-            self._quiet_on_refusals_until = time.monotonic() + QUIET_SECONDS
+        if self._refusal.due():  # a store may refuse each of a million
             logger.error(
                 "the store refuses an event (%s); it is kept in %s (%d so far)",
                 refusal, self.spool.folder / "refused.jsonl", self.refused,
@@ -283,8 +282,7 @@ class Shipper:
             try:
                 self._chore(self._connected(), last=last)
             except StoreError as error:
-                if time.monotonic() >= self._quiet_until:
-                    self._quiet_until = time.monotonic() + QUIET_SECONDS
+                if self._warning.due():
                     logger.warning("budgets can't be looked after: %s", error)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from usage_tracker.errors import StoreError
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal
 from usage_tracker.journal.folder import SpoolUnusable
+from usage_tracker.seldom import Seldom
 from usage_tracker.shipper import Shipper
 from usage_tracker.threads import start_thread
 
@@ -22,7 +23,6 @@ YOUNG_SECONDS = 5.0
 YOUNG_PAUSE = 0.05
 STAND_BY_SECONDS = 1.0
 LONGEST_BACK_OFF = 30.0
-QUIET_SECONDS = 60.0
 
 
 class Shipping:
@@ -44,7 +44,7 @@ class Shipping:
         self._young_until = 0.0
         self._failures = 0
         self._retry_at = 0.0
-        self._quiet_until = 0.0
+        self._warning = Seldom()
 
     def start(self) -> None:
         """Start the thread, once. Raises RuntimeError at interpreter shutdown, when no thread can start any more."""
@@ -149,12 +149,10 @@ class Shipping:
     def _rest(self, error: StoreError) -> None:
         """Back off with jitter, say so at most once a minute, and tell followers not to wait for us."""
         self._failures += 1
-        now = time.monotonic()
-        self._retry_at = now + back_off(self._failures)
+        self._retry_at = time.monotonic() + back_off(self._failures)
         self.shipper.last_error = str(error)
         self.shipper.spool.say("waiting")
-        if now >= self._quiet_until:
-            self._quiet_until = now + QUIET_SECONDS
+        if self._warning.due():
             logger.warning("events wait in the journal: %s", error)
 
     def forget(self) -> None:

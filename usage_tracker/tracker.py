@@ -21,6 +21,7 @@ from usage_tracker.config_file import with_config, with_usable_config
 from usage_tracker.errors import ConfigError, UsageTrackerError
 from usage_tracker.guard import guarded
 from usage_tracker.patching import Patches, version_of
+from usage_tracker.seldom import Seldom
 
 if TYPE_CHECKING:
     from usage_tracker.app_costs import AppCosts
@@ -281,13 +282,11 @@ def record(
         recorder.record(origin, event, stands.meters)
 
 
-_quiet_until = 0.0
+_warning = Seldom()
 
 
 def _say_unknown(names: list[str]) -> None:
-    global _quiet_until
-    if time.monotonic() >= _quiet_until:
-        _quiet_until = time.monotonic() + guard.QUIET_SECONDS
+    if _warning.due():
         logger.warning("record() was given what no call can have used; it counts as unknown: %s", ", ".join(names))
 
 

@@ -1,7 +1,6 @@
 """What is said of refused calls: to who made them, and in the log."""
 
 import logging
-import time
 from datetime import datetime
 from decimal import Decimal
 
@@ -10,12 +9,10 @@ from usage_tracker.budgets.budget import Budget, rolls
 from usage_tracker.budgets.scope import named
 from usage_tracker.budgets.windows import window_at
 from usage_tracker.errors import BudgetExceeded
+from usage_tracker.seldom import Seldom
 from usage_tracker.zones import parse_zone
 
 logger = logging.getLogger("usage_tracker")
-
-QUIET_SECONDS = 60.0
-"""The log says the same thing once in so long."""
 
 
 def called(budget: Budget, part: str) -> str:
@@ -74,7 +71,7 @@ class Log:
     """What a process's log is told of its budgets."""
 
     def __init__(self) -> None:
-        self._quiet_until: dict[str, float] = {}
+        self._warnings: dict[str, Seldom] = {}
 
     def refuse(self, error: BudgetExceeded) -> BudgetExceeded:
         """The error, for who raises it. Who made the call is told by that: the log has no warning of it."""
@@ -82,7 +79,5 @@ class Log:
         return error
 
     def warn(self, about: str, sentence: str) -> None:
-        now = time.monotonic()
-        if now >= self._quiet_until.get(about, 0.0):
-            self._quiet_until[about] = now + QUIET_SECONDS
+        if self._warnings.setdefault(about, Seldom()).due():
             logger.warning("%s", sentence)

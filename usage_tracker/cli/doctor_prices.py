@@ -44,7 +44,7 @@ def examine_books(settings: Settings, findings: Findings) -> None:
 def examine_data(findings: Findings) -> None:
     """The data of genai-prices, which is as new as its package or the last `prices update`."""
     data = newest_data()
-    path = data_file() if data_file().exists() else bundled_file()
+    path = data_file() if os.path.exists(data_file()) else bundled_file()
     taken = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
     today = datetime.now(UTC).date()
     newest = newest_price(data, today)

@@ -2,9 +2,10 @@
 
 import os
 import shlex
+from glob import glob
 from pathlib import Path
 
-from usage_tracker.cli.figures import show_bytes, show_count
+from usage_tracker.cli.figures import counted, show_bytes
 from usage_tracker.cli.findings import Findings
 from usage_tracker.config import Settings, data_folder
 from usage_tracker.journal import Spool
@@ -22,21 +23,24 @@ ASIDE = (
 
 def examine_spool(settings: Settings, findings: Findings) -> None:
     spool = open_spool(settings)
-    leader = spool.leader()
+    leader, size = spool.leader(), size_of(spool)
     facts: dict[str, object] = {
         "folder": str(settings.spool_dir),
-        "bytes": spool.size(),
+        "bytes": size,
         "max_bytes": settings.spool_max_bytes,
         "leader": None if leader is None else {"pid": leader[0], "state": leader[1]},
-        "waiting": 0,
+        "waiting": None,
         "dropped": noted_dropped(settings.spool_dir),
+        "refused": None,
+        "corrupt": None,
         "problem": None,
     }
     findings.facts["spool"] = facts
     findings.facts["other_spools"] = others = list[dict[str, object]]()
-    findings.add("spool", f"{settings.spool_dir}, {show_bytes(spool.size())}")
+    findings.add("spool", str(settings.spool_dir) if size is None else f"{settings.spool_dir}, {show_bytes(size)}")
     examine_place(settings.spool_dir, findings, facts)
-    examine_room(spool, settings, findings)
+    if size is not None:
+        examine_room(size, settings, findings)
     if leader:
         away = leader[1] != "leading"
         remedy = "its store is away: see its log, or the line above" if away else None
@@ -45,7 +49,7 @@ def examine_spool(settings: Settings, findings: Findings) -> None:
         findings.add("leader", "none now: the next program that records ships this folder")
     else:
         findings.add("leader", "none now, and programs don't ship where TRACKER_SHIP is off: `usage-tracker ship` does")
-    folders = {settings.spool_dir, *(path for path in (data_folder() / "spool").glob("*") if path.is_dir())}
+    folders = {settings.spool_dir, *(data_folder() / name for name in glob("spool/*/", root_dir=data_folder()))}
     for folder in sorted(folders, key=lambda path: (path != settings.spool_dir, path)):
         own = folder == settings.spool_dir
         try:
@@ -64,14 +68,18 @@ def examine_spool(settings: Settings, findings: Findings) -> None:
             remedy = f"`{command}` ships to this store what is there"
             if settings.dsn is None:
                 remedy = f"`{command}` ships what is there to the store of TRACKER_DSN: run it where that is set"
-            findings.add("waiting", f"{events_of(waiting)} in {folder}", remedy)
+            findings.add("waiting", f"{counted(waiting, 'event')} in {folder}", remedy)
         elif own:
-            findings.add("waiting", events_of(waiting))
+            findings.add("waiting", counted(waiting, "event"))
         examine_aside(folder, findings, facts if own else {})
 
 
-def events_of(count: int) -> str:
-    return "1 event" if count == 1 else f"{show_count(count)} events"
+def size_of(spool: Spool) -> int | None:
+    """None where this user may not look: why is said of what waits there."""
+    try:
+        return spool.size()
+    except OSError:
+        return None
 
 
 def examine_place(folder: Path, findings: Findings, facts: dict[str, object]) -> None:
@@ -82,11 +90,11 @@ def examine_place(folder: Path, findings: Findings, facts: dict[str, object]) ->
         findings.add("spool", problem, "make the folder and give it to them, or name another TRACKER_SPOOL_DIR")
 
 
-def examine_room(spool: Spool, settings: Settings, findings: Findings) -> None:
-    if spool.size() > NEARLY_FULL * settings.spool_max_bytes:
+def examine_room(size: int, settings: Settings, findings: Findings) -> None:
+    if size > NEARLY_FULL * settings.spool_max_bytes:
         findings.add(
             "spool",
-            f"nearly full: {show_bytes(spool.size())} of {show_bytes(settings.spool_max_bytes)}",
+            f"nearly full: {show_bytes(size)} of {show_bytes(settings.spool_max_bytes)}",
             "mend the store, or raise TRACKER_SPOOL_MAX_BYTES: when it is full, new events are dropped",
         )
 
@@ -99,6 +107,6 @@ def examine_aside(folder: Path, findings: Findings, facts: dict[str, object]) ->
     if dropped := noted_dropped(folder):
         findings.add(
             "dropped",
-            f"{events_of(dropped)}, as the spool was full or could not be written",
+            f"{counted(dropped, 'event')}, as the spool was full or could not be written",
             f"see that the store keeps up, or raise TRACKER_SPOOL_MAX_BYTES; then delete {folder / DROPS}",
         )

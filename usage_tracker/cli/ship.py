@@ -2,15 +2,15 @@
 
 import signal
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from usage_tracker.cli.crew import Crew
+from usage_tracker.cli.figures import counted
 from usage_tracker.cli.garbage import Garbage
-from usage_tracker.cli.hints import tell_typed
+from usage_tracker.cli.options import tell_typed
 from usage_tracker.cli.output import say
 from usage_tracker.config import Settings, load_usable
 from usage_tracker.dsn import Dsn
@@ -21,8 +21,9 @@ from usage_tracker.guard import guarded
 from usage_tracker.journal.adoption import adopt
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.pipeline import make_shipper
+from usage_tracker.seldom import Seldom
 from usage_tracker.shipper import Shipper
-from usage_tracker.shipping import QUIET_SECONDS, back_off
+from usage_tracker.shipping import back_off
 
 ONE_WRITER = {
     "clickhouse": "What is on its way to ClickHouse is known to one process of each spool folder",
@@ -84,7 +85,7 @@ def ship(dsn: str | None, once: bool, processes: int, origin: Path | None) -> No
     crew = Crew(settings, processes, once=once) if can_share(settings.dsn, processes) else None
     if origin is not None:
         count = adopt(shipper.spool, origin)
-        say(f"{'1 segment' if count == 1 else f'{count:,} segments'} taken over from {origin}.")
+        say(f"{counted(count, 'segment')} taken over from {origin}.")
     if once:
         try:
             ship_once(shipper, crew)
@@ -95,7 +96,7 @@ def ship(dsn: str | None, once: bool, processes: int, origin: Path | None) -> No
     else:
         ship_until_told(shipper, crew, settings)
     stored = shipper.stored + (crew.stored if crew is not None else 0)
-    say(f"{'1 event' if stored == 1 else f'{stored:,} events'} shipped to {settings.dsn.shown}.")
+    say(f"{counted(stored, 'event')} shipped to {settings.dsn.shown}.")
 
 
 def can_share(dsn: Dsn, processes: int) -> bool:
@@ -156,7 +157,7 @@ def ship_until(shipper: Shipper, crew: Crew | None, stopping: threading.Event, p
 def ship_batches(
     shipper: Shipper, crew: Crew | None, stopping: threading.Event, pause: float, garbage: Garbage
 ) -> None:
-    failures, quiet_until = 0, 0.0
+    failures, saying = 0, Seldom()
     while not stopping.is_set():
         garbage.collect()
         try:
@@ -165,8 +166,7 @@ def ship_batches(
             failures = 0
         except (StoreError, SpoolUnusable, OSError) as error:
             failures += 1
-            if failures == 1 and time.monotonic() >= quiet_until:  # of several processes, each finds out by itself
-                quiet_until = time.monotonic() + QUIET_SECONDS
+            if failures == 1 and saying.due():  # of several processes, each finds out by itself
                 say(f"Events wait: {error}")
             shipper.spool.say("waiting")
             stopping.wait(back_off(failures))

@@ -1,6 +1,7 @@
 """What a reader of a store should know of the journal before it: events that are not in the store yet."""
 
 import os
+from glob import glob
 from pathlib import Path
 
 from usage_tracker.config import default_app, default_spool
@@ -13,13 +14,13 @@ MOST_COUNTED = 100_000
 def spool_of(dsn: Dsn) -> Path:
     """The spool folder of programs that ship to that store."""
     named = os.environ.get("TRACKER_SPOOL_DIR")
-    return Path(named).expanduser() if named else default_spool(dsn, default_app())
+    return Path(os.path.expanduser(named)) if named else default_spool(dsn, default_app())
 
 
 def waiting_note(dsn: Dsn) -> str | None:
     """A sentence where events wait for this store and nobody ships them now."""
     folder = spool_of(dsn)
-    if not any(folder.glob("*.seg")):
+    if not glob("*.seg", root_dir=folder):  # or none that this user may see
         return None
     from usage_tracker.journal import Spool
 

@@ -18,7 +18,7 @@ HEADER = "usage_tracker"
 def attribute_tasks(*, tagged: bool = True) -> None:
     """Carry attribution in the headers of messages. Unless `tagged` is False, the task's name is a tag, such as
     `task:shop.tasks.summarise`."""
-    running: dict[str, attribute] = {}
+    running: dict[int, attribute] = {}  # not by the task's id: a broker may deliver it again while it runs
 
     def send(headers: dict[str, Any] | None = None, **_: object) -> None:
         with guarded("send task"):
@@ -26,16 +26,16 @@ def attribute_tasks(*, tagged: bool = True) -> None:
             if headers is not None and said is not NOBODY:
                 headers[HEADER] = {name: value for name, value in said._asdict().items() if value}
 
-    def begin(task_id: str, task: Any, **_: object) -> None:
+    def begin(task: Any, **_: object) -> None:
         with guarded("begin task"):
             said = received((task.request.headers or {}).get(HEADER))
             tags = (*said.tags, f"task:{task.name}") if tagged else said.tags
-            running[task_id] = attribute(**said._replace(tags=tags)._asdict())
-            running[task_id].__enter__()
+            scope = running[id(task.request)] = attribute(**said._replace(tags=tags)._asdict())
+            scope.__enter__()
 
-    def end(task_id: str, **_: object) -> None:
+    def end(task: Any, **_: object) -> None:
         with guarded("end task"):
-            scope = running.pop(task_id, None)
+            scope = running.pop(id(task.request), None)
             if scope is not None:
                 scope.__exit__()
 

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from usage_tracker.errors import UsageTrackerError
-from usage_tracker.event import UNTIMED, Cost, CostLine, Origin, Usage, UsageEvent
+from usage_tracker.event import UNTIMED, Cost, Origin, Usage, UsageEvent
 from usage_tracker.history.importing import Found, microseconds, optional
 
 SAID_OTHERWISE = frozenset(("cached", "duration_ms", "raw", "started_at", "usage"))
@@ -67,22 +67,25 @@ def found_in(line: Mapping[str, Any]) -> Found:
         UUID(line["event_id"]),
         origin(tuple({**line, "tags": tuple(line["tags"] or ())}[name] for name in Origin.__struct_fields__)),
         msgspec.convert([said[name] for name in UsageEvent.__struct_fields__], UsageEvent),
-        Cost(
-            None if line["cost"] is None else Decimal(str(line["cost"])),
-            tuple(cost_lines(line["cost_parts"] or {})),
-            line["price_source"],
-            line["price_version"],
-            flags,
+        msgspec.convert(
+            [
+                None if line["cost"] is None else Decimal(str(line["cost"])),
+                list(cost_lines(line["cost_parts"] or {})),
+                line["price_source"],
+                line["price_version"],
+                flags,
+            ],
+            Cost,
         ),
     )
 
 
-def cost_lines(parts: Mapping[str, Any]) -> Iterator[CostLine]:
-    """The reverse of `stores.values.cost_parts`."""
+def cost_lines(parts: Mapping[str, Any]) -> Iterator[tuple[str, Decimal, Decimal]]:
+    """The fields of each CostLine: the reverse of `stores.values.cost_parts`."""
     for unit, priced in parts.items():
         for part in priced if isinstance(priced, list) else [priced]:
             count = "NaN" if part["count"] is None else str(part["count"])
-            yield CostLine(unit, Decimal(count), Decimal(str(part["price"])))
+            yield unit, Decimal(count), Decimal(str(part["price"]))
 
 
 @lru_cache(maxsize=4096)

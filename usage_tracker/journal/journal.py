@@ -24,6 +24,7 @@ from usage_tracker.journal.segment import counted
 from usage_tracker.journal.spool import FIRST_SEGMENT, LARGEST_SEGMENT, SUFFIX, Spool, SpoolFull
 from usage_tracker.journal.standby import Standby
 from usage_tracker.providers.told import event_of, told_as_read
+from usage_tracker.seldom import Seldom
 
 logger = logging.getLogger("usage_tracker")
 
@@ -32,7 +33,6 @@ READY_AT = 0.5
 MEMORY_SEGMENTS = 4
 """Bound of what is kept in memory while the spool can't be written."""
 RETRY_SECONDS = 1.0
-QUIET_SECONDS = 60.0
 MOST_OPEN = 16
 """Closed segments of this process that stay open until they are stored: descriptors of the app."""
 LOOKS = 5
@@ -78,7 +78,7 @@ class Journal:
         self._retry_at = 0.0
         self._at_bound = False
         """Whether the folder had reached its bound when it was last tried: memory is for a disk in trouble."""
-        self._quiet_until = 0.0
+        self._warning = Seldom()
 
     def append(self, origin: Origin, event: UsageEvent) -> None:
         """Keep one event."""
@@ -277,9 +277,7 @@ class Journal:
         return HandedOver(path, own.segment)
 
     def _warn(self, message: str, detail: object) -> None:
-        now = time.monotonic()
-        if now >= self._quiet_until:
-            self._quiet_until = now + QUIET_SECONDS
+        if self._warning.due():
             logger.warning(message, detail)
             self._note_dropped()
 

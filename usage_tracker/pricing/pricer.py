@@ -27,8 +27,8 @@ CACHED = Cost(Decimal(0), source="free", flags=("cached",))
 AWAITED = Cost(flags=("awaited",))
 MOST_ALIASES = 4
 """How often a name may stand for another before it is taken for a circle."""
-LONG_AGO = -(10**6)
-"""A day before every event."""
+LONG_AGO = -(10**5)
+"""A day before every event, in 1696: of none much earlier can a source of prices be asked."""
 REMEMBERED = 4096
 """Price lists that are kept. Names of models come from the application, and there may be ever new ones."""
 UNASKED = Cost()

@@ -5,7 +5,6 @@ import errno
 import logging
 import os
 import socket
-import time
 from datetime import tzinfo
 from typing import Any
 
@@ -15,14 +14,13 @@ from usage_tracker.cli.options import dsn_option, tz_option
 from usage_tracker.cli.output import say
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import ConfigError
+from usage_tracker.seldom import Seldom
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than a look at a page takes, so that the next one needs no new connection."""
 
 GRACE_SECONDS = 5
 """How long it waits for answers that are on their way when it is to end. Of a client that doesn't go on, none comes."""
-
-QUIET_SECONDS = 60.0
 
 
 @click.command(
@@ -137,14 +135,13 @@ class Crowded(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._quiet_until = 0.0
+        self._saying = Seldom()
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
             return True
-        if time.monotonic() >= self._quiet_until:
-            self._quiet_until = time.monotonic() + QUIET_SECONDS
+        if self._saying.due():
             say("Until some are closed, no more connections can be taken: each is an open file (`ulimit -n`).")
         return False
 
