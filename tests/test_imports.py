@@ -1,5 +1,6 @@
 """Hooks on imports: told when the app imports a module, and the app can't tell."""
 
+import builtins
 import importlib
 import importlib.machinery
 import sys
@@ -7,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -50,6 +52,24 @@ def test_the_module_looks_as_if_nobody_had_been_there(package: str) -> None:
     assert plain_spec is not None
     assert type(watched.__spec__.loader) is type(plain_spec.loader)
     assert watched.__loader__ is watched.__spec__.loader
+
+
+def test_who_looks_at_each_import_of_the_app_sees_none_of_ours(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as AgentOps, which imports more of the SDK then: the module ran twice, and we were told of neither time."""
+    seen: list[ModuleType] = []
+
+    def import_monitored(name: str, *args: Any, **kwargs: Any) -> ModuleType:
+        module = app_imports(name, *args, **kwargs)
+        if name == "somesdk":
+            app_imports(package)
+        return module
+
+    app_imports = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", import_monitored)
+    imports.when_imported(package, seen.append)
+    importlib.import_module(package)
+    assert seen == [sys.modules[package]]
+    assert vars(sys.modules["somesdk"])["_client"] is seen[0]
 
 
 def test_a_failing_hook_does_not_fail_the_import(package: str, monkeypatch: pytest.MonkeyPatch) -> None:

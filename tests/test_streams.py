@@ -388,6 +388,26 @@ def test_a_raw_response_of_a_stream_gives_the_parsed_stream(capturing: Capturing
     assert event.usage.output_tokens
 
 
+@pytest.mark.parametrize("kind", ["text/plain; charset=utf-8", "application/octet-stream", ""])
+def test_an_answer_by_another_name_is_read_as_the_sdk_does(capturing: Capturing, kind: str) -> None:
+    """A gateway may say nothing of what it passes on, or something else; the app that parses it gets what it is."""
+    usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    said = {"id": "c-1", "created": 1, "model": "m-1", "choices": [], "usage": usage}
+    headers = {"content-type": kind}
+    replies = [
+        Reply({**said, "object": "chat.completion"}, kind=kind),
+        Reply(events=[Event({**said, "object": "chat.completion.chunk"})], headers=headers),
+    ]
+    capturing.provider.reply = lambda asked: replies[bool(asked.body.get("stream"))]
+    raw: Any = capturing.client.chat.completions.with_raw_response
+    assert raw.create(**ASKED).parse().id == "c-1"
+    streamed = raw.create(**ASKED, stream=True, stream_options={"include_usage": True})
+    assert [chunk.id for chunk in streamed.parse()] == ["c-1"]
+    for _, event in capturing.all():
+        assert (event.status, event.response_id) == ("ok", "c-1")
+        assert (event.usage.input_tokens, event.usage.output_tokens) == (3, 4)
+
+
 def test_a_response_that_is_watched_can_be_pickled_and_copied(capturing: Capturing) -> None:
     found = stream(capturing)
     list(found)

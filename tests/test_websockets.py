@@ -811,11 +811,13 @@ def test_an_error_of_ours_is_not_the_apps(
         assert len(guarded_errors) > before, place
 
 
-def test_a_connection_over_a_stand_in_of_the_apps_tests_is_no_error(captured: Captured) -> None:
+@pytest.mark.parametrize("kind", [bytes, str])
+def test_a_connection_over_a_stand_in_of_the_apps_tests_is_no_error(captured: Captured, kind: type) -> None:
     from openai.resources.realtime.realtime import RealtimeConnection  # not in each version
 
+    message = json.dumps(realtime_session())
     socket = Mock()
-    socket.recv.return_value = json.dumps(realtime_session()).encode()
+    socket.recv.return_value = message if kind is str else message.encode()
     connection = RealtimeConnection(socket)
     assert connection.recv_bytes() == socket.recv.return_value
     assert not captured.all()

@@ -7,7 +7,6 @@ where it never makes a call; wrapt itself is imported when there is something to
 import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -28,7 +27,7 @@ class Finder:
             return None
         self._finding.add(name)
         try:
-            spec = find_spec(name)
+            spec = found_by_others(name, path, target)
         finally:
             self._finding.discard(name)
         if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
@@ -39,6 +38,17 @@ class Finder:
         for hook in self.waiting.pop(name, ()):
             with guarded("import hook"):
                 hook(module)
+
+
+def found_by_others(name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
+    """As the importer itself asks all others. `importlib.util.find_spec` would import the parent first, by a
+    `__import__` that others may have replaced to do something with each import of the app."""
+    for other in sys.meta_path[:]:
+        if other is not finder and hasattr(other, "find_spec"):
+            spec = other.find_spec(name, path, target)
+            if spec is not None:
+                return spec
+    return None
 
 
 class Loader:

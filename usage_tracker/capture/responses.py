@@ -29,13 +29,18 @@ def read_body(response: Any, call: Call) -> None:
 
 
 def body_in(response: Any, call: Call) -> Body:
-    """What kind of body a response has, by its header."""
+    """What kind of body a response has: by its header or, where that is missing or says something else, by what was
+    asked, as SDKs parse what they have asked for whatever it is called."""
     kind = response.headers.get("content-type", "")
     if "event-stream" in kind:
         return EventStream(call)
     if "vnd.amazon.eventstream" in kind:
         return AwsEventStream(call)
-    return JsonBody(call) if "json" in kind else Body(call)
+    if "json" in kind:
+        return JsonBody(call)
+    if call.request.operation == "speech":
+        return Body(call)
+    return EventStream(call) if call.streamed else JsonBody(call)
 
 
 def observe_results(result: Any, call: Call) -> None:

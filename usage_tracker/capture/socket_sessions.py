@@ -75,7 +75,7 @@ class SocketSession:
             self._finish(waiting.popleft()[1], "abandoned")
         return call
 
-    def receive(self, message: bytes) -> None:
+    def receive(self, message: bytes | str) -> None:
         """Take what the server sent. Most events are pieces of audio and text, and leave at the first lines."""
         kind = type_of(message)
         step = STEPS.get(kind)
@@ -116,7 +116,7 @@ class SocketSession:
                 return call
         return self._begin(Request(self._operation, self._asked_model))
 
-    def _hear(self, message: bytes) -> None:
+    def _hear(self, message: bytes | str) -> None:
         """The first of a response."""
         if len(self._responses) == 1:
             call = self._silent.popitem()[1]

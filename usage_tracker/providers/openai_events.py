@@ -37,8 +37,10 @@ class Typed(msgspec.Struct):
 read_typed = msgspec.json.Decoder(Typed).decode
 
 
-def type_of(message: bytes) -> bytes:
+def type_of(message: bytes | str) -> bytes:
     """The type of an event; empty for what is none. Servers write it first, which is all that has to be read then."""
+    if isinstance(message, str):  # by a stand-in for a socket, of the app's tests
+        message = message.encode("utf-8", "replace")
     found = TYPE_FIRST.match(message)
     if found is not None:
         return found[1]
