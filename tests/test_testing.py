@@ -1,6 +1,7 @@
 """What an app's own tests see of its calls."""
 
 import ast
+import os
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -107,6 +108,20 @@ def test_the_sdks_are_as_they_were_at_the_end() -> None:
     with capture_usage():
         assert openai.OpenAI.request is not original
     assert openai.OpenAI.request is original
+
+
+def test_what_a_forked_child_calls_is_captured_there_and_written_nowhere(
+    usage: CapturedUsage, client: openai.OpenAI, own_environment: Path
+) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            ask(client)
+        finally:
+            os._exit(len(usage))
+    _, status = os.waitpid(child, 0)
+    assert (os.waitstatus_to_exitcode(status), len(usage)) == (1, 0)
+    assert list(own_environment.iterdir()) == []
 
 
 def test_one_at_a_time_and_with_settings_that_exist(usage: CapturedUsage) -> None:
