@@ -87,10 +87,10 @@ SUMS = """count(*), count(*) FILTER (WHERE status = 'error'), count(input_tokens
     coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0), 0, coalesce(sum(reasoning_tokens), 0),
     coalesce(sum(cost), 0), 0, 0,
     sum(duration_ms::double precision), count(ttft_ms), coalesce(sum(ttft_ms::double precision), 0),
-    count(output_tokens), count(cache_read_tokens), 0, count(reasoning_tokens), 0"""
+    count(output_tokens), count(cache_read_tokens), 0, count(reasoning_tokens), 0, count(input_tokens)"""
 MEASURES = """calls, errors, counted, estimated, priced, unpriced, input_tokens, output_tokens, cache_read_tokens,
     cache_write_tokens, reasoning_tokens, cost, reported, reported_cost, duration_ms, ttft_calls, ttft_ms,
-    output_counted, cache_read_counted, cache_write_counted, reasoning_counted, untimed"""
+    output_counted, cache_read_counted, cache_write_counted, reasoning_counted, untimed, input_counted"""
 ADDED = ", ".join(f"sum({name.strip()})" for name in MEASURES.split(","))
 
 ROLLUPS = f"""

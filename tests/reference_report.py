@@ -151,7 +151,7 @@ def expected_figures(events: list[Event]) -> dict[str, Any]:
         "awaited": sum(event["awaits"] is not None for event in calls),
         "estimated": sum(bool(event["estimated"]) for event in events),
         "unpriced": sum("unpriced" in event["cost_flags"] for event in events),
-        "input_tokens": tokens("input_tokens", counted),
+        "input_tokens": tokens("input_tokens", known("input_tokens")),
         "cache_read_tokens": tokens("cache_read_tokens", known("cache_read_tokens")),
         "cache_write_tokens": tokens("cache_write_tokens", known("cache_write_tokens")),
         "output_tokens": tokens("output_tokens", known("output_tokens")),

@@ -275,6 +275,24 @@ def test_azure_is_the_provider_whatever_its_host(capturing: Capturing) -> None:
     client.close()
 
 
+def test_a_client_of_one_deployment_asks_for_that_where_its_calls_name_no_model(capturing: Capturing) -> None:
+    """As LangChain's `AzureChatOpenAI` has it: a call of it that failed had no model at all, and an image no price."""
+    url, version = capturing.provider.url, "2024-10-21"
+    for client in (
+        openai.OpenAI(api_key=KEY, base_url=f"{url}/openai/deployments/ours", default_query={"api-version": version}),
+        openai.AzureOpenAI(api_key=KEY, api_version=version, base_url=f"{url}/openai/deployments/ours"),
+        openai.AzureOpenAI(api_key=KEY, api_version=version, azure_endpoint=url, azure_deployment="ours"),
+    ):
+        with client:
+            client.images.generate(prompt="A cat")
+            client.chat.completions.create(**ASKED)
+            capturing.provider.fail_next(1, 401)
+            with pytest.raises(openai.AuthenticationError):
+                client.post("/chat/completions", body={"messages": ASK}, cast_to=object)
+        told = [(event.status, event.request_model) for _, event in capturing.all()]
+        assert told == [("ok", "ours"), ("ok", "gpt-4o-mini"), ("error", "ours")]
+
+
 @since(1, 92)
 def test_structured_output_is_one_call(capturing: Capturing) -> None:
     from pydantic import BaseModel

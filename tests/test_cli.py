@@ -221,6 +221,7 @@ def test_a_range_without_calls_says_so(store: Store) -> None:
         (["report", "-o", "pdf"], "'pdf' is not one of"),
         (["report", "--nonsense"], "--nonsense"),
         (["events", "--limit", "-1"], "--limit"),
+        (["events", "--limit", f"{10**20}"], "--limit"),
         (["events", "--since", "soon"], "names no time"),
         (["report", "--since", "0001-01-01T00:00Z", "-z", "America/New_York"], "beyond the calendar"),
         (["prune", "--before", "all"], "only where a range starts"),
@@ -243,11 +244,35 @@ def test_a_store_that_is_away_exits_with_4_and_a_sentence_without_secrets(comman
     assert "hunter2" not in result.stderr
 
 
-def test_a_bad_dsn_exits_with_1_and_the_valid_forms() -> None:
-    result = run("report", "--dsn", "mysql://me:hunter2@host/usage")
+def test_a_bad_dsn_of_the_environment_exits_with_1_and_the_valid_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_DSN", "mysql://me:hunter2@host/usage")
+    result = run("report")
     assert result.exit_code == 1
+    assert "TRACKER_DSN has the unknown scheme 'mysql'; valid forms are" in result.stderr
     assert "sqlite:///relative.db" in result.stderr
     assert "hunter2" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["report", "watch", "doctor", "ship", "init --no-input"])
+def test_a_bad_dsn_that_is_typed_is_a_wrong_command_line(command: str) -> None:
+    result = run(*command.split(), "--dsn", "mysql://me:hunter2@host/usage")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Invalid value for '--dsn': it has the unknown scheme 'mysql'; valid forms are" in result.stderr
+    assert "hunter2" not in result.stderr
+
+
+@pytest.mark.parametrize("words", ["events show", "budget rm", "import jsonl", "init --no-input --app"])
+def test_a_word_in_another_encoding_is_an_error_in_a_sentence(
+    words: str, postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKER_DSN", postgres_dsn)
+    monkeypatch.chdir(tmp_path)
+    latin = "caf\udce9"  # as Python reads a byte that is no UTF-8
+    (tmp_path / latin).touch()
+    result = run(*words.split(), latin)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "caf\\udce9" in result.stderr
+    assert "is no UTF-8" in result.stderr
 
 
 @pytest.mark.parametrize("words", [["--debug", "report"], ["report", "--debug"]], ids=" ".join)
@@ -478,6 +503,17 @@ def test_a_file_has_neither_the_colours_nor_the_width_of_the_terminal(store: Sto
     written = (tmp_path / "august.txt").read_text()
     assert "\x1b" not in written
     assert "model-" * 40 in written
+
+
+@pytest.mark.parametrize("chart", [(), ("--chart",)])
+def test_a_file_has_no_colours_where_they_are_forced_for_all_that_a_job_prints(
+    chart: tuple[str, ...], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_events(store, [made_event()])
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b" in run("report", *AUGUST, *chart).stdout
+    assert run("report", *AUGUST, *chart, "--out", str(tmp_path / "august.txt")).exit_code == 0
+    assert "\x1b" not in (tmp_path / "august.txt").read_text()
 
 
 def test_what_is_for_programs_does_not_act_on_a_terminal_either(store: Store) -> None:

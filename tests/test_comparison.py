@@ -108,9 +108,22 @@ def test_the_range_before_is_as_long_as_what_has_passed(since: str, until: str |
     assert [moment and moment.isoformat()[:16] for moment in before] == [first, end]
 
 
-def test_a_long_month_is_held_against_all_of_a_short_one() -> None:
-    march = Range(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 31, tzinfo=UTC))
-    assert previous(march, UTC, NOW) == (datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 28, tzinfo=UTC))
+@pytest.mark.parametrize(
+    ("until", "end"),
+    [
+        ("2026-03-28T00:00", "2026-02-28T00:00"),
+        ("2026-03-28T11:00", "2026-02-28T11:00"),
+        ("2026-03-29T00:00", "2026-03-01T00:00"),
+        ("2026-03-29T11:00", "2026-03-01T00:00"),
+        ("2026-03-31T00:00", "2026-03-01T00:00"),
+        ("2026-03-31T11:00", "2026-03-01T00:00"),
+        ("2026-04-01T00:00", "2026-03-01T00:00"),
+    ],
+)
+def test_a_long_month_is_held_against_all_of_a_short_one(until: str, end: str) -> None:
+    march = Range(datetime(2026, 3, 1, tzinfo=BERLIN), datetime.fromisoformat(until).replace(tzinfo=BERLIN))
+    first = datetime(2026, 2, 1, tzinfo=BERLIN)
+    assert previous(march, BERLIN, NOW) == (first, datetime.fromisoformat(end).replace(tzinfo=BERLIN))
 
 
 def test_what_has_no_start_has_nothing_before_it() -> None:

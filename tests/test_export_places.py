@@ -282,6 +282,14 @@ def test_a_place_that_nobody_knows_is_said(store: Store) -> None:
         open_exporter(store, Plan("ftps3://somewhere"))
 
 
+@pytest.mark.parametrize("form", ["parquet", "delta"])
+@pytest.mark.parametrize("address", ["s3://", "gs:///usage?token=hidden"])
+def test_a_variable_that_is_empty_where_the_bucket_should_be_is_said(address: str, form: str, store: Store) -> None:
+    with pytest.raises(ConfigError, match="is followed by no bucket") as refusal:
+        open_exporter(store, Plan(address, form)).run()
+    assert "hidden" not in str(refusal.value)
+
+
 def test_what_is_remembered_of_a_place_holds_no_secret(store: Store) -> None:
     from usage_tracker.exports.places import without_secrets
 
@@ -313,6 +321,8 @@ def test_a_place_whose_address_has_a_password_is_shown_without_it(store: Store, 
         ("", "--to names no place"),
         ("simplecache::ftp://me:hidden@127.0.0.1:1/usage", "--to and --from take the address of a place, and no chain"),
         ("s3://me:hidden/part@lake/usage", "s3:// is followed by no host and port; escape special characters as %XX"),
+        ("s3://me:hidden@lake//usage", "s3:// is followed by a path with an empty part (//) or a #"),
+        ("s3://me:hidden@lake/usage#1", "s3:// is followed by a path with an empty part (//) or a #"),
     ],
 )
 def test_a_place_that_cant_be_used_is_named_with_the_reason(

@@ -6,6 +6,7 @@ import pytest
 
 from usage_tracker.cli.figures import (
     align_points,
+    counted,
     exact,
     printable,
     show_count,
@@ -36,6 +37,10 @@ def test_amounts_have_cents_where_they_are_large_and_more_digits_where_they_are_
     amounts: list[str | None], shown: list[str]
 ) -> None:
     assert money(*amounts) == shown
+
+
+def test_one_is_not_many() -> None:
+    assert [counted(count, "file") for count in (0, 1, 2, 2000)] == ["0 files", "1 file", "2 files", "2,000 files"]
 
 
 def test_an_amount_that_is_not_zero_never_looks_like_zero() -> None:

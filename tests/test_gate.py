@@ -251,6 +251,24 @@ def test_a_step_of_a_list_within_short_prompts_is_not_overlooked(tmp_path: Path)
             assert prices.cost(origin, event) == whole(amount, "cost"), (model, into)
 
 
+def test_reasoning_and_video_that_have_prices_of_their_own_are_not_overlooked(tmp_path: Path) -> None:
+    from usage_tracker.budgets.unit_prices import UnitPrices, made_up
+    from usage_tracker.pricing import Pricer
+    from usage_tracker.pricing.reading import load_book
+
+    book = tmp_path / "book.toml"
+    book.write_text("[[price]]\nmatch = 'acme-1'\ninput = 1\noutput = 2\nreasoning = 10\n")
+    prices, pricer = UnitPrices(book), Pricer(books=[load_book(book)])
+    prices.load(None)
+    thought = made_up("acme-1", "chat", Usage(input_tokens=100, output_tokens=50, reasoning_tokens=40))
+    seen = made_up("gemini-embedding-2", "embeddings", Usage(input_tokens=100, output_tokens=0))
+    seen.raw = {"prompt_token_count": 100, "prompt_tokens_details": [{"modality": "VIDEO", "token_count": 90}]}
+    for provider, event, amount in (("acme", thought, "0.00052"), ("gemini", seen, "0.001082")):
+        origin = Origin(provider=provider, sdk="any")
+        assert pricer.price(origin, event).amount == Decimal(amount)
+        assert prices.cost(origin, event) == whole(Decimal(amount), "cost")
+
+
 def test_the_host_on_which_a_price_depends_is_not_overlooked() -> None:
     from usage_tracker.budgets.unit_prices import UnitPrices, made_up
     from usage_tracker.pricing import Pricer

@@ -179,7 +179,7 @@ def test_a_note_that_is_no_note_is_left_out(tmp_path: Path) -> None:
         (told(ago=600, ended=True, waiting=3), "ended with events waiting"),
         (told(waiting=5, oldest_seconds=900.0), "wait for longer"),
         (told(spool_bytes=95, spool_max_bytes=100), "nearly full"),
-        (told(dropped=12), "12 events were dropped"),
+        (told(dropped=12), "it has dropped 12 events"),
         (told(refused=True), "refused"),
         (told(corrupt=True), "unreadable"),
         (told(sdks=[Sdk("openai", "9.0", 1, ("openai.x.y",))]), "openai 9.0 is not watched at openai.x.y"),

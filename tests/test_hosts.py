@@ -21,6 +21,8 @@ from usage_tracker.providers.hosts import HOSTS, MODELS, ROUTES, VENDORS, bare_n
         ("aiplatform.googleapis.com", "vertex"),
         ("bedrock-runtime.us-east-1.amazonaws.com", "bedrock"),
         ("bedrock-mantle.eu-west-1.api.aws", "bedrock"),
+        ("dashscope-intl.aliyuncs.com", "alibaba"),
+        ("llm-1234.eu-central-1.maas.aliyuncs.com", "alibaba"),
         ("openrouter.ai", "openrouter"),
         ("api.groq.com", "groq"),
         ("us-east-1.api.x.ai", "xai"),

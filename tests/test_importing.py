@@ -422,7 +422,7 @@ def test_a_day_that_isnt_over_is_brought_in_when_it_is_and_sums_that_have_grown_
     assert "Left out, as the day or hour isn't over: 1 line." in said
     assert [call["input_tokens"] for call in events(dsn)] == [100]
     path.write_text(f"{head}{today - 86400},{today},gpt-4o,120,10\n")
-    assert "1 were there already, 1 with other tokens, which stay as they are." in bring("openai", str(path))
+    assert "1 was there already, 1 with other tokens, which stay as they are." in bring("openai", str(path))
 
 
 def test_what_was_pruned_is_not_counted_again(dsn: str, tmp_path: Path) -> None:

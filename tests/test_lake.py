@@ -5,6 +5,7 @@ They are asked of DuckDB; with LAKE_ENGINE=spark, or the address of a Spark mast
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -149,6 +150,16 @@ def test_a_folder_is_no_pattern_that_others_match(both: Both, tmp_path: Path, fo
     lake.close()
 
 
+@pytest.mark.skipif(ENGINE != "duckdb", reason="Spark reaches object stores by its own clients")
+@pytest.mark.parametrize("folder", ["usage [1]", "usage*"])
+def test_a_folder_of_an_object_store_is_no_pattern_either(both: Both, folder: str) -> None:
+    place = f"memory://lake/{folder}"
+    open_exporter(both.store, Plan(place)).run()
+    lake = open_lake(place)
+    Both(both.store, LakeFigures(lake)).say_the_same(Query(SINCE, UNTIL, ("day", "team")))
+    lake.close()
+
+
 def test_with_percentiles_costs_and_comparisons(both: Both) -> None:
     both.say_the_same(Query(by=("model",), percentiles=True))
     both.say_the_same(Query(by=("model",), cost="reported"))
@@ -252,6 +263,14 @@ LINE 1: CREATE VIEW events"""
 )
 def test_an_error_is_said_without_the_places_where_it_went(text: str) -> None:
     assert words_of(Exception(text)) == "Closed: not now."
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "spark", "spark://host:7077"])
+def test_packages_that_are_missing_are_those_of_the_engine(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "usage_tracker.lake", None)
+    result = CliRunner().invoke(main, ["report", "--from", "lake", "--engine", engine], prog_name="usage-tracker")
+    assert result.exit_code == 1
+    assert f"run: pip install 'usage-tracker-llm[{engine.partition(':')[0]}]'" in result.stderr
 
 
 def test_a_place_without_events_and_an_engine_that_is_none_are_said(both: Both, tmp_path: Path) -> None:

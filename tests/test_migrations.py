@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from uuid import uuid4
 
@@ -359,11 +360,13 @@ LATER = {
 }
 
 
+@pytest.mark.parametrize("migration", ["which_parts_are_told", "whether_input_is_told"])
+@pytest.mark.parametrize(("summed", "known"), [(10, 10), (0, None)])
 def test_of_what_an_older_store_summed_a_part_that_came_to_nothing_is_unknown(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch, migration: str, summed: int, known: int | None
 ) -> None:
     prefix, dialect = store.dialect.prefix, store.dialect.name
-    older = tuple(each for each in KNOWN[dialect] if not each.name.endswith("which_parts_are_told"))
+    older = tuple(takewhile(lambda each: not each.name.endswith(migration), KNOWN[dialect]))
     monkeypatch.setattr(migrations, "migrations", lambda dialect: older)
     store.migrate()
     columns = "bucket_at, kind_key, calls, errors, counted, estimated, priced, unpriced, input_tokens, output_tokens"
@@ -371,12 +374,14 @@ def test_of_what_an_older_store_summed_a_part_that_came_to_nothing_is_unknown(
     run(
         store,
         f"INSERT INTO {prefix}rollup_day_kind ({columns}, {rest}, ttft_calls, ttft_ms, awaited, completed) "
-        "VALUES ({day}, 0, 2, 0, 2, 0, 2, 0, 10, 5, 3, 0, 0, 7, 0, 0, 20, 0, 0, 0, 0)".format(**FORMS[dialect]),
+        "VALUES ({day}, 0, 2, 0, 2, 0, 2, 0, {summed}, 5, 3, 0, 0, 7, 0, 0, 20, 0, 0, 0, 0)".format(
+            summed=summed, **FORMS[dialect]
+        ),
     )
     monkeypatch.undo()
-    assert any(name.endswith("which_parts_are_told") for name in store.migrate())
+    assert store.migrate()[0].endswith(migration)
     total = ask(store, Query()).total
-    assert (total.input_tokens, total.output_tokens, total.cache_read_tokens) == (10, 5, 3)
+    assert (total.input_tokens, total.output_tokens, total.cache_read_tokens) == (known, 5, 3)
     assert (total.cache_write_tokens, total.reasoning_tokens) == (None, None)
 
 

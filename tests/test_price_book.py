@@ -115,6 +115,21 @@ def test_the_first_entry_that_matches_decides() -> None:
     assert dollars(dear + cheap) == Decimal("0.0099")
 
 
+def test_an_entry_that_changes_nothing_decides_too() -> None:
+    book = """
+    [[price]]
+    match = "gpt-4o-mini"
+    multiplier = 1
+
+    [[price]]
+    match = "*"
+    multiplier = 0.5
+    """
+    kept, halved = (cost_by(book, call(model), "openai") for model in ("gpt-4o-mini", "gpt-4o"))
+    assert (kept.amount, halved.amount) == (Decimal("0.00021"), Decimal("0.00175"))
+    assert "× 1 (" in str(kept.version)
+
+
 def test_a_price_holds_from_its_first_day_until_the_day_that_it_names() -> None:
     book = """
     [[price]]

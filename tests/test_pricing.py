@@ -141,6 +141,29 @@ def test_a_call_is_priced_as_of_its_own_hour() -> None:
     assert costs == [Decimal("0.000190"), Decimal("0.00038"), Decimal("0.00038"), Decimal("0.000190")]
 
 
+@pytest.mark.parametrize(
+    ("at", "amount"),
+    [
+        ("2026-08-14T02:00", "0.000522"),  # there were no peaks yet
+        ("2026-08-16T09:59", "0.000522"),
+        ("2026-08-17T01:00", "0.001716"),
+        ("2026-08-22T02:00", "0.001716"),  # the last Saturday with peaks
+        ("2026-08-23T02:00", "0.000858"),
+        ("2026-11-20T00:59", "0.000858"),  # a Friday
+        ("2026-11-20T01:00", "0.001716"),
+        ("2026-11-20T05:00", "0.000858"),
+        ("2026-11-20T09:59", "0.001716"),
+        ("2026-11-20T10:00", "0.000858"),
+        ("2026-11-21T09:59", "0.000858"),
+        ("2026-11-22T01:00", "0.000858"),
+        ("2026-11-23T06:00", "0.001716"),
+    ],
+)
+def test_deepseek_has_its_peaks_on_weekdays(at: str, amount: str) -> None:
+    found = price(call("deepseek-v4-pro", at=datetime.fromisoformat(f"{at}Z")), "deepseek")
+    assert found.amount == Decimal(amount)
+
+
 def alike_calls(event: UsageEvent, starts: list[datetime], provider: str) -> AlikeCalls:
     """Calls that differ from the event in their start alone."""
     size, origin = len(starts), Origin(provider=provider, sdk="openai")
@@ -236,6 +259,9 @@ def test_a_tier_is_unknown_before_its_price_is_dated() -> None:
 
 def test_a_batch_costs_its_own_price() -> None:
     assert price(call("gpt-4o", operation="batch")).amount == Decimal("0.00175")
+    embedded = Usage(input_tokens=1000, output_tokens=0)
+    for model, amount in (("text-embedding-3-small", "0.00001"), ("text-embedding-3-large", "0.000065")):
+        assert price(call(model, embedded, operation="batch")).amount == Decimal(amount)
 
 
 def test_the_sum_of_a_batch_does_not_tell_which_requests_were_over_the_cliff() -> None:
@@ -563,6 +589,23 @@ def test_a_name_that_says_whose_the_model_is_costs_what_the_model_costs(provider
     cost = price(call(model, request_model=model), provider)
     assert cost.amount is not None
     assert cost == price(call(same, request_model=same), provider)
+
+
+@pytest.mark.parametrize(
+    ("model", "operation"),
+    [
+        ("gpt-5-search-api-2025-10-14", "chat"),
+        ("gpt-4o-mini-transcribe-2025-12-15", "transcription"),
+        ("gpt-4o-mini-tts-2025-12-15", "speech"),
+    ],
+)
+def test_a_dated_name_costs_what_the_model_costs(model: str, operation: str) -> None:
+    audio = 700 if operation == "transcription" else None
+    cached = 300 if operation == "chat" else None
+    usage = Usage(input_tokens=1000, input_audio_tokens=audio, cache_read_tokens=cached, output_tokens=100)
+    dated, undated = (price(call(name, usage, operation=operation)) for name in (model, model[:-11]))
+    assert dated.amount is not None
+    assert (dated.amount, dated.lines) == (undated.amount, undated.lines)
 
 
 def test_how_much_of_the_cached_input_was_audio_is_read_from_the_usage_as_sent() -> None:

@@ -86,21 +86,22 @@ def test_a_part_of_the_tokens_that_no_call_said_is_unknown_though_the_rest_is_kn
             made_event(project="all", **said),
             made_event(project="some", cache_read_tokens=3),
             made_event(project="input", output_tokens=None),
+            made_event(project="output", input_tokens=None),
             made_event(project="both", cache_read_tokens=3),
             made_event(project="both", **said),
         ],
     )
-    found = {
-        row.group[0]: (row.output_tokens, row.cache_read_tokens, row.cache_write_tokens, row.reasoning_tokens)
-        for row in ask(store, "project").rows
-    }
+    parts = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+    found = {row.group[0]: tuple(getattr(row, part) for part in parts) for row in ask(store, "project").rows}
     assert found == {
-        "all": (10, 0, 0, 0), "some": (10, 3, None, None), "input": (None, None, None, None), "both": (20, 3, 0, 0)
+        "all": (100, 10, 0, 0, 0), "some": (100, 10, 3, None, None), "input": (100, None, None, None, None),
+        "output": (None, 10, None, None, None), "both": (200, 20, 3, 0, 0),
     }  # fmt: skip
-    columns = "output_tokens, cache_read_tokens, reasoning_tokens"
+    columns = "input_tokens, output_tokens, cache_read_tokens, reasoning_tokens"
     days = store.select(f"SELECT project, {columns} FROM {store.dialect.prefix}daily")
     assert {project: tuple(None if each is None else int(each) for each in sums) for project, *sums in days} == {  # type: ignore[call-overload]
-        "all": (10, 0, 0), "some": (10, 3, None), "input": (None, None, None), "both": (20, 3, 0)
+        "all": (100, 10, 0, 0), "some": (100, 10, 3, None), "input": (100, None, None, None),
+        "output": (None, 10, None, None), "both": (200, 20, 3, 0),
     }  # fmt: skip
 
 

@@ -165,6 +165,16 @@ def test_a_mistake_that_only_a_later_row_shows_is_told_like_any_other() -> None:
     assert "integer overflow" in result.stderr or "bigint out of range" in result.stderr
 
 
+@pytest.mark.parametrize("value", ["date '0044-03-15 BC'", "timestamptz '20000-01-01'", "interval '178000000 years'"])
+def test_a_time_that_python_has_none_of_is_to_be_asked_for_as_text(value: str, dsn: str) -> None:
+    if dsn.startswith("sqlite"):
+        pytest.skip("SQLite has no type for times")
+    result = query(f"SELECT {value}")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "ask for it as text" in result.stderr
+    assert query(f"SELECT ({value})::text").exit_code == 0
+
+
 def test_money_beyond_what_an_integer_holds_is_summed_in_the_views(dsn: str) -> None:
     store = open_store(parse_dsn(dsn))
     for model in "ab":
@@ -181,6 +191,13 @@ def test_money_beyond_what_an_integer_holds_is_summed_in_the_views(dsn: str) -> 
 
 def test_a_statement_without_rows_is_refused() -> None:
     assert query("   ").exit_code == 2
+
+
+@pytest.mark.parametrize("output", ["table", "json", "csv"])
+def test_a_select_of_no_columns_is_refused(output: str) -> None:
+    result = query("SELECT FROM events", "-o", output)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "columns" in result.stderr or "syntax error" in result.stderr
 
 
 def test_nothing_is_created_where_there_is_no_store(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -124,6 +124,16 @@ def test_what_others_store_while_the_sums_are_read_is_not_counted_as_still_to_be
     view = Refresher(spool, read_while_others_store, read_usual).refresh(store)
     assert view is not None
     assert (view.used["b"], view.stored) == ({WHOLE: sum(USED.values()) + 1}, {str(segment): 100})
+
+
+@pytest.mark.parametrize("per", ["24h", "1h"])
+def test_a_call_by_a_clock_that_is_ahead_counts_in_a_window_that_rolls_as_soon_as_it_is_stored(
+    store: Store, tmp_path: Path, per: str
+) -> None:
+    """It counts as stored, so that who made it counts it no more, and a strict budget lets go of what it reserved."""
+    set_budget(store, budget(measure="calls", limit=Decimal(100), per=per))
+    store_events(store, [made_event(datetime.now(UTC) + timedelta(seconds=5))])
+    assert read(store, tmp_path).used == {"b": {WHOLE: sum(USED.values()) + 1}}
 
 
 def test_the_accounts_of_strict_budgets_know_what_each_of_many_has_used(store: Store, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_call_is_priced_at_its_own_time_or_keeps_its_cost(store: Store) -> Non
     assert (rows["acme-1"]["changed"], rows["acme-1"]["refused"]) == (1, 1)
     assert (rows["other-1"]["refused"], rows["other-1"]["difference"]) == (1, "0")
     assert total()["cost"] == "17"
-    assert "2 keep their cost" in command("reprice", *AUGUST).stderr
+    assert "2 calls keep their cost" in command("reprice", *AUGUST).stderr
 
 
 def test_only_the_calls_that_are_named_are_priced_again(store: Store) -> None:

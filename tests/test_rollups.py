@@ -87,7 +87,7 @@ def expected(events: list[PricedEvent], keys: Callable[[PricedEvent], list[Row]]
             sums["unpriced"] += "unpriced" in priced.cost.flags
             for name in MEASURES[6:11]:
                 sums[name] += getattr(usage, name) or 0
-            for part in ("output", "cache_read", "cache_write", "reasoning"):
+            for part in ("input", "output", "cache_read", "cache_write", "reasoning"):
                 sums[f"{part}_counted"] += getattr(usage, f"{part}_tokens") is not None
             sums["cost"] += priced.cost.amount or 0
             sums["reported"] += event.reported_cost is not None

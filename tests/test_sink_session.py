@@ -1,10 +1,11 @@
 """Clients that sinks have from others, as the session holds them: each attempt ends, and goes nowhere else."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+import requests
 from certificates import certificate
 from feeding import begin, feed, memory_store
 from made_events import made_event, store_events
@@ -103,6 +104,20 @@ def test_a_receiver_that_takes_no_large_posts_gets_smaller_ones(scheme: str, sto
     assert standings(store)[0].waiting == 0
     assert (len(receiver.posts) > 1) == scheme.startswith("posthog")
     feeder.close()
+
+
+def test_what_a_receiver_says_that_reads_no_more_is_read_over_tls_too(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = certificate(tmp_path / "tls", "localhost")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(served[0]))
+    answered = set()
+    with closing(Receiver(certificate=served)) as receiver:
+        receiver.largest, receiver.reads_all = 1000, False
+        for _ in range(20):  # an answer may be lost with the connection
+            with suppress(requests.ConnectionError), session.ReceiverSession() as sending:
+                answered.add(sending.post(f"https://localhost:{receiver.port}/{scheme}", bytes(8 << 20)).status_code)
+    assert answered == {413}
 
 
 @pytest.mark.parametrize("encrypted", [False, True])

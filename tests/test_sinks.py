@@ -18,6 +18,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from certificates import certificate
 from click.testing import CliRunner
 from made_events import NOON, made_event, store_events
 from msgspec.structs import replace
@@ -194,10 +195,11 @@ class TestRefused:
         assert SECRET not in caplog.text
         feeder.close()
 
+    @pytest.mark.parametrize("same_feeder", [True, False])
     def test_many_in_a_row_that_are_never_taken_hold_the_others_up_for_some_attempts(
-        self, store: Store, receiver: Receiver
+        self, store: Store, receiver: Receiver, same_feeder: bool
     ) -> None:
-        """As of one program, whose calls come together."""
+        """As of one program, whose calls come together; also where cron feeds, with a new process for each attempt."""
         feeder = begin(store, webhook(receiver))
         receiver.wrong = lambda body: b"unheard-of" in body
         batch = [made_event(model="unheard-of" if place < 50 else "gpt") for place in range(100)]
@@ -206,6 +208,9 @@ class TestRefused:
         for _ in range(2):
             with pytest.raises(NotTaken, match="answered 400"):
                 feed(feeder)
+            if not same_feeder:
+                feeder.close()
+                feeder = Feeder(webhook(receiver), store, open_sink)
         feed(feeder)
         events, times = each_once(receiver.bodies(), "id", "events")
         assert sorted(event["event_id"] for event in events) == names[50:]
@@ -247,6 +252,25 @@ class TestRefused:
         assert [each.event_id for each in refusals(store, "hook")] == [str(large.event_id)]
         assert standings(store)[0].events == 80
         self.large_again(feeder, store, receiver)
+
+    def test_one_that_is_too_large_over_tls_is_set_aside(
+        self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        served = certificate(tmp_path / "tls", "localhost")
+        monkeypatch.setenv("SSL_CERT_FILE", str(served[0]))
+        with closing(Receiver(certificate=served)) as receiver:
+            receiver.largest, receiver.reads_all = 600_000, False
+            [address] = parse_sinks((f"hook=https://localhost:{receiver.port}/",))
+            feeder = begin(store, address)
+            large = made_event(tags=tuple(f"{number:0>100}" for number in range(90_000)))
+            batch = [in_order(event, place) for place, event in enumerate((large, made_event()))]
+            store_events(store, batch)
+            for _ in range(20):  # an answer may be lost with the connection
+                with suppress(NotTaken):
+                    feed(feeder)
+            feeder.close()
+        assert [each.event_id for each in refusals(store, "hook")] == [str(batch[0].event_id)]
+        assert standings(store)[0].waiting == 0
 
     def test_later_posts_are_large_again_after_a_large_event_that_is_taken_by_itself(
         self, store: Store, receiver: Receiver
@@ -412,6 +436,22 @@ class TestRefused:
         [standing] = standings(store)
         assert (standing.waiting, standing.events, standing.refused) == (0, 1, 0)
         feeder.close()
+
+    def test_what_was_refused_is_forgotten_with_the_events_that_are_pruned(
+        self, store: Store, receiver: Receiver
+    ) -> None:
+        feeder = begin(store, webhook(receiver))
+        receiver.wrong = lambda body: b"unheard-of" in body
+        batch = [made_event(model="unheard-of" if place < 2 else "gpt") for place in range(3)]
+        store_events(store, [in_order(event, place) for place, event in enumerate(batch)])
+        feed(feeder)
+        feeder.close()
+        early, late = sorted(each.event_id for each in refusals(store, "hook"))
+        mark, table = store.dialect.placeholder, f"{store.dialect.prefix}sink_refused"
+        sql = f"UPDATE {table} SET refused_at = {mark} + CASE WHEN event_id = {mark} THEN 3600 ELSE 90000 END"
+        store.change(lambda execute: execute(sql, [NOON.timestamp(), early]))
+        assert sum(store.prune(NOON + timedelta(days=1))) == 3
+        assert [each.event_id for each in refusals(store, "hook")] == [late]
 
     def test_who_loses_the_sink_meanwhile_sets_nothing_aside(self, store: Store, receiver: Receiver, dsn: str) -> None:
         feeder = begin(store, webhook(receiver))

@@ -120,6 +120,7 @@ def test_values_that_may_hold_nothing_are_looked_at_with_all_their_sums(opened: 
         Query(by=("user",), top=1, percentiles=True),
         Query(by=("user",), top=1, cost="reported"),
         Query(by=("user",)),
+        Query(by=("user",), top=10**20),
     ],
 )
 def test_questions_that_need_every_groups_sums_are_left_alone(query: Query, opened: Opener) -> None:

@@ -26,6 +26,16 @@ def known(usage: Usage) -> dict[str, object]:
         ({"prompt_tokens_details": {"cache_write_tokens": 4}}, "cache_write_tokens"),
         ({"prompt_tokens_details": {"cache_creation_tokens": 4}}, "cache_write_tokens"),  # LiteLLM
         ({"cache_creation_input_tokens": 4}, "cache_write_tokens"),  # Vercel
+        (
+            {
+                "prompt_tokens_details": {
+                    "cache_creation_input_tokens": 4,
+                    "cache_creation": {"ephemeral_5m_input_tokens": 4},
+                    "cache_type": "ephemeral",
+                }
+            },
+            "cache_write_tokens",
+        ),  # Alibaba
         ({"cache_creation": {"ephemeral_1h_input_tokens": 4}}, "cache_write_1h_tokens"),
         (
             {"prompt_tokens_details": {"cache_creation_token_details": {"ephemeral_1h_input_tokens": 4}}},

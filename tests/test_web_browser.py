@@ -332,6 +332,23 @@ def test_a_day_of_unknown_cost_is_not_told_to_be_of_none(browser: Browser, tmp_p
             expect(tab.page.locator(".tip div").first).to_have_text(said)
 
 
+def test_what_a_day_is_made_of_and_its_sum_are_told_alike(browser: Browser, tmp_path: Path) -> None:
+    at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    events = [
+        *(made_event(at - timedelta(days=1), cost=cost, model=f"m-{cost}") for cost in ("1234.5", "0.7564")),
+        *(made_event(at - timedelta(days=5), cost="0.0001", model=f"m-{cost}") for cost in ("1234.5", "0.7564")),
+        *(made_event(at, cost=None, flags=("unpriced",), model=model) for model in ("nobody-knows", "nobody-tells")),
+    ]
+    with dashboard(filled(tmp_path / "usage.db", events)) as running, opened_tab(browser, running) as tab:
+        tab.page.goto("/?since=6d")
+        expect(tab.page.locator("#chart svg path").first).to_be_attached()
+        box = tab.page.locator("#chart .plot").bounding_box()
+        assert box is not None
+        for day, told in ((0.985, ["—", "—", "—"]), (0.85, ["$1,234.50", "$0.76", "$1,235.26"])):
+            tab.page.mouse.move(box["x"] + box["width"] * day, box["y"] + box["height"] * 0.5)
+            expect(tab.page.locator(".tip em")).to_have_text(told)
+
+
 def test_an_event_is_opened_and_leads_to_more_of_its_kind(tab: Tab) -> None:
     tab.page.goto("/events?where=project%3Dsearch")
     tab.page.locator("#lines a").first.click()

@@ -305,6 +305,26 @@ def test_what_a_chart_draws_has_colours_whatever_stands_first_in_the_table(tmp_p
     assert [name for colour, name in drawn if colour == "rest"] == ["Others · Others"]
 
 
+@pytest.mark.parametrize(("tags", "told"), [(("eu", "tier:pro"), ""), (("eu",), "$0.020000")])
+def test_calls_that_are_drawn_under_several_tags_are_not_added_up(
+    tmp_path: Path, tags: tuple[str, ...], told: str
+) -> None:
+    calls = [made_event(datetime.now(UTC), tags=tags), made_event(datetime.now(UTC), tags=("tier:free",))]
+    with dashboard(filled(tmp_path / "usage.db", calls)) as running, running.client() as client:
+        page = client.get("/?since=today&by=tag").text
+    [drawn] = re.findall('<script type="application/json">(.*?)</script>', page)
+    assert json.loads(drawn)["together"][-1] == told
+
+
+def test_a_command_in_a_sentence_is_code(tmp_path: Path) -> None:
+    calls = [made_event(datetime.now(UTC), cost=None, flags=("unpriced",), model="`<b>`")]
+    with dashboard(filled(tmp_path / "usage.db", calls)) as running, running.client() as client:
+        for path in ("/", "/explore"):
+            [note] = re.findall('<p class="remark">([^\n]* unpriced .*?)</p>', client.get(path).text)
+            assert "<b>" not in note
+            assert "<code>usage-tracker prices unpriced</code> says why" in note
+
+
 def test_hostile_names_are_text(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     quote = "'; DROP TABLE usage_event; --"
@@ -464,7 +484,7 @@ def pruned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 )
 def test_what_lacks_calls_that_were_pruned_says_so(pruned: Served, path: str, said: str) -> None:
     with pruned.client() as client:
-        told = html.unescape(client.get(path).text)
+        told = html.unescape(re.sub("</?code>", "", client.get(path).text))
     [note] = re.findall('Calls up to 2026-08-15 [^.]* were pruned[^<"]*', told)
     assert said in note
 

@@ -5,8 +5,9 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from uuid import UUID
@@ -14,14 +15,15 @@ from uuid import UUID
 import httpx
 import pytest
 from dashboard_server import VIEWER, Served, dashboard, filled
-from made_events import made_event
+from made_events import NOON, made_event
 from msgspec.structs import replace
 
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreUnavailable
-from usage_tracker.report import Query, parse_condition, reads_every_event
+from usage_tracker.report import Query, Report, parse_condition, reads_every_event, run
 from usage_tracker.stores import Store, open_store
 from usage_tracker.web import health, reading
+from usage_tracker.web.litellm_paths import asked
 from usage_tracker.web.reading import Reader, TooLong
 
 ENDLESS = {
@@ -133,6 +135,59 @@ def test_who_looks_for_a_call_that_can_be_anywhere_holds_up_no_others(
 
     with dashboard(dsn) as running:
         assert asyncio.run(visit(running.url)) == [[200] * 2, [503] * 9]
+
+
+def test_a_spend_report_of_many_days_holds_up_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the LiteLLM proxy's, which has a question of its own for each day."""
+    begun, going_on = threading.Event(), threading.Event()
+
+    def held(store: Store, query: Query) -> Report:
+        if len(query.by) == 3:
+            begun.set()
+            assert going_on.wait(60)
+        return run(store, query)
+
+    monkeypatch.setattr(reading, "run", held)
+    calls = [made_event(NOON + timedelta(days=day)) for day in range(20)]
+    days = {"start_date": "2026-08-15", "end_date": "2026-09-03"}
+    with (
+        dashboard(filled(tmp_path / "usage.db", calls)) as running,
+        running.client() as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        report = threads.submit(client.get, "/global/spend/report", params=days)
+        assert begun.wait(60)
+        other = client.get("/api/v1/report?by=model&since=2026-08")
+        going_on.set()
+        assert (other.status_code, report.result().status_code) == (200, 200)
+        assert [day["group_by_day"][:10] for day in report.result().json()][:2] == ["2026-08-15", "2026-08-16"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/user/daily/activity", "/spend/tags", "/global/spend/report", "/spend/logs", "/spend/logs?summarize=false"],
+)
+def test_while_a_long_answer_in_the_proxys_shape_is_written_others_are_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    writing, go_on = threading.Event(), threading.Event()
+
+    def long(_: object) -> str:
+        writing.set()
+        return "[]" if go_on.wait(30) else "nobody was answered"
+
+    monkeypatch.setattr(asked, "written", long)
+    days = {"start_date": "2026-08-15", "end_date": "2026-08-15"}
+    with (
+        dashboard(filled(tmp_path / "usage.db", [made_event()])) as running,
+        running.client() as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        answer = threads.submit(client.get, httpx.URL(path).copy_merge_params(days))
+        assert writing.wait(30)
+        assert client.get("/api/v1/dimensions").status_code == 200
+        go_on.set()
+        assert answer.result().json() == []
 
 
 def test_while_the_next_answer_is_on_its_way_the_last_one_is_given(dsn: str) -> None:

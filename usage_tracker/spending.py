@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import cast
 
-from usage_tracker.budgets.budget import Budget
+from usage_tracker.budgets.budget import Budget, rolls
 from usage_tracker.budgets.scope import NOBODY, WHOLE
 from usage_tracker.budgets.view import Usual
 from usage_tracker.budgets.windows import Window
@@ -33,12 +33,15 @@ class Used:
 
 
 NOTHING_USED = Used(Decimal(0), 0, 0)
+AHEAD = timedelta(hours=1)
+"""By how much the clock of a host may be ahead: what it has stored counts at once, also where a window ends now."""
 
 
 def read_used(store: Store, budget: Budget, window: Window) -> Mapping[str, Used]:
     """By part; a budget that has only one has that one. Raises StoreError."""
     by = () if budget.each is None else (REPORTED.get(budget.each, budget.each),)
-    groups = read_groups(store, Query(window.start, window.end, by, conditions(budget)))
+    until = window.end + AHEAD if rolls(budget) else window.end
+    groups = read_groups(store, Query(window.start, until, by, conditions(budget)))
     if budget.each is None:
         return {WHOLE: used(budget, groups.get((), NOTHING))}
     return {NOBODY if value is None else cast(str, value): used(budget, sums) for (value,), sums in groups.items()}

@@ -1,7 +1,7 @@
 """What calls cost, fast: the unit prices of each kind of call are looked up once, and multiplied from then on.
 
-It is the cost that reports will say, save where a call uses what has a price apart (audio, images, tools, long
-prompts): those are priced one by one.
+It is the cost that reports will say: calls that use what has a price apart (audio, images, tools, long prompts) are
+priced one by one, and so are all calls of a list on which reasoning or video has one.
 """
 
 import json
@@ -18,8 +18,13 @@ from usage_tracker.providers.anthropic_usage import PASSES
 
 PLAIN_INPUT = 100_000
 """Most lists that have another price for long prompts have it beyond that."""
-PROBES = tuple(Usage(input_tokens=into, cache_read_tokens=into // 2, output_tokens=1000) for into in (2, PLAIN_INPUT))
+PROBES = tuple(
+    Usage(input_tokens=into, cache_read_tokens=into // 2, output_tokens=1000, reasoning_tokens=500)
+    for into in (2, PLAIN_INPUT)
+)
 """Where both are billed at the same prices, all prompts between them are."""
+PROBED = {name: {"video_tokens": 1} for name in ("prompt_tokens_details", "completion_tokens_details")}
+"""What their usage objects say, as video has no column."""
 PLAIN_UNITS = frozenset({"input_tokens", "cache_read_tokens", "output_tokens"})
 MOST_KINDS = 4096
 CHAT = frozenset({"chat", "completion", "responses", "embeddings", "messages"})
@@ -126,7 +131,7 @@ class UnitPrices:
         assert self._price is not None, "loaded before"
         probe = made_up(event.request_model, event.operation, usage)
         probe.model, probe.service_tier, probe.started_at = event.model, event.service_tier, event.started_at
-        probe.raw = {name: said for name, said in (event.raw or {}).items() if type(said) is str}
+        probe.raw = PROBED | {name: said for name, said in (event.raw or {}).items() if type(said) is str}
         cost = self._price(origin, probe)
         if cost.amount is None:
             return None

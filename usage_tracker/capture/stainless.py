@@ -166,7 +166,7 @@ class AroundRequest:
                         call = Call(self._provider, self._recorder, client, request, streamed, stands)
                         call.shapes, call.kind = shapes, kind
                         return call
-        fresh = self._begin_anew(client, options, streamed, stands)
+        fresh = self._begin_anew(client, instance, options, streamed, stands)
         if fresh is not None and fresh.shapes is not None and fresh.shapes.names:
             fresh.kind = fresh.made_kind(self._reader, fresh.shapes.names)
             if like is not None:
@@ -175,7 +175,7 @@ class AroundRequest:
                 self._asked[like] = Asked(fresh.request, fresh.shapes, fresh.kind, self._recorder.kind)
         return fresh
 
-    def _begin_anew(self, client: Client, options: Any, streamed: bool, stands: Standing) -> Call | None:
+    def _begin_anew(self, client: Client, instance: Any, options: Any, streamed: bool, stands: Standing) -> Call | None:
         method, url = options.method, options.url
         operation = self._provider.operation_of(method, url)
         retrieved = None if operation is not None else self._provider.retrieval_of(method, url)
@@ -184,6 +184,9 @@ class AroundRequest:
         request = self._provider.read_request(
             operation or retrieved, options.json_data, getattr(options, "extra_json", None)
         )
+        if request.model is None and hasattr(self._provider, "model_in"):
+            address = url if url.startswith("http") else f"{instance.base_url}{url}"
+            request = request._replace(model=self._provider.model_in(request.operation, address))
         if retrieved is not None:
             request = request._replace(retrieves=True)
         call = Call(self._provider, self._recorder, client, request, streamed, stands)

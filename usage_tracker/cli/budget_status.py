@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
@@ -13,7 +13,8 @@ from usage_tracker.budgets.scope import named
 from usage_tracker.cli.budget_figures import outlook_columns, read_outlooks, shortened
 from usage_tracker.cli.budget_text import describe, show_amount, state
 from usage_tracker.cli.columns import Column
-from usage_tracker.cli.figures import printable, show_count
+from usage_tracker.cli.figures import printable
+from usage_tracker.cli.notes import calls
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
@@ -48,27 +49,15 @@ def find(dsn: Dsn, names: Sequence[str], look: Callable[..., Any]) -> Any:
         raise before(error, "using budgets") from None
 
 
-class Standing(NamedTuple):
-    """Where budgets stand."""
+def standing(dsn: Dsn, names: Sequence[str]) -> tuple[list[Outlook], list[Budget]]:
+    """Where budgets stand, and those that limit a rate per minute, of which nothing is known here."""
 
-    outlooks: list[Outlook]
-    rates: list[Budget]
-    """Limits per minute, which have no outlook."""
-
-
-def standing(dsn: Dsn, names: Sequence[str]) -> Standing:
-    def look(store: Store, budgets: list[Budget]) -> Standing:
+    def look(store: Store, budgets: list[Budget]) -> tuple[list[Outlook], list[Budget]]:
         windows = [budget for budget in budgets if not budget.is_rate]
-        return Standing(
-            read_outlooks(store, windows, datetime.now(UTC)), [budget for budget in budgets if budget.is_rate]
-        )
+        return read_outlooks(store, windows, datetime.now(UTC)), [budget for budget in budgets if budget.is_rate]
 
-    found: Standing | None = find(dsn, names, look)
-    return found or Standing([], [])
-
-
-def outlooks_of(dsn: Dsn, names: Sequence[str]) -> list[Outlook]:
-    return standing(dsn, names).outlooks
+    found: tuple[list[Outlook], list[Budget]] = find(dsn, names, look) or ([], [])
+    return found
 
 
 def of_rates(rates: Sequence[Budget]) -> str:
@@ -171,10 +160,10 @@ def show_table(outlooks: Sequence[Outlook], shown: Sequence[Outlook]) -> None:
     from usage_tracker.cli.table import render_table
 
     notes = []
-    if len(shown) < len(outlooks):
-        notes.append(f"{show_count(len(outlooks) - len(shown))} more have used less; -o json has all of them.")
+    if more := len(outlooks) - len(shown):
+        notes.append(f"{more:,} more {'has' if more == 1 else 'have'} used less; -o json has all of them.")
     if unpriced := sum(each.unpriced for each in outlooks if each.budget.measure == "cost"):
-        they = "1 call has" if unpriced == 1 else f"{show_count(unpriced)} calls have"
+        they = calls(unpriced, "has", "have")
         notes.append(f"{they} no known cost, which is in no sum; `usage-tracker prices unpriced` says why.")
     emit([render_table("Budgets", outlook_columns(shown), notes)])
 
@@ -185,7 +174,7 @@ def show_table(outlooks: Sequence[Outlook], shown: Sequence[Outlook]) -> None:
 @dsn_option
 def show(name: str, output: str, dsn: Dsn) -> None:
     budgets: list[Budget] = find(dsn, [name], lambda store, budgets: budgets)
-    outlooks = outlooks_of(dsn, [name])
+    outlooks, _ = standing(dsn, [name])
     if output == "json":
         emit([outlook_json(outlooks)])
         return

@@ -16,7 +16,7 @@ from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
-from usage_tracker.cli.price_list import plain_table
+from usage_tracker.cli.price_books import plain_table
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.dsn import Dsn
 from usage_tracker.pricing.book_text import differ

@@ -1,15 +1,13 @@
 """Bars in the terminal. Imports rich, so it is imported only where a chart is shown."""
 
-import sys
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
 
-from rich.console import Console
 from rich.text import Text
 
-from usage_tracker.cli.colours import colours_of
-from usage_tracker.cli.figures import align_points, show_count, show_groups, show_money
+from usage_tracker.cli.colours import colours_of, open_console
+from usage_tracker.cli.figures import align_points, counted, show_groups, show_money
 from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.output import room_on_stdout
 from usage_tracker.cli.widths import cut, fill, widest
@@ -25,7 +23,7 @@ def render_chart(title: str, report: Report, notes: Sequence[str]) -> str:
     last one has a colour."""
     known = room_on_stdout(0)
     room = known or WIDTH
-    console = Console(file=sys.stdout, width=room, highlight=False, markup=False, emoji=False)
+    console = open_console(room)
     with console.capture() as capture:
         console.print(Text(title, style="bold"), soft_wrap=True)
         console.print()
@@ -67,7 +65,7 @@ def size(row: Row, *, by_cost: bool) -> Decimal:
 
 
 def calls(rows: Sequence[Row]) -> list[str]:
-    return [f"{show_count(row.calls)} {'call' if row.calls == 1 else 'calls'}" for row in rows]
+    return [counted(row.calls, "call") for row in rows]
 
 
 def bar(share: Decimal, length: int) -> str:

@@ -1,9 +1,11 @@
-"""Colours that can be read on black and on white: terminals don't say which of them they have."""
+"""Colours that can be read on black and on white: terminals don't say which of them they have. Imports rich."""
 
-from typing import TYPE_CHECKING, NamedTuple
+import sys
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from rich.console import Console
+
+from usage_tracker.cli.output import may_have_colours
 
 
 class Colours(NamedTuple):
@@ -26,5 +28,11 @@ OF_16 = Colours("bold magenta", "", ("cyan", "magenta", "green", "red", "blue", 
 """Themes give these any colour; of xterm's own, only magenta can be read as text on both."""
 
 
-def colours_of(console: "Console") -> Colours:
+def open_console(width: int) -> Console:
+    """What draws for stdout, where every text stays as it is."""
+    terminal = None if may_have_colours() else False  # None: it looks by itself
+    return Console(file=sys.stdout, width=width, force_terminal=terminal, highlight=False, markup=False, emoji=False)
+
+
+def colours_of(console: Console) -> Colours:
     return OF_16 if console.color_system in ("standard", "windows") else OF_256

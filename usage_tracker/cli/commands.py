@@ -109,6 +109,14 @@ def unwritten(error: OSError) -> Failure:
     return Failure(f"{error.filename or 'a file or stream'} can't be used: {error.strerror or error}")
 
 
+def failure_of(error: UsageTrackerError | OSError | UnicodeEncodeError) -> Failure:
+    if isinstance(error, OSError):
+        return unwritten(error)
+    if isinstance(error, UnicodeEncodeError):  # a word of the command line, where a terminal has another encoding
+        return Failure(f"{error.object.strip()!a} is no UTF-8")
+    return (StoreFailure if isinstance(error, StoreError) else Failure)(str(error))
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called. None is imported to list them."""
 
@@ -181,14 +189,10 @@ class LazyGroup(click.Group):
         """Raises ClickException and Exit, whatever has happened."""
         try:
             return super().invoke(ctx)
-        except UsageTrackerError as error:
+        except (UsageTrackerError, OSError, UnicodeEncodeError) as error:
             if ctx.meta.get(DEBUG_KEY):
                 click.echo(traceback.format_exc(), err=True, nl=False)
-            raise (StoreFailure if isinstance(error, StoreError) else Failure)(str(error)) from error
-        except OSError as error:
-            if ctx.meta.get(DEBUG_KEY):
-                click.echo(traceback.format_exc(), err=True, nl=False)
-            raise unwritten(error) from error
+            raise failure_of(error) from error
         except (KeyboardInterrupt, click.Abort):
             raise click.exceptions.Exit(130) from None
 

@@ -16,9 +16,10 @@ from usage_tracker.cli.doctor_sdks import examine_sdks
 from usage_tracker.cli.doctor_sinks import examine_sinks
 from usage_tracker.cli.doctor_spool import examine_spool
 from usage_tracker.cli.doctor_store import examine_store
-from usage_tracker.cli.figures import printable
+from usage_tracker.cli.figures import counted, printable
 from usage_tracker.cli.findings import Finding, Findings
-from usage_tracker.cli.hints import repeating, tell_typed
+from usage_tracker.cli.hints import repeating
+from usage_tracker.cli.options import tell_typed
 from usage_tracker.cli.output import emit, room_on_stdout
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
 from usage_tracker.config import PREFIX, Settings, load_settings, load_usable, variable
@@ -86,7 +87,7 @@ def as_lines(findings: Sequence[Finding]) -> Iterator[str]:
         if finding.remedy:
             yield hanging(f"  {'':{width}}  → ", repeating(finding.remedy), room)
     problems = sum(finding.remedy is not None for finding in findings)
-    yield f"\n{'No problem' if not problems else '1 problem' if problems == 1 else f'{problems} problems'} found.\n"
+    yield f"\n{counted(problems, 'problem') if problems else 'No problem'} found.\n"
 
 
 def examine(dsn: str | None, each_place: bool) -> Findings:

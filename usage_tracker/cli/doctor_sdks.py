@@ -4,6 +4,7 @@ import importlib
 import warnings
 
 from usage_tracker.choke_points import ChokePoint
+from usage_tracker.cli.figures import counted
 from usage_tracker.cli.findings import Findings
 from usage_tracker.config import Settings
 from usage_tracker.patching import Patches, version_of
@@ -33,7 +34,7 @@ def examine_sdks(settings: Settings, findings: Findings, *, each_place: bool) ->
                     findings.add(f"{sdk} {version}", f"{point.module}.{point.attribute}: {state}", remedy)
         if not each_place:
             watched = sum(point["state"] == "patched" for point in points)
-            findings.add(f"{sdk} {version}", f"watched in {watched} {'place' if watched == 1 else 'places'}")
+            findings.add(f"{sdk} {version}", f"watched in {counted(watched, 'place')}")
     patches.revert()
 
 

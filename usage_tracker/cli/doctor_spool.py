@@ -6,7 +6,7 @@ from contextlib import suppress
 from glob import glob
 from pathlib import Path
 
-from usage_tracker.cli.figures import show_bytes, show_count
+from usage_tracker.cli.figures import counted, show_bytes
 from usage_tracker.cli.findings import Findings
 from usage_tracker.config import Settings, data_folder
 from usage_tracker.journal import Spool
@@ -73,9 +73,9 @@ def examine_spool(settings: Settings, findings: Findings) -> None:
             remedy = f"`{command}` ships to this store what is there"
             if settings.dsn is None:
                 remedy = f"`{command}` ships what is there to the store of TRACKER_DSN: run it where that is set"
-            findings.add("waiting", f"{events_of(waiting)} in {folder}", remedy)
+            findings.add("waiting", f"{counted(waiting, 'event')} in {folder}", remedy)
         elif own:
-            findings.add("waiting", events_of(waiting))
+            findings.add("waiting", counted(waiting, "event"))
         examine_aside(folder, findings, facts if own else {})
 
 
@@ -97,10 +97,6 @@ def is_for_another_store(spool: Spool, path: Path) -> bool:
         header = Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
         return header is not None and not spool.is_for(header)
     return False
-
-
-def events_of(count: int) -> str:
-    return "1 event" if count == 1 else f"{show_count(count)} events"
 
 
 def examine_place(folder: Path, findings: Findings, facts: dict[str, object]) -> None:
@@ -128,6 +124,6 @@ def examine_aside(folder: Path, findings: Findings, facts: dict[str, object]) ->
     if dropped := noted_dropped(folder):
         findings.add(
             "dropped",
-            f"{events_of(dropped)}, as the spool was full or could not be written",
+            f"{counted(dropped, 'event')}, as the spool was full or could not be written",
             f"see that the store keeps up, or raise TRACKER_SPOOL_MAX_BYTES; then delete {folder / DROPS}",
         )

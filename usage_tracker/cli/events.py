@@ -23,6 +23,9 @@ from usage_tracker.dsn import Dsn
 from usage_tracker.event import COLUMNS
 from usage_tracker.report import Event, Query, list_events
 
+MOST_LISTED = 10**12
+"""More than any store holds."""
+
 
 def as_table(query: Query, events: Iterable[Event], _: Sequence[str] = ()) -> list[str]:
     from usage_tracker.cli.table import render_table
@@ -108,7 +111,12 @@ FORMATS: dict[str, Callable[[Query, Iterable[Event], Sequence[str]], Iterable[st
 )
 @selection_options
 @click.option(
-    "-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="The most calls; 0: all of them."
+    "-n",
+    "--limit",
+    type=click.IntRange(0, MOST_LISTED),
+    default=20,
+    show_default=True,
+    help="The most calls; 0: all of them.",
 )
 @output_option(FORMATS)
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on with each call that comes, until Ctrl-C.")

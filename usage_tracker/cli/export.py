@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from usage_tracker.cli.events import as_csv, as_jsonl
 from usage_tracker.cli.export_files import export_files
+from usage_tracker.cli.figures import counted
 from usage_tracker.cli.options import Conditions, Span, resolve_range, selection_options
 from usage_tracker.cli.output import emit_data, is_terminal, progress, say, write_pieces
 from usage_tracker.cli.pruned import listing_note
@@ -115,23 +116,23 @@ def export(
         raise click.UsageError("--format, --grain, --settle, --again and --every go with --to")
     query = Query(*resolve_range(since or "all", until, zone), (), where, zone)
     write = FORMATS[output or ("csv" if out is not None and out.suffix.lower() == ".csv" else "jsonl")]
-    counted = Counted()
+    passed = Counted()
     try:
         with reading(dsn) as store, closing(export_events(store, query.since, query.until, where)) as found:
             if out is None:
-                emit_data(write(query, counted.each(found)))
+                emit_data(write(query, passed.each(found)))
             else:
                 total = run(store, query).total.calls if is_terminal(sys.stderr) else 0
                 with progress("Exporting", total) as advance:
-                    write_pieces(out, write(query, counted.each(found, advance)))
+                    write_pieces(out, write(query, passed.each(found, advance)))
             gone = listing_note(store, query)
     except NothingYet as nothing:
         emit_data(write(query, ())) if out is None else write_pieces(out, write(query, ()))
         say(str(nothing))
         return
     if out is not None:
-        say(f"{'1 call' if counted.count == 1 else f'{counted.count:,} calls'} written to {out}.")
-    if not counted.count:
+        say(f"{counted(passed.count, 'call')} written to {out}.")
+    if not passed.count:
         say(nothing_found(query))
     for note in (gone, waiting_note(dsn)):
         if note:

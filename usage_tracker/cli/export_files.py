@@ -3,6 +3,7 @@
 import signal
 import threading
 
+from usage_tracker.cli.figures import counted
 from usage_tracker.cli.output import progress, say
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import waiting_note
@@ -39,11 +40,10 @@ def export_now(dsn: Dsn, plan: Plan) -> None:
 
     place = exporter.destination.shown if is_remote(plan.to) else plan.to  # an address may have secrets
     if exported.files:
-        files = "1 file" if exported.files == 1 else f"{exported.files:,} files"
-        say(f"{'1 call' if exported.rows == 1 else f'{exported.rows:,} calls'} written to {files} in {place}.")
+        say(f"{counted(exported.rows, 'call')} written to {counted(exported.files, 'file')} in {place}.")
     else:
         say(f"{place} is up to date.")
     if exported.kept:
-        say(f"{exported.kept} files are left as they are: they may have calls that were pruned and are nowhere else.")
+        say(f"{counted(exported.kept, 'file')} left alone: calls that were pruned may be nowhere else.")
     if waiting := waiting_note(dsn):
         say(waiting)

@@ -19,6 +19,11 @@ def show_count(count: int | None) -> str:
     return UNKNOWN if count is None else f"{count:,}"
 
 
+def counted(count: int, noun: str) -> str:
+    """How many there are: 1 file, 2,000 files."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def show_duration(milliseconds: float | None) -> str:
     if milliseconds is None:
         return UNKNOWN

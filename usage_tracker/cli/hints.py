@@ -2,13 +2,11 @@
 
 import re
 import shlex
-from contextlib import suppress
 
 import click
 from click.core import ParameterSource
 
-from usage_tracker.dsn import Dsn, parse_dsn
-from usage_tracker.errors import ConfigError
+from usage_tracker.dsn import Dsn
 
 TOLD = "usage_tracker.told"
 """Where a context has the options that are repeated, as they are typed."""
@@ -26,18 +24,14 @@ def tell_other_store(dsn: Dsn) -> None:
     click.get_current_context().meta.setdefault(TOLD, {})["--dsn"] = shown(typed(dsn))
 
 
-def tell_typed(ctx: click.Context, option: click.Parameter, text: str | None) -> str | None:
-    """As `tell_store`, for a command that reads the address later, together with its other settings."""
-    if text:
-        with suppress(ConfigError):
-            tell_store(ctx, option, parse_dsn(text))
-    return text
-
-
 def tell(ctx: click.Context, option: click.Parameter, value: str) -> None:
     """Repeat an option in hints, where it is on the command line: what variables say holds for them anyway."""
-    if ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+    if is_typed(ctx, option):
         ctx.meta.setdefault(TOLD, {})[option.opts[0]] = shown(value)
+
+
+def is_typed(ctx: click.Context, option: click.Parameter) -> bool:
+    return ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
 
 
 def typed(dsn: Dsn) -> str:

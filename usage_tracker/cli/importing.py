@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from usage_tracker.cli.commands import LazyGroup, Place
+from usage_tracker.cli.figures import counted
 from usage_tracker.cli.notes import calls
-from usage_tracker.cli.options import dsn_option, resolve_range
+from usage_tracker.cli.options import dsn_option, parse_typed, resolve_range
 from usage_tracker.cli.output import say
 from usage_tracker.config import load_settings
-from usage_tracker.dsn import Dsn, parse_dsn
-from usage_tracker.errors import ConfigError
+from usage_tracker.dsn import Dsn
 from usage_tracker.instants import to_moment
 
 if TYPE_CHECKING:
@@ -52,23 +52,16 @@ group = LazyGroup(
 )
 
 
-def parse_source(text: str) -> Dsn:
-    try:
-        return parse_dsn(text)
-    except ConfigError as error:
-        raise click.BadParameter(str(error).replace("TRACKER_DSN", "it")) from None
-
-
 def parse_proxy(text: str) -> tuple[Dsn, str | None]:
     """The database that a proxy's DATABASE_URL names, and the schema in it."""
     from usage_tracker.history.spend_logs import without_prisma
 
     address, schema = without_prisma(text)
-    return parse_source(address), schema
+    return parse_typed(address), schema
 
 
 from_option = click.option(
-    "--from", "origin", required=True, callback=lambda _ctx, _param, text: parse_source(text), metavar="DSN",
+    "--from", "origin", required=True, callback=lambda _ctx, _param, text: parse_typed(text), metavar="DSN",
     help="The source's database.",
 )  # fmt: skip
 file_type = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -154,7 +147,7 @@ def from_openai(path: Path, dsn: Dsn, since: str | None, until: str | None, prun
 
     [export] = bring(dsn, since or "all", until, pruned, lambda end: [UsageExport(path, app, end)])
     if export.unfinished:
-        lines = "1 line" if export.unfinished == 1 else f"{export.unfinished:,} lines"
+        lines = counted(export.unfinished, "line")
         say(f"Left out, as the day or hour isn't over: {lines}. Export that again when it is.")
 
 
@@ -214,7 +207,7 @@ def bring(
     known = brought.read - brought.stored - brought.refused - brought.gone
     say(
         f"{calls(brought.stored, 'brought', 'brought')} to {dsn.shown}"
-        + (f"; {known:,} were there already" if known else "")
+        + (f"; {known:,} {'was' if known == 1 else 'were'} there already" if known else "")
         + (f", {brought.changed:,} with other tokens, which stay as they are" if brought.changed else "")
         + (f"; {brought.refused:,} can't be stored" if brought.refused else "")
         + "."

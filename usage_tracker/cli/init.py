@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import click
 
-from usage_tracker.cli.options import choose_dsn
+from usage_tracker.cli.figures import counted
+from usage_tracker.cli.options import choose_dsn, tell_typed, unnamed
 from usage_tracker.cli.output import can_ask, say
 from usage_tracker.config import default_dsn
 from usage_tracker.config_file import config_path, write_config
@@ -39,7 +40,13 @@ class Answers(NamedTuple):
       usage-tracker init --no-input --config ./tracker.toml      for TRACKER_CONFIG=./tracker.toml
     """
 )
-@click.option("--dsn", envvar="TRACKER_DSN", metavar="DSN", help="The store; unset: TRACKER_DSN, or a question.")
+@click.option(
+    "--dsn",
+    envvar="TRACKER_DSN",
+    callback=tell_typed,
+    metavar="DSN",
+    help="The store; unset: TRACKER_DSN, or a question.",
+)
 @click.option("--app", metavar="NAME", help="The name of your programs.  [default: each script's own]")
 @click.option("--project", metavar="NAME", help="The project of calls that name none.")
 @click.option("--tz", metavar="ZONE", help="The time zone of reports, such as Europe/Berlin.  [default: UTC]")
@@ -99,7 +106,7 @@ def ask_zone(asking: bool, given: str | None) -> str | None:
         except ValueError as error:
             if given is not None:
                 raise click.UsageError(f"--tz: {error}") from None
-            say(sentence(error))
+            say(sentence(str(error)))
         else:
             return zone
 
@@ -115,14 +122,15 @@ def ask_store() -> tuple[str | None, list[str] | None]:
         try:
             text = ask_password(text)
             return try_store(text)
-        except (ConfigError, StoreError) as error:
-            say(sentence(error))
-            if isinstance(error, StoreError) and click.confirm("Use it all the same?", default=False, err=True):
+        except ConfigError as error:
+            say(sentence(unnamed(error)))
+        except StoreError as error:
+            say(sentence(str(error)))
+            if click.confirm("Use it all the same?", default=False, err=True):
                 return text, None
 
 
-def sentence(error: Exception) -> str:
-    text = str(error)
+def sentence(text: str) -> str:
     return text if text.endswith("?") else f"{text}."
 
 
@@ -187,4 +195,4 @@ def lay_schema(dsn: Dsn, missing: list[str], asking: bool, migrate: bool | None)
         applied = store.migrate()
     finally:
         store.close()
-    say(f"Its schema is up to date ({len(applied)} migrations applied).")
+    say(f"Its schema is up to date ({counted(len(applied), 'migration')} applied).")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from usage_tracker.cli.figures import printable
+from usage_tracker.cli.figures import counted, printable
 from usage_tracker.report import MOST_EVENTS, Report
 
 MODELS_NAMED = 5
@@ -40,7 +40,7 @@ def explain(report: Report) -> list[str]:
         )
     if report.total_before is not None and not report.total_before.calls:
         notes.append("No calls were recorded in the range that it is compared with.")
-    if report.query.tags and total.calls < sum(row.calls for row in report.rows):
+    if report.overlaps:
         of_key = "" if report.query.tag_key is None else f" of {printable(report.query.tag_key)}"
         notes.append(f"A call with several tags{of_key} counts under each of them, and once in the total.")
     if report.without_percentiles:
@@ -53,7 +53,7 @@ def explain(report: Report) -> list[str]:
 
 
 def calls(count: int, one: str, many: str) -> str:
-    return f"1 call {one}" if count == 1 else f"{count:,} calls {many}"
+    return f"{counted(count, 'call')} {one if count == 1 else many}"
 
 
 def name_models(models: Sequence[str | None]) -> str:

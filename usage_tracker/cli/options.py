@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from usage_tracker.cli.hints import tell_store
+from usage_tracker.cli.hints import is_typed, tell_store
 from usage_tracker.config import default_dsn
 from usage_tracker.dsn import Dsn, parse_dsn
+from usage_tracker.errors import ConfigError
 from usage_tracker.report import Condition, Range, both_ends, parse_conditions, parse_range
 from usage_tracker.zones import parse_zone
 
@@ -40,10 +41,29 @@ def choose_dsn(text: str | None) -> Dsn:
     return parse_dsn(text) if text else default_dsn()
 
 
+def parse_typed(text: str) -> Dsn:
+    """An address that is an option, whose name click says. Raises click.BadParameter."""
+    try:
+        return parse_dsn(text)
+    except ConfigError as error:
+        raise click.BadParameter(unnamed(error)) from None
+
+
+def unnamed(error: ConfigError) -> str:
+    """What is wrong with an address that isn't the variable's."""
+    return str(error).replace("TRACKER_DSN", "it")
+
+
 def read_dsn(ctx: click.Context, option: click.Parameter, text: str | None) -> Dsn:
-    dsn = choose_dsn(text)
-    tell_store(ctx, option, dsn)
-    return dsn
+    tell_typed(ctx, option, text)
+    return choose_dsn(text)
+
+
+def tell_typed(ctx: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    """Repeat a store that was typed in hints. The address is read later, together with other settings."""
+    if text and is_typed(ctx, option):
+        tell_store(ctx, option, parse_typed(text))
+    return text
 
 
 dsn_option = click.option(

@@ -81,11 +81,21 @@ def emit_page(text: str) -> None:
         emit([text])
 
 
+class InPlaceOfAFile(io.StringIO):
+    """What stdout is while text is made that goes into a file."""
+
+
 @contextmanager
 def as_for_a_file() -> Iterator[None]:
     """Text that is made in the block has neither the colours nor the width of the terminal that the command runs in."""
-    with redirect_stdout(io.StringIO()):
+    with redirect_stdout(InPlaceOfAFile()):
         yield
+
+
+def may_have_colours() -> bool:
+    """Whether stdout is a terminal, or is said to be one, which no file is."""
+    said = any(os.environ.get(name) for name in ("FORCE_COLOR", "TTY_COMPATIBLE"))
+    return sys.stdout.isatty() or (said and not isinstance(sys.stdout, InPlaceOfAFile))
 
 
 def write_file(path: Path, text: str) -> None:

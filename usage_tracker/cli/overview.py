@@ -11,7 +11,7 @@ import click
 from usage_tracker.budgets.outlook import project
 from usage_tracker.budgets.windows import window_at
 from usage_tracker.cli.columns import Column
-from usage_tracker.cli.figures import UNKNOWN, show_changes, show_count, show_groups, show_money, show_share
+from usage_tracker.cli.figures import UNKNOWN, counted, show_changes, show_count, show_groups, show_money, show_share
 from usage_tracker.cli.notes import calls, name_models
 from usage_tracker.cli.options import choose_dsn
 from usage_tracker.cli.output import emit, say
@@ -194,7 +194,7 @@ def warn_of_journal(dsn: Dsn) -> list[str]:
     if waiting := waiting_note(dsn):
         warnings.append(waiting)
     if dropped := noted_dropped(spool_of(dsn)):
-        warnings.append(f"{dropped:,} events were dropped, and are in no figure; `usage-tracker doctor` says why.")
+        warnings.append(f"{counted(dropped, 'event')} dropped, and in no figure; `usage-tracker doctor` says why.")
     return warnings
 
 

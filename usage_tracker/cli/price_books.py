@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
 from usage_tracker.cli.hints import tell
+from usage_tracker.cli.plain import plain
 from usage_tracker.cli.stores import NothingYet, before, reading
 from usage_tracker.config import located
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError
 from usage_tracker.pricing import Pricer, StoredBook, newest_data
 from usage_tracker.pricing.book import Book, Table
+from usage_tracker.pricing.price_keys import PRICE_KEYS
 from usage_tracker.pricing.reading import load_book
 from usage_tracker.pricing.shelf import stored_book
 from usage_tracker.stores import Store
@@ -35,6 +37,17 @@ prices_option = click.option(
     metavar="FILE",
     help="The price book that goes before the store's; unset: TRACKER_PRICES.",
 )
+
+
+AMOUNTS = {*PRICE_KEYS, "multiplier"}
+
+
+def plain_table(value: Any) -> Any:
+    """An entry as JSON holds it: amounts are texts, whole ones too."""
+    if isinstance(value, dict):
+        return {key: str(part) if key in AMOUNTS and type(part) is int else plain_table(part)
+                for key, part in value.items()}  # fmt: skip
+    return [plain_table(part) for part in value] if isinstance(value, list) else plain(value)
 
 
 class Stored(NamedTuple):

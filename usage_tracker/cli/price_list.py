@@ -13,15 +13,14 @@ from usage_tracker.cli.event import show_price
 from usage_tracker.cli.figures import UNKNOWN, exact, printable
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, emit_data, say
-from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_text, plain
-from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
+from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_text
+from usage_tracker.cli.price_books import open_books, open_pricer, plain_table, prices_option
 from usage_tracker.dsn import Dsn
 from usage_tracker.pricing import Pricer, newest_data
 from usage_tracker.pricing.book import Book
 from usage_tracker.pricing.book_text import name_of, said, write_book
 from usage_tracker.pricing.genai import PROVIDERS
 from usage_tracker.pricing.occasion import MINUTES_OF_DAY, STANDARD, Occasion, usual
-from usage_tracker.pricing.price_keys import PRICE_KEYS
 from usage_tracker.pricing.rates import ORDER, Price, Rates, Stepped
 from usage_tracker.pricing.reading import glob
 from usage_tracker.providers.hosts import vendor_of
@@ -35,7 +34,6 @@ SHORT = {
 """The prices that have a column in a list of models."""
 RANKS = {"cache_write_tokens": 3, "cache_read_tokens": 2}
 MOST_MODELS = 200
-AMOUNTS = {*PRICE_KEYS, "multiplier"}
 
 list_output = output_option(("table", "json", "csv", "toml"), "The format. toml: a file that `prices import` takes.")
 
@@ -104,14 +102,6 @@ def list_entries(books: Sequence[Book], output: str) -> None:
             "The price book is empty: calls are priced by genai-prices. `usage-tracker prices set --help` says how to "
             "add to it, `usage-tracker prices list 'gpt-*'` lists what is known anyway."
         )
-
-
-def plain_table(value: Any) -> Any:
-    """An entry of a price book as JSON holds it: amounts are texts, whole ones too."""
-    if isinstance(value, dict):
-        return {key: str(part) if key in AMOUNTS and type(part) is int else plain_table(part)
-                for key, part in value.items()}  # fmt: skip
-    return [plain_table(part) for part in value] if isinstance(value, list) else plain(value)
 
 
 def known_models(pattern: str, wanted: str | None, books: Sequence[Book]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import click
 
-from usage_tracker.cli.figures import printable
+from usage_tracker.cli.figures import counted, printable
 from usage_tracker.cli.options import output_option
 from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
@@ -55,7 +55,7 @@ def update(place: str | None, bundled: bool, dry_run: bool, output: str) -> None
     else:
         emit([as_text(changes)])
     if dry_run:
-        say(f"{old.version} → {new.version}: {len(changes)} models would change.")
+        say(f"{old.version} → {new.version}: {counted(len(changes), 'model')} would change.")
         return
     path = data_file()
     try:
@@ -69,7 +69,8 @@ def update(place: str | None, bundled: bool, dry_run: bool, output: str) -> None
     except OSError as error:
         raise click.FileError(str(path), error.strerror) from None
     where = "the bundled data" if bundled else str(path)
-    say(f"{old.version} → {new.version}: {len(changes)} models changed. Programs use {where} from their next start on.")
+    changed = counted(len(changes), "model")
+    say(f"{old.version} → {new.version}: {changed} changed. Programs use {where} from their next start on.")
 
 
 class StaysEncrypted(HTTPRedirectHandler):

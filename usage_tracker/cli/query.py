@@ -13,7 +13,7 @@ from typing import cast
 import click
 
 from usage_tracker.cli.columns import Column
-from usage_tracker.cli.figures import UNKNOWN, printable
+from usage_tracker.cli.figures import UNKNOWN, counted, printable
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit_data, emit_page, say
 from usage_tracker.cli.plain import csv_lines, json_text, plain, tsv_lines
@@ -42,8 +42,7 @@ def as_table(names: Sequence[str], rows: Rows) -> list[str]:
         Column(printable(name), list(map(show, column)), number=all(is_number(value) for value in column))
         for name, column in zip(names, map(list, cells), strict=True)
     ]
-    title = "1 row" if len(shown) == 1 else f"{min(len(shown), MOST_SHOWN):,} rows"
-    return [render_table(title, columns, notes)]
+    return [render_table(counted(min(len(shown), MOST_SHOWN), "row"), columns, notes)]
 
 
 def show(value: object) -> str:

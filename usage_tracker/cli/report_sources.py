@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from usage_tracker.cli.hints import tell_other_store
+from usage_tracker.cli.options import unnamed
 from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import located
@@ -77,7 +78,7 @@ def find_source(origin: str) -> Dsn | str:
     except ConfigError as error:
         if origin.partition("://")[0].lower() in PLACES:
             return origin
-        raise click.BadParameter(str(error).replace("TRACKER_DSN", "it"), param_hint="--from") from None
+        raise click.BadParameter(unnamed(error), param_hint="--from") from None
     tell_other_store(dsn)
     return dsn
 
@@ -95,7 +96,8 @@ def ask_files(place: str, engine: str, dsn: Dsn, query: Query) -> Answer:
     try:
         from usage_tracker.lake import LakeFigures, open_lake
     except ImportError as error:
-        raise ConfigError(f"{error.name} is missing; run: pip install 'usage-tracker-llm[duckdb]'") from None
+        extra = "duckdb" if engine == "duckdb" else "spark"
+        raise ConfigError(f"{error.name} is missing; run: pip install 'usage-tracker-llm[{extra}]'") from None
     lake = open_lake(place, engine)
     try:
         return Answer(answer(LakeFigures(lake), query, prices_of(dsn, query)))

@@ -163,7 +163,8 @@ def summary(query: Query, found: Sequence[Sums], applied: bool) -> str:
     changed, refused = sum(each.changed for each in found), sum(each.refused for each in found)
     unpriced = sum(each.unpriced for each in found)
     kept = (
-        f" {refused:,} keep their cost: no price of their time is known, which `usage-tracker prices set --from` gives."
+        f" {calls(refused, 'keeps its', 'keep their')} cost: no price of that time is known, which `usage-tracker "
+        "prices set --from` gives."
         if refused
         else ""
     )

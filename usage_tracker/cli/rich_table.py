@@ -1,6 +1,5 @@
 """Tables on a terminal: with colours, and as wide as that is. Imports rich, so it is imported only there."""
 
-import sys
 from collections.abc import Sequence
 
 from rich.box import SIMPLE
@@ -8,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from usage_tracker.cli.colours import Colours, colours_of
+from usage_tracker.cli.colours import Colours, colours_of, open_console
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import align_points
 from usage_tracker.cli.fitting import fit, width
@@ -21,7 +20,7 @@ def render(title: str, columns: Sequence[Column], notes: Sequence[str], room: in
     if left_out:
         advice = f"use a wider terminal or {instead}" if instead else "use a wider terminal"
         notes = [*notes, f"No room for {', '.join(left_out)}: {advice}."]
-    console = Console(file=sys.stdout, width=max(room, width(kept)), highlight=False, markup=False, emoji=False)
+    console = open_console(max(room, width(kept)))
     colours = colours_of(console)
     with console.capture() as capture:
         console.print(Text(title, style="bold"))

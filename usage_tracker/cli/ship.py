@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from usage_tracker.cli.crew import Crew
+from usage_tracker.cli.figures import counted
 from usage_tracker.cli.garbage import Garbage
-from usage_tracker.cli.hints import tell_typed
+from usage_tracker.cli.options import tell_typed
 from usage_tracker.cli.output import say
 from usage_tracker.config import Settings, load_usable
 from usage_tracker.dsn import Dsn
@@ -84,7 +85,7 @@ def ship(dsn: str | None, once: bool, processes: int, origin: Path | None) -> No
     crew = Crew(settings, processes, once=once) if can_share(settings.dsn, processes) else None
     if origin is not None:
         count = adopt(shipper.spool, origin)
-        say(f"{'1 segment' if count == 1 else f'{count:,} segments'} taken over from {origin}.")
+        say(f"{counted(count, 'segment')} taken over from {origin}.")
     if once:
         try:
             ship_once(shipper, crew)
@@ -95,7 +96,7 @@ def ship(dsn: str | None, once: bool, processes: int, origin: Path | None) -> No
     else:
         ship_until_told(shipper, crew, settings)
     stored = shipper.stored + (crew.stored if crew is not None else 0)
-    say(f"{'1 event' if stored == 1 else f'{stored:,} events'} shipped to {settings.dsn.shown}.")
+    say(f"{counted(stored, 'event')} shipped to {settings.dsn.shown}.")
 
 
 def can_share(dsn: Dsn, processes: int) -> bool:

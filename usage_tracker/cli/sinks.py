@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from usage_tracker.cli.commands import LazyGroup, Place
-from usage_tracker.cli.figures import printable, show_count
+from usage_tracker.cli.figures import counted, printable, show_count
 from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.options import dsn_option
 from usage_tracker.cli.output import emit, say
@@ -70,7 +70,7 @@ def sinks(context: click.Context, dsn: Dsn, as_json: bool) -> None:
 def as_lines(found: Sequence[Standing]) -> Iterator[str]:
     for standing in found:
         yield f"{printable(standing.name)}  {printable(standing.shown)}\n"
-        yield f"  {show_count(standing.events)} events sent, {lag(standing)}\n"
+        yield f"  {counted(standing.events, 'event')} sent, {lag(standing)}\n"
         if standing.fed_by:
             yield f"  fed by {printable(standing.fed_by)}\n"
         if standing.refused:

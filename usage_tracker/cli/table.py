@@ -1,14 +1,12 @@
 """Tables. What draws on a terminal takes longer to import than most reports take in their store, so that is only
 imported for one."""
 
-import os
-import sys
 from collections.abc import Sequence
 
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import align_points
 from usage_tracker.cli.hints import repeating
-from usage_tracker.cli.output import room_on_stdout
+from usage_tracker.cli.output import may_have_colours, room_on_stdout
 from usage_tracker.cli.widths import GAP, fill, widest
 
 UNLIMITED = 10_000
@@ -38,11 +36,6 @@ def render_table(
     from usage_tracker.cli.rich_table import render
 
     return render(title, columns, notes, room, instead and repeating(instead))
-
-
-def may_have_colours() -> bool:
-    """Whether stdout is a terminal, or is said to be one."""
-    return sys.stdout.isatty() or any(os.environ.get(name) for name in ("FORCE_COLOR", "TTY_COMPATIBLE"))
 
 
 def write_lines(columns: Sequence[Column]) -> list[str]:

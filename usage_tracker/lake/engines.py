@@ -76,7 +76,7 @@ def open_lake(address: str, engine: str = "duckdb") -> Lake:
 class Found:
     """Files of one export, and the folder that their partitions are named from."""
 
-    def __init__(self, root: str, files: list[str], system: Any = None) -> None:
+    def __init__(self, root: str, files: list[str], system: Any) -> None:
         self.root = root
         self.files = files
         self.system = system
@@ -86,41 +86,51 @@ class Found:
 def find_files(address: str) -> Found:
     """Raises ConfigError where nothing was exported, UsageTrackerError where the place can't be reached."""
     with reaching(address):
-        found = delta_files(address) or parquet_files(address)
-    if not found.files:
+        system, root = open_for_reading(address) if is_remote(address) else (None, address)
+        files, is_table = parquet_files(root, system)
+        if is_table or not files:  # Delta's own client may know a place by another name
+            files = delta_files(address, is_table=is_table)
+        elif system is not None:
+            files = [f"{address.partition('://')[0]}://{path}" for path in files]
+    if not files:
         raise ConfigError(
             f"no exported events in {shown_of(address)}; `usage-tracker export --format parquet --to` or "
             "`--format delta` puts them there"
         )
-    return found
-
-
-def delta_files(address: str) -> Found | None:
-    """The files of the newest version of a Delta table; None where it is none."""
-    try:
-        import_module("deltalake")
-    except ImportError:
-        if not is_remote(address) and (Path(address) / "_delta_log").exists():
-            raise ConfigError(f"{address} is a Delta table: pip install 'usage-tracker-llm[delta]'") from None
-        return None
-    table = find_table(address)
-    if table is None:
-        return None
-    files = [unquote(name) for name in table.file_uris()]  # which has spaces of a folder's name as %20
-    if not is_remote(address):
-        return Found(address, files)
-    system, root = open_for_reading(address)
     return Found(root, files, system)
 
 
-def parquet_files(address: str) -> Found:
-    if not is_remote(address):
-        return Found(address, sorted(str(path) for path in Path(address).glob("day=*/*.parquet")))
-    system, root = open_for_reading(address)
-    scheme = address.partition("://")[0]
-    return Found(
-        root, [f"{scheme}://{path}" for path in sorted(system.glob(f"{root.rstrip('/')}/day=*/*.parquet"))], system
+def parquet_files(root: str, system: Any) -> tuple[list[str], bool]:
+    """The files of days below a folder, and whether they are those of a Delta table."""
+    if system is None:
+        folder = Path(root)
+        return sorted(map(str, folder.glob("day=*/*.parquet"))), (folder / "_delta_log").exists()
+    try:
+        # no pattern, which would be asked for folder by folder, and brackets in the root's name were a part of it
+        paths = system.find(root)
+    except FileNotFoundError:
+        return [], False
+    names = {path: path.removeprefix(root.rstrip("/")) for path in sorted(paths)}
+    return (
+        [path for path, name in names.items() if OF_DAYS.fullmatch(name)],
+        any(name.startswith("/_delta_log/") for name in names.values()),
     )
+
+
+OF_DAYS = re.compile(r"/day=[^/]*/[^/]*\.parquet")
+
+
+def delta_files(address: str, *, is_table: bool) -> list[str]:
+    """The files of the newest version of a Delta table; none where it is none."""
+    try:
+        import_module("deltalake")
+    except ImportError:
+        if is_table:
+            raise ConfigError(f"{shown_of(address)} is a Delta table: pip install 'usage-tracker-llm[delta]'") from None
+        return []
+    table = find_table(address)
+    # which has spaces of a folder's name as %20
+    return [] if table is None else [unquote(name) for name in table.file_uris()]
 
 
 def open_for_reading(address: str) -> tuple[Any, str]:

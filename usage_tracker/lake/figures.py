@@ -160,6 +160,7 @@ def measures(table: "ir.Table") -> dict[str, Expression]:
         "cache_write_counted": table.cache_write_tokens.notnull(),
         "reasoning_counted": table.reasoning_tokens.notnull(),
         "untimed": table.duration_ms.isnull() & call,
+        "input_counted": table.input_tokens.notnull(),
     }
     sums: dict[str, Expression] = {name: test.sum() for name, test in counts.items()}
     for name in COUNTED:

@@ -64,8 +64,9 @@ class Entry:
 
     @property
     def decides(self) -> bool:
-        """Whether the search for an entry ends here."""
-        return bool(self.prices or self.model or self.tiers) or self.multiplier != 1 or self.token_multiplier != 1
+        """Whether the search for an entry ends here; by a multiplier of 1, too, which keeps others from a model."""
+        multiplies = "multiplier" in self.table or "token_multiplier" in self.table
+        return multiplies or bool(self.prices or self.model or self.tiers)
 
     @property
     def label(self) -> str:

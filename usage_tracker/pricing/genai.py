@@ -37,6 +37,10 @@ GROQ_WHISPER = {"whisper-large-v3", "whisper-large-v3-turbo"}
 GROUNDED_ONCE = ("gemini-1", "gemini-2", "gemini-live-2")
 """Gemini models whose Google searches are billed by the prompt that was grounded, not by the query:
 https://ai.google.dev/gemini-api/docs/google-search#pricing"""
+PEAKS = frozenset({1, 2, 3, 6, 7, 8, 9})
+"""The hours of the day, UTC, in which DeepSeek asks twice as much: https://api-docs.deepseek.com/quick_start/pricing"""
+PEAKS_SINCE, QUIET_WEEKENDS_SINCE = date(2026, 8, 17), date(2026, 8, 23)
+SATURDAY = 5
 FREE = Cost(Decimal(0), source="free")
 REMEMBERED = 4096
 """Lists that are kept: many names stand for one model."""
@@ -64,7 +68,7 @@ class GenaiPrices:
         return found
 
     def _make_rates(self, provider: "Provider", model: "ModelInfo", occasion: Occasion) -> Rates | Cost:
-        at = datetime.fromtimestamp(occasion.minute * 60, UTC)
+        at = as_listed(provider, datetime.fromtimestamp(occasion.minute * 60, UTC))
         terms = terms_of(occasion)
         if not terms:
             listed = model.get_prices(at)
@@ -167,6 +171,13 @@ def priced_name(occasion: Occasion) -> str | None:
     names = occasion.model, occasion.request_model
     name = next(filter(None, reversed(names) if occasion.provider == "bedrock" else names), None)
     return name and bare_name(occasion.provider, name)
+
+
+def as_listed(provider: "Provider", at: datetime) -> datetime:
+    """When the data has the price of that time: it knows DeepSeek's peaks by the hour, on every day that ever was."""
+    day, is_peak = at.date(), provider.id == "deepseek" and at.hour in PEAKS
+    quiet = day < PEAKS_SINCE or (day >= QUIET_WEEKENDS_SINCE and day.weekday() >= SATURDAY)
+    return at.replace(hour=12) if is_peak and quiet else at
 
 
 def for_one(price: "Decimal | TieredPrices", per: int) -> Price:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from usage_tracker.pricing.book import Book
 from usage_tracker.pricing.reading import read_book
 
-AS_OF = "2026-11-28"
+AS_OF = "2026-11-29"
 
 
 @cache

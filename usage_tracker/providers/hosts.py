@@ -11,7 +11,7 @@ from functools import lru_cache
 
 HOSTS: dict[str, tuple[str, ...]] = {
     "ai21": ("api.ai21.com",),
-    "alibaba": ("dashscope.aliyuncs.com", "dashscope-*.aliyuncs.com"),
+    "alibaba": ("dashscope.aliyuncs.com", "dashscope-*.aliyuncs.com", "*.maas.aliyuncs.com"),
     "anthropic": ("api.anthropic.com",),
     "arcee": ("api.arcee.ai",),
     "avian": ("api.avian.io",),

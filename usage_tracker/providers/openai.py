@@ -62,6 +62,10 @@ def patterns(paths: Mapping[str, str]) -> list[tuple[re.Pattern[str], str]]:
 
 
 BILLED, RETRIEVED = patterns(OPERATIONS), patterns(RETRIEVALS)
+DEPLOYMENT = re.compile("/deployments/([^/?#]+)/")
+DEPLOYED = frozenset({"chat", "completion", "embeddings", "image", "speech", "transcription", "translation"})
+"""What Azure has at the path of a deployment:
+https://github.com/openai/openai-python/blob/v3.54.0/src/openai/lib/azure.py (_deployments_endpoints)"""
 STREAMS_WITHOUT_USAGE = frozenset({"chat", "completion"})
 """Streams of these say what they used only if asked:
 https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/chat/chat_completion_stream_options_param.py"""
@@ -102,6 +106,12 @@ def read_request(operation: str, body: Mapping[str, object] | None, extra: Mappi
     if extra and isinstance(extra, Mapping):
         asked = {**asked, **extra}
     return Request(operation, word(asked.get("model")), *read_asked(asked), asked_units(operation, asked))
+
+
+def model_in(operation: str, url: str) -> str | None:
+    """The deployment of Azure's that an address is of, which is asked whether or not the body names a model."""
+    found = DEPLOYMENT.search(url) if operation in DEPLOYED else None
+    return word(found[1]) if found else None
 
 
 def asked_units(operation: str, asked: Mapping[str, object]) -> dict[str, float] | None:

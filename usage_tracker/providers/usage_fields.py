@@ -5,6 +5,8 @@ column is the SDK's own type, the rest are other providers' spellings:
 
 - openai: https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/completion_usage.py
   https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/responses/response_usage.py
+- alibaba: https://www.alibabacloud.com/help/en/model-studio/context-cache
+  (prompt_tokens_details.cache_creation_input_tokens)
 - deepseek: https://api-docs.deepseek.com/api/create-chat-completion (prompt_cache_hit_tokens)
 - mistral: https://docs.mistral.ai/api (num_cached_tokens, prompt_token_details, prompt_audio_seconds)
 - moonshot: https://platform.moonshot.ai/docs/api/chat (cached_tokens)
@@ -56,6 +58,7 @@ COMPLETIONS: Dialect = (
         paths(
             "prompt_tokens_details.cache_write_tokens",
             "prompt_tokens_details.cache_creation_tokens",
+            "prompt_tokens_details.cache_creation_input_tokens",
             "cache_creation_input_tokens",
         ),
     ),

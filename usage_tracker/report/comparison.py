@@ -3,7 +3,7 @@
 from datetime import date, datetime, timedelta, timezone, tzinfo
 
 from usage_tracker.report.question import Query
-from usage_tracker.report.ranges import Range, hour, months_later
+from usage_tracker.report.ranges import Range, hour, months_later, next_month
 from usage_tracker.report.sums import Group, GroupValue
 from usage_tracker.zones import begins_day, midnight
 
@@ -29,6 +29,8 @@ def before_start(asked: Range, start: datetime, zone: tzinfo, now: datetime) -> 
     if first.day == 1:
         months = (last.year - first.year) * 12 + last.month - first.month + 1
         first_day, stop = months_later(first, -months), months_later(until.date(), -months)
+        if stop.day < until.day:  # a month that has no such day is over by then
+            return Range(midnight(first_day, zone), midnight(next_month(stop), zone))
     else:
         days = last - first + timedelta(days=1)
         first_day, stop = first - days, until.date() - days

@@ -76,7 +76,7 @@ class Row:
             counted=sums.counted,
             estimated=sums.estimated,
             unpriced=sums.unpriced,
-            input_tokens=known(sums.input_tokens, sums.counted + sums.completed),
+            input_tokens=known(sums.input_tokens, sums.input_counted),
             cache_read_tokens=known(sums.cache_read_tokens, sums.cache_read_counted),
             cache_write_tokens=known(sums.cache_write_tokens, sums.cache_write_counted),
             output_tokens=known(sums.output_tokens, sums.output_counted),
@@ -128,6 +128,11 @@ class Report:
     """Calls whose provider's counts of tokens contradict each other; None where there are too many calls to see."""
     without_percentiles: bool = False
     """Whether percentiles were asked for and are left out, because too many events would have to be read for them."""
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether a call is in several rows, because it has several tags."""
+        return bool(self.query.tags) and self.total.calls < sum(row.calls for row in self.rows)
 
 
 def run(store: Store, query: Query, prices: Prices | None = None) -> Report:

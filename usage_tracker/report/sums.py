@@ -40,6 +40,7 @@ class Sums(NamedTuple):
     cache_write_counted: int
     reasoning_counted: int
     untimed: int
+    input_counted: int
     durations: Sketch = Sketch()
     """Where it was asked for."""
     first_chunks: Sketch = Sketch()
@@ -72,7 +73,7 @@ COUNTED = Sums._fields[:-2]
 ALWAYS_COUNTED = COUNTED.index("output_counted")
 """So many of them, the first. The others are 0 in rollups of before they were counted, and below where events are taken
 away from these."""
-NOTHING = Sums(*(0,) * 11, Decimal(0), 0, Decimal(0), 0.0, 0, 0.0, *(0,) * 7)
+NOTHING = Sums(*(0,) * 11, Decimal(0), 0, Decimal(0), 0.0, 0, 0.0, *(0,) * 8)
 
 KNOWN = "(input_tokens IS NOT NULL OR output_tokens IS NOT NULL)"
 CALL = "completes IS NULL"
@@ -94,5 +95,6 @@ EVENT_SUMS: dict[str, str] = {
     "cache_write_counted": "count(cache_write_tokens)",
     "reasoning_counted": "count(reasoning_tokens)",
     "untimed": f"count(*) FILTER (WHERE duration_ms IS NULL AND {CALL})",
+    "input_counted": "count(input_tokens)",
 }
 """Sums of events that aren't plain sums of a column."""

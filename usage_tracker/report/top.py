@@ -32,13 +32,15 @@ from usage_tracker.report.sums import COUNTED, NOTHING, Group, Sums
 from usage_tracker.stores import Store
 
 WEIGHT = ("cost", "calls")
+MOST_NAMED = 10_000
+"""Values that are looked up by name: a statement of SQLite's takes 32,766 as a rule."""
 
 
 def read_top(store: Store, query: Query) -> dict[Group, Sums] | None:
     """The groups of a query with a `top`, those beyond it as OTHERS in each bucket of time. None where they have to be
     found among all groups' sums. Raises StoreError."""
     name = only_name(query)
-    if name is None or query.top is None or open_statement(store.dialect).rows_hold_values:
+    if name is None or query.top is None or query.top > MOST_NAMED or open_statement(store.dialect).rows_hold_values:
         return None
     span = find_span(store, query.since, query.until, closed=True)
     if span is None:

@@ -52,8 +52,6 @@ class Feeder:
         """How many places the largest of the parcels had that were refused since another answer, or none, came."""
         self._takes = False
         """Whether it took an event after it refused others, and has answered all that it was sent since."""
-        self._suspects: set[str] = set()
-        """The ids of events in a row that were refused by themselves since one was taken."""
         self._problem = True
         """Whether the ledger may name one."""
         self._sent_at = time.monotonic()
@@ -127,7 +125,8 @@ class Feeder:
         sent: int,
         refused: Sequence[tuple[str, str]] = (),
     ) -> None:
-        place = place._replace(done=place.done + places, state=state)
+        suspects = max(0, place.suspects - places)
+        place = place._replace(done=place.done + places, state=state, suspects=suspects)
         if place.done >= len(arrived.places):
             self._arrived = None
             place = place._replace(arrival=arrived.until, until=None, done=0)
@@ -143,16 +142,14 @@ class Feeder:
 
     def _sift(self, sink: Sink, place: Place) -> None:
         """Find out of events one by one whether the receiver takes them. Raises NotTaken where it takes none."""
+        sifted = sift(sink, self._from(place.done), place.state, self._keep, place.suspects)
         assert self._place is not None
-        try:
-            sifted = sift(sink, self._from(place.done), place.state, self._keep, self._suspects)
-        except Refused:  # all of them, and how many they were was not why; the largest may have been taken once
-            if self._refused_first is not None:
-                self._note(self._place._replace(at_once=self._refused_first))
-            raise
-        self._suspects = set()
         assert self._arrived is not None
-        place = self._place._replace(at_once=self._more_again(sink, place.at_once))
+        if sifted.reason is not None:  # how many were sent was not why, and the largest parcel may have been taken once
+            at_once = self._refused_first or place.at_once
+            self._note(self._place._replace(at_once=at_once, suspects=sifted.places))
+            raise sifted.reason
+        place = self._place._replace(at_once=self._more_again(sink, place.at_once), suspects=0)
         if sifted.refused:
             self._takes = True
             self._note(place._replace(ahead=sifted.places - 1, state=sifted.state), sent=sifted.taken)
@@ -218,6 +215,7 @@ class Feeder:
             "done": place.done,
             "at_once": place.at_once,
             "ahead": place.ahead,
+            "suspects": place.suspects,
         }
         if self._place is None or place.state is not self._place.state:
             changes["state"] = place.state

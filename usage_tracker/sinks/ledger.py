@@ -28,6 +28,8 @@ class Place(NamedTuple):
     """So many events are sent at once, since the receiver has refused more; None: as many as the sink takes."""
     ahead: int
     """So many places from here on are asked about again: all were refused, and then the one after them was taken."""
+    suspects: int
+    """So many places from here on were refused, each by itself, and none was taken after them yet."""
 
 
 class Lost(Exception):
@@ -63,8 +65,8 @@ def take(store: Store, name: str, claim: str) -> Place | None:
 
     def change(execute: Execute) -> Place | None:
         row = execute(
-            f"SELECT claim, claimed_until, arrival, until, done, state, at_once, ahead FROM {table} WHERE name = {mark}"
-            + for_update(store),
+            "SELECT claim, claimed_until, arrival, until, done, state, at_once, ahead, suspects "
+            f"FROM {table} WHERE name = {mark}" + for_update(store),
             [name],
         )
         if row is None:
@@ -77,7 +79,7 @@ def take(store: Store, name: str, claim: str) -> Place | None:
             f"UPDATE {table} SET claim = {mark}, claimed_until = {mark} WHERE name = {mark}",
             [claim, now + LEASE_SECONDS, name],
         )
-        arrival, reaches, done, state, at_once, ahead = place
+        arrival, reaches, done, state, at_once, ahead, suspects = place
         return Place(
             cast(int, arrival),
             cast(int | None, reaches),
@@ -85,6 +87,7 @@ def take(store: Store, name: str, claim: str) -> Place | None:
             None if state is None else bytes(cast(bytes, state)),
             cast(int | None, at_once),
             cast(int, ahead),
+            cast(int, suspects),
         )
 
     return store.change(change)

@@ -21,7 +21,7 @@ from usage_tracker.addresses import is_loopback
 from usage_tracker.budgets.receivers import cut_after, retry_after
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.opening import check_addresses
-from usage_tracker.sinks.sink import ATTEMPT_SECONDS
+from usage_tracker.sinks.sink import ATTEMPT_SECONDS, CLOSED
 
 
 def check_reachable(address: SinkAddress) -> None:
@@ -107,12 +107,16 @@ class Adapter(HTTPAdapter):
 
 
 class Bounded:
-    """Of a connection: it is cut ATTEMPT_SECONDS after it was made."""
+    """Of a connection: it is cut ATTEMPT_SECONDS after it was made, and the answer to what was not read is read."""
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
         self._bound = ExitStack()
         self._bound.enter_context(cut_after(ATTEMPT_SECONDS, duplicate(self.sock)))  # type: ignore[attr-defined]
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        with suppress(*CLOSED):
+            super().request(*args, **kwargs)  # type: ignore[misc]
 
     def close(self) -> None:
         super().close()  # type: ignore[misc]

@@ -21,14 +21,15 @@ MOST_SUSPECTS = 500
 
 
 class Sifted(NamedTuple):
-    """Events from the first that was refused by itself to one that was taken."""
+    """Events from the first that was refused by itself to one that was taken, or to where nobody looked any further."""
 
     places: int
     """How many they are, with those that were pruned."""
     taken: int
-    """1; or 0, where all of them were pruned."""
     refused: int
     state: bytes | None
+    reason: Refused | None = None
+    """Why the last was refused, where none was taken; None, too, where all of them were pruned."""
 
 
 def sift(
@@ -36,28 +37,24 @@ def sift(
     places: Iterator[Event | None],
     state: bytes | None,
     before_each: Callable[[], None],
-    refused_before: set[str],
+    suspects: int,
 ) -> Sifted:
-    """Send events one by one until one is taken. `refused_before`: the ids of what earlier attempts came to; of them
-    only the first is tried, so that no receiver is asked for more of them each time. Raises NotTaken, where none is
-    taken."""
+    """Send events one by one until one is taken. `suspects`: so many places earlier attempts came to; of them only the
+    first event is tried, so that no receiver is asked for more of them each time. Raises NotTaken, but not Refused."""
     count = refused = asked = 0
     reason = None
     for event in places:
         count += 1
         if event is None:
             continue
-        if not refused or event["event_id"] not in refused_before:
+        if not refused or count > suspects:
             before_each()
             try:
                 return Sifted(count, 1, refused, sink.send(parcel_of([event]), state))
             except Refused as refusal:
                 reason = refusal
-                refused_before.add(event["event_id"])
                 asked += 1
         refused += 1
         if asked == MOST_REFUSED or refused == MOST_SUSPECTS:
             break
-    if reason is not None:
-        raise reason
-    return Sifted(count, 0, 0, state)
+    return Sifted(count, 0, refused, state, reason)

@@ -8,7 +8,7 @@ from usage_tracker.addresses import Address, Secret
 from usage_tracker.budgets.receivers import SIGNATURE, NotSent, connected, retry_after, sign
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.event_json import event_json
-from usage_tracker.sinks.sink import NotTaken, Parcel, not_taken
+from usage_tracker.sinks.sink import CLOSED, NotTaken, Parcel, not_taken
 
 
 class WebhookSink:
@@ -44,7 +44,7 @@ class WebhookSink:
             with connected(address) as wire:
                 connection = http.client.HTTPConnection(address.host, address.port)
                 connection.sock = wire
-                with suppress(BrokenPipeError, ConnectionResetError):  # who doesn't want all of it has answered
+                with suppress(*CLOSED):
                     connection.request("POST", str(address.path), body, headers)
                 with closing(connection.getresponse()) as answer:
                     status, later = answer.status, answer.getheader("Retry-After")

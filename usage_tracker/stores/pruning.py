@@ -1,4 +1,5 @@
-"""Taking old events out of a store. What the rollups know of them stays, and so do the ledger and the awaited calls."""
+"""Taking old events out of a store. What the rollups know of them stays, and so do the ledger and the awaited calls;
+what was noted of single ones (a price before it was changed, a sink's refusal) goes with them."""
 
 from typing import NamedTuple
 

@@ -3,7 +3,7 @@
 Sums are over what is known. `counted` counts the calls with known tokens, `priced` those with a known cost, `unpriced`
 those that should have a cost and have none, `reported` those whose provider stated a cost, `awaited` those whose usage
 is told later. An event that tells it is no call: its tokens and cost count, and with known tokens it is `completed`.
-`output_counted`, `cache_read_counted` and so on count the events that say such tokens at all: many providers never do.
+`input_counted`, `output_counted` and so on count the events that say such tokens at all: many providers never do.
 `untimed` counts the calls of which nobody says how long they took.
 """
 
@@ -23,7 +23,7 @@ MEASURES = (
     "calls", "errors", "counted", "estimated", "priced", "unpriced",
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
     "cost", "reported", "reported_cost", "duration_ms", "ttft_calls", "ttft_ms", "awaited", "completed",
-    "output_counted", "cache_read_counted", "cache_write_counted", "reasoning_counted", "untimed",
+    "output_counted", "cache_read_counted", "cache_write_counted", "reasoning_counted", "untimed", "input_counted",
 )  # fmt: skip
 Sums = tuple[int | float, ...]
 """One number for each of a grain's measures; money in picodollars."""
@@ -174,8 +174,8 @@ def sums_by_who(priced: PricedCalls, whos: Sequence[WhoKeys]) -> list[tuple[WhoK
     for who, each in found.values():
         size, sums = len(each), each[0] if len(each) == 1 else sum_of(each)
         own = size, size * failed, size * counted, 0, size * is_priced, size * is_unpriced
-        told = [0 if column is None else size for column in (out, read, written, reasoning)]
-        made.append((who, (*own, *sums[:6], 0, 0, sums[6], sums[7], sums[8], 0, 0, *told, 0)))
+        *told, input_told = [0 if column is None else size for column in (out, read, written, reasoning, into)]
+        made.append((who, (*own, *sums[:6], 0, 0, sums[6], sums[7], sums[8], 0, 0, *told, 0, input_told)))
     return made
 
 
@@ -249,6 +249,7 @@ def measures(priced: PricedEvent, facts: Facts) -> Sums:
         0 if usage.cache_write_tokens is None else 1,
         0 if usage.reasoning_tokens is None else 1,
         call if facts.duration_ms is None else 0,
+        0 if usage.input_tokens is None else 1,
     )
 
 

@@ -70,13 +70,16 @@ class Chart(NamedTuple):
     buckets: list[GroupValue]
     labels: list[str]
     series: list[Series]
+    overlaps: bool = False
+    """Whether a call is in several series, so that they don't add up to what all calls are."""
 
     @property
     def empty(self) -> bool:
         return not any(value for series in self.series for value in series.values)
 
     def document(self) -> dict[str, Any]:
-        """What static/app.js draws."""
+        """What static/app.js draws, and tells of what the pointer is on."""
+        told = [self.told(place) for place in range(len(self.buckets))]
         return {
             "title": self.title,
             "measure": self.measure,
@@ -89,11 +92,23 @@ class Chart(NamedTuple):
                     "name": series.name,
                     "colour": series.colour,
                     "values": [None if value is None else float(value) for value in series.values],
-                    "shown": series.shown,
+                    "shown": [shown[place] for shown in told] if self.unit else series.shown,
                 }
-                for series in self.series
+                for place, series in enumerate(self.series)
             ],
+            "together": [shown[-1] for shown in told],
         }
+
+    def told(self, bucket: int) -> list[str]:
+        """Each series' figure of the bucket, to as many digits as the others, and what they come to; empty where that
+        is nothing to tell."""
+        chosen = MEASURES[self.measure]
+        values = [series.values[bucket] for series in self.series]
+        known = [value for value in values if value is not None]
+        *figures, together = chosen.show([*values, sum(known) if known and chosen.adds_up else None])
+        # where there was no call, nothing is unknown
+        figures = [text if series.shown[bucket] else "" for text, series in zip(figures, self.series, strict=True)]
+        return [*figures, together if chosen.adds_up and not self.overlaps else ""]
 
 
 def over_time(report: Report, measure: str, colours: dict[Group, str] | None = None) -> Chart:
@@ -116,7 +131,8 @@ def over_time(report: Report, measure: str, colours: dict[Group, str] | None = N
         shown = [text if bucket in rows else "" for bucket, text in zip(buckets, chosen.show(values), strict=True)]
         series.append(Series(group, name, colour, values, shown, total(chosen, rows)))
     kind = "bars" if chosen.adds_up else "lines"
-    return Chart(measure, chosen.title, kind, query.unit, buckets, show_groups(query.unit, buckets), series)
+    labels = show_groups(query.unit, buckets)
+    return Chart(measure, chosen.title, kind, query.unit, buckets, labels, series, report.overlaps)
 
 
 def ranks(report: Report, measure: str, most: int = 30) -> Chart:

@@ -11,7 +11,7 @@ import msgspec
 from usage_tracker.cli.doctor_prices import examine_books, examine_data
 from usage_tracker.cli.doctor_spool import NEARLY_FULL, examine_spool
 from usage_tracker.cli.doctor_store import examine_store
-from usage_tracker.cli.figures import UNKNOWN, show_bytes, show_count, show_duration, show_groups, show_part
+from usage_tracker.cli.figures import UNKNOWN, counted, show_bytes, show_count, show_duration, show_groups, show_part
 from usage_tracker.cli.findings import Finding, Findings
 from usage_tracker.config import load_usable
 from usage_tracker.config_file import with_config
@@ -150,7 +150,7 @@ def host_lines(reports: Iterable[Said]) -> list[Host]:
 
 
 def host_line(said: Said, report: HostReport) -> Host:
-    counted = f"{show_count(MOST_COUNTED)} or more" if report.waiting >= MOST_COUNTED else show_count(report.waiting)
+    waiting = f"{show_count(MOST_COUNTED)} or more" if report.waiting >= MOST_COUNTED else show_count(report.waiting)
     return Host(
         said.host,
         said.spool,
@@ -159,7 +159,7 @@ def host_line(said: Said, report: HostReport) -> Host:
         if report.ended
         else f"process {report.pid}, Python {report.python}",
         ago(said.ago),
-        counted,
+        waiting,
         "" if report.waiting == 0 else show_duration(report.oldest_seconds * 1000),
         f"{show_bytes(report.spool_bytes)} of {show_bytes(report.spool_max_bytes)}",
         show_count(report.dropped),
@@ -178,7 +178,7 @@ def complaints(said: Said, report: HostReport) -> Iterator[str]:
     if report.spool_max_bytes and report.spool_bytes > NEARLY_FULL * report.spool_max_bytes:
         yield "its spool is nearly full: when it is full, new events are dropped"
     if report.dropped:
-        yield f"{show_count(report.dropped)} events were dropped"
+        yield f"it has dropped {counted(report.dropped, 'event')}"
     if report.refused:
         yield "the store refused events, which are set aside"
     if report.corrupt:

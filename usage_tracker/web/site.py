@@ -1,6 +1,7 @@
 """What every page has in common: its templates, its frame, its filters, and what it says where there is nothing."""
 
 import json
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -31,6 +32,7 @@ PAGES = (
 )
 """Path, name and key of the pages."""
 RETRY_SECONDS = 5
+CODE = re.compile("`([^`]+)`")
 THEME_COOKIE = "usage_tracker_theme"
 LOGOUT_FORM = f"logout-{secrets.token_hex(16)}"
 """Stands in a shared page for each one's own token. Nobody can know it, so that no name of a model contains it."""
@@ -100,6 +102,11 @@ def to_json(value: object) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704  escaped here
 
 
+def as_code(sentence: str) -> Markup:
+    """The sentence, with what stands in it between backticks, as on a terminal, as code."""
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(sentence))))  # noqa: S704  escaped here
+
+
 def make_environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("usage_tracker.web"),
@@ -109,6 +116,7 @@ def make_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["json"] = to_json
+    environment.filters["code"] = as_code
     environment.globals["static"] = address_of
     return environment
 

@@ -72,6 +72,7 @@ def prune(connections: Connections, before: datetime) -> Iterator[int]:
             yield from delete(connections, table, before)
     with connections.transaction(statement_seconds=SECONDS, seconds=SECONDS) as cursor:
         cursor.execute("DELETE FROM usage_tracker.usage_original WHERE started_at < %s", [before])
+        cursor.execute("DELETE FROM usage_tracker.sink_refused WHERE refused_at < %s", [before.timestamp()])
 
 
 def partitions(cursor: Cursor, before: datetime) -> list[tuple[str, int, bool, bool]]:

@@ -7,7 +7,7 @@ import psycopg2
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import QueryError
 from usage_tracker.stores.interrupting import interruptible
-from usage_tracker.stores.postgres.connection import Connections
+from usage_tracker.stores.postgres.connection import Connections, Cursor
 
 LONGEST_SECONDS = 3600.0
 ROWS_AT_ONCE = 1000
@@ -48,10 +48,19 @@ def read(dsn: Dsn, sql: str) -> Iterator[tuple[object, ...]]:
                         "a query is one statement that only reads and returns rows; write a SELECT"
                     ) from None
                 raise QueryError(f"{error.diag.message_primary or error} (SQLSTATE {error.pgcode})") from None
-            if cursor.description is None:
-                raise QueryError("the statement returns no rows; write a SELECT")
+            if not cursor.description:  # of a SELECT that names none
+                raise QueryError("the statement returns no columns; name some after SELECT")
             yield tuple(column.name for column in cursor.description)
-            while rows := cursor.fetchmany(ROWS_AT_ONCE):
+            while rows := fetch(cursor):
                 yield from rows
     finally:
         connections.close()
+
+
+def fetch(cursor: Cursor) -> list[tuple[object, ...]]:
+    """The next rows. Raises QueryError."""
+    try:
+        rows: list[tuple[object, ...]] = cursor.fetchmany(ROWS_AT_ONCE)
+    except (ValueError, OverflowError) as error:
+        raise QueryError(f"Python has no such time ({error}); ask for it as text, as in day::text") from None
+    return rows

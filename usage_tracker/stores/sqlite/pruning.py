@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 
+from usage_tracker.instants import SECOND
 from usage_tracker.stores.pruning import Prunable
 from usage_tracker.stores.sqlite.file import SqliteFile
 
@@ -47,6 +48,7 @@ def prune(file: SqliteFile, before: int) -> Iterator[int]:
             deleted = connection.execute(DELETE, [before, EVENTS_AT_ONCE]).rowcount
             if not deleted:
                 connection.execute("DELETE FROM usage_original WHERE started_at < ?", [before])
+                connection.execute("DELETE FROM sink_refused WHERE refused_at < ?", [before / SECOND])
                 return
         yield deleted
         time.sleep(time.monotonic() - started)  # as long as others have waited, they may write

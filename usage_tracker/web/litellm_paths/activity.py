@@ -2,12 +2,12 @@
 pages."""
 
 from datetime import UTC, date, timedelta, timezone, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from usage_tracker.report import Condition, Query, Range, Row
+from usage_tracker.report import Condition, Query, Range, Report, Row
 from usage_tracker.report.sums import NOTHING
 from usage_tracker.web.litellm_paths.asked import (
     DAILY_ACTIVITY,
@@ -36,66 +36,75 @@ async def daily_activity(request: Request) -> Response:
     page, size = values["page"], values["page_size"]
     newest = sorted((row for row in days.rows if row.calls), key=lambda row: row.group, reverse=True)
     shown = newest[(page - 1) * size : page * size]
-    breakdown = await read_breakdown(reader, shown, where, zone)
+    parts = await read_parts(reader, shown, where, zone)
     total = metrics(days.total)
-    body = {
-        "results": [
-            {"date": str(row.group[0]), "metrics": metrics(row), "breakdown": breakdown[row.group[0]]} for row in shown
-        ],
-        "metadata": {
-            "total_spend": total["spend"],
-            "total_prompt_tokens": total["prompt_tokens"],
-            "total_completion_tokens": total["completion_tokens"],
-            "total_tokens": total["total_tokens"],
-            "total_api_requests": total["api_requests"],
-            "total_successful_requests": total["successful_requests"],
-            "total_failed_requests": total["failed_requests"],
-            "total_cache_read_input_tokens": total["cache_read_input_tokens"],
-            "total_cache_creation_input_tokens": total["cache_creation_input_tokens"],
-            "total_response_time_ms": total["total_response_time_ms"],
-            "total_timed_requests": total["timed_requests"],
-            "page": page,
-            "total_pages": -(-len(newest) // size),
-            "has_more": page * size < len(newest),
-        },
+    metadata = {
+        "total_spend": total["spend"],
+        "total_prompt_tokens": total["prompt_tokens"],
+        "total_completion_tokens": total["completion_tokens"],
+        "total_tokens": total["total_tokens"],
+        "total_api_requests": total["api_requests"],
+        "total_successful_requests": total["successful_requests"],
+        "total_failed_requests": total["failed_requests"],
+        "total_cache_read_input_tokens": total["cache_read_input_tokens"],
+        "total_cache_creation_input_tokens": total["cache_creation_input_tokens"],
+        "total_response_time_ms": total["total_response_time_ms"],
+        "total_timed_requests": total["timed_requests"],
+        "page": page,
+        "total_pages": -(-len(newest) // size),
+        "has_more": page * size < len(newest),
     }
-    return answer(body)
+    return await answer(lambda: {"results": results(shown, parts), "metadata": metadata})
 
 
-async def read_breakdown(
-    reader: Reader, days: list[Row], where: tuple[Condition, ...], zone: tzinfo
-) -> dict[Any, dict[str, Any]]:
-    """What each of the days is made of."""
-    found: dict[Any, dict[str, Any]] = {row.group[0]: empty_breakdown() for row in days}
+class Part(NamedTuple):
+    """What days are made of, in one respect."""
+
+    name: str
+    report: Report
+    """By day, its values and keys."""
+    missing: str | None = None
+    """What calls without a value count under; None: under none."""
+
+
+async def read_parts(reader: Reader, days: list[Row], where: tuple[Condition, ...], zone: tzinfo) -> list[Part]:
+    """All that the days, the newest first, are made of."""
     if not days:
-        return found
+        return []
     first, last = days[-1].group[0], days[0].group[0]
     assert isinstance(first, date)
     assert isinstance(last, date)
     asked = Range(midnight(first, zone), midnight(last + timedelta(days=1), zone))
     unasked = (*where, Condition("request_model", True, None))
-    for name, dimension, met, missing in (
-        ("models", "model", where, None),
-        ("model_groups", "request_model", where, None),
-        ("model_groups", "model", unasked, None),  # the proxy's groups of calls of which it isn't known what they asked
-        ("providers", "provider", where, UNKNOWN_PROVIDER),
-    ):
-        answered = await reader.ask(Query(*asked, ("day", dimension, "api_key"), met, zone))
-        for row in answered.rows:
-            place, key = row.group[1] or missing, str(row.group[2] or UNATTRIBUTED)
-            if place is not None and row.group[0] in found:
-                entry = found[row.group[0]][name].setdefault(
-                    place, {"metrics": metrics(None), "metadata": {}, "api_key_breakdown": {}}
-                )
-                add(entry["metrics"], metrics(row))
+
+    async def ask(*by: str, met: tuple[Condition, ...] = where) -> Report:
+        return await reader.ask(Query(*asked, ("day", *by), met, zone))
+
+    return [
+        Part("models", await ask("model", "api_key")),
+        Part("model_groups", await ask("request_model", "api_key")),
+        # the proxy's groups of calls of which it isn't known what they asked
+        Part("model_groups", await ask("model", "api_key", met=unasked)),
+        Part("providers", await ask("provider", "api_key"), UNKNOWN_PROVIDER),
+        Part("api_keys", await ask("api_key"), UNATTRIBUTED),
+    ]
+
+
+def results(days: list[Row], parts: list[Part]) -> list[dict[str, Any]]:
+    found: dict[Any, dict[str, Any]] = {row.group[0]: empty_breakdown() for row in days}
+    for name, report, missing in parts:
+        for row in report.rows:
+            day, value, *keys = row.group
+            place = value or missing
+            if place is None or day not in found:
+                continue
+            entry = found[day][name].setdefault(str(place), {"metrics": metrics(None), "metadata": {}})
+            add(entry["metrics"], metrics(row))
+            for key in keys:
                 of_key = {"metrics": metrics(None), "metadata": {}}
-                add(entry["api_key_breakdown"].setdefault(key, of_key)["metrics"], metrics(row))
-    keys = await reader.ask(Query(*asked, ("day", "api_key"), where, zone))
-    for row in keys.rows:
-        if row.group[0] in found:
-            key = str(row.group[1] or UNATTRIBUTED)
-            found[row.group[0]]["api_keys"][key] = {"metrics": metrics(row), "metadata": {}}
-    return found
+                by_key = entry.setdefault("api_key_breakdown", {})
+                add(by_key.setdefault(str(key or UNATTRIBUTED), of_key)["metrics"], metrics(row))
+    return [{"date": str(row.group[0]), "metrics": metrics(row), "breakdown": found[row.group[0]]} for row in days]
 
 
 def empty_breakdown() -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """What the proxy's addresses take, and the answer in its form."""
 
+import asyncio
 import json
+from collections.abc import Callable
 from datetime import UTC, date, timedelta, tzinfo
 from typing import Any
 
@@ -108,7 +110,12 @@ def days_between(first: date, last: date, zone: tzinfo) -> Range:
     return Range(midnight(first, zone), midnight(last + timedelta(days=1), zone))
 
 
-def answer(body: object, headers: dict[str, str] | None = None) -> Response:
-    return Response(
-        json.dumps(body), media_type="application/json", headers={"Cache-Control": "no-store", **(headers or {})}
-    )
+async def answer(make: Callable[[], object], headers: dict[str, str] | None = None) -> Response:
+    """What is made, as JSON. Both on a thread: for a month of many models and keys it takes seconds, in which others
+    ask."""
+    text = await asyncio.to_thread(written, make)
+    return Response(text, media_type="application/json", headers={"Cache-Control": "no-store", **(headers or {})})
+
+
+def written(make: Callable[[], object]) -> str:
+    return json.dumps(make())

@@ -8,14 +8,15 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from usage_tracker.report import Condition, Event, Query, Range, list_events
+from usage_tracker.report import Event, Query, Range, Report, list_events
 from usage_tracker.stores import Store
 from usage_tracker.web.litellm_paths.asked import SPEND_LOGS, UNATTRIBUTED, answer, both_days, conditions, some_days
 from usage_tracker.web.parameters import read_parameters
-from usage_tracker.web.reading import Reader
 from usage_tracker.web.site import site_of
 
 MOST_LOGS = 10_000
+SUMMED_BY = ((), ("api_key",), ("user",), ("model",))
+"""The dimensions of a day's sums."""
 
 
 async def spend_logs(request: Request) -> Response:
@@ -24,12 +25,13 @@ async def spend_logs(request: Request) -> Response:
     where = conditions(values, {"api_key": "api_key", "user_id": "user"})
     reader = site_of(request).reader
     if values["request_id"] is not None:
-        found = await reader.of_event(values["request_id"], lambda _, event: event)
-        return answer([log_of(found)] if found and meets(found, values) else [])
+        event = await reader.of_event(values["request_id"], lambda _, event: event)
+        return await answer(lambda: [log_of(event)] if event and meets(event, values) else [])
     dated = values["start_date"] is not None and values["end_date"] is not None
     asked = both_days(values, UTC) if dated else some_days(values)
     if dated and values["summarize"]:
-        return answer(await summaries(reader, asked, where))
+        found = await asyncio.gather(*(reader.ask(Query(*asked, ("day", *by), where)) for by in SUMMED_BY))
+        return await answer(lambda: summed(asked, *found))
 
     def read(store: Store) -> list[dict[str, Any]]:
         with closing(list_events(store, *asked, where, MOST_LOGS)) as events:
@@ -37,15 +39,12 @@ async def spend_logs(request: Request) -> Response:
 
     logs = await reader.do(read, slow=True)
     headers = {"x-litellm-spend-logs-truncated": "true"} if len(logs) == MOST_LOGS else {}
-    return answer(logs, headers)
+    return await answer(lambda: logs, headers)
 
 
-async def summaries(reader: Reader, asked: Range, where: tuple[Condition, ...]) -> list[dict[str, Any]]:
+def summed(asked: Range, days: Report, keys: Report, users: Report, models: Report) -> list[dict[str, Any]]:
     """Spend of each day, by key, user and model; days without calls after the last one that has some, as the proxy has
     them."""
-    days, keys, users, models = await asyncio.gather(
-        *(reader.ask(Query(*asked, ("day", *by), where)) for by in ((), ("api_key",), ("user",), ("model",)))
-    )
     found: dict[Any, dict[str, Any]] = {}
     for row in days.rows:
         if row.calls:

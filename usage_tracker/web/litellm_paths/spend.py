@@ -1,6 +1,5 @@
 """`/spend/tags` and `/global/spend/report`: spend by tag, team, customer or key."""
 
-import asyncio
 from collections.abc import Iterable
 from datetime import UTC, date, timedelta
 from decimal import Decimal
@@ -29,8 +28,8 @@ async def spend_tags(request: Request) -> Response:
     """Spend by tag. A call with several tags counts under each."""
     values = read_parameters(SPEND_TAGS, request.query_params.multi_items())
     found = await site_of(request).reader.ask(Query(*some_days(values), ("tag",)))
-    return answer(
-        [
+    return await answer(
+        lambda: [
             {"individual_request_tag": row.group[0], "log_count": row.calls, "total_spend": float(row.cost or 0)}
             for row in found.rows
             if row.group[0] is not None
@@ -48,25 +47,30 @@ async def spend_report(request: Request) -> Response:
         values, {"api_key": "api_key", "internal_user_id": "user", "team_id": "team", "customer_id": "user"}
     )
     if values["api_key"] or values["internal_user_id"] or values["group_by"] == "api_key":
-        return answer(by_key(await reader.ask(Query(*asked, ("api_key", "model"), where))))
+        keys = await reader.ask(Query(*asked, ("api_key", "model"), where))
+        return await answer(lambda: by_key(keys))
     if values["team_id"] and values["customer_id"]:
         entry = {"team_name": values["team_id"], "customer": values["customer_id"]}
         days = await each_day(reader, asked, where, ("model", "api_key"))
-        return answer([{"group_by_day": start, "teams": [group_entry(entry, found.rows, 0)]} for start, found in days])
+        return await answer(
+            lambda: [{"group_by_day": start, "teams": [group_entry(entry, found.rows, 0)]} for start, found in days]
+        )
     by_team = values["group_by"] == "team"
     dimension, name, plural = ("team", "team_name", "teams") if by_team else ("user", "customer", "customers")
     days = await each_day(reader, asked, where, (dimension, "model", "api_key"))
-    return answer([{"group_by_day": start, plural: group_entries(found, name)} for start, found in days])
+    return await answer(lambda: [{"group_by_day": start, plural: group_entries(found, name)} for start, found in days])
 
 
 async def each_day(
     reader: Reader, asked: Range, where: tuple[Condition, ...], by: tuple[str, ...]
 ) -> list[tuple[str, Report]]:
-    """A report for each day that has calls: four dimensions at once are more than one report has."""
+    """A report for each day that has calls: four dimensions at once are more than one report has. One after the other,
+    so that others are answered in between, and none waits for its turn longer than an answer may take."""
     days = await reader.ask(Query(*asked, ("day",), where))
     starts = [midnight(row.group[0], UTC) for row in days.rows if row.calls and isinstance(row.group[0], date)]
-    found = await asyncio.gather(*(reader.ask(Query(start, start + timedelta(days=1), by, where)) for start in starts))
-    return [(start.isoformat(), report) for start, report in zip(starts, found, strict=True)]
+    return [
+        (start.isoformat(), await reader.ask(Query(start, start + timedelta(days=1), by, where))) for start in starts
+    ]
 
 
 def group_entries(report: Report, name: str) -> list[dict[str, Any]]:

@@ -65,10 +65,9 @@
       box.append(line);
     }
     if (!shown.length) box.append(element("div", "", "nothing"));
-    if (shown.length > 1 && chart.kind === "bars") {
-      const sum = shown.reduce((total, series) => total + series.values[index], 0);
+    if (shown.length > 1 && chart.together[index]) {
       const line = element("div", "sum");
-      line.append(element("span", "", "Together"), element("em", "", short(sum, chart.measure)));
+      line.append(element("span", "", "Together"), element("em", "", chart.together[index]));
       box.append(line);
     }
     return box;

@@ -64,7 +64,7 @@ CREATE VIEW IF NOT EXISTS daily$on_cluster AS
     SELECT toDate(toDateTime(intDiv(at, 1000000), 'UTC'), 'UTC') AS day, nullIf(provider, '\0') AS provider,
         nullIf(model, '\0') AS model, operation, nullIf(app, '\0') AS app, nullIf(project, '\0') AS project,
         nullIf(team, '\0') AS team, sum(calls) AS calls, sum(errors) AS errors,
-        if(sum(counted) + sum(completed) > 0, sum(input_tokens), NULL) AS input_tokens,
+        if(sum(input_counted) > 0, sum(input_tokens), NULL) AS input_tokens,
         if(sum(output_counted) > 0, sum(output_tokens), NULL) AS output_tokens,
         if(sum(cache_read_counted) > 0, sum(cache_read_tokens), NULL) AS cache_read_tokens,
         if(sum(reasoning_counted) > 0, sum(reasoning_tokens), NULL) AS reasoning_tokens,
