@@ -26,6 +26,7 @@ from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import Origin, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.aside import note_dropped, noted_dropped
+from usage_tracker.journal.header import ANY_STORE
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.description import Description, Partition
 
@@ -266,6 +267,26 @@ def test_what_waits_in_the_journal_and_what_was_dropped_is_counted() -> None:
     assert (found["spool"]["waiting"], found["spool"]["dropped"], found["spool"]["leader"]) == (1, 7, None)
     assert any("usage-tracker ship --once" in remedy for remedy in remedies(found))
     assert any("TRACKER_SPOOL_MAX_BYTES" in remedy for remedy in remedies(found))
+
+
+def test_events_for_another_store_than_that_of_who_ships_them_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a program beside a sidecar names the same store in another way."""
+    monkeypatch.setenv("TRACKER_SPOOL_DIR", str(tmp_path / "spool"))
+    monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{tmp_path}/usage.db")
+    settings = load_settings()
+    assert settings.dsn is not None
+    sidecar = Spool(settings.spool_dir, bytes.fromhex(settings.dsn.identity))
+    assert sidecar.lead()
+    try:
+        for store, found in ((ANY_STORE, False), (sidecar.store, False), (bytes(7) + b"\1", True)):
+            journal = Journal(Spool(settings.spool_dir, store))
+            journal.append(Origin(sdk="openai"), UsageEvent(started_at=1, duration_ms=1.0, operation="chat"))
+            assert any("the same TRACKER_DSN" in remedy for remedy in remedies(document())) is found
+            journal.close()
+    finally:
+        sidecar.resign()
 
 
 def test_a_journal_that_drops_notes_it_for_whoever_comes_after(tmp_path: Path) -> None:

@@ -67,6 +67,18 @@ def test_it_understands_the_words_of_the_command() -> None:
     assert report(compare="previous", fields=["cost"])[0] == {"model": "a", "cost": 2, "cost_before": None}
 
 
+def test_costs_of_today_are_by_the_price_book_of_the_store_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, price in (("installed", 3), ("named", 5)):
+        (Path.home() / f"{name}.toml").write_text(f'[[price]]\nmatch = "*"\ninput = {price}\noutput = 0\n')
+    monkeypatch.setenv("TRACKER_PRICES", "~/named.toml")
+    assert [row["cost"] for row in report(cost="current")] == [Decimal("0.001"), Decimal("0.0005")]
+    usage_tracker.install(prices="~/installed.toml")
+    try:
+        assert [row["cost"] for row in report(cost="current")] == [Decimal("0.0006"), Decimal("0.0003")]
+    finally:
+        usage_tracker.uninstall()
+
+
 def test_a_notebook_shows_a_table_in_which_names_are_only_text(store: Store) -> None:
     store_events(store, [made_event(model="<script>alert(1)</script>\x1b", cost="9", flags=["unpriced"])])
     shown = report()._repr_html_()

@@ -308,6 +308,16 @@ def test_costs_may_be_those_of_today(store: Store, tmp_path: Path, monkeypatch: 
     assert document["notes"][0].startswith("2 calls have no price today (models: b, c)")
 
 
+def test_the_price_book_may_be_in_the_home_as_programs_that_ship_find_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a config file no shell says where that is."""
+    (Path.home() / "book.toml").write_text('[[price]]\nmatch = "a"\ninput = 3\noutput = 30\n')
+    for named in ("~/book.toml", f"{Path.home()}/book.toml"):
+        monkeypatch.setenv("TRACKER_PRICES", named)
+        document = report("--cost", "current", "--by", "model")
+        assert {row["model"]: row["cost"] for row in document["rows"]} == {"a": "0.0006", "b": None, "c": None}
+        assert run("prices", "list", "-o", "csv").stdout.count("\n") == 2
+
+
 def test_what_a_cache_answered_costs_nothing_today_either(store: Store) -> None:
     store_events(store, [made_event(model="kept", cost="0", flags=["cached"], at=NOON)])
     for basis in ("recorded", "current"):

@@ -87,10 +87,15 @@ def test_a_killed_writers_segment_has_ended(tmp_path: Path) -> None:
     assert [each.event.started_at for each in file.reader.read(10, ended=True).events] == [5]
 
 
-def test_a_segment_of_another_store_is_left_alone(tmp_path: Path) -> None:
-    journal_with(tmp_path, 1, OTHER_STORE)
+def test_segments_of_another_store_are_left_alone_and_said_to_be_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        journal_with(tmp_path, 1, OTHER_STORE)
     spool = Spool(tmp_path, STORE)
-    assert spool.open(spool.segments()[0]) is None
+    assert [spool.open(path) for path in spool.segments()] == [None, None]
+    [said] = caplog.messages
+    assert said.startswith(f"{tmp_path} has events for another store, which are left alone")
 
 
 def test_a_foreign_file_is_left_alone(tmp_path: Path) -> None:

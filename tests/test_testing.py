@@ -1,6 +1,9 @@
 """What an app's own tests see of its calls."""
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +17,7 @@ import usage_tracker
 from usage_tracker import testing, tracker
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.errors import ConfigError, UsageTrackerError
+from usage_tracker.journal import Spool
 from usage_tracker.testing import CapturedUsage, capture_usage
 
 
@@ -107,6 +111,39 @@ def test_the_sdks_are_as_they_were_at_the_end() -> None:
     with capture_usage():
         assert openai.OpenAI.request is not original
     assert openai.OpenAI.request is original
+
+
+def test_what_a_forked_child_calls_is_captured_there_and_written_nowhere(
+    usage: CapturedUsage, client: openai.OpenAI, own_environment: Path
+) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            ask(client)
+        finally:
+            os._exit(len(usage))
+    _, status = os.waitpid(child, 0)
+    assert (os.waitstatus_to_exitcode(status), len(usage)) == (1, 0)
+    assert list(own_environment.iterdir()) == []
+
+
+def test_a_child_that_is_forked_meanwhile_leaves_the_installed_trackers_journal_to_its_parent(tmp_path: Path) -> None:
+    """It goes on with that tracker where it leaves the block; the parent would have died of what it did there."""
+    script = f"""if True:
+        import os, sys, usage_tracker
+        from usage_tracker.testing import capture_usage
+        usage_tracker.install(ship=False, spool_dir={str(tmp_path)!r})
+        usage_tracker.record(provider="acme", model="m")
+        with capture_usage():
+            if os.fork() == 0:
+                sys.exit()
+            os.wait()
+        for _ in range(3000):
+            usage_tracker.record(provider="acme", model="m")
+    """
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Spool(tmp_path).waiting() == 3001
 
 
 def test_one_at_a_time_and_with_settings_that_exist(usage: CapturedUsage) -> None:

@@ -31,6 +31,12 @@ def user_folder(environ: Mapping[str, str], variable: str, usual: Path) -> Path:
     return (Path(said) if os.path.isabs(said) else home / usual) / "usage-tracker"
 
 
+def located(name: str) -> Path:
+    """A file or folder as people name it: ~ is this user's home, also where no shell says so, and what is relative is
+    so to where the program stands now: it may go elsewhere later."""
+    return Path(os.path.abspath(os.path.expanduser(name)))
+
+
 class Settings(NamedTuple):
     """All that can be set. Each field has an environment variable of the same name: TRACKER_ and the name in
     capitals."""
@@ -129,9 +135,8 @@ class Said:
         return (self.text(name) or "").strip() or None
 
     def path(self, name: str) -> Path | None:
-        """From where the program stands now: it may go elsewhere later."""
         text = self.text(name)
-        return Path(os.path.abspath(os.path.expanduser(text))) if text else None
+        return located(text) if text else None
 
     def number(self, name: str, default: float, least: float) -> float:
         text = self.text(name)

@@ -14,7 +14,7 @@ from usage_tracker.cli.price_books import open_books, open_pricer
 from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.render import title
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import default_dsn
+from usage_tracker.config import default_dsn, located
 from usage_tracker.config_file import with_config
 from usage_tracker.decimals import EXACT
 from usage_tracker.dsn import Dsn, parse_dsn
@@ -148,8 +148,7 @@ def report(
         bool(PERCENTILES.intersection(shown or FIELDS)),
         cost,
     )
-    path = environ.get("TRACKER_PRICES")
-    found, pruned = ask(choose_store(dsn, environ), Path(path) if path else None, query)
+    found, pruned = ask(*choose_store(dsn, environ), query)
     return Rows(found, shown, pruned)
 
 
@@ -167,11 +166,13 @@ def value_of(value: Any) -> Any:
     return str(value) if value is OTHERS else value
 
 
-def choose_store(dsn: str | None, environ: Mapping[str, str]) -> Dsn:
-    text = dsn or environ.get("TRACKER_DSN")
-    if dsn is None and tracker.installed is not None and tracker.installed.settings.dsn is not None:
-        return tracker.installed.settings.dsn
-    return parse_dsn(text) if text else default_dsn(environ)
+def choose_store(dsn: str | None, environ: Mapping[str, str]) -> tuple[Dsn, Path | None]:
+    """The store, and the file of the price book that goes before its own."""
+    settings = tracker.installed.settings if tracker.installed is not None else None
+    if dsn is None and settings is not None and settings.dsn is not None:
+        return settings.dsn, settings.prices
+    text, book = dsn or environ.get("TRACKER_DSN"), environ.get("TRACKER_PRICES")
+    return parse_dsn(text) if text else default_dsn(environ), located(book) if book else None
 
 
 def ask(dsn: Dsn, price_book: Path | None, query: Query) -> tuple[Report, str | None]:

@@ -259,4 +259,6 @@ class Pipeline:
             self.enforcing.after_fork()
         with guarded("fork: recorder"):
             fresh = self._recorder()
-            self.recorder.origin, self.recorder.kind, self.recorder.tell = fresh.origin, fresh.kind, fresh.tell
+            self.recorder.origin, self.recorder.kind = fresh.origin, fresh.kind
+            if self.recorder.tell is not None:  # in an app's tests, nothing goes to the journal
+                self.recorder.tell = fresh.tell

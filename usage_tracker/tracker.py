@@ -114,6 +114,8 @@ class Tracker:
 
 
 installed: Tracker | None = None
+_set_aside: Tracker | None = None
+"""What was installed, while another tracker stands in."""
 _asked_meanwhile: list[Settings | None] | None = None
 """While another tracker stands in: what was to be installed; None for uninstalled."""
 _install_lock = threading.RLock()
@@ -199,23 +201,23 @@ def uninstall() -> None:
 def stand_in(settings: Settings) -> Iterator[Tracker]:
     """A tracker in the installed one's place. That goes on at the end, with what it had captured and where it ships it;
     what the app installs meanwhile is installed then, too."""
-    global installed, _asked_meanwhile
+    global installed, _set_aside, _asked_meanwhile
     tracker = Tracker(settings)
     with _install_lock:
         if _asked_meanwhile is not None:
             raise UsageTrackerError("another tracker stands in already; end that first")
-        before, installed, _asked_meanwhile = installed, tracker, []
-        if before is not None:
-            before.patches.revert()
+        _set_aside, installed, _asked_meanwhile = installed, tracker, []
+        if _set_aside is not None:
+            _set_aside.patches.revert()
         tracker.patches.apply()
     try:
         yield tracker
     finally:
         with _install_lock:
             end(tracker)
-            installed, asked, _asked_meanwhile = before, _asked_meanwhile, None
-            if before is not None:
-                before.patches.apply()
+            installed, _set_aside, asked, _asked_meanwhile = _set_aside, None, _asked_meanwhile, None
+            if installed is not None:
+                installed.patches.apply()
         if asked:
             uninstall() if asked[-1] is None else start(asked[-1])
 
@@ -319,8 +321,10 @@ def _after_fork() -> None:
     global _install_lock, _finalizer
     _install_lock = threading.RLock()
     _finalizer = None  # it was the parent's
+    for tracker in (installed, _set_aside):
+        if tracker is not None:
+            tracker.after_fork()
     if installed is not None:
-        installed.after_fork()
         end_with_multiprocessing()
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from contextlib import suppress
 from glob import glob
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from usage_tracker.cli.findings import Findings
 from usage_tracker.config import Settings, data_folder
 from usage_tracker.journal import Spool
 from usage_tracker.journal.aside import DROPS, noted_dropped
+from usage_tracker.journal.files import opened
 from usage_tracker.journal.folder import SpoolUnusable
+from usage_tracker.journal.header import HEADER_SIZE, Header
+from usage_tracker.journal.spool import SAME_STORE
 from usage_tracker.pipeline import open_spool
 
 NEARLY_FULL = 0.8
@@ -41,6 +45,7 @@ def examine_spool(settings: Settings, findings: Findings) -> None:
     examine_place(settings.spool_dir, findings, facts)
     if size is not None:
         examine_room(size, settings, findings)
+        examine_stores(spool, settings, findings)
     if leader:
         away = leader[1] != "leading"
         remedy = "its store is away: see its log, or the line above" if away else None
@@ -80,6 +85,18 @@ def size_of(spool: Spool) -> int | None:
         return spool.size()
     except OSError:
         return None
+
+
+def examine_stores(spool: Spool, settings: Settings, findings: Findings) -> None:
+    if settings.dsn is not None and any(is_for_another_store(spool, path) for path in spool.segments()):
+        findings.add("spool", "has events for another store, which aren't shipped to this one", SAME_STORE)
+
+
+def is_for_another_store(spool: Spool, path: Path) -> bool:
+    with suppress(OSError), opened(path) as descriptor:
+        header = Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
+        return header is not None and not spool.is_for(header)
+    return False
 
 
 def examine_place(folder: Path, findings: Findings, facts: dict[str, object]) -> None:

@@ -9,6 +9,7 @@ import click
 from usage_tracker.cli.hints import tell
 from usage_tracker.cli.plain import plain
 from usage_tracker.cli.stores import NothingYet, before, reading
+from usage_tracker.config import located
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError
 from usage_tracker.pricing import Pricer, StoredBook, newest_data
@@ -21,9 +22,10 @@ from usage_tracker.stores.prices import newest_version, read_entries
 
 
 def read_path(ctx: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
-    if path is not None:
-        tell(ctx, option, str(path))
-    return path
+    if path is None:
+        return None
+    tell(ctx, option, str(path))
+    return located(str(path))
 
 
 prices_option = click.option(

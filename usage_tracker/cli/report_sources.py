@@ -11,6 +11,7 @@ from usage_tracker.cli.hints import tell_other_store
 from usage_tracker.cli.options import named
 from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.config import located
 from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.errors import ConfigError, RightsError
 from usage_tracker.report import Query, Report, answer, no_calls, run
@@ -64,7 +65,7 @@ def prices_of(dsn: Dsn, query: Query) -> "Prices | None":
     from usage_tracker.cli.price_books import open_books, open_pricer
 
     path = os.environ.get("TRACKER_PRICES")
-    return open_pricer(open_books(dsn, Path(path) if path else None))
+    return open_pricer(open_books(dsn, located(path) if path else None))
 
 
 def find_source(origin: str) -> Dsn | str:

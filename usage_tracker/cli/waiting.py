@@ -4,7 +4,7 @@ import os
 from glob import glob
 from pathlib import Path
 
-from usage_tracker.config import default_app, default_spool
+from usage_tracker.config import default_app, default_spool, located
 from usage_tracker.dsn import Dsn
 
 MOST_COUNTED = 100_000
@@ -14,7 +14,7 @@ MOST_COUNTED = 100_000
 def spool_of(dsn: Dsn) -> Path:
     """The spool folder of programs that ship to that store."""
     named = os.environ.get("TRACKER_SPOOL_DIR")
-    return Path(os.path.expanduser(named)) if named else default_spool(dsn, default_app())
+    return located(named) if named else default_spool(dsn, default_app())
 
 
 def waiting_note(dsn: Dsn) -> str | None:

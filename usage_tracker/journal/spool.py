@@ -51,6 +51,8 @@ SUFFIX = ".seg"
 UNREADY = ".new"
 UNREADY_SECONDS = 60.0
 """Making a segment takes less."""
+SAME_STORE = "give the programs that share it the same TRACKER_DSN, password apart, or none where a sidecar ships"
+"""What to do where a folder has events for several stores."""
 
 
 class SpoolFull(UsageTrackerError):
@@ -182,18 +184,28 @@ class Spool:
         header = Header.unpack(start[:HEADER_SIZE])
         if header is None and (segment := identity_in_name(path)) is not None:
             header = Header.mended(start, segment, self.store)
-        foreign = header is None or os.fstat(descriptor).st_size > LARGEST_FILE
-        if header is None or foreign or header.store not in (self.store, ANY_STORE):
+        if header is None or os.fstat(descriptor).st_size > LARGEST_FILE:
             os.close(descriptor)
-            if foreign:
-                self._tell_foreign(path)
+            self._tell_foreign(path)
+            return None
+        if not self.is_for(header):
+            os.close(descriptor)
+            self._tell_once(self.folder, f"has events for another store, which are left alone; {SAME_STORE}")
             return None
         return SharedFile(path, descriptor, header)
 
+    def is_for(self, header: Header) -> bool:
+        """Whether who ships to this folder's store ships that segment."""
+        return header.store in (self.store, ANY_STORE)
+
     def _tell_foreign(self, path: Path) -> None:
-        if path not in self._told and os.path.lexists(path):
+        if os.path.lexists(path):
+            self._tell_once(path, "is no segment that this version can read; it is left alone")
+
+    def _tell_once(self, path: Path, what: str) -> None:
+        if path not in self._told:
             self._told.add(path)
-            logger.warning("%s is no segment that this version can read; it is left alone", path)
+            logger.warning("%s %s", path, what)
 
     def lead(self) -> bool:
         """Try to become the leader; True also where we are already. Who leads a folder that was taken away starts
