@@ -1,5 +1,6 @@
 """What a collector gets over OTLP: GenAI's metrics, whose sums equal the store however often they are sent."""
 
+import logging
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -378,6 +379,23 @@ def test_what_a_collector_takes_only_a_part_of_is_said_in_its_words_without_secr
     assert standings(store)[0].problem is None
     assert len(caplog.records) == 1
     feeder.close()
+
+
+def test_why_a_collector_takes_nothing_is_said_by_us_alone(
+    store: Store, collector: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OpenTelemetry's exporter tells each attempt and, as 1.35 does, all that was answered, which may repeat a secret."""
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}?authorization=Bearer%20k-123")
+    store_events(store, [made_event()])
+    collector.said = "application/x-protobuf", b"a wrong token: Bearer k-123"
+    collector.answers = [401, 401, 503, 503, 503, 503, 503]
+    for _ in range(3):
+        with pytest.raises(NotTaken):
+            feeder.step()
+    assert [record.name for record in caplog.records] == ["usage_tracker"]
+    feeder.close()
+    logging.getLogger(OTLPMetricExporter.__module__).error("of the app's own")
+    assert caplog.messages[-1] == "of the app's own"
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xff", partly(-5, "x")[1], partly(0, "a hint")[1]])
