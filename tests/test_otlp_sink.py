@@ -341,6 +341,33 @@ def test_sums_never_fall_while_a_collector_takes_now_this_and_now_that(store: St
     assert told == sorted(told, reverse=True)
 
 
+@pytest.mark.parametrize("same_feeder", [True, False])
+def test_the_first_sums_began_when_they_did_also_when_they_are_told_again(
+    store: Store, collector: Receiver, same_feeder: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they begin later, who tells changes from sums takes all that is in them for new."""
+    monkeypatch.setattr("usage_tracker.sinks.session.ATTEMPT_SECONDS", 0.3)
+    with monkeypatch.context() as patch:
+        patch.setattr(otlp, "POST_SECONDS", 0.5)
+        feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+        store_events(store, [made_event()])
+        collector.answers = [-1] * 5
+        with pytest.raises(NotTaken):
+            feeder.step()
+    collector.answers = []
+    if not same_feeder:
+        feeder.close()
+        feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    feed(feeder)
+    feeder.close()
+    assert len(collector.posts) >= 2
+    starts = set()
+    while collector.posts:
+        starts |= {point.start_time_unix_nano for _, _, _, point in points(collector)}
+        collector.posts.pop()
+    assert len(starts) == 1
+
+
 def partly(rejected: int, message: str) -> tuple[str, bytes]:
     """What a collector answers that took a part."""
     said = ExportMetricsPartialSuccess(rejected_data_points=rejected, error_message=message)
@@ -384,7 +411,7 @@ def test_what_a_collector_takes_only_a_part_of_is_said_in_its_words_without_secr
 def test_why_a_collector_takes_nothing_is_said_by_us_alone(
     store: Store, collector: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """OpenTelemetry's exporter tells each attempt and, as 1.35 does, all that was answered, which may repeat a secret."""
+    """OpenTelemetry's exporter tells each attempt and, as 1.35 does, what was answered, which may repeat a secret."""
     feeder = begin(store, f"otlp://127.0.0.1:{collector.port}?authorization=Bearer%20k-123")
     store_events(store, [made_event()])
     collector.said = "application/x-protobuf", b"a wrong token: Bearer k-123"

@@ -88,7 +88,7 @@ class OtlpSink:
         kept = add(unpack(state, time.time_ns()), parcel.events)
         if kept.series:
             self._export(as_metrics(kept, time.time_ns()))
-        return pack(kept) if parcel.events else state
+        return pack(kept) if parcel.events or state is None else state
 
     def _export(self, metrics: MetricsData) -> None:
         """The exporter takes a redirect for success and, up to 1.37, raises where there is no connection. Raises
