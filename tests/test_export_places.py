@@ -206,6 +206,11 @@ class TestObjectStore:
         assert answer(LakeFigures(lake), Query(by=())).total.cost == Decimal("0.09")
         lake.close()
 
+    @pytest.mark.parametrize("form", ["parquet", "delta"])
+    def test_a_bucket_that_is_not_there_is_named(self, store: Store, bucket: str, form: str) -> None:
+        with pytest.raises(UsageTrackerError, match=r"s3://other/usage can't be used: .*bucket does not exist"):
+            open_exporter(store, Plan("s3://other/usage", form)).run()
+
 
 NOTHING = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
 LISTED = b"""<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>usage/day=2026-08-15/usage.parquet</Key>

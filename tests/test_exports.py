@@ -310,6 +310,23 @@ def test_a_place_holds_one_form_by_one_grain(store: Store, tmp_path: Path) -> No
         export(store, tmp_path / "lake", grain="hour")
 
 
+def test_a_place_where_nothing_could_be_written_holds_no_form_yet(store: Store, tmp_path: Path) -> None:
+    store_events(store, [made_event()])
+    place = tmp_path / "lake"
+    place.touch()
+    with pytest.raises(NotADirectoryError):
+        export(store, place)
+    place.unlink()
+    busy = Marks(store, str(place), "parquet", "day")
+    busy.claim()
+    with pytest.raises(Busy):
+        export(store, place, grain="hour")
+    busy.release()
+    assert export(store, place, grain="hour").files == 1
+    with pytest.raises(UsageTrackerError, match="holds parquet by the hour"):
+        export(store, place)
+
+
 def test_by_the_hour_a_day_has_several_files(store: Store, tmp_path: Path) -> None:
     store_events(store, [made_event(NOON), made_event(NOON + timedelta(hours=1))])
     export(store, tmp_path / "lake", grain="hour")

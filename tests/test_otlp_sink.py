@@ -1,5 +1,6 @@
 """What a collector gets over OTLP: GenAI's metrics, whose sums equal the store however often they are sent."""
 
+import logging
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -340,6 +341,33 @@ def test_sums_never_fall_while_a_collector_takes_now_this_and_now_that(store: St
     assert told == sorted(told, reverse=True)
 
 
+@pytest.mark.parametrize("same_feeder", [True, False])
+def test_the_first_sums_began_when_they_did_also_when_they_are_told_again(
+    store: Store, collector: Receiver, same_feeder: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they begin later, who tells changes from sums takes all that is in them for new."""
+    monkeypatch.setattr("usage_tracker.sinks.session.ATTEMPT_SECONDS", 0.3)
+    with monkeypatch.context() as patch:
+        patch.setattr(otlp, "POST_SECONDS", 0.5)
+        feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+        store_events(store, [made_event()])
+        collector.answers = [-1] * 5
+        with pytest.raises(NotTaken):
+            feeder.step()
+    collector.answers = []
+    if not same_feeder:
+        feeder.close()
+        feeder = begin(store, f"otlp://127.0.0.1:{collector.port}")
+    feed(feeder)
+    feeder.close()
+    assert len(collector.posts) >= 2
+    starts = set()
+    while collector.posts:
+        starts |= {point.start_time_unix_nano for _, _, _, point in points(collector)}
+        collector.posts.pop()
+    assert len(starts) == 1
+
+
 def partly(rejected: int, message: str) -> tuple[str, bytes]:
     """What a collector answers that took a part."""
     said = ExportMetricsPartialSuccess(rejected_data_points=rejected, error_message=message)
@@ -378,6 +406,23 @@ def test_what_a_collector_takes_only_a_part_of_is_said_in_its_words_without_secr
     assert standings(store)[0].problem is None
     assert len(caplog.records) == 1
     feeder.close()
+
+
+def test_why_a_collector_takes_nothing_is_said_by_us_alone(
+    store: Store, collector: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OpenTelemetry's exporter tells each attempt and, as 1.35 does, what was answered, which may repeat a secret."""
+    feeder = begin(store, f"otlp://127.0.0.1:{collector.port}?authorization=Bearer%20k-123")
+    store_events(store, [made_event()])
+    collector.said = "application/x-protobuf", b"a wrong token: Bearer k-123"
+    collector.answers = [401, 401, 503, 503, 503, 503, 503]
+    for _ in range(3):
+        with pytest.raises(NotTaken):
+            feeder.step()
+    assert [record.name for record in caplog.records] == ["usage_tracker"]
+    feeder.close()
+    logging.getLogger(OTLPMetricExporter.__module__).error("of the app's own")
+    assert caplog.messages[-1] == "of the app's own"
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xff", partly(-5, "x")[1], partly(0, "a hint")[1]])

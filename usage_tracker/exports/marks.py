@@ -62,13 +62,27 @@ class Marks:
                 [self._destination],
             )
             assert found is not None, "it was inserted just now"
-            if found != (self._form, self._grain):
+            other = found != (self._form, self._grain)
+            if other and self._holds_any(execute):
                 return f"{self._destination} holds {found[0]} by the {found[1]}; choose another place for this"
-            return None if self._take(execute) else BUSY.format(self._destination)
+            if not self._take(execute):
+                return BUSY.format(self._destination)
+            if other:
+                execute(
+                    f"UPDATE {self._prefix}export_destination SET form = {self._mark}, grain = {self._mark} "
+                    f"WHERE destination = {self._mark}",
+                    [self._form, self._grain, self._destination],
+                )
+            return None
 
         refused = self._store.change(work)
         if refused is not None:
             raise (Busy if refused == BUSY.format(self._destination) else UsageTrackerError)(refused)
+
+    def _holds_any(self, execute: Execute) -> bool:
+        """Whether any file was ever finished there; where a first attempt failed, the next may be of another form."""
+        sql = f"SELECT 1 FROM {self._prefix}export_file WHERE destination = {self._mark} AND rows > 0 LIMIT 1"
+        return execute(sql, [self._destination]) is not None
 
     def _take(self, execute: Execute) -> bool:
         """Take or renew the claim, unless it is another's."""

@@ -121,12 +121,12 @@ class ObjectStore:
 
     def names(self) -> set[str]:
         root = self._root.rstrip("/")
-        try:
-            with reaching(self._url):
-                self._system.invalidate_cache()
+        with reaching(self._url):
+            self._system.invalidate_cache()
+            try:
                 found: list[str] = self._system.find(root)
-        except FileNotFoundError:
-            return set()
+            except FileNotFoundError:
+                return set()
         return {path.removeprefix(root).lstrip("/") for path in found}
 
     def put(self, name: str, make: Callable[[Path], int]) -> int:
@@ -145,8 +145,6 @@ def reaching(address: str) -> Iterator[None]:
     shown = shown_of(address)
     try:
         yield
-    except FileNotFoundError:
-        raise
     except client_errors() as error:
         words = "" if holds_secrets(address) else " ".join(COLOURS.sub("", str(error)).split())
         raise UsageTrackerError(f"{shown} can't be used: {words or type(error).__name__}") from None

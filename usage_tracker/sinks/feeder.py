@@ -92,7 +92,10 @@ class Feeder:
             self._tidy()
             return False
         if place.until is None:
-            place = place._replace(until=arrived.until)
+            state = place.state
+            if state is None and self._sink.repeats is not None:  # since when it is told sums, which stays so
+                state = self._sink.send(Parcel("", []), None)
+            place = place._replace(until=arrived.until, state=state)
             self._note(place)
         if place.ahead:
             self._ask_again(self._sink, place, arrived)

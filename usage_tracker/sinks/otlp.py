@@ -1,6 +1,8 @@
 """Metrics for OpenTelemetry, by its official exporter over OTLP/HTTP. See series."""
 
+import logging
 import os
+import threading
 import time
 from base64 import b64decode, b64encode
 from collections import defaultdict
@@ -45,6 +47,19 @@ PLAIN_HEADERS = frozenset(
 """What an exporter without credentials sends."""
 
 
+EXPORTING: set[int] = set()
+"""The threads in which a sink's exporter is at work."""
+
+
+def is_others(record: logging.LogRecord) -> bool:
+    """Whether the exporter does not speak of a sink, of which we say what there is to say: it tells each attempt and,
+    as 1.35 does, what was answered, which may repeat a secret."""
+    return record.thread not in EXPORTING
+
+
+logging.getLogger(OTLPMetricExporter.__module__).addFilter(is_others)
+
+
 class OtlpSink:
     """See Sink. An app is a `service.name`."""
 
@@ -73,15 +88,19 @@ class OtlpSink:
         kept = add(unpack(state, time.time_ns()), parcel.events)
         if kept.series:
             self._export(as_metrics(kept, time.time_ns()))
-        return pack(kept) if parcel.events else state
+        return pack(kept) if parcel.events or state is None else state
 
     def _export(self, metrics: MetricsData) -> None:
         """The exporter takes a redirect for success and, up to 1.37, raises where there is no connection. Raises
         NotTaken."""
+        here = threading.get_ident()
+        EXPORTING.add(here)
         try:
             taken = self._exporter.export(metrics) is MetricExportResult.SUCCESS
         except requests.RequestException as error:
             raise NotTaken(f"{self._address.shown} can't be reached ({type(error).__name__})") from None
+        finally:
+            EXPORTING.discard(here)
         if (answer := self._session.answered) is None:
             raise NotTaken(f"{self._address.shown} did not take the metrics")
         if not taken or answer.status_code >= 300:

@@ -54,7 +54,8 @@ class Sink(Protocol):
     most: int
     """How many events it takes at once."""
     repeats: float | None
-    """After so many seconds without an event it gets an empty parcel; None: never."""
+    """After so many seconds without an event it gets an empty parcel, and before its first event one that gives it a
+    state; None: never."""
     remark: str | None
     """What it made of the latest parcel, where it took a part of it, as a sentence without secrets."""
 
