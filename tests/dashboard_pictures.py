@@ -1,4 +1,4 @@
-"""Takes the pictures of the README: `python tests/dashboard_pictures.py`, with Chromium installed."""
+"""Takes the pictures of the README: `python tests/dashboard_pictures.py`, with Chromium and the font Inter."""
 
 import tempfile
 from datetime import UTC, datetime
