@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from zoneinfo import ZoneInfo
 
 import ibis
@@ -23,7 +24,7 @@ from made_events import NOON, made_event, random_events, store_events
 
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.errors import ConfigError
+from usage_tracker.errors import ConfigError, UsageTrackerError
 from usage_tracker.event import PricedEvent
 from usage_tracker.exporting import Plan, open_exporter
 from usage_tracker.exports.columns import SCHEMA
@@ -127,6 +128,20 @@ def test_of_a_delta_table(both: Both, tmp_path: Path) -> None:
     lake = open_lake(str(tmp_path / "table"), ENGINE)
     for by in ((), ("day", "tag")):
         Both(both.store, LakeFigures(lake)).say_the_same(Query(by=by))
+    lake.close()
+
+
+def test_of_files_beside_a_delta_table_that_never_got_any(
+    both: Both, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the first export failed, or was stopped, and the next was of another form."""
+    place = str(tmp_path / "lake")
+    monkeypatch.setattr("deltalake.write_deltalake", Mock(side_effect=OSError("the disk is full")))
+    with pytest.raises(UsageTrackerError, match="full"):
+        open_exporter(both.store, Plan(place, "delta")).run()
+    open_exporter(both.store, Plan(place)).run()
+    lake = open_lake(place, ENGINE)
+    Both(both.store, LakeFigures(lake)).say_the_same(Query(SINCE, UNTIL, ("day", "team")))
     lake.close()
 
 

@@ -136,12 +136,14 @@ def test_a_call_by_a_clock_that_is_ahead_counts_in_a_window_that_rolls_as_soon_a
     assert read(store, tmp_path).used == {"b": {WHOLE: sum(USED.values()) + 1}}
 
 
-def test_what_each_user_has_used_on_the_last_day_of_a_window_that_rolls_is_told_by_sums(
-    store: Store, tmp_path: Path
-) -> None:
-    set_budget(store, budget(each="user", measure="calls", limit=Decimal(1), per="30d"))
+def test_what_each_user_has_used_on_the_last_day_of_a_window_that_rolls_is_told_by_sums(store: Store) -> None:
+    """In the morning, too, and without what comes on later days."""
+    morning = datetime(2026, 8, 15, 9, tzinfo=UTC)
+    store_events(store, [made_event(morning + timedelta(days=day), user_id="u-1") for day in (0, 1)])
     store.change(lambda execute: execute("DELETE FROM usage_event", []))
-    assert read(store, tmp_path).used == {"b": USED}
+    each = budget(each="user", measure="calls", limit=Decimal(1), per="30d")
+    window = Window(morning - timedelta(days=30), morning)
+    assert read_used(store, each, window) == {"u-1": Used(Decimal(1), 1, 0)}
 
 
 def test_the_accounts_of_strict_budgets_know_what_each_of_many_has_used(store: Store, tmp_path: Path) -> None:

@@ -369,6 +369,10 @@ def test_going_back_from_a_call_leads_to_its_place_in_the_list(tab: Tab) -> None
     assert tab.page.evaluate("scrollY") == 0
     tab.page.go_back()
     expect(tab.page.locator("#lines a").nth(80)).to_be_in_viewport()
+    tab.page.go_forward()
+    expect(tab.page.get_by_role("heading", name="What it cost")).to_be_visible()
+    tab.page.go_back()
+    expect(tab.page.locator("#lines a").nth(80)).to_be_in_viewport()
     tab.page.get_by_role("link", name="Older calls").click()
     expect(tab.page.get_by_role("link", name="Newest")).to_be_visible()
     assert tab.page.evaluate("scrollY") == 0

@@ -88,10 +88,10 @@ def find_files(address: str) -> Found:
     with reaching(address):
         system, root = open_for_reading(address) if is_remote(address) else (None, address)
         files, is_table = parquet_files(root, system)
-        if is_table or not files:  # Delta's own client may know a place by another name
-            files = delta_files(address, is_table=is_table)
-        elif system is not None:
+        if system is not None:
             files = [f"{address.partition('://')[0]}://{path}" for path in files]
+        if is_table or not files:  # Delta's own client may know a place by another name
+            files = delta_files(address, is_table=is_table) or files  # of a table that never got any, those beside it
     if not files:
         raise ConfigError(
             f"no exported events in {shown_of(address)}; `usage-tracker export --format parquet --to` or "
@@ -101,7 +101,7 @@ def find_files(address: str) -> Found:
 
 
 def parquet_files(root: str, system: Any) -> tuple[list[str], bool]:
-    """The files of days below a folder, and whether they are those of a Delta table."""
+    """The files of days below a folder, without those of a Delta table; and whether there is one."""
     if system is None:
         folder = Path(root)
         return sorted(map(str, folder.glob("day=*/*.parquet"))), (folder / "_delta_log").exists()

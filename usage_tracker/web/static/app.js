@@ -252,7 +252,11 @@
     if (turned || here.pathname !== next.pathname) scrollTo(0, 0);
   });
   addEventListener("popstate", (event) => { place = (event.state && event.state.place) || 0; }, true); // htmx drops it then
-  document.addEventListener("htmx:historyRestore", () => { arrive(); scrollTo(0, place); });
+  document.addEventListener("htmx:historyRestore", () => {
+    arrive();
+    scrollTo(0, place);
+    history.replaceState({ ...history.state, place }, ""); // for when one comes back once more
+  });
   // what is shown has to be what the address says
   document.addEventListener("htmx:historyCacheMissLoadError", () => location.reload());
 
