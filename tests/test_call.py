@@ -293,6 +293,14 @@ def test_a_client_of_one_deployment_asks_for_that_where_its_calls_name_no_model(
         assert told == [("ok", "ours"), ("ok", "gpt-4o-mini"), ("error", "ours")]
 
 
+def test_each_client_of_a_deployment_asks_for_its_own_where_calls_name_an_empty_model(capturing: Capturing) -> None:
+    for deployment in ("ours", "theirs"):
+        url = f"{capturing.provider.url}/openai/deployments/{deployment}"
+        with openai.OpenAI(api_key=KEY, base_url=url) as client:
+            client.chat.completions.create(**ASKED | {"model": ""})
+    assert [event.request_model for _, event in capturing.all()] == ["ours", "theirs"]
+
+
 @since(1, 92)
 def test_structured_output_is_one_call(capturing: Capturing) -> None:
     from pydantic import BaseModel

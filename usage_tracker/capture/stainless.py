@@ -26,7 +26,7 @@ from usage_tracker.capture.streams import observe_stream
 from usage_tracker.config import Settings
 from usage_tracker.event import CallKind
 from usage_tracker.guard import guarded
-from usage_tracker.providers.answer import Answer, Request, decode_object, fields_of
+from usage_tracker.providers.answer import Answer, Request, decode_object, fields_of, word
 from usage_tracker.providers.hosts import platform_of
 from usage_tracker.providers.metadata import FIELDS
 
@@ -169,7 +169,7 @@ class AroundRequest:
         fresh = self._begin_anew(client, instance, options, streamed, stands)
         if fresh is not None and fresh.shapes is not None and fresh.shapes.names:
             fresh.kind = fresh.made_kind(self._reader, fresh.shapes.names)
-            if like is not None:
+            if like is not None and word(model):  # else it may be that of the client's address
                 if len(self._asked) >= MOST_ASKED:
                     self._asked.clear()
                 self._asked[like] = Asked(fresh.request, fresh.shapes, fresh.kind, self._recorder.kind)
