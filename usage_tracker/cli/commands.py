@@ -112,8 +112,8 @@ def unwritten(error: OSError) -> Failure:
 def failure_of(error: UsageTrackerError | OSError | UnicodeEncodeError) -> Failure:
     if isinstance(error, OSError):
         return unwritten(error)
-    if isinstance(error, UnicodeEncodeError):  # a word of the command line, where a terminal has another encoding
-        return Failure(f"{error.object.strip()!a} is no UTF-8")
+    if isinstance(error, UnicodeEncodeError):  # where a terminal has another encoding; all of it may have a password
+        return Failure(f"what was typed or set has {error.object[error.start : error.end]!a}, which is no UTF-8")
     return (StoreFailure if isinstance(error, StoreError) else Failure)(str(error))
 
 
