@@ -28,7 +28,7 @@ from usage_tracker.event import Batch, Cost, PricedEvent, Stretch
 from usage_tracker.instants import to_moment
 from usage_tracker.report import Query
 from usage_tracker.report import run as ask
-from usage_tracker.stores import open_store
+from usage_tracker.stores import open_store, read_sql
 from usage_tracker.stores.grants import grants
 from usage_tracker.stores.postgres import PostgresStore, pruning
 from usage_tracker.stores.postgres.connection import Connections
@@ -381,6 +381,15 @@ def test_whoever_reads_may_pause_for_longer_than_whoever_writes(store: PostgresS
     limit = "SELECT current_setting('idle_in_transaction_session_timeout')"
     assert list(store.select(limit)) == [("1h",)]
     assert store.change(lambda execute: execute(limit, ())) == ("2min",)
+
+
+def test_the_server_is_done_with_a_query_before_its_rows_are_read(store: PostgresStore, postgres_dsn: str) -> None:
+    """A person before a pager takes a while, and the server would end the transaction in between."""
+    answer = read_sql(parse_dsn(postgres_dsn), "SELECT generate_series(1, 3) AS number")
+    assert [next(answer), next(answer)] == [("number",), (1,)]
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in %'"
+    assert list(store.select(waiting)) == [(0,)]
+    assert list(answer) == [(2,), (3,)]
 
 
 def test_nothing_is_left_in_the_session(store: PostgresStore) -> None:

@@ -50,6 +50,8 @@ def read(dsn: Dsn, sql: str) -> Iterator[tuple[object, ...]]:
                 raise QueryError(f"{error.diag.message_primary or error} (SQLSTATE {error.pgcode})") from None
             if not cursor.description:  # of a SELECT that names none
                 raise QueryError("the statement returns no columns; name some after SELECT")
+            with cursor.connection.cursor() as ending:  # nobody on the server waits for whoever reads the rows
+                ending.execute("COMMIT")
             yield tuple(column.name for column in cursor.description)
             while rows := fetch(cursor):
                 yield from rows
