@@ -72,6 +72,14 @@ def test_in_a_home_that_may_not_be_entered_there_is_none(config: Path) -> None:
         assert said in done.stdout + done.stderr
 
 
+def test_a_folder_that_cannot_be_looked_into_for_another_reason_is_no_sign_that_there_is_no_file(config: Path) -> None:
+    """Such as that of a share that is away: events wait then, and don't go to another store."""
+    config.parent.rmdir()
+    config.parent.symlink_to(config.parent)
+    with pytest.raises(ConfigError, match="can't be read"):
+        read_config()
+
+
 def test_another_file_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tracker.toml").write_text('app = "shop"\n')
     monkeypatch.setenv("TRACKER_CONFIG", str(tmp_path / "tracker.toml"))

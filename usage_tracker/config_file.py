@@ -75,7 +75,8 @@ def read_toml(path: Path, environ: Mapping[str, str]) -> dict[str, object]:
             raise ConfigError(f"TRACKER_CONFIG: there is no {path}; `usage-tracker init` writes it") from None
         return {}
     except OSError as error:
-        if not environ.get("TRACKER_CONFIG") and not os.path.lexists(path):
+        shut_out = isinstance(error, PermissionError) and not os.path.lexists(path)
+        if shut_out and not environ.get("TRACKER_CONFIG"):
             return {}  # in the home of root, which this user may not enter, as that of a server that was root
         raise ConfigError(
             f"{path} can't be read ({error.strerror}); mend that or name another: TRACKER_CONFIG"
