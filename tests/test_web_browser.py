@@ -242,7 +242,7 @@ def test_the_keyboard_stays_on_its_call_while_new_ones_come(tab: Tab) -> None:
     link.focus()
     with tab.page.expect_response("**/events?live=1"):
         pass
-    tab.page.wait_for_function("!document.querySelector('.htmx-swapping, .htmx-settling, .htmx-request')")
+    expect(tab.page.locator(".htmx-swapping, .htmx-settling, .htmx-request")).to_have_count(0)
     expect(link).to_be_focused()
 
 
