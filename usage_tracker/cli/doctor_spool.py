@@ -2,7 +2,6 @@
 
 import os
 import shlex
-from contextlib import suppress
 from glob import glob
 from pathlib import Path
 
@@ -11,9 +10,7 @@ from usage_tracker.cli.findings import Findings
 from usage_tracker.config import Settings, data_folder
 from usage_tracker.journal import Spool
 from usage_tracker.journal.aside import DROPS, noted_dropped
-from usage_tracker.journal.files import opened
 from usage_tracker.journal.folder import SpoolUnusable
-from usage_tracker.journal.header import HEADER_SIZE, Header
 from usage_tracker.journal.spool import SAME_STORE
 from usage_tracker.pipeline import open_spool
 
@@ -88,15 +85,8 @@ def size_of(spool: Spool) -> int | None:
 
 
 def examine_stores(spool: Spool, settings: Settings, findings: Findings) -> None:
-    if settings.dsn is not None and any(is_for_another_store(spool, path) for path in spool.segments()):
+    if settings.dsn is not None and spool.has_others():
         findings.add("spool", "has events for another store, which aren't shipped to this one", SAME_STORE)
-
-
-def is_for_another_store(spool: Spool, path: Path) -> bool:
-    with suppress(OSError), opened(path) as descriptor:
-        header = Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
-        return header is not None and not spool.is_for(header)
-    return False
 
 
 def examine_place(folder: Path, findings: Findings, facts: dict[str, object]) -> None:

@@ -317,6 +317,15 @@ class Spool:
                         oldest = began if oldest is None else min(oldest, began)
         return count, oldest
 
+    def has_others(self) -> bool:
+        """Whether events for another store are here, which who ships to this folder's leaves alone."""
+        for path in self.segments():
+            with suppress(OSError), opened(path) as descriptor:
+                header = Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
+                if header is not None and not self.is_for(header):
+                    return True
+        return False
+
     def forget(self) -> None:
         """In a forked child: what was open belongs to the parent. Closing our copies leaves its locks as they are."""
         self._let_go()
