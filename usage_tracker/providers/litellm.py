@@ -98,6 +98,18 @@ def bare_model(model: str | None, provider: str | None) -> str | None:
     return rest if named else model
 
 
+@lru_cache(maxsize=4096)
+def answering_model(model: str | None, provider: str | None, asked: str | None) -> str | None:
+    """The model that an answer names, by the name that its provider has for it: of many of them, LiteLLM puts its name
+    of the provider in front, and not so in streams. `asked`: what was asked for, bare, as a provider's own names may
+    begin so.
+    https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/llms/openai/openai.py (`completion`)"""
+    prefix = f"{provider}/"
+    if model is None or provider == "openai" or (asked or "").startswith(prefix):
+        return model
+    return model.removeprefix(prefix) or model
+
+
 def observe(answer: Answer, fields: Mapping[str, object]) -> None:
     """Take what an answer, or one chunk or event of a stream, says, in whichever API's words."""
     kind = fields.get("type")
