@@ -800,6 +800,8 @@ def test_a_budget_refuses_a_call_before_its_request(captured: Captured, provider
     with pytest.raises(usage_tracker.BudgetExceeded):
         chat(provider)
     with pytest.raises(usage_tracker.BudgetExceeded):
+        chat(provider, model="openai/responses/gpt-4o-mini")
+    with pytest.raises(usage_tracker.BudgetExceeded):
         run(achat(provider))
     assert provider.requests == []
     assert captured.all() == []

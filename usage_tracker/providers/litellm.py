@@ -48,6 +48,10 @@ SPEAKERS = frozenset(
 )
 """Its names for whoever speaks OpenAI's API, and for gateways: who serves is told by the host, else by the model."""
 
+WAYS = frozenset(("converse", "converse_like", "invoke", "responses"))
+"""What stands before a model to say by which of its provider's APIs it is to be asked:
+https://docs.litellm.ai/docs/providers/bedrock, https://docs.litellm.ai/docs/providers/openai"""
+
 COUNTS_ITSELF = frozenset(("aleph_alpha", "langflow", "langgraph", "petals", "replicate", "triton"))
 """Providers whose tokens it always counts itself, whatever they send:
 https://github.com/BerriAI/litellm/blob/ba03736077d5/litellm/llms/replicate/chat/transformation.py"""
@@ -95,7 +99,9 @@ def bare_model(model: str | None, provider: str | None) -> str | None:
         named = prefix in PROVIDERS or prefix in HOSTS or prefix in SPEAKERS
     else:
         named = PROVIDERS.get(prefix, prefix) == PROVIDERS.get(provider, provider) or {prefix, provider} <= SPEAKERS
-    return rest if named else model
+    bare = rest if named else f"{prefix}/{rest}"
+    way, _, behind = bare.partition("/")
+    return behind if behind and way in WAYS else bare
 
 
 @lru_cache(maxsize=4096)
