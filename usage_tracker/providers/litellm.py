@@ -247,11 +247,18 @@ def tells_usage(answer: object, provider: str | None) -> bool:
     if provider in COUNTS_IN_HEADERS or not answer:
         return True
     if isinstance(answer, Mapping):
-        return any(f'{name}"'.endswith(COUNTED) and value is not None for name, value in answer.items())
+        return names_counts(answer)
     if not isinstance(answer, str):
         return True
     parts = (answer,) if len(answer) <= 2 * MOST_TEXT else (answer[:MOST_TEXT], answer[-MOST_TEXT:])
     return any(name in part for part in parts for name in COUNTED)
+
+
+def names_counts(answer: Mapping[str, object]) -> bool:
+    return any(
+        (value is not None and f'{name}"'.endswith(COUNTED)) or (isinstance(value, Mapping) and names_counts(value))
+        for name, value in answer.items()
+    )
 
 
 def status_of(causes: Iterable[BaseException], *, sent: bool) -> int | None:
