@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import pty
 import signal
 import sqlite3
 import subprocess
@@ -531,6 +532,19 @@ def test_files_of_an_export_by_the_day_are_brought_together_each_call_once(dsn: 
     assert "6 calls brought" in bring("jsonl", *paths)
     assert bring("jsonl", paths[0], *paths).startswith("0 calls brought")
     assert events(dsn) == events(other)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "openai"])
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_what_comes_through_a_pipe_is_brought_also_before_a_terminal(dsn: str, line: dict[str, Any], kind: str) -> None:
+    text = {"jsonl": json.dumps(line), "openai": "start_time,model,input_tokens\n1785542400,gpt-4o,5\n"}[kind]
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "usage_tracker", "import", kind, "/dev/stdin"]
+    subprocess.run(command, input=text.encode(), stderr=theirs, check=True)
+    os.close(theirs)
+    assert "1 call brought" in os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert len(events(dsn)) == 1
 
 
 def events(dsn: str) -> list[dict[str, Any]]:

@@ -52,8 +52,8 @@ class UsageExport:
         self.unfinished = 0
         """Lines that were left out, as their hour or day isn't over: its sums still grow, and a line comes once."""
 
-    def count(self, since: int | None) -> int:
-        return sum(1 for _ in self._rows())
+    def count(self, since: int | None) -> int | None:
+        return sum(1 for _ in self._rows()) if self._path.is_file() else None
 
     def read(self, since: int | None) -> Iterator[Found]:
         before: dict[str, tuple[int, Mapping[str, str]]] = {}
