@@ -115,6 +115,28 @@ def test_a_call_keeps_what_its_row_says(dsn: str, source: str) -> None:
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_zeros_that_the_proxy_writes_where_nobody_told_it_are_unknown(dsn: str, source: str) -> None:
+    details = {"reasoning_tokens": 0, "text_tokens": 0}
+    zeros = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    usages = {"chat": {**zeros, "completion_tokens_details": details}, "image": {**zeros, "output_image_count": 1}}
+    for place, (operation, usage) in enumerate(usages.items(), 1):
+        run(
+            source,
+            'UPDATE "LiteLLM_SpendLogs" SET call_type = %s, metadata = %s, prompt_tokens = 0, completion_tokens = 0, '
+            "spend = 0 WHERE request_id = %s",
+            ["acompletion" if operation == "chat" else "aimage_generation", json.dumps({"usage_object": usage}),
+             f"chatcmpl-{place}"],
+        )  # fmt: skip
+    bring("litellm", "--from", source)
+    for place, operation in enumerate(usages, 1):
+        call = event(dsn, f"chatcmpl-{place}")
+        assert (call["operation"], call["input_tokens"], call["output_tokens"], call["reasoning_tokens"]) == (
+            operation, None, None, None,
+        )  # fmt: skip
+        assert (call["cost"], call["cost_flags"]) == (None, ["unpriced"])
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
 def test_what_came_over_a_socket_or_of_a_batch_is_priced_as_that(dsn: str, source: str) -> None:
     usage = {
         "prompt_tokens": 100, "completion_tokens": 50, "prompt_tokens_details": {"audio_tokens": 80},

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from usage_tracker.attribution import clean, clean_tags
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable, UsageTrackerError
-from usage_tracker.event import Origin, Usage, UsageEvent
+from usage_tracker.event import COUNTS, Origin, Usage, UsageEvent
 from usage_tracker.history.importing import Found, microseconds, optional
 from usage_tracker.instants import to_moment
 from usage_tracker.providers import litellm, litellm_asked
@@ -295,11 +295,13 @@ def is_management(line: Line) -> bool:
 
 
 def usage_of(line: Line, operation: str, raw: dict[str, Any] | None) -> Usage:
-    """Its parts come from the provider's own usage object, where the proxy kept one, and its totals from the row. A
-    failed request has zeros there, which stand for nothing known."""
+    """Its parts come from the provider's own usage object, where the proxy kept one, and its totals from the row. Where
+    a request failed, or nobody told what it used, there are zeros in both, which stand for nothing known."""
     answer = Answer()
     answer.raw = raw
     usage = litellm.usage_of(operation, answer, Request(operation)) if raw else Usage()
+    if not any(getattr(usage, name) for name in COUNTS):
+        usage = Usage(units=usage.units)
     if line.prompt_tokens or line.completion_tokens:
         written = tokens(line.completion_tokens or 0)
         usage.input_tokens = tokens(line.prompt_tokens or 0)
