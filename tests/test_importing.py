@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -134,6 +135,18 @@ def test_zeros_that_the_proxy_writes_where_nobody_told_it_are_unknown(dsn: str, 
             operation, None, None, None,
         )  # fmt: skip
         assert (call["cost"], call["cost_flags"]) == (None, ["unpriced"])
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_a_response_keeps_the_id_that_its_provider_gave_it(dsn: str, source: str) -> None:
+    packed = b64encode(b"litellm:custom_llm_provider:openai;model_id:None;response_id:resp_0123").decode()
+    run(
+        source,
+        """UPDATE "LiteLLM_SpendLogs" SET call_type = 'aresponses', request_id = %s WHERE request_id = 'chatcmpl-1'""",
+        [f"resp_{packed}"],
+    )
+    bring("litellm", "--from", source)
+    assert event(dsn, "resp_0123")["operation"] == "responses"
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)

@@ -220,7 +220,7 @@ class SpendLogs:
             request_model=clean(litellm.bare_model(asked, named)),
             model=None if failed else clean(litellm.bare_model(model, named)),
             streamed=streamed,
-            response_id=None if failed else clean(line.request_id.partition("_cache_hit")[0]),
+            response_id=None if failed else clean(litellm.provider_id(line.request_id.partition("_cache_hit")[0])),
             status="error" if failed else "ok",
             error_type=(clean(line.error_class) or "Error") if failed else None,
             http_status=number(line.error_code) if failed else None,
