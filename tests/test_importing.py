@@ -138,6 +138,20 @@ def test_zeros_that_the_proxy_writes_where_nobody_told_it_are_unknown(dsn: str, 
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_a_tier_that_a_usage_object_tells_is_kept(dsn: str, source: str) -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150, "service_tier": "priority"}
+    run(
+        source,
+        """UPDATE "LiteLLM_SpendLogs" SET model = 'claude-sonnet-4-5', custom_llm_provider = 'anthropic', metadata = %s
+        WHERE request_id = 'chatcmpl-1'""",
+        [json.dumps({"usage_object": usage})],
+    )
+    bring("litellm", "--from", source)
+    assert event(dsn, "chatcmpl-1")["service_tier"] == "priority"
+    assert event(dsn, "chatcmpl-2")["service_tier"] is None
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
 def test_a_response_keeps_the_id_that_its_provider_gave_it(dsn: str, source: str) -> None:
     packed = b64encode(b"litellm:custom_llm_provider:openai;model_id:None;response_id:resp_0123").decode()
     run(

@@ -20,7 +20,7 @@ from usage_tracker.event import COUNTS, Origin, Usage, UsageEvent
 from usage_tracker.history.importing import Found, microseconds, optional
 from usage_tracker.instants import to_moment
 from usage_tracker.providers import litellm, litellm_asked
-from usage_tracker.providers.answer import Answer, Request, figures
+from usage_tracker.providers.answer import Answer, Request, figures, word
 from usage_tracker.providers.hosts import provider_of
 from usage_tracker.providers.usage_fields import dollars, tokens
 
@@ -216,7 +216,7 @@ class SpendLogs:
             duration_ms=(ended - started) / 1000,
             ttft_ms=(first - started) / 1000 if streamed else None,
             operation=operation or "chat",
-            service_tier="batch" if operation == "batch" else None,
+            service_tier="batch" if operation == "batch" else word((raw or {}).get("service_tier")),
             request_model=clean(litellm.bare_model(asked, named)),
             model=None if failed else clean(litellm.bare_model(model, named)),
             streamed=streamed,
