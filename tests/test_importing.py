@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tracemalloc
 from base64 import b64encode
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,7 @@ from spend_logs import KEYS, make_table, run, totals
 from usage_tracker.cli.commands import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import CostLine
+from usage_tracker.history.openai_usage import UsageExport
 from usage_tracker.report import Query
 from usage_tracker.report import run as ask
 from usage_tracker.stores import open_store
@@ -488,6 +490,20 @@ def test_what_was_pruned_is_not_counted_again(dsn: str, tmp_path: Path) -> None:
         assert "Left out: 1 of the time up to 2026-08-01 01:00 UTC" in said
     assert ours(dsn, "model") == [("gpt-4o", 3, 21, 3, 0)]
     assert "1 call brought" in bring("openai", str(path), "--pruned")
+
+
+def test_a_long_usage_export_is_read_in_little_memory(tmp_path: Path) -> None:
+    """Also with users and keys by the hour, which are a million lines a year of a few hundred."""
+    path, lines = tmp_path / "usage.csv", 10_000
+    with path.open("w") as file:
+        file.write(f"start_time,user_id,input_tokens,{','.join(f'more_{number}' for number in range(20))}\n")
+        file.writelines(f"{1785542400 + number},user-{number},5{',more' * 20}\n" for number in range(lines))
+    tracemalloc.start()
+    read = sum(1 for _ in UsageExport(path).read(None))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert read == lines
+    assert most < lines * 500
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
