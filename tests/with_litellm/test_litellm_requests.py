@@ -127,6 +127,26 @@ def test_a_request_that_fails_twice_and_then_is_answered_is_one_event(captured: 
     assert (event.status, event.error_type, event.http_status, event.attempts) == ("ok", None, 200, 3)
 
 
+def test_each_model_that_a_request_asks_at_the_same_time_is_an_event(captured: Captured, provider: StandIn) -> None:
+    """As of `"model": "gpt-4o,gpt-4o-mini"`."""
+
+    async def ask() -> list[Any]:
+        await instance.async_pre_call_hook("", None, DATA, "acompletion")
+        asked = {"litellm_call_id": "call-1", "metadata": DATA["metadata"]}
+        models = ("openai/gpt-4o", "openai/gpt-4o-mini")
+        return await asyncio.gather(*(achat(provider, model=model, **asked) for model in models))
+
+    answers = asyncio.run(ask())
+    for _ in answers:
+        tell(None)
+    calls = sorted(captured.all(), key=lambda call: str(call[1].request_model))
+    assert [(event.response_id, event.usage.output_tokens, event.attempts) for _, event in calls] == [
+        (answer.id, answer.usage.completion_tokens, 1) for answer in answers
+    ]
+    assert {origin.team for origin, _ in calls} == {"web"}
+    assert "0.25" not in {event.reported_cost for _, event in calls}
+
+
 def test_a_request_that_the_proxy_gives_up_has_its_last_error(captured: Captured, provider: StandIn) -> None:
     begin()
     provider.fail_next(status=429)

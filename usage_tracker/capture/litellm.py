@@ -125,16 +125,17 @@ class AroundFunctions:
 
     def _begin(self, called: Called) -> LiteLLMCall | None:
         with guard_begin:
-            asked = called.asked()
+            asked, client_of = called.asked(), self._client_of
             if requests and (request := requests.get(asked.get("litellm_call_id"))) is not None:
-                request.begin_attempt(asked)
-                return request
+                if request.begin_attempt(asked):
+                    return request
+                client_of = request.client_of
             retrieved = None if called.operation else litellm_asked.retrieval_of(called.name)
             operation = called.operation or retrieved
             if operation is None or litellm_asked.delegates(asked):
                 return None
             said = litellm_asked.read_request(operation, asked, retrieves=retrieved is not None)
-            return LiteLLMCall(self._recorder, self._client_of, asked, said)
+            return LiteLLMCall(self._recorder, client_of, asked, said)
         return None
 
     def _client_of(self, base: object, key: object) -> Client:

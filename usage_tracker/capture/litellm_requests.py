@@ -52,7 +52,7 @@ class ProxyRequest(LiteLLMCall):
     """A request under way. Its functions' answers end it for the time being: another attempt may follow, and its cost
     is still to be told."""
 
-    __slots__ = ("call_id", "called", "caller_key", "cost", "ended", "handed_on", "told")
+    __slots__ = ("call_id", "called", "caller_key", "cost", "ended", "handed_on", "several", "told")
 
     def __init__(
         self, recorder: Recorder, call_id: str, operation: str, asked: Mapping[str, Any], key: str | None, secret: str
@@ -68,25 +68,33 @@ class ProxyRequest(LiteLLMCall):
         """Whether the proxy hands it on to the provider as it is, whatever it is about."""
         self.cost: str | None = None
         """What the callback says that it cost, in US dollars."""
+        self.several = False
+        """Whether it asks several models at once, whose costs the callback tells without saying whose."""
         self.told = False
         """Whether the proxy's callback has told of it."""
-        super().__init__(recorder, self._client, asked, litellm_asked.read_request(operation, asked))
-        self.client = self._client(None, None)  # where to is not known before it goes out
+        super().__init__(recorder, self.client_of, asked, litellm_asked.read_request(operation, asked))
+        self.client = self.client_of(None, None)  # where to is not known before it goes out
         settle_untold()
         if (other := requests.get(call_id)) is not None:
             other.settle()  # ids may be chosen by who asks
         requests[call_id] = self
 
-    def _client(self, base: object, key: object) -> Client:
+    def client_of(self, base: object, key: object) -> Client:
+        """Whose key it came with, at that provider."""
         return Client(litellm.SDK, host_of(str(base)) if base else None, api_key=self.caller_key)
 
-    def begin_attempt(self, asked: Mapping[str, Any]) -> None:
-        """A function of LiteLLM is called for it; what an earlier attempt said is void."""
+    def begin_attempt(self, asked: Mapping[str, Any]) -> bool:
+        """A function of LiteLLM is called for it; what an earlier attempt said is void. False where another attempt is
+        under way: the request asks several models at once, and this one is a call of its own."""
+        if self.called and self.ended is None:
+            self.several = True
+            return False
         self.answer, self.http_status, self.ended, self.ttft = Answer(), None, None, None
         self.chunks = self.last = self.line = self.provider_usage = None
         self.cached, self.called = False, True
         self.served_by = said(asked.get("custom_llm_provider"))
         self.request = self.request._replace(model=word(asked.get("model")) or self.request.model)
+        return True
 
     def __enter__(self) -> Self:
         inside.set(self)  # without a token: attempts may be made in several tasks at once
@@ -119,7 +127,7 @@ class ProxyRequest(LiteLLMCall):
             if not self.called:
                 self._take(told, answer)
             cost = told.get("response_cost")
-            if isinstance(cost, float | int) and cost > 0:
+            if isinstance(cost, float | int) and cost > 0 and not self.several:
                 self.cost = dollars(cost, Decimal(1))
         self.told = True
         if self.ended is not None or not self.called:
