@@ -236,7 +236,7 @@ def test_an_address_with_a_slash_too_many_leads_on_within_whatever_a_proxy_speak
         served(Starlette(routes=[Mount(mounted, app)]) if mounted else app) as running,
         running.client(None, follow_redirects=False) as client,
     ):
-        for address in ("/explore/?by=day,model", "/api/v1/report/", "/health//"):
+        for address in ("/explore/?by=day,model", "/api/v1/report/", "/health//", "/events/", "/api/v1/budgets/"):
             answer = client.get(mounted + address)
             assert answer.status_code == 307
             path, mark, query = address.partition("?")
