@@ -28,7 +28,7 @@ from usage_tracker.event import UNTIMED
 from usage_tracker.report import Query, Report, Row
 from usage_tracker.report.sums import NOTHING
 from usage_tracker.stores import open_store
-from usage_tracker.web import api, metrics
+from usage_tracker.web import api, metrics, reading
 from usage_tracker.web.metrics import Admitted, written
 from usage_tracker.web.openapi import document
 from usage_tracker.web.posting import Posted, Writer
@@ -141,6 +141,19 @@ def test_the_values_of_a_dimension_can_be_searched(client: httpx.Client) -> None
     assert found["values"]
     assert all("claude" in value for value in found["values"])
     assert "model" in client.get("/api/v1/dimensions").json()["dimensions"]
+
+
+def test_the_most_expensive_values_are_told_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MOST_READ", 50)
+    monkeypatch.setattr(api, "MOST_VALUES", 20)
+    calls = [made_event(datetime.now(UTC), user_id=f"u-{number}", cost=f"{number}") for number in range(60)]
+    with dashboard(filled(tmp_path / "usage.db", calls)) as running, running.client() as client:
+        told = client.get("/api/v1/dimensions/user/values").json()
+        few = client.get("/api/v1/dimensions/user/values", params={"where": "user=u-1?"}).json()
+    assert (told["values"], told["more"]) == ([f"u-{number}" for number in range(59, 39, -1)], True)
+    assert (len(few["values"]), few["more"]) == (10, False)
 
 
 def test_an_event_that_is_posted_is_priced_and_told_as_any_other(running: Served) -> None:
