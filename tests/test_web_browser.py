@@ -549,6 +549,28 @@ def test_a_budget_is_added_changed_and_removed(browser: Browser, small: Served) 
         tab.wrong = [text for text in tab.wrong if "422" not in text]
 
 
+def test_going_back_from_a_budget_that_was_corrected_sends_nothing_again(browser: Browser, tmp_path: Path) -> None:
+    with (
+        dashboard(filled(tmp_path / "usage.db", [made_event(NOW)]), edit=True) as running,
+        opened_tab(browser, running, 390, role="admin") as tab,
+    ):
+        page = tab.page
+        page.goto("/budgets?new=1")
+        page.get_by_label("Name", exact=True).fill("search")
+        page.get_by_label("Limit", exact=True).fill("much")
+        page.get_by_role("button", name="Add it").click()
+        expect(page.get_by_role("alert")).to_contain_text("is no limit")
+        expect(page.get_by_role("alert")).to_be_in_viewport()
+        page.get_by_label("Limit", exact=True).fill("25")
+        page.get_by_role("button", name="Add it").click()
+        expect(page.locator(".standing")).to_contain_text("$25.00")
+        for _ in range(2):
+            page.go_back()
+            expect(page.get_by_role("heading", name="Within all budgets")).to_be_visible()
+        expect(page.get_by_role("heading", name="New budget")).to_be_visible()
+        tab.wrong = [text for text in tab.wrong if "422" not in text]
+
+
 def test_without_scripts_a_page_says_the_same(browser: Browser, running: Served) -> None:
     context = browser.new_context(base_url=running.url, java_script_enabled=False)
     context.add_cookies([running.session()])
