@@ -191,6 +191,21 @@ def test_the_keyboard_reaches_everything(tab: Tab) -> None:
     tab.page.keyboard.press("Escape")
 
 
+def test_the_keyboard_stays_on_what_it_has_chosen(tab: Tab) -> None:
+    tab.page.goto("/?since=29d")
+    for name in ("7 days", "Tokens", "Provider"):
+        chosen = tab.page.get_by_role("link", name=name, exact=True)
+        chosen.focus()
+        tab.page.keyboard.press("Enter")
+        expect(chosen).to_have_attribute("aria-current", "true")
+        expect(chosen).to_be_focused()
+    zone = tab.page.get_by_label("Time zone")
+    zone.fill("Asia/Kathmandu")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page).to_have_url(re.compile("tz=Asia"))
+    expect(zone).to_be_focused()
+
+
 def test_another_time_zone_is_asked_for_in_the_address(tab: Tab) -> None:
     tab.page.goto("/?since=29d")
     zone = tab.page.get_by_label("Time zone")
