@@ -458,6 +458,24 @@ def test_a_page_on_a_wall_shows_new_figures_by_itself(browser: Browser, tmp_path
         expect(calls.locator(".big")).to_have_attribute("title", "2")
 
 
+def test_a_page_that_somebody_has_filtered_before_leaving_shows_new_figures_too(
+    browser: Browser, tmp_path: Path
+) -> None:
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
+    with dashboard(dsn) as running, opened_tab(browser, running) as tab:
+        tab.page.clock.install()
+        tab.page.goto("/?since=today")
+        tab.page.locator("#filter").fill("app=tests")
+        tab.page.keyboard.press("Enter")
+        expect(tab.page.locator(".chip")).to_have_text(re.compile("app=tests"))
+        expect(tab.page.locator("#filter")).to_be_focused()
+        asked = len(tab.asked)
+        tab.page.clock.run_for(200_000)
+        assert len(tab.asked) == asked, "somebody may be about to type another one"
+        with tab.page.expect_response(re.compile("app%3Dtests")):
+            tab.page.clock.run_for(200_000)
+
+
 def test_where_the_server_is_gone_the_page_says_so_and_keeps_its_figures(browser: Browser, tmp_path: Path) -> None:
     dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
     with dashboard(dsn) as running, opened_tab(browser, running) as tab:
