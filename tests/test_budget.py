@@ -140,6 +140,8 @@ def test_a_call_may_have_two_tags_but_not_two_teams() -> None:
         (("tag", True, "tier:?ro"), True),
         (("tag", False, "batch"), False),
         (("tag", True, r"b\*"), False),
+        (("tag", True, "t*r:*"), True),
+        (("tag", True, "*er*er*"), False),
         (("model", True, "gpt-4*"), True),
         (("operation", True, "embeddings"), False),
     ],
