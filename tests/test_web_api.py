@@ -5,6 +5,7 @@ import json
 import random
 import re
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -31,7 +32,7 @@ from usage_tracker.stores import open_store
 from usage_tracker.web import api, metrics, reading
 from usage_tracker.web.metrics import Admitted, written
 from usage_tracker.web.openapi import document
-from usage_tracker.web.posting import Posted, Writer
+from usage_tracker.web.posting import Outcome, Posted, Writer
 
 NOW = datetime.now(UTC)
 schema = schemathesis.openapi.from_dict({**document(), "servers": [{"url": "/"}]})
@@ -227,6 +228,23 @@ def test_servers_that_are_sent_the_same_events_at_once_store_them_once(
     )
     store.close()
     assert count == different == sum(stored) == 30
+
+
+def test_while_events_wait_to_be_stored_others_are_answered(running: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    def blocked(*_: object) -> Outcome:
+        return Outcome(int(go_on.wait(60)), 0)
+
+    monkeypatch.setattr(Writer, "_write", blocked)
+    with ThreadPoolExecutor(40) as others, running.client(ADMIN) as admin:
+        sent = [others.submit(admin.post, "/api/v1/events", json=posted()) for _ in range(40)]
+        time.sleep(1)  # they have arrived
+        try:
+            assert admin.get("/api/v1/report", timeout=20).status_code == 200
+        finally:
+            go_on.set()
+        assert [each.result().json()["stored"] for each in sent] == [1] * 40
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ async def post_events(request: Request) -> Response:
         posted = read_posted(content)
     except ValueError as error:
         raise Problem(422, str(error)) from None
-    outcome = await asyncio.to_thread(writer.write, posted)
+    outcome = await writer.write_in_turn(posted)
     return document(json_text(outcome._asdict()), "json", "outcome")
 
 
