@@ -83,6 +83,7 @@ def test_a_share_is_a_percentage_or_a_fraction() -> None:
         ({"name": "anomaly"}, "another name"),
         ({"delay": 600.0}, "seconds"),
         ({"each": "status"}, "can't be the scope"),
+        ({"each": ""}, "can't be the scope"),
         ({"where": (Criterion("status", True, "ok"),)}, "can't be the scope"),
         ({"on_limit": "alert", "strict": True}, "strict"),
         ({"on_limit": "throttle", "unpriced": "refuse"}, "without a price"),

@@ -184,6 +184,12 @@ def test_a_body_that_makes_no_sense_is_a_problem(admin: httpx.Client) -> None:
     assert admin.put("/api/v1/budgets/a%20b", json={"limit": 1}).status_code == 404
 
 
+def test_a_budget_for_each_of_nothing_is_one_for_all(admin: httpx.Client) -> None:
+    assert admin.put("/api/v1/budgets/whole", json={"limit": 1, "each": ""}).json()["budget"]["each"] is None
+    for path in ("/", "/budgets"):
+        assert admin.get(path).status_code == 200
+
+
 def test_nobody_but_an_admin_changes_anything(running: Served) -> None:
     for token in (VIEWER, WRITER):
         with running.client(token) as client:
