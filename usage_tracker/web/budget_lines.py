@@ -23,7 +23,7 @@ from usage_tracker.web.parameters import Refused
 from usage_tracker.web.reading import MOST_READ, Reader
 
 KEPT_SECONDS = 5.0
-STANDING_SECONDS = 10.0
+STANDING_SECONDS = 5.0
 """How long a page waits for where budgets stand: each is a question to the store, and there may be thousands."""
 PARTS = 20
 """Of a budget for each user, those who have used most."""
