@@ -212,6 +212,29 @@ class TestPartitions:
             store_events(writer, [event])
         assert rows_of(store, "usage_event_2222_05") == 1
 
+    def test_calls_are_priced_again_that_go_into_their_month_meanwhile(
+        self, store: PostgresStore, postgres_dsn: str
+    ) -> None:
+        today = datetime.now(UTC).date()
+        later = months(today)[2]
+        begin = datetime(later.start.year, later.start.month, 1, tzinfo=UTC)
+        calls = [made_event(begin - timedelta(hours=1)), made_event(begin + timedelta(hours=1))]
+        store_events(store, calls[:1])
+        run(postgres_dsn, f"DROP TABLE usage_tracker.{later.table}")
+        store_events(store, calls[1:])
+        assert rows_of(store, "usage_event_default") == 1
+        repriced = [Repriced(call.event_id, call.event.started_at // 1000, Cost(Decimal("0.5"))) for call in calls]
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation::regclass::text LIKE '%usage_event%'"
+        with ThreadPoolExecutor() as pool:
+            with vars(store)["_connections"].transaction() as cursor:
+                make_months(cursor, today, wait=False)
+                changed = pool.submit(store.reprice, repriced)
+                while one(store, waiting) == 0:
+                    time.sleep(0.01)
+            assert changed.result() == 2
+        assert rows_of(store, later.table) == 1
+        assert one(store, "SELECT sum(cost) FROM usage_tracker.by_hour") == 1
+
 
 DELTAS = ("hour", "day_user", "day_tag", "day_latency", "day_owner_latency")
 
