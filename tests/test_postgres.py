@@ -261,6 +261,21 @@ class TestPruning:
         assert one(store, f"SELECT to_regclass('usage_tracker.{last.table}')") is None
         assert rows_of(store, "usage_event") == 1
 
+    def test_a_month_that_somebody_has_put_elsewhere_stays_and_the_rest_goes(
+        self, store: PostgresStore, postgres_dsn: str
+    ) -> None:
+        run(
+            postgres_dsn,
+            "CREATE FOREIGN DATA WRAPPER elsewhere",
+            "CREATE SERVER archive FOREIGN DATA WRAPPER elsewhere",
+            "CREATE FOREIGN TABLE usage_tracker.usage_event_1999_01 PARTITION OF usage_tracker.usage_event "
+            "FOR VALUES FROM ('1999-01-01 00:00+00') TO ('1999-02-01 00:00+00') SERVER archive",
+        )
+        store_events(store, [made_event(datetime(1999, 2, 1, tzinfo=UTC))])
+        before = datetime(1999, 3, 1, tzinfo=UTC)
+        assert [part.table for part in store.prunable(before)] == ["usage_tracker.usage_event_default"]
+        assert list(store.prune(before)) == [1]
+
     def test_what_comes_late_for_a_month_that_was_dropped_is_kept_until_the_next_time(
         self, store: PostgresStore
     ) -> None:
