@@ -335,15 +335,39 @@ class TestFolding:
             assert one(store, f"SELECT sum(calls) FROM usage_tracker.rollup_{name}") == 100
             assert one(store, f"SELECT sum(calls) FROM usage_tracker.by_{name}") == 100
 
-    def test_it_takes_many_rows_in_turns(self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("usage_tracker.stores.postgres.folding.ROWS_AT_ONCE", 10)
-        store_events(store, random_events(1, 60))
-        turns = 0
-        while store.compact():
-            turns += 1
-        assert turns > 5
-        assert one(store, "SELECT sum(calls) FROM usage_tracker.rollup_hour") == 60
-        assert one(store, "SELECT sum(calls) FROM usage_tracker.rollup_day") == 60
+    def test_it_takes_many_rows_in_turns(self, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        for rows in ("FIRST", "MOST"):
+            monkeypatch.setattr(f"usage_tracker.stores.postgres.folding.ROWS_AT_{rows}", 10)
+        with closing(PostgresStore(parse_dsn(postgres_dsn))) as store:
+            store_events(store, random_events(1, 60))
+            turns = 0
+            while store.compact():
+                turns += 1
+            assert turns > 5
+            assert one(store, "SELECT sum(calls) FROM usage_tracker.rollup_hour") == 60
+            assert one(store, "SELECT sum(calls) FROM usage_tracker.rollup_day") == 60
+
+    def test_a_server_is_given_no_more_rows_than_it_folds_in_the_time(
+        self, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folding = "usage_tracker.stores.postgres.folding"
+        for name, value in (("ROWS_AT_FIRST", 64), ("ROWS_AT_LEAST", 16), ("ROWS_AT_MOST", 128), ("SECONDS", 60.0)):
+            monkeypatch.setattr(f"{folding}.{name}", value)
+
+        def folded(store: PostgresStore) -> int:
+            before = rows_of(store, "delta_day_user")
+            store.compact()
+            return before - rows_of(store, "delta_day_user")
+
+        with closing(PostgresStore(parse_dsn(postgres_dsn))) as store:
+            store_events(store, [made_event(user_id=f"u-{number}") for number in range(600)])
+            assert [folded(store) for _ in range(3)] == [64, 128, 128]
+            monkeypatch.setattr(f"{folding}.SECONDS", 0.0)
+            run(postgres_dsn, "ALTER TABLE usage_tracker.rollup_day_latency RENAME TO away")
+            with pytest.raises(SchemaError):
+                store.compact()
+            run(postgres_dsn, "ALTER TABLE usage_tracker.away RENAME TO rollup_day_latency")
+            assert [folded(store) for _ in range(4)] == [64, 32, 16, 16]
 
     def test_one_process_does_it_at_a_time(self, store: PostgresStore, postgres_dsn: str) -> None:
         store_events(store, [made_event()])
