@@ -115,6 +115,17 @@ def test_forgotten_hooks_leave_nothing_behind(package: str) -> None:
     assert imports.finder not in sys.meta_path
 
 
+def test_hooks_can_be_forgotten_when_the_interpreter_ends(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a `capture_usage()` that a program has entered for good; there are no importers any more by then."""
+    seen: list[ModuleType] = []
+    hook = seen.append
+    imports.when_imported(package, hook)
+    with monkeypatch.context() as end:
+        end.setattr(sys, "meta_path", None)
+        imports.forget(package, hook)
+    sys.meta_path.remove(imports.finder)
+
+
 @pytest.fixture
 def gate(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """The module's own code waits here, once it has begun."""

@@ -122,5 +122,5 @@ def forget(name: str, hook: Hook) -> None:
         finder.hooks[name].remove(hook)
         if not finder.hooks[name]:
             del finder.hooks[name]
-    if not finder.hooks and finder in sys.meta_path:
+    if not finder.hooks and finder in (sys.meta_path or ()):  # none at the interpreter's end
         sys.meta_path.remove(finder)
