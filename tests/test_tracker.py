@@ -703,11 +703,11 @@ def test_a_process_whose_first_call_was_interrupted_ships_with_the_next(machine:
         import usage_tracker
         from usage_tracker import shipping
 
-        start_thread = shipping.start_thread
+        start_lasting = shipping.start_lasting
         def interrupted(*args):
-            shipping.start_thread = start_thread
+            shipping.start_lasting = start_lasting
             raise KeyboardInterrupt
-        shipping.start_thread = interrupted
+        shipping.start_lasting = interrupted
         usage_tracker.install()
         try:
             usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1)

@@ -33,12 +33,33 @@ class Here(threading.local):
 here = Here()
 
 
+class Lasting(threading.Thread):
+    """A thread that runs for as long as the process does. A program that waits for each of its threads, by
+    `threading.enumerate()`, would wait for ever for its end, as that comes when the program has ended."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait where it is said for how long."""
+        if timeout is not None:
+            super().join(timeout)
+
+
 def start_thread(name: str, run: Callable[..., object], *args: object) -> threading.Thread:
     """Start a thread that the process doesn't wait for. Raises RuntimeError where none can start any more.
 
     At the interpreter's end Python 3.12 raises it by itself (https://github.com/python/cpython/issues/104690); before,
     `start` waits there for ever, for a thread that never runs.
     """
+    return start(threading.Thread, name, run, args)
+
+
+def start_lasting(name: str, run: Callable[..., object], *args: object) -> threading.Thread:
+    """As `start_thread`, one that ends with the process."""
+    return start(Lasting, name, run, args)
+
+
+def start(
+    kind: type[threading.Thread], name: str, run: Callable[..., object], args: tuple[object, ...]
+) -> threading.Thread:
     if sys.is_finalizing():
         raise RuntimeError("can't start a thread at the interpreter's end")
 
@@ -47,7 +68,7 @@ def start_thread(name: str, run: Callable[..., object], *args: object) -> thread
         setcontext(EXACT.copy())
         run(*args)
 
-    thread = threading.Thread(target=beside_the_app, name=f"{NAMED}{name}", daemon=True)
+    thread = kind(target=beside_the_app, name=f"{NAMED}{name}", daemon=True)
     thread.start()
     return thread
 
