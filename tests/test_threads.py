@@ -1,6 +1,7 @@
 """Threads of ours."""
 
 import decimal
+import signal
 import subprocess
 import sys
 import threading
@@ -47,6 +48,16 @@ def test_a_program_that_waits_for_all_its_threads_ends() -> None:
     ended.set()
     thread.join(60)
     assert not thread.is_alive()
+
+
+def test_the_apps_signals_do_not_come_to_it() -> None:
+    """Else one that all of the app's threads block would end the program in the middle of what must be whole."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    blocked: list[int] = []
+    start_thread("test", lambda: blocked.extend(signal.pthread_sigmask(signal.SIG_BLOCK, ()))).join()
+    assert {signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1} <= set(blocked)
+    assert signal.SIGSEGV not in blocked
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 def test_its_decimals_do_not_depend_on_those_of_the_application(monkeypatch: pytest.MonkeyPatch) -> None:

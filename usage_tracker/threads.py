@@ -5,6 +5,7 @@ events takes 60 ms to read, price and write: meanwhile each thread of the app th
 for 5 ms. So ours work in turns.
 """
 
+import signal
 import sys
 import threading
 import time
@@ -18,6 +19,9 @@ Item = TypeVar("Item")
 
 NAMED = "usage_tracker "
 """What the name of each begins with."""
+THE_APPS = signal.valid_signals() - {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}
+"""Signals that come to no thread of ours: where the app's threads block them, as around what must not be interrupted,
+they would. The others are those of a fault, and of whoever looks into it (https://docs.python.org/3/library/faulthandler.html)."""
 TURN_SECONDS = 0.001
 PAUSE_SECONDS = 0.0001
 """Long enough for a thread that waits to wake up, as it would not if the lock were only let go."""
@@ -69,7 +73,11 @@ def start(
         run(*args)
 
     thread = kind(target=beside_the_app, name=f"{NAMED}{name}", daemon=True)
-    thread.start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, THE_APPS)  # a thread inherits what is blocked
+    try:
+        thread.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return thread
 
 
