@@ -749,8 +749,9 @@ def test_the_lines_of_a_call_add_up_in_json_too(any_dsn: str, any_store: Store) 
 def test_a_call_is_found_near_the_time_that_its_id_tells(any_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_DSN", any_dsn)
     ship(3, at=datetime.now(UTC))
-    for line in run("events", "-o", "jsonl").stdout.splitlines():
-        event = json.loads(line)
+    events = [json.loads(line) for line in run("events", "-o", "jsonl").stdout.splitlines()]
+    assert len(events) == 3
+    for event in events:
         assert json.loads(run("events", "show", event["event_id"], "-o", "json").stdout)["event"] == event
 
 
