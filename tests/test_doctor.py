@@ -198,7 +198,19 @@ def test_settings_that_cannot_be_used_are_said_and_the_rest_is_examined(monkeypa
     found = document()
     assert "TRACKER_BATCH_SIZE" in found["settings"]["problem"]
     assert found["store"] is None
-    assert found["sdks"]
+    assert [sdk["name"] for sdk in found["sdks"]] == ["openai"], "as what can be used of them says"
+
+
+@pytest.mark.parametrize("line", ['batch_size = "many"', "bach_size = 5"])
+def test_events_that_wait_until_settings_are_mended_are_found_where_they_wait(
+    line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (config := tmp_path / "config.toml").write_text(f'spool_dir = "{tmp_path}/spool"\n{line}\n')
+    monkeypatch.setenv("TRACKER_CONFIG", str(config))
+    record = "import usage_tracker.auto as _, usage_tracker; usage_tracker.record(provider='acme', model='m')"
+    subprocess.run([sys.executable, "-c", record], check=True, capture_output=True)
+    spool = document()["spool"]
+    assert (spool["folder"], spool["waiting"]) == (f"{tmp_path}/spool", 1)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes a user whom the machine doesn't know")
