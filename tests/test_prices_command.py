@@ -591,6 +591,10 @@ def test_what_changes_is_said_model_by_model(data: Path) -> None:
             "after": "$3/input MTok",
         }
     ]
+    renamed = [{**DATA[0], "models": [{**DATA[0]["models"][0], "id": "acme-2"}]}]  # type: ignore[dict-item]
+    data.write_text(json.dumps(renamed))
+    found = document("update", "--from", str(data), "--dry-run")["changes"]
+    assert [(change["model"], change["change"]) for change in found] == [("acme-1", "gone"), ("acme-2", "new")]
 
 
 @pytest.mark.parametrize(
