@@ -110,6 +110,15 @@ def test_calls_that_no_sdk_made_count(capturing: Capturing) -> None:
     assert (used.calls, used.input_tokens, used.output_tokens) == (1, 10, 1)
 
 
+def test_what_completes_an_earlier_call_is_used_and_no_call_of_its_own(capturing: Capturing) -> None:
+    with measure() as used:
+        told = ask(capturing)
+    origin, event = capturing.all()[-1]
+    event.completes = "batch-1"
+    used.add(origin, event)
+    assert (used.calls, used.input_tokens) == (0, 2 * told), "the very same event, twice"
+
+
 def test_its_cost_does_not_depend_on_the_decimals_of_the_application(capturing: Capturing) -> None:
     with measure() as used:
         for cost in ("1234.56", "0.12345678"):

@@ -563,6 +563,14 @@ def test_a_recorded_call_says_what_is_billed_by_the_unit_and_leaves_open_what_is
     ]
 
 
+def test_a_recorded_call_began_as_long_ago_as_it_took() -> None:
+    with capture_usage() as captured:
+        first = time.time_ns()
+        usage_tracker.record(provider="acme", model="acme-7b", duration_ms=60_000)
+        last = time.time_ns()
+    assert first <= captured[0].started_at + 60 * 10**9 <= last
+
+
 def test_a_figure_that_no_call_has_is_unknown_as_where_a_provider_says_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
