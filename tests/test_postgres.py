@@ -369,6 +369,22 @@ class TestFolding:
             run(postgres_dsn, "ALTER TABLE usage_tracker.away RENAME TO rollup_day_latency")
             assert [folded(store) for _ in range(4)] == [64, 32, 16, 16]
 
+    def test_a_turn_without_much_to_fold_says_nothing_of_how_fast_the_server_is(
+        self, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("usage_tracker.stores.postgres.folding.ROWS_AT_FIRST", 16)
+        with closing(PostgresStore(parse_dsn(postgres_dsn))) as store, closing(psycopg2.connect(postgres_dsn)) as other:
+            for _ in range(3):
+                assert store.compact() == 0
+            with other.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [FOLD_LOCK])
+                for _ in range(3):
+                    assert store.compact() == 0
+                other.rollback()
+            store_events(store, [made_event(user_id=f"u-{number}") for number in range(100)])
+            store.compact()
+            assert rows_of(store, "delta_day_user") == 84
+
     def test_one_process_does_it_at_a_time(self, store: PostgresStore, postgres_dsn: str) -> None:
         store_events(store, [made_event()])
         other = psycopg2.connect(postgres_dsn)

@@ -50,15 +50,17 @@ class Folding:
 
     def fold(self, connections: Connections) -> int:
         """See `fold`. Raises StoreError."""
-        began = time.monotonic()
+        began, folded = time.monotonic(), 0
         try:
             with connections.transaction() as cursor:
-                return fold(cursor, self._rows)
+                folded = fold(cursor, self._rows)
+            return folded
         finally:
             took = time.monotonic() - began
             if took > SECONDS:
                 self._rows = max(ROWS_AT_LEAST, self._rows // 2)
-            elif took < SECONDS / 4:
+            # that it took no time to fold little, or nothing while others do, says nothing of the server
+            elif took < SECONDS / 4 and folded >= self._rows:
                 self._rows = min(ROWS_AT_MOST, self._rows * 2)
 
 
