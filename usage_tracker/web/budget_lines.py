@@ -117,22 +117,24 @@ async def kept(reader: Reader) -> Kept:
     return await reader.shared("budgets", read_kept, KEPT_SECONDS)
 
 
-async def standing(reader: Reader, now: datetime) -> Standing:
-    """Of as many budgets as can be read in time. Raises NothingYet and StoreError."""
+async def standing(reader: Reader, now: datetime, seconds: float | None = None) -> Standing:
+    """Of as many budgets as can be read in those seconds; None: for as long as a page waits. Raises NothingYet and
+    StoreError."""
+    limit = STANDING_SECONDS if seconds is None else seconds
 
     async def read() -> Standing:
         try:
             budgets = await reader.do(read_budgets)
         except SchemaError:  # of before there were budgets, or they are not for this role
             return Standing([], [])
-        return await stand(reader, budgets, now)
+        return await stand(reader, budgets, now, limit)
 
-    return await reader.once("outlooks", read, KEPT_SECONDS)
+    return await reader.once(("outlooks", limit), read, KEPT_SECONDS)
 
 
-async def standing_of(reader: Reader, budget: Budget, now: datetime) -> Standing:
+async def standing_of(reader: Reader, budget: Budget, now: datetime, seconds: float) -> Standing:
     """Raises StoreError."""
-    return await reader.once(("outlooks", budget), lambda: stand(reader, [budget], now), KEPT_SECONDS)
+    return await reader.once(("outlooks", budget), lambda: stand(reader, [budget], now, seconds), KEPT_SECONDS)
 
 
 async def books(reader: Reader, now: datetime) -> Books:
@@ -141,13 +143,13 @@ async def books(reader: Reader, now: datetime) -> Books:
     return Books(known.budgets, seen, known.changes)
 
 
-async def stand(reader: Reader, budgets: Sequence[Budget], now: datetime) -> Standing:
+async def stand(reader: Reader, budgets: Sequence[Budget], now: datetime, seconds: float) -> Standing:
     """Limits of the rate count within programs, and stand nowhere."""
     left = [budget for budget in reversed(budgets) if not budget.is_rate]
     outlooks: list[Outlook] = []
     untold: list[str] = []
     with suppress(TimeoutError):
-        async with asyncio.timeout(STANDING_SECONDS):
+        async with asyncio.timeout(seconds):
             while left:
                 budget = left[-1]
                 try:

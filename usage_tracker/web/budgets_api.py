@@ -17,6 +17,7 @@ from usage_tracker.web.budget_lines import Standing, kept, standing, standing_of
 from usage_tracker.web.editing import Editor, author_of
 from usage_tracker.web.parameters import Parameter, one_of, read_parameters, whole
 from usage_tracker.web.problems import Problem
+from usage_tracker.web.reading import ANSWER_SECONDS
 from usage_tracker.web.site import now, site_of
 
 MOST_CHANGES = 10_000
@@ -48,7 +49,7 @@ async def show_budgets(request: Request) -> Response:
 
 async def show_status(request: Request) -> Response:
     read_parameters((), request.query_params.multi_items())
-    return await status_of(await standing(site_of(request).reader, now()), "budgets")
+    return await status_of(await standing(site_of(request).reader, now(), ANSWER_SECONDS), "budgets")
 
 
 async def show_budget(request: Request) -> Response:
@@ -56,7 +57,7 @@ async def show_budget(request: Request) -> Response:
     name, reader = named(request), site_of(request).reader
     for budget in (await kept(reader)).budgets:
         if budget.name == name:
-            return await status_of(await standing_of(reader, budget, now()), "budget")
+            return await status_of(await standing_of(reader, budget, now(), ANSWER_SECONDS), "budget")
     raise missing()
 
 
