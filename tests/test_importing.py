@@ -140,6 +140,18 @@ def test_zeros_that_the_proxy_writes_where_nobody_told_it_are_unknown(dsn: str, 
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_a_key_that_an_older_proxy_wrote_as_it_was_is_kept_as_a_fingerprint(dsn: str, source: str) -> None:
+    keys = {"chatcmpl-1": "Bearer team-secret-1234", "chatcmpl-2": "litellm_proxy_master_key", "chatcmpl-3": "a" * 64}
+    for request, key in keys.items():
+        run(source, 'UPDATE "LiteLLM_SpendLogs" SET api_key = %s WHERE request_id = %s', [key, request])
+    bring("litellm", "--from", source)
+    kept = [event(dsn, request)["api_key"] for request in keys]
+    assert kept[1:] == ["litellm_proxy_master_key", "a" * 64]
+    assert kept[0].endswith("…1234")
+    assert "team-secret" not in kept[0]
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
 def test_a_tier_that_a_usage_object_tells_is_kept(dsn: str, source: str) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150, "service_tier": "priority"}
     run(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from usage_tracker.attribution import clean, clean_tags
+from usage_tracker.capture.fingerprint import fingerprint_of_caller
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable, UsageTrackerError
 from usage_tracker.event import COUNTS, Origin, Usage, UsageEvent
@@ -120,6 +121,7 @@ class SpendLogs:
         until: datetime | None = None,
         sessions: bool = False,
         schema: str | None = None,
+        fingerprint_key: str = "",
     ) -> None:
         if dsn.scheme != "postgresql":
             raise UsageTrackerError("LiteLLM's proxy keeps its spend logs in Postgres; --from takes postgresql://…")
@@ -129,6 +131,7 @@ class SpendLogs:
         self._app = app
         self._until = until
         self._sessions = sessions
+        self._fingerprint_key = fingerprint_key
 
     def count(self, since: int | None) -> int:
         with self._said(), closing(self._connect()) as connection, connection.cursor() as cursor:
@@ -236,7 +239,7 @@ class SpendLogs:
         return origin(
             provider,
             host,
-            clean(line.api_key),
+            fingerprint_of_caller(line.api_key, self._fingerprint_key),
             self._app,
             clean(line.project_alias or line.project_id),
             clean(line.team_alias or line.team_id),
