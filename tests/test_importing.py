@@ -230,7 +230,8 @@ def test_rows_of_what_uses_no_model_are_no_calls(dsn: str, source: str) -> None:
         ("file", "acreate_file", 0, "success"), ("store", "avector_store_file_list", 0, "success"),
         ("searched", "avector_store_search", 0.0025, "success"), ("failed", "a_new_kind_of_call", 0, "failure"),
         ("polled", "aretrieve_batch", 0, "success"), ("silent", "acompletion", 0, "success"),
-        ("early", "litellm.completion", 0, "success"),
+        ("early", "litellm.completion", 0, "success"), ("listed", "pass_through_endpoint", 0, "success"),
+        ("missed", "pass_through_endpoint", 0, "failure"), ("handed on", "pass_through_endpoint", 0.01, "success"),
     )  # fmt: skip
     for row in rows:
         run(
@@ -239,9 +240,9 @@ def test_rows_of_what_uses_no_model_are_no_calls(dsn: str, source: str) -> None:
             "VALUES (%s, %s, %s, %s, '2026-06-02', '2026-06-02')",
             row,
         )
-    assert "4 calls brought" in bring("litellm", "--from", source)
+    assert "5 calls brought" in bring("litellm", "--from", source)
     operations = sorted(call["operation"] for call in events(dsn))
-    assert operations == ["a_new_kind_of_call", "avector_store_search", "chat", "chat"]
+    assert operations == ["a_new_kind_of_call", "avector_store_search", "chat", "chat", "chat"]
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)

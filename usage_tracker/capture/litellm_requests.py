@@ -31,8 +31,6 @@ MOST_OPEN = 100_000
 
 CALL_TYPES = {"allm_passthrough_route": "chat", "pass_through_endpoint": "chat"}
 """What the proxy calls requests that it hands on as they are, with their operation unless the answer tells."""
-UNKNOWN_MODEL = "unknown"
-"""What the proxy calls the model of such a request that names none."""
 
 untold: deque["ProxyRequest"] = deque()
 """Requests that have ended, in that order; some are settled by now."""
@@ -135,7 +133,7 @@ class ProxyRequest(LiteLLMCall):
         model, fields = word(told.get("model")), fields_of(answer)
         if self.handed_on:
             self._identify(told)
-            model = self.request.model or (None if model == UNKNOWN_MODEL else model)
+            model = self.request.model or (None if model == litellm_asked.UNKNOWN_MODEL else model)
             if isinstance(text := fields.get("response"), str):
                 fields = decode_object(text)
         self.request = self.request._replace(model=model or self.request.model)

@@ -43,6 +43,8 @@ CALL_TYPES = {
     "retrieve_batch": "batch",
 }
 """Operations by those words for a call that name none of LiteLLM's functions that are one."""
+HANDED_ON = frozenset(("allm_passthrough_route", "llm_passthrough_route", "pass_through_endpoint"))
+"""Requests that the proxy hands on to a provider as they are, whatever they are about."""
 
 COLUMNS = (
     "request_id", "call_type", "api_key", "spend", "prompt_tokens", "completion_tokens", "startTime", "endTime",
@@ -292,9 +294,12 @@ def is_management(line: Line) -> bool:
     """Whether a request was about files, vector stores and the like, or looked at a batch that isn't done: the proxy
     has a row of each, of no tokens and no spend, and the callback has no event of them."""
     call_type = line.call_type or ""
-    used = line.spend or line.prompt_tokens or line.completion_tokens or line.usage
+    if line.spend or line.prompt_tokens or line.completion_tokens or line.usage:
+        return False
+    if call_type in HANDED_ON:
+        return line.model in (None, "", litellm_asked.UNKNOWN_MODEL)
     calls_none = operation_of(line) is None or litellm_asked.retrieval_of(call_type) is not None
-    return bool(call_type) and calls_none and not used and not is_failed(line)
+    return bool(call_type) and calls_none and not is_failed(line)
 
 
 def usage_of(line: Line, operation: str, raw: dict[str, Any] | None) -> Usage:
