@@ -752,6 +752,33 @@ print(*(call.sdk for call in used), __import__("usage_tracker.capture").capture.
     assert ran.stdout == f"litellm {package / 'capture/__init__.pyc'}\n", ran.stderr[-2000:]
 
 
+def test_calls_go_on_while_our_thread_imports_what_the_sdk_below_looks_for(provider: StandIn, tmp_path: Path) -> None:
+    """The last versions of openai 2 look with each call for a loaded httpx2, which comes with price data."""
+    script = f"""
+import threading, time
+import usage_tracker
+usage_tracker.install("sqlite:///{tmp_path}/usage.db", spool_dir="{tmp_path}/spool", batch_seconds=0.01)
+import openai
+
+client, errors = openai.OpenAI(api_key={KEY!r}, base_url={provider.base_url!r}, max_retries=0), []
+
+def ask():
+    until = time.monotonic() + 30
+    while not errors and usage_tracker.stats().stored == 0 and time.monotonic() < until:
+        try:
+            client.chat.completions.create(model="gpt-4o-mini", messages={ASK})
+        except Exception as error:
+            errors.append(repr(error))
+
+threads = [threading.Thread(target=ask) for _ in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(*errors, usage_tracker.stats().stored > 0)
+"""
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=False)
+    assert ran.stdout == "True\n", ran.stderr[-2000:]
+
+
 def test_the_same_function_is_one_object_wherever_it_is(captured: Captured) -> None:
     assert litellm.text_completion is litellm.main.text_completion
     assert litellm.agenerate_content is litellm.google_genai.agenerate_content
