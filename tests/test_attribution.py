@@ -271,6 +271,14 @@ def test_decorates_methods_of_a_class_in_either_order() -> None:
     assert Bot.alone() == Bot().alone() == "alpha"
 
 
+def test_decorates_no_class() -> None:
+    with pytest.raises(TypeError, match="decorate the methods of Bot"):
+
+        @attribute(project="alpha")
+        class Bot:
+            def ask(self) -> None: ...
+
+
 @pytest.mark.timeout(20)
 def test_a_mock_stands_in_for_a_function() -> None:
     for decorate in (attribute(project="alpha"), wrap):
@@ -318,10 +326,12 @@ class TestScopesThatAreLeftElsewhere:
             with attribute(user=user):
                 yield 1
 
-        first, second = steps("u-1"), steps("u-2")
-        next(first)
-        next(second)
+        first, second, third = running = [steps(user) for user in ("u-1", "u-2", "u-3")]
+        for each in running:
+            next(each)
         assert list(first) == []
+        assert current.get().user == "u-3"
+        assert list(third) == []
         assert current.get().user == "u-2"
         assert list(second) == []
         assert current.get() == NOBODY

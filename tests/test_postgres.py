@@ -638,6 +638,25 @@ class TestAway:
             os.kill(pid, signal.SIGCONT)
         store_events(fragile, [made_event()])
 
+    def test_a_server_that_is_frozen_holds_up_nobody_who_asks_it_to_give_up(
+        self, own_postgres: PostgresServer, fragile: PostgresStore
+    ) -> None:
+        with ThreadPoolExecutor(1) as other:
+            asked = other.submit(lambda: list(fragile.select("SELECT pg_sleep(60)")))
+            while not vars(fragile)["_connections"]._busy:
+                time.sleep(0.01)
+            frozen = own_postgres.processes()
+            for pid in frozen:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                fragile.interrupt()
+                with pytest.raises(StoreUnavailable):
+                    asked.result(20)
+            finally:
+                for pid in frozen:
+                    os.kill(pid, signal.SIGCONT)
+        store_events(fragile, [made_event()])
+
     def test_a_connection_that_was_idle_for_long_is_not_used_again(
         self, own_postgres: PostgresServer, fragile: PostgresStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -12,6 +12,7 @@ import time
 import venv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from rights import CAN_BE_SHUT, SHUT_OUT
@@ -117,6 +118,21 @@ def test_a_program_with_no_line_at_all_is_run_with_its_calls_recorded(machine: M
     ran = machine.command("run", "--", sys.executable, str(machine.home / "app.py"))
     assert (ran.stdout, ran.stderr, ran.returncode) == ("done\n", "", 7)
     assert machine.stored() == 2
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        ("signal.raise_signal(signal.SIGINT)", -signal.SIGINT),
+        ("try:\n    signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt:\n    pass", 0),
+    ],
+)
+def test_a_program_dies_of_the_interrupt_that_ends_it(machine: Machine, end: str, status: int) -> None:
+    """As without us: by that, a shell's loop knows that it is to end, too."""
+    with machine.start(f"import usage_tracker.auto\n{ASK}\nimport signal\nask()\n{end}") as program:
+        program.communicate(timeout=60)
+    assert program.returncode == status
+    assert machine.stored() == 1
 
 
 def test_an_interpreter_that_lacks_us_runs_the_program_and_is_named(machine: Machine) -> None:
@@ -534,6 +550,8 @@ def test_an_sdk_that_is_asked_for_by_name_has_to_be_there(tmp_path: Path, monkey
         {"input_tokens": "7"},
         {"reported_cost": 0.5},
         {"duration_ms": float("nan")},
+        {"units": 2},
+        {"units": {"images": "2"}},
         {"no_such": 1},
     ],
 )
@@ -545,6 +563,27 @@ def test_a_recorded_call_that_no_event_can_hold_is_refused(tmp_path: Path, wrong
         assert usage_tracker.stats().captured == 0
     finally:
         usage_tracker.uninstall()
+
+
+def test_a_recorded_call_says_what_is_billed_by_the_unit_and_leaves_open_what_is_not_known() -> None:
+    """Its words for that pass the type checker of who calls it, as those here pass ours."""
+    made: int | None = None
+    units = MappingProxyType({"images": 2})
+    with capture_usage() as captured:
+        usage_tracker.record(provider="acme", model="acme-paint-1", operation="image", input_tokens=made, units=units)
+        usage_tracker.record(provider="acme", model="acme-7b", input_tokens=7, estimated=True)
+    assert [(call.units, call.input_tokens, call.estimated) for call in captured] == [
+        ({"images": 2}, None, False),
+        (None, 7, True),
+    ]
+
+
+def test_a_recorded_call_began_as_long_ago_as_it_took() -> None:
+    with capture_usage() as captured:
+        first = time.time_ns()
+        usage_tracker.record(provider="acme", model="acme-7b", duration_ms=60_000)
+        last = time.time_ns()
+    assert first <= captured[0].started_at + 60 * 10**9 <= last
 
 
 def test_a_figure_that_no_call_has_is_unknown_as_where_a_provider_says_it(
@@ -688,11 +727,11 @@ def test_a_process_whose_first_call_was_interrupted_ships_with_the_next(machine:
         import usage_tracker
         from usage_tracker import shipping
 
-        start_thread = shipping.start_thread
+        start_lasting = shipping.start_lasting
         def interrupted(*args):
-            shipping.start_thread = start_thread
+            shipping.start_lasting = start_lasting
             raise KeyboardInterrupt
-        shipping.start_thread = interrupted
+        shipping.start_lasting = interrupted
         usage_tracker.install()
         try:
             usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1)

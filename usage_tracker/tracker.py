@@ -9,8 +9,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -248,11 +248,16 @@ def record(
     response_id: str | None = None,
     status: "Status" = "ok",
     reported_cost: str | None = None,
-    **usage: int,
+    units: Mapping[str, float] | None = None,
+    **usage: int | None,
 ) -> None:
-    """Record a call that no SDK of ours made. `duration_ms`: unknown where it isn't given. `usage` takes the fields of
-    `event.Usage`; `reported_cost` is a decimal number of US dollars. Raises TypeError for values that an event can't
-    hold; a figure that no call has, such as a negative one, is unknown, and the log says so."""
+    """Record a call that no SDK of ours made, for whom `attribute()` says. Without `install()` it does nothing.
+
+    What isn't given is unknown. `usage` takes the other fields of `event.Usage`: `input_tokens`, `output_tokens`,
+    `cache_read_tokens`, `reasoning_tokens` and so on. `units` is what is billed and isn't a token, such as
+    `{"images": 2}`; `reported_cost` is a decimal number of US dollars. Raises TypeError for values that an event can't
+    hold; a figure that no call has, such as a negative one, is unknown, and the log says so.
+    """
     if installed is None:
         return
     from usage_tracker.attribution import clean, standing
@@ -271,7 +276,7 @@ def record(
         model=clean(model),
         response_id=clean(response_id),
         status=status,
-        usage=Usage(**usage),  # type: ignore[arg-type]  # `units` is a dict, the rest are counts
+        usage=Usage(units=None if units is None else {**units}, **usage),  # type: ignore[arg-type]  # `estimated`
         reported_cost=reported_cost,
     )
     check(event)
@@ -295,6 +300,19 @@ def _say_unknown(names: list[str]) -> None:
 def _at_exit() -> None:
     if installed is not None:
         installed.end()
+        _stay_interrupted()
+
+
+def _stay_interrupted() -> None:
+    """A program that an interrupt ended is to die of it, so that a shell's loop ends, too. Python notes that, and
+    forgets it with the next text that is evaluated, as for each named tuple of a module that we import at the end; one
+    whose evaluation is interrupted has it noted again.
+    https://github.com/python/cpython/blob/v3.11.7/Python/pythonrun.c (run_eval_code_obj)"""
+    traceback = getattr(sys, "last_traceback", None)
+    ended = traceback is not None and traceback.tb_frame.f_back is None and not hasattr(sys, "ps1")
+    if ended and getattr(sys, "last_type", None) is KeyboardInterrupt:
+        with suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102  a text of ours
 
 
 _finalizer: Any = None
