@@ -18,14 +18,18 @@ POSTGRES_IS_THERE := import sys, postgres_server; \
 # They only show things; what they stand on is held to its coverage by itself.
 FACES := usage_tracker/__main__.py,usage_tracker/cli/*,usage_tracker/demo/*,usage_tracker/notebook.py,usage_tracker/web/*
 
-.PHONY: demo environments check test coverage lint installs sdk-matrix sdk-own-tests faults budget-crowd clickhouse lake mutants bench clean
+.PHONY: demo environments check test coverage lint installs older-sdks sdk-matrix sdk-own-tests faults budget-crowd clickhouse lake mutants bench clean
 
 demo: $(VENV)/demo-installed  ## Real calls of the openai SDK to a local stand-in provider, and the report on them.
 	@$(BIN)/usage-tracker demo
 
+# Versions that many still have, of SDKs of which the newest are captured at other functions or say other things.
+OLDER := openai==1.40.0 anthropic==1.0.0 google-genai==2.0.0
+
 # LiteLLM and the frameworks above the SDKs are tested in environments of their own; the coverage of all counts together.
 ENVIRONMENTS := $(VENV)/dev-installed $(VENV_LITELLM)/dev-installed $(VENV_CALLERS)/dev-installed
 environments: $(ENVIRONMENTS)
+	$(BIN)/python tests/sdk_matrix.py --install-only $(OLDER)
 
 # Tests start many programs, of which each would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -47,6 +51,9 @@ coverage: $(ENVIRONMENTS)  ## All tests, and how much of the code they reach.
 	$(BIN)/coverage report
 	@echo "without the faces, in %:"
 	$(BIN)/coverage report --format total --omit '$(FACES)' --fail-under 95
+
+older-sdks: $(VENV)/dev-installed  ## The tests of SDKs with versions of long ago.
+	$(BIN)/python tests/sdk_matrix.py $(OLDER)
 
 check: lint  ## Before a commit: lint, and the tests that start no server, browser or other program.
 	$(TESTS) --quick

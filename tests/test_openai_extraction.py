@@ -16,8 +16,8 @@ from usage_tracker.event import Usage
 from usage_tracker.providers.answer import Answer, Request, fields_of
 from usage_tracker.providers.openai import (
     any_figure,
+    deployment_in,
     is_usage_only,
-    model_in,
     observe,
     operation_of,
     read_request,
@@ -172,8 +172,8 @@ def test_figures_of_what_is_at_work_are_not_the_last() -> None:
 
 def test_an_address_of_azures_names_a_deployment_for_what_is_asked_of_one() -> None:
     url = "https://acme.openai.azure.com/openai/deployments/d-1/chat/completions?api-version=2024-10-21"
-    assert (model_in("chat", url), model_in("responses", url)) == ("d-1", None)
-    assert model_in("chat", "https://api.openai.com/v1/chat/completions") is None
+    assert (deployment_in("chat", url), deployment_in("responses", url)) == ("d-1", None)
+    assert deployment_in("chat", "https://api.openai.com/v1/chat/completions") is None
 
 
 def test_extra_body_replaces_what_the_arguments_said_as_it_does_on_the_wire() -> None:

@@ -184,9 +184,9 @@ class AroundRequest:
         request = self._provider.read_request(
             operation or retrieved, options.json_data, getattr(options, "extra_json", None)
         )
-        if request.model is None and hasattr(self._provider, "model_in"):
+        if request.model is None and hasattr(self._provider, "deployment_in"):
             address = url if url.startswith("http") else f"{instance.base_url}{url}"
-            request = request._replace(model=self._provider.model_in(request.operation, address))
+            request = request._replace(model=self._provider.deployment_in(request.operation, address))
         if retrieved is not None:
             request = request._replace(retrieves=True)
         call = Call(self._provider, self._recorder, client, request, streamed, stands)

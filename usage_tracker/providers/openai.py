@@ -108,7 +108,7 @@ def read_request(operation: str, body: Mapping[str, object] | None, extra: Mappi
     return Request(operation, word(asked.get("model")), *read_asked(asked), asked_units(operation, asked))
 
 
-def model_in(operation: str, url: str) -> str | None:
+def deployment_in(operation: str, url: str) -> str | None:
     """The deployment of Azure's that an address is of, which is asked whether or not the body names a model."""
     found = DEPLOYMENT.search(url) if operation in DEPLOYED else None
     return word(found[1]) if found else None
