@@ -60,8 +60,8 @@ def empty():
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=1200)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=100)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
         import usage_tracker
@@ -78,7 +78,7 @@ def main() -> None:
         kind, told = kept[0]
         off, on = view(), view(*three())
         times: dict[str, list[float]] = {"off": [], "on": []}
-        for number in range(rounds // BLOCK):
+        for number in range(rounds):
             for side in ("off", "on") if number % 2 else ("on", "off"):
                 pipeline.enforcing._view = None
                 pipeline.enforcing.use(on if side == "on" else off)

@@ -1,6 +1,7 @@
 """How long the dashboard's first page takes, by the server and until it is drawn, and what many viewers do to it.
 
-    python benchmarks/dashboard.py [--events N] [--postgres | --dsn DSN] [--viewers N] [--seconds N] [--no-browser]
+    python benchmarks/dashboard.py [--events N] [--postgres | --dsn DSN] [--rounds N] [--viewers N] [--seconds N]
+                                   [--no-browser]
 
 The server is `usage-tracker serve` in a process of its own; the store is an SQLite file or, with --postgres, a
 throw-away server, both filled as a shipper would; with --dsn, a store that is filled already, as `report_stores.py`

@@ -1,13 +1,13 @@
 r"""How fast one leader moves a full spool into a store: read, priced, stored and rolled up, exactly once.
 
-    python benchmarks/ingest.py [--events N] [--rounds N] [--processes N] [--server DSN] [--write]
+    python benchmarks/ingest.py [--events N] [--rounds N] [--processes N] [--server DSN] [--no-peers] [--write]
 
 Fills a spool folder as 16 processes leave it behind, ships it into a migrated store of its own, and holds that against
 the fastest that the store can be filled in the same run: `psql \copy` of the same rows into the bare table, and a bare
-`executemany` of them in SQLite. Beside it, psycopg2's execute_values, and llm-accounting from PyPI in an environment of
-its own (--peers); and, into Postgres, as many processes as --processes says, as `usage-tracker ship --processes` has
-them. Prints events a second by the clock, CPU time per event of the client and of the server, and what an
-event takes on disk when all is folded. `--write` puts the table into RESULTS.md. Linux only.
+`executemany` of them in SQLite. Beside it, unless --no-peers leaves them out, psycopg2's execute_values, and
+llm-accounting from PyPI in an environment of its own; and, into Postgres, as many processes as --processes says, as
+`usage-tracker ship --processes` has them. Prints events a second by the clock, CPU time per event of the client and of
+the server, and what an event takes on disk when all is folded. `--write` puts the table into RESULTS.md. Linux only.
 """
 
 import argparse
@@ -382,7 +382,7 @@ def table(store: str, users: str, rounds: list[Found]) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)

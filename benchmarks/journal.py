@@ -23,7 +23,7 @@ def ns(function, count=COUNT):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=60)
     rounds = parser.parse_args().rounds
     from usage_tracker.event import CallKind, Origin, Told

@@ -1,6 +1,6 @@
 """How long after a call a report counts it.
 
-    python benchmarks/lag.py [--rate N] [--seconds N] [--rounds N] [--write]
+    python benchmarks/lag.py [--rate N] [--seconds N] [--rounds N] [--server DSN] [--write]
 
 An app makes 1,000 calls a second and ships them with its own thread, or with `usage-tracker ship`; beside it, the total
 of a report is read every 20 ms from the same store, Postgres or SQLite. An event is visible at the first report that
@@ -89,7 +89,7 @@ def table(rate: float, seconds: float, rounds: int, address: str) -> Iterator[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=float, default=1000)
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--rounds", type=int, default=3)

@@ -77,7 +77,7 @@ def run(most: int, dsn: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most", type=int, default=100_000)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--dsn", help=argparse.SUPPRESS)

@@ -1,6 +1,6 @@
 """What shipping costs the app in whose process it runs, and what it costs beside it.
 
-    python benchmarks/neighbour.py [--rate N] [--seconds N] [--rounds N] [--write]
+    python benchmarks/neighbour.py [--rate N] [--seconds N] [--rounds N] [--server DSN] [--write]
 
 An app with half a million containers in its heap makes 1,000 calls a second, then as many as it can: with nobody
 shipping, with its own thread shipping to a Postgres, and with `usage-tracker ship` doing it, in turn. Prints the median
@@ -85,7 +85,7 @@ def rows(rounds: dict[str, list[dict[str, float]]]) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=float, default=1000)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)

@@ -112,7 +112,9 @@ def measured(python: object, name: str, what: str, seconds: float) -> dict[str, 
 
 def compare(what: str) -> None:
     """Measure all, print the table and write it."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(
+        description=sys.modules["__main__"].__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()

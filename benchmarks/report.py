@@ -254,7 +254,7 @@ def write_between(name: str, lines: Sequence[str], file: str = "RESULTS.md") -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--server", help="a DSN of keywords, with a dbname, whose role may create databases")

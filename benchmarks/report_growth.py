@@ -97,7 +97,7 @@ def ask(rounds: int, store: Filled, words: Sequence[str], query: Query) -> Took:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", default="1000000,10000000", help="numbers of events, with commas between them")
     parser.add_argument("--filled", action="append", help="the DSN of a store that is filled already; repeatable")
     parser.add_argument("--rounds", type=int, default=5)

@@ -174,7 +174,7 @@ def run_really(processes: int, rate: float, seconds: float, address: str) -> tup
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--client-us", type=float, default=36.0)
     parser.add_argument("--server-us", type=float, default=31.0, help="with folding")
     parser.add_argument("--transaction-ms", type=float, default=2.0)

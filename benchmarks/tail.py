@@ -55,7 +55,7 @@ def crowded(function, inner, calls):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=1000)
     calls = parser.parse_args().calls
     os.environ["TRACKER_SPOOL_DIR"] = tempfile.mkdtemp()

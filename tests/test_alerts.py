@@ -117,6 +117,7 @@ def test_each_share_of_a_budget_that_is_reached_is_an_alert() -> None:
     assert half.message["text"] == "Budget b: $5.25 of $10.00 per month used (52%), all calls."
     both = budget_alerts(budget(each="user", on_limit="block"), WINDOW, {"u-1": Decimal(11), "u-2": Decimal(1)})
     assert [(alert.part, alert.threshold) for alert in both] == [("u-1", "0.5"), ("u-1", "1")]
+    assert both[0].message["text"].endswith("all calls, each user."), "they are made, up to the limit"
     assert both[1].message["text"].endswith("Calls are refused.")
 
 

@@ -326,10 +326,12 @@ class TestScopesThatAreLeftElsewhere:
             with attribute(user=user):
                 yield 1
 
-        first, second = steps("u-1"), steps("u-2")
-        next(first)
-        next(second)
+        first, second, third = running = [steps(user) for user in ("u-1", "u-2", "u-3")]
+        for each in running:
+            next(each)
         assert list(first) == []
+        assert current.get().user == "u-3"
+        assert list(third) == []
         assert current.get().user == "u-2"
         assert list(second) == []
         assert current.get() == NOBODY

@@ -46,6 +46,8 @@ def test_the_blocks_run_in_their_order(capturing: Capturing, capsys: pytest.Capt
         ("support-bot", "u-123", ("tier:pro",)),
         (None, "u-123", ()),
         (None, None, ()),
+        (None, None, ()),
+        (None, None, ()),
         ("search", None, ()),
     ]
     calls, input_tokens, output_tokens, cost = capsys.readouterr().out.split()

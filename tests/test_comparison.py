@@ -101,6 +101,7 @@ def test_hours_stand_beside_each_other_over_a_change_of_the_clock(store: Store) 
         ("yesterday", "yesterday", "2026-08-18T00:00", "2026-08-19T00:00"),
         ("today", None, "2026-08-19T00:00", "2026-08-19T15:00"),
         ("24h", None, "2026-08-18T13:00", "2026-08-19T14:00"),
+        ("2026-10", "2026-10", "2026-09-01T00:00", "2026-09-01T01:00"),  # which is still to come
     ],
 )
 def test_the_range_before_is_as_long_as_what_has_passed(since: str, until: str | None, first: str, end: str) -> None:

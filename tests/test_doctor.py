@@ -16,6 +16,7 @@ from made_events import made_event, store_events
 from rights import CAN_BE_SHUT, SHUT_OUT
 from test_sidecar import as_user
 
+from usage_tracker import choke_points, tracker
 from usage_tracker.cli import main
 from usage_tracker.cli.doctor import as_lines
 from usage_tracker.cli.doctor_store import examine_partitions, examine_server
@@ -198,7 +199,32 @@ def test_settings_that_cannot_be_used_are_said_and_the_rest_is_examined(monkeypa
     found = document()
     assert "TRACKER_BATCH_SIZE" in found["settings"]["problem"]
     assert found["store"] is None
-    assert found["sdks"]
+    assert [sdk["name"] for sdk in found["sdks"]] == ["openai"], "as what can be used of them says"
+
+
+@pytest.mark.parametrize("line", ['batch_size = "many"', "bach_size = 5"])
+def test_events_that_wait_until_settings_are_mended_are_found_where_they_wait(
+    line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (config := tmp_path / "config.toml").write_text(f'spool_dir = "{tmp_path}/spool"\n{line}\n')
+    monkeypatch.setenv("TRACKER_CONFIG", str(config))
+    record = "import usage_tracker.auto as _, usage_tracker; usage_tracker.record(provider='acme', model='m')"
+    subprocess.run([sys.executable, "-c", record], check=True, capture_output=True)
+    spool = document()["spool"]
+    assert (spool["folder"], spool["waiting"]) == (f"{tmp_path}/spool", 1)
+
+
+def test_an_sdk_that_nobody_knows_is_a_finding_like_any_other(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = [point for point in choke_points.CHOKE_POINTS if point.sdk == "openai"]
+    monkeypatch.setattr(tracker, "CHOKE_POINTS", ours)  # so that it need not import them all
+    monkeypatch.setenv("TRACKER_SDKS", "opnai")
+    found = document()
+    assert "TRACKER_SDKS names 'opnai'" in found["settings"]["problem"]
+    assert any("known SDKs are openai" in remedy for remedy in remedies(found))
+    assert found["store"]["there"]
+    assert [sdk["name"] for sdk in found["sdks"]] == ["openai"]
+    monkeypatch.setenv("TRACKER_BATCH_SIZE", "many")
+    assert "TRACKER_BATCH_SIZE" in document()["settings"]["problem"], "one after the other"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes a user whom the machine doesn't know")

@@ -32,6 +32,16 @@ def test_a_dsn_is_shown_without_its_secrets(text: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "keyword", ["password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"]
+)
+def test_no_keyword_of_a_secret_is_shown(keyword: str) -> None:
+    for text in (f"host=db dbname=usage {keyword}=geheim", f"postgresql://db/usage?{keyword}=geheim"):
+        dsn = parse_dsn(text)
+        assert dsn.has_secret
+        assert "geheim" not in dsn.shown
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "mysql://app:geheim@db/usage",
@@ -48,6 +58,7 @@ def test_a_dsn_is_shown_without_its_secrets(text: str, shown: str) -> None:
         "postgresql://app:12@geheim@db/usage",
         "postgresql://app:1?geheim@db/usage",
         "postgresql://app@db/usage?password=1&geheim=2",
+        "postgresql://app@db/usage?password=1&user=2&geheim=3",
         "host=db password=1 geheim=2",
         "host=db password='geheim",
         "host=db passwort=geheim",

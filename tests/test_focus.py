@@ -128,8 +128,15 @@ def test_price_times_quantity_is_the_cost(store: Store, tmp_path: Path) -> None:
 
 
 def test_the_charges_add_up_to_what_a_report_says(store: Store, tmp_path: Path) -> None:
-    store_events(store, EVENTS)
+    rounded = priced(("audio_seconds", 3, "0.0000277777777"), ("searches", 1, "0.01"))
+    rounded = replace(rounded, cost=replace(rounded.cost, amount=Decimal("0.010083333333")))
+    store_events(store, [*EVENTS, rounded])
     assert sum(Decimal(row["BilledCost"]) for row in charge_of(store, tmp_path)) == run(store, Query()).total.cost
+
+
+def test_where_an_answer_names_no_model_a_charge_is_of_the_one_that_was_asked_for(store: Store, tmp_path: Path) -> None:
+    store_events(store, [priced(("images", 1, "0.04"), model=None, request_model="dall-e-3")])
+    assert [row["x_Model"] for row in charge_of(store, tmp_path)] == ["dall-e-3"]
 
 
 def test_calls_of_one_kind_are_one_charge_for_each_unit(store: Store, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from capturing import ASK, Capturing
 
 import usage_tracker
-from usage_tracker import measure, tracker, wrap
+from usage_tracker import app_costs, measure, tracker, wrap
 from usage_tracker.dsn import Dsn
 
 
@@ -110,6 +110,15 @@ def test_calls_that_no_sdk_made_count(capturing: Capturing) -> None:
     assert (used.calls, used.input_tokens, used.output_tokens) == (1, 10, 1)
 
 
+def test_what_completes_an_earlier_call_is_used_and_no_call_of_its_own(capturing: Capturing) -> None:
+    with measure() as used:
+        told = ask(capturing)
+    origin, event = capturing.all()[-1]
+    event.completes = "batch-1"
+    used.add(origin, event)
+    assert (used.calls, used.input_tokens) == (0, 2 * told), "the very same event, twice"
+
+
 def test_its_cost_does_not_depend_on_the_decimals_of_the_application(capturing: Capturing) -> None:
     with measure() as used:
         for cost in ("1234.56", "0.12345678"):
@@ -158,6 +167,20 @@ def test_where_the_stores_own_prices_can_not_be_read_nothing_is_priced(capturing
     with measure() as used:
         ask(capturing)
     assert (used.cost, used.unpriced) == (None, 1)
+
+
+def test_once_they_can_be_read_again_calls_have_their_cost(
+    capturing: Capturing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_costs, "LOOK_SECONDS", 0.0)
+    (file := tmp_path / "usage.db").write_text("no database, but long enough to be looked at" * 100)
+    usage_tracker.install(dsn=f"sqlite:///{file}", spool_dir=tmp_path / "spool", exit_timeout=0)
+    with measure() as used:
+        ask(capturing)
+    costs = [(used.cost is not None, used.unpriced)]
+    file.unlink()
+    costs.append((used.cost is not None, used.unpriced))
+    assert costs == [(False, 1), (True, 0)]
 
 
 def test_the_stores_price_book_counts(capturing: Capturing, tmp_path: Path) -> None:

@@ -28,19 +28,17 @@ def test_the_commands_work_in_their_order(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "book.toml").write_text(BOOK, encoding="utf-8")
     environment = {
         **os.environ,
-        "TRACKER_DSN": f"sqlite:///{tmp_path}/demo/usage.db",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "200",
     }
-    shown = []
-    for kind, text in BLOCKS:
-        if kind == "sh":
-            done = subprocess.run(
-                ["sh", "-eu", "-c", text], check=False, cwd=tmp_path, env=environment, capture_output=True, text=True
-            )
-            assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-            assert "Traceback" not in done.stderr
-            shown.append(done.stdout)
+    next_block = "\n<next block>\n"
+    script = f"printf '{next_block}'\n".join(text for kind, text in BLOCKS if kind == "sh")
+    done = subprocess.run(
+        ["sh", "-eu", "-c", script], check=False, cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    shown = done.stdout.split(next_block)
     assert re.search(r"input_tokens .* × .* = ", shown[0])
     assert "$0.2 / 1M" in shown[1]
     assert "$1 / 1M" in shown[1], "before the change of its price"

@@ -46,6 +46,16 @@ def test_rows_are_dicts_of_values_and_exact_figures() -> None:
     assert rows.report.total.cost == Decimal("3.5")
 
 
+def test_what_this_process_has_captured_until_then_is_in_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(notebook, "FLUSH_SECONDS", 60.0)
+    usage_tracker.install(spool_dir=tmp_path / "spool", batch_seconds=600)
+    try:
+        usage_tracker.record(provider="acme", model="acme-7b", input_tokens=7)
+        assert [row["input_tokens"] for row in usage_tracker.report(where="model=acme-7b")] == [7]
+    finally:
+        usage_tracker.uninstall()
+
+
 def test_sums_do_not_depend_on_the_decimals_of_the_application(store: Store) -> None:
     store_events(store, [made_event(model="c", cost="1234.56"), made_event(model="d", cost="0.12345678")])
     exactly, shown = report(), report()._repr_html_()

@@ -591,6 +591,10 @@ def test_what_changes_is_said_model_by_model(data: Path) -> None:
             "after": "$3/input MTok",
         }
     ]
+    renamed = [{**DATA[0], "models": [{**DATA[0]["models"][0], "id": "acme-2"}]}]  # type: ignore[dict-item]
+    data.write_text(json.dumps(renamed))
+    found = document("update", "--from", str(data), "--dry-run")["changes"]
+    assert [(change["model"], change["change"]) for change in found] == [("acme-1", "gone"), ("acme-2", "new")]
 
 
 @pytest.mark.parametrize(
@@ -749,8 +753,9 @@ def test_the_lines_of_a_call_add_up_in_json_too(any_dsn: str, any_store: Store) 
 def test_a_call_is_found_near_the_time_that_its_id_tells(any_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_DSN", any_dsn)
     ship(3, at=datetime.now(UTC))
-    for line in run("events", "-o", "jsonl").stdout.splitlines():
-        event = json.loads(line)
+    events = [json.loads(line) for line in run("events", "-o", "jsonl").stdout.splitlines()]
+    assert len(events) == 3
+    for event in events:
         assert json.loads(run("events", "show", event["event_id"], "-o", "json").stdout)["event"] == event
 
 

@@ -234,7 +234,8 @@ def test_the_standard_tier_has_many_names(tier: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tier", "per_input"), [("flex", "0.000000625"), ("priority", "0.0000025"), ("batch", "0.000000625")]
+    ("tier", "per_input"),
+    [("flex", "0.000000625"), ("priority", "0.0000025"), ("Priority", "0.0000025"), ("batch", "0.000000625")],
 )
 def test_another_tier_has_its_own_price(tier: str, per_input: str) -> None:
     lines = {line.unit: line.price for line in price(call("gpt-5", tier=tier)).lines}

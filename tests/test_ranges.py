@@ -90,6 +90,19 @@ def test_today_is_the_zones_day() -> None:
     assert parse_range("today", None, UTC, late).since == datetime(2026, 8, 14, tzinfo=UTC)
 
 
+def test_days_are_counted_back_from_the_zones_today() -> None:
+    late = datetime(2026, 8, 14, 22, 30, tzinfo=UTC)
+    assert berlin("7d", now=late) == ("2026-08-08T00:00", "2026-08-16T00:00")
+    assert berlin("1w", "1d", now=late) == ("2026-08-08T00:00", "2026-08-15T00:00")
+
+
+@pytest.mark.parametrize("since", ["90m", "24h"])
+def test_what_goes_back_within_a_day_starts_with_a_whole_minute_or_hour(since: str) -> None:
+    start, end = parse_range(since, since, BERLIN, NOW.replace(microsecond=789))
+    assert start is not None
+    assert [(moment.second, moment.microsecond) for moment in (start, end)] == [(0, 0), (0, 0)]
+
+
 def test_a_day_of_25_hours_is_25_hours_long() -> None:
     start, end = parse_range("2026-10-25", "2026-10-25", BERLIN, NOW)
     assert start is not None

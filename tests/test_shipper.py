@@ -9,6 +9,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Collection
+from contextlib import closing
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 from spooled import ORIGIN, START, Place, TenCents, append, ids
 
 from usage_tracker.errors import EventsRefused, StoreUnavailable
-from usage_tracker.event import Batch, Cost, UsageEvent
+from usage_tracker.event import Batch, Cost, Origin, UsageEvent
 from usage_tracker.journal import Journal, SegmentReader, Spool, frames
 from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.frames import encode, framed
@@ -93,6 +94,23 @@ def test_whatever_goes_wrong_beside_shipping_events_are_shipped(place: Place) ->
     shipper._chore = Broken()
     drain(shipper)
     assert place.stored() == ids(30)
+
+
+@pytest.mark.guarded_errors_expected
+def test_an_event_whose_pricing_fails_is_stored_without_a_cost(place: Place) -> None:
+    class Failing(TenCents):
+        def price(self, origin: Origin, event: UsageEvent) -> Cost:
+            if event.response_id in ("r-0", "r-2"):
+                raise ValueError
+            return super().price(origin, event)
+
+    append(place.journal, 4)
+    drain(Shipper(place.spool(), place.open, Failing(), 64))
+    with closing(place.open()) as store:
+        found = list(store.select("SELECT response_id, cost, cost_flags FROM events ORDER BY started_at"))
+    assert found == [
+        ("r-0", None, '["unpriced"]'), ("r-1", 0.1, "[]"), ("r-2", None, '["unpriced"]'), ("r-3", 0.1, "[]"),
+    ]  # fmt: skip
 
 
 def test_batches_are_larger_while_there_is_a_backlog(place: Place) -> None:
@@ -267,6 +285,20 @@ def test_rollups_are_folded_now_and_then_and_at_the_end(place: Place, monkeypatc
     assert left == [0], "as long as there is something to fold, and not again at each batch"
     shipper.close()
     assert not left
+
+
+def test_what_there_was_no_time_to_fold_is_folded_beside_shipping(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage_tracker.shipper.COMPACTING_SECONDS", 0.0)
+    store, left = place.open(), [3, 2, 1, 0, 0]
+    monkeypatch.setattr(store, "compact", lambda: left.pop(0))
+    append(place.journal, 100)
+    shipper = Shipper(place.spool(), lambda: store, TenCents(), 20)
+    while shipper.step():
+        pass
+    assert left == [0]
+    shipper.close()
 
 
 def test_budgets_that_can_not_be_looked_after_hold_no_event_up_and_are_said_once(

@@ -12,6 +12,7 @@ import time
 import venv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from rights import CAN_BE_SHUT, SHUT_OUT
@@ -549,6 +550,8 @@ def test_an_sdk_that_is_asked_for_by_name_has_to_be_there(tmp_path: Path, monkey
         {"input_tokens": "7"},
         {"reported_cost": 0.5},
         {"duration_ms": float("nan")},
+        {"units": 2},
+        {"units": {"images": "2"}},
         {"no_such": 1},
     ],
 )
@@ -560,6 +563,27 @@ def test_a_recorded_call_that_no_event_can_hold_is_refused(tmp_path: Path, wrong
         assert usage_tracker.stats().captured == 0
     finally:
         usage_tracker.uninstall()
+
+
+def test_a_recorded_call_says_what_is_billed_by_the_unit_and_leaves_open_what_is_not_known() -> None:
+    """Its words for that pass the type checker of who calls it, as those here pass ours."""
+    made: int | None = None
+    units = MappingProxyType({"images": 2})
+    with capture_usage() as captured:
+        usage_tracker.record(provider="acme", model="acme-paint-1", operation="image", input_tokens=made, units=units)
+        usage_tracker.record(provider="acme", model="acme-7b", input_tokens=7, estimated=True)
+    assert [(call.units, call.input_tokens, call.estimated) for call in captured] == [
+        ({"images": 2}, None, False),
+        (None, 7, True),
+    ]
+
+
+def test_a_recorded_call_began_as_long_ago_as_it_took() -> None:
+    with capture_usage() as captured:
+        first = time.time_ns()
+        usage_tracker.record(provider="acme", model="acme-7b", duration_ms=60_000)
+        last = time.time_ns()
+    assert first <= captured[0].started_at + 60 * 10**9 <= last
 
 
 def test_a_figure_that_no_call_has_is_unknown_as_where_a_provider_says_it(

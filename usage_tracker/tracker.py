@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -248,11 +248,16 @@ def record(
     response_id: str | None = None,
     status: "Status" = "ok",
     reported_cost: str | None = None,
-    **usage: int,
+    units: Mapping[str, float] | None = None,
+    **usage: int | None,
 ) -> None:
-    """Record a call that no SDK of ours made. `duration_ms`: unknown where it isn't given. `usage` takes the fields of
-    `event.Usage`; `reported_cost` is a decimal number of US dollars. Raises TypeError for values that an event can't
-    hold; a figure that no call has, such as a negative one, is unknown, and the log says so."""
+    """Record a call that no SDK of ours made, for whom `attribute()` says. Without `install()` it does nothing.
+
+    What isn't given is unknown. `usage` takes the other fields of `event.Usage`: `input_tokens`, `output_tokens`,
+    `cache_read_tokens`, `reasoning_tokens` and so on. `units` is what is billed and isn't a token, such as
+    `{"images": 2}`; `reported_cost` is a decimal number of US dollars. Raises TypeError for values that an event can't
+    hold; a figure that no call has, such as a negative one, is unknown, and the log says so.
+    """
     if installed is None:
         return
     from usage_tracker.attribution import clean, standing
@@ -271,7 +276,7 @@ def record(
         model=clean(model),
         response_id=clean(response_id),
         status=status,
-        usage=Usage(**usage),  # type: ignore[arg-type]  # `units` is a dict, the rest are counts
+        usage=Usage(units=None if units is None else {**units}, **usage),  # type: ignore[arg-type]  # `estimated`
         reported_cost=reported_cost,
     )
     check(event)

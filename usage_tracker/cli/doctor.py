@@ -22,10 +22,18 @@ from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.options import tell_typed
 from usage_tracker.cli.output import emit, room_on_stdout
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
-from usage_tracker.config import PREFIX, Settings, load_settings, load_usable, variable
-from usage_tracker.config_file import KEYS, ONLY_VARIABLES, config_path, is_open_to_others, read_config
+from usage_tracker.config import PREFIX, Settings, load_piecemeal, load_usable, variable
+from usage_tracker.config_file import (
+    KEYS,
+    ONLY_VARIABLES,
+    config_path,
+    is_open_to_others,
+    read_config,
+    with_usable_config,
+)
 from usage_tracker.errors import ConfigError
 from usage_tracker.patching import version_of
+from usage_tracker.tracker import choke_points
 
 
 @click.command(
@@ -105,7 +113,7 @@ def examine(dsn: str | None, each_place: bool) -> Findings:
         examine_sinks(settings, findings)
     else:
         findings.facts |= {"store": None, "budgets": None, "price_books": [], "sinks": []}
-        settings = load_settings({})
+        settings = usable_settings(dsn)
     examine_data(findings)
     examine_spool(settings, findings)
     examine_sdks(settings, findings, each_place=each_place)
@@ -146,7 +154,27 @@ def examine_settings(dsn: str | None, findings: Findings) -> Settings | None:
         facts["problem"] = str(error)
         findings.add("settings", "can't be used", str(error))
         return None
-    facts["problem"] = "; ".join(left_out) or None
-    for sentence in left_out:
-        findings.add("settings", "some are left out", sentence)
+    problems = [("some are left out", sentence) for sentence in left_out]
+    settings, sentence = with_known_sdks(settings)
+    if sentence is not None:
+        problems.append(("can't be used by programs", sentence))
+    facts["problem"] = "; ".join(sentence for _, sentence in problems) or None
+    for found, sentence in problems:
+        findings.add("settings", found, sentence)
     return settings
+
+
+def usable_settings(dsn: str | None) -> Settings:
+    """Those of the settings that can be used, where not all can: they say where a program's events wait."""
+    said = dict(with_usable_config())
+    settings, _ = with_known_sdks(load_piecemeal(said if dsn is None else {**said, "TRACKER_DSN": dsn}))
+    return settings
+
+
+def with_known_sdks(settings: Settings) -> tuple[Settings, str | None]:
+    """Where they name an SDK that is unknown or not installed: with all SDKs, and a sentence that says so."""
+    try:
+        choke_points(settings)
+    except ConfigError as error:
+        return settings._replace(sdks=None), str(error)
+    return settings, None

@@ -13,7 +13,7 @@ from usage_tracker.tracker import choke_points
 
 
 def examine_sdks(settings: Settings, findings: Findings, *, each_place: bool) -> None:
-    """Imports the installed SDKs, to see whether their choke points are where we expect them. Raises ConfigError."""
+    """Imports the installed SDKs, to see whether their choke points are where we expect them."""
     pipeline = Pipeline(settings)
     patches = Patches(choke_points(settings), pipeline.wrapper)
     patches.apply()

@@ -1,4 +1,5 @@
-"""`usage-tracker report`: who used what, and what it cost; and its short forms `daily`, `weekly`, `monthly`."""
+"""`usage-tracker report`: who used what, and what it cost; and its short forms `daily`, `weekly`, `monthly` and
+`top`."""
 
 import difflib
 from collections.abc import Callable
@@ -170,7 +171,8 @@ monthly = short_form("monthly", "month", lambda today: months_later(today.replac
 @click.command(
     help="""Who spends most: the ten most expensive of today.
 
-    A short form of `usage-tracker report --by DIMENSION --since today --top 10`, with its options.
+    A short form of `usage-tracker report --by DIMENSION --since today --top 10`, with its options. Without a
+    DIMENSION it is by model.
     """
 )
 @click.argument("dimension", default="model")
