@@ -271,6 +271,14 @@ def test_decorates_methods_of_a_class_in_either_order() -> None:
     assert Bot.alone() == Bot().alone() == "alpha"
 
 
+def test_decorates_no_class() -> None:
+    with pytest.raises(TypeError, match="decorate the methods of Bot"):
+
+        @attribute(project="alpha")
+        class Bot:
+            def ask(self) -> None: ...
+
+
 @pytest.mark.timeout(20)
 def test_a_mock_stands_in_for_a_function() -> None:
     for decorate in (attribute(project="alpha"), wrap):

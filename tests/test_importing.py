@@ -4,11 +4,14 @@ import csv
 import json
 import math
 import os
+import pty
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+import tracemalloc
+from base64 import b64encode
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -28,6 +31,7 @@ from spend_logs import KEYS, make_table, run, totals
 from usage_tracker.cli.commands import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import CostLine
+from usage_tracker.history.openai_usage import UsageExport
 from usage_tracker.report import Query
 from usage_tracker.report import run as ask
 from usage_tracker.stores import open_store
@@ -111,6 +115,54 @@ def test_a_call_keeps_what_its_row_says(dsn: str, source: str) -> None:
         ("RateLimitError", 429, None)
     }
     assert "what was asked" not in json.dumps(events(dsn), default=str)
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_zeros_that_the_proxy_writes_where_nobody_told_it_are_unknown(dsn: str, source: str) -> None:
+    details = {"reasoning_tokens": 0, "text_tokens": 0}
+    zeros = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    usages = {"chat": {**zeros, "completion_tokens_details": details}, "image": {**zeros, "output_image_count": 1}}
+    for place, (operation, usage) in enumerate(usages.items(), 1):
+        run(
+            source,
+            'UPDATE "LiteLLM_SpendLogs" SET call_type = %s, metadata = %s, prompt_tokens = 0, completion_tokens = 0, '
+            "spend = 0 WHERE request_id = %s",
+            ["acompletion" if operation == "chat" else "aimage_generation", json.dumps({"usage_object": usage}),
+             f"chatcmpl-{place}"],
+        )  # fmt: skip
+    bring("litellm", "--from", source)
+    for place, operation in enumerate(usages, 1):
+        call = event(dsn, f"chatcmpl-{place}")
+        assert (call["operation"], call["input_tokens"], call["output_tokens"], call["reasoning_tokens"]) == (
+            operation, None, None, None,
+        )  # fmt: skip
+        assert (call["cost"], call["cost_flags"]) == (None, ["unpriced"])
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_a_tier_that_a_usage_object_tells_is_kept(dsn: str, source: str) -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150, "service_tier": "priority"}
+    run(
+        source,
+        """UPDATE "LiteLLM_SpendLogs" SET model = 'claude-sonnet-4-5', custom_llm_provider = 'anthropic', metadata = %s
+        WHERE request_id = 'chatcmpl-1'""",
+        [json.dumps({"usage_object": usage})],
+    )
+    bring("litellm", "--from", source)
+    assert event(dsn, "chatcmpl-1")["service_tier"] == "priority"
+    assert event(dsn, "chatcmpl-2")["service_tier"] is None
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_a_response_keeps_the_id_that_its_provider_gave_it(dsn: str, source: str) -> None:
+    packed = b64encode(b"litellm:custom_llm_provider:openai;model_id:None;response_id:resp_0123").decode()
+    run(
+        source,
+        """UPDATE "LiteLLM_SpendLogs" SET call_type = 'aresponses', request_id = %s WHERE request_id = 'chatcmpl-1'""",
+        [f"resp_{packed}"],
+    )
+    bring("litellm", "--from", source)
+    assert event(dsn, "resp_0123")["operation"] == "responses"
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
@@ -440,6 +492,20 @@ def test_what_was_pruned_is_not_counted_again(dsn: str, tmp_path: Path) -> None:
     assert "1 call brought" in bring("openai", str(path), "--pruned")
 
 
+def test_a_long_usage_export_is_read_in_little_memory(tmp_path: Path) -> None:
+    """Also with users and keys by the hour, which are a million lines a year of a few hundred."""
+    path, lines = tmp_path / "usage.csv", 10_000
+    with path.open("w") as file:
+        file.write(f"start_time,user_id,input_tokens,{','.join(f'more_{number}' for number in range(20))}\n")
+        file.writelines(f"{1785542400 + number},user-{number},5{',more' * 20}\n" for number in range(lines))
+    tracemalloc.start()
+    read = sum(1 for _ in UsageExport(path).read(None))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert read == lines
+    assert most < lines * 500
+
+
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
 def test_projects_without_an_id_are_told_apart_by_their_names(dsn: str, tmp_path: Path) -> None:
     path = tmp_path / "usage.csv"
@@ -531,6 +597,19 @@ def test_files_of_an_export_by_the_day_are_brought_together_each_call_once(dsn: 
     assert "6 calls brought" in bring("jsonl", *paths)
     assert bring("jsonl", paths[0], *paths).startswith("0 calls brought")
     assert events(dsn) == events(other)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "openai"])
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_what_comes_through_a_pipe_is_brought_also_before_a_terminal(dsn: str, line: dict[str, Any], kind: str) -> None:
+    text = {"jsonl": json.dumps(line), "openai": "start_time,model,input_tokens\n1785542400,gpt-4o,5\n"}[kind]
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "usage_tracker", "import", kind, "/dev/stdin"]
+    subprocess.run(command, input=text.encode(), stderr=theirs, check=True)
+    os.close(theirs)
+    assert "1 call brought" in os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert len(events(dsn)) == 1
 
 
 def events(dsn: str) -> list[dict[str, Any]]:

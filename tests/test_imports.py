@@ -24,6 +24,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield "somesdk._client"
     for name in ("somesdk", "somesdk._client"):
         sys.modules.pop(name, None)
+    for hook in imports.finder.hooks.get("somesdk._client", ())[:]:
+        imports.forget("somesdk._client", hook)
 
 
 def test_the_hook_is_called_when_the_app_imports_the_module(package: str) -> None:
@@ -32,7 +34,6 @@ def test_the_hook_is_called_when_the_app_imports_the_module(package: str) -> Non
     assert package not in sys.modules
     importlib.import_module("somesdk")
     assert [module.__name__ for module in seen] == [package]
-    assert imports.finder.waiting == {}
 
 
 def test_a_module_that_is_there_already_is_told_of_at_once(package: str) -> None:
@@ -40,6 +41,18 @@ def test_a_module_that_is_there_already_is_told_of_at_once(package: str) -> None
     seen: list[ModuleType] = []
     imports.when_imported(package, seen.append)
     assert seen == [module]
+
+
+def test_a_module_that_is_imported_anew_is_told_of_each_time(package: str) -> None:
+    """As notebooks do that reload what has changed, and tests that put `sys.modules` back as it was."""
+    first = importlib.import_module(package)
+    seen: list[ModuleType] = []
+    imports.when_imported(package, seen.append)
+    importlib.reload(first)
+    del sys.modules[package], sys.modules["somesdk"]
+    second = importlib.import_module(package)
+    assert seen == [first, first, second]
+    assert second is not first
 
 
 def test_the_module_looks_as_if_nobody_had_been_there(package: str) -> None:
@@ -86,7 +99,7 @@ def test_a_missing_module_stays_missing() -> None:
     imports.when_imported("no_such_sdk", lambda module: None)
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("no_such_sdk")
-    imports.forget("no_such_sdk", imports.finder.waiting["no_such_sdk"][0])
+    imports.forget("no_such_sdk", imports.finder.hooks["no_such_sdk"][0])
 
 
 def test_forgotten_hooks_leave_nothing_behind(package: str) -> None:
@@ -95,8 +108,22 @@ def test_forgotten_hooks_leave_nothing_behind(package: str) -> None:
     imports.when_imported(package, hook)
     imports.forget(package, hook)
     importlib.import_module(package)
+    imports.when_imported(package, hook)
+    imports.forget(package, hook)
+    importlib.reload(seen.pop())
     assert seen == []
     assert imports.finder not in sys.meta_path
+
+
+def test_hooks_can_be_forgotten_when_the_interpreter_ends(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a `capture_usage()` that a program has entered for good; there are no importers any more by then."""
+    seen: list[ModuleType] = []
+    hook = seen.append
+    imports.when_imported(package, hook)
+    with monkeypatch.context() as end:
+        end.setattr(sys, "meta_path", None)
+        imports.forget(package, hook)
+    sys.meta_path.remove(imports.finder)
 
 
 @pytest.fixture
@@ -122,7 +149,6 @@ def test_a_module_that_another_thread_imports_at_that_moment_is_told_of_once_it_
     gate.opened.set()
     importing.join()
     assert seen == [1]
-    assert imports.finder.waiting == {}
     spec = sys.modules[package].__spec__
     assert type(spec) is importlib.machinery.ModuleSpec
     assert vars(spec)["_initializing"] is False
@@ -152,6 +178,8 @@ def test_a_module_whose_import_fails_at_that_moment_is_told_of_with_the_next(
 def test_a_stand_in_for_a_module_that_has_no_spec_is_told_of_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """As tests of an app put there."""
     seen: list[object] = []
+    hook = seen.append
     monkeypatch.setitem(sys.modules, "no_such_sdk", SimpleNamespace())
-    imports.when_imported("no_such_sdk", seen.append)
+    imports.when_imported("no_such_sdk", hook)
+    imports.forget("no_such_sdk", hook)
     assert seen == [sys.modules["no_such_sdk"]]

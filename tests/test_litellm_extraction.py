@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from usage_tracker.event import Usage
 from usage_tracker.providers.answer import Answer, Request, fields_of
 from usage_tracker.providers.litellm import (
+    answering_model,
     bare_model,
     has_ended,
     observe,
@@ -189,6 +190,11 @@ def test_providers_have_our_names(name: str | None, model: str | None, host: str
         ("openai/gpt-3.5-turbo-instruct", "text-completion-openai", "gpt-3.5-turbo-instruct"),
         ("anthropic/claude-sonnet-4-5", None, "claude-sonnet-4-5"),
         ("meta-llama/Llama-3", None, "meta-llama/Llama-3"),
+        ("openai/responses/gpt-5-mini", "openai", "gpt-5-mini"),
+        ("responses/gpt-5-mini", "azure", "gpt-5-mini"),
+        ("bedrock/converse/anthropic.claude-sonnet-4", "bedrock_converse", "anthropic.claude-sonnet-4"),
+        ("bedrock/invoke/anthropic.claude-sonnet-4", "bedrock", "anthropic.claude-sonnet-4"),
+        ("hosted_vllm/responses/", "hosted_vllm", "responses/"),
         ("azure/", "azure", "azure/"),
         (None, "openai", None),
     ],
@@ -197,6 +203,25 @@ def test_models_go_by_the_name_that_their_provider_has_for_them(
     model: str | None, provider: str | None, bare: str | None
 ) -> None:
     assert bare_model(model, provider) == bare
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "asked", "named"),
+    [
+        ("perplexity/sonar", "perplexity", "sonar", "sonar"),
+        ("nvidia_nim/openai/gpt-oss-20b", "nvidia_nim", "openai/gpt-oss-20b", "openai/gpt-oss-20b"),
+        ("litellm_proxy/openai/gpt-4o", "litellm_proxy", "fast", "openai/gpt-4o"),
+        ("openai/gpt-oss-20b", "openai", "ours", "openai/gpt-oss-20b"),
+        ("openrouter/auto", "openrouter", "openrouter/auto", "openrouter/auto"),
+        ("perplexity/", "perplexity", None, "perplexity/"),
+        ("gpt-4o", None, "gpt-4o", "gpt-4o"),
+        (None, "perplexity", "sonar", None),
+    ],
+)
+def test_an_answers_model_goes_by_that_name_too(
+    model: str | None, provider: str | None, asked: str | None, named: str | None
+) -> None:
+    assert answering_model(model, provider, asked) == named
 
 
 def test_a_chat_answer_is_in_openais_words_whoever_served() -> None:
@@ -452,6 +477,9 @@ def test_what_claude_says_of_the_output_at_first_is_dropped() -> None:
         ({"choices": [], "usage": {"prompt_tokens": 1}}, True),
         ({"choices": [], "usage": None}, False),
         ({"choices": []}, False),
+        ({"text": "", "usage": {"seconds": 3}}, True),
+        ({"embeddings": {"float": [[0.5]]}, "meta": {"billed_units": {"input_tokens": 7}}}, True),
+        ({"embeddings": {"float": [[0.5]]}, "meta": {}}, False),
         (SimpleNamespace(usage=None), True),
         ("", True),
         (None, True),

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from functools import wraps
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,7 +14,7 @@ from capturing import Capturing
 
 import usage_tracker
 from usage_tracker.choke_points import CHOKE_POINTS, ChokePoint
-from usage_tracker.patching import Patches, owner_of, version_of
+from usage_tracker.patching import LOOKED_FOR, Patches, owner_of, version_of
 
 BASE = openai._base_client.SyncAPIClient
 
@@ -177,6 +178,19 @@ def test_ours_that_others_put_back_after_we_left_is_ours_again(somesdk: Any, pat
     somesdk.ask = ours
     patches.apply()
     assert somesdk.ask() == "ours, theirs"
+
+
+def test_what_an_sdk_looks_for_among_loaded_modules_is_loaded_with_it(
+    somesdk: Any, patches: Patches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a thread of ours imports it, calls would find half of it."""
+    (tmp_path / "somelibrary.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(LOOKED_FOR, somesdk.__name__, "somelibrary")
+    patches.apply()
+    assert "somelibrary" in sys.modules
+    patches.revert()
+    del sys.modules["somelibrary"]
 
 
 def test_an_sdk_that_is_not_imported_stays_so() -> None:

@@ -212,6 +212,29 @@ class TestPartitions:
             store_events(writer, [event])
         assert rows_of(store, "usage_event_2222_05") == 1
 
+    def test_calls_are_priced_again_that_go_into_their_month_meanwhile(
+        self, store: PostgresStore, postgres_dsn: str
+    ) -> None:
+        today = datetime.now(UTC).date()
+        later = months(today)[2]
+        begin = datetime(later.start.year, later.start.month, 1, tzinfo=UTC)
+        calls = [made_event(begin - timedelta(hours=1)), made_event(begin + timedelta(hours=1))]
+        store_events(store, calls[:1])
+        run(postgres_dsn, f"DROP TABLE usage_tracker.{later.table}")
+        store_events(store, calls[1:])
+        assert rows_of(store, "usage_event_default") == 1
+        repriced = [Repriced(call.event_id, call.event.started_at // 1000, Cost(Decimal("0.5"))) for call in calls]
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation::regclass::text LIKE '%usage_event%'"
+        with ThreadPoolExecutor() as pool:
+            with vars(store)["_connections"].transaction() as cursor:
+                make_months(cursor, today, wait=False)
+                changed = pool.submit(store.reprice, repriced)
+                while one(store, waiting) == 0:
+                    time.sleep(0.01)
+            assert changed.result() == 2
+        assert rows_of(store, later.table) == 1
+        assert one(store, "SELECT sum(cost) FROM usage_tracker.by_hour") == 1
+
 
 DELTAS = ("hour", "day_user", "day_tag", "day_latency", "day_owner_latency")
 
@@ -237,6 +260,21 @@ class TestPruning:
         assert sorted(store.prune(middle)) == [1, 1, 1]
         assert one(store, f"SELECT to_regclass('usage_tracker.{last.table}')") is None
         assert rows_of(store, "usage_event") == 1
+
+    def test_a_month_that_somebody_has_put_elsewhere_stays_and_the_rest_goes(
+        self, store: PostgresStore, postgres_dsn: str
+    ) -> None:
+        run(
+            postgres_dsn,
+            "CREATE FOREIGN DATA WRAPPER elsewhere",
+            "CREATE SERVER archive FOREIGN DATA WRAPPER elsewhere",
+            "CREATE FOREIGN TABLE usage_tracker.usage_event_1999_01 PARTITION OF usage_tracker.usage_event "
+            "FOR VALUES FROM ('1999-01-01 00:00+00') TO ('1999-02-01 00:00+00') SERVER archive",
+        )
+        store_events(store, [made_event(datetime(1999, 2, 1, tzinfo=UTC))])
+        before = datetime(1999, 3, 1, tzinfo=UTC)
+        assert [part.table for part in store.prunable(before)] == ["usage_tracker.usage_event_default"]
+        assert list(store.prune(before)) == [1]
 
     def test_what_comes_late_for_a_month_that_was_dropped_is_kept_until_the_next_time(
         self, store: PostgresStore
@@ -297,15 +335,39 @@ class TestFolding:
             assert one(store, f"SELECT sum(calls) FROM usage_tracker.rollup_{name}") == 100
             assert one(store, f"SELECT sum(calls) FROM usage_tracker.by_{name}") == 100
 
-    def test_it_takes_many_rows_in_turns(self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("usage_tracker.stores.postgres.folding.ROWS_AT_ONCE", 10)
-        store_events(store, random_events(1, 60))
-        turns = 0
-        while store.compact():
-            turns += 1
-        assert turns > 5
-        assert one(store, "SELECT sum(calls) FROM usage_tracker.rollup_hour") == 60
-        assert one(store, "SELECT sum(calls) FROM usage_tracker.rollup_day") == 60
+    def test_it_takes_many_rows_in_turns(self, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        for rows in ("FIRST", "MOST"):
+            monkeypatch.setattr(f"usage_tracker.stores.postgres.folding.ROWS_AT_{rows}", 10)
+        with closing(PostgresStore(parse_dsn(postgres_dsn))) as store:
+            store_events(store, random_events(1, 60))
+            turns = 0
+            while store.compact():
+                turns += 1
+            assert turns > 5
+            assert one(store, "SELECT sum(calls) FROM usage_tracker.rollup_hour") == 60
+            assert one(store, "SELECT sum(calls) FROM usage_tracker.rollup_day") == 60
+
+    def test_a_server_is_given_no_more_rows_than_it_folds_in_the_time(
+        self, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folding = "usage_tracker.stores.postgres.folding"
+        for name, value in (("ROWS_AT_FIRST", 64), ("ROWS_AT_LEAST", 16), ("ROWS_AT_MOST", 128), ("SECONDS", 60.0)):
+            monkeypatch.setattr(f"{folding}.{name}", value)
+
+        def folded(store: PostgresStore) -> int:
+            before = rows_of(store, "delta_day_user")
+            store.compact()
+            return before - rows_of(store, "delta_day_user")
+
+        with closing(PostgresStore(parse_dsn(postgres_dsn))) as store:
+            store_events(store, [made_event(user_id=f"u-{number}") for number in range(600)])
+            assert [folded(store) for _ in range(3)] == [64, 128, 128]
+            monkeypatch.setattr(f"{folding}.SECONDS", 0.0)
+            run(postgres_dsn, "ALTER TABLE usage_tracker.rollup_day_latency RENAME TO away")
+            with pytest.raises(SchemaError):
+                store.compact()
+            run(postgres_dsn, "ALTER TABLE usage_tracker.away RENAME TO rollup_day_latency")
+            assert [folded(store) for _ in range(4)] == [64, 32, 16, 16]
 
     def test_one_process_does_it_at_a_time(self, store: PostgresStore, postgres_dsn: str) -> None:
         store_events(store, [made_event()])
@@ -574,6 +636,25 @@ class TestAway:
             assert 0.4 < time.monotonic() - began < 5
         finally:
             os.kill(pid, signal.SIGCONT)
+        store_events(fragile, [made_event()])
+
+    def test_a_server_that_is_frozen_holds_up_nobody_who_asks_it_to_give_up(
+        self, own_postgres: PostgresServer, fragile: PostgresStore
+    ) -> None:
+        with ThreadPoolExecutor(1) as other:
+            asked = other.submit(lambda: list(fragile.select("SELECT pg_sleep(60)")))
+            while not vars(fragile)["_connections"]._busy:
+                time.sleep(0.01)
+            frozen = own_postgres.processes()
+            for pid in frozen:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                fragile.interrupt()
+                with pytest.raises(StoreUnavailable):
+                    asked.result(20)
+            finally:
+                for pid in frozen:
+                    os.kill(pid, signal.SIGCONT)
         store_events(fragile, [made_event()])
 
     def test_a_connection_that_was_idle_for_long_is_not_used_again(

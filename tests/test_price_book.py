@@ -93,6 +93,7 @@ def test_the_book_goes_before_every_other_price() -> None:
     [
         ('match = "acme-chat-?"', True),
         ('match = "ACME-*"', True),
+        ('match = "a*e-*-?"', True),
         ('match = "acme-chat"', False),
         ('match = "acme.chat-1"', False),
         (r"regex = '^acme-chat-\d$'", True),

@@ -27,7 +27,7 @@ from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreError, StoreUnavailable
 from usage_tracker.spending import read_used
 from usage_tracker.stores import Store, open_store
-from usage_tracker.threads import start_thread
+from usage_tracker.threads import start_lasting
 
 BUDGET = Budget(name="b", limit=Decimal(100), measure="tokens", per="day", on_limit="block", strict=True)
 
@@ -113,10 +113,10 @@ def test_a_call_that_ends_while_the_thread_is_started_is_settled_by_it(
 
     def start(name: str, run: Callable[..., object]) -> threading.Thread:
         ledger.settle(Settled(uuid4(), None))
-        started.append(start_thread(name, run))
+        started.append(start_lasting(name, run))
         return started[-1]
 
-    monkeypatch.setattr(reservations, "start_thread", start)
+    monkeypatch.setattr(reservations, "start_lasting", start)
     assert isinstance(ask(ledger, 70), UUID)
     assert len(started) == 1
 
@@ -127,10 +127,10 @@ def test_who_was_interrupted_while_it_started_the_thread_leaves_one(
     begun = []
 
     def start_interrupted(name: str, run: Callable[..., object]) -> threading.Thread:
-        begun.append(start_thread(name, run))
+        begun.append(start_lasting(name, run))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reservations, "start_thread", start_interrupted)
+    monkeypatch.setattr(reservations, "start_lasting", start_interrupted)
     with pytest.raises(KeyboardInterrupt):
         ledger.settle(Settled(uuid4(), None))
     wait_for(lambda: ledger._thread is begun[0])

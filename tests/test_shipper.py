@@ -287,6 +287,20 @@ def test_rollups_are_folded_now_and_then_and_at_the_end(place: Place, monkeypatc
     assert not left
 
 
+def test_what_there_was_no_time_to_fold_is_folded_beside_shipping(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage_tracker.shipper.COMPACTING_SECONDS", 0.0)
+    store, left = place.open(), [3, 2, 1, 0, 0]
+    monkeypatch.setattr(store, "compact", lambda: left.pop(0))
+    append(place.journal, 100)
+    shipper = Shipper(place.spool(), lambda: store, TenCents(), 20)
+    while shipper.step():
+        pass
+    assert left == [0]
+    shipper.close()
+
+
 def test_budgets_that_can_not_be_looked_after_hold_no_event_up_and_are_said_once(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:

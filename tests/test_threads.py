@@ -1,6 +1,7 @@
 """Threads of ours."""
 
 import decimal
+import signal
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ import pytest
 from spooled import Place, append, ids
 
 from usage_tracker import threads
-from usage_tracker.threads import give_way, in_turns, start_thread
+from usage_tracker.threads import give_way, in_turns, start_lasting, start_thread
 
 LATE = """
 import os
@@ -35,6 +36,28 @@ def test_what_it_runs_gets_its_arguments() -> None:
     seen: list[object] = []
     start_thread("test", seen.extend, [1, 2]).join()
     assert seen == [1, 2]
+
+
+def test_a_program_that_waits_for_all_its_threads_ends() -> None:
+    """By `join()` of whatever `threading.enumerate()` gives, as many scripts do."""
+    ended = threading.Event()
+    thread = start_lasting("test", ended.wait)
+    assert thread in threading.enumerate()
+    thread.join()
+    assert thread.is_alive()
+    ended.set()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_the_apps_signals_do_not_come_to_it() -> None:
+    """Else one that all of the app's threads block would end the program in the middle of what must be whole."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    blocked: list[int] = []
+    start_thread("test", lambda: blocked.extend(signal.pthread_sigmask(signal.SIG_BLOCK, ()))).join()
+    assert {signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1} <= set(blocked)
+    assert signal.SIGSEGV not in blocked
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 def test_its_decimals_do_not_depend_on_those_of_the_application(monkeypatch: pytest.MonkeyPatch) -> None:

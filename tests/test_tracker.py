@@ -120,6 +120,21 @@ def test_a_program_with_no_line_at_all_is_run_with_its_calls_recorded(machine: M
     assert machine.stored() == 2
 
 
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        ("signal.raise_signal(signal.SIGINT)", -signal.SIGINT),
+        ("try:\n    signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt:\n    pass", 0),
+    ],
+)
+def test_a_program_dies_of_the_interrupt_that_ends_it(machine: Machine, end: str, status: int) -> None:
+    """As without us: by that, a shell's loop knows that it is to end, too."""
+    with machine.start(f"import usage_tracker.auto\n{ASK}\nimport signal\nask()\n{end}") as program:
+        program.communicate(timeout=60)
+    assert program.returncode == status
+    assert machine.stored() == 1
+
+
 def test_an_interpreter_that_lacks_us_runs_the_program_and_is_named(machine: Machine) -> None:
     venv.create(machine.home / "other", symlinks=True)
     python = machine.home / "other/bin/python"
@@ -712,11 +727,11 @@ def test_a_process_whose_first_call_was_interrupted_ships_with_the_next(machine:
         import usage_tracker
         from usage_tracker import shipping
 
-        start_thread = shipping.start_thread
+        start_lasting = shipping.start_lasting
         def interrupted(*args):
-            shipping.start_thread = start_thread
+            shipping.start_lasting = start_lasting
             raise KeyboardInterrupt
-        shipping.start_thread = interrupted
+        shipping.start_lasting = interrupted
         usage_tracker.install()
         try:
             usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1)

@@ -72,6 +72,15 @@ def test_who_mistypes_their_token_is_still_led_to_where_they_wanted(running: Ser
         assert 'name="next" value="/explore?by=tag"' in again.text
 
 
+def test_nobody_is_logged_in_by_another_page(running: Served) -> None:
+    with running.client(None) as client:
+        sent = {"form": form_of(client.get("/login").text), "token": VIEWER}
+        answer = client.post("/login", data=sent, headers={"Sec-Fetch-Site": "cross-site"})
+        assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+        answer = client.post("/login", data=sent, headers={"Sec-Fetch-Site": "same-origin"})
+        assert (answer.status_code, "set-cookie" in answer.headers) == (303, True)
+
+
 def test_a_session_ends_where_its_own_page_says_so_and_only_there(running: Served) -> None:
     with running.client(None, follow_redirects=True) as client:
         page = client.get("/login")
@@ -236,7 +245,7 @@ def test_an_address_with_a_slash_too_many_leads_on_within_whatever_a_proxy_speak
         served(Starlette(routes=[Mount(mounted, app)]) if mounted else app) as running,
         running.client(None, follow_redirects=False) as client,
     ):
-        for address in ("/explore/?by=day,model", "/api/v1/report/", "/health//"):
+        for address in ("/explore/?by=day,model", "/api/v1/report/", "/health//", "/events/", "/api/v1/budgets/"):
             answer = client.get(mounted + address)
             assert answer.status_code == 307
             path, mark, query = address.partition("?")

@@ -5,6 +5,7 @@ import json
 import random
 import re
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -28,10 +29,10 @@ from usage_tracker.event import UNTIMED
 from usage_tracker.report import Query, Report, Row
 from usage_tracker.report.sums import NOTHING
 from usage_tracker.stores import open_store
-from usage_tracker.web import api, metrics
+from usage_tracker.web import api, metrics, reading
 from usage_tracker.web.metrics import Admitted, written
 from usage_tracker.web.openapi import document
-from usage_tracker.web.posting import Posted, Writer
+from usage_tracker.web.posting import Outcome, Posted, Writer
 
 NOW = datetime.now(UTC)
 schema = schemathesis.openapi.from_dict({**document(), "servers": [{"url": "/"}]})
@@ -143,6 +144,19 @@ def test_the_values_of_a_dimension_can_be_searched(client: httpx.Client) -> None
     assert "model" in client.get("/api/v1/dimensions").json()["dimensions"]
 
 
+def test_the_most_expensive_values_are_told_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MOST_READ", 50)
+    monkeypatch.setattr(api, "MOST_VALUES", 20)
+    calls = [made_event(datetime.now(UTC), user_id=f"u-{number}", cost=f"{number}") for number in range(60)]
+    with dashboard(filled(tmp_path / "usage.db", calls)) as running, running.client() as client:
+        told = client.get("/api/v1/dimensions/user/values").json()
+        few = client.get("/api/v1/dimensions/user/values", params={"where": "user=u-1?"}).json()
+    assert (told["values"], told["more"]) == ([f"u-{number}" for number in range(59, 39, -1)], True)
+    assert (len(few["values"]), few["more"]) == (10, False)
+
+
 def test_an_event_that_is_posted_is_priced_and_told_as_any_other(running: Served) -> None:
     event = posted(project="from-go", tags=["tier:pro"], api_key="sk-secret-of-a-user-0001")
     with running.client(WRITER) as writer, running.client() as client:
@@ -214,6 +228,23 @@ def test_servers_that_are_sent_the_same_events_at_once_store_them_once(
     )
     store.close()
     assert count == different == sum(stored) == 30
+
+
+def test_while_events_wait_to_be_stored_others_are_answered(running: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    def blocked(*_: object) -> Outcome:
+        return Outcome(int(go_on.wait(60)), 0)
+
+    monkeypatch.setattr(Writer, "_write", blocked)
+    with ThreadPoolExecutor(40) as others, running.client(ADMIN) as admin:
+        sent = [others.submit(admin.post, "/api/v1/events", json=posted()) for _ in range(40)]
+        time.sleep(1)  # they have arrived
+        try:
+            assert admin.get("/api/v1/report", timeout=20).status_code == 200
+        finally:
+            go_on.set()
+        assert [each.result().json()["stored"] for each in sent] == [1] * 40
 
 
 @pytest.mark.parametrize(

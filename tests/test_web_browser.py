@@ -191,6 +191,21 @@ def test_the_keyboard_reaches_everything(tab: Tab) -> None:
     tab.page.keyboard.press("Escape")
 
 
+def test_the_keyboard_stays_on_what_it_has_chosen(tab: Tab) -> None:
+    tab.page.goto("/?since=29d")
+    for name in ("7 days", "Tokens", "Provider"):
+        chosen = tab.page.get_by_role("link", name=name, exact=True)
+        chosen.focus()
+        tab.page.keyboard.press("Enter")
+        expect(chosen).to_have_attribute("aria-current", "true")
+        expect(chosen).to_be_focused()
+    zone = tab.page.get_by_label("Time zone")
+    zone.fill("Asia/Kathmandu")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page).to_have_url(re.compile("tz=Asia"))
+    expect(zone).to_be_focused()
+
+
 def test_another_time_zone_is_asked_for_in_the_address(tab: Tab) -> None:
     tab.page.goto("/?since=29d")
     zone = tab.page.get_by_label("Time zone")
@@ -443,6 +458,24 @@ def test_a_page_on_a_wall_shows_new_figures_by_itself(browser: Browser, tmp_path
         expect(calls.locator(".big")).to_have_attribute("title", "2")
 
 
+def test_a_page_that_somebody_has_filtered_before_leaving_shows_new_figures_too(
+    browser: Browser, tmp_path: Path
+) -> None:
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
+    with dashboard(dsn) as running, opened_tab(browser, running) as tab:
+        tab.page.clock.install()
+        tab.page.goto("/?since=today")
+        tab.page.locator("#filter").fill("app=tests")
+        tab.page.keyboard.press("Enter")
+        expect(tab.page.locator(".chip")).to_have_text(re.compile("app=tests"))
+        expect(tab.page.locator("#filter")).to_be_focused()
+        asked = len(tab.asked)
+        tab.page.clock.run_for(200_000)
+        assert len(tab.asked) == asked, "somebody may be about to type another one"
+        with tab.page.expect_response(re.compile("app%3Dtests")):
+            tab.page.clock.run_for(200_000)
+
+
 def test_where_the_server_is_gone_the_page_says_so_and_keeps_its_figures(browser: Browser, tmp_path: Path) -> None:
     dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
     with dashboard(dsn) as running, opened_tab(browser, running) as tab:
@@ -546,6 +579,28 @@ def test_a_budget_is_added_changed_and_removed(browser: Browser, small: Served) 
         page.get_by_role("button", name="Remove it").click()
         expect(page.locator(".changes tbody tr").first).to_contain_text("removed search")
         expect(row).to_have_count(0)
+        tab.wrong = [text for text in tab.wrong if "422" not in text]
+
+
+def test_going_back_from_a_budget_that_was_corrected_sends_nothing_again(browser: Browser, tmp_path: Path) -> None:
+    with (
+        dashboard(filled(tmp_path / "usage.db", [made_event(NOW)]), edit=True) as running,
+        opened_tab(browser, running, 390, role="admin") as tab,
+    ):
+        page = tab.page
+        page.goto("/budgets?new=1")
+        page.get_by_label("Name", exact=True).fill("search")
+        page.get_by_label("Limit", exact=True).fill("much")
+        page.get_by_role("button", name="Add it").click()
+        expect(page.get_by_role("alert")).to_contain_text("is no limit")
+        expect(page.get_by_role("alert")).to_be_in_viewport()
+        page.get_by_label("Limit", exact=True).fill("25")
+        page.get_by_role("button", name="Add it").click()
+        expect(page.locator(".standing")).to_contain_text("$25.00")
+        for _ in range(2):
+            page.go_back()
+            expect(page.get_by_role("heading", name="Within all budgets")).to_be_visible()
+        expect(page.get_by_role("heading", name="New budget")).to_be_visible()
         tab.wrong = [text for text in tab.wrong if "422" not in text]
 
 

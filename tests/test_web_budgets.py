@@ -20,7 +20,7 @@ from postgres_server import Databases
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
-from usage_tracker.web import budgets_api, reading
+from usage_tracker.web import budget_lines, budgets_api, reading
 from usage_tracker.web.access import Access, Identity
 
 FRONTEND = {"limit": "100", "where": ["team=frontend"], "soft": ["0.8"], "on_limit": "block"}
@@ -184,6 +184,12 @@ def test_a_body_that_makes_no_sense_is_a_problem(admin: httpx.Client) -> None:
     assert admin.put("/api/v1/budgets/a%20b", json={"limit": 1}).status_code == 404
 
 
+def test_a_budget_for_each_of_nothing_is_one_for_all(admin: httpx.Client) -> None:
+    assert admin.put("/api/v1/budgets/whole", json={"limit": 1, "each": ""}).json()["budget"]["each"] is None
+    for path in ("/", "/budgets"):
+        assert admin.get(path).status_code == 200
+
+
 def test_nobody_but_an_admin_changes_anything(running: Served) -> None:
     for token in (VIEWER, WRITER):
         with running.client(token) as client:
@@ -283,6 +289,25 @@ def test_a_budget_of_too_many_parts_hides_no_page_and_no_other_budget(
         assert admin.get("/api/v1/budgets/whole").status_code == 200
         for path in ("/api/v1/budgets/users", "/api/v1/budget-status"):
             assert "budget status" in admin.get(path).json()["detail"]
+
+
+def test_more_budgets_than_can_be_read_in_time_hide_no_page_and_none_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget_lines, "STANDING_SECONDS", 0.0)
+    calls = [made_event(datetime.now(UTC), cost="0.25")]
+    with dashboard(filled(tmp_path / "usage.db", calls), edit=True) as running, running.client(ADMIN) as admin:
+        for name in ("one", "other"):
+            assert admin.put(f"/api/v1/budgets/{name}", json={"limit": 100}).status_code == 200
+        for path in ("/", "/budgets"):
+            page = html.unescape(text_of(admin.get(path).text))
+            assert "Where 2 budgets stand isn't shown: to read that takes too long. usage-tracker budget status" in page
+        assert "Not all budgets can be told" in page
+        assert "budget status" in admin.get("/api/v1/budget-status").json()["detail"]
+        assert len(admin.get("/api/v1/budgets").json()["budgets"]) == 2
+        monkeypatch.setattr(budget_lines, "STANDING_SECONDS", 60.0)
+        [one] = admin.get("/api/v1/budgets/one").json()["budgets"]
+        assert (one["name"], one["spent"]) == ("one", "0.25")
 
 
 def test_while_a_long_status_is_written_others_are_answered(

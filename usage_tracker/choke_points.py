@@ -127,6 +127,23 @@ LITELLM_FUNCTIONS_OF_SOME = (
 """Each with its async twin, whose name has an `a` in front."""
 LITELLM_MESSAGES = ("experimental_pass_through.messages", "pass_through.messages", "messages.native")
 """Where LiteLLM has had the functions that speak Anthropic's API."""
+LITELLM_SEMANTIC_CACHES = (
+    ("qdrant_semantic_cache", "QdrantSemanticCache"),
+    ("redis_semantic_cache", "RedisSemanticCache"),
+    ("valkey_semantic_cache", "ValkeySemanticCache"),
+)
+LITELLM_APART = (
+    ("llms.anthropic.pass_through.context_management.editors.compact", "_call_summary_model"),
+    ("vector_stores.main", "asearch"),
+    ("vector_stores.main", "search"),
+    *(
+        (f"caching.{module}", f"{cache}.{a}{name}")
+        for module, cache in LITELLM_SEMANTIC_CACHES
+        for a in ("", "async_")
+        for name in ("get_cache", "set_cache")
+    ),
+)
+"""Where it asks models of its own choice for a call."""
 LITELLM_ROUTERS = (("router", "Router"), ("router_python_core", "PythonCore"))
 
 LITELLM = (
@@ -158,6 +175,7 @@ LITELLM = (
         for name in ("process_embed_content_response", "process_response")
     ),
     ("responses.file_search.emulated_handler", "aresponses_with_emulated_file_search", "delegated", True),
+    *((module, name, "apart", True) for module, name in LITELLM_APART),
     ("batch_completion.main", "ThreadPoolExecutor", "threads", False),
     ("litellm_core_utils.asyncify", "run_async_function", "own loop", False),
     ("litellm_core_utils.fallback_utils", "run_async_function", "own loop", False),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from usage_tracker.config import Settings
 from usage_tracker.forking import undivided
 from usage_tracker.guard import guarded
-from usage_tracker.threads import start_thread
+from usage_tracker.threads import start_lasting
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -251,7 +251,7 @@ class Enforcing:
         """Look now and then, where this process has no thread that does; also without budgets, for what else is looked
         at. Raises RuntimeError where none can start."""
         if self._thread is None:
-            self._thread = start_thread("budgets", self._run, self._stopping)
+            self._thread = start_lasting("budgets", self._run, self._stopping)
 
     def _run(self, stopping: threading.Event) -> None:
         while not stopping.is_set():

@@ -15,7 +15,7 @@ from usage_tracker.errors import ConfigError, RightsError, StoreError, UsageTrac
 from usage_tracker.guard import guarded
 from usage_tracker.seldom import HOUR, Seldom
 from usage_tracker.sink_addresses import SinkAddress
-from usage_tracker.threads import start_thread
+from usage_tracker.threads import start_lasting
 
 if TYPE_CHECKING:
     from usage_tracker.sinks import Feeder
@@ -67,7 +67,7 @@ class Feeding:
         for address in self._settings.sinks:
             if address.name not in self._threads:
                 feed = partial(feed_until, self._settings.dsn, address, self._settings, self._stopping)
-                self._threads[address.name] = start_thread(f"sink {address.name}", feed)
+                self._threads[address.name] = start_lasting(f"sink {address.name}", feed)
 
     def _stop(self) -> None:
         self._stopping.set()

@@ -19,11 +19,12 @@ class Finder:
     """Stands first among the importers. Leaves finding to the others and only adds a step after loading."""
 
     def __init__(self) -> None:
-        self.waiting: dict[str, list[Hook]] = {}
+        self.hooks: dict[str, list[Hook]] = {}
+        """By the module's name; kept, as a module may be reloaded, or imported anew by who has taken it out."""
         self._finding: set[str] = set()
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name not in self.waiting or name in self._finding:
+        if name not in self.hooks or name in self._finding:
             return None
         self._finding.add(name)
         try:
@@ -35,7 +36,7 @@ class Finder:
         return spec
 
     def loaded(self, name: str, module: ModuleType) -> None:
-        for hook in self.waiting.pop(name, ()):
+        for hook in tuple(self.hooks.get(name, ())):
             with guarded("import hook"):
                 hook(module)
 
@@ -97,30 +98,29 @@ def is_under_way(spec: ModuleSpec | None) -> bool:
 
 
 def when_imported(name: str, hook: Hook) -> None:
-    """Call the hook with the module once the app has imported it; at once where it has. Errors of the hook are ours
-    alone."""
+    """Call the hook with the module whenever the app has imported it, and at once where it has already. Errors of the
+    hook are ours alone."""
+    hooks = finder.hooks.setdefault(name, [])
+    if hook not in hooks:
+        hooks.append(hook)
+    if finder not in sys.meta_path:
+        sys.meta_path.insert(0, finder)
     module = sys.modules.get(name)
     spec: ModuleSpec | None = getattr(module, "__spec__", None)
     if module is not None and not is_under_way(spec):
         with guarded("import hook"):
             hook(module)
-        return
-    hooks = finder.waiting.setdefault(name, [])
-    if hook not in hooks:
-        hooks.append(hook)
-    if finder not in sys.meta_path:
-        sys.meta_path.insert(0, finder)
-    if type(spec) is ModuleSpec:
+    elif type(spec) is ModuleSpec:
         spec.__class__ = UnderWay
         if not is_under_way(spec):  # it has just ended
             spec._initializing = False  # type: ignore[attr-defined]  # as the importer says it
 
 
 def forget(name: str, hook: Hook) -> None:
-    """Take a hook back that has not been called."""
-    if hook in finder.waiting.get(name, ()):
-        finder.waiting[name].remove(hook)
-        if not finder.waiting[name]:
-            del finder.waiting[name]
-    if not finder.waiting and finder in sys.meta_path:
+    """Take a hook back."""
+    if hook in finder.hooks.get(name, ()):
+        finder.hooks[name].remove(hook)
+        if not finder.hooks[name]:
+            del finder.hooks[name]
+    if not finder.hooks and finder in (sys.meta_path or ()):  # none at the interpreter's end
         sys.meta_path.remove(finder)

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,16 @@ logger = logging.getLogger("usage_tracker")
 
 State = Literal["patched", "not imported", "not in this version", "shape unknown"]
 
+LOOKED_FOR = {"openai._httpx2": "httpx2"}
+"""Modules of SDKs that look with each call for a library among those that are loaded, and what they look for:
+https://github.com/openai/openai-python/blob/v2.54.0/src/openai/_httpx2.py. Our threads import it, with price data."""
+
+
+def load_looked_for(module: ModuleType) -> None:
+    """What such a module would find half loaded while a thread of ours imports it, which fails the app's calls, is
+    loaded with it."""
+    import_module(LOOKED_FOR[module.__name__])
+
 
 class Patches:
     """The choke points of one `install()`."""
@@ -32,6 +43,8 @@ class Patches:
     def apply(self) -> None:
         """Patch what is imported already; the rest when the app imports it. Imports nothing itself. Again, it patches
         what others have put in our place since."""
+        for name in LOOKED_FOR:
+            when_imported(name, load_looked_for)
         for name in dict.fromkeys(point.module for point in self.points):
             when_imported(name, self._patch_module)
 
@@ -65,6 +78,8 @@ class Patches:
 
     def revert(self) -> None:
         """Put back the identical original objects wherever we are still outermost, and do nothing in other places."""
+        for name in LOOKED_FOR:
+            forget(name, load_looked_for)
         for name in dict.fromkeys(point.module for point in self.points):
             forget(name, self._patch_module)
         for each in self._patched.values():

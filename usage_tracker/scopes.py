@@ -111,6 +111,8 @@ class attribute(Scope):  # noqa: N801  a verb, for it reads `with attribute(proj
         return said if isinstance(said, Attribution) else self.said  # the rest is asked when a call is made
 
     def __call__(self, function: AnyFunction) -> AnyFunction:
+        if isinstance(function, type):
+            raise TypeError(f"attribute() decorates functions: decorate the methods of {function.__name__}")
         return scoped(self, function)  # type: ignore[no-any-return]  # the same signature, by wraps()
 
 

@@ -36,7 +36,7 @@ BACKLOG = 4
 are more often in one batch then."""
 COMPACT_SECONDS = 10.0
 COMPACTING_SECONDS = 1.0
-"""The longest that compacting holds up shipping."""
+"""The longest that compacting holds up shipping; where more is left, shipping has as long in between."""
 
 
 class Chore(Protocol):
@@ -271,7 +271,7 @@ class Shipper:
                     continue
             except StoreError as error:
                 logger.debug("folding into rollups is left for later: %s", error)
-            self._compact_at = time.monotonic() + COMPACT_SECONDS
+            self._compact_at = time.monotonic() + (COMPACTING_SECONDS if more else COMPACT_SECONDS)
         return more
 
     def _do_chore(self, *, last: bool = False) -> None:

@@ -14,7 +14,7 @@ from usage_tracker.journal import Journal
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.seldom import Seldom
 from usage_tracker.shipper import Shipper
-from usage_tracker.threads import start_thread
+from usage_tracker.threads import start_lasting
 
 logger = logging.getLogger("usage_tracker")
 
@@ -50,7 +50,7 @@ class Shipping:
         """Start the thread, once. Raises RuntimeError at interpreter shutdown, when no thread can start any more."""
         if self._thread is None:
             self._young_until = time.monotonic() + YOUNG_SECONDS
-            self._thread = start_thread("shipper", self._run)
+            self._thread = start_lasting("shipper", self._run)
 
     def wake(self) -> None:
         """Ship now: this process's thread, or the leader elsewhere."""

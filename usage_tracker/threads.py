@@ -5,6 +5,7 @@ events takes 60 ms to read, price and write: meanwhile each thread of the app th
 for 5 ms. So ours work in turns.
 """
 
+import signal
 import sys
 import threading
 import time
@@ -18,6 +19,9 @@ Item = TypeVar("Item")
 
 NAMED = "usage_tracker "
 """What the name of each begins with."""
+THE_APPS = signal.valid_signals() - {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}
+"""Signals that come to no thread of ours: where the app's threads block them, as around what must not be interrupted,
+they would. The others are those of a fault, and of whoever looks into it (https://docs.python.org/3/library/faulthandler.html)."""
 TURN_SECONDS = 0.001
 PAUSE_SECONDS = 0.0001
 """Long enough for a thread that waits to wake up, as it would not if the lock were only let go."""
@@ -33,12 +37,33 @@ class Here(threading.local):
 here = Here()
 
 
+class Lasting(threading.Thread):
+    """A thread that runs for as long as the process does. A program that waits for each of its threads, by
+    `threading.enumerate()`, would wait for ever for its end, as that comes when the program has ended."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait where it is said for how long."""
+        if timeout is not None:
+            super().join(timeout)
+
+
 def start_thread(name: str, run: Callable[..., object], *args: object) -> threading.Thread:
     """Start a thread that the process doesn't wait for. Raises RuntimeError where none can start any more.
 
     At the interpreter's end Python 3.12 raises it by itself (https://github.com/python/cpython/issues/104690); before,
     `start` waits there for ever, for a thread that never runs.
     """
+    return start(threading.Thread, name, run, args)
+
+
+def start_lasting(name: str, run: Callable[..., object], *args: object) -> threading.Thread:
+    """As `start_thread`, one that ends with the process."""
+    return start(Lasting, name, run, args)
+
+
+def start(
+    kind: type[threading.Thread], name: str, run: Callable[..., object], args: tuple[object, ...]
+) -> threading.Thread:
     if sys.is_finalizing():
         raise RuntimeError("can't start a thread at the interpreter's end")
 
@@ -47,8 +72,12 @@ def start_thread(name: str, run: Callable[..., object], *args: object) -> thread
         setcontext(EXACT.copy())
         run(*args)
 
-    thread = threading.Thread(target=beside_the_app, name=f"{NAMED}{name}", daemon=True)
-    thread.start()
+    thread = kind(target=beside_the_app, name=f"{NAMED}{name}", daemon=True)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, THE_APPS)  # a thread inherits what is blocked
+    try:
+        thread.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return thread
 
 

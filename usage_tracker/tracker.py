@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -300,6 +300,19 @@ def _say_unknown(names: list[str]) -> None:
 def _at_exit() -> None:
     if installed is not None:
         installed.end()
+        _stay_interrupted()
+
+
+def _stay_interrupted() -> None:
+    """A program that an interrupt ended is to die of it, so that a shell's loop ends, too. Python notes that, and
+    forgets it with the next text that is evaluated, as for each named tuple of a module that we import at the end; one
+    whose evaluation is interrupted has it noted again.
+    https://github.com/python/cpython/blob/v3.11.7/Python/pythonrun.c (run_eval_code_obj)"""
+    traceback = getattr(sys, "last_traceback", None)
+    ended = traceback is not None and traceback.tb_frame.f_back is None and not hasattr(sys, "ps1")
+    if ended and getattr(sys, "last_type", None) is KeyboardInterrupt:
+        with suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102  a text of ours
 
 
 _finalizer: Any = None

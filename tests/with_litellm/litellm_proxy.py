@@ -105,7 +105,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         output = folder / "output.txt"
         with output.open("wb") as out, subprocess.Popen(
             [*PROXY, "--config", config, "--host", "127.0.0.1", "--port", str(port)],
-            env=environment(folder, dsn), cwd=folder, stdout=out, stderr=out,
+            env=environment(folder, dsn, provider), cwd=folder, stdout=out, stderr=out,
         ) as process:  # fmt: skip
             try:
                 wait_until_up(url, process, output)
@@ -114,7 +114,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
                 process.terminate()
 
 
-def environment(folder: Path, dsn: str) -> dict[str, str]:
+def environment(folder: Path, dsn: str, provider: StandIn) -> dict[str, str]:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("TRACKER_", "OPENAI_", "LITELLM_"))
     }
@@ -124,6 +124,8 @@ def environment(folder: Path, dsn: str) -> dict[str, str]:
         "TRACKER_DSN": dsn,
         "TRACKER_BATCH_SECONDS": "0.1",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "OPENAI_API_BASE": provider.url,
+        "OPENAI_API_KEY": "sk-upstream-0123456789",
         "PYTHONPATH": os.pathsep.join(str(path) for path in (Path(__file__).parents[2],)),
     }
 

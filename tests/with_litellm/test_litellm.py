@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from gemini_server import GeminiServer
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.responses.file_search import emulated_handler
 from litellm.types.integrations.custom_logger import AgenticLoopPlan, AgenticLoopRequestPatch
+from litellm.vector_stores.vector_store_registry import VectorStoreRegistry
 from with_litellm.asking import (
     ASK,
     CONTENTS,
@@ -44,6 +46,8 @@ from usage_tracker import guard, tracker
 from usage_tracker.budgets.budget import Criterion
 from usage_tracker.demo.exchange import Asked, Reply
 from usage_tracker.demo.standin import StandIn
+
+COMPACT = "litellm.llms.anthropic.pass_through.context_management.editors.compact"
 
 
 def test_a_call_has_its_tokens_models_ids_and_who_served(captured: Captured, provider: StandIn) -> None:
@@ -461,6 +465,39 @@ def test_searching_files_for_a_model_is_an_event_for_each_request(
     assert [(event.operation, event.usage.input_tokens) for event in events] == [("responses", 100), ("responses", 200)]
 
 
+def test_a_search_for_a_call_is_none_of_its_attempts_and_its_embedding_a_call(
+    captured: Captured, provider: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StandIn() as milvus:
+        milvus.reply = lambda asked: Reply({"code": 0, "data": [{"id": 1, "distance": 0.9, "text": "hello"}]})
+        searched = {
+            "api_base": milvus.url, "api_key": KEY, "milvus_text_field": "text",
+            "litellm_embedding_model": "openai/text-embedding-3-small", "litellm_embedding_config": at(provider),
+        }  # fmt: skip
+        store: Any = {"vector_store_id": "books", "custom_llm_provider": "milvus", "litellm_params": searched}
+        monkeypatch.setattr(litellm, "vector_store_registry", VectorStoreRegistry([store]))
+        run(achat(provider, tools=[{"type": "file_search", "vector_store_ids": ["books"]}]))
+        assert len(milvus.requests) == 1
+    events = [event for _, event in captured.all()]
+    assert [(event.operation, event.attempts) for event in events] == [("embeddings", 1), ("chat", 1)]
+
+
+@pytest.mark.skipif(find_spec(COMPACT) is None, reason="this version of LiteLLM doesn't have it")
+def test_a_summary_of_a_conversation_that_is_too_long_is_a_call(
+    captured: Captured, provider: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{COMPACT}._read_summary_model_setting", lambda: "openai/gpt-4o-mini")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_API_BASE", provider.base_url)
+    edit = {"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 50_000}}
+    said = [{"role": "user", "content": "Say hello. " * 60_000}, {"role": "assistant", "content": "Hello."}, *ASK]
+    asked = {"model": "hosted_vllm/llama3", "messages": said, "max_tokens": 9, "context_management": {"edits": [edit]}}
+    run(litellm.anthropic_messages(**asked, **at(provider)))
+    events = [event for _, event in captured.all()]
+    assert [(event.request_model, event.attempts) for event in events] == [("gpt-4o-mini", 1), ("llama3", 1)]
+    assert len(provider.requests) == 2
+
+
 @pytest.mark.skipif(not hasattr(litellm, "extraction"), reason="this version of LiteLLM doesn't have it")
 def test_reading_fields_out_of_a_text_is_a_call(captured: Captured, provider: StandIn) -> None:
     usage = {"input_tokens": 120, "output_tokens": 7, "state_tokens": 90, "schema_tokens": 30, "passes": 1}
@@ -716,6 +753,33 @@ print(*(call.sdk for call in used), __import__("usage_tracker.capture").capture.
     assert ran.stdout == f"litellm {package / 'capture/__init__.pyc'}\n", ran.stderr[-2000:]
 
 
+def test_calls_go_on_while_our_thread_imports_what_the_sdk_below_looks_for(provider: StandIn, tmp_path: Path) -> None:
+    """The last versions of openai 2 look with each call for a loaded httpx2, which comes with price data."""
+    script = f"""
+import threading, time
+import usage_tracker
+usage_tracker.install("sqlite:///{tmp_path}/usage.db", spool_dir="{tmp_path}/spool", batch_seconds=0.01)
+import openai
+
+client, errors = openai.OpenAI(api_key={KEY!r}, base_url={provider.base_url!r}, max_retries=0), []
+
+def ask():
+    until = time.monotonic() + 30
+    while not errors and usage_tracker.stats().stored == 0 and time.monotonic() < until:
+        try:
+            client.chat.completions.create(model="gpt-4o-mini", messages={ASK})
+        except Exception as error:
+            errors.append(repr(error))
+
+threads = [threading.Thread(target=ask) for _ in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(*errors, usage_tracker.stats().stored > 0)
+"""
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=False)
+    assert ran.stdout == "True\n", ran.stderr[-2000:]
+
+
 def test_the_same_function_is_one_object_wherever_it_is(captured: Captured) -> None:
     assert litellm.text_completion is litellm.main.text_completion
     assert litellm.agenerate_content is litellm.google_genai.agenerate_content
@@ -762,6 +826,8 @@ def test_a_budget_refuses_a_call_before_its_request(captured: Captured, provider
     tracker.installed.pipeline().enforcing.use(known(budget(where=where), spent="1"))
     with pytest.raises(usage_tracker.BudgetExceeded):
         chat(provider)
+    with pytest.raises(usage_tracker.BudgetExceeded):
+        chat(provider, model="openai/responses/gpt-4o-mini")
     with pytest.raises(usage_tracker.BudgetExceeded):
         run(achat(provider))
     assert provider.requests == []

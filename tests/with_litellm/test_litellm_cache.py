@@ -11,8 +11,9 @@ import pytest
 from anthropic_server import AnthropicServer
 from capturing import Captured
 from litellm.caching.caching import Cache
-from with_litellm.asking import ASK, achat, at, at_anthropic, chat, run
+from with_litellm.asking import ASK, KEY, achat, at, at_anthropic, chat, run
 
+from usage_tracker.demo.exchange import Reply
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.event import Origin, UsageEvent
 from usage_tracker.pricing import Pricer
@@ -118,3 +119,30 @@ def test_of_embeddings_only_what_was_asked_of_the_provider_counts(captured: Capt
     litellm.cache = None
     embed("three and four")
     assert partly[1].usage.input_tokens == captured.one().usage.input_tokens
+
+
+@pytest.mark.parametrize("name", ["completion", "acompletion"])
+def test_a_cache_of_like_questions_asks_for_embeddings_of_its_own(
+    captured: Captured, provider: StandIn, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_API_BASE", provider.base_url)
+    with StandIn() as qdrant:
+        qdrant.reply = lambda asked: Reply({"result": [] if asked.path.endswith("/search") else {"exists": True}})
+        litellm.cache = Cache(
+            type="qdrant-semantic", qdrant_api_base=qdrant.url, qdrant_api_key=KEY, qdrant_collection_name="likes",
+            similarity_threshold=0.8, qdrant_semantic_cache_embedding_model="text-embedding-3-small",
+        )  # fmt: skip
+
+        async def ask() -> None:
+            answer = getattr(litellm, name)(model="gpt-4o-mini", messages=ASK)
+            if name == "acompletion":
+                await answer
+                await asyncio.sleep(0.5)  # until the answer is put into the cache
+
+        asyncio.run(ask())
+    events = [event for _, event in captured.all()]
+    assert sorted((event.operation, event.attempts) for event in events) == [
+        ("chat", 1), ("embeddings", 1), ("embeddings", 1),
+    ]  # fmt: skip
+    assert len(provider.requests) == len(events)

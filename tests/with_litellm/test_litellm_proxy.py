@@ -177,6 +177,20 @@ def test_other_apis_words_are_one_event_too(proxy: Proxy, streamed: bool) -> Non
         assert event["output_tokens"]
 
 
+def test_what_it_hands_on_as_it_is_is_one_event_too(proxy: Proxy) -> None:  # noqa: F811
+    client: Any = proxy.client().with_options(base_url=f"{proxy.url}/openai/v1")
+    answer = client.chat.completions.create(
+        model="gpt-4o", messages=ASK, extra_body={"metadata": {"tags": "handed on"}}
+    )  # fmt: skip
+    event = proxy.one("handed on")
+    assert (event["status"], event["request_model"], event["model"]) == ("ok", "gpt-4o", answer.model)
+    assert (event["input_tokens"], event["output_tokens"]) == (
+        answer.usage.prompt_tokens,
+        answer.usage.completion_tokens,
+    )
+    assert (event["api_key"], event["team"]) == (hashed(ALICE), "search")
+
+
 def test_an_app_leaves_its_call_to_a_proxy_that_records_it_in_the_same_store(proxy: Proxy, tmp_path: Path) -> None:  # noqa: F811
     usage_tracker.install(dsn=proxy.dsn, spool_dir=tmp_path / "spool")
     heard: list[Any] = []

@@ -3,11 +3,13 @@ one of them alone; it is one event."""
 
 import asyncio
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import litellm
 import pytest
 from capturing import ASK, Captured
+from fastapi import HTTPException
 from with_litellm.asking import achat, run
 
 from usage_tracker.capture import litellm_requests
@@ -70,6 +72,50 @@ def test_an_answer_that_passed_none_of_the_functions_is_what_the_callback_says(c
     assert (event.usage.input_tokens, event.usage.output_tokens, event.reported_cost) == (7, 5, "0.25")
 
 
+HANDED_ON = {"model": "claude-sonnet-4-5", "messages": ASK, "metadata": {"user_id": "u-5"}}
+TOLD_OF_IT = {
+    "metadata": {"user_api_key_team_alias": "web", "user_id": "u-5"},
+    "api_base": "https://api.anthropic.com/v1",
+}
+
+
+def hand_on(**data: Any) -> None:
+    """As the proxy tells of it: its id is only in its logging."""
+    logging = SimpleNamespace(litellm_call_id="call-1")
+    asked = {**data, "litellm_logging_obj": logging}
+    asyncio.run(instance.async_pre_call_hook(None, None, asked, "pass_through_endpoint"))
+
+
+def test_what_the_proxy_hands_on_as_it_is_is_a_call_too(captured: Captured) -> None:
+    hand_on(**HANDED_ON)
+    answer = litellm.ModelResponse(model="claude-sonnet-4-5-20250929", usage=litellm.Usage(prompt_tokens=7))
+    tell(answer, litellm_params=TOLD_OF_IT, custom_llm_provider="anthropic", model=answer.model)
+    origin, event = captured.one_call()
+    assert (event.request_model, event.model) == ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929")
+    assert (origin.provider, origin.base_host) == ("anthropic", "api.anthropic.com")
+    assert (origin.team, origin.user_id) == ("web", "u-5")
+    assert (event.usage.input_tokens, event.reported_cost) == (7, "0.25")
+    hand_on(**HANDED_ON)
+    tell({"response": '{"model": "gpt-4o-2024-08-06", "usage": {"prompt_tokens": 9}}'}, response_cost=0.0)
+    assert captured.one().usage.input_tokens == 9
+    hand_on(**HANDED_ON)
+    request = {**HANDED_ON, "litellm_call_id": "call-1", "litellm_params": TOLD_OF_IT}
+    asyncio.run(instance.async_post_call_failure_hook(request, HTTPException(529), None))
+    origin, event = captured.one_call()
+    assert (event.status, event.http_status, event.request_model) == ("error", 529, "claude-sonnet-4-5")
+    assert origin.team == "web"
+
+
+def test_what_it_hands_on_that_asks_no_model_is_no_call(captured: Captured) -> None:
+    hand_on()
+    tell({"response": '{"object": "list", "data": []}'}, model="unknown", response_cost=0.0)
+    hand_on()
+    request = {"litellm_logging_obj": SimpleNamespace(litellm_call_id="call-1")}
+    asyncio.run(instance.async_post_call_failure_hook(request, HTTPException(404), None))
+    assert captured.all() == []
+    assert not requests
+
+
 def test_a_request_that_fails_twice_and_then_is_answered_is_one_event(captured: Captured, provider: StandIn) -> None:
     begin()
     for _ in range(2):
@@ -79,6 +125,26 @@ def test_a_request_that_fails_twice_and_then_is_answered_is_one_event(captured: 
     tell(run(achat(provider, litellm_call_id="call-1")))
     event = captured.one()
     assert (event.status, event.error_type, event.http_status, event.attempts) == ("ok", None, 200, 3)
+
+
+def test_each_model_that_a_request_asks_at_the_same_time_is_an_event(captured: Captured, provider: StandIn) -> None:
+    """As of `"model": "gpt-4o,gpt-4o-mini"`."""
+
+    async def ask() -> list[Any]:
+        await instance.async_pre_call_hook("", None, DATA, "acompletion")
+        asked = {"litellm_call_id": "call-1", "metadata": DATA["metadata"]}
+        models = ("openai/gpt-4o", "openai/gpt-4o-mini")
+        return await asyncio.gather(*(achat(provider, model=model, **asked) for model in models))
+
+    answers = asyncio.run(ask())
+    for _ in answers:
+        tell(None)
+    calls = sorted(captured.all(), key=lambda call: str(call[1].request_model))
+    assert [(event.response_id, event.usage.output_tokens, event.attempts) for _, event in calls] == [
+        (answer.id, answer.usage.completion_tokens, 1) for answer in answers
+    ]
+    assert {origin.team for origin, _ in calls} == {"web"}
+    assert "0.25" not in {event.reported_cost for _, event in calls}
 
 
 def test_a_request_that_the_proxy_gives_up_has_its_last_error(captured: Captured, provider: StandIn) -> None:

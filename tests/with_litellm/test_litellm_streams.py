@@ -48,6 +48,15 @@ def test_a_stream_has_what_its_provider_said(captured: Captured, provider: Stand
     assert 0 < event.ttft_ms <= event.duration_ms
 
 
+@pytest.mark.parametrize("name", ["perplexity", "custom_openai", "hosted_vllm", "litellm_proxy"])
+def test_a_model_has_the_same_name_whether_its_answer_is_streamed(
+    captured: Captured, provider: StandIn, name: str
+) -> None:
+    chat(provider, model=f"{name}/gpt-4o-2024-08-06")
+    list(chat(provider, model=f"{name}/gpt-4o-2024-08-06", stream=True))
+    assert [event.model for _, event in captured.all()] == ["gpt-4o-2024-08-06"] * 2
+
+
 def test_an_async_stream_has_it_too(captured: Captured, provider: StandIn) -> None:
     chunks = run(achat(provider, stream=True, **USAGE))
     event = captured.one()

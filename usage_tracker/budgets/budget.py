@@ -196,7 +196,7 @@ def mistakes_of_means(budget: Budget) -> Iterator[str]:
 
 
 def mistakes_of_scope(budget: Budget) -> Iterator[str]:
-    for name in (*(test.dimension for test in budget.where), *([budget.each] if budget.each else ())):
+    for name in (*(test.dimension for test in budget.where), *([] if budget.each is None else [budget.each])):
         if name not in DIMENSIONS:
             known = ", ".join(DIMENSIONS)
             yield f"{name!r} can't be the scope of a budget; what is known before a call is made: {known}"

@@ -28,7 +28,7 @@ from usage_tracker.errors import StoreError, StoreUnavailable
 from usage_tracker.guard import guarded
 from usage_tracker.stores import Store
 from usage_tracker.stores.store import Execute
-from usage_tracker.threads import start_thread
+from usage_tracker.threads import start_lasting
 
 logger = logging.getLogger("usage_tracker")
 
@@ -115,7 +115,7 @@ class Ledger:
             if self._thread is None and not self._starting:
                 self._starting = True
                 try:
-                    self._thread = start_thread("reservations", self._run)
+                    self._thread = start_lasting("reservations", self._run)
                 finally:
                     self._starting = False
 

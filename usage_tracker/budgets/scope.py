@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from usage_tracker.budgets.budget import Budget, Criterion, pieces
 from usage_tracker.event import Origin
+from usage_tracker.wildcards import expression
 
 WHOLE = ""
 """The part of a budget that has only one."""
@@ -44,8 +45,7 @@ READ: dict[str, Callable[[Described], Values]] = {
 
 @lru_cache(maxsize=1024)
 def compiled(pattern: str) -> re.Pattern[str]:
-    wild = {"*": ".*", "?": "."}
-    return re.compile("".join(wild.get(piece) or re.escape(piece[-1]) for piece in pieces(pattern)), re.DOTALL)
+    return re.compile(expression(pieces(pattern)), re.DOTALL)
 
 
 def passes(test: Criterion, values: Values) -> bool:

@@ -6,13 +6,15 @@ LiteLLM does within: `acompletion` calls `completion`, one API is answered by wa
 through the openai SDK. Retries within (`num_retries` or `fallbacks` of a call) are attempts of the one call. A `Router`
 stands above the functions, so that each attempt of its own is a call, with status error where it failed. Where LiteLLM
 replies to an answer by itself, such as with what it has searched for, that answer is an event beside the last one's.
+So is what it asks of other models for a call, such as of embeddings for its cache.
 
 Within a call LiteLLM tells its logging what it sends to whom and what came back, and asks its cache; that passes us,
 too. https://github.com/BerriAI/litellm/blob/2be93d9268fc/litellm/utils.py (`client`)
 """
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -49,6 +51,7 @@ def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, W
         "embedded": around_embedded,
         "hooks": around_hooks,
         "delegated": around_delegated,
+        "apart": around_apart,
         "chat stream": around_chat_stream,
         "threads": around_threads,
         "own loop": around_own_loop,
@@ -122,16 +125,17 @@ class AroundFunctions:
 
     def _begin(self, called: Called) -> LiteLLMCall | None:
         with guard_begin:
-            asked = called.asked()
+            asked, client_of = called.asked(), self._client_of
             if requests and (request := requests.get(asked.get("litellm_call_id"))) is not None:
-                request.begin_attempt(asked)
-                return request
+                if request.begin_attempt(asked):
+                    return request
+                client_of = request.client_of
             retrieved = None if called.operation else litellm_asked.retrieval_of(called.name)
             operation = called.operation or retrieved
             if operation is None or litellm_asked.delegates(asked):
                 return None
             said = litellm_asked.read_request(operation, asked, retrieves=retrieved is not None)
-            return LiteLLMCall(self._recorder, self._client_of, asked, said)
+            return LiteLLMCall(self._recorder, client_of, asked, said)
         return None
 
     def _client_of(self, base: object, key: object) -> Client:
@@ -250,6 +254,30 @@ def around_delegated(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs:
         if type(call) is LiteLLMCall:
             call.drop()
     return wrapped(*args, **kwargs)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Outside of any call."""
+    token = inside.set(None)
+    try:
+        yield
+    finally:
+        with suppress(RuntimeError, ValueError):  # as `Call.__exit__`
+            inside.reset(token)
+
+
+def around_apart(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of what LiteLLM does beside a call, such as looking for a like question in a cache: it asks other
+    models then, of embeddings, say. Each of those is a call, and none an attempt of the one that it is for."""
+    with apart():
+        result = wrapped(*args, **kwargs)
+    return named_as(result, awaited_apart(result)) if hasattr(result, "__await__") else result
+
+
+async def awaited_apart(result: Awaitable[Any]) -> Any:
+    with apart():
+        return await result
 
 
 def around_cache(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

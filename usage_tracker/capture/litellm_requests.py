@@ -22,7 +22,7 @@ from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.event import Status
 from usage_tracker.guard import guarded
 from usage_tracker.providers import litellm, litellm_asked
-from usage_tracker.providers.answer import Answer, fields_of, word
+from usage_tracker.providers.answer import Answer, decode_object, fields_of, word
 from usage_tracker.providers.usage_fields import dollars
 
 UNTOLD_SECONDS = 60.0
@@ -32,6 +32,8 @@ MOST_OPEN = 100_000
 
 CALL_TYPES = {"allm_passthrough_route": "chat", "pass_through_endpoint": "chat"}
 """What the proxy calls requests that it hands on as they are, with their operation unless the answer tells."""
+UNKNOWN_MODEL = "unknown"
+"""What the proxy calls the model of such a request that names none."""
 HASHED_KEY = re.compile("[0-9a-f]{64}")
 """How the proxy knows a key, in all of its tables."""
 MASTER_KEY = "litellm_proxy_master_key"
@@ -50,7 +52,7 @@ class ProxyRequest(LiteLLMCall):
     """A request under way. Its functions' answers end it for the time being: another attempt may follow, and its cost
     is still to be told."""
 
-    __slots__ = ("call_id", "called", "caller_key", "cost", "ended", "told")
+    __slots__ = ("call_id", "called", "caller_key", "cost", "ended", "handed_on", "several", "told")
 
     def __init__(
         self, recorder: Recorder, call_id: str, operation: str, asked: Mapping[str, Any], key: str | None, secret: str
@@ -62,27 +64,37 @@ class ProxyRequest(LiteLLMCall):
         """How, with what error, and when by the monotonic clock."""
         self.called = False
         """Whether a function of LiteLLM was called for it, as far as we see those."""
+        self.handed_on = "litellm_call_id" not in asked
+        """Whether the proxy hands it on to the provider as it is, whatever it is about."""
         self.cost: str | None = None
         """What the callback says that it cost, in US dollars."""
+        self.several = False
+        """Whether it asks several models at once, whose costs the callback tells without saying whose."""
         self.told = False
         """Whether the proxy's callback has told of it."""
-        super().__init__(recorder, self._client, asked, litellm_asked.read_request(operation, asked))
-        self.client = self._client(None, None)  # where to is not known before it goes out
+        super().__init__(recorder, self.client_of, asked, litellm_asked.read_request(operation, asked))
+        self.client = self.client_of(None, None)  # where to is not known before it goes out
         settle_untold()
         if (other := requests.get(call_id)) is not None:
             other.settle()  # ids may be chosen by who asks
         requests[call_id] = self
 
-    def _client(self, base: object, key: object) -> Client:
+    def client_of(self, base: object, key: object) -> Client:
+        """Whose key it came with, at that provider."""
         return Client(litellm.SDK, host_of(str(base)) if base else None, api_key=self.caller_key)
 
-    def begin_attempt(self, asked: Mapping[str, Any]) -> None:
-        """A function of LiteLLM is called for it; what an earlier attempt said is void."""
+    def begin_attempt(self, asked: Mapping[str, Any]) -> bool:
+        """A function of LiteLLM is called for it; what an earlier attempt said is void. False where another attempt is
+        under way: the request asks several models at once, and this one is a call of its own."""
+        if self.called and self.ended is None:
+            self.several = True
+            return False
         self.answer, self.http_status, self.ended, self.ttft = Answer(), None, None, None
         self.chunks = self.last = self.line = self.provider_usage = None
         self.cached, self.called = False, True
         self.served_by = said(asked.get("custom_llm_provider"))
         self.request = self.request._replace(model=word(asked.get("model")) or self.request.model)
+        return True
 
     def __enter__(self) -> Self:
         inside.set(self)  # without a token: attempts may be made in several tasks at once
@@ -115,7 +127,7 @@ class ProxyRequest(LiteLLMCall):
             if not self.called:
                 self._take(told, answer)
             cost = told.get("response_cost")
-            if isinstance(cost, float | int) and cost > 0:
+            if isinstance(cost, float | int) and cost > 0 and not self.several:
                 self.cost = dollars(cost, Decimal(1))
         self.told = True
         if self.ended is not None or not self.called:
@@ -125,15 +137,31 @@ class ProxyRequest(LiteLLMCall):
         """All that the callback knows, of what passed none of the functions that we see."""
         base = fields_of(told.get("litellm_params")).get("api_base")
         self.sending(told.get("custom_llm_provider"), base, None)
-        self.request = self.request._replace(model=word(told.get("model")) or self.request.model)
+        model, fields = word(told.get("model")), fields_of(answer)
+        if self.handed_on:
+            self._identify(told)
+            model = self.request.model or (None if model == UNKNOWN_MODEL else model)
+            if isinstance(text := fields.get("response"), str):
+                fields = decode_object(text)
+        self.request = self.request._replace(model=model or self.request.model)
         self.streamed = told.get("stream") is True
         self.cached = told.get("cache_hit") is True
-        self.observe(fields_of(answer))
+        self.observe(fields)
         self.ttft = None
 
-    def failed(self, error: BaseException) -> None:
+    def _identify(self, told: Mapping[str, Any]) -> None:
+        """Whom it is for, and who serves, which of a request that is handed on only the callback says."""
+        self.served_by = said(told.get("custom_llm_provider")) or self.served_by
+        metadata = fields_of(told.get("litellm_params")).get("metadata")
+        if metadata is not None:
+            asked = {**self.asked, "metadata": metadata}
+            self.request = litellm_asked.read_request(self.request.operation, asked)
+
+    def failed(self, error: BaseException, told: Mapping[str, Any]) -> None:
         """The callback tells that it failed: the proxy gives up, or has turned it away itself."""
         with guarded("proxy callback"):
+            if self.handed_on:
+                self._identify(told)
             if self.ended is None or self.ended[0] == "ok":
                 self.ended = None
                 self.fail(error)
@@ -154,7 +182,10 @@ class ProxyRequest(LiteLLMCall):
         now = time.perf_counter_ns()
         status, error_type, ended = self.ended or ("ok" if self.told else "abandoned", None, now)
         self.started += now - ended  # what passed since is not its duration
-        super().finish(status, error_type)
+        if self.handed_on and self.request.model is None and self.answer.raw is None:
+            self.drop()  # it was about files, a list of models or the like
+        else:
+            super().finish(status, error_type)
 
 
 def settle_untold() -> None:

@@ -194,12 +194,12 @@ def bring(
             each = [importer.bring(source, start, advance) for source, start in zip(sources, starts, strict=True)]
             return Brought(*map(sum, zip(*each, strict=True)))
 
-        if sys.stderr.isatty():
-            length = sum(source.count(start) for source, start in zip(sources, starts, strict=True))
+        length = count_all(sources, starts) if sys.stderr.isatty() else None
+        if length is None:
+            brought = bring_all(lambda _: None)
+        else:
             with click.progressbar(length=length, label="Importing", file=sys.stderr) as bar:
                 brought = bring_all(bar.update)
-        else:
-            brought = bring_all(lambda _: None)
         while store.compact():
             continue
     finally:
@@ -218,3 +218,13 @@ def bring(
             "were pruned: the sums may have them already. With --pruned they are brought all the same."
         )
     return sources
+
+
+def count_all(sources: "Sequence[Source]", starts: Sequence[int | None]) -> int | None:
+    """How many calls there are to be read, where that can be known before."""
+    length = 0
+    for source, start in zip(sources, starts, strict=True):
+        if (count := source.count(start)) is None:
+            return None
+        length += count
+    return length

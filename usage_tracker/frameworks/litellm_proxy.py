@@ -30,7 +30,7 @@ class ProxyCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM is not insta
     ) -> None:
         """A request is about to be answered."""
         with guarded("proxy request"):
-            operation, call_id = operation_of(call_type), data.get("litellm_call_id")
+            operation, call_id = operation_of(call_type), call_id_of(data)
             if operation is not None and isinstance(call_id, str) and tracker.installed is not None:
                 recorder, settings = tracker.installed.pipeline().recorder, tracker.installed.settings
                 key = getattr(user_api_key_dict, "api_key", None)
@@ -51,8 +51,8 @@ class ProxyCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM is not insta
         traceback_str: str | None = None,
     ) -> None:
         """A request has failed for good, after all that was tried."""
-        if (request := requests.get(request_data.get("litellm_call_id"))) is not None:
-            request.failed(original_exception)
+        if (request := requests.get(call_id_of(request_data))) is not None:
+            request.failed(original_exception, request_data)
 
     async def async_post_call_response_headers_hook(
         self,
@@ -67,6 +67,12 @@ class ProxyCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM is not insta
             mark = tracker.installed.pipeline().recorder.store_mark if tracker.installed else None
             return None if mark is None else {RECORDED_IN: mark}
         return None
+
+
+def call_id_of(data: Mapping[str, Any]) -> object:
+    """The proxy's id of a request. Of what it hands on to a provider as it is, only its logging knows it here."""
+    logging = data.get("litellm_logging_obj")
+    return data.get("litellm_call_id") or getattr(logging, "litellm_call_id", None)
 
 
 if tracker.installed is None:

@@ -33,7 +33,9 @@ class EventLines:
         self._path = path
         self._until = optional(until)
 
-    def count(self, since: int | None) -> int:
+    def count(self, since: int | None) -> int | None:
+        if not self._path.is_file():
+            return None
         with self._path.open("rb") as lines:
             return sum(1 for _ in lines)
 

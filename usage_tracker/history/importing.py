@@ -39,8 +39,9 @@ class Source(Protocol):
     place: str
     """What tells it from others of its kind, without secrets."""
 
-    def count(self, since: int | None) -> int:
-        """How many calls there are from that microsecond on, or in all where only reading them tells."""
+    def count(self, since: int | None) -> int | None:
+        """How many calls there are from that microsecond on, or in all where only reading them tells. None: it can be
+        read once, as a pipe."""
 
     def read(self, since: int | None) -> Iterator[Found]:
         """Those calls."""

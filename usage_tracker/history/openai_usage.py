@@ -7,6 +7,7 @@ A line becomes one event: how many calls it sums is in `usage`, as nobody knows 
 import csv
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from hashlib import blake2b
 from math import isfinite
 from pathlib import Path
 
@@ -52,18 +53,19 @@ class UsageExport:
         self.unfinished = 0
         """Lines that were left out, as their hour or day isn't over: its sums still grow, and a line comes once."""
 
-    def count(self, since: int | None) -> int:
-        return sum(1 for _ in self._rows())
+    def count(self, since: int | None) -> int | None:
+        return sum(1 for _ in self._rows()) if self._path.is_file() else None
 
     def read(self, since: int | None) -> Iterator[Found]:
-        before: dict[str, tuple[int, Mapping[str, str]]] = {}
+        before: dict[bytes, tuple[int, bytes]] = {}
         for number, row in enumerate(self._rows(), 2):
             try:
                 found, over = self.found(row), is_over(row)
             except (ValueError, OverflowError, OSError) as error:
                 raise UsageTrackerError(f"line {number} of {self._path} can't be read: {error}") from None
-            earlier, same = before.setdefault(str(found.name), (number, row))
-            if same != row:
+            said = digest(row)
+            earlier, same = before.setdefault(digest(found.name), (number, said))
+            if same != said:
                 raise UsageTrackerError(
                     f"line {number} of {self._path} is about the same as line {earlier} and says something else; "
                     "export it with what tells them apart, such as projects, users or keys"
@@ -126,6 +128,11 @@ class UsageExport:
         )
         keys = {**row, "project_id": row.get("project_id") or row.get("project_name") or ""}
         return Found(" ".join([operation, *(keys.get(name) or "" for name in KEYS)]), who, event)
+
+
+def digest(said: object) -> bytes:
+    """What stands for it where many are kept."""
+    return blake2b(repr(said).encode("utf-8", "replace"), digest_size=10).digest()
 
 
 def instant(text: str) -> int:

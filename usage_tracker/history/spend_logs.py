@@ -16,11 +16,11 @@ from urllib.parse import unquote, urlsplit
 from usage_tracker.attribution import clean, clean_tags
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable, UsageTrackerError
-from usage_tracker.event import Origin, Usage, UsageEvent
+from usage_tracker.event import COUNTS, Origin, Usage, UsageEvent
 from usage_tracker.history.importing import Found, microseconds, optional
 from usage_tracker.instants import to_moment
 from usage_tracker.providers import litellm, litellm_asked
-from usage_tracker.providers.answer import Answer, Request, figures
+from usage_tracker.providers.answer import Answer, Request, figures, word
 from usage_tracker.providers.hosts import provider_of
 from usage_tracker.providers.usage_fields import dollars, tokens
 
@@ -216,11 +216,11 @@ class SpendLogs:
             duration_ms=(ended - started) / 1000,
             ttft_ms=(first - started) / 1000 if streamed else None,
             operation=operation or "chat",
-            service_tier="batch" if operation == "batch" else None,
+            service_tier="batch" if operation == "batch" else word((raw or {}).get("service_tier")),
             request_model=clean(litellm.bare_model(asked, named)),
             model=None if failed else clean(litellm.bare_model(model, named)),
             streamed=streamed,
-            response_id=None if failed else clean(line.request_id.partition("_cache_hit")[0]),
+            response_id=None if failed else clean(litellm.provider_id(line.request_id.partition("_cache_hit")[0])),
             status="error" if failed else "ok",
             error_type=(clean(line.error_class) or "Error") if failed else None,
             http_status=number(line.error_code) if failed else None,
@@ -295,11 +295,13 @@ def is_management(line: Line) -> bool:
 
 
 def usage_of(line: Line, operation: str, raw: dict[str, Any] | None) -> Usage:
-    """Its parts come from the provider's own usage object, where the proxy kept one, and its totals from the row. A
-    failed request has zeros there, which stand for nothing known."""
+    """Its parts come from the provider's own usage object, where the proxy kept one, and its totals from the row. Where
+    a request failed, or nobody told what it used, there are zeros in both, which stand for nothing known."""
     answer = Answer()
     answer.raw = raw
     usage = litellm.usage_of(operation, answer, Request(operation)) if raw else Usage()
+    if not any(getattr(usage, name) for name in COUNTS):
+        usage = Usage(units=usage.units)
     if line.prompt_tokens or line.completion_tokens:
         written = tokens(line.completion_tokens or 0)
         usage.input_tokens = tokens(line.prompt_tokens or 0)

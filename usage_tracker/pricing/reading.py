@@ -38,6 +38,7 @@ from usage_tracker.pricing.occasion import FIELDS, HOST, STANDARD
 from usage_tracker.pricing.price_keys import PRICE_KEYS, TOKEN_KEYS, TOOL_KEYS
 from usage_tracker.pricing.rates import Price, Stepped
 from usage_tracker.pricing.toml_lines import line_of
+from usage_tracker.wildcards import expression
 
 MILLION = Decimal(1_000_000)
 MOST = 1_000_000
@@ -180,10 +181,7 @@ def read_pattern(table: Table) -> re.Pattern[str]:
 @lru_cache(1024)
 def glob(text: str) -> re.Pattern[str]:
     """* is any text, ? any character; the whole name, whatever its case."""
-    wild = {"*": ".*", "?": "."}
-    return re.compile(
-        r"\A" + "".join(wild.get(char, re.escape(char)) for char in text) + r"\Z", re.IGNORECASE | re.DOTALL
-    )
+    return re.compile(rf"\A{expression(text)}\Z", re.IGNORECASE | re.DOTALL)
 
 
 def read_word(table: Table, key: str) -> str | None:

@@ -48,6 +48,10 @@ SPEAKERS = frozenset(
 )
 """Its names for whoever speaks OpenAI's API, and for gateways: who serves is told by the host, else by the model."""
 
+WAYS = frozenset(("converse", "converse_like", "invoke", "responses"))
+"""What stands before a model to say by which of its provider's APIs it is to be asked:
+https://docs.litellm.ai/docs/providers/bedrock, https://docs.litellm.ai/docs/providers/openai"""
+
 COUNTS_ITSELF = frozenset(("aleph_alpha", "langflow", "langgraph", "petals", "replicate", "triton"))
 """Providers whose tokens it always counts itself, whatever they send:
 https://github.com/BerriAI/litellm/blob/ba03736077d5/litellm/llms/replicate/chat/transformation.py"""
@@ -95,7 +99,21 @@ def bare_model(model: str | None, provider: str | None) -> str | None:
         named = prefix in PROVIDERS or prefix in HOSTS or prefix in SPEAKERS
     else:
         named = PROVIDERS.get(prefix, prefix) == PROVIDERS.get(provider, provider) or {prefix, provider} <= SPEAKERS
-    return rest if named else model
+    bare = rest if named else f"{prefix}/{rest}"
+    way, _, behind = bare.partition("/")
+    return behind if behind and way in WAYS else bare
+
+
+@lru_cache(maxsize=4096)
+def answering_model(model: str | None, provider: str | None, asked: str | None) -> str | None:
+    """The model that an answer names, by the name that its provider has for it: of many of them, LiteLLM puts its name
+    of the provider in front, and not so in streams. `asked`: what was asked for, bare, as a provider's own names may
+    begin so.
+    https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/llms/openai/openai.py (`completion`)"""
+    prefix = f"{provider}/"
+    if model is None or provider == "openai" or (asked or "").startswith(prefix):
+        return model
+    return model.removeprefix(prefix) or model
 
 
 def observe(answer: Answer, fields: Mapping[str, object]) -> None:
@@ -229,11 +247,18 @@ def tells_usage(answer: object, provider: str | None) -> bool:
     if provider in COUNTS_IN_HEADERS or not answer:
         return True
     if isinstance(answer, Mapping):
-        return any(f'{name}"'.endswith(COUNTED) and value is not None for name, value in answer.items())
+        return names_counts(answer)
     if not isinstance(answer, str):
         return True
     parts = (answer,) if len(answer) <= 2 * MOST_TEXT else (answer[:MOST_TEXT], answer[-MOST_TEXT:])
     return any(name in part for part in parts for name in COUNTED)
+
+
+def names_counts(answer: Mapping[str, object]) -> bool:
+    return any(
+        (value is not None and f'{name}"'.endswith(COUNTED)) or (isinstance(value, Mapping) and names_counts(value))
+        for name, value in answer.items()
+    )
 
 
 def status_of(causes: Iterable[BaseException], *, sent: bool) -> int | None:

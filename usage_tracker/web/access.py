@@ -26,6 +26,7 @@ MAY: Mapping[Role, frozenset[str]] = {
 COOKIE = "usage_tracker_session"
 SESSION_SECONDS = 30 * 86_400
 SHORTEST_TOKEN = 16
+SAME_ORIGIN = ("same-origin", "none")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -162,6 +163,12 @@ class Access:
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:  # how :: names who comes by IPv4
             address = address.ipv4_mapped
         return any(address in network for network in self.proxy_peers)
+
+
+def is_own_form(request: HTTPConnection) -> bool:
+    """Whether a browser says that one of our own pages sends this. Those that don't say so have the form's token."""
+    said = request.headers.get("sec-fetch-site")
+    return said is None or said in SAME_ORIGIN
 
 
 def as_sent(value: str) -> str:

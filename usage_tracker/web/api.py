@@ -12,7 +12,7 @@ from usage_tracker.cli.events import FORMATS as EVENT_FORMATS
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
 from usage_tracker.cli.render import as_csv, as_json
-from usage_tracker.report import DIMENSIONS, UNITS, Event, Query, find_original, list_events
+from usage_tracker.report import DIMENSIONS, OTHERS, UNITS, Event, Query, find_original, list_events
 from usage_tracker.stores import Store
 from usage_tracker.web.parameters import (
     BY,
@@ -127,17 +127,17 @@ async def dimension_values(request: Request) -> Response:
     values = read_parameters(VALUES, request.query_params.multi_items())
     if name not in DIMENSIONS:
         raise Problem(404, f"there is no dimension of that name; there are: {', '.join(DIMENSIONS)}")
-    view = View.of(values, site.zone)
-    query = View(**{**vars(view), "by": (name,)}).query(now())
-    answer = await site.reader.ask(query)
     wanted = (values["matching"] or "").casefold()
-    found = [row.group[0] for row in answer.rows]
+    # among all is only looked for a text: there may be more than are read for one answer
+    view = replace(View.of(values, site.zone), by=(name,), top=None if wanted else MOST_VALUES)
+    answer = await site.reader.ask(view.query(now()))
+    found = [row.group[0] for row in answer.rows if row.group[0] is not OTHERS]
     matching = [value for value in found if wanted in ("" if value is None else str(value)).casefold()]
     body = {
         "schema_version": SCHEMA_VERSION,
         "dimension": name,
         "values": matching[:MOST_VALUES],
-        "more": len(matching) > MOST_VALUES,
+        "more": len(matching) > MOST_VALUES or len(found) < len(answer.rows),
     }
     return document(json_text(body), "json", "values")
 
@@ -166,7 +166,7 @@ async def post_events(request: Request) -> Response:
         posted = read_posted(content)
     except ValueError as error:
         raise Problem(422, str(error)) from None
-    outcome = await asyncio.to_thread(writer.write, posted)
+    outcome = await writer.write_in_turn(posted)
     return document(json_text(outcome._asdict()), "json", "outcome")
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, tzinfo
 from decimal import localcontext
 
 from starlette.applications import Starlette
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.datastructures import URL, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -43,6 +44,16 @@ HEADERS = {
 }
 COMPRESSED_FROM = 800
 """Bytes."""
+
+
+class SomePath(PathConvertor):
+    """An id or a name to the end of an address: it may hold slashes, as the ids of some providers do, and is not empty,
+    so that a slash too many behind a list is none of it."""
+
+    regex = ".+"
+
+
+register_url_convertor("some_path", SomePath())
 
 
 def create_app(
@@ -105,7 +116,7 @@ def routes() -> list[Route]:
         Route("/", page(pages.show_overview, shared=True)),
         Route("/explore", page(pages.show_explore, shared=True)),
         Route("/events", page(pages.show_events, shared=True)),
-        Route("/events/{id:path}", page(pages.show_event)),
+        Route("/events/{id:some_path}", page(pages.show_event)),
         Route("/budgets", page(budgets_page.show_budgets)),
         Route("/budgets", page(budgets_page.change_budgets), methods=["POST"]),
         Route("/health", page(pages.show_health, shared=True)),
@@ -114,8 +125,7 @@ def routes() -> list[Route]:
         Route("/logout", form(login.log_out), methods=["POST"]),
         *(
             Route(
-                # an id or a name may hold slashes, as the ids of some providers do
-                operation.path.replace("{id}", "{id:path}").replace("{budget}", "{budget:path}"),
+                operation.path.replace("{id}", "{id:some_path}").replace("{budget}", "{budget:some_path}"),
                 program(operation.endpoint, operation.what),
                 methods=[operation.method.upper()],
             )

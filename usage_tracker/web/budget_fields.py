@@ -51,8 +51,11 @@ def budget_of_body(name: str, content: bytes) -> Budget:
         raise ValueError(f"the body is no budget: {error}") from None
     if body.name not in (None, name):
         raise ValueError(f"the address is that of {name!r}, and the body that of another budget")
-    fields = {key: getattr(body, key) for key in BudgetBody.__struct_fields__ if key not in ("name", "tz", "where")}
-    return checked(Budget(name=name, zone=body.tz, where=criteria(body.where), **fields))
+    said = [key for key in BudgetBody.__struct_fields__ if key not in ("name", "tz", "where", "each")]
+    fields = {key: getattr(body, key) for key in said}
+    # where a program's types know no null, it is empty
+    each = body.each or None
+    return checked(Budget(name=name, zone=body.tz, where=criteria(body.where), each=each, **fields))
 
 
 def budget_of_form(fields: Mapping[str, str]) -> Budget:

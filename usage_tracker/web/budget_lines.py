@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, tzinfo
+from functools import partial
 from itertools import groupby, islice
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from usage_tracker.budgets.scope import named
 from usage_tracker.cli.budget_figures import read_outlooks, shortened
 from usage_tracker.cli.budget_text import show_amount, show_percent, show_time, state
 from usage_tracker.cli.change_log import change_words
-from usage_tracker.cli.figures import UNKNOWN, printable
+from usage_tracker.cli.figures import UNKNOWN, counted, printable
 from usage_tracker.errors import SchemaError
 from usage_tracker.stores import Store
 from usage_tracker.stores.changes import Change, read_changes
@@ -22,6 +23,8 @@ from usage_tracker.web.parameters import Refused
 from usage_tracker.web.reading import MOST_READ, Reader
 
 KEPT_SECONDS = 5.0
+STANDING_SECONDS = 5.0
+"""How long a page waits for where budgets stand: each is a question to the store, and there may be thousands."""
 PARTS = 20
 """Of a budget for each user, those who have used most."""
 WARNED = 3
@@ -65,16 +68,28 @@ class Standing(NamedTuple):
     outlooks: list[Outlook]
     untold: list[str]
     """The names of those of which more parts have used something than are read here."""
+    late: int = 0
+    """How many others could not be read in time."""
 
     @property
     def note(self) -> str:
-        """A sentence where one isn't told."""
-        if not self.untold:
-            return ""
-        return (
-            f"Where {', '.join(self.untold)} stands isn't shown: that are more than {MOST_READ:,} parts. "
-            "`usage-tracker budget status` reads all of them."
-        )
+        """Sentences where some aren't told."""
+        missing = []
+        if self.untold:
+            missing.append(
+                f"Where {', '.join(self.untold)} stands isn't shown: that are more than {MOST_READ:,} parts."
+            )
+        if self.late:
+            stand = f"{counted(self.late, 'budget')} stand{'s' * (self.late == 1)}"
+            missing.append(f"Where {stand} isn't shown: to read that takes too long.")
+        return " ".join([*missing, "`usage-tracker budget status` reads all of them."]) if missing else ""
+
+
+class Kept(NamedTuple):
+    """What is read at once, however many budgets there are."""
+
+    budgets: list[Budget]
+    changes: list[Change]
 
 
 class Books(NamedTuple):
@@ -92,33 +107,55 @@ class Changed(NamedTuple):
     what: str
 
 
-def read_standing(store: Store, now: datetime) -> Standing:
-    """Limits of the rate count within programs. Of a store of before there were budgets, none. Raises StoreError."""
-    standing = Standing([], [])
-    with suppress(SchemaError):
-        for budget in read_budgets(store):
-            if not budget.is_rate:
-                try:
-                    standing.outlooks.extend(read_outlooks(store, [budget], now))
-                except Refused:
-                    standing.untold.append(budget.name)
-    return standing
-
-
-def read_kept(store: Store) -> tuple[list[Budget], list[Change]]:
+def read_kept(store: Store) -> Kept:
     """Raises StoreError."""
-    return read_budgets(store), read_changes(store, limit=CHANGES)
+    return Kept(read_budgets(store), read_changes(store, limit=CHANGES))
+
+
+async def kept(reader: Reader) -> Kept:
+    """Raises NothingYet and StoreError."""
+    return await reader.shared("budgets", read_kept, KEPT_SECONDS)
 
 
 async def standing(reader: Reader, now: datetime) -> Standing:
-    """Raises NothingYet and StoreError."""
-    return await reader.shared("outlooks", lambda store: read_standing(store, now), KEPT_SECONDS)
+    """Of as many budgets as can be read in time. Raises NothingYet and StoreError."""
+
+    async def read() -> Standing:
+        try:
+            budgets = await reader.do(read_budgets)
+        except SchemaError:  # of before there were budgets, or they are not for this role
+            return Standing([], [])
+        return await stand(reader, budgets, now)
+
+    return await reader.once("outlooks", read, KEPT_SECONDS)
+
+
+async def standing_of(reader: Reader, budget: Budget, now: datetime) -> Standing:
+    """Raises StoreError."""
+    return await reader.once(("outlooks", budget), lambda: stand(reader, [budget], now), KEPT_SECONDS)
 
 
 async def books(reader: Reader, now: datetime) -> Books:
     """Raises NothingYet and StoreError."""
-    kept, seen = await asyncio.gather(reader.shared("budgets", read_kept, KEPT_SECONDS), standing(reader, now))
-    return Books(kept[0], seen, kept[1])
+    known, seen = await asyncio.gather(kept(reader), standing(reader, now))
+    return Books(known.budgets, seen, known.changes)
+
+
+async def stand(reader: Reader, budgets: Sequence[Budget], now: datetime) -> Standing:
+    """Limits of the rate count within programs, and stand nowhere."""
+    left = [budget for budget in reversed(budgets) if not budget.is_rate]
+    outlooks: list[Outlook] = []
+    untold: list[str] = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STANDING_SECONDS):
+            while left:
+                budget = left[-1]
+                try:
+                    outlooks += await reader.do(partial(read_outlooks, budgets=[budget], now=now))
+                except Refused:
+                    untold.append(budget.name)
+                left.pop()
+    return Standing(outlooks, untold, len(left))
 
 
 def lines(outlooks: Sequence[Outlook]) -> list[Line]:

@@ -1,13 +1,11 @@
 """`/api/v1/budgets`: what may be spent and what was, and, where that is allowed, changing it."""
 
 import asyncio
-from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from usage_tracker.budgets.budget import NAME
-from usage_tracker.budgets.outlook import Outlook
 from usage_tracker.cli.budget_status import as_json, outlook_json
 from usage_tracker.cli.change_log import changes_json
 from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
@@ -15,7 +13,7 @@ from usage_tracker.stores.changes import Author, Kind, read_changes
 from usage_tracker.web.access import Identity
 from usage_tracker.web.api import document, read_body
 from usage_tracker.web.budget_fields import budget_of_body
-from usage_tracker.web.budget_lines import Books, books
+from usage_tracker.web.budget_lines import Standing, kept, standing, standing_of
 from usage_tracker.web.editing import Editor, author_of
 from usage_tracker.web.parameters import Parameter, one_of, read_parameters, whole
 from usage_tracker.web.problems import Problem
@@ -42,30 +40,31 @@ CHANGES = (KIND, SUBJECT, LIMIT)
 
 
 async def show_budgets(request: Request) -> Response:
-    seen = await asked(request)
-    body = {"schema_version": SCHEMA_VERSION, "budgets": [as_json(budget) for budget in seen.budgets]}
+    read_parameters((), request.query_params.multi_items())
+    known = (await kept(site_of(request).reader)).budgets
+    body = {"schema_version": SCHEMA_VERSION, "budgets": [as_json(budget) for budget in known]}
     return document(json_text(body), "json", "budgets")
 
 
 async def show_status(request: Request) -> Response:
-    seen = await asked(request)
-    if seen.standing.untold:
-        raise Problem(503, seen.standing.note)
-    return await status_of(seen.standing.outlooks, "budgets")
+    read_parameters((), request.query_params.multi_items())
+    return await status_of(await standing(site_of(request).reader, now()), "budgets")
 
 
 async def show_budget(request: Request) -> Response:
-    name, seen = named(request), await asked(request)
-    if all(budget.name != name for budget in seen.budgets):
-        raise missing()
-    if name in seen.standing.untold:
-        raise Problem(503, seen.standing.note)
-    return await status_of([each for each in seen.standing.outlooks if each.budget.name == name], "budget")
+    read_parameters((), request.query_params.multi_items())
+    name, reader = named(request), site_of(request).reader
+    for budget in (await kept(reader)).budgets:
+        if budget.name == name:
+            return await status_of(await standing_of(reader, budget, now()), "budget")
+    raise missing()
 
 
-async def status_of(outlooks: Sequence[Outlook], name: str) -> Response:
+async def status_of(seen: Standing, name: str) -> Response:
     """Written on a thread: of a budget for each user, for the most it takes seconds, in which others ask."""
-    return document(await asyncio.to_thread(outlook_json, outlooks), "json", name)
+    if seen.note:
+        raise Problem(503, seen.note)
+    return document(await asyncio.to_thread(outlook_json, seen.outlooks), "json", name)
 
 
 async def set_budget(request: Request) -> Response:
@@ -99,11 +98,6 @@ async def show_changes(request: Request) -> Response:
     kinds, subject, limit = KINDS[values["kind"]], values["subject"], values["limit"]
     found = await site_of(request).reader.do(lambda store: read_changes(store, kinds, subject, limit))
     return document(changes_json(found), "json", "changes")
-
-
-async def asked(request: Request) -> Books:
-    read_parameters((), request.query_params.multi_items())
-    return await books(site_of(request).reader, now())
 
 
 def allowed(request: Request) -> tuple[Editor, Author]:

@@ -11,11 +11,11 @@ from usage_tracker.budgets.book import read_budgets
 from usage_tracker.budgets.budget import DIMENSIONS
 from usage_tracker.cli.budget_text import describe
 from usage_tracker.stores.changes import Author
-from usage_tracker.web.access import Identity
+from usage_tracker.web.access import Identity, is_own_form
 from usage_tracker.web.answers import sentence
 from usage_tracker.web.budget_fields import budget_of_form, form_of
 from usage_tracker.web.budget_lines import Books, books, changed, is_near, lines
-from usage_tracker.web.editing import Editor, author_of, is_own_form
+from usage_tracker.web.editing import Editor, author_of
 from usage_tracker.web.login import read_form
 from usage_tracker.web.overview import words
 from usage_tracker.web.parameters import TZ, Parameter, read_parameters, switch

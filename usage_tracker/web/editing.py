@@ -4,8 +4,6 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from starlette.requests import Request
-
 from usage_tracker.budgets.book import read_budgets, remove_budget, set_budget
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.dsn import Dsn
@@ -14,7 +12,6 @@ from usage_tracker.stores.changes import Author
 from usage_tracker.web.access import Identity
 
 Result = TypeVar("Result")
-SAME_ORIGIN = ("same-origin", "none")
 
 
 class Editor:
@@ -57,9 +54,3 @@ class Editor:
 def author_of(identity: Identity, through: str) -> Author:
     """Who is noted with a change."""
     return Author(identity.name, through)
-
-
-def is_own_form(request: Request) -> bool:
-    """Whether a browser says that one of our own pages sends this. Those that don't say so have the form's token."""
-    said = request.headers.get("sec-fetch-site")
-    return said is None or said in SAME_ORIGIN

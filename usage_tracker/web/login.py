@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from usage_tracker.web.access import SESSION_SECONDS, Identity, cookie_of, peer_of
+from usage_tracker.web.access import SESSION_SECONDS, Identity, cookie_of, is_own_form, peer_of
 from usage_tracker.web.guesses import TooManyFailures
 from usage_tracker.web.site import render, root_of, say, site_of
 
@@ -35,7 +35,8 @@ async def log_in(request: Request) -> Response:
     site = site_of(request)
     fields = await read_form(request)
     target = fields.get("next", "")
-    if not site.access.holds(fields.get("form", ""), None, "login"):
+    # anybody can have the form's token: it has no session to be signed for
+    if not is_own_form(request) or not site.access.holds(fields.get("form", ""), None, "login"):
         return form(request, "The form was too old. Try again.", 403, target)
     try:
         identity = site.access.by_token(fields.get("token", "").strip(), peer_of(request))

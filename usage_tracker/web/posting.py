@@ -5,8 +5,11 @@ segment's position from 0 to 1 by compare-and-set, as it does with the journals 
 that got lost, a retry, or two servers at once don't count a call twice.
 """
 
+import asyncio
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -124,6 +127,12 @@ class Writer:
         self._prices = LazyPricer(prices)
         self._store: Store | None = None
         self._lock = threading.Lock()
+        self._thread = new_thread()
+
+    async def write_in_turn(self, posted: Sequence[Posted]) -> Outcome:
+        """As `write`. Who waits for others to be through holds none of the threads that answers are written on."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, copy_context().run, self.write, posted)
 
     def write(self, posted: Sequence[Posted]) -> Outcome:
         """All of them or, where it raises, none. Raises StoreError."""
@@ -135,6 +144,9 @@ class Writer:
             return self._write(self._store, posted)
 
     def close(self) -> None:
+        """Until something is posted again, as to an app that is started a second time."""
+        self._thread.shutdown(cancel_futures=True)
+        self._thread = new_thread()
         with self._lock:
             if self._store is not None:
                 self._store.close()
@@ -176,6 +188,10 @@ class Writer:
             reported_cost=None if stated is None else f"{stated.quantize(PICODOLLAR, context=EXACT):f}",
         )
         return PricedEvent(posted.event_id, origin, event, self._prices.price(origin, event))
+
+
+def new_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="usage-tracker-writer")
 
 
 def read_posted(content: bytes) -> list[Posted]:

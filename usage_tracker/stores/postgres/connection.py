@@ -8,6 +8,7 @@ import os
 import re
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +29,11 @@ TRANSACTION_SECONDS = 60
 IDLE_SECONDS = 60
 """A connection that was idle for longer is not used again: a program that was frozen, as in AWS Lambda, finds that
 firewalls and servers have forgotten it, some of them without a word. A shipper at work is never idle for so long."""
+
+WORD_SECONDS = 2.0
+"""How long a server may take for its first word, before it is asked to give something up."""
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+"""What any server answers by one byte: https://www.postgresql.org/docs/current/protocol-message-formats.html"""
 
 DEFAULTS = {
     "application_name": "usage_tracker",
@@ -102,10 +108,14 @@ class Connections:
                 connection.close()
 
     def cancel(self) -> None:
-        """From another thread: ask the server to give up what is under way. It may be over before that arrives."""
+        """From another thread: ask the server to give up what is under way. It may be over before that arrives. Who
+        answers nobody is left."""
         for connection in list(self._busy):
-            with suppress(psycopg2.Error):
-                connection.cancel()
+            with suppress(psycopg2.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as wire:
+                if answers(wire):
+                    connection.cancel()
+                else:
+                    cut(wire)
 
     def close(self) -> None:
         """Close what is idle. Another transaction opens a connection again."""
@@ -152,6 +162,19 @@ def has_word(connection: Connection) -> bool:
     asking = select.poll()
     asking.register(connection, select.POLLIN)
     return bool(asking.poll(0))
+
+
+def answers(wire: socket.socket) -> bool:
+    """Whether the server at the other end has a word for who comes now. psycopg2 waits for one without a limit when it
+    asks to cancel, and holds the interpreter's lock: where a server was frozen, all of the process stood still."""
+    try:
+        with socket.socket(wire.family) as asking:
+            asking.settimeout(WORD_SECONDS)
+            asking.connect(wire.getpeername())
+            asking.sendall(SSL_REQUEST)
+            return bool(asking.recv(1))
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Folding of deltas into rollups, by one process at a time."""
 # ruff: noqa: S608  names of tables and columns are our own
 
-from usage_tracker.stores.postgres.connection import Cursor
+import time
+
+from usage_tracker.stores.postgres.connection import Connections, Cursor
 from usage_tracker.stores.postgres.schema import FOLD_LOCK, refuse_newer
 from usage_tracker.stores.rollups import (
     COARSER,
@@ -16,8 +18,11 @@ from usage_tracker.stores.rollups import (
     Grain,
 )  # fmt: skip
 
-ROWS_AT_ONCE = 100_000
-"""How many rows of each delta one transaction folds, so that it ends in about a second."""
+SECONDS = 1.0
+"""About how long one transaction may take. Events wait meanwhile, and one that is cut off has folded nothing."""
+ROWS_AT_FIRST, ROWS_AT_LEAST, ROWS_AT_MOST = 10_000, 500, 100_000
+"""How many rows of each delta it folds. What takes a moment where few calls differ takes a slow server a minute where
+each is another user's."""
 
 TARGETS = {
     delta: (delta, *COARSER.get(delta, ())) for delta in (HOUR, DAY_USER, DAY_TAG, DAY_LATENCY, DAY_OWNER_LATENCY)
@@ -37,8 +42,29 @@ FROM unnest(%s, %s) AS needed(relation, privilege)
 """
 
 
-def fold(cursor: Cursor) -> int:
-    """How many rows were folded; 0 where another process is at it or this role may not. Raises SchemaError."""
+class Folding:
+    """Folds as many rows at once as the server can in the time."""
+
+    def __init__(self) -> None:
+        self._rows = ROWS_AT_FIRST
+
+    def fold(self, connections: Connections) -> int:
+        """See `fold`. Raises StoreError."""
+        began = time.monotonic()
+        try:
+            with connections.transaction() as cursor:
+                return fold(cursor, self._rows)
+        finally:
+            took = time.monotonic() - began
+            if took > SECONDS:
+                self._rows = max(ROWS_AT_LEAST, self._rows // 2)
+            elif took < SECONDS / 4:
+                self._rows = min(ROWS_AT_MOST, self._rows * 2)
+
+
+def fold(cursor: Cursor, rows: int) -> int:
+    """Fold so many rows of each delta; how many were folded in all. 0 where another process is at it or this role may
+    not. Raises SchemaError."""
     needed = [(f"delta_{delta.name}", privilege) for delta in TARGETS for privilege in ("SELECT", "DELETE")]
     for target in (target for targets in TARGETS.values() for target in targets):
         needed += [(f"rollup_{target.name}", privilege) for privilege in ("SELECT", "INSERT", "UPDATE")]
@@ -51,14 +77,14 @@ def fold(cursor: Cursor) -> int:
     if cursor.fetchone() != (True,):
         return 0
     refuse_newer(cursor)
-    return sum(fold_delta(cursor, delta, targets) for delta, targets in TARGETS.items())
+    return sum(fold_delta(cursor, delta, targets, rows) for delta, targets in TARGETS.items())
 
 
-def fold_delta(cursor: Cursor, delta: Grain, targets: tuple[Grain, ...]) -> int:
+def fold_delta(cursor: Cursor, delta: Grain, targets: tuple[Grain, ...], rows: int) -> int:
     inserts = ", ".join(f"{target.name}_rows AS ({upsert(target)})" for target in targets)
     cursor.execute(
         f"WITH folded AS (DELETE FROM usage_tracker.delta_{delta.name} WHERE ctid = ANY(ARRAY("
-        f"SELECT ctid FROM usage_tracker.delta_{delta.name} LIMIT {ROWS_AT_ONCE})) RETURNING *), {inserts} "
+        f"SELECT ctid FROM usage_tracker.delta_{delta.name} LIMIT {rows})) RETURNING *), {inserts} "
         "SELECT count(*) FROM folded"
     )
     (count,) = cursor.fetchone()

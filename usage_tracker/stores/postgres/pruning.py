@@ -24,11 +24,13 @@ SELECT partition.name, partition.size,
     coalesce(substring(partition.bound FROM $$TO \\('([^']+)'\\)$$)::timestamptz <= %(before)s, false)
 FROM (
     SELECT oid::regclass::text, pg_total_relation_size(oid), pg_get_expr(relpartbound, oid)
-    FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = 'usage_tracker.usage_event'::regclass
+    FROM pg_inherits JOIN pg_class ON oid = inhrelid
+    WHERE inhparent = 'usage_tracker.usage_event'::regclass AND relkind <> 'f'
 ) AS partition(name, size, bound)
 ORDER BY 1
 """
-"""The partitions by name, with their size, whether they may hold earlier events, and whether they hold no others."""
+"""The partitions by name, with their size, whether they may hold earlier events, and whether they hold no others. What
+somebody has put into foreign tables is theirs."""
 
 MAY_PRUNE = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'usage_tracker.usage_event'::regclass"
 

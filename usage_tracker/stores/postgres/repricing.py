@@ -13,6 +13,9 @@ from usage_tracker.stores.postgres.rows import PRICE, price_and_counts, written_
 from usage_tracker.stores.repricing import Repriced, Stored
 from usage_tracker.stores.values import picodollars
 
+LOCK = "LOCK TABLE usage_tracker.usage_event IN ROW SHARE MODE"
+"""Nobody moves events into their month from here on. A statement that waits for whoever does was planned before that
+month was there: it doesn't find them, and the one after it does."""
 FIND = """
 SELECT e.event_id::text, e.started_at, e.kind_key, e.owner_key, e.user_key,
     ARRAY(SELECT DISTINCT g.tag_key FROM usage_tracker.usage_tag g WHERE g.tag = ANY(t.tags)), e.status, e.cost,
@@ -42,6 +45,7 @@ WHERE e.event_id = now.event_id AND e.started_at BETWEEN %s AND %s
 
 def find(cursor: Cursor, repriced: Sequence[Repriced]) -> list[Stored]:
     """The calls as they are, locked until the transaction ends."""
+    cursor.execute(LOCK)
     cursor.execute(FIND, [[str(each.event_id) for each in repriced], *span(repriced)])
     return [
         Stored(

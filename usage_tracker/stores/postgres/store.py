@@ -24,7 +24,7 @@ from usage_tracker.stores.postgres import description, pruning, repricing
 from usage_tracker.stores.postgres.awaited import PostgresLedger
 from usage_tracker.stores.postgres.connection import STATEMENT_SECONDS, TRANSACTION_SECONDS, Connections, Cursor
 from usage_tracker.stores.postgres.copy_lines import CopyLines, Row, copy_command, delta_rows
-from usage_tracker.stores.postgres.folding import fold
+from usage_tracker.stores.postgres.folding import Folding
 from usage_tracker.stores.postgres.partitions import make_months
 from usage_tracker.stores.postgres.rows import EVENT_COLUMNS, PRICE, SHAPE, alike_rows, event_rows, shared_by
 from usage_tracker.stores.postgres.schema import MIGRATE_SECONDS, PostgresSchema, refuse_newer
@@ -58,6 +58,7 @@ class PostgresStore:
         self._keys_of = 0
         """How many connections were lost when the keys were learned."""
         self._months_made: date | None = None
+        self._folding = Folding()
 
     def migrate(self) -> list[str]:
         applied = migrations.migrate(PostgresSchema(self._connections), self.dialect.name)
@@ -104,8 +105,7 @@ class PostgresStore:
             self._learn()  # kinds and templates: new ones are rare enough to find out like this
 
     def compact(self) -> int:
-        with self._connections.transaction() as cursor:
-            return fold(cursor)
+        return self._folding.fold(self._connections)
 
     def reprice(self, repriced: Sequence[Repriced]) -> int:
         self._forget_other_servers()

@@ -230,9 +230,20 @@
   // a page on a wall shows new figures by itself, unless somebody is at it
 
   const REFRESH_SECONDS = 60;
+  const GONE_SECONDS = 300;
   let arrived = Date.now();
+  let touched = arrived;
+  for (const name of ["keydown", "pointerdown"]) document.addEventListener(name, () => { touched = Date.now(); }, true);
+
+  function somebodyIsAtIt() { // what was chosen keeps the keyboard, also of who has left
+    const field = document.activeElement;
+    const typed = field.defaultValue !== undefined && field.value !== field.defaultValue;
+    if (typed || document.querySelector("#page details[open], dialog[open], #page form[method=post]")) return true;
+    return Date.now() - touched < GONE_SECONDS * 1000 && document.querySelector("#page select:focus, #page :focus-visible") !== null;
+  }
+
   setInterval(() => {
-    const busy = document.hidden || document.querySelector("#page details[open], dialog[open], #page select:focus, #page :focus-visible");
+    const busy = document.hidden || somebodyIsAtIt();
     const still = document.querySelector("#page [data-refresh]");
     if (still && !busy && Date.now() - arrived > REFRESH_SECONDS * 1000 && scrollY < 40) { arrived = Date.now(); reload(); }
   }, 5000);

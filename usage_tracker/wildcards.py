@@ -1,0 +1,21 @@
+"""Patterns in which `*` stands for any text and `?` for one character."""
+
+import re
+from collections.abc import Iterable
+
+
+def expression(pieces: Iterable[str]) -> str:
+    """As a regular expression. `pieces`: `*`, `?`, and others, whose last character stands for itself.
+
+    What stands between two `*` is looked for once, where it comes first: to try each of its places with each of the
+    others' takes minutes for a long name, which an app's own users may have chosen.
+    """
+    parts = [""]
+    for piece in pieces:
+        if piece == "*":
+            parts.append("")
+        else:
+            parts[-1] += "." if piece == "?" else re.escape(piece[-1])
+    first, *between = parts
+    last = f".*{between.pop()}" if between else ""
+    return first + "".join(f"(?>.*?{part})" for part in between) + last
