@@ -137,9 +137,9 @@ async def standing_of(reader: Reader, budget: Budget, now: datetime, seconds: fl
     return await reader.once(("outlooks", budget), lambda: stand(reader, [budget], now, seconds), KEPT_SECONDS)
 
 
-async def books(reader: Reader, now: datetime) -> Books:
-    """Raises NothingYet and StoreError."""
-    known, seen = await asyncio.gather(kept(reader), standing(reader, now))
+async def books(reader: Reader, now: datetime, seconds: float | None = None) -> Books:
+    """`seconds`: as for `standing`. Raises NothingYet and StoreError."""
+    known, seen = await asyncio.gather(kept(reader), standing(reader, now, seconds))
     return Books(known.budgets, seen, known.changes)
 
 
