@@ -673,6 +673,26 @@ class TestAway:
                     os.kill(pid, signal.SIGCONT)
         store_events(fragile, [made_event()])
 
+    def test_a_statement_is_cancelled_where_the_servers_socket_has_another_name(
+        self, own_postgres: PostgresServer
+    ) -> None:
+        """As in a container, which has the folder of the server's socket where it likes."""
+        made: Path = vars(own_postgres)["_folder"]
+        name, here = f".s.PGSQL.{own_postgres.port}", made / "here"
+        here.mkdir(exist_ok=True)
+        (made / name).rename(here / name)
+        try:
+            dsn = own_postgres.dsn("postgres", host=str(here))
+            with closing(PostgresStore(parse_dsn(dsn))) as store, ThreadPoolExecutor(1) as other:
+                asked = other.submit(lambda: list(store.select("SELECT pg_sleep(60)")))
+                while not own_postgres.run("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"):
+                    time.sleep(0.01)
+                store.interrupt()
+                with pytest.raises(StoreUnavailable, match="QueryCanceled"):
+                    asked.result(20)
+        finally:
+            (here / name).rename(made / name)
+
     def test_a_connection_that_was_idle_for_long_is_not_used_again(
         self, own_postgres: PostgresServer, fragile: PostgresStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:

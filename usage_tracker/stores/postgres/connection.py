@@ -112,7 +112,7 @@ class Connections:
         answers nobody is left."""
         for connection in list(self._busy):
             with suppress(psycopg2.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as wire:
-                if answers(wire):
+                if answers(connection, wire):
                     connection.cancel()
                 else:
                     cut(wire)
@@ -164,17 +164,24 @@ def has_word(connection: Connection) -> bool:
     return bool(asking.poll(0))
 
 
-def answers(wire: socket.socket) -> bool:
+def answers(connection: Connection, wire: socket.socket) -> bool:
     """Whether the server at the other end has a word for who comes now. psycopg2 waits for one without a limit when it
     asks to cancel, and holds the interpreter's lock: where a server was frozen, all of the process stood still."""
     try:
         with socket.socket(wire.family) as asking:
             asking.settimeout(WORD_SECONDS)
-            asking.connect(wire.getpeername())
+            asking.connect(peer(connection, wire))
             asking.sendall(SSL_REQUEST)
             return bool(asking.recv(1))
     except OSError:
         return False
+
+
+def peer(connection: Connection, wire: socket.socket) -> Any:
+    """The server's address. A socket's file may have another name here than where the server has made it, as in a
+    container."""
+    address = wire.getpeername()
+    return f"{connection.info.host}/.s.PGSQL.{connection.info.port}" if isinstance(address, str) else address
 
 
 @contextmanager
