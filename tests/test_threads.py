@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 import time
+from _thread import interrupt_main
 from decimal import Decimal
+from itertools import filterfalse
 
 import pytest
 from spooled import Place, append, ids
@@ -58,6 +60,16 @@ def test_the_apps_signals_do_not_come_to_it() -> None:
     assert {signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1} <= set(blocked)
     assert signal.SIGSEGV not in blocked
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+def test_an_interrupt_while_it_starts_leaves_no_signal_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else nothing but SIGKILL would end the program any more."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    comes_now = filterfalse(interrupt_main, [signal.SIGINT])  # without a line of Python, where its handler would run
+    monkeypatch.setattr(threads, "THE_APPS", comes_now)
+    with pytest.raises(KeyboardInterrupt):
+        start_thread("test", int)
+    assert signal.pthread_sigmask(signal.SIG_SETMASK, before) == before
 
 
 def test_its_decimals_do_not_depend_on_those_of_the_application(monkeypatch: pytest.MonkeyPatch) -> None:

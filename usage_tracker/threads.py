@@ -73,8 +73,9 @@ def start(
         run(*args)
 
     thread = kind(target=beside_the_app, name=f"{NAMED}{name}", daemon=True)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, THE_APPS)  # a thread inherits what is blocked
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())  # by itself, as blocking runs the handlers of what just came
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, THE_APPS)  # a thread inherits what is blocked
         thread.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
