@@ -9,6 +9,7 @@ import time
 from _thread import interrupt_main
 from decimal import Decimal
 from itertools import filterfalse
+from types import SimpleNamespace
 
 import pytest
 from spooled import Place, append, ids
@@ -60,6 +61,16 @@ def test_the_apps_signals_do_not_come_to_it() -> None:
     assert {signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1} <= set(blocked)
     assert signal.SIGSEGV not in blocked
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+def test_where_threads_are_greenlets_the_apps_one_thread_blocks_no_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other greenlets go on while ours begins, start programs, and take what is blocked just then for the app's."""
+    monkey = SimpleNamespace(is_module_patched=lambda name: name == "threading")
+    monkeypatch.setitem(sys.modules, "gevent.monkey", monkey)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    blocked: list[set[int]] = []
+    start_thread("test", lambda: blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))).join()
+    assert blocked == [before]
 
 
 def test_an_interrupt_while_it_starts_leaves_no_signal_blocked(monkeypatch: pytest.MonkeyPatch) -> None:

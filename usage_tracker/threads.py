@@ -14,6 +14,7 @@ from decimal import setcontext
 from typing import TypeVar
 
 from usage_tracker.decimals import EXACT
+from usage_tracker.forking import threads_are_greenlets
 
 Item = TypeVar("Item")
 
@@ -73,6 +74,9 @@ def start(
         run(*args)
 
     thread = kind(target=beside_the_app, name=f"{NAMED}{name}", daemon=True)
+    if threads_are_greenlets():  # in the app's own thread: what is blocked for ours is blocked for the app
+        thread.start()
+        return thread
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())  # by itself, as blocking runs the handlers of what just came
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, THE_APPS)  # a thread inherits what is blocked
