@@ -112,7 +112,7 @@ bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/simulation.py --against-a-run
 
 clean:
-	rm -rf $(VENV) $(VENV_LITELLM) $(VENV_CALLERS) build dist .coverage* .hypothesis .import_linter_cache mutants .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_LITELLM) $(VENV_CALLERS) .sdk-matrix .sdk-own-tests build dist .coverage* .hypothesis .import_linter_cache mutants .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python $(BIN_LITELLM)/python $(BIN_CALLERS)/python:

@@ -604,9 +604,17 @@ def test_any_mailbox_can_stand_in_a_mail(box: str) -> None:
 def test_a_day_far_above_its_past_is_an_anomaly() -> None:
     past = [Decimal(10), Decimal(11), Decimal(9)] * 4
     assert anomaly(Decimal(12), past) is None
+    assert anomaly(Decimal(19), past) is None, "less than twice as much, though the past was even"
     assert anomaly(Decimal(40), past) == "Today has cost $40.00 so far; the 12 days before cost $10.00 on average."
     assert anomaly(Decimal(40), past[:5]) is None, "five days are no past"
     assert anomaly(Decimal("0.9"), [Decimal("0.01")] * 20) is None, "less than a dollar is none"
+
+
+def test_today_is_held_against_four_weeks_without_itself(store: Store) -> None:
+    now = datetime(2026, 8, 31, 12, tzinfo=UTC)
+    store_events(store, [made_event(now - timedelta(days=days), cost="10" if days else "40") for days in range(35)])
+    [found] = look_for(store, 0, "box", now)
+    assert found.message["text"] == "Today has cost $40.00 so far; the 28 days before cost $10.00 on average."
 
 
 def test_unpriced_calls_and_lost_events_are_told(store: Store) -> None:

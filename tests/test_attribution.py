@@ -501,6 +501,11 @@ def test_tags_are_short_distinct_strings() -> None:
     assert len(clean_tags(range(1000))) == MAX_TAGS
 
 
+def test_tags_by_key_are_told_with_their_values() -> None:
+    """As what a request's metadata says: the keys alone would tell nobody apart."""
+    assert clean_tags({"tier": "pro", "beta": True, "region": None, "": "x"}) == ("tier:pro", "beta:True")
+
+
 class Tier(str, Enum):  # noqa: UP042  as apps have it, whose `str` is its name
     PRO = "pro"
 

@@ -140,6 +140,18 @@ def test_zeros_that_the_proxy_writes_where_nobody_told_it_are_unknown(dsn: str, 
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_a_key_that_an_older_proxy_wrote_as_it_was_is_kept_as_a_fingerprint(dsn: str, source: str) -> None:
+    keys = {"chatcmpl-1": "Bearer team-secret-1234", "chatcmpl-2": "litellm_proxy_master_key", "chatcmpl-3": "a" * 64}
+    for request, key in keys.items():
+        run(source, 'UPDATE "LiteLLM_SpendLogs" SET api_key = %s WHERE request_id = %s', [key, request])
+    bring("litellm", "--from", source)
+    kept = [event(dsn, request)["api_key"] for request in keys]
+    assert kept[1:] == ["litellm_proxy_master_key", "a" * 64]
+    assert kept[0].endswith("…1234")
+    assert "team-secret" not in kept[0]
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
 def test_a_tier_that_a_usage_object_tells_is_kept(dsn: str, source: str) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150, "service_tier": "priority"}
     run(
@@ -218,7 +230,8 @@ def test_rows_of_what_uses_no_model_are_no_calls(dsn: str, source: str) -> None:
         ("file", "acreate_file", 0, "success"), ("store", "avector_store_file_list", 0, "success"),
         ("searched", "avector_store_search", 0.0025, "success"), ("failed", "a_new_kind_of_call", 0, "failure"),
         ("polled", "aretrieve_batch", 0, "success"), ("silent", "acompletion", 0, "success"),
-        ("early", "litellm.completion", 0, "success"),
+        ("early", "litellm.completion", 0, "success"), ("listed", "pass_through_endpoint", 0, "success"),
+        ("missed", "pass_through_endpoint", 0, "failure"), ("handed on", "pass_through_endpoint", 0.01, "success"),
     )  # fmt: skip
     for row in rows:
         run(
@@ -227,9 +240,9 @@ def test_rows_of_what_uses_no_model_are_no_calls(dsn: str, source: str) -> None:
             "VALUES (%s, %s, %s, %s, '2026-06-02', '2026-06-02')",
             row,
         )
-    assert "4 calls brought" in bring("litellm", "--from", source)
+    assert "5 calls brought" in bring("litellm", "--from", source)
     operations = sorted(call["operation"] for call in events(dsn))
-    assert operations == ["a_new_kind_of_call", "avector_store_search", "chat", "chat"]
+    assert operations == ["a_new_kind_of_call", "avector_store_search", "chat", "chat", "chat"]
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)

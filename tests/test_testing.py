@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from textwrap import dedent
@@ -69,6 +70,13 @@ def test_how_long_a_call_took_that_nobody_timed_is_not_known(usage: CapturedUsag
     usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1)
     usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1, duration_ms=7)
     assert [call.duration_ms for call in usage] == [None, 7.0]
+
+
+def test_a_call_began_at_a_moment_as_the_view_has_it(usage: CapturedUsage) -> None:
+    before = datetime.now(UTC)
+    usage_tracker.record(provider="openai", model="gpt-4o-mini", input_tokens=1)
+    [call] = usage
+    assert before <= call.started_at <= datetime.now(UTC)
 
 
 def test_it_is_a_sequence_that_grows_and_can_be_cleared(usage: CapturedUsage, client: openai.OpenAI) -> None:

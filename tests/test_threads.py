@@ -83,6 +83,13 @@ def test_an_interrupt_while_it_starts_leaves_no_signal_blocked(monkeypatch: pyte
     assert signal.pthread_sigmask(signal.SIG_SETMASK, before) == before
 
 
+def test_its_stack_is_large_enough_where_the_apps_are_small() -> None:
+    script = "import threading; from usage_tracker.threads import start_thread; threading.stack_size(1 << 15)\n"
+    script += "start_thread('test', __import__, 'genai_prices').join(); print(threading.stack_size())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("32768\n", 0)
+
+
 def test_its_decimals_do_not_depend_on_those_of_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decimal.DefaultContext, "prec", 3)
     seen: list[Decimal] = []

@@ -749,6 +749,20 @@ def test_nothing_installed_means_nothing_to_flush() -> None:
     tracker.uninstall()
 
 
+@pytest.mark.timeout(20)
+def test_a_flush_ends_where_the_clock_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an app's tests, by freezegun."""
+    usage_tracker.install(ship=False, spool_dir=tmp_path / "spool")
+    tracker.record(provider=None, model=None)
+    with monkeypatch.context() as frozen:
+        began = time.perf_counter()
+        frozen.setattr(time, "monotonic", lambda: 1.0)
+        frozen.setattr(time, "sleep", lambda seconds: None)
+        assert not tracker.flush(0.05)
+        assert time.perf_counter() - began > 0.05
+    usage_tracker.uninstall()
+
+
 @pytest.mark.parametrize("others", [1, 1000])
 def test_what_other_threads_record_meanwhile_is_not_taken_for_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: int

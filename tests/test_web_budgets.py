@@ -3,9 +3,11 @@
 import html
 import json
 import re
+import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -188,6 +190,16 @@ def test_a_budget_for_each_of_nothing_is_one_for_all(admin: httpx.Client) -> Non
     assert admin.put("/api/v1/budgets/whole", json={"limit": 1, "each": ""}).json()["budget"]["each"] is None
     for path in ("/", "/budgets"):
         assert admin.get(path).status_code == 200
+
+
+def test_where_budgets_can_not_be_read_no_program_is_told_that_there_are_none(tmp_path: Path) -> None:
+    dsn = filled(tmp_path / "usage.db", [made_event(datetime.now(UTC))])
+    with closing(sqlite3.connect(tmp_path / "usage.db")) as connection:
+        connection.execute("ALTER TABLE budget RENAME TO budget_of_before")
+    with dashboard(dsn) as running, running.client() as client:
+        assert client.get("/").status_code == 200
+        for path in ("/api/v1/budgets", "/api/v1/budget-status", "/budgets"):
+            assert client.get(path).status_code == 503
 
 
 def test_nobody_but_an_admin_changes_anything(running: Served) -> None:

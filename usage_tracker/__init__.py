@@ -1,4 +1,10 @@
-"""What do our LLM calls cost, and who spends it? See the README."""
+"""What do our LLM calls cost, and who spends it?
+
+    import usage_tracker.auto  # or usage_tracker.install(…): each call of a model is recorded from then on
+
+`usage-tracker report` tells. What `__all__` names is for apps, and so are `usage_tracker.auto`,
+`usage_tracker.frameworks` and `usage_tracker.testing`; other modules are ours to change.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,6 +1,6 @@
 """Who a call is for: what was said about it in this context, and whether we are already inside a tracked call."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
@@ -38,9 +38,12 @@ def merge_tags(*groups: Iterable[str]) -> tuple[str, ...]:
 
 
 def clean_tags(tags: Iterable[object] | None) -> tuple[str, ...]:
-    """Tags as stripped, non-empty strings of at most MAX_LENGTH characters; a single string counts as one tag."""
+    """Tags as stripped, non-empty strings of at most MAX_LENGTH characters; a single string counts as one tag, and what
+    a mapping says as `key:value`."""
     if isinstance(tags, str):
         tags = (tags,)
+    elif isinstance(tags, Mapping):
+        tags = [f"{name}:{text}" for key, value in tags.items() if (name := clean(key)) and (text := clean(value))]
     return merge_tags(text for tag in (() if tags is None else tags) if (text := clean(tag)))
 
 

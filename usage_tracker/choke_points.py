@@ -133,7 +133,10 @@ LITELLM_SEMANTIC_CACHES = (
     ("valkey_semantic_cache", "ValkeySemanticCache"),
 )
 LITELLM_APART = (
-    ("llms.anthropic.pass_through.context_management.editors.compact", "_call_summary_model"),
+    *(
+        (f"llms.anthropic.{module}.context_management.editors.compact", "_call_summary_model")
+        for module in ("messages", "pass_through")
+    ),
     ("vector_stores.main", "asearch"),
     ("vector_stores.main", "search"),
     *(

@@ -22,17 +22,20 @@ from uuid import UUID
 from usage_tracker import tracker
 from usage_tracker.config import load_settings
 from usage_tracker.event import COLUMNS, Cost, Origin, PricedEvent, UsageEvent, flatten
+from usage_tracker.instants import to_moment
 from usage_tracker.pricing import Pricer
 
 
 class CapturedCall:
     """One call, with the columns of the view `events` as attributes: `call.model`, `call.input_tokens`, `call.user_id`.
 
-    `call.cost` is in US dollars, a Decimal by list price, and None where it is not known.
+    `call.cost` is in US dollars, a Decimal by list price, and None where it is not known; `call.started_at` is a
+    datetime of UTC.
     """
 
     def __init__(self, origin: Origin, event: UsageEvent, cost: Cost) -> None:
-        self._columns = flatten(PricedEvent(UUID(int=0), origin, event, cost))
+        started_at = to_moment(event.started_at // 1000)
+        self._columns = {**flatten(PricedEvent(UUID(int=0), origin, event, cost)), "started_at": started_at}
 
     def __getattr__(self, name: str) -> Any:
         if name in COLUMNS and name != "event_id":

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from decimal import setcontext
 from typing import TypeVar
 
@@ -23,6 +24,8 @@ NAMED = "usage_tracker "
 THE_APPS = signal.valid_signals() - {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}
 """Signals that come to no thread of ours: where the app's threads block them, as around what must not be interrupted,
 they would. The others are those of a fault, and of whoever looks into it (https://docs.python.org/3/library/faulthandler.html)."""
+STACK_BYTES = 1 << 20
+"""The least stack: on one that is enough for an app's many small threads, what ours import ended the process."""
 TURN_SECONDS = 0.001
 PAUSE_SECONDS = 0.0001
 """Long enough for a thread that waits to wake up, as it would not if the lock were only let go."""
@@ -77,13 +80,25 @@ def start(
     if threads_are_greenlets():  # in the app's own thread: what is blocked for ours is blocked for the app
         thread.start()
         return thread
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())  # by itself, as blocking runs the handlers of what just came
-    try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, THE_APPS)  # a thread inherits what is blocked
+    with starting():
         thread.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return thread
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """While a thread is started, as it takes over which signals are blocked, and gets the stack that is set then."""
+    blocked, stack = signal.pthread_sigmask(signal.SIG_BLOCK, ()), threading.stack_size()
+    small = 0 < stack < STACK_BYTES
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, THE_APPS)  # which may raise, by handlers of what has just come
+        if small:
+            threading.stack_size(STACK_BYTES)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if small:
+            threading.stack_size(stack)
 
 
 def is_left_alone() -> bool:

@@ -129,7 +129,7 @@ def install(
     team: str | None = None,
     user: str | None = None,
     session: str | None = None,
-    tags: tuple[str, ...] | list[str] | str | None = None,
+    tags: tuple[str, ...] | list[str] | Mapping[str, str] | str | None = None,
     **settings: object,
 ) -> None:
     """Record every model call of this process.

@@ -47,8 +47,6 @@ from usage_tracker.budgets.budget import Criterion
 from usage_tracker.demo.exchange import Asked, Reply
 from usage_tracker.demo.standin import StandIn
 
-COMPACT = "litellm.llms.anthropic.pass_through.context_management.editors.compact"
-
 
 def test_a_call_has_its_tokens_models_ids_and_who_served(captured: Captured, provider: StandIn) -> None:
     answer = chat(provider)
@@ -482,11 +480,12 @@ def test_a_search_for_a_call_is_none_of_its_attempts_and_its_embedding_a_call(
     assert [(event.operation, event.attempts) for event in events] == [("embeddings", 1), ("chat", 1)]
 
 
-@pytest.mark.skipif(find_spec(COMPACT) is None, reason="this version of LiteLLM doesn't have it")
 def test_a_summary_of_a_conversation_that_is_too_long_is_a_call(
     captured: Captured, provider: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"{COMPACT}._read_summary_model_setting", lambda: "openai/gpt-4o-mini")
+    place = "messages" if find_spec("litellm.llms.anthropic.messages") else "pass_through"  # its former name
+    compact = importlib.import_module(f"litellm.llms.anthropic.{place}.context_management.editors.compact")
+    monkeypatch.setattr(compact, "_read_summary_model_setting", lambda: "openai/gpt-4o-mini")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_API_BASE", provider.base_url)
     edit = {"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 50_000}}

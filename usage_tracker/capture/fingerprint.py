@@ -1,6 +1,10 @@
 """API keys, told apart without being kept."""
 
 import hashlib
+import re
+
+OF_A_PROXY = re.compile("(hashed-jwt-)?[0-9a-f]{64}|litellm_proxy_master_key")
+"""How LiteLLM's proxy knows a key in all of its tables: by its hash, or as the one of its configuration."""
 
 
 def fingerprint(key: object, secret: str) -> str | None:
@@ -10,3 +14,8 @@ def fingerprint(key: object, secret: str) -> str | None:
     text = key.encode("utf-8", "replace")  # an environment may hold bytes that are no text
     digest = hashlib.blake2b(text, key=secret.encode()[:64], digest_size=8)
     return f"{digest.hexdigest()}…{text.decode()[-4:]}"
+
+
+def fingerprint_of_caller(key: object, secret: str) -> str | None:
+    """The key that a request to LiteLLM's proxy came with, as the proxy knows it where that tells nobody the key."""
+    return key if isinstance(key, str) and OF_A_PROXY.fullmatch(key) else fingerprint(key, secret)

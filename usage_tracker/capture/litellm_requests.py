@@ -5,7 +5,6 @@ Two tell of a request: the functions of LiteLLM, as in any app, and the proxy's 
 request is for and, after the answer, what it cost. They come in either order, and who tells last settles the request.
 """
 
-import re
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from typing import Any, Literal, Self
 
 from usage_tracker.attribution import inside
 from usage_tracker.capture.failures import causes
-from usage_tracker.capture.fingerprint import fingerprint
+from usage_tracker.capture.fingerprint import fingerprint_of_caller
 from usage_tracker.capture.litellm import host_of
 from usage_tracker.capture.litellm_call import LiteLLMCall, requests, said
 from usage_tracker.capture.recorder import Client, Recorder
@@ -34,12 +33,6 @@ CALL_TYPES = {"allm_passthrough_route": "chat", "pass_through_endpoint": "chat"}
 """What the proxy calls requests that it hands on as they are, with their operation unless their address tells."""
 KNOWN = frozenset(("anthropic", "gemini", "openai"))
 """Its names of providers of whose addresses we know all that are billed."""
-UNKNOWN_MODEL = "unknown"
-"""What the proxy calls the model of such a request that names none."""
-HASHED_KEY = re.compile("[0-9a-f]{64}")
-"""How the proxy knows a key, in all of its tables."""
-MASTER_KEY = "litellm_proxy_master_key"
-"""And the one that is set in its configuration."""
 
 untold: deque["ProxyRequest"] = deque()
 """Requests that have ended, in that order; some are settled by now."""
@@ -72,7 +65,7 @@ class ProxyRequest(LiteLLMCall):
         self, recorder: Recorder, call_id: str, operation: str, asked: Mapping[str, Any], key: str | None, secret: str
     ) -> None:
         self.call_id = call_id
-        self.caller_key = key if key == MASTER_KEY or (key and HASHED_KEY.fullmatch(key)) else fingerprint(key, secret)
+        self.caller_key = fingerprint_of_caller(key, secret)
         """The key that it came with, not the provider's."""
         self.ended: tuple[Status, str | None, int] | None = None
         """How, with what error, and when by the monotonic clock."""
@@ -156,7 +149,7 @@ class ProxyRequest(LiteLLMCall):
         model, fields = word(told.get("model")), fields_of(answer)
         if self.handed_on:
             self._identify(told)
-            model = self.request.model or (None if model == UNKNOWN_MODEL else model)
+            model = self.request.model or (None if model == litellm_asked.UNKNOWN_MODEL else model)
             if isinstance(text := fields.get("response"), str):
                 fields = decode_object(text)
         self.request = self.request._replace(model=model or self.request.model)

@@ -111,7 +111,8 @@ def from_litellm(
     from usage_tracker.history.spend_logs import SpendLogs
 
     source, schema = origin
-    bring(dsn, since, until, pruned, lambda end: [SpendLogs(source, app, end, sessions, schema)])
+    secret = load_settings(ship=False).fingerprint_key
+    bring(dsn, since, until, pruned, lambda end: [SpendLogs(source, app, end, sessions, schema, secret)])
 
 
 @click.command(help="The table of llm-accounting (accounting_entries), from its SQLite file or Postgres.")

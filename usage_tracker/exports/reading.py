@@ -34,7 +34,8 @@ class CopiesOut(Protocol):
 
 
 def read_events(store: Store, bucket: Bucket) -> Iterator[pa.RecordBatch]:
-    """In the order of `started_at`. Read it to its end, or close it. Raises StoreError."""
+    """In the order of `started_at`, as far as Postgres's joins keep it. Read it to its end, or close it. Raises
+    StoreError."""
     if store.dialect.name == "postgres":
         assert isinstance(store, CopiesOut)
         return copied(store, postgres_sql(bucket))

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from usage_tracker.attribution import clean, clean_tags
+from usage_tracker.capture.fingerprint import fingerprint_of_caller
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable, UsageTrackerError
 from usage_tracker.event import COUNTS, Origin, Usage, UsageEvent
@@ -42,6 +43,8 @@ CALL_TYPES = {
     "retrieve_batch": "batch",
 }
 """Operations by those words for a call that name none of LiteLLM's functions that are one."""
+HANDED_ON = frozenset(("allm_passthrough_route", "llm_passthrough_route", "pass_through_endpoint"))
+"""Requests that the proxy hands on to a provider as they are, whatever they are about."""
 
 COLUMNS = (
     "request_id", "call_type", "api_key", "spend", "prompt_tokens", "completion_tokens", "startTime", "endTime",
@@ -120,6 +123,7 @@ class SpendLogs:
         until: datetime | None = None,
         sessions: bool = False,
         schema: str | None = None,
+        fingerprint_key: str = "",
     ) -> None:
         if dsn.scheme != "postgresql":
             raise UsageTrackerError("LiteLLM's proxy keeps its spend logs in Postgres; --from takes postgresql://…")
@@ -129,6 +133,7 @@ class SpendLogs:
         self._app = app
         self._until = until
         self._sessions = sessions
+        self._fingerprint_key = fingerprint_key
 
     def count(self, since: int | None) -> int:
         with self._said(), closing(self._connect()) as connection, connection.cursor() as cursor:
@@ -236,7 +241,7 @@ class SpendLogs:
         return origin(
             provider,
             host,
-            clean(line.api_key),
+            fingerprint_of_caller(line.api_key, self._fingerprint_key),
             self._app,
             clean(line.project_alias or line.project_id),
             clean(line.team_alias or line.team_id),
@@ -289,9 +294,12 @@ def is_management(line: Line) -> bool:
     """Whether a request was about files, vector stores and the like, or looked at a batch that isn't done: the proxy
     has a row of each, of no tokens and no spend, and the callback has no event of them."""
     call_type = line.call_type or ""
-    used = line.spend or line.prompt_tokens or line.completion_tokens or line.usage
+    if line.spend or line.prompt_tokens or line.completion_tokens or line.usage:
+        return False
+    if call_type in HANDED_ON:
+        return line.model in (None, "", litellm_asked.UNKNOWN_MODEL)
     calls_none = operation_of(line) is None or litellm_asked.retrieval_of(call_type) is not None
-    return bool(call_type) and calls_none and not used and not is_failed(line)
+    return bool(call_type) and calls_none and not is_failed(line)
 
 
 def usage_of(line: Line, operation: str, raw: dict[str, Any] | None) -> Usage:

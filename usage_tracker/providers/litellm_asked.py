@@ -52,6 +52,9 @@ ROUTES = {
 }
 """By the names under which it decides who executes a call."""
 
+UNKNOWN_MODEL = "unknown"
+"""What its proxy calls the model of a request that it hands on as it is, and that names none."""
+
 OWN_METADATA = frozenset(
     """
     adaptive_router_chosen_model adaptive_router_decision agent_id api_base applied_guardrails applied_policies

@@ -13,7 +13,7 @@ from usage_tracker.stores.changes import Author, Kind, read_changes
 from usage_tracker.web.access import Identity
 from usage_tracker.web.api import document, read_body
 from usage_tracker.web.budget_fields import budget_of_body
-from usage_tracker.web.budget_lines import Standing, kept, standing, standing_of
+from usage_tracker.web.budget_lines import Standing, books, kept, standing_of
 from usage_tracker.web.editing import Editor, author_of
 from usage_tracker.web.parameters import Parameter, one_of, read_parameters, whole
 from usage_tracker.web.problems import Problem
@@ -48,7 +48,7 @@ async def show_budgets(request: Request) -> Response:
 
 async def show_status(request: Request) -> Response:
     read_parameters((), request.query_params.multi_items())
-    return await status_of(await standing(site_of(request).reader, now()), "budgets")
+    return await status_of((await books(site_of(request).reader, now())).standing, "budgets")
 
 
 async def show_budget(request: Request) -> Response:

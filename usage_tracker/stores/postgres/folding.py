@@ -20,9 +20,9 @@ from usage_tracker.stores.rollups import (
 
 SECONDS = 1.0
 """About how long one transaction may take. Events wait meanwhile, and one that is cut off has folded nothing."""
-ROWS_AT_FIRST, ROWS_AT_LEAST, ROWS_AT_MOST = 10_000, 500, 100_000
+ROWS_AT_FIRST, ROWS_AT_LEAST, ROWS_AT_MOST = 10_000, 5_000, 100_000
 """How many rows of each delta it folds. What takes a moment where few calls differ takes a slow server a minute where
-each is another user's."""
+each is another user's. A server that is far away takes as long for few."""
 
 TARGETS = {
     delta: (delta, *COARSER.get(delta, ())) for delta in (HOUR, DAY_USER, DAY_TAG, DAY_LATENCY, DAY_OWNER_LATENCY)
