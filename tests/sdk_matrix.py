@@ -91,7 +91,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=PROJECT / ".sdk-matrix", help="where the environments are kept")
     parser.add_argument("--install-only", action="store_true", help="make the environments, and run no tests")
     parser.add_argument("--write", action="store_true", help="write them into the README's table; other rows stay")
-    return parser.parse_args()
+    options = parser.parse_args()
+    known = {name for sdk in MATRIX for name in (sdk.name, *(f"{sdk.name}=={version}" for version in sdk.versions))}
+    if unknown := sorted(set(options.sdk) - known):
+        parser.error(f"not in the matrix: {', '.join(unknown)}")
+    return options
 
 
 def environment(folder: Path, sdk: Sdk, version: str) -> Path:

@@ -41,7 +41,7 @@ class Patches:
         """By identity; each once, as an app may install us with every request."""
 
     def apply(self) -> None:
-        """Patch what is imported already; the rest when the app imports it. Imports nothing itself. Again, it patches
+        """Patch what is imported already; the rest when the app imports it. Imports no SDK itself. Again, it patches
         what others have put in our place since."""
         for name in LOOKED_FOR:
             when_imported(name, load_looked_for)

@@ -15,6 +15,7 @@ from decimal import setcontext
 from typing import TypeVar
 
 from usage_tracker.decimals import EXACT
+from usage_tracker.forking import threads_are_greenlets
 
 Item = TypeVar("Item")
 
@@ -76,6 +77,9 @@ def start(
         run(*args)
 
     thread = kind(target=beside_the_app, name=f"{NAMED}{name}", daemon=True)
+    if threads_are_greenlets():  # in the app's own thread: what is blocked for ours is blocked for the app
+        thread.start()
+        return thread
     with starting():
         thread.start()
     return thread
@@ -84,16 +88,17 @@ def start(
 @contextmanager
 def starting() -> Iterator[None]:
     """While a thread is started, as it takes over which signals are blocked, and gets the stack that is set then."""
-    blocked, stack = signal.pthread_sigmask(signal.SIG_BLOCK, THE_APPS), threading.stack_size()
+    blocked, stack = signal.pthread_sigmask(signal.SIG_BLOCK, ()), threading.stack_size()
     small = 0 < stack < STACK_BYTES
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, THE_APPS)  # which may raise, by handlers of what has just come
         if small:
             threading.stack_size(STACK_BYTES)
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         if small:
             threading.stack_size(stack)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def is_left_alone() -> bool:

@@ -116,6 +116,43 @@ def test_what_it_hands_on_that_asks_no_model_is_no_call(captured: Captured) -> N
     assert not requests
 
 
+def address(path: str, method: str = "POST") -> dict[str, str]:
+    return {"url": f"https://api.openai.com/v1/{path}", "request_method": method}
+
+
+def test_what_it_hands_on_is_the_operation_of_its_address(captured: Captured) -> None:
+    """Forms, such as those with an image, are handed on unread; a model may be named by the address alone."""
+    hand_on()
+    answer = {"response": '{"created": 1785542400, "data": [{"url": "https://example.com/1.png"}]}'}
+    tell(answer, model="unknown", response_cost=0.0, passthrough_logging_payload=address("images/edits"))
+    event = captured.one()
+    assert (event.operation, event.status, event.request_model) == ("image", "ok", None)
+    hand_on(model="text-embedding-3-small", input="hello")
+    answer = {"response": '{"model": "text-embedding-3-small", "usage": {"prompt_tokens": 2}}'}
+    tell(answer, passthrough_logging_payload=address("embeddings"))
+    event = captured.one()
+    assert (event.operation, event.usage.input_tokens) == ("embeddings", 2)
+    hand_on()
+    request = {
+        "litellm_logging_obj": SimpleNamespace(litellm_call_id="call-1"),
+        "passthrough_logging_payload": address("models/gemini-2.5-flash:generateContent"),
+    }
+    asyncio.run(instance.async_post_call_failure_hook(request, HTTPException(429), None))
+    event = captured.one()
+    assert (event.operation, event.status, event.http_status) == ("chat", "error", 429)
+
+
+def test_what_it_hands_on_to_count_tokens_or_look_at_an_earlier_answer_is_no_call(captured: Captured) -> None:
+    hand_on(**HANDED_ON)
+    counted = {"passthrough_logging_payload": address("messages/count_tokens"), "custom_llm_provider": "anthropic"}
+    tell({"response": '{"input_tokens": 9}'}, **counted)
+    hand_on()
+    answer = {"response": '{"model": "gpt-4o-2024-08-06", "usage": {"prompt_tokens": 9}}'}
+    tell(answer, model="unknown", passthrough_logging_payload=address("chat/completions/chatcmpl-1", "GET"))
+    assert captured.all() == []
+    assert not requests
+
+
 def test_a_request_that_fails_twice_and_then_is_answered_is_one_event(captured: Captured, provider: StandIn) -> None:
     begin()
     for _ in range(2):

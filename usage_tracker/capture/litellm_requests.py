@@ -20,7 +20,7 @@ from usage_tracker.capture.litellm_call import LiteLLMCall, requests, said
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.event import Status
 from usage_tracker.guard import guarded
-from usage_tracker.providers import litellm, litellm_asked
+from usage_tracker.providers import anthropic, google_genai, litellm, litellm_asked, openai
 from usage_tracker.providers.answer import Answer, decode_object, fields_of, word
 from usage_tracker.providers.usage_fields import dollars
 
@@ -30,7 +30,9 @@ MOST_OPEN = 100_000
 """Requests under way, with those that nobody told the end of."""
 
 CALL_TYPES = {"allm_passthrough_route": "chat", "pass_through_endpoint": "chat"}
-"""What the proxy calls requests that it hands on as they are, with their operation unless the answer tells."""
+"""What the proxy calls requests that it hands on as they are, with their operation unless their address tells."""
+KNOWN = frozenset(("anthropic", "gemini", "openai"))
+"""Its names of providers of whose addresses we know all that are billed."""
 
 untold: deque["ProxyRequest"] = deque()
 """Requests that have ended, in that order; some are settled by now."""
@@ -41,11 +43,23 @@ def operation_of(call_type: str) -> str | None:
     return CALL_TYPES.get(call_type) or litellm_asked.operation_of(call_type)
 
 
+def operation_at(method: str, url: str) -> tuple[str | None, bool]:
+    """The operation that a request to a provider's address is, as far as we know that, and whether it is one that only
+    retrieves what was started earlier."""
+    for module in (openai, anthropic, google_genai):
+        if operation := module.operation_of(method, url):
+            return operation, False
+    for module in (openai, google_genai):
+        if operation := module.retrieval_of(method, url):
+            return operation, True
+    return None, False
+
+
 class ProxyRequest(LiteLLMCall):
     """A request under way. Its functions' answers end it for the time being: another attempt may follow, and its cost
     is still to be told."""
 
-    __slots__ = ("call_id", "called", "caller_key", "cost", "ended", "handed_on", "several", "told")
+    __slots__ = ("asks_model", "call_id", "called", "caller_key", "cost", "ended", "handed_on", "several", "told")
 
     def __init__(
         self, recorder: Recorder, call_id: str, operation: str, asked: Mapping[str, Any], key: str | None, secret: str
@@ -59,6 +73,8 @@ class ProxyRequest(LiteLLMCall):
         """Whether a function of LiteLLM was called for it, as far as we see those."""
         self.handed_on = "litellm_call_id" not in asked
         """Whether the proxy hands it on to the provider as it is, whatever it is about."""
+        self.asks_model: bool | None = None
+        """Of one that is handed on, whether it asks a model, where its address tells."""
         self.cost: str | None = None
         """What the callback says that it cost, in US dollars."""
         self.several = False
@@ -143,12 +159,17 @@ class ProxyRequest(LiteLLMCall):
         self.ttft = None
 
     def _identify(self, told: Mapping[str, Any]) -> None:
-        """Whom it is for, and who serves, which of a request that is handed on only the callback says."""
+        """What it is, whom it is for, and who serves, which of a request that is handed on only the callback says."""
         self.served_by = said(told.get("custom_llm_provider")) or self.served_by
+        sent = fields_of(told.get("passthrough_logging_payload"))
+        method, url = word(sent.get("request_method")), word(sent.get("url"))
+        operation, retrieves = operation_at(method, url) if method and url else (None, False)
+        if operation is not None or method == "GET" or (url and self.served_by in KNOWN):
+            self.asks_model = operation is not None
         metadata = fields_of(told.get("litellm_params")).get("metadata")
-        if metadata is not None:
-            asked = {**self.asked, "metadata": metadata}
-            self.request = litellm_asked.read_request(self.request.operation, asked)
+        asked = self.asked if metadata is None else {**self.asked, "metadata": metadata}
+        operation = operation or self.request.operation
+        self.request = litellm_asked.read_request(operation, asked, retrieves=retrieves)
 
     def failed(self, error: BaseException, told: Mapping[str, Any]) -> None:
         """The callback tells that it failed: the proxy gives up, or has turned it away itself."""
@@ -175,8 +196,9 @@ class ProxyRequest(LiteLLMCall):
         now = time.perf_counter_ns()
         status, error_type, ended = self.ended or ("ok" if self.told else "abandoned", None, now)
         self.started += now - ended  # what passed since is not its duration
-        if self.handed_on and self.request.model is None and self.answer.raw is None:
-            self.drop()  # it was about files, a list of models or the like
+        asks_model = self.request.model is not None or self.answer.raw is not None
+        if self.handed_on and not (asks_model if self.asks_model is None else self.asks_model):
+            self.drop()  # it was about files, counted tokens or the like
         else:
             super().finish(status, error_type)
 

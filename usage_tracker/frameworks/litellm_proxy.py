@@ -13,6 +13,7 @@ import atexit
 from collections.abc import Mapping
 from typing import Any
 
+import httpx
 from litellm.integrations.custom_logger import CustomLogger
 
 from usage_tracker import tracker
@@ -65,7 +66,7 @@ class ProxyCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM is not insta
         """Tell apps where the request is recorded, so that none that is tracked itself counts it again."""
         with guarded("proxy answer"):
             mark = tracker.installed.pipeline().recorder.store_mark if tracker.installed else None
-            return None if mark is None else {RECORDED_IN: mark}
+            return None if mark is None or is_untold(response) else {RECORDED_IN: mark}
         return None
 
 
@@ -73,6 +74,16 @@ def call_id_of(data: Mapping[str, Any]) -> object:
     """The proxy's id of a request. Of what it hands on to a provider as it is, only its logging knows it here."""
     logging = data.get("litellm_logging_obj")
     return data.get("litellm_call_id") or getattr(logging, "litellm_call_id", None)
+
+
+def is_untold(response: object) -> bool:
+    """Whether the proxy tells nobody of an answer that it hands on: it takes transcriptions for AssemblyAI's, and looks
+    after those by itself.
+    https://github.com/BerriAI/litellm/blob/main/litellm/proxy/pass_through_endpoints/success_handler.py"""
+    if not isinstance(response, httpx.Response) or response.is_error:
+        return False
+    streamed = "event-stream" in response.headers.get("content-type", "")
+    return not streamed and "/transcript" in response.request.url.path
 
 
 if tracker.installed is None:
