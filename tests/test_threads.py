@@ -6,9 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from _thread import interrupt_main
 from decimal import Decimal
-from itertools import filterfalse
 from types import SimpleNamespace
 
 import pytest
@@ -64,23 +62,13 @@ def test_the_apps_signals_do_not_come_to_it() -> None:
 
 
 def test_where_threads_are_greenlets_the_apps_one_thread_blocks_no_signal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other greenlets go on while ours begins, start programs, and take what is blocked just then for the app's."""
+    """A greenlet runs in it."""
     monkey = SimpleNamespace(is_module_patched=lambda name: name == "threading")
     monkeypatch.setitem(sys.modules, "gevent.monkey", monkey)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     blocked: list[set[int]] = []
     start_thread("test", lambda: blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))).join()
     assert blocked == [before]
-
-
-def test_an_interrupt_while_it_starts_leaves_no_signal_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else nothing but SIGKILL would end the program any more."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    comes_now = filterfalse(interrupt_main, [signal.SIGINT])  # without a line of Python, where its handler would run
-    monkeypatch.setattr(threads, "THE_APPS", comes_now)
-    with pytest.raises(KeyboardInterrupt):
-        start_thread("test", int)
-    assert signal.pthread_sigmask(signal.SIG_SETMASK, before) == before
 
 
 def test_its_stack_is_large_enough_where_the_apps_are_small() -> None:

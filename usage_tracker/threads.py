@@ -72,33 +72,30 @@ def start(
         raise RuntimeError("can't start a thread at the interpreter's end")
 
     def beside_the_app() -> None:
+        if not threads_are_greenlets():  # which run in the app's own
+            signal.pthread_sigmask(signal.SIG_BLOCK, THE_APPS)
         here.turn_ends = 0.0
         setcontext(EXACT.copy())
         run(*args)
 
     thread = kind(target=beside_the_app, name=f"{NAMED}{name}", daemon=True)
-    if threads_are_greenlets():  # in the app's own thread: what is blocked for ours is blocked for the app
-        thread.start()
-        return thread
-    with starting():
+    with stack_of(STACK_BYTES):
         thread.start()
     return thread
 
 
 @contextmanager
-def starting() -> Iterator[None]:
-    """While a thread is started, as it takes over which signals are blocked, and gets the stack that is set then."""
-    blocked, stack = signal.pthread_sigmask(signal.SIG_BLOCK, ()), threading.stack_size()
-    small = 0 < stack < STACK_BYTES
+def stack_of(least: int) -> Iterator[None]:
+    """A thread that is started in here has a stack of that many bytes or more."""
+    usual = threading.stack_size()
+    small = 0 < usual < least
     try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, THE_APPS)  # which may raise, by handlers of what has just come
         if small:
-            threading.stack_size(STACK_BYTES)
+            threading.stack_size(least)
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         if small:
-            threading.stack_size(stack)
+            threading.stack_size(usual)
 
 
 def is_left_alone() -> bool:

@@ -134,14 +134,18 @@ def test_a_cache_of_like_questions_asks_for_embeddings_of_its_own(
             similarity_threshold=0.8, qdrant_semantic_cache_embedding_model="text-embedding-3-small",
         )  # fmt: skip
 
-        async def ask() -> None:
+        async def ask() -> list[UsageEvent]:
+            events: list[UsageEvent] = []
             answer = getattr(litellm, name)(model="gpt-4o-mini", messages=ASK)
             if name == "acompletion":
                 await answer
-                await asyncio.sleep(0.5)  # until the answer is put into the cache
+            async with asyncio.timeout(30):
+                while len(events) < 3:  # an answer is put into the cache later
+                    events += [event for _, event in captured.all()]
+                    await asyncio.sleep(0.01)
+            return events
 
-        asyncio.run(ask())
-    events = [event for _, event in captured.all()]
+        events = asyncio.run(ask())
     assert sorted((event.operation, event.attempts) for event in events) == [
         ("chat", 1), ("embeddings", 1), ("embeddings", 1),
     ]  # fmt: skip
