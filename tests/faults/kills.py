@@ -119,7 +119,7 @@ def after_acknowledgement(bench: Bench) -> None:
 @case("kill -9 while deltas are folded")
 def folding(bench: Bench) -> None:
     often = Constants({"usage_tracker.shipper:COMPACT_SECONDS": 0.1})
-    trapped_leader(bench, often, Trap("usage_tracker.stores.postgres.store:fold", on=3, after=True))
+    trapped_leader(bench, often, Trap("usage_tracker.stores.postgres.folding:fold", on=3, after=True))
 
 
 @case("kill -9 in a migration", migrated=False)

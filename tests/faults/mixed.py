@@ -42,7 +42,7 @@ DEADLY = (
     "usage_tracker.shipper:keep_aside",
     "usage_tracker.stores.postgres.copy_lines:CopyLines.read",
     "usage_tracker.stores.postgres.store:copy_in",
-    "usage_tracker.stores.postgres.store:fold",
+    "usage_tracker.stores.postgres.folding:fold",
 )
 DATABASE: tuple[Callable[[Bench], AbstractContextManager[None]], ...] = (
     breaking.stopped,
