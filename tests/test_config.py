@@ -122,7 +122,7 @@ def test_a_group_may_be_named_or_numbered() -> None:
 def test_several_words_are_a_sequence_or_a_text_with_commas() -> None:
     for tags in (["a", " b ", ""], ("a", "b"), "a, b,", iter("ab")):
         assert load_settings({}, tags=tags).tags == ("a", "b")
-    assert load_settings({}, tags={"tier": "pro", "region": "eu"}).tags == ("tier:pro", "region:eu")
+    assert load_settings({}, tags={"tier": "pro", "beta": None, "region": "eu"}).tags == ("tier:pro", "region:eu")
 
 
 def test_a_member_of_an_enum_of_texts_goes_by_its_value() -> None:

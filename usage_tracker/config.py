@@ -153,7 +153,7 @@ class Said:
     def words(self, name: str) -> tuple[str, ...] | None:
         value = self._arguments.get(name)
         if isinstance(value, Mapping):
-            value = [f"{readable(key)}:{readable(text)}" for key, text in value.items()]
+            value = [f"{readable(key)}:{readable(text)}" for key, text in value.items() if text is not None]
         if value is not None and not isinstance(value, str) and isinstance(value, Iterable):
             return tuple(text for word in value if (text := readable(word).strip()))
         said = self.text(name)
