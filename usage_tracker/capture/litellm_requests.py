@@ -29,8 +29,6 @@ UNTOLD_SECONDS = 60.0
 MOST_OPEN = 100_000
 """Requests under way, with those that nobody told the end of."""
 
-CALL_TYPES = {"allm_passthrough_route": "chat", "pass_through_endpoint": "chat"}
-"""What the proxy calls requests that it hands on as they are, with their operation unless their address tells."""
 KNOWN = frozenset(("anthropic", "gemini", "openai"))
 """Its names of providers of whose addresses we know all that are billed."""
 
@@ -40,7 +38,9 @@ untold: deque["ProxyRequest"] = deque()
 
 def operation_of(call_type: str) -> str | None:
     """The operation of a request, by the proxy's name for what is called; None where it is none that is billed."""
-    return CALL_TYPES.get(call_type) or litellm_asked.operation_of(call_type)
+    if call_type in litellm_asked.HANDED_ON:
+        return "chat"  # unless its address tells
+    return litellm_asked.operation_of(call_type)
 
 
 def operation_at(method: str, url: str) -> tuple[str | None, bool]:

@@ -30,21 +30,17 @@ NOTHING = Usage(input_tokens=0, output_tokens=0)
 WRITES = frozenset(("chat", "completion", "responses"))
 """Operations that write tokens: a zero in their row is a count, and in the rows of others says nothing."""
 CALL_TYPES = {
+    **dict.fromkeys(litellm_asked.HANDED_ON, "chat"),
     "_arealtime": "realtime",
     "_aresponses_websocket": "responses",
     "acreate_interaction": "interaction",
     "acreate_video": "video",
-    "allm_passthrough_route": "chat",
     "aretrieve_batch": "batch",
     "create_interaction": "interaction",
     "create_video": "video",
-    "llm_passthrough_route": "chat",
-    "pass_through_endpoint": "chat",
     "retrieve_batch": "batch",
 }
 """Operations by those words for a call that name none of LiteLLM's functions that are one."""
-HANDED_ON = frozenset(("allm_passthrough_route", "llm_passthrough_route", "pass_through_endpoint"))
-"""Requests that the proxy hands on to a provider as they are, whatever they are about."""
 
 COLUMNS = (
     "request_id", "call_type", "api_key", "spend", "prompt_tokens", "completion_tokens", "startTime", "endTime",
@@ -296,7 +292,7 @@ def is_management(line: Line) -> bool:
     call_type = line.call_type or ""
     if line.spend or line.prompt_tokens or line.completion_tokens or line.usage:
         return False
-    if call_type in HANDED_ON:
+    if call_type in litellm_asked.HANDED_ON:
         return line.model in (None, "", litellm_asked.UNKNOWN_MODEL)
     calls_none = operation_of(line) is None or litellm_asked.retrieval_of(call_type) is not None
     return bool(call_type) and calls_none and not is_failed(line)

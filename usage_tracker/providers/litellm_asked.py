@@ -52,8 +52,10 @@ ROUTES = {
 }
 """By the names under which it decides who executes a call."""
 
+HANDED_ON = frozenset(("allm_passthrough_route", "llm_passthrough_route", "pass_through_endpoint"))
+"""What its proxy calls requests that it hands on to a provider as they are, whatever they are about."""
 UNKNOWN_MODEL = "unknown"
-"""What its proxy calls the model of a request that it hands on as it is, and that names none."""
+"""What it calls the model of such a request that names none."""
 
 OWN_METADATA = frozenset(
     """
