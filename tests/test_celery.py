@@ -184,6 +184,8 @@ def test_a_task_that_is_delivered_again_while_it_runs_ends_each_scope(app: Any) 
     def ask() -> None:
         begun.wait(60)
 
+    assert ask.name  # makes the task: two threads that ask it for something first can't
+
     def deliver(_: int) -> Attribution:
         ask.apply(task_id="1", headers={HEADER: {"user": "u-1"}})
         return current.get()
