@@ -42,23 +42,9 @@ FEW_EVENTS = 1000
 """That are read in no time."""
 MOST_VALUES = 1000
 
-FORMAT = Parameter(
-    "format", "json or csv.", one_of(("json", "csv")), {"type": "string", "enum": ["json", "csv"]}, default="json"
-)
-EVENT_FORMAT = Parameter(
-    "format",
-    "json, jsonl or csv.",
-    one_of(("json", "jsonl", "csv")),
-    {"type": "string", "enum": ["json", "jsonl", "csv"]},
-    default="json",
-)
-LIMIT = Parameter(
-    "limit",
-    "The most calls.",
-    whole(1, MOST_EVENTS),
-    {"type": "integer", "minimum": 1, "maximum": MOST_EVENTS},
-    default=100,
-)
+FORMAT = one_of("format", "json or csv.", ("json", "csv"), default="json")
+EVENT_FORMAT = one_of("format", "json, jsonl or csv.", ("json", "jsonl", "csv"), default="json")
+LIMIT = whole("limit", "The most calls.", 1, MOST_EVENTS, default=100)
 MATCHING = Parameter("matching", "Only values that contain this text, whatever its case.")
 REPORT = (SINCE, UNTIL, TZ, WHERE, BY, TOP, COMPARE, COST, FORMAT)
 EVENTS = (SINCE, UNTIL, TZ, WHERE, LIMIT, EVENT_FORMAT)

@@ -22,21 +22,9 @@ from usage_tracker.web.site import now, site_of
 
 MOST_CHANGES = 10_000
 KINDS: dict[str, tuple[Kind, ...]] = {"budget": ("budget",), "prices": ("prices",), "all": ("budget", "prices")}
-KIND = Parameter(
-    "kind",
-    "Changes of budgets, of prices, or all.",
-    one_of(tuple(KINDS)),
-    {"type": "string", "enum": list(KINDS)},
-    default="all",
-)
+KIND = one_of("kind", "Changes of budgets, of prices, or all.", tuple(KINDS), default="all")
 SUBJECT = Parameter("subject", "Only those of the budget of that name, or of the version of the price book.")
-LIMIT = Parameter(
-    "limit",
-    "The most changes.",
-    whole(1, MOST_CHANGES),
-    {"type": "integer", "minimum": 1, "maximum": MOST_CHANGES},
-    default=100,
-)
+LIMIT = whole("limit", "The most changes.", 1, MOST_CHANGES, default=100)
 CHANGES = (KIND, SUBJECT, LIMIT)
 
 

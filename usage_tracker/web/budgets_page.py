@@ -22,7 +22,7 @@ from usage_tracker.web.parameters import TZ, Parameter, read_parameters, switch
 from usage_tracker.web.site import now, render, root_of, say, site_of
 
 EDIT = Parameter("edit", "The budget whose form is open.")
-NEW = Parameter("new", "Whether the form for another one is open.", switch, {"type": "boolean"}, default=False)
+NEW = switch("new", "Whether the form for another one is open.", default=False)
 REMOVE = Parameter("remove", "The budget that is to be removed, once that is confirmed.")
 MOST_BYTES = 1 << 18
 """Of a form: as many conditions as a budget may have, as long as they may be, each byte written as three."""

@@ -13,12 +13,12 @@ from usage_tracker.report.sums import GroupValue
 from usage_tracker.stores import Store
 from usage_tracker.web.charts import MEASURES, Chart, over_time, ranks
 from usage_tracker.web.overview import words
-from usage_tracker.web.parameters import Parameter, Refused, one_of
+from usage_tracker.web.parameters import Refused, one_of
 from usage_tracker.web.pruned import notes_on_reports
 from usage_tracker.web.reading import Reader
 from usage_tracker.web.view import View, exactly
 
-MEASURE = Parameter("measure", "What the chart shows.", one_of(tuple(MEASURES)), default="cost")
+MEASURE = one_of("measure", "What the chart shows.", tuple(MEASURES), default="cost")
 ROWS = 500
 """The most that a page shows; an export has all."""
 DRAWN = 12

@@ -28,7 +28,7 @@ from usage_tracker.report.sums import Group
 from usage_tracker.web.budget_lines import Warnings, standing, warnings
 from usage_tracker.web.charts import Chart, over_time, tokens
 from usage_tracker.web.colours import assign
-from usage_tracker.web.parameters import Parameter, Refused, one_of
+from usage_tracker.web.parameters import Refused, one_of
 from usage_tracker.web.prices_age import KEPT_SECONDS, PriceData, price_data
 from usage_tracker.web.pruned import notes_on_reports
 from usage_tracker.web.reading import Reader
@@ -42,7 +42,7 @@ LISTED = 50
 MOST_BY = MOST_DIMENSIONS - 1
 """Dimensions of the table: the chart has time beside them."""
 
-MEASURE = Parameter("measure", "What the chart shows.", one_of(("cost", "calls", "tokens")), default="cost")
+MEASURE = one_of("measure", "What the chart shows.", ("cost", "calls", "tokens"), default="cost")
 
 
 COSTS = {"recorded": "Cost", "reported": "Cost, as reported", "current": "Cost, at today's prices"}

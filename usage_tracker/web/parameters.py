@@ -5,9 +5,9 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from usage_tracker.report import DIMENSIONS, MOST_CONDITIONS, UNITS, parse_condition
+from usage_tracker.report import DIMENSIONS, MOST_CONDITIONS, UNITS, CostBasis, parse_condition
 from usage_tracker.zones import parse_zone
 
 LONGEST = 2000
@@ -38,7 +38,6 @@ class Parameter(NamedTuple):
     schema: Mapping[str, Any] = {"type": "string"}
     many: bool = False
     default: Any = None
-    required: bool = False
 
 
 def read_parameters(parameters: Iterable[Parameter], given: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -65,9 +64,6 @@ def read_parameters(parameters: Iterable[Parameter], given: Iterable[tuple[str, 
         found.setdefault(name, []).append(value)
         if len(found[name]) > MOST_CONDITIONS:
             raise Refused(f"{name} is given more than {MOST_CONDITIONS} times", name)
-    for name, parameter in known.items():
-        if parameter.required and name not in found:
-            raise Refused(f"{name} is needed: {parameter.meaning}", name)
     return {
         name: tuple(found.get(name, ())) if parameter.many else found.get(name, [parameter.default])[0]
         for name, parameter in known.items()
@@ -77,18 +73,18 @@ def read_parameters(parameters: Iterable[Parameter], given: Iterable[tuple[str, 
 WHOLE = re.compile(r"-?\d{1,20}", re.ASCII)
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
-    """Reads a whole number of that range."""
+def whole(name: str, meaning: str, least: int, most: int, default: int | None = None) -> Parameter:
+    """A whole number of that range."""
 
     def read(text: str) -> int:
         if not WHOLE.fullmatch(text) or not least <= int(text) <= most:
             raise ValueError(f"a whole number from {least} to {most} is needed, not {text[:40]!r}")
         return int(text)
 
-    return read
+    return Parameter(name, meaning, read, {"type": "integer", "minimum": least, "maximum": most}, default=default)
 
 
-def one_of(words: Sequence[str]) -> Callable[[str], str]:
+def one_of(name: str, meaning: str, words: Sequence[str], default: str | None = None) -> Parameter:
     def read(text: str) -> str:
         if text not in words:
             near = difflib.get_close_matches(text, words, 1)
@@ -96,14 +92,18 @@ def one_of(words: Sequence[str]) -> Callable[[str], str]:
             raise ValueError(f"{text[:40]!r} is none of these{meant} There are: {', '.join(words)}")
         return text
 
-    return read
+    return Parameter(name, meaning, read, {"type": "string", "enum": list(words)}, default=default)
 
 
 def read_by(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def switch(text: str) -> bool:
+def switch(name: str, meaning: str, default: bool | None = None) -> Parameter:
+    return Parameter(name, meaning, read_switch, {"type": "boolean"}, default=default)
+
+
+def read_switch(text: str) -> bool:
     if text.lower() in ("1", "true", "yes", "on"):
         return True
     if text.lower() in ("0", "false", "no", "off"):
@@ -140,17 +140,11 @@ BY = Parameter(
     read_by,
     many=True,
 )
-TOP = Parameter(
-    "top",
-    "Only the most expensive, and a row of Others.",
-    whole(1, 1000),
-    {"type": "integer", "minimum": 1, "maximum": 1000},
-)
-COST = Parameter(
+TOP = whole("top", "Only the most expensive, and a row of Others.", 1, 1000)
+COST = one_of(
     "cost",
     "Which cost: recorded when calls were stored, current (at prices of today), or reported by providers.",
-    one_of(("recorded", "current", "reported")),
-    {"type": "string", "enum": ["recorded", "current", "reported"]},
+    get_args(CostBasis),
     default="recorded",
 )
 COMPARE = Parameter("compare", "Hold each row against an earlier time: previous, or a word of `since`.")
