@@ -29,19 +29,19 @@ CHANGES = (KIND, SUBJECT, LIMIT)
 
 
 async def show_budgets(request: Request) -> Response:
-    read_parameters((), request.query_params.multi_items())
+    read_parameters(request)
     known = (await kept(site_of(request).reader)).budgets
     body = {"schema_version": SCHEMA_VERSION, "budgets": [as_json(budget) for budget in known]}
     return document(json_text(body), "json", "budgets")
 
 
 async def show_status(request: Request) -> Response:
-    read_parameters((), request.query_params.multi_items())
+    read_parameters(request)
     return await status_of((await books(site_of(request).reader, now(), ANSWER_SECONDS)).standing, "budgets")
 
 
 async def show_budget(request: Request) -> Response:
-    read_parameters((), request.query_params.multi_items())
+    read_parameters(request)
     name, reader = named(request), site_of(request).reader
     for budget in (await kept(reader)).budgets:
         if budget.name == name:
@@ -58,7 +58,7 @@ async def status_of(seen: Standing, name: str) -> Response:
 
 async def set_budget(request: Request) -> Response:
     """Add the budget, or put it in the place of the one of that name."""
-    read_parameters((), request.query_params.multi_items())
+    read_parameters(request)
     editor, author = allowed(request)
     name, content = named(request), await read_body(request)
     try:
@@ -73,7 +73,7 @@ async def set_budget(request: Request) -> Response:
 
 
 async def remove_budget(request: Request) -> Response:
-    read_parameters((), request.query_params.multi_items())
+    read_parameters(request)
     editor, author = allowed(request)
     name = named(request)
     if not await asyncio.to_thread(editor.remove, name, author):
@@ -83,7 +83,7 @@ async def remove_budget(request: Request) -> Response:
 
 
 async def show_changes(request: Request) -> Response:
-    values = read_parameters(CHANGES, request.query_params.multi_items())
+    values = read_parameters(request, *CHANGES)
     kinds, subject, limit = KINDS[values["kind"]], values["subject"], values["limit"]
     found = await site_of(request).reader.do(lambda store: read_changes(store, kinds, subject, limit))
     return document(changes_json(found), "json", "changes")

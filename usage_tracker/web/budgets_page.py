@@ -31,7 +31,7 @@ PURPOSE = "budgets"
 
 
 async def show_budgets(request: Request) -> Response:
-    site, values = site_of(request), read_parameters((EDIT, NEW, REMOVE, TZ), request.query_params.multi_items())
+    site, values = site_of(request), read_parameters(request, EDIT, NEW, REMOVE, TZ)
     seen = await books(site.reader, now())
     known = {budget.name: budget for budget in seen.budgets}
     for name in (values["edit"], values["remove"]):

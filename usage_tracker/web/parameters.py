@@ -3,9 +3,11 @@ the HTTP interface and its OpenAPI document."""
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, get_args
+
+from starlette.requests import Request
 
 from usage_tracker.report import DIMENSIONS, MOST_CONDITIONS, UNITS, CostBasis, parse_condition
 from usage_tracker.zones import parse_zone
@@ -40,11 +42,12 @@ class Parameter(NamedTuple):
     default: Any = None
 
 
-def read_parameters(parameters: Iterable[Parameter], given: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The values by name, defaults included; of `many`, tuples. An empty value counts as not given. Raises Refused."""
+def read_parameters(request: Request, *parameters: Parameter) -> dict[str, Any]:
+    """What the address says of these, by name, defaults included; of `many`, tuples. An empty value counts as not
+    given. Raises Refused, also for any other parameter."""
     known = {parameter.name: parameter for parameter in parameters}
     found: dict[str, list[Any]] = {}
-    for name, text in given:
+    for name, text in request.query_params.multi_items():
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             meant = f"; did you mean {near[0]}?" if near else "."

@@ -26,7 +26,7 @@ from usage_tracker.zones import midnight
 
 async def spend_tags(request: Request) -> Response:
     """Spend by tag. A call with several tags counts under each."""
-    values = read_parameters(SPEND_TAGS, request.query_params.multi_items())
+    values = read_parameters(request, *SPEND_TAGS)
     found = await site_of(request).reader.ask(Query(*some_days(values), ("tag",)))
     return await answer(
         lambda: [
@@ -39,7 +39,7 @@ async def spend_tags(request: Request) -> Response:
 
 async def spend_report(request: Request) -> Response:
     """Spend by day and team or customer, or by key, each with what it is made of."""
-    values = read_parameters(SPEND_REPORT, request.query_params.multi_items())
+    values = read_parameters(request, *SPEND_REPORT)
     if values["start_date"] is None or values["end_date"] is None:
         raise Refused("please provide start_date and end_date", "start_date")
     asked, reader = both_days(values, UTC), site_of(request).reader
