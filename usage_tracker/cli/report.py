@@ -1,7 +1,6 @@
 """`usage-tracker report`: who used what, and what it cost; and its short forms `daily`, `weekly`, `monthly` and
 `top`."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -29,6 +28,7 @@ from usage_tracker.report import (
     parse_period,
     previous,
 )
+from usage_tracker.report.spelling import did_you_mean
 
 
 def names_in(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -40,8 +40,7 @@ def check_fields(_ctx: click.Context, _param: click.Parameter, texts: tuple[str,
     names = names_in(texts)
     for name in names:
         if name not in FIELDS:
-            near = difflib.get_close_matches(name, FIELDS, 1)
-            meant = f"; did you mean {near[0]}?" if near else "."
+            meant = did_you_mean(name, FIELDS)
             raise click.BadParameter(f"{name!r} is not a figure{meant} There are: {', '.join(FIELDS)}")
     return names
 

@@ -1,7 +1,6 @@
 """What may stand in an address after the question mark: names, meanings and how each is read. One table for the pages,
 the HTTP interface and its OpenAPI document."""
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple, get_args
 from starlette.requests import Request
 
 from usage_tracker.report import DIMENSIONS, MOST_CONDITIONS, UNITS, CostBasis, parse_condition
+from usage_tracker.report.spelling import did_you_mean
 from usage_tracker.zones import parse_zone
 
 LONGEST = 2000
@@ -49,8 +49,7 @@ def read_parameters(request: Request, *parameters: Parameter) -> dict[str, Any]:
     found: dict[str, list[Any]] = {}
     for name, text in request.query_params.multi_items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            meant = f"; did you mean {near[0]}?" if near else "."
+            meant = did_you_mean(name, known)
             raise Refused(f"there is no parameter {name!r}{meant} There are: {', '.join(known) or 'none'}", name)
         if text == "":
             continue
@@ -90,8 +89,7 @@ def whole(name: str, meaning: str, least: int, most: int, default: int | None = 
 def one_of(name: str, meaning: str, words: Sequence[str], default: str | None = None) -> Parameter:
     def read(text: str) -> str:
         if text not in words:
-            near = difflib.get_close_matches(text, words, 1)
-            meant = f"; did you mean {near[0]}?" if near else "."
+            meant = did_you_mean(text, words)
             raise ValueError(f"{text[:40]!r} is none of these{meant} There are: {', '.join(words)}")
         return text
 
