@@ -26,13 +26,13 @@ from receivers import Receiver, each_once
 
 from usage_tracker import feeding
 from usage_tracker.addresses import Secret
-from usage_tracker.budgets.receivers import retry_after, sign
 from usage_tracker.cli import main
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.event import PricedEvent, event_number
 from usage_tracker.feeding import feed_once
+from usage_tracker.outgoing import retry_after, sign
 from usage_tracker.report import Event, list_events
 from usage_tracker.sink_addresses import SinkAddress, parse_sinks
 from usage_tracker.sinks import Feeder, NotTaken, forget_sink, open_sink, refusals, sifting, standings
@@ -129,7 +129,7 @@ def test_what_a_receiver_does_not_take_is_sent_again_under_the_same_id(
     receiver.answers = [status]
     with monkeypatch.context() as patch:
         if status < 0:
-            patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 2.0)
+            patch.setattr("usage_tracker.outgoing.ATTEMPT_SECONDS", 2.0)
         with pytest.raises(NotTaken) as caught:
             feeder.step()
     assert SECRET not in str(caught.value)
@@ -361,7 +361,7 @@ class TestRefused:
         store_events(store, [made_event() for _ in range(count)])
         receiver.answers = [-1]
         with monkeypatch.context() as patch:
-            patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 0.5)
+            patch.setattr("usage_tracker.outgoing.ATTEMPT_SECONDS", 0.5)
             with pytest.raises(NotTaken, match="can't be reached"):
                 feeder.step()
         receiver.wrong = lambda body: True
@@ -383,7 +383,7 @@ class TestRefused:
         self, store: Store, receiver: Receiver, stopped_by: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As while some of a receiver's programs are broken ones, and all that it has are right in the end."""
-        monkeypatch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 0.5)
+        monkeypatch.setattr("usage_tracker.outgoing.ATTEMPT_SECONDS", 0.5)
         feeder = begin(store, webhook(receiver))
         store_events(store, [made_event() for _ in range(40)])
         receiver.answers = [400] * 5 + [400] * 15 + [200] + [stopped_by]
@@ -480,7 +480,7 @@ def test_who_dies_between_sending_and_saying_so_is_followed_by_one_that_sends_th
     assert feeder.step()
     receiver.answers = [-1]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 2.0)
+        patch.setattr("usage_tracker.outgoing.ATTEMPT_SECONDS", 2.0)
         with pytest.raises(NotTaken):
             feeder.step()
     store_events(store, [made_event() for _ in range(30)])
@@ -507,7 +507,7 @@ def test_who_dies_where_a_receiver_takes_few_at_once_is_followed_by_one_that_sen
     store_events(store, [made_event() for _ in range(80)])
     receiver.answers = [-1]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 0.5)
+        patch.setattr("usage_tracker.outgoing.ATTEMPT_SECONDS", 0.5)
         with pytest.raises(NotTaken):
             feeder.step()
     feeder.close()

@@ -19,11 +19,12 @@ from typing import NamedTuple
 
 from usage_tracker.budgets.amounts import show
 from usage_tracker.budgets.budget import Budget, rolls
-from usage_tracker.budgets.receivers import Message, NotSent, Receiver
+from usage_tracker.budgets.receivers import Message, Receiver
 from usage_tracker.budgets.scope import named
 from usage_tracker.budgets.windows import Window
 from usage_tracker.errors import RightsError, StoreError
 from usage_tracker.guard import guarded
+from usage_tracker.outgoing import NotSent
 from usage_tracker.stores import Store
 from usage_tracker.stores.store import Execute, takes_effect
 from usage_tracker.threads import start_thread
