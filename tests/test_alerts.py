@@ -32,10 +32,11 @@ from usage_tracker.budgets import alerts as alerting
 from usage_tracker.budgets import receivers
 from usage_tracker.budgets.alerts import Alert, Alerts, budget_alerts
 from usage_tracker.budgets.book import remove_budget, set_budget
-from usage_tracker.budgets.budget import Budget, Criterion
+from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.receivers import receivers_of
 from usage_tracker.budgets.scope import NOBODY
 from usage_tracker.budgets.windows import Window
+from usage_tracker.conditions import Condition
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.enforcing import Leading
@@ -137,7 +138,7 @@ def test_an_alert_is_sent_once_and_again_only_for_another_window_or_limit(store:
 
 
 def test_a_budget_that_counts_something_else_or_is_set_anew_alerts_anew(store: Store, inbox: Inbox) -> None:
-    other = budget(where=(Criterion("team", True, "shop"),))
+    other = budget(where=(Condition("team", True, "shop"),))
     for number, each in enumerate((budget(), other, budget(each="user"), budget(measure="tokens"), budget()), 1):
         set_budget(store, each)
         for _ in range(2):

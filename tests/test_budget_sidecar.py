@@ -14,7 +14,7 @@ from budgeted import budget
 from receivers import Receiver
 
 from usage_tracker.budgets.book import set_budget
-from usage_tracker.budgets.budget import Criterion
+from usage_tracker.conditions import Condition
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import Store, open_store
@@ -76,7 +76,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with closing(open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))) as opened:
         opened.migrate()
         for name, limit, team in (("free", 3, "a"), ("strict", 4, "b")):
-            where = (Criterion("team", True, team),)
+            where = (Condition("team", True, team),)
             set_budget(
                 opened,
                 budget(name=name, limit=Decimal(limit), measure="calls", where=where, strict=name == "strict"),

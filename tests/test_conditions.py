@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from made_events import made_event, store_events
 
+from usage_tracker.conditions import Condition
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import Query, list_events, run
-from usage_tracker.report.conditions import MOST_CONDITIONS, Condition, parse_condition, parse_conditions
+from usage_tracker.report.conditions import MOST_CONDITIONS, parse_condition, parse_conditions
 from usage_tracker.stores import open_store
 
 

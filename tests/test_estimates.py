@@ -10,11 +10,11 @@ import pytest
 from budgeted import budget
 from made_events import made_event, store_events
 
-from usage_tracker.budgets.budget import Criterion
 from usage_tracker.budgets.estimates import DEFAULT_OUTPUT, TOKENS_PER_FILE, estimate, tokens_asked
 from usage_tracker.budgets.scope import Described
 from usage_tracker.budgets.unit_prices import UnitPrices
 from usage_tracker.budgets.view import Usual
+from usage_tracker.conditions import Condition
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import Origin
 from usage_tracker.spending import read_usual
@@ -133,5 +133,5 @@ def test_nineteen_of_twenty_calls_of_the_model_in_the_scope_tell_what_is_usual(t
             made_event(now, request_model="o3", team="a", input_tokens=10**6, output_tokens=10**6),
         ]
         store_events(store, [*calls, *others])
-        scoped = budget(where=(Criterion("team", True, "a"),))
+        scoped = budget(where=(Condition("team", True, "a"),))
         assert read_usual(store, scoped, now + timedelta(minutes=1)) == {"gpt-4o": Usual(95, 950)}

@@ -30,13 +30,13 @@ from usage_tracker import tracker
 from usage_tracker.budgets import accounts, holding, reserving
 from usage_tracker.budgets.accounts import Match
 from usage_tracker.budgets.amounts import whole
-from usage_tracker.budgets.budget import Criterion
 from usage_tracker.budgets.rates import Rate
 from usage_tracker.budgets.reservation_tables import Settled
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.view import View
 from usage_tracker.capture import open_calls
 from usage_tracker.capture.admission import Answered, take, take_elsewhere
+from usage_tracker.conditions import Condition
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.enforcing import Enforcing, Leading
 from usage_tracker.errors import StoreUnavailable
@@ -406,7 +406,7 @@ def test_a_call_that_ends_while_the_sums_are_taken_counts_in_an_account_of_its_o
 
 def test_only_calls_within_the_scope_are_held_to_it(capturing: Capturing, enforcing: Enforcing) -> None:
     enforcing.use(
-        known(budget(where=(Criterion("team", True, "frontend"), Criterion("model", True, "gpt-4o*"))), spent="1")
+        known(budget(where=(Condition("team", True, "frontend"), Condition("model", True, "gpt-4o*"))), spent="1")
     )
     ask(capturing)
     with usage_tracker.attribute(team="frontend"):

@@ -17,11 +17,12 @@ import msgspec
 from usage_tracker.budgets.accounts import start_of, window_of
 from usage_tracker.budgets.amounts import limit_of, whole
 from usage_tracker.budgets.book import read_budgets
-from usage_tracker.budgets.budget import Budget, Criterion
+from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.rights import lacking, role_of
 from usage_tracker.budgets.scope import NOBODY, WHOLE
 from usage_tracker.budgets.view import PriceBook, Usual, View
 from usage_tracker.budgets.windows import Window
+from usage_tracker.conditions import exactly
 from usage_tracker.errors import RightsError
 from usage_tracker.stores import Store
 from usage_tracker.stores.prices import newest_version, read_entries
@@ -202,17 +203,12 @@ def read_part(read_used: ReadUsed, store: Store, budget: Budget, part: str, wind
     window = window_of(budget, time.time())
     narrowed = budget
     if budget.each is not None and part != WHOLE:
-        test = Criterion(budget.each, True, None if part == NOBODY else escaped(part))
+        test = exactly(budget.each, None if part == NOBODY else part)
         narrowed = msgspec.structs.replace(budget, where=(*budget.where, test))
     found = read_used(store, narrowed, window).get(part)
     if found is None or window_start != start_of(budget, time.time()):
         return read_at, 0
     return read_at, whole(found.amount, budget.measure)
-
-
-def escaped(text: str) -> str:
-    """A pattern that only this text meets."""
-    return r"\none" if text == "none" else "".join(f"\\{char}" if char in r"\*?" else char for char in text)
 
 
 def update_accounts(

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from usage_tracker.budgets.book import read_budgets, remove_budget, set_budget
-from usage_tracker.budgets.budget import Budget, Criterion, about, check, default_name, parse_limit, parse_share
+from usage_tracker.budgets.budget import Budget, about, check, default_name, parse_limit, parse_share
 from usage_tracker.budgets.scope import WHOLE
 from usage_tracker.budgets.windows import Window
 from usage_tracker.cli.budget_text import describe
@@ -100,7 +100,7 @@ def set_one(name: str | None, where: Conditions, dsn: Dsn, **said: Any) -> None:
     if "limit" in given:
         given["limit"], given["measure"] = given["limit"]
     if where:
-        given["where"] = tuple(Criterion(*condition) for condition in where)
+        given["where"] = where
     store = open_store(dsn)
     try:
         store.migrate()

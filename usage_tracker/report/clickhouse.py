@@ -7,8 +7,9 @@ The plan is everybody's: which rollup answers which part of a range. Events hold
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from usage_tracker.conditions import Condition
 from usage_tracker.report.clickhouse_dialect import NULL
-from usage_tracker.report.conditions import Condition, about_tags, needed_keys, split_pattern
+from usage_tracker.report.conditions import about_tags, needed_keys, split_pattern
 from usage_tracker.report.dialects import Statement
 from usage_tracker.report.dimensions import ARRAYS, DIMENSIONS, FLAG, UNITS
 from usage_tracker.report.groups import CUTS, keys_of

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
+from usage_tracker.conditions import Condition
 from usage_tracker.event import Cost, Origin, Usage, UsageEvent
 from usage_tracker.instants import HOUR, to_instant, to_moment
-from usage_tracker.report.conditions import Condition
 from usage_tracker.report.groups import find_span
 from usage_tracker.report.listing import Event, list_events
 from usage_tracker.stores import Store

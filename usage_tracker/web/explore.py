@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from usage_tracker.cli.columns import Column, report_columns
 from usage_tracker.cli.notes import explain
+from usage_tracker.conditions import exactly
 from usage_tracker.report import DIMENSIONS, OTHERS, TAGGED, UNITS, Query, Report, is_dimension, run
 from usage_tracker.report.sums import GroupValue
 from usage_tracker.stores import Store
@@ -16,7 +17,7 @@ from usage_tracker.web.overview import words
 from usage_tracker.web.parameters import Refused, one_of
 from usage_tracker.web.pruned import notes_on_reports
 from usage_tracker.web.reading import Reader
-from usage_tracker.web.view import View, exactly
+from usage_tracker.web.view import View
 
 MEASURE = one_of("measure", "What the chart shows.", tuple(MEASURES), default="cost")
 ROWS = 500
@@ -83,7 +84,7 @@ def only_value(view: View, name: str, value: GroupValue, path: str) -> str | Non
     """The same question about that value alone. None where no condition can say it."""
     if not is_dimension(name) or value is OTHERS or value == "":
         return None
-    condition = exactly(name, value if value is None else str(value))
+    condition = exactly(name, value)
     where = view.where if condition in view.where else (*view.where, condition)
     return replace(view, where=where).address(path)
 

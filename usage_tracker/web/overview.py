@@ -10,6 +10,7 @@ from typing import NamedTuple
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups, show_money, show_part, show_share
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.overview import project_month
+from usage_tracker.conditions import exactly
 from usage_tracker.report import (
     OTHERS,
     TAGGED,
@@ -32,7 +33,7 @@ from usage_tracker.web.parameters import Refused, one_of
 from usage_tracker.web.prices_age import KEPT_SECONDS, PriceData, price_data
 from usage_tracker.web.pruned import notes_on_reports
 from usage_tracker.web.reading import Reader
-from usage_tracker.web.view import View, exactly, fitting_unit
+from usage_tracker.web.view import View, fitting_unit
 
 RANKS = ("model", "provider", "project", "team", "app", "user", "api_key", "operation", "tag", "service_tier", "status")
 """The dimensions that have a tab. By session and host, rollups know nothing: see Explore."""
@@ -278,7 +279,7 @@ def only(view: View, group: Group, path: str) -> str | None:
             continue
         if value is OTHERS or value == "":
             return None
-        condition = exactly(name, value if value is None else str(value))
+        condition = exactly(name, value)
         if condition not in where:
             where.append(condition)
     return replace(view, where=tuple(where)).address(path)

@@ -130,11 +130,3 @@ def fitting_unit(asked: Range) -> str:
         return "month"
     days = (asked.until - asked.since) / timedelta(days=1)
     return "hour" if days <= 3 else "day" if days <= 100 else "week" if days <= 500 else "month"
-
-
-def exactly(dimension: str, value: str | None) -> Condition:
-    """The condition that a call has just that value; wildcards in it are none."""
-    if value is None:
-        return Condition(dimension, True, None)
-    pattern = "".join(f"\\{char}" if char in "*?\\" else char for char in value)
-    return Condition(dimension, True, pattern)

@@ -8,9 +8,9 @@ from typing import Any
 
 from starlette.responses import Response
 
+from usage_tracker.conditions import exactly
 from usage_tracker.report import Condition, Range
 from usage_tracker.web.parameters import Parameter, Refused, day, one_of, switch, whole
-from usage_tracker.web.view import exactly
 from usage_tracker.zones import midnight
 
 UNATTRIBUTED = "unattributed"
