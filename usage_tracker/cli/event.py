@@ -18,6 +18,7 @@ from usage_tracker.decimals import EXACT
 from usage_tracker.dsn import Dsn
 from usage_tracker.report import Event, Original, find_event, find_original, list_events
 from usage_tracker.stores import Store
+from usage_tracker.stores.values import read_cost_parts
 
 SMALLEST = Decimal("1e-12")
 NEWEST = "last"
@@ -52,10 +53,9 @@ class Line(NamedTuple):
 def lines_of(event: Event) -> list[Line]:
     """The lines of the bill, as they were stored with the event."""
     found = []
-    for unit, parts in (event["cost_parts"] or {}).items():
-        for part in parts if isinstance(parts, list) else [parts]:
-            count, price = Decimal(str(part["count"] or 0)), Decimal(part["price"])
-            found.append(Line(unit, count, price, short(count * price)))
+    for unit, said, price in read_cost_parts(event["cost_parts"]):
+        count = said or Decimal(0)
+        found.append(Line(unit, count, price, short(count * price)))
     return found
 
 

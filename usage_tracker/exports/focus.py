@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from usage_tracker.csv_text import csv_line
 from usage_tracker.exports.buckets import LAST, Bucket
+from usage_tracker.stores.values import read_cost_parts
 
 NAMES = {
     "openai": "OpenAI", "anthropic": "Anthropic", "azure": "Microsoft", "gemini": "Google", "vertex": "Google",
@@ -109,10 +110,9 @@ def add(amounts: defaultdict[Charge, Amount], event: dict[str, Any]) -> None:
 
 def read_lines(parts: str | None) -> Iterator[tuple[str, Decimal, Decimal]]:
     """Unit, count and price of each part of a cost."""
-    for unit, found in json.loads(parts or "{}", parse_float=Decimal, parse_int=Decimal).items():
-        for part in found if isinstance(found, list) else [found]:
-            if part["count"] is not None:
-                yield unit, part["count"], Decimal(part["price"])
+    for unit, count, price in read_cost_parts(json.loads(parts or "{}", parse_float=Decimal)):
+        if count is not None:
+            yield unit, count, price
 
 
 def row(charge: Charge, amount: Amount) -> dict[str, object]:
