@@ -101,7 +101,7 @@ class TestExport:
         def fail(_: object) -> str:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("usage_tracker.cli.events.plain_event", fail)
+        monkeypatch.setattr("usage_tracker.cli.events.plain_fields", fail)
         assert run("export", "--out", str(target)).exit_code == 130
         assert target.read_text() == "before"
         assert [path.name for path in tmp_path.iterdir() if "a.jsonl" in path.name] == ["a.jsonl"]

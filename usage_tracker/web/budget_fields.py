@@ -8,6 +8,7 @@ import msgspec
 
 from usage_tracker.budgets.budget import Budget, Measure, Unreachable, check, parse_limit, parse_share
 from usage_tracker.errors import ConfigError
+from usage_tracker.plain_values import exact
 from usage_tracker.report import Condition, parse_conditions
 from usage_tracker.web.parameters import without_options
 
@@ -123,7 +124,7 @@ def form_of(budget: Budget | None) -> dict[str, str]:
         "where": "\n".join(map(str, budget.where)),
         "each": budget.each or "",
         "on_limit": budget.on_limit,
-        "soft": ", ".join(f"{(share * 100).normalize():f}%" for share in budget.soft),
+        "soft": ", ".join(f"{exact(share * 100)}%" for share in budget.soft),
         **({"strict": "1"} if budget.strict else {}),
         "unreachable": budget.unreachable,
         "unpriced": budget.unpriced,
