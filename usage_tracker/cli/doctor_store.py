@@ -1,5 +1,6 @@
 """What `usage-tracker doctor` finds of the store and of the price books in it."""
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -34,18 +35,16 @@ def examine_store(settings: Settings, findings: Findings) -> None:
     if dsn.scheme == "sqlite" and not Path(dsn.text).exists():
         findings.add("store", f"{dsn.shown} (not there yet; the first event makes it)")
         return
-    store = open_store(dsn)
-    try:
-        examine_schema(dsn, store, findings, facts)
+    with closing(open_store(dsn)) as store:
         try:
-            examine_content(store, findings, facts)
-        except SchemaError:
-            findings.add("server", "this role may not look further, which a writer need not")
-    except StoreError as error:
-        facts["problem"] = str(error)
-        findings.add("store", dsn.shown, str(error))
-    finally:
-        store.close()
+            examine_schema(dsn, store, findings, facts)
+            try:
+                examine_content(store, findings, facts)
+            except SchemaError:
+                findings.add("server", "this role may not look further, which a writer need not")
+        except StoreError as error:
+            facts["problem"] = str(error)
+            findings.add("store", dsn.shown, str(error))
 
 
 def examine_schema(dsn: Dsn, store: Store, findings: Findings, facts: dict[str, object]) -> None:
