@@ -26,7 +26,7 @@ from usage_tracker.conditions import exactly
 from usage_tracker.errors import RightsError
 from usage_tracker.stores import Store
 from usage_tracker.stores.prices import newest_version, read_entries
-from usage_tracker.stores.store import Execute, takes_effect
+from usage_tracker.stores.store import Execute, read_id, takes_effect
 
 logger = logging.getLogger("usage_tracker")
 
@@ -194,7 +194,7 @@ def reserved_segments(store: Store) -> list[UUID]:
     rows = store.select(
         f"SELECT DISTINCT segment FROM {store.dialect.prefix}budget_reservation WHERE segment IS NOT NULL"
     )
-    return [UUID(bytes=segment) if isinstance(segment, bytes) else UUID(str(segment)) for (segment,) in rows]
+    return [read_id(segment) for (segment,) in rows]
 
 
 def read_part(read_used: ReadUsed, store: Store, budget: Budget, part: str, window_start: int) -> tuple[float, int]:
@@ -234,11 +234,10 @@ def update_accounts(
             if not taken:
                 continue
             for segment, position in positions.items():
-                identity = str(segment) if store.dialect.name == "postgres" else segment.bytes
                 execute(
                     f"DELETE FROM {reservation} WHERE budget = {mark} AND part = {mark} AND window_start = {mark} "
                     f"AND segment = {mark} AND position <= {mark}",
-                    [budget.name, part, start, identity, position],
+                    [budget.name, part, start, store.dialect.write_id(segment), position],
                 )
         execute(f"DELETE FROM {reservation} WHERE budget = {mark} AND expires_at < {mark}", [budget.name, read_at])
         execute(f"DELETE FROM {reservation} WHERE budget = {mark} AND window_start < {mark}", [budget.name, start])

@@ -51,7 +51,7 @@ def register(store: Store, address: SinkAddress) -> None:
     def insert(execute: Execute) -> None:
         see_batches(execute, store)
         execute(
-            f"INSERT INTO {table} (name, shown, arrival, began_at) VALUES ({', '.join([mark] * 4)}) "
+            f"INSERT INTO {table} (name, shown, arrival, began_at) VALUES ({store.dialect.marks(4)}) "
             "ON CONFLICT (name) DO UPDATE SET shown = excluded.shown",
             [address.name, address.shown, last_arrival(execute, store), time.time()],
         )
@@ -66,7 +66,7 @@ def take(store: Store, name: str, claim: str) -> Place | None:
     def change(execute: Execute) -> Place | None:
         row = execute(
             "SELECT claim, claimed_until, arrival, until, done, state, at_once, ahead, suspects "
-            f"FROM {table} WHERE name = {mark}" + for_update(store),
+            f"FROM {table} WHERE name = {mark}{store.dialect.for_update()}",
             [name],
         )
         if row is None:
@@ -106,7 +106,7 @@ def note(
     mark, table = store.dialect.placeholder, f"{store.dialect.prefix}sink"
 
     def change(execute: Execute) -> None:
-        row = execute(f"SELECT claim FROM {table} WHERE name = {mark}" + for_update(store), [name])
+        row = execute(f"SELECT claim FROM {table} WHERE name = {mark}{store.dialect.for_update()}", [name])
         if row is None or row[0] != claim:
             raise Lost
         names = ["claimed_until", *changes]
@@ -118,7 +118,7 @@ def note(
         for event_id, reason in refused:
             execute(
                 f"INSERT INTO {table}_refused (name, event_id, refused_at, reason) "
-                f"VALUES ({', '.join([mark] * 4)}) ON CONFLICT DO NOTHING",
+                f"VALUES ({store.dialect.marks(4)}) ON CONFLICT DO NOTHING",
                 [name, event_id, time.time(), reason],
             )
 
@@ -129,10 +129,6 @@ def release(store: Store, name: str, claim: str) -> None:
     """Let the next one have it. Raises StoreError."""
     with suppress(Lost):
         note(store, name, claim, {"claim": None})
-
-
-def for_update(store: Store) -> str:
-    return " FOR UPDATE" if store.dialect.name == "postgres" else ""
 
 
 KEPT_SECONDS = 86_400.0
