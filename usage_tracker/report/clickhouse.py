@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from usage_tracker.conditions import Condition
 from usage_tracker.report.clickhouse_dialect import NULL
-from usage_tracker.report.conditions import about_tags, needed_keys, split_pattern
+from usage_tracker.report.conditions import about_tags, split_pattern
 from usage_tracker.report.dialects import Statement
 from usage_tracker.report.dimensions import ARRAYS, DIMENSIONS, FLAG, UNITS
-from usage_tracker.report.groups import CUTS, keys_of
+from usage_tracker.report.groups import CUTS, source_keys
 from usage_tracker.report.plan import EVENTS, Part, Span, plan, rollups_by
 from usage_tracker.report.question import Query
 from usage_tracker.report.sums import COUNTED
@@ -34,7 +34,7 @@ class Summed(NamedTuple):
 
 def write_query(statement: Statement, query: Query, span: Span, *, holds_several: bool) -> str:
     """The sources of the plan, each summed by the query's groups, put together."""
-    keys = {*keys_of(query), *needed_keys(query.by, query.where)}
+    keys = source_keys(query)
     branches = []
     for part in joined(plan(rollups_by(keys), query.unit, query.tz, span, may_take_away=True)):
         tagged = "tag_key" in part.source.keys and query.tag_key is not None
