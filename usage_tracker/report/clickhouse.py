@@ -185,21 +185,18 @@ def write_sketches(statement: Statement, query: Query, parts: Iterable[Part]) ->
         if part.source.grain:
             branches.append(write_part(statement, query, part, Summed(SKETCHED, "bucket")))
             continue
-        for name, column, counted, other in (
-            ("duration_ms", "bucket", "calls", "ttft_calls"),
-            ("ttft_ms", "ttft_bucket", "ttft_calls", "calls"),
+        for name, column, sums in (
+            ("duration_ms", "bucket", {"calls": EACH, "ttft_calls": NONE}),
+            ("ttft_ms", "ttft_bucket", {"calls": NONE, "ttft_calls": EACH}),
         ):
-            sums = {counted: "toInt64(count())", other: "sum(toInt64(0))"}
             is_known = f"bitTest(known, {MAY_BE_UNKNOWN.index(name)}) AND calls = 1"
-            branches.append(write_part(statement, query, part, Summed(in_order(sums), column, is_known)))
+            branches.append(write_part(statement, query, part, Summed(sums, column, is_known)))
     return write_groups(query, branches, ["sum(sum_calls)", "sum(sum_ttft_calls)"], ["latency"])
 
 
-def in_order(sums: dict[str, str]) -> dict[str, str]:
-    return {name: sums[name] for name in SKETCHED}
-
-
 SKETCHED = {"calls": "sum(calls)", "ttft_calls": "sum(ttft_calls)"}
+EACH, NONE = "toInt64(count())", "sum(toInt64(0))"
+"""Of events, what is counted in their place."""
 
 
 def write_untold(statement: Statement, query: Query, span: Span) -> str:
