@@ -25,9 +25,8 @@ from usage_tracker.report import (
     Query,
     Range,
     months_later,
-    parse_period,
-    previous,
 )
+from usage_tracker.report.comparison import earlier
 from usage_tracker.report.spelling import did_you_mean
 
 
@@ -244,13 +243,8 @@ def notes_of(answer: Answer, output: str) -> list[str]:
 
 def resolve_earlier(compare: str, asked: Range, zone: tzinfo) -> Range:
     """The range that --compare names. Raises click.BadParameter."""
-    now = datetime.now(UTC)
     try:
-        if compare == "previous":
-            return previous(asked, zone, now)
-        if asked.since is None:
-            raise ValueError("a comparison needs a --since")
-        return parse_period(compare, zone, now)
+        return earlier(compare, asked, zone, datetime.now(UTC))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--compare") from None
 

@@ -12,10 +12,9 @@ from usage_tracker.report import (
     CostBasis,
     Query,
     Range,
-    parse_period,
     parse_range,
-    previous,
 )
+from usage_tracker.report.comparison import earlier
 from usage_tracker.web.parameters import Refused
 
 MOST_BUCKETS = 5000
@@ -77,16 +76,9 @@ class View:
         if self.compare is None:
             return query
         try:
-            return replace(query, before=self.earlier(asked, moment))
+            return replace(query, before=earlier(self.compare, asked, self.zone, moment))
         except (ValueError, OverflowError) as error:
             raise Refused(f"compare: {error}", "compare") from None
-
-    def earlier(self, asked: Range, now: datetime) -> Range:
-        if asked.since is None:
-            raise ValueError("a comparison needs a since")
-        if self.compare == "previous":
-            return previous(asked, self.zone, now)
-        return parse_period(self.compare or "", self.zone, now)
 
     def over(self, since: str | None, until: str | None) -> "View":
         """The same of another range. Nothing is before all there is, so that it is held against nothing."""
