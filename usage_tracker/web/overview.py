@@ -27,7 +27,7 @@ from usage_tracker.report.ranges import DEFAULT_SINCE
 from usage_tracker.report.ranking import rank
 from usage_tracker.report.sums import Group
 from usage_tracker.web.budget_lines import Warnings, standing, warnings
-from usage_tracker.web.charts import Chart, over_time, tokens
+from usage_tracker.web.charts import Chart, over_time
 from usage_tracker.web.colours import assign
 from usage_tracker.web.parameters import Refused, one_of
 from usage_tracker.web.prices_age import KEPT_SECONDS, PriceData, price_data
@@ -152,9 +152,9 @@ def figures(report: Report, month: Report, prices: PriceData, view: View, now: d
         Figure("Calls", short(total.calls), show_count(total.calls), *changed(report, lambda row: row.calls)),
         Figure(
             "Tokens",
-            short(tokens(total)),
-            show_count(tokens(total)),
-            *changed(report, tokens),
+            short(total.tokens),
+            show_count(total.tokens),
+            *changed(report, lambda row: row.tokens),
             note=f"{rough(total.input_tokens)} in, {rough(total.output_tokens)} out",
         ),
         Figure(
