@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from usage_tracker.cli.columns import Column, report_columns
 from usage_tracker.cli.notes import explain
-from usage_tracker.conditions import exactly
-from usage_tracker.report import DIMENSIONS, OTHERS, TAGGED, UNITS, Query, Report, is_dimension, run
+from usage_tracker.report import DIMENSIONS, TAGGED, UNITS, Query, Report, is_dimension, run
 from usage_tracker.report.sums import GroupValue
 from usage_tracker.stores import Store
 from usage_tracker.web.charts import MEASURES, Chart, over_time, ranks
@@ -82,11 +81,8 @@ def line(report: Report, place: int, columns: list[Column], view: View, path: st
 
 def only_value(view: View, name: str, value: GroupValue, path: str) -> str | None:
     """The same question about that value alone. None where no condition can say it."""
-    if not is_dimension(name) or value is OTHERS or value == "":
-        return None
-    condition = exactly(name, value)
-    where = view.where if condition in view.where else (*view.where, condition)
-    return replace(view, where=where).address(path)
+    alone = view.only([name], (value,)) if is_dimension(name) else None
+    return None if alone is None else alone.address(path)
 
 
 def choices(keys: Iterable[str], asked: Iterable[str]) -> list[tuple[str, str]]:

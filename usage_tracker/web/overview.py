@@ -12,13 +12,11 @@ from usage_tracker.cli.notes import explain
 from usage_tracker.cli.overview import project_month
 from usage_tracker.conditions import exactly
 from usage_tracker.report import (
-    OTHERS,
     TAGGED,
     Query,
     Range,
     Report,
     Row,
-    is_dimension,
     parse_range,
     previous,
 )
@@ -251,7 +249,7 @@ def ranks(report: Report, colours: dict[Group, str], view: View, path: str) -> l
     whole = report.total.cost or Decimal(0)
     found = []
     for row, cost, was, shown_before in zip(rows, costs, earlier, befores, strict=True):
-        amount = row.cost or Decimal(0)
+        amount, alone = row.cost or Decimal(0), view.only(view.by, row.group)
         found.append(
             Ranked(
                 " · ".join(show_groups(name, [value])[0] for name, value in zip(view.by, row.group, strict=True)),
@@ -265,24 +263,10 @@ def ranks(report: Report, colours: dict[Group, str], view: View, path: str) -> l
                 show_share(row.cost, was),
                 float(max(amount, Decimal(0)) / largest * 100) if largest > 0 else 0.0,
                 show_part(amount, whole) if whole and row.cost is not None else "",
-                only(view, row.group, path),
+                None if alone is None else alone.address(path),
             )
         )
     return found
-
-
-def only(view: View, group: Group, path: str) -> str | None:
-    """The view of this group alone. None where it is Others, or has a value that no condition can say."""
-    where = list(view.where)
-    for name, value in zip(view.by, group, strict=True):
-        if not is_dimension(name):
-            continue
-        if value is OTHERS or value == "":
-            return None
-        condition = exactly(name, value)
-        if condition not in where:
-            where.append(condition)
-    return replace(view, where=tuple(where)).address(path)
 
 
 def totals(report: Report) -> dict[str, str]:

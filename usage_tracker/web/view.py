@@ -6,15 +6,19 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from urllib.parse import urlencode
 
+from usage_tracker.conditions import exactly
 from usage_tracker.report import (
+    OTHERS,
     UNITS,
     Condition,
     CostBasis,
     Query,
     Range,
+    is_dimension,
     parse_range,
 )
 from usage_tracker.report.comparison import earlier
+from usage_tracker.report.sums import Group
 from usage_tracker.web.parameters import Refused
 
 MOST_BUCKETS = 5000
@@ -86,6 +90,20 @@ class View:
 
     def without(self, condition: Condition) -> "View":
         return replace(self, where=tuple(each for each in self.where if each != condition))
+
+    def only(self, by: Sequence[str], group: Group) -> "View | None":
+        """The same of the calls of this group alone, whatever their time. None where it is Others, or has a value that
+        no condition can say."""
+        where = list(self.where)
+        for name, value in zip(by, group, strict=True):
+            if not is_dimension(name):
+                continue
+            if value is OTHERS or value == "":
+                return None
+            condition = exactly(name, value)
+            if condition not in where:
+                where.append(condition)
+        return replace(self, where=tuple(where))
 
     def parameters(self) -> list[tuple[str, str]]:
         """The address's part after the question mark, in one order for the same view."""
