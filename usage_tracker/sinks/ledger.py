@@ -18,7 +18,7 @@ LEASE_SECONDS = 60.0
 
 
 class Place(NamedTuple):
-    """Where a sink is."""
+    """Where a sink is: columns of its row."""
 
     arrival: int
     until: int | None
@@ -65,13 +65,13 @@ def take(store: Store, name: str, claim: str) -> Place | None:
 
     def change(execute: Execute) -> Place | None:
         row = execute(
-            "SELECT claim, claimed_until, arrival, until, done, state, at_once, ahead, suspects "
-            f"FROM {table} WHERE name = {mark}{store.dialect.for_update()}",
+            f"SELECT claim, claimed_until, {', '.join(Place._fields)} FROM {table} WHERE name = {mark}"
+            + store.dialect.for_update(),
             [name],
         )
         if row is None:
             raise Lost
-        holder, until, *place = row
+        holder, until, *fields = row
         now = time.time()
         if holder not in (None, claim) and cast(float, until) > now and not is_dead(cast(str, holder)):
             return None
@@ -79,16 +79,8 @@ def take(store: Store, name: str, claim: str) -> Place | None:
             f"UPDATE {table} SET claim = {mark}, claimed_until = {mark} WHERE name = {mark}",
             [claim, now + LEASE_SECONDS, name],
         )
-        arrival, reaches, done, state, at_once, ahead, suspects = place
-        return Place(
-            cast(int, arrival),
-            cast(int | None, reaches),
-            cast(int, done),
-            None if state is None else bytes(cast(bytes, state)),
-            cast(int | None, at_once),
-            cast(int, ahead),
-            cast(int, suspects),
-        )
+        place = Place(*fields)  # type: ignore[arg-type]  # as the table has them
+        return place if place.state is None else place._replace(state=bytes(place.state))  # of Postgres a memoryview
 
     return store.change(change)
 
