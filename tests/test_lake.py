@@ -198,7 +198,7 @@ def test_the_same_expressions_are_the_sql_of_warehouses(warehouse: str) -> None:
         asked.append(table)
         yield from ()
 
-    figures = LakeFigures(Lake(events, "usage", compute, lambda: None))
+    figures = LakeFigures(Lake(events, compute, lambda: None))
     where = (parse_condition("tag=tier:*"), parse_condition("model!=gpt-*"))
     figures.groups(Query(SINCE, UNTIL, ("day", "tag:tier"), where, tz=ZoneInfo("Europe/Berlin")))
     figures.groups(Query(by=("model",), percentiles=True))
