@@ -21,6 +21,7 @@ from uuid import uuid4
 import pytest
 from certificates import certificate
 from made_events import made_event, store_events
+from migrated import migrated
 from ports import free_port
 from postgres_server import Databases
 from racing import race
@@ -93,8 +94,7 @@ def inbox() -> Iterator[Inbox]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    with closing(open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))) as opened:
-        opened.migrate()
+    with migrated(f"sqlite:///{tmp_path}/usage.db") as opened:
         yield opened
 
 

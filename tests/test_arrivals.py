@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.report.arrivals import last_arrival, read_arrived
@@ -27,8 +28,7 @@ def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(dsn: str) -> Iterator[Store]:
-    with closing(open_store(parse_dsn(dsn))) as opened:
-        opened.migrate()
+    with migrated(dsn) as opened:
         yield opened
 
 

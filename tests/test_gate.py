@@ -23,6 +23,7 @@ import trio
 from budgeted import budget, known
 from capturing import ASK as MESSAGES
 from capturing import Capturing
+from migrated import migrated
 from msgspec import Raw
 
 import usage_tracker
@@ -784,8 +785,6 @@ def test_a_leader_that_waits_for_no_budgets_itself_tells_a_neighbour_that_does_t
     fresh_start: Path, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from usage_tracker.config import load_settings
-    from usage_tracker.dsn import parse_dsn
-    from usage_tracker.stores import open_store
 
     dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
     usage_tracker.install(ship=False, spool_dir=spool, budgets="wait")
@@ -802,8 +801,7 @@ def test_a_leader_that_waits_for_no_budgets_itself_tells_a_neighbour_that_does_t
     recorder = tracker.installed.pipeline().recorder
     assert recorder.gate is not None
     deadline = time.monotonic() + 30
-    with closing(open_store(parse_dsn(dsn))) as store:
-        store.migrate()
+    with migrated(dsn) as store:
         lead = Leading(load_settings({}, dsn=dsn, spool_dir=spool))
         while recorder.gate is not None:
             assert time.monotonic() < deadline
@@ -816,8 +814,6 @@ def test_who_waits_takes_no_old_word_for_there_being_no_budgets(
 ) -> None:
     from usage_tracker.budgets.book import set_budget
     from usage_tracker.budgets.view import ViewFile
-    from usage_tracker.dsn import parse_dsn
-    from usage_tracker.stores import open_store
 
     monkeypatch.setattr(holding, "FIRST_SECONDS", 60.0)
     dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
@@ -825,8 +821,7 @@ def test_who_waits_takes_no_old_word_for_there_being_no_budgets(
     view = ViewFile(spool)
     view.ask_for()
     view.save(known(age=3600))
-    with closing(open_store(parse_dsn(dsn))) as store:
-        store.migrate()
+    with migrated(dsn) as store:
         set_budget(store, budget(measure="calls", strict=True))
     usage_tracker.install(dsn=dsn, spool_dir=spool, budgets="wait")
     client.chat.completions.create(model=MODEL, messages=ASK)
@@ -969,15 +964,12 @@ def test_a_strict_limit_that_only_holds_calls_back_opens_no_way_past_another_one
     """Whichever of them the store says first has no room."""
     from usage_tracker.budgets.book import set_budget
     from usage_tracker.budgets.view import ViewFile
-    from usage_tracker.dsn import parse_dsn
-    from usage_tracker.stores import open_store
 
     calls = {"measure": "calls", "strict": True}
     slow = budget(name="a", limit=Decimal(1), on_limit="throttle", delay=0.05, **calls)
     firm = budget(name="b", limit=Decimal(2), **calls)
     dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
-    with closing(open_store(parse_dsn(dsn))) as store:
-        store.migrate()
+    with migrated(dsn) as store:
         for each in (slow, firm):
             set_budget(store, each)
     spool.mkdir(mode=0o700)

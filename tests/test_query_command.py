@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from made_events import made_event, store_events
+from migrated import migrated
 
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
@@ -20,10 +21,8 @@ def dsn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pat
     sqlite = request.param == "sqlite"
     found = f"sqlite:///{tmp_path}/usage.db" if sqlite else request.getfixturevalue("postgres_dsn")
     monkeypatch.setenv("TRACKER_DSN", found)
-    store = open_store(parse_dsn(found))
-    store.migrate()
-    store_events(store, [made_event(model="a"), made_event(model="a"), made_event(model="=b")])
-    store.close()
+    with migrated(found) as store:
+        store_events(store, [made_event(model="a"), made_event(model="a"), made_event(model="=b")])
     return found
 
 

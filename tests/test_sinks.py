@@ -21,6 +21,7 @@ import pytest
 from certificates import certificate
 from click.testing import CliRunner
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 from msgspec.structs import replace
 from receivers import Receiver, each_once
 
@@ -59,8 +60,7 @@ def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(dsn: str) -> Iterator[Store]:
-    with closing(open_store(parse_dsn(dsn))) as opened:
-        opened.migrate()
+    with migrated(dsn) as opened:
         yield opened
 
 
@@ -641,8 +641,7 @@ def test_apps_that_are_killed_leave_their_sinks_to_the_next(dsn: str, receiver: 
     def end(app: subprocess.Popen[str]) -> str:
         return "".join(app.communicate(timeout=PATIENCE))
 
-    with closing(open_store(parse_dsn(dsn))) as store:
-        store.migrate()
+    with migrated(dsn) as store:
         app = start()
         call(app, 1)
         wait_for(lambda: len(standings(store)) == 1)

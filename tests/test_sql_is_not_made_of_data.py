@@ -11,11 +11,10 @@ import psycopg2.extensions
 import pytest
 from click.testing import CliRunner
 from made_events import made_event, store_events
+from migrated import migrated
 
 from usage_tracker.cli import main
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import PricedEvent
-from usage_tracker.stores import open_store
 
 MARK = "Zq7"
 HOSTILE = f"{MARK}'); DROP TABLE usage_event; --\" %s %(a)s ? :a $1 {{0}} \\'"
@@ -82,11 +81,9 @@ def test_neither_what_is_stored_nor_what_is_asked_for(
     dsn: str, statements: Statements, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TRACKER_DSN", dsn)
-    store = open_store(parse_dsn(dsn))
-    store.migrate()
-    store_events(store, [hostile_event(), hostile_event()])
-    store.compact()
-    store.close()
+    with migrated(dsn) as store:
+        store_events(store, [hostile_event(), hostile_event()])
+        store.compact()
 
     def run(*words: str) -> str:
         result = CliRunner().invoke(main, list(words))
