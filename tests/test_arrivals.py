@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from made_events import NOON, made_event, store_events
@@ -16,14 +15,6 @@ from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.arriving import SPANS_AT_MOST, read_spans, spans_of
 
 SINK = "INSERT INTO {}sink (name, shown, arrival, began_at) VALUES ('test', 'test', 0, 0)"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    found: str = (
-        f"sqlite:///{tmp_path}/usage.db" if request.param == "sqlite" else request.getfixturevalue("postgres_dsn")
-    )
-    return found
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from made_events import NOON, made_event, store_events
@@ -13,11 +12,9 @@ from usage_tracker.report.contradicting import count_contradicting
 from usage_tracker.stores import Store
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+@pytest.fixture
+def store(dsn: str) -> Iterator[Store]:
     """Two calls that contradict themselves at noon, of five, and one an hour later."""
-    sqlite = request.param == "sqlite"
-    dsn = f"sqlite:///{tmp_path}/usage.db" if sqlite else request.getfixturevalue("postgres_dsn")
     with migrated(dsn) as found:
         flags = ["estimated_tokens", "sum_mismatch"]
         events = [made_event(flags=flags, project=project, tags=("tier:pro",)) for project in ("alpha", "beta")]

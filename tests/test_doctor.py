@@ -40,10 +40,8 @@ def no_sdks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_SDKS", "openai")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
-    sqlite = request.param == "sqlite"
-    dsn = f"sqlite:///{tmp_path}/usage.db" if sqlite else request.getfixturevalue("postgres_dsn")
+@pytest.fixture
+def store(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setenv("TRACKER_DSN", dsn)
     with migrated(dsn) as found:
         yield found

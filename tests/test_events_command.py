@@ -24,10 +24,8 @@ from usage_tracker.report import Following, list_events, parse_condition
 from usage_tracker.stores import Store
 
 
-@pytest.fixture(params=["sqlite", "postgres"], autouse=True)
-def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
-    sqlite = request.param == "sqlite"
-    dsn = f"sqlite:///{tmp_path}/usage.db" if sqlite else request.getfixturevalue("postgres_dsn")
+@pytest.fixture(autouse=True)
+def store(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setenv("TRACKER_DSN", dsn)
     with migrated(dsn) as found:
         yield found

@@ -23,10 +23,8 @@ from usage_tracker.zones import parse_zone
 MIDNIGHT = datetime(2026, 8, 15, tzinfo=UTC)
 
 
-@pytest.fixture(params=["sqlite", "postgres"], autouse=True)
-def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
-    sqlite = request.param == "sqlite"
-    dsn = f"sqlite:///{tmp_path}/usage.db" if sqlite else request.getfixturevalue("postgres_dsn")
+@pytest.fixture(autouse=True)
+def store(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setenv("TRACKER_DSN", dsn)
     with migrated(dsn) as found:
         yield found

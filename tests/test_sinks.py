@@ -50,14 +50,6 @@ def receiver() -> Iterator[Receiver]:
     made.close()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgres":
-        found: str = request.getfixturevalue("postgres_dsn")
-        return found
-    return f"sqlite:///{tmp_path}/usage.db"
-
-
 @pytest.fixture
 def store(dsn: str) -> Iterator[Store]:
     with migrated(dsn) as opened:

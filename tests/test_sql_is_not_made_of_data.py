@@ -59,12 +59,6 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
     return seen
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    found = f"sqlite:///{tmp_path}/usage.db"
-    return found if request.param == "sqlite" else str(request.getfixturevalue("postgres_dsn"))
-
-
 TEXTS = (
     "provider", "sdk", "base_host", "api_key", "app", "project", "team", "user_id", "session_id", "host", "operation",
     "request_model", "model", "service_tier", "response_id", "error_type",

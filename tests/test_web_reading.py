@@ -32,14 +32,6 @@ ENDLESS = {
 }
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgres":
-        found: str = request.getfixturevalue("postgres_dsn")
-        return found
-    return filled(tmp_path / "usage.db", [])
-
-
 def endless(store: Store) -> None:
     list(store.select(ENDLESS[store.dialect.name]))
 
