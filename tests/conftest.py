@@ -24,6 +24,7 @@ from postgres_server import (  # noqa: F401  the fixtures of a throw-away Postgr
     postgres_databases,
     postgres_dsn,
 )
+from receivers import receiver  # noqa: F401  what sinks send to
 from spooled import place  # noqa: F401  events on their way to a store
 
 from usage_tracker import guard

@@ -1,22 +1,12 @@
-"""A store in memory with a sink whose feeder is run by hand."""
+"""A sink whose feeder is run by hand."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-
-from migrated import migrated
 
 from usage_tracker.addresses import Secret
 from usage_tracker.report import Event, list_events
 from usage_tracker.sink_addresses import SinkAddress, parse_sinks
 from usage_tracker.sinks import Feeder, open_sink
 from usage_tracker.stores import Store
-
-
-@contextmanager
-def memory_store() -> Iterator[Store]:
-    with migrated("sqlite:///:memory:") as store:
-        yield store
 
 
 def begin(store: Store, text: str, secret: str | None = None) -> Feeder:

@@ -83,13 +83,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    found = Receiver()
-    yield found
-    found.close()
-
-
-@pytest.fixture
 def pod(store: Store, tmp_path: Path, provider: StandIn, receiver: Receiver) -> Iterator[Pod]:
     found = Pod(tmp_path, f"sqlite:///{tmp_path}/usage.db", provider, receiver)
     yield found

@@ -13,20 +13,19 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
-from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from certificates import certificate
 from click.testing import CliRunner
+from feeding import begin_at, feed, stored
 from made_events import NOON, made_event, store_events
 from migrated import migrated
 from msgspec.structs import replace
 from receivers import Receiver, each_once
 
 from usage_tracker import feeding
-from usage_tracker.addresses import Secret
 from usage_tracker.cli import main
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
@@ -34,20 +33,12 @@ from usage_tracker.errors import ConfigError
 from usage_tracker.event import PricedEvent, event_number
 from usage_tracker.feeding import feed_once
 from usage_tracker.outgoing import retry_after, sign
-from usage_tracker.report import Event, list_events
 from usage_tracker.sink_addresses import SinkAddress, parse_sinks
 from usage_tracker.sinks import Feeder, NotTaken, forget_sink, open_sink, refusals, sifting, standings
 from usage_tracker.stores import Store, open_store
 
 SECRET = "whsec-not-to-be-shown"
 PATIENCE = 60
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -61,20 +52,8 @@ def webhook(receiver: Receiver) -> SinkAddress:
     return address
 
 
-def feed(feeder: Feeder) -> None:
-    while feeder.step():
-        pass
-
-
 def begin(store: Store, address: SinkAddress) -> Feeder:
-    """A feeder whose sink is known, so that it gets what is stored from now on."""
-    feeder = Feeder(address, store, partial(open_sink, secret=Secret(SECRET)))
-    feed(feeder)
-    return feeder
-
-
-def stored(store: Store) -> dict[str, Event]:
-    return {event["event_id"]: event for event in list_events(store)}
+    return begin_at(store, address, SECRET)
 
 
 def test_the_secret_of_the_settings_signs_what_webhooks_get(store: Store, dsn: str, receiver: Receiver) -> None:
