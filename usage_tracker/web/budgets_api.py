@@ -66,7 +66,7 @@ async def set_budget(request: Request) -> Response:
     except ValueError as error:
         raise Problem(422, str(error)) from None
     added = await asyncio.to_thread(editor.set, budget, author)
-    site_of(request).reader.forget()
+    site_of(request).reader.answers.forget()
     return document(
         json_text({"schema_version": SCHEMA_VERSION, "added": added, "budget": as_json(budget)}), "json", "budget"
     )
@@ -78,7 +78,7 @@ async def remove_budget(request: Request) -> Response:
     name = named(request)
     if not await asyncio.to_thread(editor.remove, name, author):
         raise missing()
-    site_of(request).reader.forget()
+    site_of(request).reader.answers.forget()
     return document(json_text({"schema_version": SCHEMA_VERSION, "removed": name}), "json", "budget")
 
 

@@ -63,7 +63,7 @@ async def change_budgets(request: Request) -> Response:
         seen = await books(site.reader, now())
         kept = {"name": "", **{name: text for name, text in fields.items() if name not in ("form", "do")}}
         return shown(request, seen, None, kept, new=work == "add", failed=sentence(error), status=422)
-    site.reader.forget()
+    site.reader.answers.forget()
     return RedirectResponse(f"{root_of(request)}/budgets", status_code=303)
 
 
