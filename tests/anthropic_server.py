@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from usage_tracker.demo.exchange import Asked, Event, Json, Reply
 from usage_tracker.demo.standin import StandIn, Trouble
 
@@ -212,3 +214,9 @@ def frame(headers: dict[str, str], payload: Json) -> bytes:
     lengths = struct.pack(">II", 16 + len(head) + len(body), len(head))
     whole = lengths + struct.pack(">I", zlib.crc32(lengths)) + head + body
     return whole + struct.pack(">I", zlib.crc32(whole))
+
+
+@pytest.fixture
+def anthropic() -> Iterator[AnthropicServer]:
+    with AnthropicServer() as server:
+        yield server

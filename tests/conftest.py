@@ -8,6 +8,7 @@ from pathlib import Path
 
 import certifi
 import pytest
+from anthropic_server import anthropic  # noqa: F401  a stand-in of the provider
 from capturing import captured, capturing, provider  # noqa: F401  the real SDKs against a local provider
 from clickhouse_servers import (  # noqa: F401  the fixtures of a throw-away ClickHouse
     chdb_server,
@@ -15,6 +16,7 @@ from clickhouse_servers import (  # noqa: F401  the fixtures of a throw-away Cli
     empty_clickhouse_dsn,
     migrated_clickhouse_dsn,
 )
+from gemini_server import gemini  # noqa: F401  a stand-in of the provider
 from hypothesis import HealthCheck, settings
 from migrated import migrated
 from postgres_server import (  # noqa: F401  the fixtures of a throw-away Postgres

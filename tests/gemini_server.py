@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from usage_tracker.demo.exchange import Asked, Event, Json, Reply
 from usage_tracker.demo.standin import StandIn, Trouble
 
@@ -187,3 +189,9 @@ def error(status: int, message: str) -> Json:
     """https://cloud.google.com/apis/design/errors#http_mapping"""
     said = STATUSES.get(status, "UNAVAILABLE" if status >= 500 else "FAILED_PRECONDITION")
     return {"error": {"code": status, "message": message, "status": said}}
+
+
+@pytest.fixture
+def gemini() -> Iterator[GeminiServer]:
+    with GeminiServer() as server:
+        yield server

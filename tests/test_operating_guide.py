@@ -37,12 +37,6 @@ for number in range(3):
 
 
 @pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn() as provider:
-        yield provider
-
-
-@pytest.fixture
 def volume() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="tracker-volume-"))
     folder.chmod(0o755)

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -22,12 +21,6 @@ BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.
 DSN = "postgresql://tracker:secret@db.example.com/usage"
 INSTALL = f"{sys.executable} -m pip install --quiet --no-deps --no-build-isolation --target site {ROOT}"
 """As `pip install .` in the clone, with what it needs taken from here, and beside what is installed here."""
-
-
-@pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn() as provider:
-        yield provider
 
 
 def test_each_block_says_what_it_is() -> None:

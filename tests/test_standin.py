@@ -17,12 +17,6 @@ LONG: Any = [{"role": "user", "content": "Goods may be returned within thirty da
 
 
 @pytest.fixture
-def provider() -> Iterator[StandIn]:
-    with StandIn() as provider:
-        yield provider
-
-
-@pytest.fixture
 def client(provider: StandIn) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=provider.base_url, api_key="sk-test") as client:
         yield client

@@ -1,7 +1,6 @@
 """Frameworks above the SDKs that take the newest openai: whatever they do with it, each model call is one event."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,18 +15,6 @@ from usage_tracker.demo.standin import StandIn
 from usage_tracker.event import UsageEvent
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own
-
-
-@pytest.fixture
-def anthropic() -> Iterator[AnthropicServer]:
-    with AnthropicServer() as server:
-        yield server
-
-
-@pytest.fixture
-def gemini() -> Iterator[GeminiServer]:
-    with GeminiServer() as server:
-        yield server
 
 
 def used(event: UsageEvent) -> tuple[int | None, int | None]:

@@ -2,12 +2,9 @@
 
 import os
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from anthropic_server import AnthropicServer
-from gemini_server import GeminiServer
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or its import tries to download prices
 os.environ["HF_HUB_OFFLINE"] = "1"  # or it looks for tokenizers
@@ -37,15 +34,3 @@ def own_litellm(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test sets in the module is gone after it."""
     for name in ("cache", "num_retries", "success_callback"):
         monkeypatch.setattr(litellm, name, getattr(litellm, name))
-
-
-@pytest.fixture
-def anthropic() -> Iterator[AnthropicServer]:
-    with AnthropicServer() as server:
-        yield server
-
-
-@pytest.fixture
-def gemini() -> Iterator[GeminiServer]:
-    with GeminiServer() as server:
-        yield server
