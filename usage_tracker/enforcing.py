@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from usage_tracker.config import Settings
 from usage_tracker.forking import undivided
 from usage_tracker.guard import guarded
-from usage_tracker.threads import start_lasting
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -34,8 +33,6 @@ FIRST_LOOKS_SECONDS = 2.0
 """How often it is looked whether there are budgets, where there are none."""
 UNUSUAL_SECONDS = 60.0
 LAST_ALERT_SECONDS = 1.0
-LOOK_SECONDS = 0.5
-"""How often a process without a shipping thread looks."""
 OLD_SECONDS = 30.0
 """That there were no budgets so long ago is no answer to who waits for them."""
 
@@ -152,11 +149,8 @@ class Enforcing:
         journal: "Journal",
         recorder: "Recorder",
         wake: Callable[[], None],
-        also: Callable[[], None] = lambda: None,
     ) -> None:
-        """`also`: what else the thread of a process without shipping looks at."""
         self._settings = settings
-        self._also = also
         self._journal = journal
         self._recorder = recorder
         self._wake = wake
@@ -167,8 +161,6 @@ class Enforcing:
         self._ledger: Ledger | None = None
         self._view: View | None = None
         self._lock = threading.RLock()
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
         if settings.budgets != "off" and (settings.budgets == "wait" or os.path.exists(self._path)):
             with guarded("budgets"):
                 self._begin()
@@ -247,28 +239,12 @@ class Enforcing:
         dsn = self._settings.dsn
         return None if dsn is None else Ledger(lambda: open_store(dsn), partial(read_part, read_used))
 
-    def start(self) -> None:
-        """Look now and then, where this process has no thread that does; also without budgets, for what else is looked
-        at. Raises RuntimeError where none can start."""
-        if self._thread is None:
-            self._thread = start_lasting("budgets", self._run, self._stopping)
-
-    def _run(self, stopping: threading.Event) -> None:
-        while not stopping.is_set():
-            with guarded("budgets"):
-                self.look()
-                self._also()
-            stopping.wait(LOOK_SECONDS)
-
     def stop(self, deadline: float) -> None:
         """At the end, let strict budgets know what was used, until then (monotonic)."""
-        self._stopping.set()
         if self._ledger is not None:
             self._ledger.drain(deadline)
 
     def after_fork(self) -> None:
         self._lock = threading.RLock()
-        self._thread = None
-        self._stopping = threading.Event()
         if self._gate is not None:
             self._gate.after_fork()

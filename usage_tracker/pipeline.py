@@ -31,6 +31,7 @@ from usage_tracker.journal.adoption import take_over
 from usage_tracker.journal.claims import Claims
 from usage_tracker.journal.header import ANY_STORE
 from usage_tracker.lazy_pricer import LazyPricer
+from usage_tracker.looking import Looking
 from usage_tracker.scopes import attribution_of
 from usage_tracker.sdk_coverage import CoverageNotes
 from usage_tracker.shipper import Chore, Shipper
@@ -90,7 +91,8 @@ class Pipeline:
         self._default = attribution_of({name: getattr(settings, name) for name in Attribution._fields})
         self.recorder = self._recorder()
         self._coverage = CoverageNotes(settings.spool_dir, settings.spool_group, states)
-        self.enforcing = Enforcing(settings, self.journal, self.recorder, self._start_unless_started, self._look_beside)
+        self.enforcing = Enforcing(settings, self.journal, self.recorder, self._start_unless_started)
+        self._looking = Looking(self._look)
         self.shipping: Shipping | None = None
         if settings.ship and settings.dsn:
             leading = Leading(settings, self.enforcing.use, lambda: self.journal.dropped)
@@ -99,16 +101,11 @@ class Pipeline:
         self._wrappers = cache(self._make_wrappers)
 
     def _look(self) -> None:
-        """What the thread that ships looks at with each round."""
+        """What this process's thread looks at with each round, whether it ships or not."""
         self._end_if_left_alone()
+        self.journal.look_ahead()
         self.enforcing.look()
         self._coverage.note()
-
-    def _look_beside(self) -> None:
-        """What the thread of a process that doesn't ship looks at, beside budgets."""
-        self._end_if_left_alone()
-        self._coverage.note()
-        self.journal.look_ahead()
 
     def wrapper(self, point: ChokePoint) -> Wrapper:
         """What goes around that function of an SDK."""
@@ -173,7 +170,7 @@ class Pipeline:
                 return False
         else:
             with suppress(RuntimeError):
-                self.enforcing.start()
+                self._looking.start()
         return True
 
     def _take_over_unassigned(self) -> None:
@@ -223,6 +220,7 @@ class Pipeline:
             deadline = time.monotonic() + self.settings.exit_timeout
             finish_open_calls()
             self.journal.close()
+            self._looking.stop()
             self.enforcing.stop(deadline)
             if self.shipping:
                 self.shipping.stop_by(deadline)
@@ -232,6 +230,7 @@ class Pipeline:
         deadline = time.monotonic() + self.settings.exit_timeout
         with guarded("stop"):
             self.journal.close()
+            self._looking.stop()
             self.enforcing.stop(deadline)
             if self._started and self.shipping:
                 self.shipping.stop(deadline)
@@ -254,6 +253,7 @@ class Pipeline:
         open_calls.clear()  # they are the parent's
         with guarded("fork: lead"):
             self.journal.spool.forget()
+        self._looking.forget()
         if self.shipping:
             with guarded("fork: shipper"):
                 self.shipping.shipper.forget()

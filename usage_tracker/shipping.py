@@ -101,7 +101,6 @@ class Shipping:
     def _round(self) -> None:
         pause = YOUNG_PAUSE if time.monotonic() < self._young_until else self._batch_seconds
         self._journal.put_on_disk()
-        self._journal.look_ahead()
         self._look()
         if self._leads():
             if self._ship(leading=True):
