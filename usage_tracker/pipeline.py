@@ -14,13 +14,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from usage_tracker.attribution import Attribution
+from usage_tracker.budgeting import Budgeting
 from usage_tracker.capture import Recorder, Wrapper, finish_open_calls, open_calls
 from usage_tracker.capture.tracked_proxy import mark_of
 from usage_tracker.choke_points import ChokePoint
 from usage_tracker.chores import Chores
 from usage_tracker.config import Settings, default_spool
 from usage_tracker.dsn import Dsn
-from usage_tracker.enforcing import Enforcing, Leading
+from usage_tracker.enforcing import Enforcing
 from usage_tracker.event import CallKind, Origin, UsageEvent
 from usage_tracker.exporting import Exporting
 from usage_tracker.feeding import Feeding
@@ -74,7 +75,7 @@ def make_shipper(
     if processes is not None:
         claims = Claims(spool, processes)
         return Shipper(spool, open_settings_store, prices, settings.batch_size, claims=claims)
-    chores = HostReporting(settings, spool), Exporting(settings), Feeding(settings), chore or Leading(settings)
+    chores = HostReporting(settings, spool), Exporting(settings), Feeding(settings), chore or Budgeting(settings)
     return Shipper(spool, open_settings_store, prices, settings.batch_size, journal, Chores(chores))
 
 
@@ -95,8 +96,8 @@ class Pipeline:
         self._looking = Looking(self._look)
         self.shipping: Shipping | None = None
         if settings.ship and settings.dsn:
-            leading = Leading(settings, self.enforcing.use, lambda: self.journal.dropped)
-            shipper = make_shipper(settings, settings.dsn, self.journal, leading)
+            budgeting = Budgeting(settings, self.enforcing.use, lambda: self.journal.dropped)
+            shipper = make_shipper(settings, settings.dsn, self.journal, budgeting)
             self.shipping = Shipping(shipper, self.journal, settings.batch_seconds, self._look)
         self._wrappers = cache(self._make_wrappers)
 

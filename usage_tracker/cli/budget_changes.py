@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from usage_tracker.budgeting import Budgeting
 from usage_tracker.budgets.book import read_budgets, remove_budget, set_budget
 from usage_tracker.budgets.budget import Budget, Criterion, about, check, default_name, parse_limit, parse_share
 from usage_tracker.budgets.scope import WHOLE
@@ -18,7 +19,6 @@ from usage_tracker.cli.options import Conditions, dsn_option, where_option
 from usage_tracker.cli.output import say
 from usage_tracker.config import load_usable
 from usage_tracker.dsn import Dsn
-from usage_tracker.enforcing import Leading
 from usage_tracker.errors import ConfigError
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.pipeline import open_spool
@@ -164,7 +164,7 @@ def tell_this_host(dsn: Dsn, store: Store) -> None:
     settings, _ = load_usable(dsn=dsn.setting)
     with suppress(OSError, SpoolUnusable):
         open_spool(settings).prepare()
-        Leading(settings, alerts=False)(store)
+        Budgeting(settings, alerts=False)(store)
 
 
 @click.command("rm", help="Remove the budget NAME. What was refused or held back because of it goes on within seconds.")
