@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from usage_tracker.attribution import inside
-from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
+from usage_tracker.capture.admission import Hold, hold_of, hold_to_await, pass_hold
 from usage_tracker.capture.bodies import skim
 from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
@@ -137,9 +137,7 @@ class AroundRequests:
         call = self._begin(instance, args, kwargs, streamed=False)
         if call is None:
             return wrapped(*args, **kwargs)
-        hold = hold_of(call, body_of(*args, **kwargs)) if self._recorder.gate is not None else None
-        if hold is not None and not is_async(wrapped):
-            pass_hold(hold, call)
+        hold = hold_to_await(call, body_of(*args, **kwargs), wrapped)
         result = None
         with call:
             result = wrapped(*args, **kwargs)
@@ -150,9 +148,7 @@ class AroundRequests:
         return result
 
     async def _awaited(self, call: Call, result: Any, hold: Hold | None) -> Any:
-        if hold is not None:
-            await await_hold(hold, call, result)
-        result = await await_within(call, result)
+        result = await await_within(call, result, hold)
         with guard_answer:
             self._answered(call, result)
         return result
@@ -205,7 +201,7 @@ class AroundRequests:
         if call is None:
             yield from source
             return
-        if self._recorder.gate is not None and (hold := hold_of(call, body_of(*args, **kwargs))) is not None:
+        if (hold := hold_of(call, body_of(*args, **kwargs))) is not None:
             pass_hold(hold, call)
         chunk = END
         with call:
@@ -222,9 +218,7 @@ class AroundRequests:
         call = None if nested() else self._begin(instance, args, kwargs, streamed=True)
         if call is None:
             return await opening
-        if self._recorder.gate is not None and (hold := hold_of(call, body_of(*args, **kwargs))) is not None:
-            await await_hold(hold, call, opening)
-        source = await await_within(call, opening)
+        source = await await_within(call, opening, hold_of(call, body_of(*args, **kwargs)))
         call.http_status = 200
         return AsyncObserved(source, call, show)
 

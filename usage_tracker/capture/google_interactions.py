@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
+from usage_tracker.capture.admission import Hold, hold_to_await
 from usage_tracker.capture.bodies import skim
 from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
@@ -59,16 +59,13 @@ class AroundRequest:
     def __call__(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if nested():
             return wrapped(*args, **kwargs)
-        call, hold = None, None
+        call = None
         with guard_begin:
             request = kwargs["request"] if "request" in kwargs else args[1]
             call = self._begin(instance, request)
         if call is None:
             return wrapped(*args, **kwargs)
-        if self._recorder.gate is not None:
-            hold = hold_of(call, request.content)
-            if hold is not None and not is_async(wrapped):
-                pass_hold(hold, call)
+        hold = hold_to_await(call, request.content, wrapped)
         response = None
         with call:
             response = wrapped(*args, **kwargs)
@@ -79,9 +76,7 @@ class AroundRequest:
         return response
 
     async def _awaited(self, call: Call, response: Any, hold: Hold | None) -> Any:
-        if hold is not None:
-            await await_hold(hold, call, response)
-        response = await await_within(call, response)
+        response = await await_within(call, response, hold)
         with guard_answer:
             answered(call, response)
         return response

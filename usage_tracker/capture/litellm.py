@@ -106,7 +106,7 @@ class AroundFunctions:
         call = self._begin(called)
         if call is None:
             return wrapped(*args, **kwargs)
-        if self._recorder.gate is not None and (hold := hold_of(call, call.asked)) is not None:
+        if (hold := hold_of(call, call.asked)) is not None:
             pass_hold(hold, call)
         with call:
             result = wrapped(*args, **kwargs)
@@ -116,7 +116,7 @@ class AroundFunctions:
         call = self._begin(called)
         if call is None:
             return await wrapped(*args, **kwargs)
-        if self._recorder.gate is not None and (hold := hold_of(call, call.asked)) is not None:
+        if (hold := hold_of(call, call.asked)) is not None:
             await await_hold(hold, call)
         return await awaited(call, wrapped(*args, **kwargs))
 

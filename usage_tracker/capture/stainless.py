@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from weakref import ref
 
 from usage_tracker.attribution import Attribution, Standing, inside, standing
-from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
+from usage_tracker.capture.admission import Hold, hold_to_await
 from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.nesting import await_within, nested
@@ -110,9 +110,7 @@ class AroundRequest:
         if call is None:
             return wrapped(*args, **kwargs)
         if self._recorder.gate is not None:
-            hold = hold_of(call, getattr(options, "json_data", None))
-            if hold is not None and not is_async(wrapped):
-                pass_hold(hold, call)
+            hold = hold_to_await(call, getattr(options, "json_data", None), wrapped)
         result = None
         with call:
             result = wrapped(*sent_args, **sent_kwargs)
@@ -137,9 +135,7 @@ class AroundRequest:
         kwargs: dict[str, Any],
         hold: Hold | None,
     ) -> Any:
-        if hold is not None:
-            await await_hold(hold, call, result)
-        result = await await_within(call, result)
+        result = await await_within(call, result, hold)
         if call.refused:
             with call:
                 result = wrapped(*args, **kwargs)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
+from usage_tracker.capture.admission import Hold, await_hold, hold_to_await
 from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.recorder import Client, Recorder
@@ -140,9 +140,7 @@ def sending(
     call: Call, event: Mapping[str, object], wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Send what asks for a response, unless a budget has no room for it."""
-    hold = hold_of(call, event.get("response") or event) if call.recorder.gate is not None else None
-    if hold is not None and not is_async(wrapped):
-        pass_hold(hold, call)
+    hold = hold_to_await(call, event.get("response") or event, wrapped)
     with Sending(call):
         result = wrapped(*args, **kwargs)
     return sent(call, hold, result) if hasattr(result, "__await__") else result
