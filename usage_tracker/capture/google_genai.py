@@ -27,7 +27,7 @@ from usage_tracker.config import Settings
 from usage_tracker.event import Status
 from usage_tracker.guard import guarded
 from usage_tracker.providers import google_genai
-from usage_tracker.providers.answer import word
+from usage_tracker.providers.answer import operation_asked, word
 from usage_tracker.providers.gemini_bodies import Body
 from usage_tracker.providers.gemini_fields import tier_of
 from usage_tracker.providers.google_batches import BatchFile, batch_parts
@@ -225,13 +225,10 @@ class AroundRequests:
     def _begin(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, streamed: bool) -> Call | None:
         with guard_begin:
             method, path, body, options = asked(*args, **kwargs)
-            operation = google_genai.operation_of(method, path)
-            retrieved = None if operation is not None else google_genai.retrieval_of(method, path)
-            if operation is not None or retrieved is not None:
-                request = google_genai.read_request(
-                    operation or retrieved or "", body, option(options, "extra_body"), path
-                )
-                if retrieved is not None:
+            operation, retrieves = operation_asked(google_genai, method, path)
+            if operation is not None:
+                request = google_genai.read_request(operation, body, option(options, "extra_body"), path)
+                if retrieves:
                     request = request._replace(retrieves=True)
                 kind = StreamedCall if streamed else Call
                 return kind(google_genai, self._recorder, self._clients.of(instance, options), request, streamed)

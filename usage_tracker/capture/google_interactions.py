@@ -21,6 +21,7 @@ from usage_tracker.capture.responses import observe_body
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
 from usage_tracker.providers import google_genai
+from usage_tracker.providers.answer import operation_asked
 from usage_tracker.providers.gemini_bodies import Interaction
 
 guard_begin, guard_answer = guarded("begin call"), guarded("read answer")
@@ -82,13 +83,11 @@ class AroundRequest:
         return response
 
     def _begin(self, instance: Any, request: Any) -> Call | None:
-        url = str(request.url)
-        operation = google_genai.operation_of(request.method, url)
-        retrieved = None if operation is not None else google_genai.retrieval_of(request.method, url)
-        if operation is None and retrieved is None:
+        operation, retrieves = operation_asked(google_genai, request.method, str(request.url))
+        if operation is None:
             return None
-        asked = google_genai.read_request(operation or retrieved or "", skim(decode_known, request.content), None)
-        if retrieved is not None:
+        asked = google_genai.read_request(operation, skim(decode_known, request.content), None)
+        if retrieves:
             asked = asked._replace(retrieves=True)
         # A project in the path is Vertex's, whatever the host is.
         provider = "vertex" if "/projects/" in request.url.path else None

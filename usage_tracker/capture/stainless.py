@@ -26,7 +26,7 @@ from usage_tracker.capture.streams import observe_stream
 from usage_tracker.config import Settings
 from usage_tracker.event import CallKind
 from usage_tracker.guard import guarded
-from usage_tracker.providers.answer import Answer, Request, decode_object, fields_of, word
+from usage_tracker.providers.answer import Answer, Request, decode_object, fields_of, operation_asked, word
 from usage_tracker.providers.hosts import platform_of
 from usage_tracker.providers.metadata import FIELDS
 
@@ -172,21 +172,18 @@ class AroundRequest:
         return fresh
 
     def _begin_anew(self, client: Client, instance: Any, options: Any, streamed: bool, stands: Standing) -> Call | None:
-        method, url = options.method, options.url
-        operation = self._provider.operation_of(method, url)
-        retrieved = None if operation is not None else self._provider.retrieval_of(method, url)
-        if operation is None and retrieved is None:
+        url = options.url
+        operation, retrieves = operation_asked(self._provider, options.method, url)
+        if operation is None:
             return None
-        request = self._provider.read_request(
-            operation or retrieved, options.json_data, getattr(options, "extra_json", None)
-        )
+        request = self._provider.read_request(operation, options.json_data, getattr(options, "extra_json", None))
         if request.model is None and hasattr(self._provider, "deployment_in"):
             address = url if url.startswith("http") else f"{instance.base_url}{url}"
             request = request._replace(model=self._provider.deployment_in(request.operation, address))
-        if retrieved is not None:
+        if retrieves:
             request = request._replace(retrieves=True)
         call = Call(self._provider, self._recorder, client, request, streamed, stands)
-        if operation is not None:
+        if not retrieves:
             call.shapes = self._shapes.get(operation)
             if call.shapes is None:
                 call.shapes = self._shapes[operation] = Shapes(self._provider, operation)

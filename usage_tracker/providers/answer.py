@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from math import isfinite
+from types import ModuleType
 from typing import NamedTuple
 
 import msgspec
@@ -38,6 +39,14 @@ class Request(NamedTuple):
     """What is billed by what was asked, such as the characters of a speech input."""
     retrieves: bool = False
     """Whether it only asks about what an earlier call started: it is an event only where its answer completes that."""
+
+
+def operation_asked(provider: ModuleType, method: str, url: str) -> tuple[str | None, bool]:
+    """The operation that a request is, and whether it only `retrieves`; None where it is of no interest."""
+    operation: str | None = provider.operation_of(method, url)
+    if operation is not None:
+        return operation, False
+    return provider.retrieval_of(method, url), True
 
 
 class Plain(NamedTuple):
