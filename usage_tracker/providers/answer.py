@@ -49,6 +49,12 @@ def operation_asked(provider: ModuleType, method: str, url: str) -> tuple[str | 
     return provider.retrieval_of(method, url), True
 
 
+def whole_body(body: object, extra: object) -> Mapping[str, object]:
+    """A request's body as it goes out: the SDK's, where fields of the app's `extra_body` replace its own."""
+    asked = body if isinstance(body, Mapping) else {}
+    return {**asked, **extra} if extra and isinstance(extra, Mapping) else asked
+
+
 class Plain(NamedTuple):
     """How an ordinary answer to an operation looks, from which only a few fields are read."""
 
