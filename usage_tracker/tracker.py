@@ -9,8 +9,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -113,11 +114,18 @@ class Tracker:
             self._pipeline.after_fork()
 
 
+class Meanwhile:
+    """What waits while another tracker is in the installed one's place."""
+
+    def __init__(self, set_aside: Tracker | None) -> None:
+        self.set_aside = set_aside
+        """What was installed, and will be again."""
+        self.then: Callable[[], None] = lambda: None
+        """What the app asked for last, and is done at the end."""
+
+
 installed: Tracker | None = None
-_set_aside: Tracker | None = None
-"""What was installed, while another tracker stands in."""
-_asked_meanwhile: list[Settings | None] | None = None
-"""While another tracker stands in: what was to be installed; None for uninstalled."""
+_meanwhile: Meanwhile | None = None
 _install_lock = threading.RLock()
 
 
@@ -166,8 +174,8 @@ def start(settings: Settings) -> None:
     """Set up a tracker for these settings, unless that is what runs already."""
     global installed
     with _install_lock:
-        if _asked_meanwhile is not None:
-            _asked_meanwhile.append(settings)
+        if _meanwhile is not None:
+            _meanwhile.then = partial(start, settings)
             return
         if installed is not None and installed.settings == settings:
             installed.patches.apply()
@@ -189,8 +197,8 @@ def uninstall() -> None:
     """Put back the identical original objects and ship what is left, within the exit timeout."""
     global installed
     with _install_lock:
-        if _asked_meanwhile is not None:
-            _asked_meanwhile.append(None)
+        if _meanwhile is not None:
+            _meanwhile.then = uninstall
             return
         if installed is not None:
             end(installed)
@@ -201,25 +209,25 @@ def uninstall() -> None:
 def stand_in(settings: Settings) -> Iterator[Tracker]:
     """A tracker in the installed one's place. That goes on at the end, with what it had captured and where it ships it;
     what the app installs meanwhile is installed then, too."""
-    global installed, _set_aside, _asked_meanwhile
+    global installed, _meanwhile
     tracker = Tracker(settings)
     with _install_lock:
-        if _asked_meanwhile is not None:
+        if _meanwhile is not None:
             raise UsageTrackerError("another tracker stands in already; end that first")
-        _set_aside, installed, _asked_meanwhile = installed, tracker, []
-        if _set_aside is not None:
-            _set_aside.patches.revert()
+        _meanwhile = meanwhile = Meanwhile(installed)
+        if installed is not None:
+            installed.patches.revert()
+        installed = tracker
         tracker.patches.apply()
     try:
         yield tracker
     finally:
         with _install_lock:
             end(tracker)
-            installed, _set_aside, asked, _asked_meanwhile = _set_aside, None, _asked_meanwhile, None
+            installed, _meanwhile = meanwhile.set_aside, None
             if installed is not None:
                 installed.patches.apply()
-        if asked:
-            uninstall() if asked[-1] is None else start(asked[-1])
+        meanwhile.then()
 
 
 def flush(timeout: float = 5.0) -> bool:
@@ -339,7 +347,7 @@ def _after_fork() -> None:
     global _install_lock, _finalizer
     _install_lock = threading.RLock()
     _finalizer = None  # it was the parent's
-    for tracker in (installed, _set_aside):
+    for tracker in (installed, _meanwhile.set_aside if _meanwhile else None):
         if tracker is not None:
             tracker.after_fork()
     if installed is not None:
