@@ -8,11 +8,9 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
-from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from usage_tracker import guard
@@ -20,14 +18,11 @@ from usage_tracker.choke_points import CHOKE_POINTS, ChokePoint
 from usage_tracker.config import Settings, load_piecemeal, load_settings, load_usable
 from usage_tracker.config_file import with_config, with_usable_config
 from usage_tracker.errors import ConfigError, UsageTrackerError
-from usage_tracker.guard import guarded
 from usage_tracker.patching import Patches, version_of
-from usage_tracker.seldom import Seldom
 
 if TYPE_CHECKING:
     from usage_tracker.app_costs import AppCosts
     from usage_tracker.capture import Wrapper
-    from usage_tracker.event import Status
     from usage_tracker.pipeline import Pipeline
 
 logger = logging.getLogger("usage_tracker")
@@ -245,64 +240,6 @@ def stats() -> Stats:
     dropped = pipeline.journal.dropped
     trouble = pipeline.shipping.shipper.last_error if pipeline.shipping else None
     return Stats(captured, captured - pending, pending, dropped, guard.errors.total(), trouble or guard.last_error)
-
-
-def record(
-    *,
-    provider: str | None,
-    model: str | None,
-    operation: str = "chat",
-    duration_ms: float | None = None,
-    response_id: str | None = None,
-    status: "Status" = "ok",
-    reported_cost: str | None = None,
-    units: Mapping[str, float] | None = None,
-    **usage: int | None,
-) -> None:
-    """Record a call that no SDK of ours made, for whom `attribute()` says. Without `install()` it does nothing.
-
-    What isn't given is unknown. `usage` takes the other fields of `event.Usage`: `input_tokens`, `output_tokens`,
-    `cache_read_tokens`, `reasoning_tokens` and so on. `units` is what is billed and isn't a token, such as
-    `{"images": 2}`; `reported_cost` is a decimal number of US dollars. Raises TypeError for values that an event can't
-    hold; a figure that no call has, such as a negative one, is unknown, and the log says so.
-    """
-    if installed is None:
-        return
-    from usage_tracker.attribution import clean, standing
-    from usage_tracker.capture import Client
-    from usage_tracker.event import UNTIMED, Usage, UsageEvent
-    from usage_tracker.journal.frames import check
-    from usage_tracker.providers.usage_fields import leave_out_nonsense
-
-    if duration_ms is not None and not isfinite(duration_ms):
-        raise TypeError(f"a call doesn't take {duration_ms} milliseconds")
-    event = UsageEvent(
-        started_at=time.time_ns() - int(max(duration_ms or 0, 0) * 1e6),
-        duration_ms=UNTIMED if duration_ms is None else float(duration_ms),
-        operation=clean(operation) or "chat",
-        request_model=clean(model),
-        model=clean(model),
-        response_id=clean(response_id),
-        status=status,
-        usage=Usage(units=None if units is None else {**units}, **usage),  # type: ignore[arg-type]  # `estimated`
-        reported_cost=reported_cost,
-    )
-    check(event)
-    with guarded("record"):
-        recorder = installed.pipeline().recorder
-        stands = standing.get()
-        origin = recorder.origin(Client("record"), clean(provider), stands.attribution())
-        if nonsense := leave_out_nonsense(event):
-            _say_unknown(nonsense)
-        recorder.record(origin, event, stands.meters)
-
-
-_warning = Seldom()
-
-
-def _say_unknown(names: list[str]) -> None:
-    if _warning.due():
-        logger.warning("record() was given what no call can have used; it counts as unknown: %s", ", ".join(names))
 
 
 def _at_exit() -> None:
