@@ -17,22 +17,19 @@ from uuid import UUID, uuid4
 
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.forking import undivided
-from usage_tracker.journal.files import (
+from usage_tracker.journal.disk import (
     OPEN_SAFELY,
     Descriptor,
-    FileSource,
-    OwnFile,
-    SharedFile,
     allocate,
     is_at,
     lock,
-    noted,
     open_regular,
     opened,
     share,
     unlock,
     write_new,
-)  # fmt: skip
+)
+from usage_tracker.journal.files import FileSource, OwnFile, SharedFile, noted
 from usage_tracker.journal.folder import prepare
 from usage_tracker.journal.frames import LARGEST_RECORD
 from usage_tracker.journal.header import ANY_STORE, HEADER_SIZE, Header
