@@ -46,7 +46,8 @@ class Shelf:
 
     def look(self, read_stored: ReadStored) -> bool:
         """Read what has changed; whether anything did. Raises what `read_stored` raises."""
-        from_file, from_store = self._look_at_file(), self._look_at_store(read_stored)
+        # where the store can't be asked, what has changed in the file is still to be noticed
+        from_store, from_file = self._look_at_store(read_stored), self._look_at_file()
         return from_file or from_store
 
     def _look_at_file(self) -> bool:
