@@ -59,11 +59,13 @@ def make_shipper(
     settings: Settings,
     dsn: Dsn,
     journal: Journal | None = None,
-    chore: Chore | None = None,
+    budgeting: Budgeting | None = None,
     processes: int | None = None,
+    *,
+    feeds: bool = True,
 ) -> Shipper:
     """What ships this spool; driver and price data are imported when the first event is. `processes`: of so many that
-    do for their leader, one; it has no chores."""
+    do for their leader, one; it has no chores. `feeds`: whether it feeds sinks as it goes."""
 
     def open_settings_store() -> "Store":
         from usage_tracker.stores import open_store
@@ -75,8 +77,11 @@ def make_shipper(
     if processes is not None:
         claims = Claims(spool, processes)
         return Shipper(spool, open_settings_store, prices, settings.batch_size, claims=claims)
-    chores = HostReporting(settings, spool), Exporting(settings), Feeding(settings), chore or Budgeting(settings)
-    return Shipper(spool, open_settings_store, prices, settings.batch_size, journal, Chores(chores))
+    chores: list[Chore] = [HostReporting(settings, spool), Exporting(settings)]
+    if feeds:
+        chores.append(Feeding(settings))
+    chores.append(budgeting or Budgeting(settings))
+    return Shipper(spool, open_settings_store, prices, settings.batch_size, journal, Chores(tuple(chores)))
 
 
 class Pipeline:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from usage_tracker.budgeting import Budgeting
 from usage_tracker.cli.crew import Crew
 from usage_tracker.cli.figures import counted
 from usage_tracker.cli.garbage import Garbage
@@ -80,8 +79,8 @@ def ship(dsn: str | None, once: bool, processes: int, origin: Path | None) -> No
         )
     for sentence in left_out:
         say(f"{sentence}; until that is mended events are shipped without it.")
-    # once, sinks are fed when all is shipped, and until then they wait
-    shipper = make_shipper(settings, settings.dsn, chore=Budgeting(settings) if once else None)
+    # once, sinks are fed when all is shipped: a thread that has begun to feed one would not be waited for
+    shipper = make_shipper(settings, settings.dsn, feeds=not once)
     crew = Crew(settings, processes, once=once) if can_share(settings.dsn, processes) else None
     if origin is not None:
         count = adopt(shipper.spool, origin)
