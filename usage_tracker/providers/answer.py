@@ -151,6 +151,11 @@ def word(value: object, longest: int = LONGEST_NAME) -> str | None:
     return value.strip()[:longest] or None
 
 
+def http_status(value: object) -> int | None:
+    """A status of HTTP; None for what is none."""
+    return int(value) if isinstance(value, int) and 100 <= value <= 599 else None
+
+
 def figures(value: object) -> Figures | None:
     """A usage object as a dict of its numbers, booleans, short words and what nests them; None where it holds none."""
     return nested_figures(value, DEEPEST)
