@@ -212,7 +212,7 @@ class Pipeline:
         if self.shipping and (self.shipping.resting() or self.journal.spool.leads()):
             return self.shipping.resting()
         leader = self.journal.spool.leader()
-        return self.shipping is None if leader is None else leader[1] != "leading"
+        return self.shipping is None if leader is None else not leader.ships
 
     def end(self) -> None:
         """The process ends: so do its open calls."""
