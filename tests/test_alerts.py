@@ -27,8 +27,9 @@ from postgres_server import Databases
 from racing import race
 from receivers import Dripping, Receiver
 
-from usage_tracker import enforcing, outgoing
+from usage_tracker import budgeting, outgoing
 from usage_tracker.addresses import forbidden, parse_receiver
+from usage_tracker.budgeting import Budgeting
 from usage_tracker.budgets import alerts as alerting
 from usage_tracker.budgets import receivers
 from usage_tracker.budgets.alerts import Alert, Alerts, budget_alerts
@@ -40,7 +41,6 @@ from usage_tracker.budgets.windows import Window
 from usage_tracker.conditions import Condition
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.enforcing import Leading
 from usage_tracker.errors import ConfigError, StoreUnavailable
 from usage_tracker.journal import Spool
 from usage_tracker.journal.aside import note_dropped
@@ -633,18 +633,17 @@ def test_events_that_any_process_of_the_host_has_lost_are_told_on_the_day_that_t
 ) -> None:
     told: list[Any] = []
     own = [0]
-    made = Leading(
+    made = Budgeting(
         settings(spool_dir=tmp_path / "spool", on_alert=told.append, dsn=f"sqlite:///{tmp_path}/usage.db"),
         dropped=lambda: own[0],
     )
 
     def look() -> list[int]:
-        monkeypatch.setattr(enforcing, "UNUSUAL_SECONDS", 0.0)
+        monkeypatch.setattr(budgeting, "UNUSUAL_SECONDS", 0.0)
         monkeypatch.setattr(alerting, "LOOK_SECONDS", 0.0)
-        made._begin()
-        assert made._alerts is not None
-        made._notice_unusual(store)
-        made._alerts.send(store)
+        alerts = made._begin().alerts
+        made._notice_unusual(store, alerts)
+        alerts.send(store)
         found = [message["events"] for message in told if message["kind"] == "dropped"]
         told.clear()
         return found

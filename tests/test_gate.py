@@ -28,6 +28,7 @@ from msgspec import Raw
 
 import usage_tracker
 from usage_tracker import tracker
+from usage_tracker.budgeting import Budgeting
 from usage_tracker.budgets import accounts, holding, reserving
 from usage_tracker.budgets.accounts import Match
 from usage_tracker.budgets.amounts import whole
@@ -39,7 +40,7 @@ from usage_tracker.capture import open_calls
 from usage_tracker.capture.admission import Answered, take, take_elsewhere
 from usage_tracker.conditions import Condition
 from usage_tracker.demo.standin import StandIn
-from usage_tracker.enforcing import Enforcing, Leading
+from usage_tracker.enforcing import Enforcing
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import CallKind, Origin, Told, Usage
 from usage_tracker.providers.told import encode_usage, event_of, told_as_read
@@ -802,7 +803,7 @@ def test_a_leader_that_waits_for_no_budgets_itself_tells_a_neighbour_that_does_t
     assert recorder.gate is not None
     deadline = time.monotonic() + 30
     with migrated(dsn) as store:
-        lead = Leading(load_settings({}, dsn=dsn, spool_dir=spool))
+        lead = Budgeting(load_settings({}, dsn=dsn, spool_dir=spool))
         while recorder.gate is not None:
             assert time.monotonic() < deadline
             lead(store)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from usage_tracker.budgeting import Budgeting
 from usage_tracker.budgets.book import read_budgets, remove_budget, set_budget
 from usage_tracker.budgets.budget import Budget, about, check, default_name, parse_limit, parse_share
 from usage_tracker.budgets.scope import WHOLE
@@ -19,7 +20,6 @@ from usage_tracker.cli.output import say
 from usage_tracker.cli.stores import writing
 from usage_tracker.config import load_usable
 from usage_tracker.dsn import Dsn
-from usage_tracker.enforcing import Leading
 from usage_tracker.errors import ConfigError
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.pipeline import open_spool
@@ -161,7 +161,7 @@ def tell_this_host(dsn: Dsn, store: Store) -> None:
     settings, _ = load_usable(dsn=dsn.setting)
     with suppress(OSError, SpoolUnusable):
         open_spool(settings).prepare()
-        Leading(settings, alerts=False)(store)
+        Budgeting(settings, alerts=False)(store)
 
 
 @click.command("rm", help="Remove the budget NAME. What was refused or held back because of it goes on within seconds.")

@@ -113,7 +113,7 @@ def known_models(pattern: str, wanted: str | None, books: Sequence[Book]) -> lis
     for provider, model in newest_data().all():
         name = ours.get(provider.id, provider.id)
         if wanted in (None, name) and names.search(model.id):
-            rates = pricer.find(occasion_of(name, model.id, STANDARD, today()))
+            rates = pricer.lists.find(occasion_of(name, model.id, STANDARD, today()))
             if isinstance(rates, Rates):
                 rows.append({"provider": name, "model": model.id, **rates_in_figures(rates)})
     return rows
@@ -222,7 +222,7 @@ def providers_of(model: str, provider: str | None) -> Iterable[str]:
 
 def lists_of(pricer: Pricer, model: str, providers: Iterable[str], tier: str, day: date) -> Iterator[tuple[str, Rates]]:
     for name in providers:
-        rates = pricer.find(occasion_of(name, model, tier, day))
+        rates = pricer.lists.find(occasion_of(name, model, tier, day))
         if isinstance(rates, Rates):
             yield name, rates
             if not name:

@@ -73,7 +73,7 @@ def reason_of(pricer: Pricer, event: Event) -> Reason:
         return Reason("it has a price now", f"usage-tracker reprice --since all --where {typed(f'model={name}')}")
     if not call.usage.known() and not call.usage.units:
         return Reason("no usage is known", no_usage(call))
-    has_list = isinstance(pricer.list_of(origin, call), Rates)
+    has_list = isinstance(pricer.lists.of(origin, call), Rates)
     if "tier_unpriced" in now.flags and has_list:
         return Reason("its list has steps by the length of a prompt", OF_SUMS)
     if "tier_unpriced" in now.flags and (call.raw or {}).get(SPEED) == FAST:
