@@ -10,12 +10,13 @@ import click
 
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.event import show_price
-from usage_tracker.cli.figures import UNKNOWN, exact, printable
+from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_text
 from usage_tracker.cli.price_books import open_books, open_pricer, plain_table, prices_option
 from usage_tracker.dsn import Dsn
+from usage_tracker.plain_values import exact
 from usage_tracker.pricing import Pricer, newest_data
 from usage_tracker.pricing.book import Book
 from usage_tracker.pricing.book_text import name_of, said, write_book

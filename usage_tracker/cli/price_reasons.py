@@ -1,6 +1,5 @@
 """Why a call has no cost, and what would give it one."""
 
-import re
 import shlex
 from collections.abc import Collection
 from contextlib import closing
@@ -63,11 +62,6 @@ def telling_unpriced(store: Store, query: Query, group: Collection[Condition]) -
         if last is None or last["status"] not in LEFT:
             return last
         return next((event for event in islice(unpriced, MOST_LEFT) if event["status"] not in LEFT), last)
-
-
-def same_as(name: str, value: object) -> Condition:
-    """The condition that a dimension has that value, which may be none."""
-    return Condition(name, True, None if value is None else re.sub(r"([\\*?])", r"\\\1", str(value)))
 
 
 def reason_of(pricer: Pricer, event: Event) -> Reason:
