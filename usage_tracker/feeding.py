@@ -78,33 +78,36 @@ class Feeding:
 
 def feed_until(dsn: Dsn, address: SinkAddress, settings: Settings, stopping: threading.Event) -> None:
     """Feed a sink for as long as nobody else does; what fails is tried again."""
-    from usage_tracker.sinks import NotTaken
-
     warning = Seldom(HOUR)
     while not stopping.is_set():
         with guarded(f"sink {address.name}"), opened(dsn, address, settings) as feeder:
-            while not stopping.is_set():
-                try:
-                    more = feeder.step()
-                except NotTaken as reason:
-                    rest(feeder, feeder.delay(reason), stopping)
-                    continue
-                except RightsError as error:
-                    if warning.due():
-                        logger.warning("the sink %s is not fed from here: %s", address.name, error)
-                    break
-                except StoreError as error:
-                    logger.debug("the sink %s waits for the store: %s", address.name, error)
-                    break
-                except UsageTrackerError as error:
-                    logger.warning("%s", error)
-                    stopping.wait()
-                    break
-                if not more and not feeder.feeds:
-                    break
-                if not more:
-                    stopping.wait(PAUSE_SECONDS)
+            try:
+                feed(feeder, stopping)
+            except RightsError as error:
+                if warning.due():
+                    logger.warning("the sink %s is not fed from here: %s", address.name, error)
+            except StoreError as error:
+                logger.debug("the sink %s waits for the store: %s", address.name, error)
+            except UsageTrackerError as error:
+                logger.warning("%s", error)
+                stopping.wait()
         stopping.wait(STAND_BY_SECONDS)
+
+
+def feed(feeder: "Feeder", stopping: threading.Event) -> None:
+    """Until somebody else does. Raises StoreError, and ConfigError where the sink can't be opened."""
+    from usage_tracker.sinks import NotTaken
+
+    while not stopping.is_set():
+        try:
+            if feeder.step():
+                continue
+        except NotTaken as reason:
+            rest(feeder, feeder.delay(reason), stopping)
+            continue
+        if not feeder.feeds:
+            return
+        stopping.wait(PAUSE_SECONDS)
 
 
 def rest(feeder: "Feeder", seconds: float, stopping: threading.Event) -> None:

@@ -107,6 +107,7 @@ class Call:
         self.request = request
         self.streamed = streamed
         said, self.meters = standing.get() if stands is None else stands
+        # as `Standing.attribution`, whose call would cost the app's thread more than all of this line
         self.attribution: Attribution = said if said.__class__ is Attribution else said.get()  # type: ignore[union-attr]  # only Later is left
         open_calls[id(self)] = self
         self.started_at = time_ns()

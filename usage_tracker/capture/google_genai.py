@@ -85,8 +85,6 @@ class StreamedCall(Call):
     """A call whose answer tells its totals so far with each piece, so that most pieces need no reading: a piece is held
     until the next one has come, and dropped where that tells all that it told."""
 
-    __slots__ = ("_held",)
-
     def __init__(self, *asked: Any) -> None:
         super().__init__(*asked)
         self._held: Mapping[str, Any] | None = None

@@ -33,7 +33,7 @@ def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, W
     client_of = ClientOf(settings.fingerprint_key)
     return {
         "generate": AroundRequest(recorder, client_of, "chat", content_answered),
-        "stream": AroundRequest(recorder, client_of, "chat", stream_answered),
+        "stream": AroundRequest(recorder, client_of, "chat", stream_answered, streamed=True),
         "embed": AroundRequest(recorder, client_of, "embeddings", embedding_answered),
     }
 
@@ -57,23 +57,25 @@ class ClientOf:
 class AroundRequest:
     """The wrapper of a service client's method, sync or async: an answer that has to be awaited is."""
 
-    def __init__(self, recorder: Recorder, client_of: ClientOf, operation: str, answered: Answered) -> None:
+    def __init__(
+        self, recorder: Recorder, client_of: ClientOf, operation: str, answered: Answered, *, streamed: bool = False
+    ) -> None:
         self._recorder = recorder
         self._client_of = client_of
         self._operation = operation
         self._answered = answered
+        self._streamed = streamed
 
     def __call__(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if nested():
             return wrapped(*args, **kwargs)
-        call = None
+        call, asked = None, args[0] if args else kwargs.get("request")
         with guard_begin:
-            request = provider.read_request(self._operation, args[0] if args else kwargs.get("request"), kwargs)
-            streamed = self._answered is stream_answered
-            call = Call(provider, self._recorder, self._client_of(instance), request, streamed)
+            request = provider.read_request(self._operation, asked, kwargs)
+            call = Call(provider, self._recorder, self._client_of(instance), request, self._streamed)
         if call is None:
             return wrapped(*args, **kwargs)
-        hold = hold_of(call, args[0] if args else kwargs.get("request"))
+        hold = hold_of(call, asked)
         if hold is not None and "Async" in type(instance).__name__:
             return self._held(call, hold, wrapped, args, kwargs)
         if hold is not None:

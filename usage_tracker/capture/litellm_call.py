@@ -38,21 +38,6 @@ class LiteLLMCall(Call):
     """A call under way. LiteLLM counts tokens itself where a provider doesn't say what it used; what tells is whether
     the provider's own answer, or a chunk of its stream, holds counts."""
 
-    __slots__ = (
-        "asked",
-        "cached",
-        "chunks",
-        "clients",
-        "earlier",
-        "key",
-        "last",
-        "line",
-        "provider_usage",
-        "sent",
-        "served_by",
-        "translated",
-    )
-
     def __init__(self, recorder: Recorder, clients: Clients, asked: Mapping[str, Any], request: Request) -> None:
         base, key = asked.get("api_base") or asked.get("base_url"), asked.get("api_key")
         super().__init__(litellm, recorder, clients(base, key), request, asked.get("stream") is True)

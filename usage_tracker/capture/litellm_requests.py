@@ -59,8 +59,6 @@ class ProxyRequest(LiteLLMCall):
     """A request under way. Its functions' answers end it for the time being: another attempt may follow, and its cost
     is still to be told."""
 
-    __slots__ = ("asks_model", "call_id", "called", "caller_key", "cost", "ended", "handed_on", "several", "told")
-
     def __init__(
         self, recorder: Recorder, call_id: str, operation: str, asked: Mapping[str, Any], key: str | None, secret: str
     ) -> None:

@@ -1,4 +1,8 @@
-"""What a call cost: `Pricer().price(origin, event)`, in the shipper, one event at a time."""
+"""What a call cost: `Pricer().price(origin, event)`, in the shipper, one event at a time.
+
+`lists` finds the price list, `rates`, of a call's `occasion`: in a price `book`, in `genai`, in our `own` table or in
+`litellm_map`. `bill` bills the call by it, and `plain` many calls that are alike.
+"""
 
 from usage_tracker.pricing.newer import newest_data
 from usage_tracker.pricing.pricer import Pricer
