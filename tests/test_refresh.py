@@ -26,7 +26,7 @@ from usage_tracker.budgets.windows import Window
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import RightsError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch
-from usage_tracker.spending import Used, read_used, read_usual
+from usage_tracker.spending import Used, UsedOf, read_used, read_usual
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.prices import add_version
 
@@ -116,10 +116,10 @@ def test_what_others_store_while_the_sums_are_read_is_not_counted_as_still_to_be
     (spool / f"{segment}.seg").touch()
     left = [made_event(datetime.now(UTC))]
 
-    def read_while_others_store(store: Store, asked: Budget, window: Window) -> Mapping[str, Used]:
+    def read_while_others_store(store: Store, windows: Mapping[Budget, Window]) -> UsedOf:
         if left:
             assert store.write(Batch([Stretch(segment, 0, 100, 1)], [left.pop()]))
-        return read_used(store, asked, window)
+        return read_used(store, windows)
 
     view = Refresher(spool, read_while_others_store, read_usual).refresh(store)
     assert view is not None
@@ -143,7 +143,7 @@ def test_what_each_user_has_used_on_the_last_day_of_a_window_that_rolls_is_told_
     store.change(lambda execute: execute("DELETE FROM usage_event", []))
     each = budget(each="user", measure="calls", limit=Decimal(1), per="30d")
     window = Window(morning - timedelta(days=30), morning)
-    assert read_used(store, each, window) == {"u-1": Used(Decimal(1), 1, 0)}
+    assert read_used(store, {each: window})[each] == {"u-1": Used(Decimal(1), 1, 0)}
 
 
 def test_the_accounts_of_strict_budgets_know_what_each_of_many_has_used(store: Store, tmp_path: Path) -> None:
@@ -189,9 +189,9 @@ def test_however_long_reading_takes_what_was_read_is_renewed_before_it_is_old(
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
-    def read_slowly(*_: object) -> dict[str, Used]:
+    def read_slowly(_: Store, windows: Mapping[Budget, Window]) -> UsedOf:
         now[0] += takes
-        return {}
+        return {each: {} for each in windows}
 
     set_budget(store, budget())
     refresher = Refresher(tmp_path / "spool", read_slowly, read_usual)
@@ -209,10 +209,10 @@ def test_a_store_that_fails_is_asked_again_after_a_second(
     now, fails = [100.0], [StoreUnavailable("away")]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
-    def read_if_there(*_: object) -> dict[str, Used]:
+    def read_if_there(_: Store, windows: Mapping[Budget, Window]) -> UsedOf:
         if fails:
             raise fails.pop()
-        return {}
+        return {each: {} for each in windows}
 
     set_budget(store, budget())
     refresher = Refresher(tmp_path / "spool", read_if_there, read_usual)
@@ -241,7 +241,7 @@ def test_a_role_that_may_not_read_what_was_spent_tries_again_after_a_minute(
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(refresh, "role_of", lambda asked: {store: "writer"}[asked])  # SQLite has none
 
-    def refuse(*_: object) -> dict[str, Used]:
+    def refuse(*_: object) -> UsedOf:
         nonlocal tries
         tries += 1
         raise RightsError("permission denied")

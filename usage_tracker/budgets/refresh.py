@@ -63,7 +63,7 @@ class Said(NamedTuple):
     used: Mapping[Budget, Mapping[str, Amount]]
 
 
-ReadUsed = Callable[[Store, Budget, Window], Mapping[str, Amount]]
+ReadUsed = Callable[[Store, Mapping[Budget, Window]], Mapping[Budget, Mapping[str, Amount]]]
 ReadUsual = Callable[[Store, Budget, datetime], dict[str, Usual]]
 Noticed = Callable[[Store, Budget, Window, Mapping[str, Decimal]], None]
 
@@ -138,7 +138,7 @@ class Refresher:
         segments = [*self._known_segments(read_at), *reserved_segments(store)]
         for _ in range(READINGS):
             positions, shared_now = store.positions(segments), clock(store)
-            used = {budget: self._read_used(store, budget, window) for budget, window in windows.items()}
+            used = self._read_used(store, windows)
             if store.positions(segments) == positions:
                 break
         return Said(positions, shared_now, used)
@@ -204,7 +204,7 @@ def read_part(read_used: ReadUsed, store: Store, budget: Budget, part: str, wind
     if budget.each is not None and part != WHOLE:
         test = Criterion(budget.each, True, None if part == NOBODY else escaped(part))
         narrowed = msgspec.structs.replace(budget, where=(*budget.where, test))
-    found = read_used(store, narrowed, window).get(part)
+    found = read_used(store, {narrowed: window})[narrowed].get(part)
     if found is None or window_start != start_of(budget, time.time()):
         return read_at, 0
     return read_at, whole(found.amount, budget.measure)
