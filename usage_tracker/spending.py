@@ -58,6 +58,10 @@ class Question(NamedTuple):
     budgets: Mapping[Group, Sequence[Budget]]
     """By their values."""
 
+    @property
+    def all(self) -> list[Budget]:
+        return [budget for alike in self.budgets.values() for budget in alike]
+
 
 class Alike(NamedTuple):
     """What budgets of one question have in common."""
@@ -115,9 +119,8 @@ def query_of(alike: Alike, budgets: Mapping[Group, object]) -> Query:
 
 def answer(store: Store, question: Question) -> UsedOf:
     """Raises StoreError."""
-    budgets = [budget for alike in question.budgets.values() for budget in alike]
     found: dict[Budget, dict[str, Used]] = {
-        budget: {} if budget.each is not None else {WHOLE: used(budget, NOTHING)} for budget in budgets
+        budget: {} if budget.each is not None else {WHOLE: used(budget, NOTHING)} for budget in question.all
     }
     named = len(next(iter(question.budgets)))
     for group, sums in read_groups(store, question.query).items():
