@@ -5,12 +5,15 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from unittest.mock import Mock
 
+import pytest
 from budgeted import budget
 from made_events import made_event, random_events, store_events
 
+from usage_tracker.budgets import scope
 from usage_tracker.budgets.budget import DIMENSIONS, Budget, Criterion
-from usage_tracker.budgets.scope import Described, counts_in, parts_of
+from usage_tracker.budgets.scope import Described, Scopes, counts_in, parts_of
 from usage_tracker.budgets.windows import Window
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import PricedEvent
@@ -100,3 +103,24 @@ def test_of_many_users_a_question_about_some_reads_no_others(tmp_path: Path) -> 
     assert {str(values[0]) for values in asked.budgets} == {"u-1", "u-2", "u-99"}
     assert set(read_groups(store, asked.query)) == {("u-1",), ("u-2",)}
     store.close()
+
+
+def test_the_budgets_that_a_call_counts_in_are_those_whose_conditions_it_meets() -> None:
+    chance = random.Random(8)
+    budgets = [random_budget(chance, f"b-{place}") for place in range(600)]
+    scopes = Scopes(budgets)
+    for priced in random_events(23, 200):
+        call = Described(priced.origin, priced.event.request_model, priced.event.operation)
+        assert scopes.of(call) == [one for one in budgets if counts_in(one, call)]
+
+
+def test_of_a_budget_for_each_of_thousands_of_teams_one_is_looked_at_for_a_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All of them held the first call of each session up for a tenth of a second."""
+    teams = [budget(name=f"b-{place}", where=(Criterion("team", True, f"t-{place}"),)) for place in range(3000)]
+    looked_at = Mock(side_effect=counts_in)
+    monkeypatch.setattr(scope, "counts_in", looked_at)
+    call = Described(made_event(team="t-7").origin, "gpt-4o", "chat")
+    assert Scopes(teams).of(call) == [teams[7]]
+    assert looked_at.call_count == 1
