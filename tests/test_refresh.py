@@ -1,5 +1,6 @@
 """What a leader reads of budgets for its host: of many users too, nobody who has used theirs up is forgotten."""
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -15,6 +16,7 @@ from made_events import made_event, store_events
 
 from usage_tracker.budgets import refresh
 from usage_tracker.budgets.accounts import start_of
+from usage_tracker.budgets.amounts import whole
 from usage_tracker.budgets.book import set_budget
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.holding import FRESH_SECONDS
@@ -24,7 +26,7 @@ from usage_tracker.budgets.scope import WHOLE
 from usage_tracker.budgets.view import PriceBook, Usual, View
 from usage_tracker.budgets.windows import Window
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.errors import RightsError, StoreUnavailable
+from usage_tracker.errors import RightsError, SchemaError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch
 from usage_tracker.spending import Used, UsedOf, read_used, read_usual
 from usage_tracker.stores import Store, open_store
@@ -258,6 +260,38 @@ def test_a_role_that_may_not_read_what_was_spent_tries_again_after_a_minute(
     assert [said.getMessage().partition(":")[0] for said in caplog.records] == [
         "nobody is held to budgets from here, for the role 'writer' may not read what was spent"
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ('"zone": "Mars/Base"', "'Mars/Base' is not a time zone"),
+        ('"per": "quarter"', "'quarter' is no window"),
+        ('"each": "planet"', "'planet' can't be the scope"),
+        ('"where": [["planet", true, "mars"]]', "'planet' can't be the scope"),
+    ],
+)
+def test_a_budget_that_nobody_here_can_count_is_left_out_and_said_once(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, said: str, why: str
+) -> None:
+    """Nobody was held to any other."""
+    name = f"odd-{uuid4()}"
+    sql = "INSERT INTO budget (name, definition) VALUES (?, ?)"
+    store.change(lambda execute: execute(sql, [name, f'{{"name": "{name}", "limit": "5", {said}}}']))
+    set_budget(store, budget())
+    for _ in range(3):
+        assert [each.name for each in read(store, tmp_path).budgets] == ["b"]
+    assert caplog.text.count(f"the budget {name} is left out here: {why}") == 1
+    with pytest.raises(SchemaError, match=re.escape(f"can't be changed here: {why}")):
+        set_budget(store, budget(name=name))
+
+
+def test_a_budget_that_an_earlier_version_stored_for_each_of_nothing_is_one_for_all(
+    store: Store, tmp_path: Path
+) -> None:
+    sql = "INSERT INTO budget (name, definition) VALUES (?, ?)"
+    store.change(lambda execute: execute(sql, ["b", '{"name": "b", "limit": "5", "per": "30d", "each": ""}']))
+    assert read(store, tmp_path).used == {"b": {WHOLE: whole(sum(USED.values()) * Decimal("0.01"), "cost")}}
 
 
 def test_a_budget_of_a_newer_version_is_left_out_and_said_once(
