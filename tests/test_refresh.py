@@ -205,6 +205,32 @@ def test_however_long_reading_takes_what_was_read_is_renewed_before_it_is_old(
     assert pause + takes <= FRESH_SECONDS
 
 
+def test_of_many_strict_budgets_what_is_usual_is_read_a_few_at_a_time(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took minutes of 200, in which nobody knew what was spent."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def read_slowly(_: Store, each: Budget, moment: datetime) -> dict[str, Usual]:
+        now[0] += 0.5
+        return {each.name: Usual(1, 2)}
+
+    names = {f"b-{number}" for number in range(5)}
+    for name in names:
+        set_budget(store, budget(name=name, strict=True))
+    refresher, seen = Refresher(tmp_path / "spool", read_used, read_slowly), []
+    for _ in range(5):
+        began = now[0]
+        while (view := refresher.refresh(store)) is None:
+            now[0] += 0.5
+            began = now[0]
+        assert now[0] - began <= 0.5
+        seen.append(set(view.usual))
+    assert [len(known) for known in seen] == [1, 2, 3, 4, 5]
+    assert seen[-1] == names
+
+
 def test_a_store_that_fails_is_asked_again_after_a_second(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
