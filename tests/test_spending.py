@@ -12,9 +12,10 @@ from budgeted import budget
 from made_events import made_event, random_events, store_events
 
 from usage_tracker.budgets import scope
-from usage_tracker.budgets.budget import DIMENSIONS, Budget, Criterion
+from usage_tracker.budgets.budget import DIMENSIONS, Budget
 from usage_tracker.budgets.scope import Described, Scopes, counts_in, parts_of
 from usage_tracker.budgets.windows import Window
+from usage_tracker.conditions import Condition
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import PricedEvent
 from usage_tracker.instants import to_instant
@@ -32,7 +33,7 @@ VALUES = (
 
 def random_budget(chance: random.Random, name: str) -> Budget:
     where = [
-        Criterion(chance.choice(DIMENSIONS), chance.random() < 0.8, chance.choice(VALUES))
+        Condition(chance.choice(DIMENSIONS), chance.random() < 0.8, chance.choice(VALUES))
         for _ in range(chance.choice([0, 1, 1, 1, 2, 3, 4]))
     ]
     each = chance.choice([None, None, *DIMENSIONS])
@@ -80,13 +81,13 @@ def test_any_budgets_that_are_asked_about_together_have_used_what_their_calls_ad
 def test_a_budget_for_each_of_thousands_of_teams_takes_a_few_questions() -> None:
     """Each by itself took minutes, in which nobody was held to any of them."""
     teams = [
-        budget(name=f"b-{place}", where=(Criterion("team", True, f"t-{place}"), Criterion("model", True, "gpt-*")))
+        budget(name=f"b-{place}", where=(Condition("team", True, f"t-{place}"), Condition("model", True, "gpt-*")))
         for place in range(3000)
     ]
     assert [len(asked.budgets) for asked in questions(dict.fromkeys(teams, MARCH))] == [500] * 6
     scopes = [("user", None), ("user", "model"), ("tag", None), ("project", "team")]
     mixed = [
-        budget(name=f"{first}-{each}-{place}", where=(Criterion(first, True, f"{place}"),), each=each)
+        budget(name=f"{first}-{each}-{place}", where=(Condition(first, True, f"{place}"),), each=each)
         for first, each in scopes
         for place in range(100)
     ]
@@ -98,7 +99,7 @@ def test_of_many_users_a_question_about_some_reads_no_others(tmp_path: Path) -> 
     store = open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))
     store.migrate()
     store_events(store, [made_event(now + timedelta(days=place), user_id=f"u-{place}") for place in range(-9, 9)])
-    some = [budget(name=f"b-{place}", where=(Criterion("user", True, f"u-{place}"),)) for place in (1, 2, 99)]
+    some = [budget(name=f"b-{place}", where=(Condition("user", True, f"u-{place}"),)) for place in (1, 2, 99)]
     [asked] = questions(dict.fromkeys(some, MARCH))
     assert {str(values[0]) for values in asked.budgets} == {"u-1", "u-2", "u-99"}
     assert set(read_groups(store, asked.query)) == {("u-1",), ("u-2",)}
@@ -118,7 +119,7 @@ def test_of_a_budget_for_each_of_thousands_of_teams_one_is_looked_at_for_a_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All of them held the first call of each session up for a tenth of a second."""
-    teams = [budget(name=f"b-{place}", where=(Criterion("team", True, f"t-{place}"),)) for place in range(3000)]
+    teams = [budget(name=f"b-{place}", where=(Condition("team", True, f"t-{place}"),)) for place in range(3000)]
     looked_at = Mock(side_effect=counts_in)
     monkeypatch.setattr(scope, "counts_in", looked_at)
     call = Described(made_event(team="t-7").origin, "gpt-4o", "chat")

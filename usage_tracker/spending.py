@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple, cast
 
-from usage_tracker.budgets.budget import Budget, Criterion, rolls
+from usage_tracker.budgets.budget import Budget, rolls
 from usage_tracker.budgets.scope import NOBODY, WHOLE
 from usage_tracker.budgets.view import Usual
 from usage_tracker.budgets.windows import Window
-from usage_tracker.report.conditions import Condition
+from usage_tracker.conditions import Condition
 from usage_tracker.report.dimensions import MOST_DIMENSIONS
 from usage_tracker.report.groups import read_groups
 from usage_tracker.report.listing import list_events
@@ -71,7 +71,7 @@ class Alike(NamedTuple):
     named: tuple[str, ...]
     """The dimensions of the values that they name."""
     each: str | None
-    where: tuple[Criterion, ...]
+    where: tuple[Condition, ...]
     """Their other conditions."""
 
 
@@ -139,9 +139,9 @@ def next_midnight(moment: datetime) -> datetime:
     return moment.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
 
-def conditions(where: Sequence[Criterion]) -> tuple[Condition, ...]:
+def conditions(where: Sequence[Condition]) -> tuple[Condition, ...]:
     """A budget's scope, as a report has it."""
-    return tuple(Condition(reported(test.dimension), test.equal, test.pattern) for test in where)
+    return tuple(test._replace(dimension=reported(test.dimension)) for test in where)
 
 
 def used(budget: Budget, sums: Sums) -> Used:
