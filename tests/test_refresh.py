@@ -1,5 +1,6 @@
 """What a leader reads of budgets for its host: of many users too, nobody who has used theirs up is forgotten."""
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from migrated import migrated
 
 from usage_tracker.budgets import refresh
 from usage_tracker.budgets.accounts import start_of
+from usage_tracker.budgets.amounts import whole
 from usage_tracker.budgets.book import set_budget
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.holding import FRESH_SECONDS
@@ -23,9 +25,9 @@ from usage_tracker.budgets.reservation_tables import Place, open_account
 from usage_tracker.budgets.scope import WHOLE
 from usage_tracker.budgets.view import PriceBook, Usual, View
 from usage_tracker.budgets.windows import Window
-from usage_tracker.errors import RightsError, StoreUnavailable
+from usage_tracker.errors import RightsError, SchemaError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch
-from usage_tracker.spending import Used, read_used, read_usual
+from usage_tracker.spending import Used, UsedOf, read_used, read_usual
 from usage_tracker.stores import Store
 from usage_tracker.stores.prices import add_version
 
@@ -114,10 +116,10 @@ def test_what_others_store_while_the_sums_are_read_is_not_counted_as_still_to_be
     (spool / f"{segment}.seg").touch()
     left = [made_event(datetime.now(UTC))]
 
-    def read_while_others_store(store: Store, asked: Budget, window: Window) -> Mapping[str, Used]:
+    def read_while_others_store(store: Store, windows: Mapping[Budget, Window]) -> UsedOf:
         if left:
             assert store.write(Batch([Stretch(segment, 0, 100, 1)], [left.pop()]))
-        return read_used(store, asked, window)
+        return read_used(store, windows)
 
     view = Refresher(spool, read_while_others_store, read_usual).refresh(store)
     assert view is not None
@@ -141,7 +143,7 @@ def test_what_each_user_has_used_on_the_last_day_of_a_window_that_rolls_is_told_
     store.change(lambda execute: execute("DELETE FROM usage_event", []))
     each = budget(each="user", measure="calls", limit=Decimal(1), per="30d")
     window = Window(morning - timedelta(days=30), morning)
-    assert read_used(store, each, window) == {"u-1": Used(Decimal(1), 1, 0)}
+    assert read_used(store, {each: window})[each] == {"u-1": Used(Decimal(1), 1, 0)}
 
 
 def test_the_accounts_of_strict_budgets_know_what_each_of_many_has_used(store: Store, tmp_path: Path) -> None:
@@ -187,9 +189,9 @@ def test_however_long_reading_takes_what_was_read_is_renewed_before_it_is_old(
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
-    def read_slowly(*_: object) -> dict[str, Used]:
+    def read_slowly(_: Store, windows: Mapping[Budget, Window]) -> UsedOf:
         now[0] += takes
-        return {}
+        return {each: {} for each in windows}
 
     set_budget(store, budget())
     refresher = Refresher(tmp_path / "spool", read_slowly, read_usual)
@@ -201,16 +203,42 @@ def test_however_long_reading_takes_what_was_read_is_renewed_before_it_is_old(
     assert pause + takes <= FRESH_SECONDS
 
 
+def test_of_many_strict_budgets_what_is_usual_is_read_a_few_at_a_time(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took minutes of 200, in which nobody knew what was spent."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def read_slowly(_: Store, each: Budget, moment: datetime) -> dict[str, Usual]:
+        now[0] += 0.5
+        return {each.name: Usual(1, 2)}
+
+    names = {f"b-{number}" for number in range(5)}
+    for name in names:
+        set_budget(store, budget(name=name, strict=True))
+    refresher, seen = Refresher(tmp_path / "spool", read_used, read_slowly), []
+    for _ in range(5):
+        began = now[0]
+        while (view := refresher.refresh(store)) is None:
+            now[0] += 0.5
+            began = now[0]
+        assert now[0] - began <= 0.5
+        seen.append(set(view.usual))
+    assert [len(known) for known in seen] == [1, 2, 3, 4, 5]
+    assert seen[-1] == names
+
+
 def test_a_store_that_fails_is_asked_again_after_a_second(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, fails = [100.0], [StoreUnavailable("away")]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
-    def read_if_there(*_: object) -> dict[str, Used]:
+    def read_if_there(_: Store, windows: Mapping[Budget, Window]) -> UsedOf:
         if fails:
             raise fails.pop()
-        return {}
+        return {each: {} for each in windows}
 
     set_budget(store, budget())
     refresher = Refresher(tmp_path / "spool", read_if_there, read_usual)
@@ -239,7 +267,7 @@ def test_a_role_that_may_not_read_what_was_spent_tries_again_after_a_minute(
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(refresh, "role_of", lambda asked: {store: "writer"}[asked])  # SQLite has none
 
-    def refuse(*_: object) -> dict[str, Used]:
+    def refuse(*_: object) -> UsedOf:
         nonlocal tries
         tries += 1
         raise RightsError("permission denied")
@@ -256,6 +284,38 @@ def test_a_role_that_may_not_read_what_was_spent_tries_again_after_a_minute(
     assert [said.getMessage().partition(":")[0] for said in caplog.records] == [
         "nobody is held to budgets from here, for the role 'writer' may not read what was spent"
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ('"zone": "Mars/Base"', "'Mars/Base' is not a time zone"),
+        ('"per": "quarter"', "'quarter' is no window"),
+        ('"each": "planet"', "'planet' can't be the scope"),
+        ('"where": [["planet", true, "mars"]]', "'planet' can't be the scope"),
+    ],
+)
+def test_a_budget_that_nobody_here_can_count_is_left_out_and_said_once(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, said: str, why: str
+) -> None:
+    """Nobody was held to any other."""
+    name = f"odd-{uuid4()}"
+    sql = "INSERT INTO budget (name, definition) VALUES (?, ?)"
+    store.change(lambda execute: execute(sql, [name, f'{{"name": "{name}", "limit": "5", {said}}}']))
+    set_budget(store, budget())
+    for _ in range(3):
+        assert [each.name for each in read(store, tmp_path).budgets] == ["b"]
+    assert caplog.text.count(f"the budget {name} is left out here: {why}") == 1
+    with pytest.raises(SchemaError, match=re.escape(f"can't be changed here: {why}")):
+        set_budget(store, budget(name=name))
+
+
+def test_a_budget_that_an_earlier_version_stored_for_each_of_nothing_is_one_for_all(
+    store: Store, tmp_path: Path
+) -> None:
+    sql = "INSERT INTO budget (name, definition) VALUES (?, ?)"
+    store.change(lambda execute: execute(sql, ["b", '{"name": "b", "limit": "5", "per": "30d", "each": ""}']))
+    assert read(store, tmp_path).used == {"b": {WHOLE: whole(sum(USED.values()) * Decimal("0.01"), "cost")}}
 
 
 def test_a_budget_of_a_newer_version_is_left_out_and_said_once(

@@ -21,7 +21,8 @@ from postgres_server import Databases
 
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.stores import open_store
+from usage_tracker.spending import Question, UsedOf, answer
+from usage_tracker.stores import Store, open_store
 from usage_tracker.web import budget_lines, budgets_api, reading
 from usage_tracker.web.access import Access, Identity
 
@@ -320,6 +321,34 @@ def test_more_budgets_than_can_be_read_in_time_hide_no_page_and_none_that_is_ask
         assert [each["name"] for each in admin.get("/api/v1/budgets/one").json()["budgets"]] == ["one"]
         monkeypatch.setattr(budgets_api, "ANSWER_SECONDS", 0.0)
         assert "budget status" in admin.get("/api/v1/budget-status").json()["detail"]
+
+
+@pytest.mark.parametrize("long", ["app", "host"])
+def test_a_budget_that_takes_long_to_read_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long: str
+) -> None:
+    """Whatever it is called. No rollup is by hosts."""
+    go_on = threading.Event()
+
+    def answer_or_wait(store: Store, question: Question) -> UsedOf:
+        if question.query.by == (long,):
+            go_on.wait(30)
+        return answer(store, question)
+
+    monkeypatch.setattr(budget_lines, "answer", answer_or_wait)
+    monkeypatch.setattr(budget_lines, "STANDING_SECONDS", 2.0)
+    calls = [made_event(datetime.now(UTC), cost="0.25")]
+    with dashboard(filled(tmp_path / "usage.db", calls), edit=True) as running, running.client(ADMIN) as admin:
+        for name, each in {"a-budget": long, "each-team": "team", "whole": None, "z-budget": long}.items():
+            limit = 100 + len(name)
+            assert admin.put(f"/api/v1/budgets/{name}", json={"limit": limit, "each": each}).status_code == 200
+        page = html.unescape(text_of(admin.get("/budgets").text))
+        go_on.set()
+    assert "Where 2 budgets stand isn't shown: to read that takes too long." in page
+    assert [name for name in ("each-team", "whole") if re.search(rf"{name} .{{0,60}}[$]0[.]25", page)] == [
+        "each-team",
+        "whole",
+    ]
 
 
 def test_while_a_long_status_is_written_others_are_answered(

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
-from usage_tracker.budgets.budget import Budget, counted, decode, encode
+from usage_tracker.budgets.budget import Budget, counted, decode, encode, unknown_words
 from usage_tracker.errors import SchemaError
 from usage_tracker.stores import Store
 from usage_tracker.stores.changes import Author, note_change, this_account
@@ -16,14 +16,20 @@ logger = logging.getLogger("usage_tracker")
 
 
 def read_budgets(store: Store) -> list[Budget]:
-    """All budgets by name. One that a newer version wrote and this one can't read is left out, and said. Raises
-    StoreError."""
+    """All budgets by name. One that this version or host can't count, as a newer one wrote it or it is in a time zone
+    that isn't known here, is left out, and said. Raises StoreError."""
     budgets = []
     for name, definition in store.select(f"SELECT name, definition FROM {store.dialect.prefix}budget ORDER BY name"):
         try:
-            budgets.append(decode(str(definition)))
+            budget = decode(str(definition))
         except msgspec.ValidationError:
             say_newer(str(name))
+            continue
+        why = next(unknown_words(budget), None)
+        if why is None:
+            budgets.append(budget)
+        else:
+            say_unknown(budget.name, why)
     return budgets
 
 
@@ -31,6 +37,12 @@ def read_budgets(store: Store) -> list[Budget]:
 def say_newer(name: str) -> None:
     """Once in this process: who leads a host reads budgets each second."""
     logger.warning("the budget %s is of a newer version; upgrade usage_tracker to have it enforced here", name)
+
+
+@lru_cache
+def say_unknown(name: str, why: str) -> None:
+    """As often."""
+    logger.warning("the budget %s is left out here: %s", name, why)
 
 
 def set_budget(store: Store, budget: Budget, author: Author | None = None) -> None:
@@ -55,14 +67,19 @@ def set_budget(store: Store, budget: Budget, author: Author | None = None) -> No
 
 
 def understood(name: str, definition: str) -> Budget:
-    """Raises SchemaError for a budget that a newer version wrote: who changes it here would lose some of it."""
+    """Raises SchemaError for a budget that can't be read here: who changes it would lose some of it."""
     try:
-        return decode(definition)
+        budget = decode(definition)
     except msgspec.ValidationError:
         raise SchemaError(
             f"the budget {name} is of a newer version; upgrade usage_tracker to change it, or take it away with "
             f"`usage-tracker budget rm {name}`"
         ) from None
+    for why in unknown_words(budget):
+        raise SchemaError(
+            f"the budget {name} can't be changed here: {why}; or take it away with `usage-tracker budget rm {name}`"
+        )
+    return budget
 
 
 def limited(budget: Budget) -> tuple[object, ...]:

@@ -88,7 +88,13 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(Budget).decode
+written = msgspec.json.Decoder(Budget)
+
+
+def decode(text: str | bytes) -> Budget:
+    """Raises msgspec.ValidationError. An earlier version stored as written that a budget is for each of nothing."""
+    budget = written.decode(text)
+    return msgspec.structs.replace(budget, each=None) if budget.each == "" else budget
 
 
 def parse_limit(text: str) -> tuple[Decimal, Measure]:
@@ -133,14 +139,23 @@ def mistakes(budget: Budget) -> Iterator[str]:
     if budget.name in RESERVED:
         yield f"{budget.name!r} is what an alert of another kind is called; give the budget another name"
     yield from mistakes_of_limit(budget)
+    yield from unknown_words(budget)
+    yield from mistakes_of_scope(budget)
+    yield from mistakes_of_means(budget)
+
+
+def unknown_words(budget: Budget) -> Iterator[str]:
+    """What nobody here can count by."""
     if budget.per not in PERIODS and not is_duration(budget.per):
         yield f"{budget.per!r} is no window; use minute, hour, day, week, month, or a duration such as 24h or 30d"
     try:
         parse_zone(budget.zone)
     except ValueError as error:
         yield str(error)
-    yield from mistakes_of_scope(budget)
-    yield from mistakes_of_means(budget)
+    for name in (*(test.dimension for test in budget.where), *([] if budget.each is None else [budget.each])):
+        if name not in DIMENSIONS:
+            known = ", ".join(DIMENSIONS)
+            yield f"{name!r} can't be the scope of a budget; what is known before a call is made: {known}"
 
 
 def mistakes_of_limit(budget: Budget) -> Iterator[str]:
@@ -173,10 +188,6 @@ def mistakes_of_means(budget: Budget) -> Iterator[str]:
 
 
 def mistakes_of_scope(budget: Budget) -> Iterator[str]:
-    for name in (*(test.dimension for test in budget.where), *([] if budget.each is None else [budget.each])):
-        if name not in DIMENSIONS:
-            known = ", ".join(DIMENSIONS)
-            yield f"{name!r} can't be the scope of a budget; what is known before a call is made: {known}"
     for dimension in dict.fromkeys(test.dimension for test in budget.where):
         tests = [test for test in budget.where if test.dimension == dimension]
         if contradict(tests, several=dimension == "tag"):

@@ -14,7 +14,7 @@ from usage_tracker.budgets.holding import Holding, Seen
 from usage_tracker.budgets.refusals import Log
 from usage_tracker.budgets.reservations import Ledger
 from usage_tracker.budgets.reserving import Reserving
-from usage_tracker.budgets.scope import Described, counts_in, parts_of
+from usage_tracker.budgets.scope import Described, Scopes, parts_of
 from usage_tracker.budgets.unit_prices import PLAIN_INPUT, Kind, UnitPrices, kind_of, total
 from usage_tracker.budgets.view import View
 from usage_tracker.capture import Call
@@ -39,6 +39,7 @@ class Gate:
         self._place = place
         """See `Journal.place`."""
         self._accounts = Accounts()
+        self._scopes = Scopes(())
         self._matches: dict[CallKind | tuple[int, str | None, str], Match] = {}
         """By what calls have in common, or by the origin, the model that was asked for and the operation."""
         self._told: dict[tuple[CallKind, Words], tuple[Match, Kind]] = {}
@@ -55,6 +56,8 @@ class Gate:
     def use(self, view: View) -> None:
         """Go on from what the store says now."""
         with self._accounts.lock:
+            if view.budgets != self._accounts.view.budgets:
+                self._scopes = Scopes(budget for budget in view.budgets if budget.enforces)
             if self._accounts.take(view) or len(self._matches) > MOST_MATCHES or len(self._told) > MOST_MATCHES:
                 self._matches, self._told = {}, {}
             self._seen.read_at(view.read_at)
@@ -153,8 +156,7 @@ class Gate:
                 origin,
                 tuple(
                     self._accounts.of(budget, part)
-                    for budget in self._accounts.view.budgets
-                    if budget.enforces and counts_in(budget, call)
+                    for budget in self._scopes.of(call)
                     for part in parts_of(budget, call)
                 ),
             )

@@ -39,6 +39,8 @@ has to be newer than `holding.FRESH_SECONDS`."""
 LONGEST_PAUSE = 10.0
 SLOW_SECONDS = 60.0
 """How often what changes slowly is read: what is usual, price books, and whether we may read what was spent."""
+USUAL_SECONDS = 0.2
+"""How long what is usual is read at a time: of each strict budget, its newest calls are looked for."""
 READINGS = 2
 """How often positions and sums are read at most, where others store meanwhile."""
 REMEMBERED_SECONDS = 120.0
@@ -64,7 +66,7 @@ class Said(NamedTuple):
     used: Mapping[Budget, Mapping[str, Amount]]
 
 
-ReadUsed = Callable[[Store, Budget, Window], Mapping[str, Amount]]
+ReadUsed = Callable[[Store, Mapping[Budget, Window]], Mapping[Budget, Mapping[str, Amount]]]
 ReadUsual = Callable[[Store, Budget, datetime], dict[str, Usual]]
 Noticed = Callable[[Store, Budget, Window, Mapping[str, Decimal]], None]
 
@@ -81,6 +83,8 @@ class Refresher:
         self._noticed = noticed
         self._segments: dict[UUID, float] = {}
         self._usual: dict[str, dict[str, Usual]] = {}
+        self._usual_due: list[str] = []
+        """Strict budgets of which it is to be read anew."""
         self._book: PriceBook | None = None
         self._any = False
         self._said_rights = False
@@ -139,7 +143,7 @@ class Refresher:
         segments = [*self._known_segments(read_at), *reserved_segments(store)]
         for _ in range(READINGS):
             positions, shared_now = store.positions(segments), clock(store)
-            used = {budget: self._read_used(store, budget, window) for budget, window in windows.items()}
+            used = self._read_used(store, windows)
             if store.positions(segments) == positions:
                 break
         return Said(positions, shared_now, used)
@@ -161,11 +165,19 @@ class Refresher:
         return list(self._segments)
 
     def _read_slow(self, store: Store, budgets: list[Budget], now: float) -> None:
-        if time.monotonic() < self._slow_next:
-            return
-        self._slow_next = time.monotonic() + SLOW_SECONDS
-        moment = datetime.fromtimestamp(now, UTC)
-        self._usual = {budget.name: self._read_usual(store, budget, moment) for budget in budgets if budget.strict}
+        strict = {budget.name: budget for budget in budgets if budget.strict}
+        self._usual_due = [name for name in self._usual_due if name in strict]
+        if time.monotonic() >= self._slow_next:
+            self._slow_next = time.monotonic() + SLOW_SECONDS
+            self._usual = {name: usual for name, usual in self._usual.items() if name in strict}
+            self._usual_due += strict.keys() - set(self._usual_due)
+            self._read_book(store)
+        moment, deadline = datetime.fromtimestamp(now, UTC), time.monotonic() + USUAL_SECONDS
+        while self._usual_due and time.monotonic() < deadline:
+            name = self._usual_due.pop(0)
+            self._usual = {**self._usual, name: self._read_usual(store, strict[name], moment)}
+
+    def _read_book(self, store: Store) -> None:
         version = newest_version(store)
         if version is not None and (self._book is None or self._book.version != version):
             encoder = msgspec.json.Encoder(decimal_format="number")
@@ -205,7 +217,7 @@ def read_part(read_used: ReadUsed, store: Store, budget: Budget, part: str, wind
     if budget.each is not None and part != WHOLE:
         test = exactly(budget.each, None if part == NOBODY else part)
         narrowed = msgspec.structs.replace(budget, where=(*budget.where, test))
-    found = read_used(store, narrowed, window).get(part)
+    found = read_used(store, {narrowed: window})[narrowed].get(part)
     if found is None or window_start != start_of(budget, time.time()):
         return read_at, 0
     return read_at, whole(found.amount, budget.measure)

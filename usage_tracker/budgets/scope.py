@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 from usage_tracker.budgets.budget import Budget
@@ -59,6 +60,30 @@ def passes(test: Condition, values: Values) -> bool:
 
 def counts_in(budget: Budget, call: Described) -> bool:
     return all(passes(test, READ[test.dimension](call)) for test in budget.where)
+
+
+class Scopes:
+    """Which budgets a call counts in. Of thousands, such as one for each team, few are looked at: a budget that names a
+    value is found by it."""
+
+    def __init__(self, budgets: Iterable[Budget]) -> None:
+        self._by_value: dict[str, dict[str, list[tuple[int, Budget]]]] = {}
+        self._others: list[tuple[int, Budget]] = []
+        for place, budget in enumerate(budgets):
+            named = next((test for test in budget.where if test.equal and test.literal is not None), None)
+            if named is None or named.literal is None:
+                self._others.append((place, budget))
+            else:
+                by_value = self._by_value.setdefault(named.dimension, {})
+                by_value.setdefault(named.literal, []).append((place, budget))
+
+    def of(self, call: Described) -> list[Budget]:
+        """In the order in which they were given."""
+        near = list(self._others)
+        for dimension, by_value in self._by_value.items():
+            for value in READ[dimension](call):
+                near += by_value.get(value, ()) if value is not None else ()
+        return [budget for _, budget in sorted(near, key=itemgetter(0)) if counts_in(budget, call)]
 
 
 def parts_of(budget: Budget, call: Described) -> Iterable[str]:

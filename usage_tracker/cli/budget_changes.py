@@ -149,7 +149,7 @@ def remind(store: Store, budget: Budget) -> None:
     lately = Window(now - timedelta(days=LATELY_DAYS), now)
 
     def calls(scope: Budget) -> int:
-        return read_used(store, scope, lately)[WHOLE].calls
+        return read_used(store, {scope: lately})[scope][WHOLE].calls
 
     everything = msgspec.structs.replace(budget, each=None, where=())
     if budget.where and not calls(msgspec.structs.replace(budget, each=None)) and calls(everything):

@@ -1,6 +1,6 @@
 """What was used of each budget, out of the store, and the table of it. `report` and the overview show it, too."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -8,11 +8,11 @@ from usage_tracker.budgets.book import read_budgets
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.outlook import Outlook, look_ahead
 from usage_tracker.budgets.scope import WHOLE, named
-from usage_tracker.budgets.windows import window_at
+from usage_tracker.budgets.windows import Window, window_at
 from usage_tracker.cli.budget_text import show_amount, show_percent, show_time, state
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable
-from usage_tracker.spending import NOTHING_USED, read_used
+from usage_tracker.spending import NOTHING_USED, UsedOf, read_used
 from usage_tracker.stores import Store
 from usage_tracker.zones import parse_zone
 
@@ -22,11 +22,21 @@ MOST_PARTS = 5
 
 def read_outlooks(store: Store, budgets: Iterable[Budget], now: datetime) -> list[Outlook]:
     """Of every part, the one that has used most first within each budget. Raises StoreError."""
+    windows = windows_at(budgets, now)
+    return outlooks_of(windows, read_used(store, windows), now)
+
+
+def windows_at(budgets: Iterable[Budget], now: datetime) -> dict[Budget, Window]:
+    return {budget: window_at(budget.per, parse_zone(budget.zone), now) for budget in budgets}
+
+
+def outlooks_of(windows: Mapping[Budget, Window], used_of: UsedOf, now: datetime) -> list[Outlook]:
+    """Of those budgets whose use is known."""
     found = []
-    for budget in budgets:
-        window = window_at(budget.per, parse_zone(budget.zone), now)
-        parts = read_used(store, budget, window) or {WHOLE: NOTHING_USED}
-        for part, used in sorted(parts.items(), key=lambda pair: -pair[1].amount):
+    for budget, window in windows.items():
+        if (parts := used_of.get(budget)) is None:
+            continue
+        for part, used in sorted((parts or {WHOLE: NOTHING_USED}).items(), key=lambda pair: -pair[1].amount):
             found.append(look_ahead(budget, part, window, used.amount, used.calls, used.unpriced, now))
     return found
 

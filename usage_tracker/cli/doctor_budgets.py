@@ -22,8 +22,7 @@ def examine_budgets(settings: Settings, findings: Findings) -> None:
             budgets = read_budgets(store)
             facts["names"] = [budget.name for budget in budgets]
             try:
-                for budget in budgets:
-                    read_used(store, budget, window_of(budget, time.time()))
+                read_used(store, {budget: window_of(budget, time.time()) for budget in budgets})
             except RightsError:
                 role = role_of(store)
                 facts["problem"] = why = f"the role {role!r} may not read what was spent"

@@ -21,6 +21,7 @@ from usage_tracker.report.dimensions import (
     FLAG,
     NULLABLE_KEYS,
     UNITS,
+    Dimension,
     is_filter,
     key_of_tags,
     of_tags,
@@ -30,6 +31,10 @@ from usage_tracker.wildcards import WILD, escaped, pieces
 
 MOST_CONDITIONS = 200
 """Of one question. SQLite nests no more than a thousand expressions, of which a condition may take several."""
+
+
+MANIFOLD = ("user", "tag")
+"""Dimensions of rollups of which there are so many values that a bucket has very many rows."""
 
 
 def parse_condition(text: str) -> Condition:
@@ -90,12 +95,19 @@ def needed_keys(by: Collection[str], where: Collection[Condition]) -> set[str]:
 
 
 def pinned_keys(where: Collection[Condition]) -> set[str]:
-    """Of users and tags, of which there are many, the keys that the conditions leave one row of."""
+    """Of users and tags, the keys that the conditions leave one row of."""
     return {
         FILTERS[condition.dimension].key
         for condition in map(about_tags, where)
-        if condition.dimension in ("user", "tag") and condition.equal and condition.literal is not None
+        if condition.dimension in MANIFOLD and condition.equal and condition.literal is not None
     }
+
+
+def write_among(statement: Statement, dimension: Dimension, values: Collection[str]) -> str:
+    """SQL for: a row has one of these values of the dimension."""
+    key, table = dimension.key, dimension.table
+    test = f"{dimension.value} IN ({', '.join(map(statement.bind, sorted(values)))})"
+    return test if table is None else f"{key} IN (SELECT {key} FROM {statement.table(table)} WHERE {test})"  # noqa: S608  our own names
 
 
 def write_filter(

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 from usage_tracker.instants import DAY, to_instant
-from usage_tracker.report.conditions import needed_keys, pinned_keys, write_filter
+from usage_tracker.report.conditions import MANIFOLD, needed_keys, pinned_keys, write_among, write_filter
 from usage_tracker.report.dialects import Statement, open_statement
 from usage_tracker.report.dimensions import UNITS, find_dimension
 from usage_tracker.report.plan import (
@@ -213,7 +213,7 @@ def write_part(
         tables += f" JOIN ({tag_keys(statement, query.tag_key)}) AS pair USING (tags_key)"
     tests = list(measured.tests)
     buckets = measured.buckets
-    if not several and pinned_keys(query.where) & source.keys:
+    if not several and pinned(query) & source.keys:
         buckets = part.buckets() if len(statement.parameters) + len(part.buckets()) <= MOST_FOUND else ()
     if buckets:
         tests.append(f"{at} IN ({', '.join([statement.bind_instant(bucket, at) for bucket in buckets])})")
@@ -224,6 +224,8 @@ def write_part(
     if part.skipped_hour is not None:
         tests.append(statement.write_outside_hour(at, part.skipped_hour))
     tests += write_filter(statement, query.where, rollup=source.grain > 0)
+    if query.among is not None:
+        tests.append(write_among(statement, find_dimension(query.among[0]), query.among[1]))
     sign = "-" if part.taken else ""
     counts = [f"{sign}{expression} AS {name}" for name, expression in measured.counts.items()]
     return (
@@ -231,6 +233,14 @@ def write_part(
         + (f" WHERE {' AND '.join(tests)}" if tests else "")
         + ("" if source.grain else write_grouping(groups))
     )
+
+
+def pinned(query: Query) -> set[str]:
+    """Of users and tags, the keys that the query is about few rows of."""
+    keys = pinned_keys(query.where)
+    if query.among is not None and query.among[0] in MANIFOLD:
+        keys.add(find_dimension(query.among[0]).key)
+    return keys
 
 
 def write_span(statement: Statement, at: str, span: Span) -> list[str]:

@@ -36,6 +36,8 @@ class Query:
     cost: CostBasis = "recorded"
     """`recorded`: priced when they were stored, at prices of their time; `current`: at prices of today; `reported`:
     what providers and gateways said."""
+    among: tuple[str, frozenset[str]] | None = None
+    """One of `by`, and the values of it that are wanted: groups of others may be left out."""
 
     def __post_init__(self) -> None:
         check_dimensions(self.by)

@@ -1,7 +1,7 @@
 """Where budgets stand and who has changed them, as lines for pages."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, tzinfo
 from functools import partial
@@ -12,11 +12,13 @@ from usage_tracker.budgets.book import read_budgets
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.outlook import Outlook
 from usage_tracker.budgets.scope import named
-from usage_tracker.cli.budget_figures import read_outlooks, shortened
+from usage_tracker.cli.budget_figures import outlooks_of, shortened, windows_at
 from usage_tracker.cli.budget_text import show_amount, show_percent, show_time, state
 from usage_tracker.cli.change_log import change_words
 from usage_tracker.cli.figures import UNKNOWN, counted, printable
 from usage_tracker.errors import SchemaError
+from usage_tracker.report import reads_every_event
+from usage_tracker.spending import Question, Used, answer, questions
 from usage_tracker.stores import Store
 from usage_tracker.stores.changes import Change, read_changes
 from usage_tracker.web.parameters import Refused
@@ -24,7 +26,9 @@ from usage_tracker.web.reading import MOST_READ, Reader
 
 KEPT_SECONDS = 5.0
 STANDING_SECONDS = 5.0
-"""How long a page waits for where budgets stand: each is a question to the store, and there may be thousands."""
+"""How long a page waits for where budgets stand: there may be thousands, and some that no rollup answers."""
+AT_ONCE = 2
+"""Questions about budgets, of the reader's threads: who looks at something else has the others."""
 PARTS = 20
 """Of a budget for each user, those who have used most."""
 WARNED = 3
@@ -144,20 +148,41 @@ async def books(reader: Reader, now: datetime, seconds: float | None = None) -> 
 
 
 async def stand(reader: Reader, budgets: Sequence[Budget], now: datetime, seconds: float) -> Standing:
-    """Limits of the rate count within programs, and stand nowhere."""
-    left = [budget for budget in reversed(budgets) if not budget.is_rate]
-    outlooks: list[Outlook] = []
+    """Limits of the rate count within programs, and stand nowhere. What takes long holds up no other: two questions are
+    asked at once, and those that no rollup answers apart from the rest."""
+    windows = windows_at([budget for budget in budgets if not budget.is_rate], now)
+    quick: list[Question] = []
+    slow: list[Question] = []
+    found: dict[Budget, Mapping[str, Used]] = {}
     untold: list[str] = []
+    for question in questions(windows):
+        (slow if reads_every_event(question.query) else quick).append(question)
+
+    async def ask(left: list[Question]) -> None:
+        while left:
+            question = left.pop()
+            try:
+                found.update(await reader.do(partial(answer, question=question), slow=left is slow))
+            except Refused:
+                if len(question.all) == 1:
+                    untold.append(question.all[0].name)
+                for half in halves(question.all):
+                    left += questions({budget: windows[budget] for budget in half})
+
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while left:
-                budget = left[-1]
-                try:
-                    outlooks += await reader.do(partial(read_outlooks, budgets=[budget], now=now))
-                except Refused:
-                    untold.append(budget.name)
-                left.pop()
-    return Standing(outlooks, untold, len(left))
+            try:
+                await asyncio.gather(*[ask(quick) for _ in range(AT_ONCE)], ask(slow))
+            finally:
+                quick.clear()
+                slow.clear()
+    return Standing(outlooks_of(windows, found, now), sorted(untold), len(windows) - len(found) - len(untold))
+
+
+def halves(budgets: Sequence[Budget]) -> list[Sequence[Budget]]:
+    """Of one there are none."""
+    middle = len(budgets) // 2
+    return [budgets[:middle], budgets[middle:]] if middle else []
 
 
 def lines(outlooks: Sequence[Outlook]) -> list[Line]:
