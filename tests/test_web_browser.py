@@ -402,6 +402,17 @@ def test_going_back_to_what_can_not_be_shown_now_shows_that(tab: Tab) -> None:
     tab.wrong.clear()  # the browser's own word for an answer of 400
 
 
+def test_going_back_once_the_session_has_ended_leads_to_the_login(tab: Tab) -> None:
+    tab.page.goto("/explore")
+    tab.page.get_by_role("link", name="Events").click()
+    expect(tab.page.locator("#calls")).to_be_visible()
+    tab.page.context.clear_cookies()
+    tab.page.go_back()
+    expect(tab.page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert asked(tab) == {"next": ["/explore"]}
+    tab.wrong.clear()  # the browser's own word for an answer of 403
+
+
 def test_the_range_and_the_tab_that_are_chosen_are_in_sight_on_a_phone(browser: Browser, running: Served) -> None:
     with opened_tab(browser, running, 360) as tab:
         for asked in ("since=all&by=status", "since=2026-11-01&until=2026-11-02&by=tag"):
