@@ -215,6 +215,8 @@ def test_models_go_by_the_name_that_their_provider_has_for_them(
         ("openrouter/auto", "openrouter", "openrouter/auto", "openrouter/auto"),
         ("perplexity/", "perplexity", None, "perplexity/"),
         ("gpt-4o", None, "gpt-4o", "gpt-4o"),
+        ("groq/openai/gpt-oss-20b", None, "openai/gpt-oss-20b", "openai/gpt-oss-20b"),
+        ("openai/gpt-oss-20b", None, "openai/gpt-oss-20b", "openai/gpt-oss-20b"),
         (None, "perplexity", "sonar", None),
     ],
 )

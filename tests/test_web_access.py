@@ -81,6 +81,24 @@ def test_nobody_is_logged_in_by_another_page(running: Served) -> None:
         assert (answer.status_code, "set-cookie" in answer.headers) == (303, True)
 
 
+def test_nobody_is_logged_in_with_a_form_that_another_browser_was_given(running: Served) -> None:
+    """Over plain HTTP to another host, browsers don't say whose page sends a form, and anybody can get one."""
+    with running.client(None) as mallory, running.client(None) as ada, running.client(None) as newcomer:
+        sent = {"form": form_of(mallory.get("/login").text), "token": VIEWER}
+        own = form_of(ada.get("/login").text)
+        for client in (ada, newcomer):
+            answer = client.post("/login", data=sent)
+            assert (answer.status_code, running.cookie in client.cookies) == (403, False)
+        assert ada.post("/login", data={"form": own, "token": VIEWER}).status_code == 303
+
+
+def test_of_two_tabs_with_the_login_each_lets_in(running: Served) -> None:
+    with running.client(None) as client:
+        forms = [form_of(client.get("/login").text) for _ in range(2)]
+        for form in forms:
+            assert client.post("/login", data={"form": form, "token": VIEWER}).status_code == 303
+
+
 def test_a_session_ends_where_its_own_page_says_so_and_only_there(running: Served) -> None:
     with running.client(None, follow_redirects=True) as client:
         page = client.get("/login")

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from browsing import Tab, opened_browser, opened_tab
 from dashboard_server import ADMIN, WRITER, Served, dashboard, filled
 from dashboard_story import story
 from made_events import made_event
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Error, Route, expect
 from postgres_server import PostgresServer
 
 from usage_tracker.web.reading import FRESH_SECONDS
@@ -400,6 +401,55 @@ def test_going_back_to_what_can_not_be_shown_now_shows_that(tab: Tab) -> None:
     tab.page.go_back()
     expect(tab.page.get_by_role("heading", name="This can't be shown")).to_be_visible()
     tab.wrong.clear()  # the browser's own word for an answer of 400
+
+
+def test_going_back_once_the_session_has_ended_leads_to_the_login(tab: Tab) -> None:
+    tab.page.goto("/explore")
+    tab.page.get_by_role("link", name="Events").click()
+    expect(tab.page.locator("#calls")).to_be_visible()
+    tab.page.context.clear_cookies()
+    tab.page.go_back()
+    expect(tab.page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert asked(tab) == {"next": ["/explore"]}
+    tab.wrong.clear()  # the browser's own word for an answer of 403
+
+
+def test_of_two_pages_that_were_asked_for_the_later_one_stays(tab: Tab) -> None:
+    held: list[Route] = []
+    tab.page.goto("/health")
+    tab.page.route("**/explore", lambda route: held.append(route))
+    with tab.page.expect_request("**/explore"):
+        tab.page.get_by_role("link", name="Explore").click()
+    tab.page.get_by_role("link", name="Events").click()
+    expect(tab.page.locator("#calls")).to_be_visible()
+    let_go(held)
+    tab.page.wait_for_timeout(500)
+    assert urlsplit(tab.page.url).path == "/events"
+    expect(tab.page.locator("#calls")).to_be_visible()
+    tab.wrong.clear()  # htmx's word for the one that was given up
+
+
+def test_who_goes_back_twice_is_shown_what_the_address_says(tab: Tab) -> None:
+    held: list[Route] = []
+    tab.page.goto("/health")
+    for name, found in (("Explore", "#drawn"), ("Events", "#calls")):
+        tab.page.get_by_role("link", name=name).click()
+        expect(tab.page.locator(found)).to_be_visible()
+    tab.page.route("**/explore", lambda route: held.append(route))
+    with tab.page.expect_request("**/explore"):
+        tab.page.evaluate("history.back()")
+    with tab.page.expect_response("**/health"):
+        tab.page.evaluate("history.back()")
+    let_go(held)
+    tab.page.wait_for_timeout(500)
+    expect(tab.page.locator("#machine")).to_be_visible()
+    assert urlsplit(tab.page.url).path == "/health"
+
+
+def let_go(held: list[Route]) -> None:
+    for route in held:
+        with suppress(Error):  # nobody waits for it any more
+            route.continue_()
 
 
 def test_the_range_and_the_tab_that_are_chosen_are_in_sight_on_a_phone(browser: Browser, running: Served) -> None:

@@ -24,6 +24,10 @@ MAY: Mapping[Role, frozenset[str]] = {
 """What each role may do: `read` all there is, `write` events of their own, `edit` budgets, where the server lets."""
 
 COOKIE = "usage_tracker_session"
+LOGIN_COOKIE = "usage_tracker_login"
+"""Of a browser that was given the login's form, which is signed for it: no other page knows it, nor do browsers send it
+with another page's form. The form's `Origin` would not do: many proxies put a host of their own in the place of ours.
+"""
 SESSION_SECONDS = 30 * 86_400
 SHORTEST_TOKEN = 16
 SAME_ORIGIN = ("same-origin", "none")
@@ -176,11 +180,11 @@ def as_sent(value: str) -> str:
     return value.encode("latin-1").decode("utf-8", "replace")
 
 
-def cookie_of(host: str) -> str:
-    """The name of a session's cookie at that host and port: browsers send what one port has set to all ports of a host,
-    and each server there has sessions of its own."""
+def cookie_of(host: str, name: str = COOKIE) -> str:
+    """The name of a cookie at that host and port: browsers send what one port has set to all ports of a host, and each
+    server there has sessions of its own."""
     port = re.search(r":([0-9]+)$", host)
-    return f"{COOKIE}_{port[1]}" if port else COOKIE
+    return f"{name}_{port[1]}" if port else name
 
 
 def peer_of(connection: HTTPConnection) -> str:

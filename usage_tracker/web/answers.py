@@ -141,6 +141,9 @@ async def admitted(request: Request, endpoint: Endpoint, what: str) -> Response:
 def to_login(request: Request) -> Response:
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     login = f"{root_of(request)}/login?{urlencode({'next': here})}"
+    # on the way back, htmx shows whatever it is given; only where it is refused, app.js loads the page anew
+    if request.headers.get("hx-history-restore-request"):
+        return Response(status_code=403)
     # htmx follows a redirect with its request for a part of a page, and a login is a whole one
     if request.headers.get("hx-request"):
         return Response(status_code=204, headers={"HX-Redirect": login})

@@ -1,12 +1,13 @@
 """Coming in and leaving: the one-time link, the token's form, the end of a session."""
 
+import secrets
 from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from usage_tracker.web.access import SESSION_SECONDS, Identity, cookie_of, is_own_form, peer_of
+from usage_tracker.web.access import LOGIN_COOKIE, SESSION_SECONDS, Identity, cookie_of, is_own_form, peer_of
 from usage_tracker.web.guesses import TooManyFailures
 from usage_tracker.web.site import render, root_of, say, site_of
 
@@ -35,8 +36,9 @@ async def log_in(request: Request) -> Response:
     site = site_of(request)
     fields = await read_form(request)
     target = fields.get("next", "")
-    # anybody can have the form's token: it has no session to be signed for
-    if not is_own_form(request) or not site.access.holds(fields.get("form", ""), None, "login"):
+    given = request.cookies.get(login_cookie(request), "")
+    # without a session, the form is signed for the browser that was given it: anybody can have one of their own
+    if not (given and is_own_form(request) and site.access.holds(fields.get("form", ""), None, purpose_of(given))):
         return form(request, "The form was too old. Try again.", 403, target)
     try:
         identity = site.access.by_token(fields.get("token", "").strip(), peer_of(request))
@@ -64,16 +66,32 @@ def enter(request: Request, identity: Identity, target: str) -> Response:
     # only into this app: not to another server, which //host would be
     inside = target.startswith(f"{root}/") and not target.startswith(("//", "/\\"))
     answer = RedirectResponse(target if inside else f"{root}/", status_code=303)
+    cookie = cookie_of(request.headers.get("host", ""))
+    set_cookie(request, answer, cookie, site_of(request).access.new_cookie(identity), SESSION_SECONDS)
+    return answer
+
+
+def set_cookie(request: Request, answer: Response, name: str, value: str, seconds: int | None = None) -> None:
+    """For so many seconds; None: until the browser is closed."""
     answer.set_cookie(
-        cookie_of(request.headers.get("host", "")),
-        site_of(request).access.new_cookie(identity),
-        max_age=SESSION_SECONDS,
-        path=root or "/",
+        name,
+        value,
+        max_age=seconds,
+        path=root_of(request) or "/",
         httponly=True,
         samesite="lax",
         secure=is_encrypted(request),
     )
-    return answer
+
+
+def login_cookie(request: Request) -> str:
+    """Its name."""
+    return cookie_of(request.headers.get("host", ""), LOGIN_COOKIE)
+
+
+def purpose_of(given: str) -> str:
+    """Of the form's token of the browser that was given this cookie."""
+    return f"login {given}"
 
 
 def is_encrypted(request: Request) -> bool:
@@ -83,14 +101,19 @@ def is_encrypted(request: Request) -> bool:
 
 
 def form(request: Request, failed: str = "", status: int = 200, target: str = "") -> Response:
-    access = site_of(request).access
+    access, cookie = site_of(request).access, login_cookie(request)
+    known = request.cookies.get(cookie)  # other tabs have forms with it
+    given = known or secrets.token_urlsafe(16)
     values: dict[str, Any] = {
         "failed": failed,
         "tokens": bool(access.tokens),
-        "form": access.form_token(None, "login"),
+        "form": access.form_token(None, purpose_of(given)),
         "next": target or request.query_params.get("next", ""),
     }
-    return render(request, "login.html", "", status, **values)
+    answer = render(request, "login.html", "", status, **values)
+    if not known:
+        set_cookie(request, answer, cookie, given)
+    return answer
 
 
 async def read_form(request: Request, most: int = MOST_BYTES) -> dict[str, str]:

@@ -166,7 +166,7 @@
   function go(address) {
     htmx.ajax("GET", address, { target: "#page", select: "#page", swap: "outerHTML show:none", push: address }).then(() => {
       if (location.pathname + location.search !== address) history.pushState({ htmx: true }, "", address);
-    });
+    }, () => {}); // events say why there is no answer
   }
 
   // --- each page as it comes
@@ -195,8 +195,9 @@
     showTheme();
   }
 
-  function reload() {
-    htmx.ajax("GET", location.pathname + location.search, { target: "#page", select: "#page", swap: "outerHTML show:none" });
+  function reload() { // which is not what somebody waits for
+    if (root.classList.contains("busy")) return;
+    htmx.ajax("GET", location.pathname + location.search, { target: "#page", select: "#page", swap: "outerHTML show:none" }).catch(() => {});
   }
 
   document.addEventListener("change", (event) => {
@@ -209,8 +210,15 @@
     for (const field of unsaid) field.disabled = true;
     setTimeout(() => { for (const field of unsaid) field.disabled = false; }); // it is sent by then, and may be wanted next
   }, true);
+  let onTheWay = null; // the page that was asked for last; an earlier one that comes after it would take its place
+  const giveUp = () => { if (onTheWay) onTheWay.abort(); };
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (!event.target.matches || !event.target.matches("[data-live]")) root.classList.add("busy");
+    if (event.target.matches && event.target.matches("[data-live]")) return;
+    if (event.detail.requestConfig.verb === "get") {
+      giveUp();
+      onTheWay = event.detail.xhr;
+    }
+    root.classList.add("busy");
   });
   for (const name of ["htmx:afterRequest", "htmx:sendError", "htmx:responseError"]) {
     document.addEventListener(name, () => root.classList.remove("busy"));
@@ -262,8 +270,13 @@
     const turned = here.searchParams.get("after") !== next.searchParams.get("after");
     if (turned || here.pathname !== next.pathname) scrollTo(0, 0);
   });
-  addEventListener("popstate", (event) => { place = (event.state && event.state.place) || 0; }, true); // htmx drops it then
-  document.addEventListener("htmx:historyRestore", () => {
+  addEventListener("popstate", (event) => {
+    place = (event.state && event.state.place) || 0; // htmx drops it then
+    giveUp(); // who goes back wants no other page any more
+  }, true);
+  document.addEventListener("htmx:historyRestore", (event) => {
+    const { path } = event.detail; // of who has gone back twice, the first page may come last
+    if (path && path !== location.pathname + location.search) { location.reload(); return; }
     arrive();
     scrollTo(0, place);
     history.replaceState({ ...history.state, place }, ""); // for when one comes back once more
