@@ -65,7 +65,8 @@ class Tracker:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.patches = Patches(choke_points(settings), self._wrapper)
+        has_clients = settings.ship and bool(settings.sinks or settings.export_to)
+        self.patches = Patches(choke_points(settings), self._wrapper, has_clients=has_clients)
         self._pipeline: Pipeline | None = None
         self._costs: AppCosts | None = None
         self._lock = threading.RLock()
