@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
+from usage_tracker.descriptors import Descriptor, never_free
 from usage_tracker.journal.header import HEADER_SIZE, STORED, STORED_AT, Header
 from usage_tracker.journal.reader import SegmentReader
 from usage_tracker.journal.segment import Segment
@@ -18,19 +19,6 @@ FOREIGN = frozenset({errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENODEV, errn
 """Why a file can't be opened that isn't ours."""
 CANT_ALLOCATE = frozenset({errno.EINVAL, errno.EOPNOTSUPP})
 OPEN_SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-
-
-class Descriptor:
-    """An open file that is closed once. A fork may find it in the middle of that, and closing a number again would
-    close what the app has opened under it since."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def close(self) -> None:
-        number, self.number = self.number, -1
-        if number >= 0:
-            os.close(number)
 
 
 class FileSource:
@@ -52,17 +40,20 @@ class OwnFile:
         self.segment = segment
         self._descriptor = descriptor
         self._closed = False
+        self._mapped = True
+        """Whether its bytes are to be had from the segment."""
 
     def left(self) -> int:
         """How many of its events are not stored yet: none once the leader has deleted it."""
-        if not self._closed:
+        if self._mapped:
             return left(self.segment, self.segment.stored())
-        number = self._descriptor.number
-        return left(self.segment, noted(number)) if number >= 0 else left_at(self.path, self.segment)
+        if self._descriptor.is_open():
+            return left(self.segment, noted(self._descriptor.number))
+        return left_at(self.path, self.segment)
 
     def gone(self) -> bool:
         """Whether it is no longer in the folder."""
-        return self._descriptor.number >= 0 and not is_at(self._descriptor.number, self.path)
+        return (self._mapped or self._descriptor.is_open()) and not self._descriptor.is_at(self.path)
 
     def astray(self) -> bool:
         """Whether somebody else than the leader has taken it away, with events that are not stored."""
@@ -70,7 +61,8 @@ class OwnFile:
 
     def content(self) -> bytes:
         """All that was appended, with the header."""
-        return os.pread(self._descriptor.number, HEADER_SIZE + self.segment.position, 0)
+        size = HEADER_SIZE + self.segment.position
+        return self.segment.read(0, size) if self._mapped else os.pread(self._descriptor.number, size, 0)
 
     def close(self) -> None:
         """First no thread can append, then the lock is free, also where a forked child still has the file open. Again,
@@ -79,18 +71,28 @@ class OwnFile:
             return
         self.segment.seal()
         self._closed = True
+        if self._descriptor.is_lost():
+            # before Python 3.13 a mapping has a descriptor of its own, which it would close by its number; Linux keeps
+            # the lock as long as there is a mapping, so that it has ended when this process has
+            never_free(self.segment)
+            return
+        self._mapped = False
         self.segment.close()
         with suppress(OSError):
             os.ftruncate(self._descriptor.number, HEADER_SIZE + self.segment.position)
-        unlock(self._descriptor.number)
+            unlock(self._descriptor.number)
 
     def let_go(self) -> None:
         """Close the file: it is stored, or too many are open."""
+        self._mapped = False
         self._descriptor.close()
 
     def forget(self) -> None:
         """In a forked child: our copies are closed, and the lock stays the parent's."""
-        self.segment.forget()
+        if self._descriptor.is_lost():
+            never_free(self.segment)
+        else:
+            self.segment.forget()
         self._descriptor.close()
 
 
@@ -121,9 +123,13 @@ class SharedFile:
             self._ended = lock(self._descriptor.number)
         return self._ended
 
+    def is_lost(self) -> bool:
+        """Whether the app has closed it under us."""
+        return self._descriptor.is_lost()
+
     def gone(self) -> bool:
         """Whether it is no longer in the folder, while it is open here. Another file may have its name."""
-        return not is_at(self._descriptor.number, self.path)
+        return not self._descriptor.is_at(self.path)
 
     def confirm(self, position: int, events: int) -> None:
         """Tell the writer what is stored, so that its `flush()` can return. Does nothing on a read-only disk."""
@@ -131,7 +137,7 @@ class SharedFile:
             os.pwrite(self._descriptor.number, STORED.pack(position, events), STORED_AT)
 
     def close(self) -> None:
-        if self._ended:
+        if self._ended and self._descriptor.is_open():
             unlock(self._descriptor.number)
         self._descriptor.close()
 
@@ -174,15 +180,6 @@ def noted(descriptor: int) -> tuple[int, int]:
     """The position and the number of events that the leader noted as stored in the header."""
     position, events = STORED.unpack(os.pread(descriptor, STORED.size, STORED_AT).ljust(STORED.size, b"\0"))
     return position, events
-
-
-def is_at(descriptor: int, path: Path) -> bool:
-    """Whether that path is still the open file's."""
-    try:
-        found = os.stat(path, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(found, os.fstat(descriptor))
 
 
 def lock(descriptor: int) -> bool:
