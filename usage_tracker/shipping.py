@@ -125,7 +125,7 @@ class Shipping:
                 self._ship(leading=True)
             elif not (self._journal.only_in_memory() and self._ship(leading=False)):
                 leader = self.shipper.spool.leader()
-                if leader and leader[1] != "leading":
+                if leader[1] != "leading" if leader else self._gave_up:
                     return
                 self.shipper.spool.ring()
                 time.sleep(0.01)
