@@ -178,7 +178,7 @@ def start(settings: Settings) -> None:
             end(installed)
         tracker.patches.apply()
         installed = tracker
-        end_with_multiprocessing()
+        end_with_pools()
 
 
 def end(tracker: Tracker) -> None:
@@ -316,6 +316,12 @@ def _stay_interrupted() -> None:
             exec("raise KeyboardInterrupt")  # noqa: S102  a text of ours
 
 
+def end_with_pools() -> None:
+    """Children of pools leave by os._exit, past atexit."""
+    end_with_multiprocessing()
+    end_with_celery()
+
+
 _finalizer: Any = None
 """What calls `_at_exit` in a child of multiprocessing."""
 _begins_with_us = False
@@ -323,8 +329,8 @@ _begins_with_us = False
 
 
 def end_with_multiprocessing(*_: object) -> None:
-    """A child of multiprocessing leaves by os._exit, past atexit. It has a list of finalizers instead, which it empties
-    as it begins; then it calls what is to be called after a fork."""
+    """A child of multiprocessing has a list of finalizers instead, which it empties as it begins; then it calls what is
+    to be called after a fork."""
     global _finalizer, _begins_with_us
     process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
     if process is None or util is None:
@@ -336,6 +342,19 @@ def end_with_multiprocessing(*_: object) -> None:
         _finalizer = util.Finalize(None, _at_exit, exitpriority=10)
 
 
+def end_with_celery() -> None:
+    """A process of Celery's pool says that it ends; its finalizers are not called.
+    https://github.com/celery/billiard/blob/v4.2.1/billiard/pool.py (_do_exit)"""
+    signals = sys.modules.get("celery.signals")
+    if signals is not None:
+        with guarded("celery"):
+            signals.worker_process_shutdown.connect(_at_celerys_exit, weak=False, dispatch_uid="usage_tracker: end")
+
+
+def _at_celerys_exit(**_: object) -> None:
+    _at_exit()
+
+
 def _after_fork() -> None:
     global _install_lock, _finalizer
     _install_lock = threading.RLock()
@@ -344,7 +363,7 @@ def _after_fork() -> None:
         if tracker is not None:
             tracker.after_fork()
     if installed is not None:
-        end_with_multiprocessing()
+        end_with_pools()
 
 
 atexit.register(_at_exit)
