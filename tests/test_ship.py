@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from receivers import Receiver
 from spooled import Place, append, ids
 
 from usage_tracker.cli import main, ship
@@ -74,6 +76,26 @@ def test_where_programs_leave_shipping_to_a_sidecar_nothing_goes_to_a_store_that
     assert place.spool().waiting() == 3
     named = CliRunner().invoke(main, ["ship", "--once", "--dsn", f"sqlite:///{place.file}"])
     assert (named.exit_code, named.stderr) == (0, f"3 events shipped to sqlite:///{place.file}.\n")
+
+
+def test_once_ends_when_a_slow_sink_has_what_was_shipped(
+    place: Place, monkeypatch: pytest.MonkeyPatch, own_environment: Path
+) -> None:
+    def slowly(body: bytes) -> bool:
+        time.sleep(3)
+        return False
+
+    receiver = Receiver()
+    receiver.wrong = slowly
+    monkeypatch.setenv("TRACKER_SPOOL_DIR", str(place.spool_folder))
+    monkeypatch.setenv("TRACKER_SINKS", f"http://127.0.0.1:{receiver.port}/")
+    once = ["ship", "--once", "--dsn", f"sqlite:///{place.file}"]
+    assert CliRunner().invoke(main, once).exit_code == 0  # from now on, the sink is known
+    append(place.journal, 3)
+    place.journal.close()
+    assert CliRunner().invoke(main, once).exit_code == 0
+    assert len(receiver.posts) == 1
+    receiver.close()
 
 
 @pytest.mark.guarded_errors_expected

@@ -103,7 +103,6 @@ class Shipping:
     def _round(self) -> None:
         pause = YOUNG_PAUSE if time.monotonic() < self._young_until else self._batch_seconds
         self._journal.put_on_disk()
-        self._journal.look_ahead()
         self._look()
         if self._leads():
             if self._ship(leading=True):
@@ -125,7 +124,7 @@ class Shipping:
                 self._ship(leading=True)
             elif not (self._journal.only_in_memory() and self._ship(leading=False)):
                 leader = self.shipper.spool.leader()
-                if leader[1] != "leading" if leader else self._gave_up:
+                if not leader.ships if leader else self._gave_up:
                     return
                 self.shipper.spool.ring()
                 time.sleep(0.01)

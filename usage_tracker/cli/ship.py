@@ -14,7 +14,6 @@ from usage_tracker.cli.options import tell_typed
 from usage_tracker.cli.output import say
 from usage_tracker.config import Settings, load_usable
 from usage_tracker.dsn import Dsn
-from usage_tracker.enforcing import Leading
 from usage_tracker.errors import ConfigError, StoreError, StoreUnavailable, UsageTrackerError
 from usage_tracker.feeding import feed_once
 from usage_tracker.guard import guarded
@@ -80,8 +79,8 @@ def ship(dsn: str | None, once: bool, processes: int, origin: Path | None) -> No
         )
     for sentence in left_out:
         say(f"{sentence}; until that is mended events are shipped without it.")
-    # once, sinks are fed when all is shipped, and until then they wait
-    shipper = make_shipper(settings, settings.dsn, chore=Leading(settings) if once else None)
+    # once, sinks are fed when all is shipped: a thread that has begun to feed one would not be waited for
+    shipper = make_shipper(settings, settings.dsn, feeds=not once)
     crew = Crew(settings, processes, once=once) if can_share(settings.dsn, processes) else None
     if origin is not None:
         count = adopt(shipper.spool, origin)
@@ -111,7 +110,7 @@ def ship_once(shipper: Shipper, crew: Crew | None) -> None:
     if not shipper.spool.lead():
         leader = shipper.spool.leader()
         raise UsageTrackerError(
-            f"process {leader[0] if leader else '?'} ships this folder already; its events need no help from here"
+            f"process {leader.pid if leader else '?'} ships this folder already; its events need no help from here"
         )
     if crew is not None:
         shipper.connect()
