@@ -70,7 +70,11 @@ WORKER = (
 )  # fmt: skip
 
 
-def test_a_workers_calls_are_for_whom_their_tasks_were_sent(tmp_path: Path, provider: StandIn) -> None:
+@pytest.mark.parametrize("options", [(), ("--max-tasks-per-child", "1")], ids=["many-tasks", "one-task"])
+def test_a_workers_calls_are_for_whom_their_tasks_were_sent(
+    options: tuple[str, ...], tmp_path: Path, provider: StandIn
+) -> None:
+    """They are stored while it runs, also where each of its processes ends with its first task."""
     (tmp_path / "tasks.py").write_text(TASKS)
     (tmp_path / "queue").mkdir()
     store = tmp_path / "usage.db"
@@ -82,6 +86,7 @@ def test_a_workers_calls_are_for_whom_their_tasks_were_sent(tmp_path: Path, prov
         "PYTHONPATH": str(Path(__file__).parent.parent),
         "TRACKER_DSN": f"sqlite:///{store}",
         "TRACKER_SPOOL_DIR": str(tmp_path / "spool"),
+        "TRACKER_EXIT_TIMEOUT": "60",
     }
 
     def stored() -> list[tuple[Any, ...]]:
@@ -95,7 +100,8 @@ def test_a_workers_calls_are_for_whom_their_tasks_were_sent(tmp_path: Path, prov
         return sorted((project or "", user or "", *json.loads(tags)) for project, user, tags in rows)
 
     subprocess.run([sys.executable, "-c", SENDER], check=True, cwd=tmp_path, env=environment)
-    worker = subprocess.Popen([sys.executable, *WORKER], cwd=tmp_path, env=environment, start_new_session=True)
+    command = [sys.executable, *WORKER, *options]
+    worker = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
     try:
         deadline = time.monotonic() + 60
         while len(stored()) < 4 and time.monotonic() < deadline:

@@ -16,6 +16,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 from spooled import Place, ids
 
+from usage_tracker.descriptors import identity
 from usage_tracker.event import CallKind, Origin, Told, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.files import OwnFile
@@ -420,6 +421,39 @@ def test_an_app_without_a_descriptor_left_is_told_that_what_waits_may_not_be_sto
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
+def close_all_of(journal: Journal) -> None:
+    """As a program does that closes whatever is open; what is mapped stays so."""
+    files = {own._descriptor._identity for own in (journal._current, *journal._closed) if isinstance(own, OwnFile)}
+    for number in range(3, 1024):
+        if identity(number) in files:
+            os.close(number)
+
+
+def test_an_app_that_has_closed_our_files_is_told_what_waits(journal: Journal) -> None:
+    journal.append(ORIGIN, made(0))
+    journal.close()
+    journal.append(ORIGIN, made(1))
+    close_all_of(journal)
+    journal.append(ORIGIN, made(2))
+    assert (journal.pending(), journal.drained()) == (3, False)
+    journal.close()
+    assert journal.pending() == 3
+    assert sorted(read_all(journal.spool)) == [0, 1, 2]
+
+
+def test_what_is_taken_away_after_the_app_has_closed_our_files_is_put_back(journal: Journal) -> None:
+    """As by a leader where a lock ends with its descriptors, which is not so on Linux."""
+    journal.append(ORIGIN, made(0))
+    [path] = journal.spool.segments()
+    close_all_of(journal)
+    path.unlink()
+    journal.append(ORIGIN, made(1))
+    journal.put_on_disk()
+    journal.append(ORIGIN, made(2))
+    assert sorted(read_all(journal.spool)) == [0, 1, 2]
+    journal.close()
+
+
 def test_many_short_programs_have_room_while_the_store_is_away(tmp_path: Path) -> None:
     """A segment that its process closes takes no more than what was appended to it."""
     for number in range(40):
@@ -581,7 +615,7 @@ class TestReady:
         made.path.unlink()
         made.path.mkdir()
         standby.discard()
-        assert made._descriptor.number < 0
+        assert not made._descriptor.is_open()
 
     def test_one_that_was_taken_away_is_made_again(self, journal: Journal, tmp_path: Path) -> None:
         journal.look_ahead()

@@ -180,17 +180,19 @@ def test_ours_that_others_put_back_after_we_left_is_ours_again(somesdk: Any, pat
     assert somesdk.ask() == "ours, theirs"
 
 
-def test_what_an_sdk_looks_for_among_loaded_modules_is_loaded_with_it(
-    somesdk: Any, patches: Patches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("has_clients", [False, True])
+def test_what_an_sdk_looks_for_among_loaded_modules_is_loaded_with_it_if_we_import_it(
+    has_clients: bool, somesdk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a thread of ours imports it, calls would find half of it."""
     (tmp_path / "somelibrary.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(LOOKED_FOR, somesdk.__name__, "somelibrary")
+    monkeypatch.setitem(LOOKED_FOR, somesdk.__name__, ("notinstalled", "somelibrary"))
+    patches = Patches([], lambda point: lambda *_: None, has_clients=has_clients)
     patches.apply()
-    assert "somelibrary" in sys.modules
+    assert ("somelibrary" in sys.modules) == has_clients
     patches.revert()
-    del sys.modules["somelibrary"]
+    sys.modules.pop("somelibrary", None)
 
 
 def test_an_sdk_that_is_not_imported_stays_so() -> None:

@@ -28,12 +28,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from spooled import ORIGIN, START, TenCents
 
+from usage_tracker.descriptors import Descriptor
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import Batch, Usage, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.adoption import take_over
-from usage_tracker.journal.disk import Descriptor
 from usage_tracker.journal.files import FileSource, OwnFile
 from usage_tracker.journal.header import HEADER_SIZE, Header
 from usage_tracker.journal.memory_file import MemoryFile

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from spooled import Place, TenCents, append
 
-from usage_tracker.errors import StoreUnavailable
+from usage_tracker.errors import StoreLost, StoreUnavailable
 from usage_tracker.shipper import Shipper
 from usage_tracker.shipping import Shipping
 from usage_tracker.stores import Store
@@ -122,6 +122,27 @@ def test_at_its_end_a_process_does_not_wait_for_a_leader_whose_store_is_away(pla
 
 def test_what_never_started_has_nothing_to_stop(place: Place) -> None:
     assert shipping(place).stop(time.monotonic())
+
+
+def test_who_can_not_use_the_store_any_more_leaves_the_folder_to_others_and_waits_for_none_at_its_end(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost() -> Store:
+        raise StoreLost("its file is closed")
+
+    monkeypatch.setattr(place, "open", lost)
+    thread = shipping(place)
+    append(place.journal, 5)
+    thread.start()
+    wait_until(lambda: thread.shipper.last_error is not None)
+    monkeypatch.undo()
+    neighbour = place.spool()
+    wait_until(neighbour.lead)
+    neighbour.resign()
+    began = time.monotonic()
+    assert thread.stop(began + PATIENCE)
+    assert time.monotonic() - began < PATIENCE / 2
+    assert place.journal.pending() == 5
 
 
 def test_in_a_folder_that_can_not_be_used_nobody_leads(place: Place) -> None:

@@ -20,6 +20,7 @@ import pytest
 from certificates import certificate
 from click.testing import CliRunner
 from feeding import begin_at, feed, stored
+from gemini_server import GeminiServer
 from made_events import NOON, made_event, store_events
 from migrated import migrated
 from msgspec.structs import replace
@@ -28,6 +29,7 @@ from receivers import Receiver, each_once
 from usage_tracker import feeding
 from usage_tracker.cli import main
 from usage_tracker.config import load_settings
+from usage_tracker.demo.standin import StandIn
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.event import PricedEvent, event_number
@@ -765,6 +767,64 @@ def test_a_sink_whose_client_is_missing_holds_up_no_other(
     assert not feed_once(load_settings(asked), said.append)
     assert len(receiver.posts) == 1
     assert said[-1].startswith("the sink nats needs ")
+
+
+ASKING = """
+import asyncio, sys, threading, time
+import usage_tracker
+usage_tracker.install(batch_seconds=0.01)
+errors, until = [], time.monotonic() + 30
+
+def more():
+    return not errors and usage_tracker.stats().stored == 0 and time.monotonic() < until
+
+async def ask(asked):
+    while more():
+        try:
+            await asked()
+        except Exception as error:
+            errors.append(repr(error))
+
+async def main():
+    asked = client()
+    await asyncio.gather(*(ask(asked) for _ in range(3)))
+
+asyncio.run(main())
+print(*errors, usage_tracker.stats().stored > 0, sys.argv[2] in sys.modules)
+"""
+OPENAI = """
+def client():
+    import openai
+    completions = openai.AsyncOpenAI(api_key="sk-x", base_url=sys.argv[1] + "/v1", max_retries=0).chat.completions
+    return lambda: completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Hello"}])
+"""
+GEMINI = """
+def client():
+    from google import genai
+    client = genai.Client(api_key="AIza-x", http_options={"base_url": sys.argv[1]})  # kept: without it, `aio` is closed
+    return lambda: client.aio.models.generate_content(model="gemini-2.5-flash", contents="Hello")
+"""
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "sink", "library"),
+    [(OPENAI, StandIn, "posthog+http://phc_key@", "httpx"), (GEMINI, GeminiServer, "otlp://", "requests")],
+    ids=["openai", "google-genai"],
+)
+def test_calls_go_on_while_our_thread_imports_a_client_with_what_the_sdk_looks_for(
+    client: str, server: type[StandIn], sink: str, library: str, receiver: Receiver, tmp_path: Path
+) -> None:
+    """With openai 3 each call looks for a loaded httpx, and with google-genai 3 each async one for requests."""
+    environment = {
+        **os.environ,
+        "TRACKER_DSN": f"sqlite:///{tmp_path}/usage.db",
+        "TRACKER_SPOOL_DIR": str(tmp_path / "spool"),
+        "TRACKER_SINKS": f"{sink}127.0.0.1:{receiver.port}",
+    }
+    with server() as provider:
+        command = [sys.executable, "-W", "ignore", "-c", client + ASKING, provider.url, library]
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ran.stdout == "True True\n", ran.stderr[-2000:]
 
 
 def test_a_receiver_says_when_to_come_again_in_seconds_or_by_a_date() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shlex
 import sqlite3
 import subprocess
@@ -219,6 +220,18 @@ def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = SqliteStore(parse_dsn(f"sqlite:///{tmp_path}/file/usage.db"))
     with pytest.raises(StoreUnavailable, match=r"the folder .*/file can't be made"):
+        store.migrate()
+
+
+def test_a_process_without_a_descriptor_left_waits_for_one(tmp_path: Path) -> None:
+    most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with closing(open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))) as store:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            with pytest.raises(StoreUnavailable, match="Too many open files"):
+                store.migrate()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         store.migrate()
 
 

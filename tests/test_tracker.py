@@ -152,7 +152,10 @@ def test_a_script_that_is_no_program_is_given_to_python(machine: Machine) -> Non
     assert ran.returncode == 1
 
 
-@pytest.mark.parametrize(("options", "recorded"), [(["-I"], False), (["-uE"], False), (["-u", "-W", "error"], True)])
+@pytest.mark.parametrize(
+    ("options", "recorded"),
+    [(["-I"], False), (["-uE"], False), (["-W", "error", "-S"], False), (["-u", "-W", "error"], True)],
+)
 def test_an_interpreter_that_does_not_look_for_us_is_said(machine: Machine, options: list[str], recorded: bool) -> None:
     ran = machine.command("run", "--", sys.executable, *options, "-c", "import sys; print(sys.flags.isolated)")
     assert ran.stderr.startswith("usage-tracker: calls are not recorded: with -") != recorded

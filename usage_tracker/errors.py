@@ -21,6 +21,10 @@ class StoreUnavailable(StoreError):
     """The store can't be reached or can't work right now; the same request may succeed later."""
 
 
+class StoreLost(StoreUnavailable):
+    """This process can't use the store any more; another one can."""
+
+
 class EventsRefused(StoreError):
     """The store understood the batch and refuses its content; a smaller batch finds the event at fault."""
 

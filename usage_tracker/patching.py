@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,23 +20,25 @@ logger = logging.getLogger("usage_tracker")
 
 State = Literal["patched", "not imported", "not in this version", "shape unknown"]
 
-LOOKED_FOR = {"openai._httpx2": "httpx2"}
-"""Modules of SDKs that look with each call for a library among those that are loaded, and what they look for:
-https://github.com/openai/openai-python/blob/v2.54.0/src/openai/_httpx2.py. Our threads import it, with price data."""
-
-
-def load_looked_for(module: ModuleType) -> None:
-    """What such a module would find half loaded while a thread of ours imports it, which fails the app's calls, is
-    loaded with it."""
-    import_module(LOOKED_FOR[module.__name__])
+LOOKED_FOR = {"openai._httpx2": ("httpx2", "httpx"), "google.genai._common": ("requests",)}
+"""Modules of SDKs that look with each call for libraries among those that are loaded, and what they look for:
+https://github.com/openai/openai-python/blob/v2.54.0/src/openai/_httpx2.py,
+https://github.com/openai/openai-python/blob/v3.57.0/src/openai/_httpx2.py,
+https://github.com/googleapis/python-genai/blob/v3.6.1/google/genai/_common.py."""
+WITH_PRICES = "httpx2"
+"""What price data imports of those."""
 
 
 class Patches:
     """The choke points of one `install()`."""
 
-    def __init__(self, points: Iterable[ChokePoint], wrapper_for: "Callable[[ChokePoint], Wrapper]") -> None:
+    def __init__(
+        self, points: Iterable[ChokePoint], wrapper_for: "Callable[[ChokePoint], Wrapper]", *, has_clients: bool = False
+    ) -> None:
+        """`has_clients`: whether a thread of ours imports those of sinks or exports, and with them any library."""
         self.points = list(points)
         self._wrapper_for = wrapper_for
+        self._has_clients = has_clients
         self._states: dict[ChokePoint, State] = {}
         self._patched: dict[int, Patched] = {}
         """By identity; each once, as an app may install us with every request."""
@@ -44,9 +47,17 @@ class Patches:
         """Patch what is imported already; the rest when the app imports it. Imports no SDK itself. Again, it patches
         what others have put in our place since."""
         for name in LOOKED_FOR:
-            when_imported(name, load_looked_for)
+            when_imported(name, self._load_looked_for)
         for name in dict.fromkeys(point.module for point in self.points):
             when_imported(name, self._patch_module)
+
+    def _load_looked_for(self, module: ModuleType) -> None:
+        """What such a module would find half loaded while a thread of ours imports it, which fails the app's calls, is
+        loaded with it."""
+        for library in LOOKED_FOR[module.__name__]:
+            if library == WITH_PRICES or self._has_clients:
+                with suppress(ImportError):  # what isn't installed is never found
+                    import_module(library)
 
     def _patch_module(self, module: ModuleType) -> None:
         for point in self.points:
@@ -79,7 +90,7 @@ class Patches:
     def revert(self) -> None:
         """Put back the identical original objects wherever we are still outermost, and do nothing in other places."""
         for name in LOOKED_FOR:
-            forget(name, load_looked_for)
+            forget(name, self._load_looked_for)
         for name in dict.fromkeys(point.module for point in self.points):
             forget(name, self._patch_module)
         for each in self._patched.values():

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from usage_tracker.errors import StoreError
+from usage_tracker.errors import StoreError, StoreLost
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal
 from usage_tracker.journal.folder import SpoolUnusable
@@ -44,6 +44,8 @@ class Shipping:
         self._young_until = 0.0
         self._failures = 0
         self._retry_at = 0.0
+        self._gave_up = False
+        """Whether only other processes can ship."""
         self._warning = Seldom()
 
     def start(self) -> None:
@@ -95,7 +97,7 @@ class Shipping:
     def _leads(self) -> bool:
         """Whether this process ships the folder; nobody does where the folder can't be used."""
         with suppress(OSError, SpoolUnusable):
-            return self.shipper.spool.lead()
+            return not self._gave_up and self.shipper.spool.lead()
         return False
 
     def _round(self) -> None:
@@ -122,7 +124,7 @@ class Shipping:
                 self._ship(leading=True)
             elif not (self._journal.only_in_memory() and self._ship(leading=False)):
                 leader = self.shipper.spool.leader()
-                if leader and not leader.ships:
+                if not leader.ships if leader else self._gave_up:
                     return
                 self.shipper.spool.ring()
                 time.sleep(0.01)
@@ -135,6 +137,9 @@ class Shipping:
             return False
         try:
             more = self.shipper.step(leading=leading)
+        except StoreLost as error:
+            self._give_up(error)
+            return False
         except StoreError as error:
             self._rest(error)
             return False
@@ -144,6 +149,13 @@ class Shipping:
             self.shipper.spool.say("leading")
             logger.warning("the store is back; events are shipped again")
         return more
+
+    def _give_up(self, error: StoreLost) -> None:
+        """Let another process lead."""
+        self._gave_up = True
+        self.shipper.last_error = str(error)
+        self.shipper.spool.resign()
+        logger.warning("%s", error)
 
     def _rest(self, error: StoreError) -> None:
         """Back off with jitter, say so at most once a minute, and tell followers not to wait for us."""

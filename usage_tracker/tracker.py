@@ -18,6 +18,7 @@ from usage_tracker.choke_points import CHOKE_POINTS, ChokePoint
 from usage_tracker.config import Settings, load_piecemeal, load_settings, load_usable
 from usage_tracker.config_file import with_config, with_usable_config
 from usage_tracker.errors import ConfigError, UsageTrackerError
+from usage_tracker.guard import guarded
 from usage_tracker.patching import Patches, version_of
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class Tracker:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.patches = Patches(choke_points(settings), self._wrapper)
+        has_clients = settings.ship and bool(settings.sinks or settings.export_to)
+        self.patches = Patches(choke_points(settings), self._wrapper, has_clients=has_clients)
         self._pipeline: Pipeline | None = None
         self._costs: AppCosts | None = None
         self._lock = threading.RLock()
@@ -180,7 +182,7 @@ def start(settings: Settings) -> None:
             end(installed)
         tracker.patches.apply()
         installed = tracker
-        end_with_multiprocessing()
+        end_with_pools()
 
 
 def end(tracker: Tracker) -> None:
@@ -260,6 +262,12 @@ def _stay_interrupted() -> None:
             exec("raise KeyboardInterrupt")  # noqa: S102  a text of ours
 
 
+def end_with_pools() -> None:
+    """Children of pools leave by os._exit, past atexit."""
+    end_with_multiprocessing()
+    end_with_celery()
+
+
 _finalizer: Any = None
 """What calls `_at_exit` in a child of multiprocessing."""
 _begins_with_us = False
@@ -267,8 +275,8 @@ _begins_with_us = False
 
 
 def end_with_multiprocessing(*_: object) -> None:
-    """A child of multiprocessing leaves by os._exit, past atexit. It has a list of finalizers instead, which it empties
-    as it begins; then it calls what is to be called after a fork."""
+    """A child of multiprocessing has a list of finalizers instead, which it empties as it begins; then it calls what is
+    to be called after a fork."""
     global _finalizer, _begins_with_us
     process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
     if process is None or util is None:
@@ -280,6 +288,19 @@ def end_with_multiprocessing(*_: object) -> None:
         _finalizer = util.Finalize(None, _at_exit, exitpriority=10)
 
 
+def end_with_celery() -> None:
+    """A process of Celery's pool says that it ends; its finalizers are not called.
+    https://github.com/celery/billiard/blob/v4.2.1/billiard/pool.py (_do_exit)"""
+    signals = sys.modules.get("celery.signals")
+    if signals is not None:
+        with guarded("celery"):
+            signals.worker_process_shutdown.connect(_at_celerys_exit, weak=False, dispatch_uid="usage_tracker: end")
+
+
+def _at_celerys_exit(**_: object) -> None:
+    _at_exit()
+
+
 def _after_fork() -> None:
     global _install_lock, _finalizer
     _install_lock = threading.RLock()
@@ -288,7 +309,7 @@ def _after_fork() -> None:
         if tracker is not None:
             tracker.after_fork()
     if installed is not None:
-        end_with_multiprocessing()
+        end_with_pools()
 
 
 atexit.register(_at_exit)

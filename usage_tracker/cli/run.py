@@ -2,7 +2,6 @@
 
 import os
 import re
-from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -53,5 +52,12 @@ def deaf(command: tuple[str, ...]) -> str | None:
     program, *words = command
     if not re.fullmatch(r"python[\d.]*", Path(program).name):
         return None
-    options = takewhile(lambda word: word.startswith("-"), words)
-    return next((option for option in options if re.match(r"-[^-cmWX]*[IES]", option)), None)
+    given = iter(words)
+    for word in given:
+        if re.match(r"-[^-cmWX]*[IES]", word):
+            return word
+        if not word.startswith("-") or re.match(r"-[^-WX]*[cm]", word):  # from here on, words are the program's
+            return None
+        if re.fullmatch(r"-[^-WX]*[WX]", word):
+            next(given, None)  # its value
+    return None

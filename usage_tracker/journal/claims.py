@@ -10,7 +10,7 @@ import hashlib
 from contextlib import suppress
 from pathlib import Path
 
-from usage_tracker.journal.disk import Descriptor, is_at
+from usage_tracker.descriptors import Descriptor
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.journal.spool import Spool, identity_in_name
 
@@ -47,7 +47,7 @@ class Claims:
     def _opened(self) -> int:
         """The file, or the one of the folder that has come in the place of another."""
         path = self._spool.folder / NAME
-        if self._file is not None and not is_at(self._file.number, path):
+        if self._file is not None and not (self._file.is_open() and self._file.is_at(path)):
             self._file.close()
             self._file = None
         if self._file is None:

@@ -1,5 +1,5 @@
-"""Files as the spool folder needs them: opened through no link, closed once, locked, shared with a group, and written
-whole or not at all."""
+"""Files as the spool folder needs them: opened through no link, locked, shared with a group, and written whole or not
+at all."""
 
 import errno
 import fcntl
@@ -14,28 +14,6 @@ FOREIGN = frozenset({errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENODEV, errn
 """Why a file can't be opened that isn't ours."""
 CANT_ALLOCATE = frozenset({errno.EINVAL, errno.EOPNOTSUPP})
 OPEN_SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-
-
-class Descriptor:
-    """An open file that is closed once. A fork may find it in the middle of that, and closing a number again would
-    close what the app has opened under it since."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def close(self) -> None:
-        number, self.number = self.number, -1
-        if number >= 0:
-            os.close(number)
-
-
-def is_at(descriptor: int, path: Path) -> bool:
-    """Whether that path is still the open file's."""
-    try:
-        found = os.stat(path, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(found, os.fstat(descriptor))
 
 
 def lock(descriptor: int) -> bool:

@@ -5,7 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from usage_tracker.journal.disk import Descriptor, is_at, lock, opened, unlock
+from usage_tracker.descriptors import Descriptor, never_free
+from usage_tracker.journal.disk import lock, opened, unlock
 from usage_tracker.journal.header import HEADER_SIZE, STORED, STORED_AT, Header
 from usage_tracker.journal.reader import SegmentReader
 from usage_tracker.journal.segment import Segment
@@ -30,17 +31,20 @@ class OwnFile:
         self.segment = segment
         self._descriptor = descriptor
         self._closed = False
+        self._mapped = True
+        """Whether its bytes are to be had from the segment."""
 
     def left(self) -> int:
         """How many of its events are not stored yet: none once the leader has deleted it."""
-        if not self._closed:
+        if self._mapped:
             return left(self.segment, self.segment.stored())
-        number = self._descriptor.number
-        return left(self.segment, noted(number)) if number >= 0 else left_at(self.path, self.segment)
+        if self._descriptor.is_open():
+            return left(self.segment, noted(self._descriptor.number))
+        return left_at(self.path, self.segment)
 
     def gone(self) -> bool:
         """Whether it is no longer in the folder."""
-        return self._descriptor.number >= 0 and not is_at(self._descriptor.number, self.path)
+        return (self._mapped or self._descriptor.is_open()) and not self._descriptor.is_at(self.path)
 
     def astray(self) -> bool:
         """Whether somebody else than the leader has taken it away, with events that are not stored."""
@@ -48,7 +52,8 @@ class OwnFile:
 
     def content(self) -> bytes:
         """All that was appended, with the header."""
-        return os.pread(self._descriptor.number, HEADER_SIZE + self.segment.position, 0)
+        size = HEADER_SIZE + self.segment.position
+        return self.segment.read(0, size) if self._mapped else os.pread(self._descriptor.number, size, 0)
 
     def close(self) -> None:
         """First no thread can append, then the lock is free, also where a forked child still has the file open. Again,
@@ -57,18 +62,28 @@ class OwnFile:
             return
         self.segment.seal()
         self._closed = True
+        if self._descriptor.is_lost():
+            # before Python 3.13 a mapping has a descriptor of its own, which it would close by its number; Linux keeps
+            # the lock as long as there is a mapping, so that it has ended when this process has
+            never_free(self.segment)
+            return
+        self._mapped = False
         self.segment.close()
         with suppress(OSError):
             os.ftruncate(self._descriptor.number, HEADER_SIZE + self.segment.position)
-        unlock(self._descriptor.number)
+            unlock(self._descriptor.number)
 
     def let_go(self) -> None:
         """Close the file: it is stored, or too many are open."""
+        self._mapped = False
         self._descriptor.close()
 
     def forget(self) -> None:
         """In a forked child: our copies are closed, and the lock stays the parent's."""
-        self.segment.forget()
+        if self._descriptor.is_lost():
+            never_free(self.segment)
+        else:
+            self.segment.forget()
         self._descriptor.close()
 
 
@@ -99,9 +114,13 @@ class SharedFile:
             self._ended = lock(self._descriptor.number)
         return self._ended
 
+    def is_lost(self) -> bool:
+        """Whether the app has closed it under us."""
+        return self._descriptor.is_lost()
+
     def gone(self) -> bool:
         """Whether it is no longer in the folder, while it is open here. Another file may have its name."""
-        return not is_at(self._descriptor.number, self.path)
+        return not self._descriptor.is_at(self.path)
 
     def confirm(self, position: int, events: int) -> None:
         """Tell the writer what is stored, so that its `flush()` can return. Does nothing on a read-only disk."""
@@ -109,7 +128,7 @@ class SharedFile:
             os.pwrite(self._descriptor.number, STORED.pack(position, events), STORED_AT)
 
     def close(self) -> None:
-        if self._ended:
+        if self._ended and self._descriptor.is_open():
             unlock(self._descriptor.number)
         self._descriptor.close()
 

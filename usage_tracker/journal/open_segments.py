@@ -32,6 +32,8 @@ class OpenSegments:
     def open(self, memory: list[MemoryFile]) -> list[SharedFile]:
         """Open what is new, the oldest first; not what is kept in `memory` as well. What somebody has taken away is
         kept until it is stored."""
+        for path in [path for path, file in self.files.items() if file.is_lost()]:
+            self.close(path)
         found = self._spool.segments()
         self._left_alone.intersection_update(found)  # another file may come under that name
         unknown = [path for path in found if path not in self.files and path not in self._left_alone]

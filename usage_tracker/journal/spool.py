@@ -10,26 +10,17 @@ import logging
 import mmap
 import os
 import select
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
+from usage_tracker.descriptors import Descriptor
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.forking import undivided
-from usage_tracker.journal.disk import (
-    OPEN_SAFELY,
-    Descriptor,
-    allocate,
-    is_at,
-    lock,
-    open_regular,
-    opened,
-    share,
-    unlock,
-    write_new,
-)
+from usage_tracker.journal.disk import OPEN_SAFELY, allocate, lock, open_regular, opened, share, unlock, write_new
 from usage_tracker.journal.files import FileSource, OwnFile, SharedFile, noted
 from usage_tracker.journal.folder import prepare
 from usage_tracker.journal.frames import LARGEST_RECORD
@@ -120,7 +111,7 @@ class Spool:
             try:
                 fcntl.flock(descriptor.number, fcntl.LOCK_EX)
                 allocate(descriptor.number, size)
-                segment = Segment(mmap.mmap(descriptor.number, size), self.store, os.getpid(), identity)
+                segment = Segment(mapped(descriptor.number, size), self.store, os.getpid(), identity)
                 os.rename(unready, path)
             except OSError:
                 descriptor.close()
@@ -220,8 +211,8 @@ class Spool:
 
     def lead(self) -> bool:
         """Try to become the leader; True also where we are already. Who leads a folder that was taken away starts
-        again with the new one."""
-        if self._leading is not None and not is_at(self._leading.number, self._lock_path):
+        again with the new one, and whose lock the app has closed, with another."""
+        if self._leading is not None and not (self._leading.is_open() and self._leading.is_at(self._lock_path)):
             self.resign()
         if self._leading is None:
             self.prepare()
@@ -267,7 +258,7 @@ class Spool:
 
     def resign(self) -> None:
         """Stop leading: another process may at once."""
-        if self._leading is not None:
+        if self._leading is not None and self._leading.is_open():
             unlock(self._leading.number)
         self._let_go()
 
@@ -298,13 +289,13 @@ class Spool:
     def listen(self, seconds: float) -> bool:
         """The leader's pause, until the bell rings. False where this spool has no bell and nothing was waited for."""
         bell = self._bell
-        if bell is None:
+        if bell is None or not bell.is_open():
             return False
         rung = select.poll()  # select() knows no descriptor beyond 1,023
         rung.register(bell.number, select.POLLIN)
         rung.poll(seconds * 1000)
         with suppress(BlockingIOError):
-            while bell.number >= 0 and os.read(bell.number, 4096):
+            while bell.is_open() and os.read(bell.number, 4096):
                 pass
         return True
 
@@ -340,6 +331,12 @@ class Spool:
     def forget(self) -> None:
         """In a forked child: what was open belongs to the parent. Closing our copies leaves its locks as they are."""
         self._let_go()
+
+
+def mapped(descriptor: int, size: int) -> mmap.mmap:
+    """Without a descriptor of its own, from Python 3.13 on."""
+    own: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
+    return mmap.mmap(descriptor, size, **own)
 
 
 def identity_in_name(path: Path) -> UUID | None:

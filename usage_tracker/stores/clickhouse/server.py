@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from usage_tracker.descriptors import identity
 from usage_tracker.errors import EventsRefused, SchemaError, StoreError, StoreUnavailable
 from usage_tracker.stores.clickhouse.address import Address, Host
 from usage_tracker.stores.clickhouse.versions import Version
@@ -52,6 +53,8 @@ class Server:
         self._translate = translate or translated
         self._idle: list[tuple[HTTPConnection, float]] = []
         self._busy: dict[HTTPConnection, socket.socket] = {}
+        self._sockets: dict[HTTPConnection, tuple[int, int] | None] = {}
+        """What is open under the number of each."""
         self._first = 0
         """The host that answered last."""
         self._pid = os.getpid()
@@ -123,7 +126,7 @@ class Server:
     def close(self) -> None:
         self._leave_parent()
         while self._idle:
-            self._idle.pop()[0].close()
+            self._drop(self._idle.pop()[0])
         self._version = None
 
     def _ask(
@@ -153,9 +156,9 @@ class Server:
         self._leave_parent()
         while self._idle:
             connection, since = self._idle.pop()
-            if 0 <= time.time() - since < IDLE_SECONDS and not has_word(connection):
+            if 0 <= time.time() - since < IDLE_SECONDS and self._is_open(connection) and not has_word(connection):
                 return connection
-            connection.close()
+            self._drop(connection)
         hosts = self.address.hosts
         error: OSError | None = None
         for tried in range(len(hosts)):
@@ -166,6 +169,7 @@ class Server:
             except OSError as failure:
                 error = failure
                 continue
+            self._sockets[connection] = identity(connection.sock.fileno())
             connection.sock.settimeout(SECONDS)
             if place != self._first:
                 self._first, self._version = place, None
@@ -178,14 +182,21 @@ class Server:
             return HTTPConnection(host.name, host.port, timeout=CONNECT_SECONDS)
         return HTTPSConnection(host.name, host.port, timeout=CONNECT_SECONDS, context=ssl.create_default_context())
 
+    def _is_open(self, connection: HTTPConnection) -> bool:
+        """Whether the app has not closed its socket: under that number may be one of the app's."""
+        return connection.sock is not None and identity(connection.sock.fileno()) == self._sockets.get(connection)
+
     def _drop(self, connection: HTTPConnection) -> None:
         self._busy.pop(connection, None)
+        if connection.sock is not None and not self._is_open(connection):
+            connection.sock.detach()
         connection.close()
+        self._sockets.pop(connection, None)
 
     def _keep(self, connection: HTTPConnection) -> None:
         self._busy.pop(connection, None)
         if connection.sock is None:  # the server has said that it closes it
-            connection.close()
+            self._drop(connection)
         else:
             self._idle.append((connection, time.time()))
 
@@ -201,7 +212,7 @@ class Server:
             for connection, _ in self._idle:
                 with suppress(OSError):
                     connection.close()  # this process's copy of the socket; the parent's goes on
-            self._idle, self._busy, self._pid = [], {}, os.getpid()
+            self._idle, self._busy, self._sockets, self._pid = [], {}, {}, os.getpid()
 
 
 def has_word(connection: HTTPConnection) -> bool:

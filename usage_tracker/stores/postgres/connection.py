@@ -18,6 +18,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, parse_dsn
 
+from usage_tracker.descriptors import identity, never_free
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import EventsRefused, RightsError, SchemaError, StoreError, StoreUnavailable
 from usage_tracker.forking import undivided_for_greenlets
@@ -59,6 +60,8 @@ class Connections:
         self._idle: list[tuple[Connection, float]] = []
         """Each with when it became idle, by a clock that goes on while the process is frozen."""
         self._busy: list[Connection] = []
+        self._sockets: dict[Connection, tuple[int, int] | None] = {}
+        """What is open under the number of each."""
         self._pid = os.getpid()
         self.lost = 0
         """How many connections were dropped. What was learned through one may not hold in the next: the server may have
@@ -105,7 +108,7 @@ class Connections:
                 self.lost += 1
                 if connection in self._busy:
                     self._busy.remove(connection)
-                connection.close()
+                self._drop(connection)
 
     def cancel(self) -> None:
         """From another thread: ask the server to give up what is under way. It may be over before that arrives. Who
@@ -122,18 +125,19 @@ class Connections:
         self._forget_parent()
         while self._idle:
             self.lost += 1
-            self._idle.pop()[0].close()
+            self._drop(self._idle.pop()[0])
 
     def drop_stale(self) -> None:
         """Close what the server has left, or what was idle for so long that it may be dead."""
         self._forget_parent()
         idle, self._idle, now = self._idle, [], time.time()
         for connection, since in idle:
-            if 0 <= now - since < IDLE_SECONDS and not has_word(connection):
+            alive = 0 <= now - since < IDLE_SECONDS and self._is_open(connection) and not has_word(connection)
+            if alive:
                 self._idle.append((connection, since))
             else:
                 self.lost += 1
-                connection.close()
+                self._drop(connection)
 
     def _take(self) -> Connection:
         self.drop_stale()
@@ -149,12 +153,24 @@ class Connections:
             options.setdefault("connect_timeout", str(CONNECT_SECONDS))
         connection = psycopg2.connect(**options)
         connection.autocommit = True  # transactions are begun and ended in so many words, which saves round trips
+        self._sockets[connection] = identity(connection.fileno())
         return connection
+
+    def _is_open(self, connection: Connection) -> bool:
+        """Whether the app has not closed its socket: under that number may be one of the app's."""
+        return not connection.closed and identity(connection.fileno()) == self._sockets.get(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        if connection.closed or self._is_open(connection):
+            connection.close()
+        else:
+            never_free(connection)
+        self._sockets.pop(connection, None)
 
     def _forget_parent(self) -> None:
         """A forked child leaves its parent's connections alone: psycopg2 closes one only where it was opened."""
         if self._pid != os.getpid():
-            self._idle, self._busy, self._pid = [], [], os.getpid()
+            self._idle, self._busy, self._sockets, self._pid = [], [], {}, os.getpid()
 
 
 def has_word(connection: Connection) -> bool:
@@ -193,6 +209,7 @@ def deadline(connection: Connection, seconds: float | None) -> Iterator[None]:
         return
     # a duplicate: it can't become another file's number while the timer runs
     with socket.socket(fileno=os.dup(connection.fileno())) as wire:
+        opened = identity(wire.fileno())
         timer = threading.Timer(seconds, cut, [wire])
         timer.daemon = True
         # at the interpreter's end no thread starts any more; whoever waits for us then has a limit of its own
@@ -202,6 +219,8 @@ def deadline(connection: Connection, seconds: float | None) -> Iterator[None]:
             yield
         finally:
             timer.cancel()
+            if identity(wire.fileno()) != opened:
+                wire.detach()
 
 
 def cut(wire: socket.socket) -> None:

@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from weakref import WeakSet
 
+from usage_tracker.descriptors import Witness, never_free
 from usage_tracker.dsn import Dsn
-from usage_tracker.errors import EventsRefused, SchemaError, StoreError, StoreUnavailable
+from usage_tracker.errors import EventsRefused, SchemaError, StoreError, StoreLost, StoreUnavailable
 from usage_tracker.forking import undivided
 from usage_tracker.stores.rollups import latency_bucket
 
@@ -47,6 +48,9 @@ INHERITED: list[sqlite3.Connection | None] = []
 """A parent process's connections. Closing one would let go of locks that the parent relies on, so they stay open."""
 opened_files: "WeakSet[SqliteFile]" = WeakSet()
 """Of this process."""
+lost_files: set[tuple[int, int] | None] = set()
+"""Those whose descriptors the app has closed. All connections of a process to a file share some of these, and go on
+with their numbers, even those that are opened later."""
 
 
 class SqliteFile:
@@ -57,6 +61,7 @@ class SqliteFile:
         self._in_memory = dsn.text == ":memory:"
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
+        self._witness: Witness | None = None
         self._pid = os.getpid()
         self._requests = 0
         """How many are under way."""
@@ -121,20 +126,30 @@ class SqliteFile:
             self.close()
 
     def close(self) -> None:
+        self._leave_lost()
         connection, self._connection = self._connection, None
         if connection is not None and self._pid == os.getpid():
             self.lost += 1
             connection.close()
+        if self._witness is not None:
+            self._witness.close()
 
     def _opened(self) -> sqlite3.Connection:
         if self._pid != os.getpid():
             self._leave_parent()
+        self._leave_lost()
         if self._connection is not None and not self._in_memory and identity(self._dsn.text) != self._identity:
             self.replaced = True
             self.close()
         if self._connection is None:
             if not self._in_memory:
                 make_folder(Path(self._dsn.text).parent)
+                if identity(self._dsn.text) in lost_files:
+                    raise StoreLost(
+                        f"{self._dsn.shown} can't be used by this process any more, which has closed all its files; "
+                        "the next process ships what waits, or `usage-tracker ship` does"
+                    )
+                self._witness = self._made_witness()
             # used by one thread at a time, which need not be the one that opened it
             self._connection = sqlite3.connect(
                 self._dsn.text, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -145,12 +160,26 @@ class SqliteFile:
             self.replaced |= before not in (None, self._identity)
         return self._connection
 
+    def _made_witness(self) -> Witness:
+        try:
+            return Witness()
+        except OSError as error:  # no file descriptor is left
+            raise StoreUnavailable(f"{self._dsn.shown} can't be used right now ({error.strerror})") from None
+
+    def _leave_lost(self) -> None:
+        """Where the app has closed its descriptors: by their numbers, closing it would close files of the app."""
+        if self._connection is not None and self._witness is not None and self._witness.is_lost():
+            never_free(self._connection)
+            lost_files.add(self._identity)
+            self._connection = self._witness = None
+            self.lost += 1
+
     def _leave_parent(self) -> None:
         """In a forked child. A database in memory was copied with the process."""
         self._pid = os.getpid()
         if not self._in_memory:
             INHERITED.append(self._connection)
-            self._connection = None
+            self._connection = self._witness = None
 
 
 def close_for_fork() -> None:
