@@ -176,6 +176,23 @@ class TestPartitions:
         store_events(store, [made_event(start)])
         assert (rows_of(store, month.table), rows_of(store, "usage_event_default")) == (0, 1)
 
+    def test_months_are_made_also_where_somebody_detached_the_default_partition(
+        self, store: PostgresStore, postgres_dsn: str
+    ) -> None:
+        month = months(datetime.now(UTC).date())[2]
+        middle = datetime(month.start.year, month.start.month, 15, tzinfo=UTC)
+        store_events(store, [made_event()])
+        run(postgres_dsn, f"DROP TABLE usage_tracker.{month.table}")
+        store_events(store, [made_event(middle)])
+        run(
+            postgres_dsn,
+            "ALTER TABLE usage_tracker.usage_event DETACH PARTITION usage_tracker.usage_event_default",
+            "ALTER TABLE usage_tracker.usage_event_default RENAME TO rest_of_last_year",
+        )
+        with closing(PostgresStore(parse_dsn(postgres_dsn))) as another:
+            store_events(another, [made_event(middle)])
+        assert (rows_of(store, month.table), rows_of(store, "rest_of_last_year")) == (1, 2)
+
     def test_writing_goes_on_while_another_process_makes_them_or_a_report_is_in_the_way(
         self, store: PostgresStore, postgres_dsn: str
     ) -> None:
