@@ -193,6 +193,13 @@ class TestPartitions:
             store_events(another, [made_event(middle)])
         assert (rows_of(store, month.table), rows_of(store, "rest_of_last_year")) == (1, 2)
 
+    def test_an_event_that_no_partition_takes_waits_and_it_is_said_what_is_missing(
+        self, store: PostgresStore, postgres_dsn: str
+    ) -> None:
+        run(postgres_dsn, "DROP TABLE usage_tracker.usage_event_default")
+        with pytest.raises(StoreUnavailable, match="attach a default one to usage_tracker.usage_event"):
+            store_events(store, [made_event(datetime(1999, 1, 1, tzinfo=UTC))])
+
     def test_writing_goes_on_while_another_process_makes_them_or_a_report_is_in_the_way(
         self, store: PostgresStore, postgres_dsn: str
     ) -> None:

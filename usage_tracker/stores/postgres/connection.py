@@ -234,7 +234,12 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
             f"sequences at {dsn.shown} are behind their tables ({what}), as after a copy by logical replication; "
             "docs/upgrading.md has what sets them"
         )
-    if code == "23514" and error.diag.constraint_name is None:  # the bounds of a partition
+    if code == "23514" and error.diag.constraint_name is None:  # the bounds of a partition, or there is none
+        if error.diag.table_name == "usage_event":
+            return StoreUnavailable(
+                f"no partition at {dsn.shown} takes events of some month ({what}); attach a default one to "
+                "usage_tracker.usage_event again"
+            )
         return StoreUnavailable(f"a month got its partition at {dsn.shown} just then ({what})")
     if code.startswith(("21", "22", "23", "54")) and code != "2200H":
         column = re.search(r"\bcolumn (\w+)", str(error))
