@@ -59,9 +59,11 @@ def make_shipper(
     journal: Journal | None = None,
     chore: Chore | None = None,
     processes: int | None = None,
+    *,
+    feeds: bool = True,
 ) -> Shipper:
     """What ships this spool; driver and price data are imported when the first event is. `processes`: of so many that
-    do for their leader, one; it has no chores."""
+    do for their leader, one; it has no chores. `feeds`: whether sinks are fed meanwhile."""
 
     def open_settings_store() -> "Store":
         from usage_tracker.stores import open_store
@@ -73,7 +75,8 @@ def make_shipper(
     if processes is not None:
         claims = Claims(spool, processes)
         return Shipper(spool, open_settings_store, prices, settings.batch_size, claims=claims)
-    chores = HostReporting(settings, spool), Exporting(settings), Feeding(settings), chore or Leading(settings)
+    feeding = (Feeding(settings),) if feeds else ()
+    chores = HostReporting(settings, spool), Exporting(settings), *feeding, chore or Leading(settings)
     return Shipper(spool, open_settings_store, prices, settings.batch_size, journal, Chores(chores))
 
 

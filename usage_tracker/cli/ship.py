@@ -14,7 +14,6 @@ from usage_tracker.cli.options import tell_typed
 from usage_tracker.cli.output import say
 from usage_tracker.config import Settings, load_usable
 from usage_tracker.dsn import Dsn
-from usage_tracker.enforcing import Leading
 from usage_tracker.errors import ConfigError, StoreError, StoreUnavailable, UsageTrackerError
 from usage_tracker.feeding import feed_once
 from usage_tracker.guard import guarded
@@ -81,7 +80,7 @@ def ship(dsn: str | None, once: bool, processes: int, origin: Path | None) -> No
     for sentence in left_out:
         say(f"{sentence}; until that is mended events are shipped without it.")
     # once, sinks are fed when all is shipped, and until then they wait
-    shipper = make_shipper(settings, settings.dsn, chore=Leading(settings) if once else None)
+    shipper = make_shipper(settings, settings.dsn, feeds=not once)
     crew = Crew(settings, processes, once=once) if can_share(settings.dsn, processes) else None
     if origin is not None:
         count = adopt(shipper.spool, origin)
