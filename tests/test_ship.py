@@ -95,6 +95,23 @@ def test_once_it_ends_when_sinks_have_all_however_slow_they_are(place: Place, mo
     receiver.close()
 
 
+def test_once_the_export_that_is_asked_for_is_brought_up_to_date(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    append(place.journal, 3)
+    place.journal.close()
+    monkeypatch.setenv("TRACKER_SPOOL_DIR", str(place.spool_folder))
+    monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{place.file}")
+    monkeypatch.setenv("TRACKER_EXPORT_TO", str(tmp_path / "lake"))
+    monkeypatch.setenv("TRACKER_EXPORT_FORMAT", "jsonl")
+    assert CliRunner().invoke(main, ["ship", "--once"]).exit_code == 0
+    [written] = (tmp_path / "lake").glob("day=*/*.jsonl")
+    assert len(written.read_text().splitlines()) == 3
+    monkeypatch.setenv("TRACKER_EXPORT_FORMAT", "csv")
+    said = CliRunner().invoke(main, ["ship", "--once"])
+    assert (said.exit_code, "The export is behind: " in said.stderr) == (1, True)
+
+
 def test_once_a_missing_client_of_a_sink_is_said_once(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -60,10 +60,11 @@ def make_shipper(
     chore: Chore | None = None,
     processes: int | None = None,
     *,
-    feeds: bool = True,
+    once: bool = False,
 ) -> Shipper:
     """What ships this spool; driver and price data are imported when the first event is. `processes`: of so many that
-    do for their leader, one; it has no chores. `feeds`: whether sinks are fed meanwhile."""
+    do for their leader, one; it has no chores. `once`: what has threads of its own, sinks and the export, is left to
+    whoever asks: they would be cut off."""
 
     def open_settings_store() -> "Store":
         from usage_tracker.stores import open_store
@@ -75,8 +76,8 @@ def make_shipper(
     if processes is not None:
         claims = Claims(spool, processes)
         return Shipper(spool, open_settings_store, prices, settings.batch_size, claims=claims)
-    feeding = (Feeding(settings),) if feeds else ()
-    chores = HostReporting(settings, spool), Exporting(settings), *feeding, chore or Leading(settings)
+    threads = () if once else (Exporting(settings), Feeding(settings))
+    chores = HostReporting(settings, spool), *threads, chore or Leading(settings)
     return Shipper(spool, open_settings_store, prices, settings.batch_size, journal, Chores(chores))
 
 
