@@ -33,6 +33,7 @@ from usage_tracker.stores.grants import grants
 from usage_tracker.stores.postgres import PostgresStore, pruning
 from usage_tracker.stores.postgres.connection import Connections
 from usage_tracker.stores.postgres.partitions import MONTHS, PARTITION_LOCK, make_months, months
+from usage_tracker.stores.postgres.repricing import find
 from usage_tracker.stores.postgres.schema import FOLD_LOCK
 from usage_tracker.stores.repricing import Repriced
 
@@ -197,7 +198,7 @@ class TestPartitions:
         self, store: PostgresStore, postgres_dsn: str
     ) -> None:
         run(postgres_dsn, "DROP TABLE usage_tracker.usage_event_default")
-        with pytest.raises(StoreUnavailable, match="attach a default one to usage_tracker.usage_event"):
+        with pytest.raises(StoreUnavailable, match="attach a default one to usage_tracker"):
             store_events(store, [made_event(datetime(1999, 1, 1, tzinfo=UTC))])
 
     def test_writing_goes_on_while_another_process_makes_them_or_a_report_is_in_the_way(
@@ -258,6 +259,21 @@ class TestPartitions:
             assert changed.result() == 2
         assert rows_of(store, later.table) == 1
         assert one(store, "SELECT sum(cost) FROM usage_tracker.by_hour") == 1
+
+
+def test_calls_that_two_price_again_at_once_are_one_after_the_other(store: PostgresStore) -> None:
+    first, second = calls = [made_event(), made_event()]
+    store_events(store, calls)
+    repriced = [Repriced(call.event_id, call.event.started_at // 1000, Cost(Decimal("0.5"))) for call in calls]
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    with ThreadPoolExecutor() as pool:
+        with vars(store)["_connections"].transaction() as cursor:
+            assert [each.event_id for each in find(cursor, repriced[1:])] == [second.event_id]
+            both = pool.submit(store.reprice, repriced)
+            while one(store, waiting) == 0:
+                time.sleep(0.01)
+            assert [each.event_id for each in find(cursor, repriced[:1])] == [first.event_id]
+        assert both.result() == 2
 
 
 DELTAS = ("hour", "day_user", "day_tag", "day_latency", "day_owner_latency")

@@ -8,6 +8,7 @@ from datetime import datetime
 from usage_tracker.errors import SchemaError, StoreUnavailable
 from usage_tracker.stores.postgres.connection import Connections, Cursor
 from usage_tracker.stores.postgres.partitions import PARTITION_LOCK
+from usage_tracker.stores.postgres.repricing import CHANGING_LOCK
 from usage_tracker.stores.pruning import Prunable
 
 SECONDS = 600
@@ -114,6 +115,7 @@ def delete(connections: Connections, table: str, before: datetime) -> Iterator[i
         hours = cursor.fetchall()
     for start, end in windows(first, hours, before):
         with connections.transaction(statement_seconds=SECONDS, seconds=SECONDS) as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CHANGING_LOCK])
             cursor.execute(f"DELETE FROM {table} WHERE started_at >= %s AND started_at < %s", [start, end])
             deleted = cursor.rowcount
         yield deleted
