@@ -548,6 +548,12 @@ def test_how_a_database_writes_dates_and_texts_changes_nothing(
     store.close()
 
 
+def test_an_address_that_names_another_encoding_keeps_no_text_out(postgres_dsn: str) -> None:
+    with closing(PostgresStore(parse_dsn(f"{postgres_dsn} client_encoding=LATIN1"))) as store:
+        store_events(store, [made_event(project="日本", user_id="größe")])
+        assert list(store.select("SELECT project, user_id FROM usage_tracker.events")) == [("日本", "größe")]
+
+
 def test_a_publication_of_all_tables_keeps_nobody_from_folding_pricing_again_or_taking_out(
     store: PostgresStore, postgres_dsn: str
 ) -> None:

@@ -37,7 +37,6 @@ SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 DEFAULTS = {
     "application_name": "usage_tracker",
-    "client_encoding": "UTF8",
     "keepalives_idle": "10",
     "keepalives_interval": "5",
     "keepalives_count": "3",
@@ -140,7 +139,8 @@ class Connections:
         if self._idle:
             return self._idle.pop()[0]
         try:
-            options = {**DEFAULTS, **parse_dsn(self._dsn.text)}
+            # whatever an address that was made for another program says, texts of events go through no other encoding
+            options = {**DEFAULTS, **parse_dsn(self._dsn.text), "client_encoding": "UTF8"}
         except psycopg2.ProgrammingError:
             raise StoreUnavailable(
                 f"Postgres's client library can't read the address {self._dsn.shown}; escape special characters as %XX"
