@@ -312,9 +312,16 @@ class TestPruning:
             "FOR VALUES FROM ('1999-01-01 00:00+00') TO ('1999-02-01 00:00+00') SERVER archive",
         )
         store_events(store, [made_event(datetime(1999, 2, 1, tzinfo=UTC))])
+        run(
+            postgres_dsn,
+            "INSERT INTO usage_tracker.usage_original (event_id, started_at) VALUES "
+            "(gen_random_uuid(), '1999-01-31 23:00+00'), (gen_random_uuid(), '1999-02-01 00:00+00')",
+        )
         before = datetime(1999, 3, 1, tzinfo=UTC)
         assert [part.table for part in store.prunable(before)] == ["usage_tracker.usage_event_default"]
         assert list(store.prune(before)) == [1]
+        last_of_january = datetime(1999, 1, 31, 23, tzinfo=UTC)
+        assert list(store.select("SELECT started_at FROM usage_tracker.usage_original")) == [(last_of_january,)]
 
     def test_what_comes_late_for_a_month_that_was_dropped_is_kept_until_the_next_time(
         self, store: PostgresStore
