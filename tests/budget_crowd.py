@@ -23,6 +23,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
+from migrated import migrated
 from msgspec.structs import replace
 
 from usage_tracker.budgets.book import set_budget
@@ -133,8 +134,7 @@ def crowd(
         return Reply(answer(tokens, out))
 
     if mode != "litellm":
-        with closing(open_store(parse_dsn(dsn))) as store:
-            store.migrate()
+        with migrated(dsn) as store:
             budget = Budget(name="crowd", limit=limit, per="day", on_limit="block")
             if mode == "strict":
                 budget = replace(budget, strict=True, unreachable="closed")

@@ -16,6 +16,7 @@ from clickhouse_servers import (  # noqa: F401  the fixtures of a throw-away Cli
     migrated_clickhouse_dsn,
 )
 from hypothesis import HealthCheck, settings
+from migrated import migrated
 from postgres_server import (  # noqa: F401  the fixtures of a throw-away Postgres
     empty_postgres_dsn,
     own_postgres,
@@ -23,6 +24,7 @@ from postgres_server import (  # noqa: F401  the fixtures of a throw-away Postgr
     postgres_databases,
     postgres_dsn,
 )
+from receivers import receiver  # noqa: F401  what sinks send to
 from spooled import place  # noqa: F401  events on their way to a store
 
 from usage_tracker import guard
@@ -72,6 +74,16 @@ def small_heap() -> None:
     """Whatever earlier tests have imported is not looked through whenever a test collects garbage, as many do."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a store with its schema. A test that asks for it is one for SQLite and one for Postgres."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_dsn"))
+    address = f"sqlite:///{tmp_path}/usage.db"
+    with migrated(address):
+        return address
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,9 @@ from typing import Any
 import httpx
 import uvicorn
 from made_events import store_events
+from migrated import migrated
 
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import PricedEvent
-from usage_tracker.stores import open_store
 from usage_tracker.web.access import Access, Identity, Role, cookie_of
 from usage_tracker.web.app import create_app
 
@@ -68,9 +67,7 @@ def dashboard(dsn: str, **settings: Any) -> Iterator[Served]:
 def filled(path: Path, events: list[PricedEvent]) -> str:
     """The address of an SQLite file with these events."""
     dsn = f"sqlite:///{path}"
-    store = open_store(parse_dsn(dsn))
-    store.migrate()
-    if events:
-        store_events(store, events)
-    store.close()
+    with migrated(dsn) as store:
+        if events:
+            store_events(store, events)
     return dsn

@@ -1,22 +1,12 @@
-"""A store in memory with a sink whose feeder is run by hand."""
+"""A sink whose feeder is run by hand."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from functools import partial
 
 from usage_tracker.addresses import Secret
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import Event, list_events
 from usage_tracker.sink_addresses import SinkAddress, parse_sinks
 from usage_tracker.sinks import Feeder, open_sink
-from usage_tracker.stores import Store, open_store
-
-
-@contextmanager
-def memory_store() -> Iterator[Store]:
-    with closing(open_store(parse_dsn("sqlite:///:memory:"))) as store:
-        store.migrate()
-        yield store
+from usage_tracker.stores import Store
 
 
 def begin(store: Store, text: str, secret: str | None = None) -> Feeder:

@@ -21,27 +21,30 @@ from uuid import uuid4
 import pytest
 from certificates import certificate
 from made_events import made_event, store_events
+from migrated import migrated
 from ports import free_port
 from postgres_server import Databases
 from racing import race
 from receivers import Dripping, Receiver
 
-from usage_tracker import enforcing
+from usage_tracker import budgeting, outgoing
 from usage_tracker.addresses import forbidden, parse_receiver
+from usage_tracker.budgeting import Budgeting
 from usage_tracker.budgets import alerts as alerting
 from usage_tracker.budgets import receivers
 from usage_tracker.budgets.alerts import Alert, Alerts, budget_alerts
 from usage_tracker.budgets.book import remove_budget, set_budget
-from usage_tracker.budgets.budget import Budget, Criterion
-from usage_tracker.budgets.receivers import NotSent, receivers_of, sign
+from usage_tracker.budgets.budget import Budget
+from usage_tracker.budgets.receivers import receivers_of
 from usage_tracker.budgets.scope import NOBODY
 from usage_tracker.budgets.windows import Window
+from usage_tracker.conditions import Condition
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.enforcing import Leading
 from usage_tracker.errors import ConfigError, StoreUnavailable
 from usage_tracker.journal import Spool
 from usage_tracker.journal.aside import note_dropped
+from usage_tracker.outgoing import NotSent, sign
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.grants import grants
 from usage_tracker.threads import start_thread
@@ -91,8 +94,7 @@ def inbox() -> Iterator[Inbox]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    with closing(open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))) as opened:
-        opened.migrate()
+    with migrated(f"sqlite:///{tmp_path}/usage.db") as opened:
         yield opened
 
 
@@ -136,7 +138,7 @@ def test_an_alert_is_sent_once_and_again_only_for_another_window_or_limit(store:
 
 
 def test_a_budget_that_counts_something_else_or_is_set_anew_alerts_anew(store: Store, inbox: Inbox) -> None:
-    other = budget(where=(Criterion("team", True, "shop"),))
+    other = budget(where=(Condition("team", True, "shop"),))
     for number, each in enumerate((budget(), other, budget(each="user"), budget(measure="tokens"), budget()), 1):
         set_budget(store, each)
         for _ in range(2):
@@ -384,8 +386,8 @@ def test_a_redirect_is_not_followed(store: Store, inbox: Inbox) -> None:
 
 
 def test_a_receiver_that_hangs_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receivers, "STEP_SECONDS", 30.0)
-    monkeypatch.setattr(receivers, "ATTEMPT_SECONDS", 0.3)
+    monkeypatch.setattr(outgoing, "STEP_SECONDS", 30.0)
+    monkeypatch.setattr(outgoing, "ATTEMPT_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/{SECRET}"
         [receiver] = receivers_of(settings(alert_webhook=url))
@@ -398,7 +400,7 @@ def test_a_receiver_that_hangs_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -
 def test_a_receiver_that_answers_a_byte_at_a_time_is_given_up_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
 ) -> None:
-    monkeypatch.setattr(receivers, "ATTEMPT_SECONDS", 0.3)
+    monkeypatch.setattr(outgoing, "ATTEMPT_SECONDS", 0.3)
     pair = certificate(tmp_path / "tls", "localhost")
     monkeypatch.setenv("SSL_CERT_FILE", str(pair[0]))
     with closing(Dripping(b"HTTP/1.", pair if kind == "https" else None)) as server:
@@ -631,18 +633,17 @@ def test_events_that_any_process_of_the_host_has_lost_are_told_on_the_day_that_t
 ) -> None:
     told: list[Any] = []
     own = [0]
-    made = Leading(
+    made = Budgeting(
         settings(spool_dir=tmp_path / "spool", on_alert=told.append, dsn=f"sqlite:///{tmp_path}/usage.db"),
         dropped=lambda: own[0],
     )
 
     def look() -> list[int]:
-        monkeypatch.setattr(enforcing, "UNUSUAL_SECONDS", 0.0)
+        monkeypatch.setattr(budgeting, "UNUSUAL_SECONDS", 0.0)
         monkeypatch.setattr(alerting, "LOOK_SECONDS", 0.0)
-        made._begin()
-        assert made._alerts is not None
-        made._notice_unusual(store)
-        made._alerts.send(store)
+        alerts = made._begin().alerts
+        made._notice_unusual(store, alerts)
+        alerts.send(store)
         found = [message["events"] for message in told if message["kind"] == "dropped"]
         told.clear()
         return found

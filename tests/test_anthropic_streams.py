@@ -3,13 +3,21 @@
 import asyncio
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import anthropic
 import pytest
 from anthropic_server import USAGE, AnthropicServer
 from capturing import Captured
+from leaving import (
+    leave_async_block,
+    leave_async_by_break,
+    leave_async_unread,
+    leave_block_by_exception,
+    leave_by_break,
+    leave_closed,
+    leave_with_block,
+)
 
 KEY = "sk-ant-test-0123456789-wxyz"
 ASKED: dict[str, Any] = {
@@ -80,32 +88,11 @@ def test_the_passes_that_totals_leave_out_are_counted(
     assert (event.usage.input_tokens, event.usage.output_tokens, event.usage.cache_read_tokens) == (1041, 62, 107)
 
 
-def leave_by_break(stream: Any) -> None:
-    for _ in stream:
-        break
-
-
-def leave_with_block(stream: Any) -> None:
-    with stream:
-        next(stream)
-
-
-def leave_by_exception(stream: Any) -> None:
-    with suppress(KeyError), stream:
-        for _ in stream:
-            raise KeyError
-
-
-def leave_closed(stream: Any) -> None:
-    next(stream)
-    stream.close()
-
-
 def leave_generator(stream: Any) -> None:
     next(iter(stream))
 
 
-LEAVING = [leave_by_break, leave_with_block, leave_by_exception, leave_closed, leave_generator]
+LEAVING = [leave_by_break, leave_with_block, leave_block_by_exception, leave_closed, leave_generator]
 
 
 @pytest.mark.parametrize("leave", LEAVING)
@@ -196,21 +183,6 @@ def test_a_stream_read_by_lines_and_left_is_abandoned(messages: Any, captured: C
     with messages.with_streaming_response.create(**ASKED, stream=True) as response:
         next(response.iter_lines())
     assert captured.one().status == "abandoned"
-
-
-async def leave_async_by_break(stream: Any) -> None:
-    async for _ in stream:
-        break
-    await stream.close()
-
-
-async def leave_async_block(stream: Any) -> None:
-    async with stream:
-        await anext(stream)
-
-
-async def leave_async_unread(stream: Any) -> None:
-    """Nothing is read, and the stream is dropped."""
 
 
 @pytest.mark.parametrize("leave", [leave_async_by_break, leave_async_block, leave_async_unread])

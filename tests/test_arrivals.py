@@ -4,10 +4,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.report.arrivals import last_arrival, read_arrived
@@ -17,18 +17,9 @@ from usage_tracker.stores.arriving import SPANS_AT_MOST, read_spans, spans_of
 SINK = "INSERT INTO {}sink (name, shown, arrival, began_at) VALUES ('test', 'test', 0, 0)"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    found: str = (
-        f"sqlite:///{tmp_path}/usage.db" if request.param == "sqlite" else request.getfixturevalue("postgres_dsn")
-    )
-    return found
-
-
 @pytest.fixture
 def store(dsn: str) -> Iterator[Store]:
-    with closing(open_store(parse_dsn(dsn))) as opened:
-        opened.migrate()
+    with migrated(dsn) as opened:
         yield opened
 
 

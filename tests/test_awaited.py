@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from decimal import Decimal
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -37,18 +36,6 @@ ALICE: dict[str, Any] = {
     "app": "web", "project": "alpha", "team": "core", "user_id": "alice", "session_id": "s-1", "tags": ("eu", "pro"),
     "api_key": "k…1234",
 }  # fmt: skip
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A store that several may open."""
-    if request.param == "postgres":
-        return str(request.getfixturevalue("postgres_dsn"))
-    found = f"sqlite:///{tmp_path}/usage.db"
-    opened = open_store(parse_dsn(found))
-    opened.migrate()
-    opened.close()
-    return found
 
 
 @pytest.fixture

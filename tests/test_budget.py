@@ -9,7 +9,6 @@ import pytest
 from usage_tracker.budgets.amounts import exact, show, whole
 from usage_tracker.budgets.budget import (
     Budget,
-    Criterion,
     check,
     decode,
     default_name,
@@ -20,6 +19,7 @@ from usage_tracker.budgets.budget import (
 from usage_tracker.budgets.outlook import look_ahead
 from usage_tracker.budgets.scope import NOBODY, Described, counts_in, parts_of
 from usage_tracker.budgets.windows import Window, is_duration, window_at
+from usage_tracker.conditions import Condition
 from usage_tracker.errors import BudgetExceeded, ConfigError, UsageTrackerError
 from usage_tracker.event import Origin
 from usage_tracker.zones import parse_zone
@@ -84,7 +84,7 @@ def test_a_share_is_a_percentage_or_a_fraction() -> None:
         ({"delay": 600.0}, "seconds"),
         ({"each": "status"}, "can't be the scope"),
         ({"each": ""}, "can't be the scope"),
-        ({"where": (Criterion("status", True, "ok"),)}, "can't be the scope"),
+        ({"where": (Condition("status", True, "ok"),)}, "can't be the scope"),
         ({"on_limit": "alert", "strict": True}, "strict"),
         ({"on_limit": "throttle", "unpriced": "refuse"}, "without a price"),
     ],
@@ -109,22 +109,22 @@ def test_a_budget_that_makes_no_sense_is_refused_with_a_sentence(said: dict[str,
 )
 def test_a_budget_that_could_never_match_is_refused(tests: list[tuple[str, bool, str | None]]) -> None:
     with pytest.raises(ConfigError, match="never match"):
-        check(budget(where=tuple(Criterion(*test) for test in tests)))
+        check(budget(where=tuple(Condition(*test) for test in tests)))
 
 
 def test_patterns_that_some_call_meets_are_no_contradiction() -> None:
     for one, other in (("gpt-*", "*-mini"), ("gpt-*", "gpt-4*"), ("*", "b?"), (r"\\*a*", r"\\**")):
-        check(budget(where=(Criterion("model", True, one), Criterion("model", True, other))))
-    check(budget(where=(Criterion("tag", True, "a*"), Criterion("tag", True, "b*"))))
+        check(budget(where=(Condition("model", True, one), Condition("model", True, other))))
+    check(budget(where=(Condition("tag", True, "a*"), Condition("tag", True, "b*"))))
 
 
 def test_nobody_has_none_of_what_each_budget_is_for() -> None:
     with pytest.raises(ConfigError, match="never match"):
-        check(budget(where=(Criterion("user", True, None),), each="user"))
+        check(budget(where=(Condition("user", True, None),), each="user"))
 
 
 def test_a_call_may_have_two_tags_but_not_two_teams() -> None:
-    check(budget(where=(Criterion("tag", True, "a"), Criterion("tag", True, "b"))))
+    check(budget(where=(Condition("tag", True, "a"), Condition("tag", True, "b"))))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_call_may_have_two_tags_but_not_two_teams() -> None:
     ],
 )
 def test_conditions_hold_as_they_do_in_reports(test: tuple[str, bool, str | None], counts: bool) -> None:
-    assert counts_in(budget(where=(Criterion(*test),)), CALL) is counts
+    assert counts_in(budget(where=(Condition(*test),)), CALL) is counts
 
 
 def test_a_budget_for_each_value_has_a_part_for_each() -> None:
@@ -231,17 +231,17 @@ def test_a_rolling_window_is_an_hour_to_a_year_of_whole_hours_days_or_weeks(per:
 
 
 def test_a_budget_is_kept_as_json_that_says_only_what_was_said() -> None:
-    made = budget(where=(Criterion("team", True, "a"),), soft=(Decimal("0.8"),))
+    made = budget(where=(Condition("team", True, "a"),), soft=(Decimal("0.8"),))
     assert decode(encode(made)) == made
     assert b"zone" not in encode(made)
 
 
 def test_a_budget_without_a_name_is_named_after_what_it_is_about() -> None:
     made = budget(
-        where=(Criterion("team", True, "frontend"), Criterion("model", True, "gpt-*")), each="user", per="day"
+        where=(Condition("team", True, "frontend"), Condition("model", True, "gpt-*")), each="user", per="day"
     )
     assert default_name(made) == "frontend-some-each-user-cost-day"
-    assert default_name(budget(where=(Criterion("team", True, "東京"),))) == "cost-month", "no option of a command"
+    assert default_name(budget(where=(Condition("team", True, "東京"),))) == "cost-month", "no option of a command"
 
 
 def test_amounts_are_whole_and_rounded_up() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from made_events import made_event, store_events
+from migrated import migrated
 
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
@@ -35,8 +36,7 @@ def budget(dsn: str, tmp_path: Path) -> Type:
 
 
 def spend(dsn: str, *costs: str, **said: str) -> None:
-    with closing(open_store(parse_dsn(dsn))) as store:
-        store.migrate()
+    with migrated(dsn) as store:
         store_events(store, [made_event(datetime.now(UTC), cost=cost, **said) for cost in costs])
 
 

@@ -5,19 +5,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from budgeted import budget
+from migrated import migrated
 from receivers import Receiver
 
 from usage_tracker.budgets.book import set_budget
-from usage_tracker.budgets.budget import Criterion
+from usage_tracker.conditions import Condition
 from usage_tracker.demo.standin import StandIn
-from usage_tracker.dsn import parse_dsn
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 
 APP = """
 import sys, time, openai, usage_tracker
@@ -73,22 +72,14 @@ class Pod:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    with closing(open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))) as opened:
-        opened.migrate()
+    with migrated(f"sqlite:///{tmp_path}/usage.db") as opened:
         for name, limit, team in (("free", 3, "a"), ("strict", 4, "b")):
-            where = (Criterion("team", True, team),)
+            where = (Condition("team", True, team),)
             set_budget(
                 opened,
                 budget(name=name, limit=Decimal(limit), measure="calls", where=where, strict=name == "strict"),
             )
         yield opened
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    found = Receiver()
-    yield found
-    found.close()
 
 
 @pytest.fixture

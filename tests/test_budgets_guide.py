@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from usage_tracker.budgets import estimates, gate, holding, reservations, reserving
-from usage_tracker.budgets.receivers import ATTEMPT_SECONDS
 from usage_tracker.cli.budgets import COMMANDS
 from usage_tracker.demo.standin import StandIn
+from usage_tracker.outgoing import ATTEMPT_SECONDS
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "budgets.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)

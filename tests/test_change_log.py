@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from migrated import migrated
 
 from usage_tracker.budgets.book import remove_budget, set_budget
 from usage_tracker.budgets.budget import Budget, decode
 from usage_tracker.cli import main
-from usage_tracker.dsn import parse_dsn
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 from usage_tracker.stores.changes import Author, read_changes
 from usage_tracker.stores.prices import add_version
 
@@ -22,10 +22,8 @@ ANNA, BEN = Author("anna", "dashboard"), Author("ben", "API")
 @pytest.fixture(params=["sqlite", "postgres"])
 def any_store(request: pytest.FixtureRequest) -> Iterator[Store]:
     dsn = "sqlite:///:memory:" if request.param == "sqlite" else request.getfixturevalue("postgres_dsn")
-    store = open_store(parse_dsn(dsn))
-    store.migrate()
-    yield store
-    store.close()
+    with migrated(dsn) as store:
+        yield store
 
 
 def frontend(limit: int) -> Budget:

@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 
 from usage_tracker.cli import main
 from usage_tracker.cli.commands import COMMANDS
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import COLUMNS
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 
 AUGUST = ("--since", "2026-08", "--until", "2026-08")
 
@@ -38,10 +38,8 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def store(environment: None) -> Iterator[Store]:
     """The store that the commands read."""
-    found = open_store(parse_dsn(os.environ["TRACKER_DSN"]))
-    found.migrate()
-    yield found
-    found.close()
+    with migrated(os.environ["TRACKER_DSN"]) as found:
+        yield found
 
 
 def run(*words: str) -> Result:

@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from made_events import made_event, store_events
+from migrated import migrated
 
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import PricedEvent
 from usage_tracker.report import OTHERS, Query, Range, parse_range, previous, run
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 
 NOW = datetime(2026, 8, 20, 14, 30, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -18,10 +18,8 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    found = open_store(parse_dsn("sqlite:///:memory:"))
-    found.migrate()
-    yield found
-    found.close()
+    with migrated("sqlite:///:memory:") as found:
+        yield found
 
 
 def call(day: str, model: str, cost: str) -> PricedEvent:

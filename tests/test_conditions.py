@@ -1,14 +1,13 @@
-from contextlib import closing
 from itertools import product
 from pathlib import Path
 
 import pytest
 from made_events import made_event, store_events
+from migrated import migrated
 
-from usage_tracker.dsn import parse_dsn
+from usage_tracker.conditions import Condition
 from usage_tracker.report import Query, list_events, run
-from usage_tracker.report.conditions import MOST_CONDITIONS, Condition, parse_condition, parse_conditions
-from usage_tracker.stores import open_store
+from usage_tracker.report.conditions import MOST_CONDITIONS, parse_condition, parse_conditions
 
 
 @pytest.mark.parametrize(
@@ -65,8 +64,7 @@ def test_as_many_conditions_as_one_question_takes_are_understood_and_more_are_re
     assert len(where) == MOST_CONDITIONS
     same = parse_conditions(f"app!=b{number}*" for number in range(MOST_CONDITIONS))
     for dsn in (postgres_dsn, f"sqlite:///{tmp_path}/usage.db"):
-        with closing(open_store(parse_dsn(dsn))) as store:
-            store.migrate()
+        with migrated(dsn) as store:
             store_events(store, [made_event(app="web", tags=("t",)), made_event(app="b5-1")])
             assert run(store, Query(by=("tag",), where=where, percentiles=True)).total.calls == 1
             assert run(store, Query(by=("app",), where=same)).total.calls == 1

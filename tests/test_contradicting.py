@@ -2,30 +2,25 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import Query, parse_condition
 from usage_tracker.report.contradicting import count_contradicting
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+@pytest.fixture
+def store(dsn: str) -> Iterator[Store]:
     """Two calls that contradict themselves at noon, of five, and one an hour later."""
-    sqlite = request.param == "sqlite"
-    dsn = f"sqlite:///{tmp_path}/usage.db" if sqlite else request.getfixturevalue("postgres_dsn")
-    found = open_store(parse_dsn(dsn))
-    found.migrate()
-    flags = ["estimated_tokens", "sum_mismatch"]
-    events = [made_event(flags=flags, project=project, tags=("tier:pro",)) for project in ("alpha", "beta")]
-    events += [made_event(flags=["cached"]), made_event(), made_event(project="beta")]
-    store_events(found, [*events, made_event(at=NOON + timedelta(hours=1), flags=flags)])
-    yield found
-    found.close()
+    with migrated(dsn) as found:
+        flags = ["estimated_tokens", "sum_mismatch"]
+        events = [made_event(flags=flags, project=project, tags=("tier:pro",)) for project in ("alpha", "beta")]
+        events += [made_event(flags=["cached"]), made_event(), made_event(project="beta")]
+        store_events(found, [*events, made_event(at=NOON + timedelta(hours=1), flags=flags)])
+        yield found
 
 
 @pytest.mark.parametrize(

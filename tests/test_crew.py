@@ -212,7 +212,7 @@ def test_what_waits_is_said_once_and_shipped_when_the_database_is_back(
     postgres_databases.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     postgres_databases.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
     host.append(30, first=120)
-    wait_for(lambda: (Spool(host.spool).leader() or (0, ""))[1] == "waiting")
+    wait_for(lambda: (leader := Spool(host.spool).leader()) is not None and not leader.ships)
     postgres_databases.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     wait_for(lambda: drained(host))
     leader.send_signal(SIGTERM)

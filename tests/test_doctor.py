@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from made_events import made_event, store_events
+from migrated import migrated
 from rights import CAN_BE_SHUT, SHUT_OUT
 from test_sidecar import as_user
 
@@ -23,12 +24,11 @@ from usage_tracker.cli.doctor_store import examine_partitions, examine_server
 from usage_tracker.cli.findings import Finding, Findings
 from usage_tracker.config import load_settings
 from usage_tracker.config_file import config_path
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import Origin, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.aside import note_dropped, noted_dropped
 from usage_tracker.journal.header import ANY_STORE
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 from usage_tracker.stores.description import Description, Partition
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "doctor.md").read_text()
@@ -40,15 +40,11 @@ def no_sdks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_SDKS", "openai")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
-    sqlite = request.param == "sqlite"
-    dsn = f"sqlite:///{tmp_path}/usage.db" if sqlite else request.getfixturevalue("postgres_dsn")
+@pytest.fixture
+def store(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setenv("TRACKER_DSN", dsn)
-    found = open_store(parse_dsn(dsn))
-    found.migrate()
-    yield found
-    found.close()
+    with migrated(dsn) as found:
+        yield found
 
 
 def doctor(*words: str) -> Result:

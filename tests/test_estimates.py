@@ -1,6 +1,5 @@
 """What a call may use, before it is made: what it asks for at most, else what is usual, else a bound."""
 
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,16 +8,15 @@ from typing import Any
 import pytest
 from budgeted import budget
 from made_events import made_event, store_events
+from migrated import migrated
 
-from usage_tracker.budgets.budget import Criterion
 from usage_tracker.budgets.estimates import DEFAULT_OUTPUT, TOKENS_PER_FILE, estimate, tokens_asked
 from usage_tracker.budgets.scope import Described
 from usage_tracker.budgets.unit_prices import UnitPrices
 from usage_tracker.budgets.view import Usual
-from usage_tracker.dsn import parse_dsn
+from usage_tracker.conditions import Condition
 from usage_tracker.event import Origin
 from usage_tracker.spending import read_usual
-from usage_tracker.stores import open_store
 
 HELLO = [{"role": "user", "content": "x" * 290}]
 ORIGIN = Origin(provider="openai", sdk="openai")
@@ -120,8 +118,7 @@ def test_dollars_are_at_the_models_price_and_unknown_where_it_has_none(prices: U
 
 def test_nineteen_of_twenty_calls_of_the_model_in_the_scope_tell_what_is_usual(tmp_path: Path) -> None:
     now = datetime.now(UTC)
-    with closing(open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))) as store:
-        store.migrate()
+    with migrated(f"sqlite:///{tmp_path}/usage.db") as store:
         calls = [
             made_event(
                 now - timedelta(minutes=1), request_model="gpt-4o", team="a", input_tokens=n, output_tokens=10 * n
@@ -133,5 +130,5 @@ def test_nineteen_of_twenty_calls_of_the_model_in_the_scope_tell_what_is_usual(t
             made_event(now, request_model="o3", team="a", input_tokens=10**6, output_tokens=10**6),
         ]
         store_events(store, [*calls, *others])
-        scoped = budget(where=(Criterion("team", True, "a"),))
+        scoped = budget(where=(Condition("team", True, "a"),))
         assert read_usual(store, scoped, now + timedelta(minutes=1)) == {"gpt-4o": Usual(95, 950)}

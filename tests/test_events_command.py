@@ -16,23 +16,19 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from made_events import NOON, made_event, random_events, store_events
+from migrated import migrated
 
 from usage_tracker.cli import main
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import COLUMNS
 from usage_tracker.report import Following, list_events, parse_condition
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 
 
-@pytest.fixture(params=["sqlite", "postgres"], autouse=True)
-def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
-    sqlite = request.param == "sqlite"
-    dsn = f"sqlite:///{tmp_path}/usage.db" if sqlite else request.getfixturevalue("postgres_dsn")
+@pytest.fixture(autouse=True)
+def store(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setenv("TRACKER_DSN", dsn)
-    found = open_store(parse_dsn(dsn))
-    found.migrate()
-    yield found
-    found.close()
+    with migrated(dsn) as found:
+        yield found
 
 
 def run(*words: str) -> Result:
@@ -101,7 +97,7 @@ class TestExport:
         def fail(_: object) -> str:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("usage_tracker.cli.events.plain_event", fail)
+        monkeypatch.setattr("usage_tracker.cli.events.plain_fields", fail)
         assert run("export", "--out", str(target)).exit_code == 130
         assert target.read_text() == "before"
         assert [path.name for path in tmp_path.iterdir() if "a.jsonl" in path.name] == ["a.jsonl"]
@@ -235,10 +231,8 @@ def test_following_waits_for_a_store_that_is_not_there_yet(tmp_path: Path) -> No
         assert following.stdout is not None
         assert following.stderr is not None
         assert "No events yet" in following.stderr.readline()
-        later = open_store(parse_dsn(dsn))
-        later.migrate()
-        store_events(later, [made_event(datetime.now(UTC), model="first")])
-        later.close()
+        with migrated(dsn) as later:
+            store_events(later, [made_event(datetime.now(UTC), model="first")])
         assert json.loads(following.stdout.readline())["model"] == "first"
         following.send_signal(signal.SIGINT)
         following.communicate(timeout=30)

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 from ports import free_port
 from s3_server import s3_server
 
 from usage_tracker.cli.commands import main
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError, StoreUnavailable, UsageTrackerError
 from usage_tracker.exporting import Plan, open_destination, open_exporter
 from usage_tracker.exports import Exported
@@ -28,16 +28,14 @@ from usage_tracker.exports.places import Folder
 from usage_tracker.exports.reading import read_events
 from usage_tracker.lake import LakeFigures, open_lake
 from usage_tracker.report import Query, answer, run
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))
-    store.migrate()
-    store_events(store, [made_event(NOON + timedelta(days=number % 3), tags=("tier:pro",)) for number in range(9)])
-    yield store
-    store.close()
+    with migrated(f"sqlite:///{tmp_path}/usage.db") as store:
+        store_events(store, [made_event(NOON + timedelta(days=number % 3), tags=("tier:pro",)) for number in range(9)])
+        yield store
 
 
 def only_bucket(store: Store) -> Bucket:

@@ -18,6 +18,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pytest
 from made_events import NOON, made_event, random_events, store_events
+from migrated import migrated
 from postgres_server import Databases, PostgresServer
 from pyarrow import dataset
 
@@ -224,23 +225,21 @@ def ids(folder: Path) -> list[str]:
 
 def test_a_run_that_is_killed_anywhere_is_made_good_by_the_next(tmp_path: Path) -> None:
     dsn = f"sqlite:///{tmp_path}/usage.db"
-    store = open_store(parse_dsn(dsn))
-    store.migrate()
-    folder = tmp_path / "lake"
-    made: list[str] = []
-    for round_, where in enumerate(
-        ("before a file", "in a file", "between file and mark", "after a mark", "at the end")
-    ):
-        fresh = [made_event(NOON + timedelta(days=number % 3)) for number in range(30)]
-        store_events(store, fresh)
-        made += [str(priced.event_id) for priced in fresh]
-        assert run_killed(dsn, folder, where, 1 if where == "at the end" else 1 + round_ % 3) == -signal.SIGKILL
-        found = ids(folder) if folder.exists() and files(folder) else []
-        assert len(found) == len(set(found)), "no call is there twice, whenever one looks"
-    assert run_killed(dsn, folder, "nowhere", 0) == 0
-    assert ids(folder) == sorted(made)
-    assert all(name.endswith(".parquet") for name in files(folder)), "nothing is left of those that were killed"
-    store.close()
+    with migrated(dsn) as store:
+        folder = tmp_path / "lake"
+        made: list[str] = []
+        for round_, where in enumerate(
+            ("before a file", "in a file", "between file and mark", "after a mark", "at the end")
+        ):
+            fresh = [made_event(NOON + timedelta(days=number % 3)) for number in range(30)]
+            store_events(store, fresh)
+            made += [str(priced.event_id) for priced in fresh]
+            assert run_killed(dsn, folder, where, 1 if where == "at the end" else 1 + round_ % 3) == -signal.SIGKILL
+            found = ids(folder) if folder.exists() and files(folder) else []
+            assert len(found) == len(set(found)), "no call is there twice, whenever one looks"
+        assert run_killed(dsn, folder, "nowhere", 0) == 0
+        assert ids(folder) == sorted(made)
+        assert all(name.endswith(".parquet") for name in files(folder)), "nothing is left of those that were killed"
 
 
 def test_runs_that_are_killed_at_random_lose_and_double_nothing(store: Store, tmp_path: Path) -> None:
@@ -423,12 +422,10 @@ def test_a_file_that_somebody_took_away_is_written_again(store: Store, tmp_path:
 
 
 def test_two_stores_may_share_a_folder(store: Store, tmp_path: Path) -> None:
-    other = open_store(parse_dsn(f"sqlite:///{tmp_path}/other.db"))
-    other.migrate()
-    for each in (store, other):
-        store_events(each, [made_event()])
-        export(each, tmp_path / "lake")
-    other.close()
+    with migrated(f"sqlite:///{tmp_path}/other.db") as other:
+        for each in (store, other):
+            store_events(each, [made_event()])
+            export(each, tmp_path / "lake")
     assert read(tmp_path / "lake").num_rows == 2
 
 

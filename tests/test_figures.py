@@ -7,7 +7,6 @@ import pytest
 from usage_tracker.cli.figures import (
     align_points,
     counted,
-    exact,
     printable,
     show_count,
     show_duration,
@@ -17,6 +16,7 @@ from usage_tracker.cli.figures import (
     show_range,
     show_share,
 )
+from usage_tracker.plain_values import exact
 
 
 def money(*amounts: str | None) -> list[str]:

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 from msgspec.structs import replace
 
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import CostLine, PricedEvent
 from usage_tracker.exporting import Plan, open_exporter
 from usage_tracker.exports.focus import COLUMNS
 from usage_tracker.report import Query, run
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 
 # https://github.com/FinOps-Open-Cost-and-Usage-Spec/FOCUS_Spec/tree/v1.2/specification/columns: what is mandatory, and
 # whether it may be null
@@ -44,10 +44,8 @@ DECIMALS = ("BilledCost", "EffectiveCost", "ContractedCost", "ListCost", "Pricin
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))
-    store.migrate()
-    yield store
-    store.close()
+    with migrated(f"sqlite:///{tmp_path}/usage.db") as store:
+        yield store
 
 
 def charge_of(store: Store, tmp_path: Path) -> list[dict[str, str]]:

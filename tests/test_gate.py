@@ -23,22 +23,24 @@ import trio
 from budgeted import budget, known
 from capturing import ASK as MESSAGES
 from capturing import Capturing
+from migrated import migrated
 from msgspec import Raw
 
 import usage_tracker
 from usage_tracker import tracker
+from usage_tracker.budgeting import Budgeting
 from usage_tracker.budgets import accounts, holding, reserving
 from usage_tracker.budgets.accounts import Match
 from usage_tracker.budgets.amounts import whole
-from usage_tracker.budgets.budget import Criterion
 from usage_tracker.budgets.rates import Rate
 from usage_tracker.budgets.reservation_tables import Settled
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.view import View
 from usage_tracker.capture import open_calls
 from usage_tracker.capture.admission import Answered, take, take_elsewhere
+from usage_tracker.conditions import Condition
 from usage_tracker.demo.standin import StandIn
-from usage_tracker.enforcing import Enforcing, Leading
+from usage_tracker.enforcing import Enforcing
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import CallKind, Origin, Told, Usage
 from usage_tracker.providers.told import encode_usage, event_of, told_as_read
@@ -406,7 +408,7 @@ def test_a_call_that_ends_while_the_sums_are_taken_counts_in_an_account_of_its_o
 
 def test_only_calls_within_the_scope_are_held_to_it(capturing: Capturing, enforcing: Enforcing) -> None:
     enforcing.use(
-        known(budget(where=(Criterion("team", True, "frontend"), Criterion("model", True, "gpt-4o*"))), spent="1")
+        known(budget(where=(Condition("team", True, "frontend"), Condition("model", True, "gpt-4o*"))), spent="1")
     )
     ask(capturing)
     with usage_tracker.attribute(team="frontend"):
@@ -784,8 +786,6 @@ def test_a_leader_that_waits_for_no_budgets_itself_tells_a_neighbour_that_does_t
     fresh_start: Path, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from usage_tracker.config import load_settings
-    from usage_tracker.dsn import parse_dsn
-    from usage_tracker.stores import open_store
 
     dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
     usage_tracker.install(ship=False, spool_dir=spool, budgets="wait")
@@ -802,9 +802,8 @@ def test_a_leader_that_waits_for_no_budgets_itself_tells_a_neighbour_that_does_t
     recorder = tracker.installed.pipeline().recorder
     assert recorder.gate is not None
     deadline = time.monotonic() + 30
-    with closing(open_store(parse_dsn(dsn))) as store:
-        store.migrate()
-        lead = Leading(load_settings({}, dsn=dsn, spool_dir=spool))
+    with migrated(dsn) as store:
+        lead = Budgeting(load_settings({}, dsn=dsn, spool_dir=spool))
         while recorder.gate is not None:
             assert time.monotonic() < deadline
             lead(store)
@@ -816,8 +815,6 @@ def test_who_waits_takes_no_old_word_for_there_being_no_budgets(
 ) -> None:
     from usage_tracker.budgets.book import set_budget
     from usage_tracker.budgets.view import ViewFile
-    from usage_tracker.dsn import parse_dsn
-    from usage_tracker.stores import open_store
 
     monkeypatch.setattr(holding, "FIRST_SECONDS", 60.0)
     dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
@@ -825,8 +822,7 @@ def test_who_waits_takes_no_old_word_for_there_being_no_budgets(
     view = ViewFile(spool)
     view.ask_for()
     view.save(known(age=3600))
-    with closing(open_store(parse_dsn(dsn))) as store:
-        store.migrate()
+    with migrated(dsn) as store:
         set_budget(store, budget(measure="calls", strict=True))
     usage_tracker.install(dsn=dsn, spool_dir=spool, budgets="wait")
     client.chat.completions.create(model=MODEL, messages=ASK)
@@ -969,15 +965,12 @@ def test_a_strict_limit_that_only_holds_calls_back_opens_no_way_past_another_one
     """Whichever of them the store says first has no room."""
     from usage_tracker.budgets.book import set_budget
     from usage_tracker.budgets.view import ViewFile
-    from usage_tracker.dsn import parse_dsn
-    from usage_tracker.stores import open_store
 
     calls = {"measure": "calls", "strict": True}
     slow = budget(name="a", limit=Decimal(1), on_limit="throttle", delay=0.05, **calls)
     firm = budget(name="b", limit=Decimal(2), **calls)
     dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
-    with closing(open_store(parse_dsn(dsn))) as store:
-        store.migrate()
+    with migrated(dsn) as store:
         for each in (slow, firm):
             set_budget(store, each)
     spool.mkdir(mode=0o700)

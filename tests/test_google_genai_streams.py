@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +12,7 @@ from google.genai import errors
 from google_clients import MODEL, QUIET, Google, google, has, since
 from hypothesis import given
 from hypothesis import strategies as st
+from leaving import leave_async_by_exception, leave_by_break, leave_by_exception, leave_closed
 from test_google_genai import ASKED, TOOLS
 
 from usage_tracker.capture import Client, Recorder
@@ -59,22 +59,6 @@ def test_an_async_stream_is_the_sdks_own_generator(google: Google) -> None:
     assert event.ttft_ms is not None
 
 
-def leave_by_break(found: Any) -> None:
-    for _ in found:
-        break
-
-
-def leave_by_exception(found: Any) -> None:
-    with suppress(KeyError):
-        for _ in found:
-            raise KeyError
-
-
-def leave_closed(found: Any) -> None:
-    next(found)
-    found.close()
-
-
 @pytest.mark.parametrize("leave", [leave_by_break, leave_by_exception, leave_closed])
 def test_a_stream_that_is_left_early_is_abandoned_with_what_it_said_up_to_there(
     google: Google, leave: Callable[[Any], None]
@@ -106,12 +90,6 @@ async def leave_async_by_break(found: Any) -> None:
 
 async def leave_async_dropped(found: Any) -> None:
     await anext(found)
-
-
-async def leave_async_by_exception(found: Any) -> None:
-    with suppress(KeyError):
-        async for _ in found:
-            raise KeyError
 
 
 @pytest.mark.parametrize("leave", [leave_async_by_break, leave_async_dropped, leave_async_by_exception])

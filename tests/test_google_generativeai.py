@@ -5,7 +5,6 @@ import copy
 import inspect
 import pickle
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -16,6 +15,7 @@ from generative_service import MODEL, OVERLOADED, GenerativeService, chunk, gena
 from google.ai.generativelanguage_v1beta import GenerativeServiceAsyncClient, GenerativeServiceClient
 from google.api_core.exceptions import GoogleAPICallError
 from google.generativeai.types import BlockedPromptException, GenerateContentResponse
+from leaving import leave_by_break, leave_by_exception
 
 import usage_tracker
 from usage_tracker import tracker
@@ -159,17 +159,6 @@ def test_what_a_stream_pulls_from_looks_like_itself(model: Any) -> None:
     own = type(iterator).__mro__[1]
     assert type(iterator).__name__ == own.__name__ in ("ResponseIterator", "_StreamingResponseIterator")
     iterator.cancel()
-
-
-def leave_by_break(answer: Any) -> None:
-    for _ in answer:
-        break
-
-
-def leave_by_exception(answer: Any) -> None:
-    with suppress(KeyError):
-        for _ in answer:
-            raise KeyError
 
 
 def leave_unread(answer: Any) -> None:

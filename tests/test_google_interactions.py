@@ -10,6 +10,7 @@ import pytest
 from budgeted import budget, known
 from gemini_server import INTERACTION_USAGE
 from google_clients import KEY, QUIET, Google, google, since
+from leaving import leave_by_break, leave_closed, leave_unread, leave_with_block
 
 import usage_tracker
 
@@ -66,25 +67,6 @@ def test_an_async_stream_tells_its_usage_at_its_end(google: Google) -> None:
 
     assert google.asks(read)
     assert google.one().usage.output_tokens == 11
-
-
-def leave_by_break(stream: Any) -> None:
-    for _ in stream:
-        break
-
-
-def leave_closed(stream: Any) -> None:
-    next(stream)
-    stream.close()
-
-
-def leave_with_block(stream: Any) -> None:
-    with stream:
-        next(stream)
-
-
-def leave_unread(stream: Any) -> None:
-    """Nothing is read, and the stream is dropped."""
 
 
 @pytest.mark.parametrize("leave", [leave_by_break, leave_closed, leave_with_block, leave_unread])

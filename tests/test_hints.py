@@ -8,24 +8,22 @@ import click
 import pytest
 from click.testing import CliRunner
 from made_events import made_event, store_events
+from migrated import migrated
 from spooled import append
 
 from usage_tracker.cli import main
 from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.options import dsn_option
-from usage_tracker.dsn import Dsn, parse_dsn
+from usage_tracker.dsn import Dsn
 from usage_tracker.journal import Journal, Spool
-from usage_tracker.stores import open_store
 
 
 @pytest.fixture
 def address(tmp_path: Path) -> str:
     """A store with one call that nobody knows the price of."""
     found = f"sqlite:///{tmp_path}/of mine.db"
-    store = open_store(parse_dsn(found))
-    store.migrate()
-    store_events(store, [made_event(datetime.now(UTC), cost=None, flags=["unpriced"], model="new")])
-    store.close()
+    with migrated(found) as store:
+        store_events(store, [made_event(datetime.now(UTC), cost=None, flags=["unpriced"], model="new")])
     return found
 
 

@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 from dashboard_server import dashboard, filled
+from migrated import migrated
 from spooled import Place, TenCents, append, ids
 
 from usage_tracker import host_reports, sdk_coverage
 from usage_tracker.choke_points import ChokePoint
 from usage_tracker.config import Settings, load_settings
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.host_reports import HostReport, HostReporting, encode
 from usage_tracker.patching import State
 from usage_tracker.sdk_coverage import CoverageNotes, Sdk, covered, read_notes
 from usage_tracker.shipper import Shipper
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 from usage_tracker.stores.hosts import Said, put_report, read_reports
 from usage_tracker.web.health import host_lines
 
@@ -38,10 +38,8 @@ ACME = Sdk("acme", json.__version__, 1, ("json.NoSuch.thing",))  # type: ignore[
 @pytest.fixture(params=["sqlite", "postgres"])
 def any_store(request: pytest.FixtureRequest) -> Iterator[Store]:
     dsn = "sqlite:///:memory:" if request.param == "sqlite" else request.getfixturevalue("postgres_dsn")
-    store = open_store(parse_dsn(dsn))
-    store.migrate()
-    yield store
-    store.close()
+    with migrated(dsn) as store:
+        yield store
 
 
 def settings_of(place: Place) -> Settings:

@@ -23,6 +23,7 @@ from uuid import uuid4
 import pytest
 from click.testing import CliRunner
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 from msgspec.structs import replace
 from postgres_server import PostgresServer
 from psycopg2.extensions import parse_dsn as parse_keywords
@@ -581,8 +582,7 @@ def test_lines_of_another_store_are_the_same_events(dsn: str, tmp_path: Path) ->
         made[0], cost=replace(made[0].cost, lines=(CostLine("input", Decimal(100), Decimal("0.0000025")),))
     )
     made[1] = made_event(duration_ms=math.nan)
-    with closing(open_store(parse_dsn(other))) as store:
-        store.migrate()
+    with migrated(other) as store:
         store_events(store, made)
     listed = CliRunner().invoke(main, ["events", "--dsn", other, "-n", "0", "-o", "jsonl"], prog_name="usage-tracker")
     path = tmp_path / "usage.jsonl"
@@ -598,8 +598,7 @@ def test_lines_of_another_store_are_the_same_events(dsn: str, tmp_path: Path) ->
 
 def test_files_of_an_export_by_the_day_are_brought_together_each_call_once(dsn: str, tmp_path: Path) -> None:
     other, lake = f"sqlite:///{tmp_path}/other.db", tmp_path / "lake"
-    with closing(open_store(parse_dsn(other))) as store:
-        store.migrate()
+    with migrated(other) as store:
         store_events(store, [made_event(NOON + timedelta(hours=12 * number), cost="0.01") for number in range(6)])
     exported = CliRunner().invoke(
         main, ["export", "--dsn", other, "--format", "jsonl", "--to", str(lake)], prog_name="usage-tracker"
@@ -652,8 +651,7 @@ def line(tmp_path: Path) -> dict[str, Any]:
     """An event as another store gives it."""
     other = f"sqlite:///{tmp_path}/other.db"
     priced = made_event(cost="0.1")
-    with closing(open_store(parse_dsn(other))) as store:
-        store.migrate()
+    with migrated(other) as store:
         store_events(
             store,
             [

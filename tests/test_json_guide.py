@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from made_events import made_event, store_events
+from migrated import migrated
 
 from usage_tracker.cli import main
 from usage_tracker.cli.columns import FIELDS
 from usage_tracker.cli.plain import SCHEMA_VERSION, TSV, escaped
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import MOST_EVENTS
-from usage_tracker.stores import open_store
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "json.md").read_text(encoding="utf-8")
 TABLES = [re.findall(r"^\| `(\w+)` \| (.*) \|$", part, re.MULTILINE) for part in GUIDE.split("Money is exact")]
@@ -23,10 +22,8 @@ TABLES = [re.findall(r"^\| `(\w+)` \| (.*) \|$", part, re.MULTILINE) for part in
 @pytest.fixture(autouse=True)
 def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{tmp_path}/usage.db")
-    found = open_store(parse_dsn(os.environ["TRACKER_DSN"]))
-    found.migrate()
-    store_events(found, [made_event()])
-    found.close()
+    with migrated(os.environ["TRACKER_DSN"]) as found:
+        store_events(found, [made_event()])
 
 
 def test_the_document_has_the_fields_that_are_promised() -> None:

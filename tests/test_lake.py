@@ -21,9 +21,9 @@ import pytest
 import sqlglot
 from click.testing import CliRunner
 from made_events import NOON, made_event, random_events, store_events
+from migrated import migrated
 
 from usage_tracker.cli import main
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError, UsageTrackerError
 from usage_tracker.event import PricedEvent
 from usage_tracker.exporting import Plan, open_exporter
@@ -31,7 +31,7 @@ from usage_tracker.exports.columns import SCHEMA
 from usage_tracker.lake import Lake, LakeFigures, open_lake
 from usage_tracker.lake.engines import words_of
 from usage_tracker.report import Query, Range, Report, Row, answer, export_events, parse_condition, run
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 
 ENGINE = os.environ.get("LAKE_ENGINE", "duckdb")
 UNCLOSED = ("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -65,19 +65,17 @@ class Both:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     folder = tmp_path_factory.mktemp("lake")
-    store = open_store(parse_dsn(f"sqlite:///{folder}/usage.db"))
-    store.migrate()
-    told = [
-        made_event(NOON, awaits="batch-1", input_tokens=None, output_tokens=None, cost=None, flags=("awaited",)),
-        made_event(NOON, awaits="batch-2", input_tokens=None, output_tokens=None, cost=None, flags=("awaited",)),
-        made_event(NOON, completes="batch-1", cost="0.5"),
-    ]
-    store_events(store, [*map(near, random_events(5, 400)), *told])
-    open_exporter(store, Plan(str(folder / "lake"))).run()
-    lake = open_lake(str(folder / "lake"), ENGINE)
-    yield Both(store, LakeFigures(lake))
-    lake.close()
-    store.close()
+    with migrated(f"sqlite:///{folder}/usage.db") as store:
+        told = [
+            made_event(NOON, awaits="batch-1", input_tokens=None, output_tokens=None, cost=None, flags=("awaited",)),
+            made_event(NOON, awaits="batch-2", input_tokens=None, output_tokens=None, cost=None, flags=("awaited",)),
+            made_event(NOON, completes="batch-1", cost="0.5"),
+        ]
+        store_events(store, [*map(near, random_events(5, 400)), *told])
+        open_exporter(store, Plan(str(folder / "lake"))).run()
+        lake = open_lake(str(folder / "lake"), ENGINE)
+        yield Both(store, LakeFigures(lake))
+        lake.close()
 
 
 def tidy(report: Report) -> list[Any]:
@@ -198,7 +196,7 @@ def test_the_same_expressions_are_the_sql_of_warehouses(warehouse: str) -> None:
         asked.append(table)
         yield from ()
 
-    figures = LakeFigures(Lake(events, "usage", compute, lambda: None))
+    figures = LakeFigures(Lake(events, compute, lambda: None))
     where = (parse_condition("tag=tier:*"), parse_condition("model!=gpt-*"))
     figures.groups(Query(SINCE, UNTIL, ("day", "tag:tier"), where, tz=ZoneInfo("Europe/Berlin")))
     figures.groups(Query(by=("model",), percentiles=True))
@@ -210,11 +208,9 @@ def test_the_same_expressions_are_the_sql_of_warehouses(warehouse: str) -> None:
 
 def test_the_command_asks_a_place_or_another_store(tmp_path: Path) -> None:
     dsn = f"sqlite:///{tmp_path}/usage.db"
-    store = open_store(parse_dsn(dsn))
-    store.migrate()
-    store_events(store, [made_event()])
-    open_exporter(store, Plan(str(tmp_path / "lake"))).run()
-    store.close()
+    with migrated(dsn) as store:
+        store_events(store, [made_event()])
+        open_exporter(store, Plan(str(tmp_path / "lake"))).run()
     asked = ["report", "--since", "all", "-o", "csv"]
     told = {
         CliRunner().invoke(main, [*asked, *more], env={"TRACKER_DSN": own}).stdout

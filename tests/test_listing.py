@@ -6,22 +6,20 @@ from uuid import UUID
 
 import pytest
 from made_events import NOON, made_event, random_events, store_events
+from migrated import migrated
 from msgspec.structs import replace
 from reference_report import meets, read_view
 
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import COLUMNS, CostLine
 from usage_tracker.report import Event, Query, find_event, list_events, parse_condition
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     memory = request.param == "sqlite"
-    found = open_store(parse_dsn("sqlite:///:memory:" if memory else request.getfixturevalue("postgres_dsn")))
-    found.migrate()
-    yield found
-    found.close()
+    with migrated("sqlite:///:memory:" if memory else request.getfixturevalue("postgres_dsn")) as found:
+        yield found
 
 
 def listed(store: Store, *where: str, **fields: Any) -> list[Event]:

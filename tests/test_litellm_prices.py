@@ -268,4 +268,4 @@ def test_what_is_remembered_is_bounded(known: dict[str, Any], monkeypatch: pytes
     for number in range(50):
         known[f"acme-{number}"] = {**TOKENS, "litellm_provider": "deepinfra"}
         assert price(model=f"acme-{number}", pricer=pricer).amount is not None
-    assert len(pricer._litellm._made) == 10
+    assert len(pricer.lists._litellm._made) == 10

@@ -15,21 +15,21 @@ import polars as pl
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 
 import usage_tracker
 from usage_tracker import notebook
-from usage_tracker.dsn import parse_dsn
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 
 
 @pytest.fixture(autouse=True)
 def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
     monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{tmp_path}/usage.db")
-    found = open_store(parse_dsn(os.environ["TRACKER_DSN"]))
-    found.migrate()
-    store_events(found, [made_event(model=model, cost=cost) for model, cost in (("a", "2"), ("b", "0.5"), ("b", "1"))])
-    yield found
-    found.close()
+    with migrated(os.environ["TRACKER_DSN"]) as found:
+        store_events(
+            found, [made_event(model=model, cost=cost) for model, cost in (("a", "2"), ("b", "0.5"), ("b", "1"))]
+        )
+        yield found
 
 
 def report(by: Any = "model", **options: Any) -> Any:

@@ -13,8 +13,9 @@ from uuid import UUID
 import pytest
 import requests
 from certificates import certificate
-from feeding import begin, feed, memory_store, stored
+from feeding import begin, feed, stored
 from made_events import made_event, random_event, store_events
+from migrated import migrated
 from msgspec.structs import replace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -35,15 +36,13 @@ from usage_tracker.stores import Store
 
 
 @pytest.fixture
-def collector() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
+def collector(receiver: Receiver) -> Receiver:
+    return receiver
 
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    with memory_store() as opened:
+    with migrated("sqlite:///:memory:") as opened:
         yield opened
 
 

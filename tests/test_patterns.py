@@ -16,7 +16,8 @@ from usage_tracker.event import CallKind, Origin, Usage, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.lazy_pricer import LazyPricer
 from usage_tracker.providers import alike, patterns
-from usage_tracker.providers.pattern_types import Unlike, says_twice, template_of
+from usage_tracker.providers.alike import Unlike
+from usage_tracker.providers.pattern_types import says_twice, template_of
 from usage_tracker.providers.told import READERS, encode_usage
 from usage_tracker.shipper import Shipper
 from usage_tracker.stores import Store, open_store

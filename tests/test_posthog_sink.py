@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from feeding import begin, feed, memory_store, stored
+from feeding import begin, feed, stored
 from made_events import made_event, random_event, store_events
+from migrated import migrated
 from msgspec.structs import replace
 from receivers import Receiver
 
@@ -20,15 +21,13 @@ KEY = "phc_not-to-be-shown"
 
 
 @pytest.fixture
-def posthog() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
+def posthog(receiver: Receiver) -> Receiver:
+    return receiver
 
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    with memory_store() as opened:
+    with migrated("sqlite:///:memory:") as opened:
         yield opened
 
 

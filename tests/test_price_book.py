@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from usage_tracker.errors import ConfigError
+from usage_tracker.errors import ConfigError, StoreUnavailable
 from usage_tracker.event import Cost, CostLine, Origin, Usage, UsageEvent
 from usage_tracker.pricing import Pricer, Shelf, StoredBook
 from usage_tracker.pricing.bill import bill
@@ -483,6 +483,19 @@ def test_a_book_is_read_again_when_it_changes(tmp_path: Path) -> None:
     assert shelf.look(nothing_stored)
     [second] = shelf.books or []
     assert first.version != second.version
+
+
+def test_a_book_is_not_passed_over_that_was_there_when_the_store_could_not_be_asked(tmp_path: Path) -> None:
+    def away(known: int | None) -> StoredBook | None:
+        raise StoreUnavailable("away")
+
+    path = tmp_path / "prices.toml"
+    write(path, ACME)
+    shelf = Shelf(path)
+    with pytest.raises(StoreUnavailable):
+        shelf.look(away)
+    assert shelf.look(nothing_stored), "else nobody takes it, and calls have other prices"
+    assert len(shelf.books or []) == 1
 
 
 def test_a_bad_change_leaves_the_last_good_version_and_is_said_once(

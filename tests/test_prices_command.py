@@ -21,6 +21,7 @@ import pytest
 from certificates import certificate
 from click.testing import CliRunner, Result
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 from msgspec.structs import replace
 
 from usage_tracker import lazy_pricer
@@ -53,10 +54,8 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def store(environment: None) -> Iterator[Store]:
-    found = open_store(parse_dsn(os.environ["TRACKER_DSN"]))
-    found.migrate()
-    yield found
-    found.close()
+    with migrated(os.environ["TRACKER_DSN"]) as found:
+        yield found
 
 
 @pytest.fixture
@@ -319,10 +318,8 @@ def any_dsn(request: pytest.FixtureRequest, environment: None) -> str:
 
 @pytest.fixture
 def any_store(any_dsn: str) -> Iterator[Store]:
-    found = open_store(parse_dsn(any_dsn))
-    found.migrate()
-    yield found
-    found.close()
+    with migrated(any_dsn) as found:
+        yield found
 
 
 def test_a_version_is_kept_to_the_digit_and_none_is_ever_changed(any_store: Store) -> None:

@@ -718,11 +718,11 @@ def test_what_perplexitys_research_counts_beside_its_answer_is_billed_beside_it(
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("usage_tracker.pricing.pricer.REMEMBERED", 10)
+    monkeypatch.setattr("usage_tracker.pricing.lists.REMEMBERED", 10)
     pricer = Pricer()
     for number in range(50):
         pricer.price(Origin(provider="openai", sdk="openai"), call(f"gpt-4o-{number}"))
-    assert pricer._lists.cache_info().currsize == 10
+    assert pricer.lists._lists.cache_info().currsize == 10
 
 
 def test_costs_do_not_depend_on_the_decimals_of_the_application() -> None:

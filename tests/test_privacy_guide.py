@@ -11,6 +11,7 @@ import psycopg2
 import pytest
 from click.testing import CliRunner
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 
 import usage_tracker
 from usage_tracker.budgets.alerts import Alerts, budget_alerts
@@ -19,9 +20,8 @@ from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.windows import window_at
 from usage_tracker.cli import main
 from usage_tracker.demo.standin import StandIn
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import COLUMNS
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "privacy.md").read_text(encoding="utf-8")
 PROMPT = "What is Zerlina's diagnosis?"
@@ -59,30 +59,28 @@ def test_no_word_of_a_conversation_is_in_any_file(provider: StandIn, tmp_path: P
 @pytest.mark.parametrize("kind", ["postgres", "sqlite"])
 def test_somebodys_calls_become_nobodys(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     dsn = f"sqlite:///{tmp_path}/usage.db" if kind == "sqlite" else str(request.getfixturevalue("postgres_dsn"))
-    store = open_store(parse_dsn(dsn))
-    store.migrate()
-    begun = made_event(user_id="u-123", session_id="s-1", operation="batch", awaits="batch_1")
-    store_events(store, [begun, made_event(user_id="u-4", session_id="s-2")])
-    budget = Budget(name="each", limit=Decimal(1), each="user", strict=True)
-    set_budget(store, budget)
-    window = window_at("month", UTC, NOON)
-    Alerts([], lambda: store).notice(store, budget_alerts(budget, window, {"u-123": Decimal(2)}))
-    account = f"INSERT INTO {store.dialect.prefix}budget_account (budget, part, window_start, used, read_at) "
-    store.change(lambda execute: execute(f"{account} VALUES ('each', 'u-123', 0, 1, 0)", ()))
-    assert {"u-123", "s-1"} <= words_of(store)
-    [sql] = re.findall(r"^```sql\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
-    if kind == "postgres":
-        connection = psycopg2.connect(dsn)
-        connection.cursor().execute(sql)
-        connection.commit()
-        connection.close()
-    else:
-        statements = sql.replace("usage_tracker.", "").split(";")
-        store.change(lambda execute: [execute(statement, ()) for statement in statements if statement.strip()])
-    found = store.select(f"SELECT user_id, session_id FROM {store.dialect.prefix}events ORDER BY user_id IS NULL")
-    assert list(found) == [("u-4", "s-2"), (None, None)]
-    assert not {"u-123", "s-1"} & words_of(store)
-    store.close()
+    with migrated(dsn) as store:
+        begun = made_event(user_id="u-123", session_id="s-1", operation="batch", awaits="batch_1")
+        store_events(store, [begun, made_event(user_id="u-4", session_id="s-2")])
+        budget = Budget(name="each", limit=Decimal(1), each="user", strict=True)
+        set_budget(store, budget)
+        window = window_at("month", UTC, NOON)
+        Alerts([], lambda: store).notice(store, budget_alerts(budget, window, {"u-123": Decimal(2)}))
+        account = f"INSERT INTO {store.dialect.prefix}budget_account (budget, part, window_start, used, read_at) "
+        store.change(lambda execute: execute(f"{account} VALUES ('each', 'u-123', 0, 1, 0)", ()))
+        assert {"u-123", "s-1"} <= words_of(store)
+        [sql] = re.findall(r"^```sql\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+        if kind == "postgres":
+            connection = psycopg2.connect(dsn)
+            connection.cursor().execute(sql)
+            connection.commit()
+            connection.close()
+        else:
+            statements = sql.replace("usage_tracker.", "").split(";")
+            store.change(lambda execute: [execute(statement, ()) for statement in statements if statement.strip()])
+        found = store.select(f"SELECT user_id, session_id FROM {store.dialect.prefix}events ORDER BY user_id IS NULL")
+        assert list(found) == [("u-4", "s-2"), (None, None)]
+        assert not {"u-123", "s-1"} & words_of(store)
 
 
 def words_of(store: Store) -> set[str]:

@@ -33,7 +33,8 @@ from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import Batch, Usage, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.adoption import take_over
-from usage_tracker.journal.files import Descriptor, FileSource, OwnFile
+from usage_tracker.journal.disk import Descriptor
+from usage_tracker.journal.files import FileSource, OwnFile
 from usage_tracker.journal.header import HEADER_SIZE, Header
 from usage_tracker.journal.memory_file import MemoryFile
 from usage_tracker.journal.reader import SegmentReader

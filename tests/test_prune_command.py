@@ -10,28 +10,24 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from made_events import NOON, made_event, random_events, store_events
+from migrated import migrated
 
 import usage_tracker
 from usage_tracker.cli import main
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.instants import to_moment
 from usage_tracker.report import Query, Row, parse_condition, run
 from usage_tracker.report.kept import find_kept, lacks
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 from usage_tracker.zones import parse_zone
 
 MIDNIGHT = datetime(2026, 8, 15, tzinfo=UTC)
 
 
-@pytest.fixture(params=["sqlite", "postgres"], autouse=True)
-def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
-    sqlite = request.param == "sqlite"
-    dsn = f"sqlite:///{tmp_path}/usage.db" if sqlite else request.getfixturevalue("postgres_dsn")
+@pytest.fixture(autouse=True)
+def store(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setenv("TRACKER_DSN", dsn)
-    found = open_store(parse_dsn(dsn))
-    found.migrate()
-    yield found
-    found.close()
+    with migrated(dsn) as found:
+        yield found
 
 
 def command(*words: str) -> Result:

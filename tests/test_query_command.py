@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from made_events import made_event, store_events
+from migrated import migrated
 
 from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
@@ -14,17 +15,13 @@ from usage_tracker.stores import open_store
 BY_MODEL = "SELECT model, count(*) AS calls FROM events GROUP BY model ORDER BY 2 DESC"
 
 
-@pytest.fixture(params=["sqlite", "postgres"], autouse=True)
-def dsn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+@pytest.fixture(autouse=True)
+def dsn(dsn: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A store with three calls."""
-    sqlite = request.param == "sqlite"
-    found = f"sqlite:///{tmp_path}/usage.db" if sqlite else request.getfixturevalue("postgres_dsn")
-    monkeypatch.setenv("TRACKER_DSN", found)
-    store = open_store(parse_dsn(found))
-    store.migrate()
-    store_events(store, [made_event(model="a"), made_event(model="a"), made_event(model="=b")])
-    store.close()
-    return found
+    monkeypatch.setenv("TRACKER_DSN", dsn)
+    with migrated(dsn) as store:
+        store_events(store, [made_event(model="a"), made_event(model="a"), made_event(model="=b")])
+    return dsn
 
 
 def query(*words: str, typed: str | None = None) -> Result:

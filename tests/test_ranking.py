@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import OTHERS, Query, Report, run
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 
 DAY = timedelta(days=1)
 
@@ -18,12 +18,10 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def store() -> Iterator[Store]:
     """Four models: a costs 5 dollars, b 3, c and d 1 each, of which d was called more often."""
-    found = open_store(parse_dsn("sqlite:///:memory:"))
-    found.migrate()
-    calls = [("a", "5", 0), ("b", "2", 0), ("b", "1", 1), ("c", "1", 1), ("d", "0.5", 0), ("d", "0.5", 1)]
-    store_events(found, [made_event(model=model, cost=cost, at=NOON + day * DAY) for model, cost, day in calls])
-    yield found
-    found.close()
+    with migrated("sqlite:///:memory:") as found:
+        calls = [("a", "5", 0), ("b", "2", 0), ("b", "1", 1), ("c", "1", 1), ("d", "0.5", 0), ("d", "0.5", 1)]
+        store_events(found, [made_event(model=model, cost=cost, at=NOON + day * DAY) for model, cost, day in calls])
+        yield found
 
 
 def ask(store: Store, *by: str, top: int) -> Report:

@@ -15,14 +15,14 @@ import pytest
 from admin_server import KEY, Admin, serving
 from click.testing import CliRunner, Result
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 from ports import free_port
 
 from usage_tracker.cli import main
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import PricedEvent
 from usage_tracker.report.accounts import Account, BadPage, Figures, model_of
 from usage_tracker.report.reconciling import Tolerance, own_name
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 
 DAYS = ("--since", "2026-08-14", "--until", "2026-08-16")
 DAY = NOON.date()
@@ -40,10 +40,8 @@ def dsn(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def store(dsn: str) -> Iterator[Store]:
-    found = open_store(parse_dsn(dsn))
-    found.migrate()
-    yield found
-    found.close()
+    with migrated(dsn) as found:
+        yield found
 
 
 @pytest.fixture

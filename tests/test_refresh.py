@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -12,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from budgeted import budget
 from made_events import made_event, store_events
+from migrated import migrated
 
 from usage_tracker.budgets import refresh
 from usage_tracker.budgets.accounts import start_of
@@ -23,11 +23,10 @@ from usage_tracker.budgets.reservation_tables import Place, open_account
 from usage_tracker.budgets.scope import WHOLE
 from usage_tracker.budgets.view import PriceBook, Usual, View
 from usage_tracker.budgets.windows import Window
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import RightsError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch
 from usage_tracker.spending import Used, read_used, read_usual
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 from usage_tracker.stores.prices import add_version
 
 USED = {"u-1": 6, "u-2": 9, "none": 8, "u-*": 7}
@@ -37,8 +36,7 @@ USED = {"u-1": 6, "u-2": 9, "none": 8, "u-*": 7}
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setattr(refresh, "MOST_PARTS", 1)
-    with closing(open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))) as opened:
-        opened.migrate()
+    with migrated(f"sqlite:///{tmp_path}/usage.db") as opened:
         now = datetime.now(UTC)
         store_events(opened, [made_event(now, user_id=user) for user, calls in USED.items() for _ in range(calls)])
         yield opened

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 
 from usage_tracker.cli import main
-from usage_tracker.dsn import parse_dsn
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 
 AUGUST = ("--since", "2026-08", "--until", "2026-08")
 
@@ -25,12 +25,10 @@ AUGUST = ("--since", "2026-08", "--until", "2026-08")
 def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
     """Three models in August, of which one was called in July too."""
     monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{tmp_path}/usage.db")
-    found = open_store(parse_dsn(os.environ["TRACKER_DSN"]))
-    found.migrate()
-    calls = [("a", "5", NOON), ("b", "3", NOON), ("c", "1", NOON), ("a", "2", NOON - timedelta(days=31))]
-    store_events(found, [made_event(at=at, model=model, cost=cost, project="alpha") for model, cost, at in calls])
-    yield found
-    found.close()
+    with migrated(os.environ["TRACKER_DSN"]) as found:
+        calls = [("a", "5", NOON), ("b", "3", NOON), ("c", "1", NOON), ("a", "2", NOON - timedelta(days=31))]
+        store_events(found, [made_event(at=at, model=model, cost=cost, project="alpha") for model, cost, at in calls])
+        yield found
 
 
 def run(*words: str) -> Result:

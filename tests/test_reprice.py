@@ -13,13 +13,13 @@ from uuid import uuid4
 import pytest
 from click.testing import CliRunner, Result
 from made_events import NOON, made_event, random_events, store_events
+from migrated import migrated
 
 from usage_tracker.cli import main
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import Cost, PricedEvent
 from usage_tracker.report import Query, list_events, run
 from usage_tracker.report.conditions import parse_condition
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 from usage_tracker.stores.repricing import Repriced
 
 AUGUST = ("--since", "2026-08", "--until", "2026-08")
@@ -36,10 +36,8 @@ def dsn(request: pytest.FixtureRequest, tmp_path: Any, monkeypatch: pytest.Monke
 
 @pytest.fixture
 def store(dsn: str) -> Iterator[Store]:
-    found = open_store(parse_dsn(dsn))
-    found.migrate()
-    yield found
-    found.close()
+    with migrated(dsn) as found:
+        yield found
 
 
 def command(*words: str) -> Result:

@@ -32,16 +32,6 @@ from usage_tracker.threads import start_lasting
 BUDGET = Budget(name="b", limit=Decimal(100), measure="tokens", per="day", on_limit="block", strict=True)
 
 
-@pytest.fixture(params=["postgres", "sqlite"])
-def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgres":
-        return str(request.getfixturevalue("postgres_dsn"))
-    text = f"sqlite:///{tmp_path}/usage.db"
-    with closing(open_store(parse_dsn(text))) as store:
-        store.migrate()
-    return text
-
-
 @pytest.fixture
 def store(dsn: str) -> Iterator[Store]:
     with closing(open_store(parse_dsn(dsn))) as opened:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_events import NOON, made_event, random_event, random_events, store_events
+from migrated import migrated
 
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import EventsRefused
@@ -39,10 +40,8 @@ Row = tuple[Any, ...]
 
 @pytest.fixture
 def sqlite() -> Iterator[Store]:
-    store = open_store(parse_dsn("sqlite:///:memory:"))
-    store.migrate()
-    yield store
-    store.close()
+    with migrated("sqlite:///:memory:") as store:
+        yield store
 
 
 @pytest.fixture

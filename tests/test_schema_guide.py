@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from migrated import migrated
 
 from usage_tracker.cli import main
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import COLUMNS
-from usage_tracker.stores import open_store
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "schema.md").read_text(encoding="utf-8")
 SQL = {
@@ -36,12 +35,10 @@ def described() -> dict[frozenset[str], list[str]]:
 
 def made(dsn: str, kind: str) -> Mapping[str, set[str]]:
     """The columns of each relation of a migrated store."""
-    store = open_store(parse_dsn(dsn))
-    store.migrate()
-    found: dict[str, set[str]] = {}
-    for relation, column in store.select(SQL[kind]):
-        found.setdefault(str(relation), set()).add(str(column))
-    store.close()
+    with migrated(dsn) as store:
+        found: dict[str, set[str]] = {}
+        for relation, column in store.select(SQL[kind]):
+            found.setdefault(str(relation), set()).add(str(column))
     return found
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import requests
 from certificates import certificate
-from feeding import begin, feed, memory_store
+from feeding import begin, feed
 from made_events import made_event, store_events
+from migrated import migrated
 from receivers import Dripping, Proxy, Receiver
 
 from usage_tracker.sinks import NotTaken, session, standings
@@ -20,15 +21,8 @@ pytestmark = pytest.mark.parametrize("scheme", ["posthog+http://key@", "otlp://"
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def store() -> Iterator[Store]:
-    with memory_store() as opened:
+    with migrated("sqlite:///:memory:") as opened:
         yield opened
 
 

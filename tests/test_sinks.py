@@ -13,27 +13,26 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
-from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from certificates import certificate
 from click.testing import CliRunner
+from feeding import begin_at, feed, stored
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 from msgspec.structs import replace
 from receivers import Receiver, each_once
 
 from usage_tracker import feeding
-from usage_tracker.addresses import Secret
-from usage_tracker.budgets.receivers import retry_after, sign
 from usage_tracker.cli import main
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.event import PricedEvent, event_number
 from usage_tracker.feeding import feed_once
-from usage_tracker.report import Event, list_events
+from usage_tracker.outgoing import retry_after, sign
 from usage_tracker.sink_addresses import SinkAddress, parse_sinks
 from usage_tracker.sinks import Feeder, NotTaken, forget_sink, open_sink, refusals, sifting, standings
 from usage_tracker.stores import Store, open_store
@@ -43,24 +42,8 @@ PATIENCE = 60
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgres":
-        found: str = request.getfixturevalue("postgres_dsn")
-        return found
-    return f"sqlite:///{tmp_path}/usage.db"
-
-
-@pytest.fixture
 def store(dsn: str) -> Iterator[Store]:
-    with closing(open_store(parse_dsn(dsn))) as opened:
-        opened.migrate()
+    with migrated(dsn) as opened:
         yield opened
 
 
@@ -69,20 +52,8 @@ def webhook(receiver: Receiver) -> SinkAddress:
     return address
 
 
-def feed(feeder: Feeder) -> None:
-    while feeder.step():
-        pass
-
-
 def begin(store: Store, address: SinkAddress) -> Feeder:
-    """A feeder whose sink is known, so that it gets what is stored from now on."""
-    feeder = Feeder(address, store, partial(open_sink, secret=Secret(SECRET)))
-    feed(feeder)
-    return feeder
-
-
-def stored(store: Store) -> dict[str, Event]:
-    return {event["event_id"]: event for event in list_events(store)}
+    return begin_at(store, address, SECRET)
 
 
 def test_the_secret_of_the_settings_signs_what_webhooks_get(store: Store, dsn: str, receiver: Receiver) -> None:
@@ -129,7 +100,7 @@ def test_what_a_receiver_does_not_take_is_sent_again_under_the_same_id(
     receiver.answers = [status]
     with monkeypatch.context() as patch:
         if status < 0:
-            patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 2.0)
+            patch.setattr("usage_tracker.outgoing.ATTEMPT_SECONDS", 2.0)
         with pytest.raises(NotTaken) as caught:
             feeder.step()
     assert SECRET not in str(caught.value)
@@ -361,7 +332,7 @@ class TestRefused:
         store_events(store, [made_event() for _ in range(count)])
         receiver.answers = [-1]
         with monkeypatch.context() as patch:
-            patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 0.5)
+            patch.setattr("usage_tracker.outgoing.ATTEMPT_SECONDS", 0.5)
             with pytest.raises(NotTaken, match="can't be reached"):
                 feeder.step()
         receiver.wrong = lambda body: True
@@ -383,7 +354,7 @@ class TestRefused:
         self, store: Store, receiver: Receiver, stopped_by: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As while some of a receiver's programs are broken ones, and all that it has are right in the end."""
-        monkeypatch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 0.5)
+        monkeypatch.setattr("usage_tracker.outgoing.ATTEMPT_SECONDS", 0.5)
         feeder = begin(store, webhook(receiver))
         store_events(store, [made_event() for _ in range(40)])
         receiver.answers = [400] * 5 + [400] * 15 + [200] + [stopped_by]
@@ -480,7 +451,7 @@ def test_who_dies_between_sending_and_saying_so_is_followed_by_one_that_sends_th
     assert feeder.step()
     receiver.answers = [-1]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 2.0)
+        patch.setattr("usage_tracker.outgoing.ATTEMPT_SECONDS", 2.0)
         with pytest.raises(NotTaken):
             feeder.step()
     store_events(store, [made_event() for _ in range(30)])
@@ -507,7 +478,7 @@ def test_who_dies_where_a_receiver_takes_few_at_once_is_followed_by_one_that_sen
     store_events(store, [made_event() for _ in range(80)])
     receiver.answers = [-1]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("usage_tracker.budgets.receivers.ATTEMPT_SECONDS", 0.5)
+        patch.setattr("usage_tracker.outgoing.ATTEMPT_SECONDS", 0.5)
         with pytest.raises(NotTaken):
             feeder.step()
     feeder.close()
@@ -641,8 +612,7 @@ def test_apps_that_are_killed_leave_their_sinks_to_the_next(dsn: str, receiver: 
     def end(app: subprocess.Popen[str]) -> str:
         return "".join(app.communicate(timeout=PATIENCE))
 
-    with closing(open_store(parse_dsn(dsn))) as store:
-        store.migrate()
+    with migrated(dsn) as store:
         app = start()
         call(app, 1)
         wait_for(lambda: len(standings(store)) == 1)

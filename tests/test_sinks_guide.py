@@ -12,7 +12,7 @@ from typing import Any
 from receivers import Receiver
 
 from usage_tracker import feeding
-from usage_tracker.budgets.receivers import sign
+from usage_tracker.outgoing import sign
 from usage_tracker.sink_addresses import parse_sinks
 from usage_tracker.sinks import feeder, ledger, opening, posthog, series, sifting, webhook
 

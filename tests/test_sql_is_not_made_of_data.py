@@ -11,11 +11,10 @@ import psycopg2.extensions
 import pytest
 from click.testing import CliRunner
 from made_events import made_event, store_events
+from migrated import migrated
 
 from usage_tracker.cli import main
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import PricedEvent
-from usage_tracker.stores import open_store
 
 MARK = "Zq7"
 HOSTILE = f"{MARK}'); DROP TABLE usage_event; --\" %s %(a)s ? :a $1 {{0}} \\'"
@@ -60,12 +59,6 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
     return seen
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    found = f"sqlite:///{tmp_path}/usage.db"
-    return found if request.param == "sqlite" else str(request.getfixturevalue("postgres_dsn"))
-
-
 TEXTS = (
     "provider", "sdk", "base_host", "api_key", "app", "project", "team", "user_id", "session_id", "host", "operation",
     "request_model", "model", "service_tier", "response_id", "error_type",
@@ -82,11 +75,9 @@ def test_neither_what_is_stored_nor_what_is_asked_for(
     dsn: str, statements: Statements, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TRACKER_DSN", dsn)
-    store = open_store(parse_dsn(dsn))
-    store.migrate()
-    store_events(store, [hostile_event(), hostile_event()])
-    store.compact()
-    store.close()
+    with migrated(dsn) as store:
+        store_events(store, [hostile_event(), hostile_event()])
+        store.compact()
 
     def run(*words: str) -> str:
         result = CliRunner().invoke(main, list(words))

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_events import NOON, made_event, random_events
+from migrated import migrated
 from msgspec.structs import replace
 
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import EventsRefused
 from usage_tracker.event import COLUMNS, Batch, Cost, CostLine, PricedEvent, Stretch
 from usage_tracker.instants import DAY
 from usage_tracker.report.listing import read_window
 from usage_tracker.report.plan import FIRST, LAST
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 from usage_tracker.stores.clickhouse import ClickHouseStore
 from usage_tracker.stores.postgres import PostgresStore
 from usage_tracker.stores.repricing import Repriced
@@ -36,10 +36,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Store]:
         dsn = request.getfixturevalue("clickhouse_dsn")
     else:
         dsn = "sqlite:///:memory:" if request.param == "sqlite in memory" else f"sqlite:///{tmp_path}/usage.db"
-    opened = open_store(parse_dsn(dsn))
-    opened.migrate()
-    yield opened
-    opened.close()
+    with migrated(dsn) as opened:
+        yield opened
 
 
 def segment_batch(segment: UUID, start: int, end: int, *events: PricedEvent) -> Batch:

@@ -19,8 +19,9 @@ import nats
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # it does, by its docs
-from feeding import begin, feed, memory_store, stored
+from feeding import begin, feed, stored
 from made_events import made_event, store_events
+from migrated import migrated
 from msgspec.structs import replace
 from ports import free_port
 
@@ -59,7 +60,7 @@ class Server:
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    with memory_store() as opened:
+    with migrated("sqlite:///:memory:") as opened:
         yield opened
 
 

@@ -7,7 +7,6 @@ import json
 import pickle
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -15,6 +14,16 @@ import openai
 import pytest
 import wrapt
 from capturing import ASK, KEY, Capturing, since
+from leaving import (
+    leave_async_block,
+    leave_async_by_break,
+    leave_async_unread,
+    leave_block_by_exception,
+    leave_by_break,
+    leave_closed,
+    leave_unread,
+    leave_with_block,
+)
 from openai import _base_client
 
 from usage_tracker.demo.exchange import Event, Json, Reply
@@ -126,32 +135,9 @@ def test_an_error_that_has_other_reasons_reaches_the_app(capturing: Capturing) -
     capturing.one()
 
 
-def leave_by_break(found: Any) -> None:
-    for _ in found:
-        break
-
-
-def leave_with_block(found: Any) -> None:
-    with found:
-        next(found)
-
-
-def leave_by_exception(found: Any) -> None:
-    with suppress(KeyError), found:
-        for _ in found:
-            raise KeyError
-
-
-def leave_closed(found: Any) -> None:
-    next(found)
-    found.close()
-
-
-def leave_unread(found: Any) -> None:
-    """Nothing is read, and the stream is dropped."""
-
-
-@pytest.mark.parametrize("leave", [leave_by_break, leave_with_block, leave_by_exception, leave_closed, leave_unread])
+@pytest.mark.parametrize(
+    "leave", [leave_by_break, leave_with_block, leave_block_by_exception, leave_closed, leave_unread]
+)
 def test_a_stream_that_is_left_early_is_abandoned_with_unknown_usage(
     capturing: Capturing, leave: Callable[[Any], None]
 ) -> None:
@@ -415,21 +401,6 @@ def test_a_response_that_is_watched_can_be_pickled_and_copied(capturing: Capturi
     assert type(again) is type(found.response)
     assert type(again).__name__ == "Response"
     capturing.one()
-
-
-async def leave_async_by_break(found: Any) -> None:
-    async for _ in found:
-        break
-    await found.close()
-
-
-async def leave_async_block(found: Any) -> None:
-    async with found:
-        await anext(found)
-
-
-async def leave_async_unread(found: Any) -> None:
-    """Nothing is read, and the stream is dropped."""
 
 
 @pytest.mark.parametrize("leave", [leave_async_by_break, leave_async_block, leave_async_unread])

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ import openai
 import pytest
 from budgeted import budget, known
 from capturing import ASK, KEY
+from migrated import migrated
 
 import usage_tracker
 from usage_tracker import tracker
 from usage_tracker.budgets.view import Usual
 from usage_tracker.demo.standin import StandIn
-from usage_tracker.dsn import parse_dsn
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 
 MODEL = "gpt-4o-mini"
 
@@ -59,8 +58,7 @@ class Strictly:
 @pytest.fixture
 def strictly(tmp_path: Path, provider: StandIn) -> Iterator[Strictly]:
     dsn = f"sqlite:///{tmp_path}/usage.db"
-    with closing(open_store(parse_dsn(dsn))) as store:
-        store.migrate()
+    with migrated(dsn) as store:
         usage_tracker.install(dsn=dsn, ship=False, spool_dir=tmp_path / "spool")
         made = Strictly(store, provider)
         yield made

@@ -19,7 +19,7 @@ import pytest
 from rights import CAN_BE_SHUT, SHUT_OUT
 
 import usage_tracker
-from usage_tracker import tracker
+from usage_tracker import recording, tracker
 from usage_tracker.cli.run import BOOTSTRAP
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.errors import ConfigError
@@ -591,7 +591,7 @@ def test_a_figure_that_no_call_has_is_unknown_as_where_a_provider_says_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The app goes on, and reports sum nothing that can't be."""
-    monkeypatch.setattr(tracker, "_warning", Seldom())
+    monkeypatch.setattr(recording, "warning", Seldom())
     units = {"images": -2, "searches": 3}
     with capture_usage() as captured:
         for figures in (
@@ -746,7 +746,7 @@ def test_a_process_whose_first_call_was_interrupted_ships_with_the_next(machine:
 def test_nothing_installed_means_nothing_to_flush() -> None:
     assert tracker.flush()
     assert tracker.stats().captured == 0
-    tracker.record(provider=None, model=None)
+    recording.record(provider=None, model=None)
     tracker.uninstall()
 
 
@@ -754,7 +754,7 @@ def test_nothing_installed_means_nothing_to_flush() -> None:
 def test_a_flush_ends_where_the_clock_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in an app's tests, by freezegun."""
     usage_tracker.install(ship=False, spool_dir=tmp_path / "spool")
-    tracker.record(provider=None, model=None)
+    recording.record(provider=None, model=None)
     with monkeypatch.context() as frozen:
         began = time.perf_counter()
         frozen.setattr(time, "monotonic", lambda: 1.0)

@@ -10,12 +10,11 @@ from typing import Any
 import duckdb
 import pytest
 from made_events import NOON, made_event, store_events
+from migrated import migrated
 from s3_server import s3_server
 
-from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import COLUMNS
 from usage_tracker.exports.columns import SCHEMA
-from usage_tracker.stores import open_store
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "warehouses.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
@@ -28,12 +27,10 @@ def test_each_block_says_what_it_is() -> None:
 
 def test_the_commands_work_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dsn = f"sqlite:///{tmp_path}/usage.db"
-    store = open_store(parse_dsn(dsn))
-    store.migrate()
-    whose: dict[str, Any] = {"tags": ("tier:pro",), "project": "alpha"}
-    batch = made_event(NOON, awaits="batch", input_tokens=None, output_tokens=None, cost=None, **whose)
-    store_events(store, [batch, made_event(NOON, completes="batch", **whose)])
-    store.close()
+    with migrated(dsn) as store:
+        whose: dict[str, Any] = {"tags": ("tier:pro",), "project": "alpha"}
+        batch = made_event(NOON, awaits="batch", input_tokens=None, output_tokens=None, cost=None, **whose)
+        store_events(store, [batch, made_event(NOON, completes="batch", **whose)])
     with s3_server() as variables:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)

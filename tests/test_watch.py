@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from made_events import made_event, store_events
+from migrated import migrated
 
 from usage_tracker.cli import main
 from usage_tracker.cli.watch import CLOSE, HOME, OPEN, screen
@@ -27,14 +28,12 @@ SECOND = timedelta(seconds=1)
 def address(tmp_path: Path) -> str:
     """Half a minute ago one call of a dollar, five minutes ago another, this morning one of ten."""
     found = f"sqlite:///{tmp_path}/usage.db"
-    store = open_store(parse_dsn(found))
-    store.migrate()
-    ages = [(30, "1", "a"), (300, "1", "b"), (6 * 3600, "10", "a")]
-    store_events(
-        store,
-        [made_event(NOW - age * SECOND, cost=cost, model=model, project=model) for age, cost, model in ages],
-    )
-    store.close()
+    with migrated(found) as store:
+        ages = [(30, "1", "a"), (300, "1", "b"), (6 * 3600, "10", "a")]
+        store_events(
+            store,
+            [made_event(NOW - age * SECOND, cost=cost, model=model, project=model) for age, cost, model in ages],
+        )
     return found
 
 

@@ -1,9 +1,7 @@
 """Questions that take long: they end when nobody waits, hold up no other, and say why."""
 
 import asyncio
-import gc
 import threading
-import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -30,14 +28,6 @@ ENDLESS = {
     "sqlite": "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
     "postgres": "SELECT pg_sleep(600)",
 }
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgres":
-        found: str = request.getfixturevalue("postgres_dsn")
-        return found
-    return filled(tmp_path / "usage.db", [])
 
 
 def endless(store: Store) -> None:
@@ -188,109 +178,6 @@ def test_while_a_long_answer_in_the_proxys_shape_is_written_others_are_answered(
         assert client.get("/api/v1/dimensions").status_code == 200
         go_on.set()
         assert answer.result().json() == []
-
-
-def test_while_the_next_answer_is_on_its_way_the_last_one_is_given(dsn: str) -> None:
-    reader = Reader(parse_dsn(dsn), threads=1)
-    begun: list[int] = []
-    held = asyncio.Event()
-
-    async def begin() -> int:
-        begun.append(len(begun))
-        number = begun[-1]
-        if number:
-            await held.wait()
-        return number
-
-    async def visit() -> None:
-        async def ask(stale: float) -> int:
-            return await reader.once("key", begin, 0.0, stale)
-
-        assert await ask(60.0) == 0
-        await asyncio.sleep(0.01)
-        assert [await ask(60.0) for _ in range(5)] == [0] * 5, "nobody waits"
-        await asyncio.sleep(0.01)
-        assert begun == [0, 1], "and the next one is asked for once"
-        waiting = asyncio.ensure_future(ask(0.0))
-        await asyncio.sleep(0.01)
-        assert not waiting.done(), "what is too old is not given"
-        held.set()
-        assert await waiting == 1
-        assert begun == [0, 1], "who waits takes the one that was on its way"
-
-    asyncio.run(visit())
-    reader.close()
-
-
-def test_an_answer_that_takes_longer_than_it_is_good_for_is_asked_for_once(dsn: str) -> None:
-    reader = Reader(parse_dsn(dsn), threads=1)
-    begun: list[int] = []
-    held = asyncio.Event()
-
-    async def begin() -> int:
-        begun.append(len(begun))
-        await held.wait()
-        return begun[-1]
-
-    async def visit() -> None:
-        viewers = []
-        for _ in range(3):
-            viewers.append(asyncio.ensure_future(reader.once("key", begin, 0.001)))
-            await asyncio.sleep(0.01)
-        held.set()
-        assert await asyncio.gather(*viewers) == [0, 0, 0]
-        assert await reader.once("key", begin, 0.001) == 1, "and then it is too old"
-
-    asyncio.run(visit())
-    reader.close()
-
-
-def test_where_the_next_answer_fails_the_last_one_is_given_until_it_is_too_old(dsn: str) -> None:
-    reader = Reader(parse_dsn(dsn), threads=1)
-    fails = False
-
-    async def begin() -> str:
-        if fails:
-            raise StoreUnavailable("away")
-        return "known"
-
-    async def visit() -> None:
-        nonlocal fails
-        assert await reader.once("key", begin, 0.0, 60.0) == "known"
-        fails = True
-        for _ in range(3):
-            await asyncio.sleep(0.01)
-            assert await reader.once("key", begin, 0.0, 60.0) == "known"
-        with pytest.raises(StoreUnavailable):
-            await reader.once("key", begin, 0.0, 0.0)
-
-    asyncio.run(visit())
-    reader.close()
-
-
-def test_answers_that_are_too_old_to_be_given_are_not_kept_in_memory(dsn: str) -> None:
-    """Each page and answer is one, and those of programs that ask for the last hours have another address each time."""
-    reader = Reader(parse_dsn(dsn), threads=1)
-    answers: list[weakref.ref[Large]] = []
-
-    async def begin() -> Large:
-        answers.append(weakref.ref(made := Large()))
-        return made
-
-    async def visit() -> None:
-        for stale in (0.0, 60.0):
-            await reader.once(f"old, {stale}", begin, 0.0, stale)
-        await asyncio.sleep(0.01)
-        await reader.once("new", begin, 60.0)
-        gc.collect()
-        assert [answer() is not None for answer in answers] == [False, True, True]
-
-    asyncio.run(visit())
-    reader.close()
-
-
-class Large:
-    """An answer."""
 
 
 def test_which_questions_have_no_rollup() -> None:

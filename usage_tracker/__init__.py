@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from usage_tracker.errors import BudgetExceeded, ConfigError, StoreError, UsageTrackerError
 from usage_tracker.freezing import flush_after
 from usage_tracker.measuring import measure
+from usage_tracker.recording import record
 from usage_tracker.scopes import attribute, wrap
-from usage_tracker.tracker import Stats, flush, install, record, stats, uninstall
+from usage_tracker.tracker import Stats, flush, install, stats, uninstall
 
 if TYPE_CHECKING:
     from usage_tracker.notebook import report

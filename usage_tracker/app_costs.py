@@ -11,7 +11,7 @@ from usage_tracker.event import UNPRICED, Cost, Origin, UsageEvent
 from usage_tracker.lazy_pricer import LOOK_SECONDS, newest_book
 
 if TYPE_CHECKING:
-    from usage_tracker.pricing import Pricer, StoredBook
+    from usage_tracker.pricing import FollowingPricer, StoredBook
 
 
 class AppCosts:
@@ -20,7 +20,7 @@ class AppCosts:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.RLock()
-        self._pricer: Pricer | None = None
+        self._pricer: FollowingPricer | None = None
         self._look_at = 0.0
         self._blind = False
         """Whether the store can't say if it has a price book, so that nobody knows which prices are the user's own."""
@@ -35,18 +35,16 @@ class AppCosts:
             return [UNPRICED if pricer is None else pricer.price(origin, event) for origin, event in calls]
 
     def _look(self) -> None:
-        from usage_tracker.pricing import Pricer, Shelf, newest_data
+        from usage_tracker.pricing import FollowingPricer, newest_data
 
         if self._pricer is None:
-            self._pricer, self._shelf = Pricer([newest_data()]), Shelf(self._settings.prices)
+            self._pricer = FollowingPricer([newest_data()], self._settings.prices)
         try:
-            changed = self._shelf.look(self._read_stored)
+            self._pricer.look(self._read_stored)
         except StoreError:
             self._blind = True
-            return
-        self._blind = False
-        if changed:
-            self._pricer.use(self._shelf.books)
+        else:
+            self._blind = False
 
     def _read_stored(self, known: int | None) -> "StoredBook | None":
         from usage_tracker.stores import open_store

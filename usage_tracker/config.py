@@ -101,6 +101,7 @@ class Settings(NamedTuple):
     """Keys the fingerprint of API keys; set the same one on all hosts to make it unguessable and comparable."""
 
 
+DEFAULTS: Mapping[str, Any] = Settings._field_defaults
 PREFIX = "TRACKER_"
 NO_GROUP = (1 << 32) - 1
 """The ids of groups are below."""
@@ -118,7 +119,8 @@ def readable(value: object) -> str:
 
 
 class Said:
-    """What arguments and environment say, read as what a setting needs. Raises ConfigError with the variable's name."""
+    """What arguments and environment say, or else the default, read as what a setting needs. Raises ConfigError with
+    the variable's name."""
 
     def __init__(self, environ: Mapping[str, str], arguments: Mapping[str, object]) -> None:
         self.environ = environ
@@ -138,10 +140,14 @@ class Said:
         text = self.text(name)
         return located(text) if text else None
 
-    def number(self, name: str, default: float, least: float) -> float:
+    def secret(self, name: str) -> Secret | None:
+        text = self.text(name)
+        return Secret(text) if text else None
+
+    def number(self, name: str, least: float) -> float:
         text = self.text(name)
         if text is None:
-            return default
+            return float(DEFAULTS[name])
         try:
             value = float(text)
         except ValueError:
@@ -159,11 +165,23 @@ class Said:
         said = self.text(name)
         return None if said is None else tuple(text for word in said.split(",") if (text := word.strip()))
 
-    def choice(self, name: str, default: str, *others: str) -> str:
-        text = self.text(name) or default
-        if text not in (default, *others):
-            raise ConfigError(f"{variable(name)}={text!r} is none of {', '.join((default, *others))}")
+    def choice(self, name: str, *others: str) -> str:
+        """The default, or one of the others."""
+        choices = (DEFAULTS[name], *others)
+        text = self.text(name) or choices[0]
+        if text not in choices:
+            raise ConfigError(f"{variable(name)}={text!r} is none of {', '.join(choices)}")
         return text
+
+    def function(self, name: str) -> Callable[..., object] | None:
+        """An argument alone."""
+        value = self._arguments.get(name)
+        if value is not None and not callable(value):
+            raise ConfigError(f"{name} is no function")
+        return value
+
+    def receivers(self, name: str) -> tuple[Address, ...]:
+        return tuple(parse_receiver(variable(name), text) for text in self.words(name) or ())
 
     def group(self, name: str) -> int | None:
         text = self.text(name)
@@ -178,10 +196,10 @@ class Said:
         except KeyError:
             raise ConfigError(f"{variable(name)}={text!r} is no group of this machine, nor a number") from None
 
-    def switch(self, name: str, default: bool) -> bool:
+    def switch(self, name: str) -> bool:
         text = self.text(name)
         if text is None:
-            return default
+            return bool(DEFAULTS[name])
         if text.lower() in ("1", "true", "yes", "on"):
             return True
         if text.lower() in ("0", "false", "no", "off"):
@@ -193,10 +211,12 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
     """Settings from arguments, then TRACKER_* variables, then defaults. Raises ConfigError."""
     said = Said(environ, arguments)
     app = readable(said.name("app") or environ.get("OTEL_SERVICE_NAME") or default_app())
-    ship = said.switch("ship", True)
+    ship = said.switch("ship")
     dsn_text = said.text("dsn")
     dsn = parse_dsn(dsn_text) if dsn_text else default_dsn(environ) if ship else None
     spool_dir, prices, export_to = said.path("spool_dir"), said.path("prices"), said.text("export_to")
+    mail_server, mailboxes = load_mailing(said)
+    [sender] = parse_mailboxes("TRACKER_ALERT_FROM", (said.text("alert_from") or DEFAULTS["alert_from"],))
     return Settings(
         dsn=dsn,
         spool_dir=spool_dir or default_spool(dsn, app, environ),
@@ -208,23 +228,29 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
         session=said.name("session"),
         tags=said.words("tags") or (),
         sdks=said.words("sdks"),
-        stream_usage=said.choice("stream_usage", "known", "always", "never"),
-        exit_timeout=said.number("exit_timeout", 2.0, 0),
+        stream_usage=said.choice("stream_usage", "always", "never"),
+        exit_timeout=said.number("exit_timeout", least=0),
         spool_group=said.group("spool_group"),
-        spool_max_bytes=int(said.number("spool_max_bytes", 1 << 30, 1 << 20)),
-        batch_size=int(said.number("batch_size", 5000, 1)),
-        batch_seconds=said.number("batch_seconds", 1.0, 0.01),
+        spool_max_bytes=int(said.number("spool_max_bytes", least=1 << 20)),
+        batch_size=int(said.number("batch_size", least=1)),
+        batch_seconds=said.number("batch_seconds", least=0.01),
         prices=prices,
-        **load_alerting(said, arguments),
-        budgets=said.choice("budgets", "on", "wait", "off"),
+        alert_webhook=said.receivers("alert_webhook"),
+        alert_secret=said.secret("alert_secret"),
+        alert_slack=said.receivers("alert_slack"),
+        alert_smtp=mail_server,
+        alert_email=mailboxes,
+        alert_from=sender,
+        on_alert=said.function("on_alert"),
+        budgets=said.choice("budgets", "wait", "off"),
         host=said.name("host") or os.uname().nodename,
         store_name=said.text("store_name"),
         export_to=export_to if export_to is None or "://" in export_to else str(said.path("export_to")),
-        export_format=said.choice("export_format", "parquet", "delta", "focus", "csv", "jsonl"),
-        export_minutes=said.number("export_minutes", 60.0, 0.01),
+        export_format=said.choice("export_format", "delta", "focus", "csv", "jsonl"),
+        export_minutes=said.number("export_minutes", least=0.01),
         sinks=parse_sinks(said.words("sinks") or ()),
-        sink_secret=Secret(secret) if (secret := said.text("sink_secret")) else None,
-        fingerprint_key=said.text("fingerprint_key") or "usage_tracker",
+        sink_secret=said.secret("sink_secret"),
+        fingerprint_key=said.text("fingerprint_key") or DEFAULTS["fingerprint_key"],
     )
 
 
@@ -266,27 +292,12 @@ def load_piecemeal(environ: Mapping[str, str], **arguments: object) -> Settings:
     return load_settings(usable, **arguments)
 
 
-def load_alerting(said: Said, arguments: Mapping[str, object]) -> dict[str, Any]:
-    """Where alerts go. Raises ConfigError, which repeats no address."""
-    secret, server = said.text("alert_secret"), said.text("alert_smtp")
-    boxes = parse_mailboxes("TRACKER_ALERT_EMAIL", said.words("alert_email") or ())
+def load_mailing(said: Said) -> tuple[Address | None, tuple[str, ...]]:
+    """What sends alerts by e-mail, and to whom. Raises ConfigError, which repeats no address."""
+    server, boxes = said.text("alert_smtp"), parse_mailboxes("TRACKER_ALERT_EMAIL", said.words("alert_email") or ())
     if bool(server) != bool(boxes):
         raise ConfigError("alerts by e-mail need TRACKER_ALERT_SMTP, the server, and TRACKER_ALERT_EMAIL, to whom")
-    on_alert = arguments.get("on_alert")
-    if on_alert is not None and not callable(on_alert):
-        raise ConfigError("on_alert is no function")
-    [sender] = parse_mailboxes("TRACKER_ALERT_FROM", (said.text("alert_from") or "usage-tracker@localhost",))
-    return {
-        "alert_webhook": tuple(
-            parse_receiver("TRACKER_ALERT_WEBHOOK", text) for text in said.words("alert_webhook") or ()
-        ),
-        "alert_secret": Secret(secret) if secret else None,
-        "alert_slack": tuple(parse_receiver("TRACKER_ALERT_SLACK", text) for text in said.words("alert_slack") or ()),
-        "alert_smtp": parse_mail_server("TRACKER_ALERT_SMTP", server) if server else None,
-        "alert_email": boxes,
-        "alert_from": sender,
-        "on_alert": on_alert,
-    }
+    return parse_mail_server("TRACKER_ALERT_SMTP", server) if server else None, boxes
 
 
 def default_dsn(environ: Mapping[str, str] = os.environ) -> Dsn:

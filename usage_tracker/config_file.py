@@ -54,9 +54,9 @@ def with_usable_config(environ: Mapping[str, str] = os.environ) -> Mapping[str, 
 
 def above(environ: Mapping[str, str], said: Mapping[str, str]) -> Mapping[str, str]:
     """The environment, and what the file said where that says nothing."""
-    return (
-        {**said, **{name: value for name, value in environ.items() if value or name not in said}} if said else environ
-    )
+    if not said:
+        return environ
+    return {**said, **{name: value for name, value in environ.items() if value or name not in said}}
 
 
 def read_config(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -91,14 +91,6 @@ def read_toml(path: Path, environ: Mapping[str, str]) -> dict[str, object]:
 
 def text_of(path: Path, key: str, value: object) -> str:
     """A value as a variable would hold it. Raises ConfigError; what may be a secret is not repeated."""
-    text = as_text(path, key, value)
-    if "\0" in text:
-        raise ConfigError(f"{path} has a NUL character in what {variable(key)} stands for, which no variable can hold")
-    return text
-
-
-def as_text(path: Path, key: str, value: object) -> str:
-    """The same, perhaps with what no variable can hold."""
     if key not in KEYS:
         near = difflib.get_close_matches(key, KEYS, 1)
         meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(KEYS)}"
@@ -106,12 +98,16 @@ def as_text(path: Path, key: str, value: object) -> str:
     if key == "sinks" and isinstance(value, dict):
         value = [f"{name}={address}" for name, address in value.items()]
     if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, list) and all(isinstance(word, str) and "," not in word for word in value):
-        return ",".join(value)
-    if isinstance(value, str | int | float):
-        return str(value)
-    raise ConfigError(f"{key} in {path} is neither a text, a number, true, false nor a list of texts")
+        text = "on" if value else "off"
+    elif isinstance(value, list) and all(isinstance(word, str) and "," not in word for word in value):
+        text = ",".join(value)
+    elif isinstance(value, str | int | float):
+        text = str(value)
+    else:
+        raise ConfigError(f"{key} in {path} is neither a text, a number, true, false nor a list of texts")
+    if "\0" in text:
+        raise ConfigError(f"{path} has a NUL character in what {variable(key)} stands for, which no variable can hold")
+    return text
 
 
 def is_open_to_others(path: Path) -> bool:

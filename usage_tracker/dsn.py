@@ -118,39 +118,37 @@ def parse_url(text: str) -> Dsn:
     try:
         parts = urlsplit(text)
         options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        ports = [int(port) for port in re.findall(r":(\d*)(?:,|$)", parts.netloc.rpartition("@")[2]) if port]
     except ValueError:
         raise broken from None
+    account, at, hosts = parts.netloc.rpartition("@")
     # an @ elsewhere is the end of a password that is not escaped, and what stands before it is not to be shown
-    misplaced = parts.netloc.count("@") > 1 or "@" in parts.path + parts.query
-    if (
-        misplaced
-        or parts.fragment
-        or any(not 0 < port < 65536 for port in ports)
-        or re.search(r":[^\]\d,][^\]]*$", parts.netloc.rpartition("@")[2])
-    ):
+    misplaced = "@" in account + parts.path + parts.query
+    if misplaced or parts.fragment or not have_ports(hosts) or re.search(r":[^\]\d,][^\]]*$", hosts):
         raise broken
     check_keywords(name for name, _ in options)
-    account, at, hosts = parts.netloc.rpartition("@")
+    user, colon, _ = account.partition(":")
     said = {name for name, _ in options}
-    said |= {"user"} if account.partition(":")[0] else set()
+    said |= {"user"} if user else set()
     said |= {"host"} if re.sub(r":\d*(?=,|$)", "", hosts).strip(",") else set()
-    said |= {"port"} if ports else set()
+    said |= {"port"} if re.search(r":\d+(?=,|$)", hosts) else set()
     said |= {"dbname"} if parts.path.strip("/") else set()
     shown_options = sorted([*options, *from_variables(said).items()])
     shown_query = "&".join(f"{name}={quote(value)}" for name, value in shown_options if name not in SECRET_KEYWORDS)
-    shown = f"postgresql://{account.partition(':')[0]}{at}{hosts}{parts.path}" + (
-        f"?{shown_query}" if shown_query else ""
-    )
-    has_secret = ":" in account or any(name in SECRET_KEYWORDS for name, _ in options)
+    shown = f"postgresql://{user}{at}{hosts}{parts.path}{'?' if shown_query else ''}{shown_query}"
+    has_secret = bool(colon) or any(name in SECRET_KEYWORDS for name, _ in options)
     return Dsn("postgresql", re.sub(r"^\w+://", "postgresql://", text), shown, has_secret)
+
+
+def have_ports(hosts: str) -> bool:
+    """Whether each port that is named behind one of these hosts, with commas between them, can be one."""
+    ports = re.findall(r":(\d+)(?:,|$)", hosts)
+    return all(len(port) < 10 and 0 < int(port) < 65536 for port in ports)
 
 
 def parse_clickhouse(text: str) -> Dsn:
     """`clickhouses` is over TLS. Several hosts, with commas between them, are replicas of one shard."""
     address = CLICKHOUSE.fullmatch(text)
-    ports = re.findall(r":(\d+)(?:,|$)", address["hosts"]) if address else []
-    if address is None or any(not 0 < int(port) < 65536 for port in ports):
+    if address is None or not have_ports(address["hosts"]):
         raise ConfigError(
             f"TRACKER_DSN is not a valid ClickHouse URL (escape special characters as %XX); {VALID_FORMS}"
         )

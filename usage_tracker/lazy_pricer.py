@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from usage_tracker.event import AlikeCalls, Cost, Origin, PricedCalls, UsageEvent
 
 if TYPE_CHECKING:
-    from usage_tracker.pricing import Pricer, Shelf, StoredBook
+    from usage_tracker.pricing import FollowingPricer, StoredBook
     from usage_tracker.stores import Store
 
 LOOK_SECONDS = 15.0
@@ -31,30 +31,26 @@ class LazyPricer:
 
     def __init__(self, prices: Path | None) -> None:
         self._path = prices
-        self._pricer: Pricer | None = None
-        self._shelf: Shelf | None = None
+        self._pricer: FollowingPricer | None = None
         self._look_at = 0.0
 
     def load(self) -> None:
         """Import price data, the first time: what forks meanwhile has to do so before, where a fork waits for it."""
         if self._pricer is None:
-            from usage_tracker.pricing import Pricer, Shelf, newest_data
+            from usage_tracker.pricing import FollowingPricer, newest_data
 
             import_module("usage_tracker.stores.prices")
             prices = newest_data()
             prices.load()
-            self._pricer, self._shelf = Pricer([prices]), Shelf(self._path)
+            self._pricer = FollowingPricer([prices], self._path)
 
     def refresh(self, store: "Store") -> None:
         """Every now and then, read the price books that have changed. Raises StoreError."""
         self.load()
         assert self._pricer is not None
-        assert self._shelf is not None
-        if time.monotonic() < self._look_at:
-            return
-        if self._shelf.look(partial(newest_book, store)):
-            self._pricer.use(self._shelf.books)
-        self._look_at = time.monotonic() + LOOK_SECONDS
+        if time.monotonic() >= self._look_at:
+            self._pricer.look(partial(newest_book, store))
+            self._look_at = time.monotonic() + LOOK_SECONDS
 
     def price(self, origin: Origin, event: UsageEvent) -> Cost:
         assert self._pricer is not None, "refreshed before each batch"

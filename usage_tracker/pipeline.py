@@ -14,13 +14,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from usage_tracker.attribution import Attribution
+from usage_tracker.budgeting import Budgeting
 from usage_tracker.capture import Recorder, Wrapper, finish_open_calls, open_calls
 from usage_tracker.capture.tracked_proxy import mark_of
 from usage_tracker.choke_points import ChokePoint
 from usage_tracker.chores import Chores
 from usage_tracker.config import Settings, default_spool
 from usage_tracker.dsn import Dsn
-from usage_tracker.enforcing import Enforcing, Leading
+from usage_tracker.enforcing import Enforcing
 from usage_tracker.event import CallKind, Origin, UsageEvent
 from usage_tracker.exporting import Exporting
 from usage_tracker.feeding import Feeding
@@ -31,9 +32,10 @@ from usage_tracker.journal.adoption import take_over
 from usage_tracker.journal.claims import Claims
 from usage_tracker.journal.header import ANY_STORE
 from usage_tracker.lazy_pricer import LazyPricer
+from usage_tracker.looking import Looking
 from usage_tracker.scopes import attribution_of
 from usage_tracker.sdk_coverage import CoverageNotes
-from usage_tracker.shipper import Chore, Shipper
+from usage_tracker.shipper import Shipper
 from usage_tracker.shipping import Shipping
 from usage_tracker.threads import is_left_alone
 
@@ -57,7 +59,7 @@ def make_shipper(
     settings: Settings,
     dsn: Dsn,
     journal: Journal | None = None,
-    chore: Chore | None = None,
+    budgeting: Budgeting | None = None,
     processes: int | None = None,
     *,
     once: bool = False,
@@ -77,7 +79,7 @@ def make_shipper(
         claims = Claims(spool, processes)
         return Shipper(spool, open_settings_store, prices, settings.batch_size, claims=claims)
     threads = () if once else (Exporting(settings), Feeding(settings))
-    chores = HostReporting(settings, spool), *threads, chore or Leading(settings)
+    chores = HostReporting(settings, spool), *threads, budgeting or Budgeting(settings)
     return Shipper(spool, open_settings_store, prices, settings.batch_size, journal, Chores(chores))
 
 
@@ -94,25 +96,21 @@ class Pipeline:
         self._default = attribution_of({name: getattr(settings, name) for name in Attribution._fields})
         self.recorder = self._recorder()
         self._coverage = CoverageNotes(settings.spool_dir, settings.spool_group, states)
-        self.enforcing = Enforcing(settings, self.journal, self.recorder, self._start_unless_started, self._look_beside)
+        self.enforcing = Enforcing(settings, self.journal, self.recorder, self._start_unless_started)
+        self._looking = Looking(self._look)
         self.shipping: Shipping | None = None
         if settings.ship and settings.dsn:
-            leading = Leading(settings, self.enforcing.use, lambda: self.journal.dropped)
-            shipper = make_shipper(settings, settings.dsn, self.journal, leading)
+            budgeting = Budgeting(settings, self.enforcing.use, lambda: self.journal.dropped)
+            shipper = make_shipper(settings, settings.dsn, self.journal, budgeting)
             self.shipping = Shipping(shipper, self.journal, settings.batch_seconds, self._look)
         self._wrappers = cache(self._make_wrappers)
 
     def _look(self) -> None:
-        """What the thread that ships looks at with each round."""
+        """What this process's thread looks at with each round, whether it ships or not."""
         self._end_if_left_alone()
+        self.journal.look_ahead()
         self.enforcing.look()
         self._coverage.note()
-
-    def _look_beside(self) -> None:
-        """What the thread of a process that doesn't ship looks at, beside budgets."""
-        self._end_if_left_alone()
-        self._coverage.note()
-        self.journal.look_ahead()
 
     def wrapper(self, point: ChokePoint) -> Wrapper:
         """What goes around that function of an SDK."""
@@ -177,7 +175,7 @@ class Pipeline:
                 return False
         else:
             with suppress(RuntimeError):
-                self.enforcing.start()
+                self._looking.start()
         return True
 
     def _take_over_unassigned(self) -> None:
@@ -213,7 +211,7 @@ class Pipeline:
         if self.shipping and (self.shipping.resting() or self.journal.spool.leads()):
             return self.shipping.resting()
         leader = self.journal.spool.leader()
-        return self.shipping is None if leader is None else leader[1] != "leading"
+        return self.shipping is None if leader is None else not leader.ships
 
     def end(self) -> None:
         """The process ends: so do its open calls."""
@@ -227,6 +225,7 @@ class Pipeline:
             deadline = time.monotonic() + self.settings.exit_timeout
             finish_open_calls()
             self.journal.close()
+            self._looking.stop()
             self.enforcing.stop(deadline)
             if self.shipping:
                 self.shipping.stop_by(deadline)
@@ -236,6 +235,7 @@ class Pipeline:
         deadline = time.monotonic() + self.settings.exit_timeout
         with guarded("stop"):
             self.journal.close()
+            self._looking.stop()
             self.enforcing.stop(deadline)
             if self._started and self.shipping:
                 self.shipping.stop(deadline)
@@ -258,6 +258,7 @@ class Pipeline:
         open_calls.clear()  # they are the parent's
         with guarded("fork: lead"):
             self.journal.spool.forget()
+        self._looking.forget()
         if self.shipping:
             with guarded("fork: shipper"):
                 self.shipping.shipper.forget()

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from usage_tracker.choke_points import ChokePoint
-from usage_tracker.journal.files import write_over
+from usage_tracker.journal.disk import write_over
 from usage_tracker.patching import State
 
 NOTE_SECONDS = 60.0

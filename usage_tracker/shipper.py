@@ -56,6 +56,29 @@ class Taken(NamedTuple):
     read: Read
 
 
+class BatchSize:
+    """How many events the next batch takes: more while there is a backlog, fewer while the store refuses one."""
+
+    def __init__(self, usual: int) -> None:
+        self.now = usual
+        self.one_by_one = False
+        """Whether calls that are alike are read one by one, as the store refuses one of them."""
+        self._usual = usual
+        self._full = 0
+        """How many batches in a row were as large as they may be."""
+
+    def stored(self, events: int) -> None:
+        """Larger while there is a backlog; and again as large as it should be once a refused event is out."""
+        self._full = self._full + 1 if events >= self.now else 0
+        most = self._usual * (BACKLOG if self._full >= BACKLOG else 1)
+        self.now = min(most, self.now * 2)
+        self.one_by_one = self.one_by_one and self.now < self._usual
+
+    def refused(self, events: int) -> None:
+        """Half of what was refused, until the event at fault is alone."""
+        self.now, self._full, self.one_by_one = max(1, events // 2), 0, True
+
+
 class Shipper:
     """Ships one spool folder to one store. Not thread-safe: `Shipping` runs it in a thread, the command line in its
     own."""
@@ -83,12 +106,7 @@ class Shipper:
         self._store: Store | None = None
         self._migrated = False
         self._prices = prices
-        self._batch_size = batch_size
-        self._limit = batch_size
-        self._full = 0
-        """How many batches in a row were as large as they may be."""
-        self._one_by_one = False
-        """Whether calls that are alike are read one by one, as the store refuses one of them."""
+        self._size = BatchSize(batch_size)
         self._journal = journal
         self._segments = OpenSegments(spool, claims)
         self._folds = claims is None
@@ -128,28 +146,26 @@ class Shipper:
         ]
         batch = Batch(stretches, *price_batch(self._prices, [read for _, read in taken]))
         try:
-            written = self._connected().write(batch)
+            if self._write(batch, taken):
+                self.stored += batch.size
+                self._size.stored(batch.size)
         except EventsRefused as refusal:
             self._split(taken, batch, refusal)
-            return True
-        if written:
-            self.stored += batch.size
-            self._confirm(taken)
-            self._adapt(batch.size)
-        else:
-            self._locate([file for file, _ in taken])
         return True
 
-    def _adapt(self, shipped: int) -> None:
-        """Larger batches while there is a backlog; and again as large as they should be once a refused event is out."""
-        self._full = self._full + 1 if shipped >= self._limit else 0
-        most = self._batch_size * (BACKLOG if self._full >= BACKLOG else 1)
-        self._limit = min(most, self._limit * 2)
-        self._one_by_one = self._one_by_one and self._limit < self._batch_size
+    def _write(self, batch: Batch, taken: list[Taken]) -> bool:
+        """Store a batch and go on behind it; False where it was stored before, and the ledger says where to go on.
+        Raises EventsRefused."""
+        written = self._connected().write(batch)
+        if written:
+            self._confirm(taken)
+        else:
+            self._locate([file for file, _ in taken])
+        return written
 
     def _take(self, leading: bool) -> list[Taken]:
         """Up to a batch of events, from the oldest segments on; ended segments with nothing left are deleted."""
-        taken, room = [], self._limit
+        taken, room = [], self._size.now
         for file in self._known(leading):
             if room <= 0:
                 break
@@ -168,7 +184,7 @@ class Shipper:
         ended = file.ended()
         if not ended and not file.reader.pending():
             return None
-        gather = self._store is not None and self._store.takes_alike and not self._one_by_one
+        gather = self._store is not None and self._store.takes_alike and not self._size.one_by_one
         read = file.reader.read(room, ended, gather=gather)
         if read.end > file.reader.position:
             return read
@@ -215,7 +231,7 @@ class Shipper:
     def _split(self, taken: list[Taken], batch: Batch, refusal: EventsRefused) -> None:
         """Halve the batch; once it is a single event, set that one aside and move on."""
         if batch.alike or batch.size > 1:
-            self._limit, self._full, self._one_by_one = max(1, batch.size // 2), 0, True
+            self._size.refused(batch.size)
             return
         for priced in batch.events:
             refuse(self.spool, priced, str(refusal))
@@ -225,10 +241,7 @@ class Shipper:
                 "the store refuses an event (%s); it is kept in %s (%d so far)",
                 refusal, self.spool.folder / "refused.jsonl", self.refused,
             )  # fmt: skip
-        if self._connected().write(Batch([stretch._replace(events=0) for stretch in batch.stretches], [])):
-            self._confirm(taken)
-        else:
-            self._locate([file for file, _ in taken])
+        self._write(Batch([stretch._replace(events=0) for stretch in batch.stretches], []), taken)
 
     def connect(self) -> None:
         """Connect, if that was not done yet, so that what others append is folded even where nothing is to be shipped.

@@ -101,7 +101,6 @@ class Shipping:
     def _round(self) -> None:
         pause = YOUNG_PAUSE if time.monotonic() < self._young_until else self._batch_seconds
         self._journal.put_on_disk()
-        self._journal.look_ahead()
         self._look()
         if self._leads():
             if self._ship(leading=True):
@@ -123,7 +122,7 @@ class Shipping:
                 self._ship(leading=True)
             elif not (self._journal.only_in_memory() and self._ship(leading=False)):
                 leader = self.shipper.spool.leader()
-                if leader and leader[1] != "leading":
+                if leader and not leader.ships:
                     return
                 self.shipper.spool.ring()
                 time.sleep(0.01)

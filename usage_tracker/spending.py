@@ -10,7 +10,7 @@ from usage_tracker.budgets.budget import Budget, rolls
 from usage_tracker.budgets.scope import NOBODY, WHOLE
 from usage_tracker.budgets.view import Usual
 from usage_tracker.budgets.windows import Window
-from usage_tracker.report.conditions import Condition
+from usage_tracker.conditions import Condition
 from usage_tracker.report.groups import read_groups
 from usage_tracker.report.listing import list_events
 from usage_tracker.report.question import Query
@@ -54,9 +54,7 @@ def next_midnight(moment: datetime) -> datetime:
 
 def conditions(budget: Budget) -> tuple[Condition, ...]:
     """The budget's scope, as a report has it."""
-    return tuple(
-        Condition(REPORTED.get(test.dimension, test.dimension), test.equal, test.pattern) for test in budget.where
-    )
+    return tuple(test._replace(dimension=REPORTED.get(test.dimension, test.dimension)) for test in budget.where)
 
 
 def used(budget: Budget, sums: Sums) -> Used:

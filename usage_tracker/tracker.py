@@ -8,10 +8,9 @@ import logging
 import os
 import sys
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from math import isfinite
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from usage_tracker import guard
@@ -19,14 +18,11 @@ from usage_tracker.choke_points import CHOKE_POINTS, ChokePoint
 from usage_tracker.config import Settings, load_piecemeal, load_settings, load_usable
 from usage_tracker.config_file import with_config, with_usable_config
 from usage_tracker.errors import ConfigError, UsageTrackerError
-from usage_tracker.guard import guarded
 from usage_tracker.patching import Patches, version_of
-from usage_tracker.seldom import Seldom
 
 if TYPE_CHECKING:
     from usage_tracker.app_costs import AppCosts
     from usage_tracker.capture import Wrapper
-    from usage_tracker.event import Status
     from usage_tracker.pipeline import Pipeline
 
 logger = logging.getLogger("usage_tracker")
@@ -113,11 +109,18 @@ class Tracker:
             self._pipeline.after_fork()
 
 
+class Meanwhile:
+    """What waits while another tracker is in the installed one's place."""
+
+    def __init__(self, set_aside: Tracker | None) -> None:
+        self.set_aside = set_aside
+        """What was installed, and will be again."""
+        self.then: Callable[[], None] = lambda: None
+        """What the app asked for last, and is done at the end."""
+
+
 installed: Tracker | None = None
-_set_aside: Tracker | None = None
-"""What was installed, while another tracker stands in."""
-_asked_meanwhile: list[Settings | None] | None = None
-"""While another tracker stands in: what was to be installed; None for uninstalled."""
+_meanwhile: Meanwhile | None = None
 _install_lock = threading.RLock()
 
 
@@ -166,8 +169,8 @@ def start(settings: Settings) -> None:
     """Set up a tracker for these settings, unless that is what runs already."""
     global installed
     with _install_lock:
-        if _asked_meanwhile is not None:
-            _asked_meanwhile.append(settings)
+        if _meanwhile is not None:
+            _meanwhile.then = partial(start, settings)
             return
         if installed is not None and installed.settings == settings:
             installed.patches.apply()
@@ -189,8 +192,8 @@ def uninstall() -> None:
     """Put back the identical original objects and ship what is left, within the exit timeout."""
     global installed
     with _install_lock:
-        if _asked_meanwhile is not None:
-            _asked_meanwhile.append(None)
+        if _meanwhile is not None:
+            _meanwhile.then = uninstall
             return
         if installed is not None:
             end(installed)
@@ -201,25 +204,25 @@ def uninstall() -> None:
 def stand_in(settings: Settings) -> Iterator[Tracker]:
     """A tracker in the installed one's place. That goes on at the end, with what it had captured and where it ships it;
     what the app installs meanwhile is installed then, too."""
-    global installed, _set_aside, _asked_meanwhile
+    global installed, _meanwhile
     tracker = Tracker(settings)
     with _install_lock:
-        if _asked_meanwhile is not None:
+        if _meanwhile is not None:
             raise UsageTrackerError("another tracker stands in already; end that first")
-        _set_aside, installed, _asked_meanwhile = installed, tracker, []
-        if _set_aside is not None:
-            _set_aside.patches.revert()
+        _meanwhile = meanwhile = Meanwhile(installed)
+        if installed is not None:
+            installed.patches.revert()
+        installed = tracker
         tracker.patches.apply()
     try:
         yield tracker
     finally:
         with _install_lock:
             end(tracker)
-            installed, _set_aside, asked, _asked_meanwhile = _set_aside, None, _asked_meanwhile, None
+            installed, _meanwhile = meanwhile.set_aside, None
             if installed is not None:
                 installed.patches.apply()
-        if asked:
-            uninstall() if asked[-1] is None else start(asked[-1])
+        meanwhile.then()
 
 
 def flush(timeout: float = 5.0) -> bool:
@@ -237,64 +240,6 @@ def stats() -> Stats:
     dropped = pipeline.journal.dropped
     trouble = pipeline.shipping.shipper.last_error if pipeline.shipping else None
     return Stats(captured, captured - pending, pending, dropped, guard.errors.total(), trouble or guard.last_error)
-
-
-def record(
-    *,
-    provider: str | None,
-    model: str | None,
-    operation: str = "chat",
-    duration_ms: float | None = None,
-    response_id: str | None = None,
-    status: "Status" = "ok",
-    reported_cost: str | None = None,
-    units: Mapping[str, float] | None = None,
-    **usage: int | None,
-) -> None:
-    """Record a call that no SDK of ours made, for whom `attribute()` says. Without `install()` it does nothing.
-
-    What isn't given is unknown. `usage` takes the other fields of `event.Usage`: `input_tokens`, `output_tokens`,
-    `cache_read_tokens`, `reasoning_tokens` and so on. `units` is what is billed and isn't a token, such as
-    `{"images": 2}`; `reported_cost` is a decimal number of US dollars. Raises TypeError for values that an event can't
-    hold; a figure that no call has, such as a negative one, is unknown, and the log says so.
-    """
-    if installed is None:
-        return
-    from usage_tracker.attribution import clean, standing
-    from usage_tracker.capture import Client
-    from usage_tracker.event import UNTIMED, Usage, UsageEvent
-    from usage_tracker.journal.frames import check
-    from usage_tracker.providers.usage_fields import leave_out_nonsense
-
-    if duration_ms is not None and not isfinite(duration_ms):
-        raise TypeError(f"a call doesn't take {duration_ms} milliseconds")
-    event = UsageEvent(
-        started_at=time.time_ns() - int(max(duration_ms or 0, 0) * 1e6),
-        duration_ms=UNTIMED if duration_ms is None else float(duration_ms),
-        operation=clean(operation) or "chat",
-        request_model=clean(model),
-        model=clean(model),
-        response_id=clean(response_id),
-        status=status,
-        usage=Usage(units=None if units is None else {**units}, **usage),  # type: ignore[arg-type]  # `estimated`
-        reported_cost=reported_cost,
-    )
-    check(event)
-    with guarded("record"):
-        recorder = installed.pipeline().recorder
-        stands = standing.get()
-        origin = recorder.origin(Client("record"), clean(provider), stands.attribution())
-        if nonsense := leave_out_nonsense(event):
-            _say_unknown(nonsense)
-        recorder.record(origin, event, stands.meters)
-
-
-_warning = Seldom()
-
-
-def _say_unknown(names: list[str]) -> None:
-    if _warning.due():
-        logger.warning("record() was given what no call can have used; it counts as unknown: %s", ", ".join(names))
 
 
 def _at_exit() -> None:
@@ -339,7 +284,7 @@ def _after_fork() -> None:
     global _install_lock, _finalizer
     _install_lock = threading.RLock()
     _finalizer = None  # it was the parent's
-    for tracker in (installed, _set_aside):
+    for tracker in (installed, _meanwhile.set_aside if _meanwhile else None):
         if tracker is not None:
             tracker.after_fork()
     if installed is not None:

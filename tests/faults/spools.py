@@ -16,7 +16,8 @@ from faults.cases import case
 from faults.kills import SMALL_SEGMENTS, dies
 from faults.nursery import Process
 from faults.sidecars import sidecar_script
-from usage_tracker.journal.files import Descriptor, FileSource
+from usage_tracker.journal.disk import Descriptor
+from usage_tracker.journal.files import FileSource
 from usage_tracker.journal.frames import CALL, EVENT, FRAME
 from usage_tracker.journal.header import HEADER_SIZE, Header
 from usage_tracker.journal.reader import SegmentReader

@@ -43,7 +43,7 @@ from with_litellm.asking import (
 
 import usage_tracker
 from usage_tracker import guard, tracker
-from usage_tracker.budgets.budget import Criterion
+from usage_tracker.conditions import Condition
 from usage_tracker.demo.exchange import Asked, Reply
 from usage_tracker.demo.standin import StandIn
 
@@ -821,7 +821,7 @@ def test_what_a_call_of_litellm_left_behind_makes_calls_of_its_own(captured: Cap
 
 def test_a_budget_refuses_a_call_before_its_request(captured: Captured, provider: StandIn) -> None:
     assert tracker.installed is not None
-    where = (Criterion("model", True, "gpt-4o-mini"), Criterion("provider", True, "openai"))
+    where = (Condition("model", True, "gpt-4o-mini"), Condition("provider", True, "openai"))
     tracker.installed.pipeline().enforcing.use(known(budget(where=where), spent="1"))
     with pytest.raises(usage_tracker.BudgetExceeded):
         chat(provider)

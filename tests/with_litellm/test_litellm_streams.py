@@ -5,7 +5,6 @@ import gc
 import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import wraps
 from itertools import pairwise
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from anthropic_server import AnthropicServer
 from capturing import Captured
 from gemini_server import GeminiServer
+from leaving import leave_async_by_exception, leave_async_unread, leave_by_break, leave_by_exception, leave_unread
 from with_litellm.asking import ASK, CONTENTS, KEY, achat, at, at_anthropic, at_gemini, chat, run, wait_for
 
 import usage_tracker
@@ -239,26 +239,11 @@ def test_so_it_is_where_a_stream_of_responses_ends_without_usage(captured: Captu
     assert (event.usage.output_tokens is not None) == event.usage.estimated == (ended.usage is not None)
 
 
-def leave_by_break(stream: Any) -> None:
-    for _ in stream:
-        break
-
-
-def leave_by_exception(stream: Any) -> None:
-    with suppress(KeyError):
-        for _ in stream:
-            raise KeyError
-
-
 def leave_closed(stream: Any) -> None:
     next(stream)
     close = getattr(stream, "close", None)
     if close is not None:
         close()
-
-
-def leave_unread(stream: Any) -> None:
-    """Nothing is read, and the stream is dropped."""
 
 
 LEAVING = [leave_by_break, leave_by_exception, leave_closed, leave_unread]
@@ -312,16 +297,6 @@ async def leave_async_by_break(stream: Any) -> None:
 async def leave_async_closed(stream: Any) -> None:
     await anext(stream)
     await stream.aclose()
-
-
-async def leave_async_by_exception(stream: Any) -> None:
-    with suppress(KeyError):
-        async for _ in stream:
-            raise KeyError
-
-
-async def leave_async_unread(stream: Any) -> None:
-    """Nothing is read, and the stream is dropped."""
 
 
 class Held(list[Event]):

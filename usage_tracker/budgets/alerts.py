@@ -19,11 +19,12 @@ from typing import NamedTuple
 
 from usage_tracker.budgets.amounts import show
 from usage_tracker.budgets.budget import Budget, rolls
-from usage_tracker.budgets.receivers import Message, NotSent, Receiver
+from usage_tracker.budgets.receivers import Message, Receiver
 from usage_tracker.budgets.scope import named
 from usage_tracker.budgets.windows import Window
 from usage_tracker.errors import RightsError, StoreError
 from usage_tracker.guard import guarded
+from usage_tracker.outgoing import NotSent
 from usage_tracker.stores import Store
 from usage_tracker.stores.store import Execute, takes_effect
 from usage_tracker.threads import start_thread
@@ -219,7 +220,7 @@ def insert(execute: Execute, store: Store, alerts: Sequence[Alert], receivers: S
     columns = (*KEY, "message", "raised_at", "next_try_at", "sent_at")
     sql = (
         f"INSERT INTO {store.dialect.prefix}budget_alert ({', '.join(columns)}) "
-        f"VALUES ({', '.join([mark] * len(columns))}) ON CONFLICT ({', '.join(KEY)}) DO NOTHING"
+        f"VALUES ({store.dialect.marks(len(columns))}) ON CONFLICT ({', '.join(KEY)}) DO NOTHING"
     )
     new = []
     # in one order, so that two leaders don't wait for each other
@@ -244,11 +245,10 @@ def insert(execute: Execute, store: Store, alerts: Sequence[Alert], receivers: S
 def take(execute: Execute, store: Store, receivers: Sequence[str]) -> Due | None:
     """One that is due, and nobody else's for a minute."""
     mark, now, table = store.dialect.placeholder, time.time(), f"{store.dialect.prefix}budget_alert"
-    locking = " FOR UPDATE SKIP LOCKED" if store.dialect.name == "postgres" else ""
     row = execute(
         f"SELECT {', '.join(KEY)}, message, tries FROM {table} WHERE sent_at IS NULL AND next_try_at <= {mark} "
-        f"AND tries < {mark} AND receiver IN ({', '.join([mark] * len(receivers))}) "
-        f"ORDER BY raised_at LIMIT 1{locking}",
+        f"AND tries < {mark} AND receiver IN ({store.dialect.marks(len(receivers))}) "
+        f"ORDER BY raised_at LIMIT 1{store.dialect.for_update(skip_locked=True)}",
         [now, MOST_TRIES, *receivers],
     )
     if row is None:

@@ -9,7 +9,9 @@ from typing import Literal
 import msgspec
 
 from usage_tracker.budgets.windows import PERIODS, hours_of, is_duration
+from usage_tracker.conditions import Condition
 from usage_tracker.errors import ConfigError
+from usage_tracker.wildcards import WILD, pieces
 from usage_tracker.zones import parse_zone
 
 Measure = Literal["cost", "tokens", "calls"]
@@ -36,31 +38,6 @@ THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
 SCALES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 
 
-class Criterion(msgspec.Struct, frozen=True, array_like=True):
-    """What a call must be like to count: a condition as reports have them."""
-
-    dimension: str
-    equal: bool
-    pattern: str | None
-    """With wildcards and backslashes as written; None: the call has no such value."""
-
-    def __str__(self) -> str:
-        value = {None: "none", "none": r"\none"}.get(self.pattern, self.pattern)
-        return f"{self.dimension}{'=' if self.equal else '!='}{value}"
-
-    @property
-    def literal(self) -> str | None:
-        """The one value that it asks for; None where that is a pattern, or no value."""
-        if self.pattern is None or any(piece in "*?" for piece in pieces(self.pattern)):
-            return None
-        return "".join(piece[-1] for piece in pieces(self.pattern))
-
-
-def pieces(pattern: str) -> list[str]:
-    r"""The pattern's characters; wildcards are `*` and `?`, and a backslash stands before what is none."""
-    return re.findall(r"\\.|.", pattern, re.DOTALL)
-
-
 class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One budget, as the store keeps it in JSON. Fields may be added, with a default."""
 
@@ -73,7 +50,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     makes it a limit of the rate."""
     zone: str = "UTC"
     """Whose hours, days, weeks and months."""
-    where: tuple[Criterion, ...] = ()
+    where: tuple[Condition, ...] = ()
     """All hold for a call that counts."""
     each: str | None = None
     """The dimension of which each value has a budget of its own."""
@@ -208,7 +185,7 @@ def mistakes_of_scope(budget: Budget) -> Iterator[str]:
             yield f"calls without a {dimension} have none to be told apart by, so this budget could never match"
 
 
-def contradict(tests: Sequence[Criterion], *, several: bool) -> bool:
+def contradict(tests: Sequence[Condition], *, several: bool) -> bool:
     """Whether nothing passes all of the tests. `several`: a call may have more than one value of the dimension."""
     none = [test for test in tests if test.equal == (test.pattern is None)]
     if any(test.pattern is None for test in none) and any(test.equal and test.pattern is not None for test in tests):
@@ -218,7 +195,7 @@ def contradict(tests: Sequence[Criterion], *, several: bool) -> bool:
     ):
         return True
     for test in tests:
-        opposite = Criterion(test.dimension, not test.equal, test.pattern)
+        opposite = Condition(test.dimension, not test.equal, test.pattern)
         if opposite in tests:
             return True
         if several or not test.equal or test.literal is None:
@@ -240,11 +217,11 @@ def apart(one: str, other: str) -> bool:
 
 
 def firm_start(pattern: str) -> str:
-    return "".join(piece[-1] for piece in takewhile(lambda piece: piece not in ("*", "?"), pieces(pattern)))
+    return "".join(piece[-1] for piece in takewhile(lambda piece: piece not in WILD, pieces(pattern)))
 
 
 def firm_end(pattern: str) -> str:
-    backwards = takewhile(lambda piece: piece not in ("*", "?"), reversed(pieces(pattern)))
+    backwards = takewhile(lambda piece: piece not in WILD, reversed(pieces(pattern)))
     return "".join(piece[-1] for piece in backwards)[::-1]
 
 

@@ -1,43 +1,23 @@
 """Who hears of alerts: a webhook, Slack, a mailbox, a function of the app. Each attempt has a bound."""
 
 import hashlib
-import hmac
-import http.client
 import json
 import smtplib
 import socket
 import ssl
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
 from decimal import DefaultContext, localcontext
 from email.message import EmailMessage
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, Protocol
 
-from usage_tracker.addresses import Address, Secret, forbidden, is_loopback
+from usage_tracker.addresses import Address, Secret, is_loopback
 from usage_tracker.config import Settings
-from usage_tracker.errors import UsageTrackerError
 from usage_tracker.guard import guarded
-
-ATTEMPT_SECONDS = 10.0
-"""A receiver that takes longer is tried again later."""
-STEP_SECONDS = 5.0
-SIGNATURE = "X-Usage-Tracker-Signature"
+from usage_tracker.outgoing import STEP_SECONDS, NotSent, connected, post
 
 Message = dict[str, Any]
 """What an alert says, as JSON has it; `text` is a sentence for people, `id` the same in every attempt."""
-
-
-class NotSent(UsageTrackerError):
-    """Why a receiver did not take an alert."""
-
-    def __init__(self, sentence: str, after: float | None = None) -> None:
-        super().__init__(sentence)
-        self.after = after
-        """Seconds, where the receiver said when to come again."""
 
 
 class Receiver(Protocol):
@@ -54,8 +34,7 @@ class Receiver(Protocol):
 
 
 class Webhook(NamedTuple):
-    """POST of the message as JSON. With a secret, the header is `t=SECONDS,v1=HMAC`: SHA-256 of the seconds, a dot and
-    the body, keyed by the secret, in hexadecimal."""
+    """POST of the message as JSON, signed where there is a secret."""
 
     name: str
     shown: str
@@ -64,10 +43,7 @@ class Webhook(NamedTuple):
 
     def send(self, message: Message) -> None:
         body = json.dumps(message, separators=(",", ":")).encode()
-        headers = {"X-Usage-Tracker-Id": message["id"]}
-        if self.secret:
-            headers[SIGNATURE] = sign(self.secret, body, int(time.time()))
-        post(self.address, body, headers)
+        deliver(self.address, body, {"X-Usage-Tracker-Id": message["id"]}, self.secret)
 
 
 class Slack(NamedTuple):
@@ -79,7 +55,14 @@ class Slack(NamedTuple):
 
     def send(self, message: Message) -> None:
         text = message["text"].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        post(self.address, json.dumps({"text": text}).encode(), {})
+        deliver(self.address, json.dumps({"text": text}).encode(), {})
+
+
+def deliver(address: Address, body: bytes, headers: dict[str, str], secret: Secret | None = None) -> None:
+    """Raises NotSent where it isn't taken."""
+    answer = post(address, body, headers, secret)
+    if not answer.taken:
+        raise NotSent(f"{address.shown} answered {answer.status}", answer.after)
 
 
 class Mail(NamedTuple):
@@ -154,94 +137,6 @@ def receivers_of(settings: Settings) -> list[Receiver]:
 def named(kind: str, address: object) -> str:
     plain = tuple(map(str, address)) if isinstance(address, tuple) else str(address)
     return f"{kind}:{hashlib.blake2b(repr(plain).encode(), digest_size=8).hexdigest()}"
-
-
-def sign(secret: str, body: bytes, seconds: int) -> str:
-    """The value of the header."""
-    mac = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={seconds},v1={mac}"
-
-
-def post(address: Address, body: bytes, headers: dict[str, str]) -> None:
-    """Raises NotSent for anything but a 2xx: redirects are not followed."""
-    try:
-        with connected(address) as wire:
-            connection = http.client.HTTPConnection(address.host, address.port)
-            connection.sock = wire
-            said = {"Content-Type": "application/json", "User-Agent": "usage-tracker", **headers}
-            connection.request("POST", str(address.path), body, said)
-            with closing(connection.getresponse()) as answer:
-                status, later = answer.status, answer.getheader("Retry-After")
-    except (OSError, http.client.HTTPException) as error:
-        raise NotSent(f"{address.shown} can't be reached ({type(error).__name__})") from None
-    if not 200 <= status < 300:
-        raise NotSent(f"{address.shown} answered {status}", retry_after(later))
-
-
-def retry_after(said: str | None) -> float | None:
-    """Seconds by the header `Retry-After`, a number of them or a date. None where it says nothing."""
-    if said is None:
-        return None
-    if said.isascii() and said.isdecimal():
-        return float(said)
-    try:
-        moment = parsedate_to_datetime(said)
-    except (ValueError, OverflowError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
-@contextmanager
-def connected(address: Address) -> Iterator[socket.socket]:
-    """A connection to one of the addresses that the name has now, each checked, cut after ATTEMPT_SECONDS. Raises
-    OSError and NotSent."""
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    numbers = [str(place[0]) for *_, place in found]
-    for number in numbers:
-        if (why := forbidden(number)) is not None:
-            raise NotSent(f"{address.shown}: {why}")
-        if address.scheme in ("http", "smtp") and is_loopback(address.host) and not is_loopback(number):
-            raise NotSent(f"{address.shown} is not on this machine")
-    with reached(numbers, address.port) as wire, cut_after(ATTEMPT_SECONDS, wire.dup()):
-        if address.scheme in ("https", "smtps"):
-            with ssl.create_default_context().wrap_socket(wire, server_hostname=address.host) as encrypted:
-                yield encrypted
-        else:
-            yield wire
-
-
-def reached(numbers: list[str], port: int) -> socket.socket:
-    """A connection to the first of them that takes one, within ATTEMPT_SECONDS. Raises OSError."""
-    deadline = time.monotonic() + ATTEMPT_SECONDS
-    while True:
-        number, *numbers = numbers
-        left = deadline - time.monotonic()
-        try:
-            return socket.create_connection((number, port), min(STEP_SECONDS, left))
-        except OSError:
-            if not numbers or time.monotonic() >= deadline:
-                raise
-
-
-@contextmanager
-def cut_after(seconds: float, wire: socket.socket) -> Iterator[None]:
-    """End a connection unless the block is through by then. `wire`: a duplicate of its socket, which is closed: the
-    socket itself is another one once it speaks TLS."""
-    with wire:
-        timer = threading.Timer(seconds, cut, [wire])
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-
-def cut(wire: socket.socket) -> None:
-    with suppress(OSError):
-        wire.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -17,15 +17,16 @@ import msgspec
 from usage_tracker.budgets.accounts import start_of, window_of
 from usage_tracker.budgets.amounts import limit_of, whole
 from usage_tracker.budgets.book import read_budgets
-from usage_tracker.budgets.budget import Budget, Criterion
+from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.rights import lacking, role_of
 from usage_tracker.budgets.scope import NOBODY, WHOLE
 from usage_tracker.budgets.view import PriceBook, Usual, View
 from usage_tracker.budgets.windows import Window
+from usage_tracker.conditions import exactly
 from usage_tracker.errors import RightsError
 from usage_tracker.stores import Store
 from usage_tracker.stores.prices import newest_version, read_entries
-from usage_tracker.stores.store import Execute, takes_effect
+from usage_tracker.stores.store import Execute, read_id, takes_effect
 
 logger = logging.getLogger("usage_tracker")
 
@@ -193,7 +194,7 @@ def reserved_segments(store: Store) -> list[UUID]:
     rows = store.select(
         f"SELECT DISTINCT segment FROM {store.dialect.prefix}budget_reservation WHERE segment IS NOT NULL"
     )
-    return [UUID(bytes=segment) if isinstance(segment, bytes) else UUID(str(segment)) for (segment,) in rows]
+    return [read_id(segment) for (segment,) in rows]
 
 
 def read_part(read_used: ReadUsed, store: Store, budget: Budget, part: str, window_start: int) -> tuple[float, int]:
@@ -202,17 +203,12 @@ def read_part(read_used: ReadUsed, store: Store, budget: Budget, part: str, wind
     window = window_of(budget, time.time())
     narrowed = budget
     if budget.each is not None and part != WHOLE:
-        test = Criterion(budget.each, True, None if part == NOBODY else escaped(part))
+        test = exactly(budget.each, None if part == NOBODY else part)
         narrowed = msgspec.structs.replace(budget, where=(*budget.where, test))
     found = read_used(store, narrowed, window).get(part)
     if found is None or window_start != start_of(budget, time.time()):
         return read_at, 0
     return read_at, whole(found.amount, budget.measure)
-
-
-def escaped(text: str) -> str:
-    """A pattern that only this text meets."""
-    return r"\none" if text == "none" else "".join(f"\\{char}" if char in r"\*?" else char for char in text)
 
 
 def update_accounts(
@@ -238,11 +234,10 @@ def update_accounts(
             if not taken:
                 continue
             for segment, position in positions.items():
-                identity = str(segment) if store.dialect.name == "postgres" else segment.bytes
                 execute(
                     f"DELETE FROM {reservation} WHERE budget = {mark} AND part = {mark} AND window_start = {mark} "
                     f"AND segment = {mark} AND position <= {mark}",
-                    [budget.name, part, start, identity, position],
+                    [budget.name, part, start, store.dialect.write_id(segment), position],
                 )
         execute(f"DELETE FROM {reservation} WHERE budget = {mark} AND expires_at < {mark}", [budget.name, read_at])
         execute(f"DELETE FROM {reservation} WHERE budget = {mark} AND window_start < {mark}", [budget.name, start])

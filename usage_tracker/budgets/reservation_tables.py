@@ -65,6 +65,7 @@ class Tables:
     def __init__(self, execute: Execute, store: Store) -> None:
         self._execute = execute
         self._dialect = store.dialect
+        self._id = store.dialect.write_id
         prefix, self._mark = store.dialect.prefix, store.dialect.placeholder
         self._account, self._reservation = f"{prefix}budget_account", f"{prefix}budget_reservation"
 
@@ -84,7 +85,7 @@ class Tables:
         for place in sorted({*wants, *rates}):
             is_rate = place in rates or wants[place].is_rate
             if is_rate:
-                self._open_rate(place)
+                self.open(place, 0, 0.0)
             row = self._execute(self._select(self._account, "used", lock=True), place)
             if row is None:
                 missing.append(place)
@@ -103,11 +104,12 @@ class Tables:
             raise Missing(missing)
         return known
 
-    def _open_rate(self, place: Place) -> None:
+    def open(self, place: Place, used: int, read_at: float) -> None:
+        """Unless it is open."""
         self._execute(
             f"INSERT INTO {self._account} (budget, part, window_start, used, read_at) VALUES "
-            f"({self._marks(5)}) ON CONFLICT (budget, part, window_start) DO NOTHING",
-            [*place, 0, 0.0],
+            f"({self._dialect.marks(5)}) ON CONFLICT (budget, part, window_start) DO NOTHING",
+            [*place, used, read_at],
         )
 
     def reserve(self, taken: Sequence[tuple[UUID, Want]], expires_at: float) -> None:
@@ -116,7 +118,7 @@ class Tables:
         if rows:
             self._execute(
                 f"INSERT INTO {self._reservation} (reservation, budget, part, window_start, amount, expires_at) VALUES "
-                + ", ".join([f"({self._marks(6)})"] * len(rows)),
+                + ", ".join([f"({self._dialect.marks(6)})"] * len(rows)),
                 [value for row in rows for value in row],
             )
         added: dict[Place, int] = {}
@@ -154,17 +156,10 @@ class Tables:
         )
 
     def _select(self, table: str, what: str, *, lock: bool = False) -> str:
-        locking = " FOR UPDATE" if lock and self._dialect.name == "postgres" else ""
-        return f"SELECT {what} FROM {table} {self._where()}{locking}"
+        return f"SELECT {what} FROM {table} {self._where()}{self._dialect.for_update() if lock else ''}"
 
     def _where(self) -> str:
         return f"WHERE budget = {self._mark} AND part = {self._mark} AND window_start = {self._mark}"
-
-    def _marks(self, count: int) -> str:
-        return ", ".join([self._mark] * count)
-
-    def _id(self, identity: UUID) -> object:
-        return str(identity) if self._dialect.name == "postgres" else identity.bytes
 
 
 def whole_number(row: Sequence[object] | None) -> int:
@@ -180,9 +175,4 @@ def open_account(
     """Begin with what events in the store have used."""
     budget = budgets.get(place.budget)
     read_at, used = read_part(store, budget, place.part, place.window_start) if budget is not None else (0.0, 0)
-    mark = store.dialect.placeholder
-    sql = (
-        f"INSERT INTO {store.dialect.prefix}budget_account (budget, part, window_start, used, read_at) VALUES "
-        f"({', '.join([mark] * 5)}) ON CONFLICT (budget, part, window_start) DO NOTHING"
-    )
-    store.change(lambda execute: execute(sql, [*place, used, read_at]))
+    store.change(lambda execute: Tables(execute, store).open(place, used, read_at))

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from usage_tracker.budgets.budget import Budget, Criterion, pieces
+from usage_tracker.budgets.budget import Budget
+from usage_tracker.conditions import Condition
 from usage_tracker.event import Origin
-from usage_tracker.wildcards import expression
+from usage_tracker.wildcards import expression, pieces
 
 WHOLE = ""
 """The part of a budget that has only one."""
@@ -48,7 +49,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(expression(pieces(pattern)), re.DOTALL)
 
 
-def passes(test: Criterion, values: Values) -> bool:
+def passes(test: Condition, values: Values) -> bool:
     """Whether a call with these values is as the test says."""
     if test.pattern is None:
         return (values == (None,)) == test.equal

@@ -56,10 +56,10 @@ class UnitPrices:
         """Take the price books that hold now."""
         if self._refresh is None:
             with undivided():
-                from usage_tracker.pricing import Pricer, Shelf, StoredBook, newest_data
+                from usage_tracker.pricing import FollowingPricer, StoredBook, newest_data
                 from usage_tracker.pricing.sums import contradicts
 
-            pricer, shelf = Pricer([newest_data()]), Shelf(self._path)
+            pricer = FollowingPricer([newest_data()], self._path)
 
             def refresh(book: PriceBook | None) -> None:
                 def read(known: int | None) -> StoredBook | None:
@@ -68,8 +68,7 @@ class UnitPrices:
                     entries = [json.loads(entry, parse_float=Decimal) for entry in book.entries]
                     return StoredBook(book.version, entries)
 
-                if shelf.look(read):
-                    pricer.use(shelf.books)
+                pricer.look(read)
 
             self._refresh, self._price, self._contradicts = refresh, pricer.price, contradicts
         self._refresh(book)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from usage_tracker.budgets.budget import Budget
-from usage_tracker.journal.files import write_new, write_over
+from usage_tracker.journal.disk import write_new, write_over
 
 FILE = "budgets.json"
 LARGEST = 64 << 20

@@ -99,6 +99,16 @@ def pass_hold(hold: Hold, call: "Call") -> None:
         raise
 
 
+def hold_to_await(call: "Call", body: object, function: Any) -> Hold | None:
+    """What an async call has to await before it is made, if anything. A sync one waits for it in here. Raises
+    BudgetExceeded."""
+    hold = hold_of(call, body)
+    if hold is None or is_async(function):
+        return hold
+    pass_hold(hold, call)
+    return None
+
+
 async def await_hold(hold: Hold, call: "Call", made: Any = None) -> None:
     """As `pass_hold`, without blocking the event loop. `made` is what would be awaited next, and never will be where
     the call is refused."""

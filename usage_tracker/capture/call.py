@@ -323,8 +323,8 @@ class Call:
     def described(self) -> tuple[Origin, str | None, str]:
         """Who it is for, as far as that is known before it is made; the model asked for; the operation."""
         request, client = self.request, self.client
-        served_by = client.provider or provider_of(client.host, request.model, client.azure)
-        return self.recorder.origin(client, served_by, self._said()), request.model, request.operation
+        origin = self.recorder.origin(client, client.served_by(request.model), self._said())
+        return origin, request.model, request.operation
 
     def made_kind(self, reader: str, names: tuple[str, ...]) -> CallKind:
         """What it has in common with others that ask the same."""
@@ -355,9 +355,7 @@ class Call:
             status, error_type = "error", answer.error_type
         if status in ("error", "cancelled"):
             answer.error_type = error_type  # what was asked for was not delivered, and so is not counted
-        served_by = answer.provider or client.provider
-        if served_by is None:
-            served_by = provider_of(client.host, answer.model or request.model, client.azure)
+        served_by = answer.provider or client.served_by(answer.model or request.model)
         origin = self.recorder.origin(client, served_by, self._said())
         event = UsageEvent(
             started_at=self.started_at,

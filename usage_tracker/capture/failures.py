@@ -3,7 +3,7 @@ a stream that says what failed."""
 
 from collections.abc import Iterator, Mapping
 
-from usage_tracker.providers.answer import decode_object
+from usage_tracker.providers.answer import decode_object, http_status
 
 MOST_CAUSES = 8
 """How far an error is followed back."""
@@ -13,7 +13,7 @@ def http_status_of(error: BaseException) -> int | None:
     """The HTTP status that an SDK's error tells of: Google's call it `code`, as others call their own words."""
     # not by getattr: of other libraries' errors these may be properties, which warn when they are read
     told = (vars(error).get(name, getattr(type(error), name, None)) for name in ("status_code", "code"))
-    return next((int(status) for status in told if isinstance(status, int) and 100 <= status <= 599), None)
+    return next(filter(None, map(http_status, told)), None)
 
 
 def retries_before(error: BaseException) -> int:

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from usage_tracker.attribution import inside
-from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
+from usage_tracker.capture.admission import Hold, hold_of, hold_to_await, pass_hold
 from usage_tracker.capture.bodies import skim
 from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
@@ -27,7 +27,7 @@ from usage_tracker.config import Settings
 from usage_tracker.event import Status
 from usage_tracker.guard import guarded
 from usage_tracker.providers import google_genai
-from usage_tracker.providers.answer import word
+from usage_tracker.providers.answer import operation_asked, word
 from usage_tracker.providers.gemini_bodies import Body
 from usage_tracker.providers.gemini_fields import tier_of
 from usage_tracker.providers.google_batches import BatchFile, batch_parts
@@ -137,9 +137,7 @@ class AroundRequests:
         call = self._begin(instance, args, kwargs, streamed=False)
         if call is None:
             return wrapped(*args, **kwargs)
-        hold = hold_of(call, body_of(*args, **kwargs)) if self._recorder.gate is not None else None
-        if hold is not None and not is_async(wrapped):
-            pass_hold(hold, call)
+        hold = hold_to_await(call, body_of(*args, **kwargs), wrapped)
         result = None
         with call:
             result = wrapped(*args, **kwargs)
@@ -150,9 +148,7 @@ class AroundRequests:
         return result
 
     async def _awaited(self, call: Call, result: Any, hold: Hold | None) -> Any:
-        if hold is not None:
-            await await_hold(hold, call, result)
-        result = await await_within(call, result)
+        result = await await_within(call, result, hold)
         with guard_answer:
             self._answered(call, result)
         return result
@@ -205,7 +201,7 @@ class AroundRequests:
         if call is None:
             yield from source
             return
-        if self._recorder.gate is not None and (hold := hold_of(call, body_of(*args, **kwargs))) is not None:
+        if (hold := hold_of(call, body_of(*args, **kwargs))) is not None:
             pass_hold(hold, call)
         chunk = END
         with call:
@@ -222,22 +218,17 @@ class AroundRequests:
         call = None if nested() else self._begin(instance, args, kwargs, streamed=True)
         if call is None:
             return await opening
-        if self._recorder.gate is not None and (hold := hold_of(call, body_of(*args, **kwargs))) is not None:
-            await await_hold(hold, call, opening)
-        source = await await_within(call, opening)
+        source = await await_within(call, opening, hold_of(call, body_of(*args, **kwargs)))
         call.http_status = 200
         return AsyncObserved(source, call, show)
 
     def _begin(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, streamed: bool) -> Call | None:
         with guard_begin:
             method, path, body, options = asked(*args, **kwargs)
-            operation = google_genai.operation_of(method, path)
-            retrieved = None if operation is not None else google_genai.retrieval_of(method, path)
-            if operation is not None or retrieved is not None:
-                request = google_genai.read_request(
-                    operation or retrieved or "", body, option(options, "extra_body"), path
-                )
-                if retrieved is not None:
+            operation, retrieves = operation_asked(google_genai, method, path)
+            if operation is not None:
+                request = google_genai.read_request(operation, body, option(options, "extra_body"), path)
+                if retrieves:
                     request = request._replace(retrieves=True)
                 kind = StreamedCall if streamed else Call
                 return kind(google_genai, self._recorder, self._clients.of(instance, options), request, streamed)

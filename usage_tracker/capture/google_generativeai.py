@@ -73,12 +73,11 @@ class AroundRequest:
             call = Call(provider, self._recorder, self._client_of(instance), request, streamed)
         if call is None:
             return wrapped(*args, **kwargs)
-        if self._recorder.gate is not None:
-            hold = hold_of(call, args[0] if args else kwargs.get("request"))
-            if hold is not None and "Async" in type(instance).__name__:
-                return self._held(call, hold, wrapped, args, kwargs)
-            if hold is not None:
-                pass_hold(hold, call)
+        hold = hold_of(call, args[0] if args else kwargs.get("request"))
+        if hold is not None and "Async" in type(instance).__name__:
+            return self._held(call, hold, wrapped, args, kwargs)
+        if hold is not None:
+            pass_hold(hold, call)
         with call:
             result = wrapped(*args, **kwargs)
         if hasattr(result, "__await__"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
+from usage_tracker.capture.admission import Hold, hold_to_await
 from usage_tracker.capture.bodies import skim
 from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
@@ -21,6 +21,7 @@ from usage_tracker.capture.responses import observe_body
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
 from usage_tracker.providers import google_genai
+from usage_tracker.providers.answer import operation_asked
 from usage_tracker.providers.gemini_bodies import Interaction
 
 guard_begin, guard_answer = guarded("begin call"), guarded("read answer")
@@ -59,16 +60,13 @@ class AroundRequest:
     def __call__(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if nested():
             return wrapped(*args, **kwargs)
-        call, hold = None, None
+        call = None
         with guard_begin:
             request = kwargs["request"] if "request" in kwargs else args[1]
             call = self._begin(instance, request)
         if call is None:
             return wrapped(*args, **kwargs)
-        if self._recorder.gate is not None:
-            hold = hold_of(call, request.content)
-            if hold is not None and not is_async(wrapped):
-                pass_hold(hold, call)
+        hold = hold_to_await(call, request.content, wrapped)
         response = None
         with call:
             response = wrapped(*args, **kwargs)
@@ -79,21 +77,17 @@ class AroundRequest:
         return response
 
     async def _awaited(self, call: Call, response: Any, hold: Hold | None) -> Any:
-        if hold is not None:
-            await await_hold(hold, call, response)
-        response = await await_within(call, response)
+        response = await await_within(call, response, hold)
         with guard_answer:
             answered(call, response)
         return response
 
     def _begin(self, instance: Any, request: Any) -> Call | None:
-        url = str(request.url)
-        operation = google_genai.operation_of(request.method, url)
-        retrieved = None if operation is not None else google_genai.retrieval_of(request.method, url)
-        if operation is None and retrieved is None:
+        operation, retrieves = operation_asked(google_genai, request.method, str(request.url))
+        if operation is None:
             return None
-        asked = google_genai.read_request(operation or retrieved or "", skim(decode_known, request.content), None)
-        if retrieved is not None:
+        asked = google_genai.read_request(operation, skim(decode_known, request.content), None)
+        if retrieves:
             asked = asked._replace(retrieves=True)
         # A project in the path is Vertex's, whatever the host is.
         provider = "vertex" if "/projects/" in request.url.path else None

@@ -106,7 +106,7 @@ class AroundFunctions:
         call = self._begin(called)
         if call is None:
             return wrapped(*args, **kwargs)
-        if self._recorder.gate is not None and (hold := hold_of(call, call.asked)) is not None:
+        if (hold := hold_of(call, call.asked)) is not None:
             pass_hold(hold, call)
         with call:
             result = wrapped(*args, **kwargs)
@@ -116,7 +116,7 @@ class AroundFunctions:
         call = self._begin(called)
         if call is None:
             return await wrapped(*args, **kwargs)
-        if self._recorder.gate is not None and (hold := hold_of(call, call.asked)) is not None:
+        if (hold := hold_of(call, call.asked)) is not None:
             await await_hold(hold, call)
         return await awaited(call, wrapped(*args, **kwargs))
 
@@ -127,11 +127,11 @@ class AroundFunctions:
                 if request.begin_attempt(asked):
                     return request
                 client_of = request.client_of
-            retrieved = None if called.operation else litellm_asked.retrieval_of(called.name)
-            operation = called.operation or retrieved
+            retrieves = called.operation is None
+            operation = litellm_asked.retrieval_of(called.name) if retrieves else called.operation
             if operation is None or litellm_asked.delegates(asked):
                 return None
-            said = litellm_asked.read_request(operation, asked, retrieves=retrieved is not None)
+            said = litellm_asked.read_request(operation, asked, retrieves=retrieves)
             return LiteLLMCall(self._recorder, client_of, asked, said)
         return None
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from usage_tracker.attribution import Standing, inside, standing
+from usage_tracker.capture.call import Wrapper
 from usage_tracker.capture.litellm_call import EarlierAnswer, LiteLLMCall
 from usage_tracker.capture.litellm_streams import named_as
 from usage_tracker.guard import guarded
@@ -22,47 +23,50 @@ def call_within() -> LiteLLMCall | None:
     return call if isinstance(call, LiteLLMCall) else None
 
 
-def around_sending(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The wrapper of `Logging.pre_call(input, api_key, model, additional_args)`, called before each request."""
-    with guard_within:
-        if call := call_within():
-            key = args[1] if len(args) > 1 else kwargs.get("api_key")
-            details = args[3] if len(args) > 3 else kwargs.get("additional_args", {})
-            call.sending(instance.model_call_details.get("custom_llm_provider"), details.get("api_base"), key)
-    return wrapped(*args, **kwargs)
+def noting(note: Callable[[LiteLLMCall, Any, tuple[Any, ...], dict[str, Any]], None]) -> Wrapper:
+    """The wrapper of what tells us something of the call within which it is called: `note` takes it, by the instance
+    and the arguments."""
+
+    def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with guard_within:
+            if call := call_within():
+                note(call, instance, args, kwargs)
+        return wrapped(*args, **kwargs)
+
+    return around
 
 
-def around_received(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The wrapper of `Logging.post_call(original_response, …)`, called with the provider's own answer."""
-    with guard_within:
-        if call := call_within():
-            call.answered_with(args[0] if args else kwargs.get("original_response"))
-    return wrapped(*args, **kwargs)
+@noting
+def around_sending(call: LiteLLMCall, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Of `Logging.pre_call(input, api_key, model, additional_args)`, called before each request."""
+    key = args[1] if len(args) > 1 else kwargs.get("api_key")
+    details = args[3] if len(args) > 3 else kwargs.get("additional_args", {})
+    call.sending(instance.model_call_details.get("custom_llm_provider"), details.get("api_base"), key)
 
 
-def around_embedded(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The wrapper of what reads Gemini's embeddings, whose answer the logging is not told of."""
-    with guard_within:
-        if call := call_within():
-            call.answered_with(kwargs.get("_predictions") or kwargs.get("response_json"))
-    return wrapped(*args, **kwargs)
+@noting
+def around_received(call: LiteLLMCall, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Of `Logging.post_call(original_response, …)`, called with the provider's own answer."""
+    call.answered_with(args[0] if args else kwargs.get("original_response"))
 
 
-def around_line(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The wrapper of what reads one event of a provider's stream. Where that says that the stream failed, LiteLLM
-    raises its error and drops the rest, the usage up to there included."""
-    with guard_within:
-        if call := call_within():
-            call.line = args[0] if args else kwargs.get("str_line")
-    return wrapped(*args, **kwargs)
+@noting
+def around_embedded(call: LiteLLMCall, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Of what reads Gemini's embeddings, whose answer the logging is not told of."""
+    call.answered_with(kwargs.get("_predictions") or kwargs.get("response_json"))
 
 
-def around_estimate(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The wrapper of what counts the tokens of a stream of responses that ended without usage."""
-    with guard_within:
-        if call := call_within():
-            call.answer.estimated = True
-    return wrapped(*args, **kwargs)
+@noting
+def around_line(call: LiteLLMCall, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Of what reads one event of a provider's stream. Where that says that the stream failed, LiteLLM raises its error
+    and drops the rest, the usage up to there included."""
+    call.line = args[0] if args else kwargs.get("str_line")
+
+
+@noting
+def around_estimate(call: LiteLLMCall, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Of what counts the tokens of a stream of responses that ended without usage."""
+    call.answer.estimated = True
 
 
 def around_hooks(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -151,7 +155,7 @@ def around_threads(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: d
     """The wrapper of the class of `batch_completion`'s threads, whose calls would not know who they are for."""
     executor = wrapped(*args, **kwargs)
     with guard_within:
-        executor.submit = partial(executor.submit, partial(run_for, standing.get().settled(), inside.get()))
+        executor.submit = partial(executor.submit, carrying())
     return executor
 
 
@@ -160,11 +164,15 @@ def around_own_loop(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: 
     own, where nobody knew which call it belongs to."""
     with guard_within:
         if args:
-            args = (partial(run_for, standing.get().settled(), inside.get(), args[0]), *args[1:])
+            args = (partial(carrying(), args[0]), *args[1:])
         else:
-            function = kwargs["async_function"]
-            kwargs = {**kwargs, "async_function": partial(run_for, standing.get().settled(), inside.get(), function)}
+            kwargs = {**kwargs, "async_function": partial(carrying(), kwargs["async_function"])}
     return wrapped(*args, **kwargs)
+
+
+def carrying() -> Callable[..., Any]:
+    """Runs a function, in whichever thread, for whom and within what is run here."""
+    return partial(run_for, standing.get().settled(), inside.get())
 
 
 def run_for(caller: Standing, call: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -6,6 +6,7 @@ from types import FrameType
 from typing import Any
 
 from usage_tracker.attribution import inside
+from usage_tracker.capture.admission import Hold, await_hold
 from usage_tracker.capture.call import Call, open_calls
 
 HERE = sys._getframe().f_code.co_filename.removesuffix("nesting.py")
@@ -43,9 +44,11 @@ def is_on_stack(call: Call, frame: FrameType | None) -> bool:
     return False
 
 
-async def await_within(call: Call, answer: Awaitable[Any]) -> Any:
-    """What the SDK's own coroutine comes to, as part of the call. None where the server refused an option of ours; see
-    `Call.refused`."""
+async def await_within(call: Call, answer: Awaitable[Any], hold: Hold | None = None) -> Any:
+    """What the SDK's own coroutine comes to, as part of the call, once `hold` lets that be made. None where the server
+    refused an option of ours; see `Call.refused`."""
+    if hold is not None:
+        await await_hold(hold, call, answer)
     found = None
     with call:
         call.waits = True

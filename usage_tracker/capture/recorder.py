@@ -25,6 +25,10 @@ class Client(NamedTuple):
     provider: str | None = None
     """Who serves it, where the SDK itself says so."""
 
+    def served_by(self, model: str | None) -> str | None:
+        """Who serves a call of that model: as the SDK says, by the host or, at last, by the model's name."""
+        return self.provider or provider_of(self.host, model, self.azure)
+
 
 class RecentlySeen:
     """What was seen of late: an app that polls is told the same again and again. The store holds against the rest."""
@@ -93,11 +97,9 @@ class Recorder:
             client: Client, said: Attribution, reader: str, operation: str, model: str | None, streamed: bool,
             names: tuple[str, ...],
         ) -> CallKind:  # fmt: skip
-            served_by = client.provider or provider_of(client.host, model, client.azure)
-            by_model = client.provider is None and provider_of(client.host, None, client.azure) is None
             return CallKind(
-                origin=origin(client, served_by, said), by_model=by_model, reader=reader, operation=operation,
-                request_model=model, streamed=streamed, names=names,
+                origin=origin(client, client.served_by(model), said), by_model=client.served_by(None) is None,
+                reader=reader, operation=operation, request_model=model, streamed=streamed, names=names,
             )  # fmt: skip
 
         self.origin = origin

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from usage_tracker.attribution import standing
+from usage_tracker.attribution import Standing, standing
 from usage_tracker.capture.call import Call, open_calls
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.event import Status
@@ -31,9 +31,11 @@ class SocketSession:
     """The calls of one connection. As a context manager it goes around the host's receiving: a connection that has
     closed ends them; a receiver that was cancelled or timed out ends nothing."""
 
-    def __init__(self, recorder: Recorder, client: Client, operation: str, path: str) -> None:
-        stands = standing.get()
-        self.attribution, self.meters = stands.attribution(), stands.meters
+    def __init__(
+        self, recorder: Recorder, client: Client, operation: str, path: str, stands: Standing | None = None
+    ) -> None:
+        self._stands = standing.get().settled() if stands is None else stands
+        """Who its calls are for: whoever has opened it."""
         self.closed = False
         """Whether the app has closed the connection: what it still reads changes nothing."""
         self.recorder = recorder
@@ -64,11 +66,11 @@ class SocketSession:
                 self.end("abandoned", "ok") if name == "ConnectionClosedOK" else self.end("error", "error", name)
 
     def ask(self, event: Mapping[str, object]) -> Call:
-        """The client asks for a response."""
-        call = self._begin(read_request(self._operation, event, self._asked_model))
-        stands = standing.get()
-        call.attribution = stands.attribution().over(self.attribution)
-        call.meters = tuple(dict.fromkeys((*self.meters, *stands.meters)))
+        """The client asks for a response, for whom it runs now."""
+        opened, now = self._stands, standing.get()
+        meters = tuple(dict.fromkeys((*opened.meters, *now.meters)))
+        stands = Standing(now.attribution().over(opened.attribution()), meters)
+        call = self._begin(read_request(self._operation, event, self._asked_model), stands)
         waiting = self._waiting.setdefault(word(event.get("stream_id")), deque())
         waiting.append((word(event.get("event_id")), call))
         if len(waiting) > MOST_WAITING:
@@ -96,10 +98,9 @@ class SocketSession:
             owners.pop(next(iter(owners)), None)
         return owners.setdefault(self._said.id, self._token) is self._token
 
-    def _begin(self, request: Request) -> Call:
-        call = Call(openai_events, self.recorder, self._client, request, streamed=True)
-        call.attribution, call.meters = self.attribution, self.meters
-        return call
+    def _begin(self, request: Request, stands: Standing | None = None) -> Call:
+        stands = self._stands if stands is None else stands
+        return Call(openai_events, self.recorder, self._client, request, True, stands)
 
     def _finish(self, call: Call, status: Status, error_type: str | None = None) -> None:
         """End a call. Only the session says which model a conversation is with."""
@@ -208,8 +209,7 @@ class SocketSession:
         step = STEPS.get(str(inner.get("type")).encode())
         if step in (SocketSession.create, SocketSession.end_response):
             if self._delegates is None:
-                self._delegates = SocketSession(self.recorder, self._client, "responses", "")
-                self._delegates.attribution, self._delegates.meters = self.attribution, self.meters
+                self._delegates = SocketSession(self.recorder, self._client, "responses", "", self._stands)
             step(self._delegates, {**inner, "stream_id": fields.get("delegation_id")})
 
     def decide(self, fields: Mapping[str, object]) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from weakref import ref
 
 from usage_tracker.attribution import Attribution, Standing, inside, standing
-from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
+from usage_tracker.capture.admission import Hold, hold_to_await
 from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.nesting import await_within, nested
@@ -26,7 +26,7 @@ from usage_tracker.capture.streams import observe_stream
 from usage_tracker.config import Settings
 from usage_tracker.event import CallKind
 from usage_tracker.guard import guarded
-from usage_tracker.providers.answer import Answer, Request, decode_object, fields_of, word
+from usage_tracker.providers.answer import Answer, Request, decode_object, fields_of, operation_asked, word
 from usage_tracker.providers.hosts import platform_of
 from usage_tracker.providers.metadata import FIELDS
 
@@ -110,9 +110,7 @@ class AroundRequest:
         if call is None:
             return wrapped(*args, **kwargs)
         if self._recorder.gate is not None:
-            hold = hold_of(call, getattr(options, "json_data", None))
-            if hold is not None and not is_async(wrapped):
-                pass_hold(hold, call)
+            hold = hold_to_await(call, getattr(options, "json_data", None), wrapped)
         result = None
         with call:
             result = wrapped(*sent_args, **sent_kwargs)
@@ -137,9 +135,7 @@ class AroundRequest:
         kwargs: dict[str, Any],
         hold: Hold | None,
     ) -> Any:
-        if hold is not None:
-            await await_hold(hold, call, result)
-        result = await await_within(call, result)
+        result = await await_within(call, result, hold)
         if call.refused:
             with call:
                 result = wrapped(*args, **kwargs)
@@ -176,21 +172,18 @@ class AroundRequest:
         return fresh
 
     def _begin_anew(self, client: Client, instance: Any, options: Any, streamed: bool, stands: Standing) -> Call | None:
-        method, url = options.method, options.url
-        operation = self._provider.operation_of(method, url)
-        retrieved = None if operation is not None else self._provider.retrieval_of(method, url)
-        if operation is None and retrieved is None:
+        url = options.url
+        operation, retrieves = operation_asked(self._provider, options.method, url)
+        if operation is None:
             return None
-        request = self._provider.read_request(
-            operation or retrieved, options.json_data, getattr(options, "extra_json", None)
-        )
+        request = self._provider.read_request(operation, options.json_data, getattr(options, "extra_json", None))
         if request.model is None and hasattr(self._provider, "deployment_in"):
             address = url if url.startswith("http") else f"{instance.base_url}{url}"
             request = request._replace(model=self._provider.deployment_in(request.operation, address))
-        if retrieved is not None:
+        if retrieves:
             request = request._replace(retrieves=True)
         call = Call(self._provider, self._recorder, client, request, streamed, stands)
-        if operation is not None:
+        if not retrieves:
             call.shapes = self._shapes.get(operation)
             if call.shapes is None:
                 call.shapes = self._shapes[operation] = Shapes(self._provider, operation)

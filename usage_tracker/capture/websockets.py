@@ -7,11 +7,11 @@ https://github.com/openai/openai-python/blob/v3.54.0/src/openai/lib/responses_we
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from usage_tracker.capture.admission import Hold, await_hold, hold_of, is_async, pass_hold
+from usage_tracker.capture.admission import Hold, await_hold, hold_to_await
 from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.recorder import Client, Recorder
@@ -92,23 +92,17 @@ class AroundConnection:
         return message
 
     def send(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Around `send` of a connection. Most of what is sent is audio, and passes."""
-        call, event = None, NO_EVENT
-        with guard_send:
-            event = fields_of(args[0] if args else kwargs["event"])
-            if event.get("type") == "response.create":
-                call = self.session(instance).ask(event)
-        return wrapped(*args, **kwargs) if call is None else sending(call, event, wrapped, args, kwargs)
+        """Around `send` of a connection."""
+        return passed_on(lambda event: self.session(instance).ask(event), wrapped, args, kwargs)
 
     def send_in_lane(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Around `send` of a lane, which goes past the connection's own to its socket."""
-        call, event = None, NO_EVENT
-        with guard_send:
-            event = fields_of(args[0] if args else kwargs["event"])
-            if event.get("type") == "response.create":
-                lane = {"stream_id": instance._state.stream_id}
-                call = self.session(instance._session.connection).ask({**event, **lane})
-        return wrapped(*args, **kwargs) if call is None else sending(call, event, wrapped, args, kwargs)
+
+        def ask(event: Mapping[str, object]) -> Call:
+            in_lane = {**event, "stream_id": instance._state.stream_id}
+            return self.session(instance._session.connection).ask(in_lane)
+
+        return passed_on(ask, wrapped, args, kwargs)
 
 
 async def received(session: SocketSession, message: Any) -> Any:
@@ -136,13 +130,18 @@ class Sending:
                 self._call.finish("error" if isinstance(error, Exception) else "cancelled", kind.__name__)
 
 
-def sending(
-    call: Call, event: Mapping[str, object], wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+def passed_on(
+    ask: Callable[[Mapping[str, object]], Call], wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """Send what asks for a response, unless a budget has no room for it."""
-    hold = hold_of(call, event.get("response") or event) if call.recorder.gate is not None else None
-    if hold is not None and not is_async(wrapped):
-        pass_hold(hold, call)
+    """Send an event. Most are audio, and pass; one that asks for a response is held to budgets before."""
+    call, event = None, NO_EVENT
+    with guard_send:
+        event = fields_of(args[0] if args else kwargs["event"])
+        if event.get("type") == "response.create":
+            call = ask(event)
+    if call is None:
+        return wrapped(*args, **kwargs)
+    hold = hold_to_await(call, event.get("response") or event, wrapped)
     with Sending(call):
         result = wrapped(*args, **kwargs)
     return sent(call, hold, result) if hasattr(result, "__await__") else result

@@ -15,8 +15,8 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 
 import click
 
-from usage_tracker.budgets.receivers import retry_after
 from usage_tracker.cli.figures import printable
+from usage_tracker.outgoing import retry_after
 from usage_tracker.report.accounts import BadPage, Kind, has_more
 
 SECONDS = 60

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import click
 
-from usage_tracker.budgets.receivers import NotSent, Receiver, receivers_of
+from usage_tracker.budgets.receivers import Receiver, receivers_of
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.cli.options import dsn_option
@@ -15,6 +15,7 @@ from usage_tracker.cli.output import emit, say
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import Dsn
+from usage_tracker.outgoing import NotSent
 from usage_tracker.stores import Store
 
 MOST_SHOWN = 50

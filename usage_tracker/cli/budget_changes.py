@@ -8,22 +8,23 @@ from typing import Any
 import click
 import msgspec
 
+from usage_tracker.budgeting import Budgeting
 from usage_tracker.budgets.book import read_budgets, remove_budget, set_budget
-from usage_tracker.budgets.budget import Budget, Criterion, about, check, default_name, parse_limit, parse_share
+from usage_tracker.budgets.budget import Budget, about, check, default_name, parse_limit, parse_share
 from usage_tracker.budgets.scope import WHOLE
 from usage_tracker.budgets.windows import Window
 from usage_tracker.cli.budget_text import describe
 from usage_tracker.cli.change_log import THROUGH
 from usage_tracker.cli.options import Conditions, dsn_option, where_option
 from usage_tracker.cli.output import say
+from usage_tracker.cli.stores import writing
 from usage_tracker.config import load_usable
 from usage_tracker.dsn import Dsn
-from usage_tracker.enforcing import Leading
 from usage_tracker.errors import ConfigError
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.pipeline import open_spool
 from usage_tracker.spending import read_used
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 from usage_tracker.stores.changes import this_account
 
 LATELY_DAYS = 30
@@ -100,10 +101,8 @@ def set_one(name: str | None, where: Conditions, dsn: Dsn, **said: Any) -> None:
     if "limit" in given:
         given["limit"], given["measure"] = given["limit"]
     if where:
-        given["where"] = tuple(Criterion(*condition) for condition in where)
-    store = open_store(dsn)
-    try:
-        store.migrate()
+        given["where"] = where
+    with writing(dsn) as store:
         known = {budget.name: budget for budget in read_budgets(store)}
         budget = meant(name, known, given)
         before = known.get(budget.name)
@@ -111,8 +110,6 @@ def set_one(name: str | None, where: Conditions, dsn: Dsn, **said: Any) -> None:
         say(f"{'Added' if before is None else 'Changed'}: {describe(budget)}")
         remind(store, budget)
         tell_this_host(dsn, store)
-    finally:
-        store.close()
 
 
 def meant(name: str | None, known: Mapping[str, Budget], given: dict[str, Any]) -> Budget:
@@ -164,20 +161,16 @@ def tell_this_host(dsn: Dsn, store: Store) -> None:
     settings, _ = load_usable(dsn=dsn.setting)
     with suppress(OSError, SpoolUnusable):
         open_spool(settings).prepare()
-        Leading(settings, alerts=False)(store)
+        Budgeting(settings, alerts=False)(store)
 
 
 @click.command("rm", help="Remove the budget NAME. What was refused or held back because of it goes on within seconds.")
 @click.argument("name")
 @dsn_option
 def remove(name: str, dsn: Dsn) -> None:
-    store = open_store(dsn)
-    try:
-        store.migrate()
+    with writing(dsn) as store:
         if not remove_budget(store, name, this_account(THROUGH)):
             there = ", ".join(budget.name for budget in read_budgets(store))
             raise click.UsageError(f"there is no budget {name!r}; there {'are: ' + there if there else 'is none'}")
         tell_this_host(dsn, store)
-    finally:
-        store.close()
     say(f"Removed: {name}")

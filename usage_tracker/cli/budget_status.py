@@ -17,10 +17,11 @@ from usage_tracker.cli.figures import printable
 from usage_tracker.cli.notes import calls
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, say
-from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
+from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
 from usage_tracker.cli.stores import NothingYet, before, reading
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError
+from usage_tracker.plain_values import plain
 from usage_tracker.stores import Store
 
 OVER_BUDGET = 3

@@ -6,7 +6,8 @@ from decimal import Decimal
 from usage_tracker.budgets.amounts import noun
 from usage_tracker.budgets.budget import Budget, Measure
 from usage_tracker.budgets.outlook import Outlook
-from usage_tracker.cli.figures import UNKNOWN, exact, printable, show_count, show_money
+from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_money
+from usage_tracker.plain_values import exact
 from usage_tracker.zones import parse_zone
 
 

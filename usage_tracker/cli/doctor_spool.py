@@ -29,7 +29,7 @@ def examine_spool(settings: Settings, findings: Findings) -> None:
         "folder": str(settings.spool_dir),
         "bytes": size,
         "max_bytes": settings.spool_max_bytes,
-        "leader": None if leader is None else {"pid": leader[0], "state": leader[1]},
+        "leader": None if leader is None else {"pid": leader.pid, "state": leader.state},
         "waiting": None,
         "dropped": noted_dropped(settings.spool_dir),
         "refused": None,
@@ -44,9 +44,9 @@ def examine_spool(settings: Settings, findings: Findings) -> None:
         examine_room(size, settings, findings)
         examine_stores(spool, settings, findings)
     if leader:
-        away = leader[1] != "leading"
+        away = not leader.ships
         remedy = "its store is away: see its log, or the line above" if away else None
-        findings.add("leader", f"process {leader[0]}, {leader[1]}", remedy)
+        findings.add("leader", f"process {leader.pid}, {leader.state}", remedy)
     elif settings.ship:
         findings.add("leader", "none now: the next program that records ships this folder")
     else:

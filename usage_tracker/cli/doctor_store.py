@@ -1,15 +1,16 @@
 """What `usage-tracker doctor` finds of the store and of the price books in it."""
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from usage_tracker.cli.figures import show_bytes, show_count, show_range
 from usage_tracker.cli.findings import Findings
-from usage_tracker.cli.plain import plain
 from usage_tracker.config import Settings
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError, StoreError
 from usage_tracker.instants import to_moment
+from usage_tracker.plain_values import plain, plain_fields
 from usage_tracker.report.kept import find_kept
 from usage_tracker.report.listing import list_events
 from usage_tracker.stores import Store, migrations, open_store
@@ -34,18 +35,16 @@ def examine_store(settings: Settings, findings: Findings) -> None:
     if dsn.scheme == "sqlite" and not Path(dsn.text).exists():
         findings.add("store", f"{dsn.shown} (not there yet; the first event makes it)")
         return
-    store = open_store(dsn)
-    try:
-        examine_schema(dsn, store, findings, facts)
+    with closing(open_store(dsn)) as store:
         try:
-            examine_content(store, findings, facts)
-        except SchemaError:
-            findings.add("server", "this role may not look further, which a writer need not")
-    except StoreError as error:
-        facts["problem"] = str(error)
-        findings.add("store", dsn.shown, str(error))
-    finally:
-        store.close()
+            examine_schema(dsn, store, findings, facts)
+            try:
+                examine_content(store, findings, facts)
+            except SchemaError:
+                findings.add("server", "this role may not look further, which a writer need not")
+        except StoreError as error:
+            facts["problem"] = str(error)
+            findings.add("store", dsn.shown, str(error))
 
 
 def examine_schema(dsn: Dsn, store: Store, findings: Findings, facts: dict[str, object]) -> None:
@@ -98,9 +97,7 @@ def examine_server(seen: Description, skew: timedelta, findings: Findings, facts
 
 
 def examine_partitions(seen: Description, findings: Findings, facts: dict[str, object]) -> None:
-    facts["partitions"] = [
-        {name: plain(value) for name, value in partition._asdict().items()} for partition in seen.partitions
-    ]
+    facts["partitions"] = [plain_fields(partition._asdict()) for partition in seen.partitions]
     dated = [(part.since, part.until) for part in seen.partitions if part.since is not None and part.until is not None]
     if not seen.partitions:
         return

@@ -8,16 +8,18 @@ from typing import Any, NamedTuple
 import click
 
 from usage_tracker.cli.columns import Column, heading
-from usage_tracker.cli.figures import UNKNOWN, exact, printable, show_duration
+from usage_tracker.cli.figures import UNKNOWN, printable, show_duration
 from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.options import dsn_option, output_option, tz_option
 from usage_tracker.cli.output import emit, say
-from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
+from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.decimals import EXACT
 from usage_tracker.dsn import Dsn
+from usage_tracker.plain_values import exact, plain_fields
 from usage_tracker.report import Event, Original, find_event, find_original, list_events
 from usage_tracker.stores import Store
+from usage_tracker.stores.values import read_cost_parts
 
 SMALLEST = Decimal("1e-12")
 NEWEST = "last"
@@ -52,10 +54,9 @@ class Line(NamedTuple):
 def lines_of(event: Event) -> list[Line]:
     """The lines of the bill, as they were stored with the event."""
     found = []
-    for unit, parts in (event["cost_parts"] or {}).items():
-        for part in parts if isinstance(parts, list) else [parts]:
-            count, price = Decimal(str(part["count"] or 0)), Decimal(part["price"])
-            found.append(Line(unit, count, price, short(count * price)))
+    for unit, said, price in read_cost_parts(event["cost_parts"]):
+        count = said or Decimal(0)
+        found.append(Line(unit, count, price, short(count * price)))
     return found
 
 
@@ -137,9 +138,9 @@ def notes_on(event: Event, original: Original | None) -> list[str]:
 
 
 def as_json(event: Event, original: Original | None) -> list[str]:
-    lines = [{name: plain(value) for name, value in line._asdict().items()} for line in lines_of(event)]
-    values = {name: plain(value) for name, value in event.items()}
-    before = original and {name: plain(value) for name, value in original._asdict().items()}
+    lines = [plain_fields(line._asdict()) for line in lines_of(event)]
+    values = plain_fields(event)
+    before = original and plain_fields(original._asdict())
     head = {"schema_version": SCHEMA_VERSION, "currency": "USD"}
     return [json_text({**head, "event": values, "lines": lines, "original": before})]
 

@@ -14,13 +14,14 @@ from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_durat
 from usage_tracker.cli.follow import Form, as_lines, follow
 from usage_tracker.cli.options import Conditions, Span, output_option, resolve_range, selection_options
 from usage_tracker.cli.output import emit_data, emit_page, say
-from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain
+from usage_tracker.cli.plain import csv_lines, json_head, json_text
 from usage_tracker.cli.pruned import listing_note
 from usage_tracker.cli.render import nothing_found, show_question
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.cli.waiting import waiting_note
 from usage_tracker.dsn import Dsn
 from usage_tracker.event import COLUMNS
+from usage_tracker.plain_values import plain_fields
 from usage_tracker.report import Event, Query, list_events
 
 MOST_LISTED = 10**12
@@ -65,20 +66,16 @@ def outcome(event: Event) -> str:
 
 
 def as_json(query: Query, events: Iterable[Event], notes: Sequence[str] = ()) -> list[str]:
-    document = {"currency": "USD", "events": [*map(plain_event, events)], "notes": list(notes)}
+    document = {"currency": "USD", "events": [*map(plain_fields, events)], "notes": list(notes)}
     return [json_text({**json_head(query), **document})]
 
 
 def as_jsonl(_: Query, events: Iterable[Event], __: Sequence[str] = ()) -> Iterator[str]:
-    return (json.dumps(plain_event(event), separators=(",", ":")) + "\n" for event in events)
+    return (json.dumps(plain_fields(event), separators=(",", ":")) + "\n" for event in events)
 
 
 def as_csv(_: Query, events: Iterable[Event], __: Sequence[str] = ()) -> Iterator[str]:
     return csv_lines(COLUMNS, events)
-
-
-def plain_event(event: Event) -> Event:
-    return {name: plain(value) for name, value in event.items()}
 
 
 FORMATS: dict[str, Callable[[Query, Iterable[Event], Sequence[str]], Iterable[str]]] = {

@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 
 from usage_tracker.decimals import EXACT
+from usage_tracker.plain_values import exact
 from usage_tracker.zones import begins_day
 
 UNKNOWN = "—"
@@ -98,12 +99,6 @@ def align_points(column: list[str]) -> list[str]:
     padded = [" " * (widest - len(head)) + text for head, text in zip(whole, column, strict=True)]
     width = max(map(len, padded), default=0)
     return [text.ljust(width) for text in padded]
-
-
-def exact(amount: Decimal) -> str:
-    """The amount in digits, without an exponent and without zeros at its end."""
-    digits = f"{amount:f}"
-    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def show_groups(dimension: str, values: Sequence[str | date | datetime | None]) -> list[str]:

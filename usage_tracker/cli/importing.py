@@ -13,6 +13,7 @@ from usage_tracker.cli.figures import counted
 from usage_tracker.cli.notes import calls
 from usage_tracker.cli.options import dsn_option, parse_typed, resolve_range
 from usage_tracker.cli.output import say
+from usage_tracker.cli.stores import writing
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import Dsn
 from usage_tracker.instants import to_moment
@@ -179,14 +180,11 @@ def bring(
     from usage_tracker.history.importing import optional
     from usage_tracker.lazy_pricer import LazyPricer
     from usage_tracker.report.kept import find_kept
-    from usage_tracker.stores import open_store
 
     chosen = resolve_range(since or "all", until, UTC)
     sources = open_sources(chosen.until if until else None)
     settings = load_settings(ship=False)
-    store = open_store(dsn)
-    try:
-        store.migrate()
+    with writing(dsn) as store:
         gone = None if pruned else find_kept(store)
         importer = Importer(store, LazyPricer(settings.prices), settings.batch_size, gone)
         starts = [importer.since(source) if since is None else optional(chosen.since) for source in sources]
@@ -203,8 +201,6 @@ def bring(
                 brought = bring_all(bar.update)
         while store.compact():
             continue
-    finally:
-        store.close()
     known = brought.read - brought.stored - brought.refused - brought.gone
     say(
         f"{calls(brought.stored, 'brought', 'brought')} to {dsn.shown}"

@@ -1,5 +1,6 @@
 """`usage-tracker init`: asks for the store and a few names, tries them, and writes them down."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -167,16 +168,13 @@ def try_store(text: str | None) -> tuple[str | None, list[str]]:
         if not Path(dsn.text).exists():
             say(f"{dsn.shown} will be made.")
             return text, [migration.name for migration in migrations.migrations("sqlite")]
-    store = open_store(dsn)
-    try:
+    with closing(open_store(dsn)) as store:
         try:
             rows = list(store.select(f"SELECT number FROM {store.dialect.prefix}schema_migration"))  # noqa: S608  our name
         except SchemaError:
             rows = []
         applied = {number for (number,) in rows if isinstance(number, int)}
         missing = migrations.missing(applied, store.dialect.name)
-    finally:
-        store.close()
     say(f"{dsn.shown} can be reached.")
     return text, [migration.name for migration in missing]
 
@@ -190,9 +188,6 @@ def lay_schema(dsn: Dsn, missing: list[str], asking: bool, migrate: bool | None)
     if not migrate:
         say("Run `usage-tracker migrate` as the schema's owner before programs record.")
         return
-    store = open_store(dsn)
-    try:
+    with closing(open_store(dsn)) as store:
         applied = store.migrate()
-    finally:
-        store.close()
     say(f"Its schema is up to date ({counted(len(applied), 'migration')} applied).")

@@ -1,6 +1,7 @@
 """`usage-tracker migrate`: the store's schema, brought up to date, and what its roles need."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 
 import click
 
@@ -44,11 +45,8 @@ def migrate(dsn: Dsn, print_grants: bool, **roles: str | None) -> None:
         return
     if named:
         raise click.UsageError(f"--{next(iter(named))} goes with --print-grants")
-    store = open_store(dsn)
-    try:
+    with closing(open_store(dsn)) as store:
         applied = store.migrate()
-    finally:
-        store.close()
     emit(f"{name}\n" for name in applied)
     say(f"The schema of {dsn.shown} is up to date.")
 

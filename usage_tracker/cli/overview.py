@@ -11,7 +11,16 @@ import click
 from usage_tracker.budgets.outlook import project
 from usage_tracker.budgets.windows import window_at
 from usage_tracker.cli.columns import Column
-from usage_tracker.cli.figures import UNKNOWN, counted, show_changes, show_count, show_groups, show_money, show_share
+from usage_tracker.cli.figures import (
+    UNKNOWN,
+    counted,
+    difference,
+    show_changes,
+    show_count,
+    show_groups,
+    show_money,
+    show_share,
+)
 from usage_tracker.cli.notes import calls, name_models
 from usage_tracker.cli.options import choose_dsn
 from usage_tracker.cli.output import emit, say
@@ -138,7 +147,7 @@ def top(header: str, report: Report) -> str:
     names = show_groups(report.query.by[0], [row.group[0] for row in rows])
     before = [report.before[row.group].cost for row in rows]
     costs = [row.cost for row in rows]
-    changes = [None if now is None or then is None else now - then for now, then in zip(costs, before, strict=True)]
+    changes = [difference(now, then) for now, then in zip(costs, before, strict=True)]
     columns = [
         Column(header, names, name=True),
         Column("Calls", [show_count(row.calls) for row in rows], number=True),

@@ -1,26 +1,15 @@
-"""JSON and CSV for programs: names and exact figures, money as decimal strings, what is unknown null or empty."""
+"""JSON, CSV and TSV for programs: names and exact figures, money as decimal strings, what is unknown null or empty."""
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
-from decimal import Decimal
 
-from usage_tracker.cli.figures import exact
 from usage_tracker.csv_text import csv_cell, csv_line
+from usage_tracker.plain_values import plain
 from usage_tracker.report import Query
 
 SCHEMA_VERSION = 1
 """Of the JSON documents. Fields may be added to a version; none is renamed, removed or given another meaning."""
-
-
-def plain(value: object) -> object:
-    """A value as JSON holds it: times in ISO 8601, money in exact digits."""
-    if isinstance(value, Decimal):
-        return exact(value)
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    return value.isoformat() if isinstance(value, date) else value
 
 
 def json_text(document: object) -> str:

@@ -15,14 +15,13 @@ from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_text
 from usage_tracker.cli.price_books import read_stored, stored_in
-from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.cli.stores import NothingYet, reading, writing
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import ConfigError
 from usage_tracker.pricing.book import Table
 from usage_tracker.pricing.book_text import Difference, differ, identity, name_of, write_book
 from usage_tracker.pricing.price_keys import PRICE_KEYS, TOKEN_KEYS, TOOL_KEYS
 from usage_tracker.pricing.reading import UNUSED, load_book, read_book
-from usage_tracker.stores import open_store
 from usage_tracker.stores.changes import this_account
 from usage_tracker.stores.prices import add_version, read_entries, read_versions
 
@@ -158,9 +157,7 @@ def change(dsn: Dsn, make: Callable[[Sequence[Table]], list[Table]], note: str, 
         _, before = stored_in(dsn)
         emit([differences_text(differ(before, make(before)))])
         return
-    store = open_store(dsn)
-    try:
-        store.migrate()
+    with writing(dsn) as store:
         known, before = read_stored(store)
         after = make(before)
         found = differ(before, after)
@@ -168,8 +165,6 @@ def change(dsn: Dsn, make: Callable[[Sequence[Table]], list[Table]], note: str, 
             say(f"The price book in {dsn.shown} says so already; no new version.")
             return
         version = add_version(store, known, note, after, this_account(THROUGH))
-    finally:
-        store.close()
     if version is None:
         raise click.ClickException("somebody else has changed the price book just now; run the command again")
     emit([differences_text(found)])

@@ -12,9 +12,10 @@ from usage_tracker.cli.options import Conditions, output_option, resolve_range, 
 from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_head, json_text
 from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
-from usage_tracker.cli.price_reasons import Reason, reason_of, same_as, telling_unpriced
+from usage_tracker.cli.price_reasons import Reason, reason_of, telling_unpriced
 from usage_tracker.cli.render import show_question
 from usage_tracker.cli.stores import NothingYet, reading
+from usage_tracker.conditions import exactly
 from usage_tracker.dsn import Dsn
 from usage_tracker.pricing import Pricer
 from usage_tracker.report import Query, Row, run
@@ -80,7 +81,7 @@ class Gap(NamedTuple):
 def look_into(store: Store, pricer: Pricer | None, query: Query, row: Row) -> Gap:
     if pricer is None:
         return Gap(row, None, None)
-    group = [same_as(name, value) for name, value in zip(BY, row.group, strict=True)]
+    group = [exactly(name, value) for name, value in zip(BY, row.group, strict=True)]
     event = telling_unpriced(store, query, group)
     return Gap(row, None, None) if event is None else Gap(row, event["event_id"], reason_of(pricer, event))
 

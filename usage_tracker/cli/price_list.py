@@ -10,12 +10,13 @@ import click
 
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.event import show_price
-from usage_tracker.cli.figures import UNKNOWN, exact, printable
+from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, emit_data, say
 from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_text
 from usage_tracker.cli.price_books import open_books, open_pricer, plain_table, prices_option
 from usage_tracker.dsn import Dsn
+from usage_tracker.plain_values import exact
 from usage_tracker.pricing import Pricer, newest_data
 from usage_tracker.pricing.book import Book
 from usage_tracker.pricing.book_text import name_of, said, write_book
@@ -112,7 +113,7 @@ def known_models(pattern: str, wanted: str | None, books: Sequence[Book]) -> lis
     for provider, model in newest_data().all():
         name = ours.get(provider.id, provider.id)
         if wanted in (None, name) and names.search(model.id):
-            rates = pricer.find(occasion_of(name, model.id, STANDARD, today()))
+            rates = pricer.lists.find(occasion_of(name, model.id, STANDARD, today()))
             if isinstance(rates, Rates):
                 rows.append({"provider": name, "model": model.id, **rates_in_figures(rates)})
     return rows
@@ -221,7 +222,7 @@ def providers_of(model: str, provider: str | None) -> Iterable[str]:
 
 def lists_of(pricer: Pricer, model: str, providers: Iterable[str], tier: str, day: date) -> Iterator[tuple[str, Rates]]:
     for name in providers:
-        rates = pricer.find(occasion_of(name, model, tier, day))
+        rates = pricer.lists.find(occasion_of(name, model, tier, day))
         if isinstance(rates, Rates):
             yield name, rates
             if not name:

@@ -1,6 +1,5 @@
 """Why a call has no cost, and what would give it one."""
 
-import re
 import shlex
 from collections.abc import Collection
 from contextlib import closing
@@ -65,11 +64,6 @@ def telling_unpriced(store: Store, query: Query, group: Collection[Condition]) -
         return next((event for event in islice(unpriced, MOST_LEFT) if event["status"] not in LEFT), last)
 
 
-def same_as(name: str, value: object) -> Condition:
-    """The condition that a dimension has that value, which may be none."""
-    return Condition(name, True, None if value is None else re.sub(r"([\\*?])", r"\\\1", str(value)))
-
-
 def reason_of(pricer: Pricer, event: Event) -> Reason:
     """Why the call has no cost, by the prices that are known now."""
     origin, call = call_of(event)
@@ -79,7 +73,7 @@ def reason_of(pricer: Pricer, event: Event) -> Reason:
         return Reason("it has a price now", f"usage-tracker reprice --since all --where {typed(f'model={name}')}")
     if not call.usage.known() and not call.usage.units:
         return Reason("no usage is known", no_usage(call))
-    has_list = isinstance(pricer.list_of(origin, call), Rates)
+    has_list = isinstance(pricer.lists.of(origin, call), Rates)
     if "tier_unpriced" in now.flags and has_list:
         return Reason("its list has steps by the length of a prompt", OF_SUMS)
     if "tier_unpriced" in now.flags and (call.raw or {}).get(SPEED) == FAST:

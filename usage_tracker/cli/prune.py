@@ -9,10 +9,11 @@ from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import show_bytes, show_count
 from usage_tracker.cli.options import dsn_option, output_option, tz_option
 from usage_tracker.cli.output import emit, progress, say
-from usage_tracker.cli.plain import SCHEMA_VERSION, json_text, plain
+from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreError
+from usage_tracker.plain_values import plain
 from usage_tracker.report import parse_period
 from usage_tracker.stores import Store
 from usage_tracker.stores.pruning import Prunable

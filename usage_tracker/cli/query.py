@@ -16,10 +16,11 @@ from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, counted, printable
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit_data, emit_page, say
-from usage_tracker.cli.plain import csv_lines, json_text, plain, tsv_lines
+from usage_tracker.cli.plain import csv_lines, json_text, tsv_lines
 from usage_tracker.cli.stores import NothingYet, check_schema, check_there
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import QueryError
+from usage_tracker.plain_values import plain
 from usage_tracker.stores import read_sql
 
 Rows = Iterable[tuple[object, ...]]

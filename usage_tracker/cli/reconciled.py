@@ -5,9 +5,10 @@ from datetime import UTC
 from decimal import Decimal
 
 from usage_tracker.cli.columns import Column
-from usage_tracker.cli.figures import exact, show_changes, show_count, show_groups, show_money, show_range, show_share
+from usage_tracker.cli.figures import show_changes, show_count, show_groups, show_money, show_range, show_share
 from usage_tracker.cli.output import emit, emit_data
-from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain
+from usage_tracker.cli.plain import csv_lines, json_head, json_text
+from usage_tracker.plain_values import exact, plain
 from usage_tracker.report.accounts import Figures
 from usage_tracker.report.reconciling import Reconciliation, Row, Tolerance
 

@@ -8,7 +8,8 @@ from itertools import chain
 
 from usage_tracker.cli.columns import FIELDS, report_columns
 from usage_tracker.cli.figures import difference, printable, show_range
-from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain, tsv_lines
+from usage_tracker.cli.plain import csv_lines, json_head, json_text, tsv_lines
+from usage_tracker.plain_values import plain
 from usage_tracker.report import OTHERS, Query, Report, Row
 
 

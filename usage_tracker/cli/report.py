@@ -1,7 +1,6 @@
 """`usage-tracker report`: who used what, and what it cost; and its short forms `daily`, `weekly`, `monthly` and
 `top`."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -26,9 +25,9 @@ from usage_tracker.report import (
     Query,
     Range,
     months_later,
-    parse_period,
-    previous,
 )
+from usage_tracker.report.comparison import earlier
+from usage_tracker.report.spelling import did_you_mean
 
 
 def names_in(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -40,8 +39,7 @@ def check_fields(_ctx: click.Context, _param: click.Parameter, texts: tuple[str,
     names = names_in(texts)
     for name in names:
         if name not in FIELDS:
-            near = difflib.get_close_matches(name, FIELDS, 1)
-            meant = f"; did you mean {near[0]}?" if near else "."
+            meant = did_you_mean(name, FIELDS)
             raise click.BadParameter(f"{name!r} is not a figure{meant} There are: {', '.join(FIELDS)}")
     return names
 
@@ -245,13 +243,8 @@ def notes_of(answer: Answer, output: str) -> list[str]:
 
 def resolve_earlier(compare: str, asked: Range, zone: tzinfo) -> Range:
     """The range that --compare names. Raises click.BadParameter."""
-    now = datetime.now(UTC)
     try:
-        if compare == "previous":
-            return previous(asked, zone, now)
-        if asked.since is None:
-            raise ValueError("a comparison needs a --since")
-        return parse_period(compare, zone, now)
+        return earlier(compare, asked, zone, datetime.now(UTC))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--compare") from None
 

@@ -14,11 +14,12 @@ from usage_tracker.cli.figures import show_count, show_groups, show_money
 from usage_tracker.cli.notes import calls
 from usage_tracker.cli.options import Conditions, output_option, resolve_range, selection_options
 from usage_tracker.cli.output import emit, emit_data, say
-from usage_tracker.cli.plain import csv_lines, json_head, json_text, plain
+from usage_tracker.cli.plain import csv_lines, json_head, json_text
 from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
 from usage_tracker.cli.render import show_question
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.dsn import Dsn
+from usage_tracker.plain_values import plain
 from usage_tracker.report import Query
 from usage_tracker.report.repricing import Comparison, compare_prices
 from usage_tracker.stores import Store

@@ -111,7 +111,7 @@ def ship_once(shipper: Shipper, crew: Crew | None) -> None:
     if not shipper.spool.lead():
         leader = shipper.spool.leader()
         raise UsageTrackerError(
-            f"process {leader[0] if leader else '?'} ships this folder already; its events need no help from here"
+            f"process {leader.pid if leader else '?'} ships this folder already; its events need no help from here"
         )
     if crew is not None:
         shipper.connect()

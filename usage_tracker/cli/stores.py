@@ -1,7 +1,7 @@
-"""The store that a command reads from."""
+"""The store that a command reads from, or writes to."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from usage_tracker.dsn import Dsn
@@ -52,12 +52,9 @@ def before(error: SchemaError, what: str) -> SchemaError:
 
 def check_schema(dsn: Dsn) -> None:
     """Raises NothingYet where there is no schema, RightsError where this role may not see it, StoreError."""
-    store = open_store(dsn)
-    try:
+    with closing(open_store(dsn)) as store:
         if not has_schema(store):
             raise NothingYet(dsn)
-    finally:
-        store.close()
 
 
 @contextmanager
@@ -78,3 +75,11 @@ def reading(dsn: Dsn) -> Iterator[Store]:
         raise NothingYet(dsn) from None
     finally:
         store.close()
+
+
+@contextmanager
+def writing(dsn: Dsn) -> Iterator[Store]:
+    """The store with its schema brought up to date, closed at the end of the block. Raises StoreError."""
+    with closing(open_store(dsn)) as store:
+        store.migrate()
+        yield store

@@ -26,7 +26,7 @@ def waiting_note(dsn: Dsn) -> str | None:
 
     spool = Spool(folder)
     leader = spool.leader()
-    if leader is not None and leader[1] == "leading":
+    if leader is not None and leader.ships:
         return None
     count = spool.waiting(MOST_COUNTED)
     if not count:

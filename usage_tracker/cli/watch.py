@@ -107,7 +107,7 @@ def rate_columns(rates: list[tuple[str, Row, timedelta]]) -> list[Column]:
         Column("Calls", [show_count(row.calls) for _, row, _ in rates], number=True),
         Column("Errors", [show_count(row.errors) for _, row, _ in rates], number=True),
         Column("Calls/min", [per(row.calls, span, 60) for _, row, span in rates], number=True, rank=1),
-        Column("Tokens/s", [per(tokens(row), span, 1) for _, row, span in rates], number=True),
+        Column("Tokens/s", [per(row.tokens, span, 1) for _, row, span in rates], number=True),
         Column("$/hour", show_money([burn(row, span) for _, row, span in rates]), number=True, money=True),
         Column("Cost", show_money([row.cost for _, row, _ in rates]), number=True, money=True),
     ]
@@ -122,11 +122,6 @@ def model_columns(report: Report) -> list[Column]:
         Column("Output", [show_count(row.output_tokens) for row in rows], number=True, rank=1),
         Column("Cost", show_money([row.cost for row in rows]), number=True, money=True),
     ]
-
-
-def tokens(row: Row) -> int | None:
-    known = [count for count in (row.input_tokens, row.output_tokens) if count is not None]
-    return sum(known) if known else None
 
 
 def per(count: int | None, span: timedelta, seconds: int) -> str:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from usage_tracker.instants import to_instant
+from usage_tracker.plain_values import exact
 from usage_tracker.stores import Store
 
 Grain = Literal["day", "hour"]
@@ -73,7 +74,7 @@ def moment(at: object) -> datetime:
 
 def plain(value: object) -> str:
     """A sum in one form, however many zeros its summands ended with."""
-    return f"{Decimal(str(value)).normalize():f}"
+    return exact(Decimal(str(value)))
 
 
 def count_events(store: Store, bucket: Bucket) -> int:

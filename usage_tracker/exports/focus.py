@@ -17,6 +17,8 @@ import pyarrow as pa
 
 from usage_tracker.csv_text import csv_line
 from usage_tracker.exports.buckets import LAST, Bucket
+from usage_tracker.plain_values import exact
+from usage_tracker.stores.values import read_cost_parts
 
 NAMES = {
     "openai": "OpenAI", "anthropic": "Anthropic", "azure": "Microsoft", "gemini": "Google", "vertex": "Google",
@@ -109,10 +111,9 @@ def add(amounts: defaultdict[Charge, Amount], event: dict[str, Any]) -> None:
 
 def read_lines(parts: str | None) -> Iterator[tuple[str, Decimal, Decimal]]:
     """Unit, count and price of each part of a cost."""
-    for unit, found in json.loads(parts or "{}", parse_float=Decimal, parse_int=Decimal).items():
-        for part in found if isinstance(found, list) else [found]:
-            if part["count"] is not None:
-                yield unit, part["count"], Decimal(part["price"])
+    for unit, count, price in read_cost_parts(json.loads(parts or "{}", parse_float=Decimal)):
+        if count is not None:
+            yield unit, count, price
 
 
 def row(charge: Charge, amount: Amount) -> dict[str, object]:
@@ -121,7 +122,7 @@ def row(charge: Charge, amount: Amount) -> dict[str, object]:
     day = Bucket(datetime(charge.day.year, charge.day.month, charge.day.day, tzinfo=UTC), "day")
     month = day.start.replace(day=1)
     next_month = (min(month, LAST - timedelta(days=31)) + timedelta(days=31)).replace(day=1)
-    cost, price, quantity = written(amount.cost), written(charge.price), written(amount.quantity)
+    cost, price, quantity = exact(amount.cost), exact(charge.price), exact(amount.quantity)
     unit = "Tokens" if charge.unit.endswith("_tokens") else words(charge.unit)
     return {
         "BilledCost": cost, "EffectiveCost": cost, "ContractedCost": cost, "ListCost": cost,
@@ -159,8 +160,3 @@ def words(unit: str) -> str:
 
 def instant(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def written(number: Decimal) -> str:
-    """Digits without an exponent, and without zeros that say nothing."""
-    return f"{number.normalize():f}"

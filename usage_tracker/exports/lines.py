@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from usage_tracker.csv_text import csv_cell, csv_line
 from usage_tracker.event import COLUMNS
+from usage_tracker.plain_values import plain_fields
 
 AMOUNTS = ("cost", "reported_cost")
 
@@ -38,11 +39,7 @@ def write_csv(batches: Iterator[pa.RecordBatch], path: Path) -> int:
 def plain_events(batches: Iterator[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
     """Events as JSON holds them: times in ISO 8601, money in exact digits, lists and objects as such."""
     for batch in batches:
-        for event in batch.to_pylist():
-            event["started_at"] = event["started_at"].isoformat().replace("+00:00", "Z")
-            for name in AMOUNTS:
-                if event[name] is not None:
-                    event[name] = f"{event[name].normalize():f}"
+        for event in map(plain_fields, batch.to_pylist()):
             if event["units"] is not None:
                 event["units"] = dict(event["units"])  # a map, which Arrow has as pairs
             for name in ("cost_parts", "usage"):

@@ -3,13 +3,12 @@
 
 import time
 from typing import NamedTuple
-from uuid import UUID
 
 from usage_tracker.errors import StoreError, UsageTrackerError
 from usage_tracker.exports.buckets import Bucket
 from usage_tracker.stores import Store
 from usage_tracker.stores.claims import is_dead, make_claim
-from usage_tracker.stores.store import Execute
+from usage_tracker.stores.store import Execute, read_id
 
 CLAIM_SECONDS = 900
 """How long a destination is one exporter's alone after its last sign of life: longer than any single file takes."""
@@ -54,7 +53,7 @@ class Marks:
         def work(execute: Execute) -> str | None:
             execute(
                 f"INSERT INTO {self._prefix}export_destination (destination, form, grain) "
-                f"VALUES ({self._mark}, {self._mark}, {self._mark}) ON CONFLICT (destination) DO NOTHING",
+                f"VALUES ({self._store.dialect.marks(3)}) ON CONFLICT (destination) DO NOTHING",
                 [self._destination, self._form, self._grain],
             )
             found = execute(
@@ -135,7 +134,7 @@ class Marks:
             # whoever took over may have written the file before we did, so it is to be written again
             execute(
                 f"INSERT INTO {self._prefix}export_file (destination, bucket, version, counted, rows) "
-                f"VALUES ({', '.join([self._mark] * 5)}) ON CONFLICT (destination, bucket) DO UPDATE SET "
+                f"VALUES ({self._store.dialect.marks(5)}) ON CONFLICT (destination, bucket) DO UPDATE SET "
                 "version = excluded.version, counted = excluded.counted, "
                 f"rows = coalesce(excluded.rows, {self._prefix}export_file.rows), exported_at = excluded.exported_at",
                 [self._destination, bucket.name, version, counted if ours else None, rows],
@@ -152,4 +151,4 @@ BUSY = "another process exports to {} now; it is done at the latest a quarter of
 def read_identity(store: Store) -> str:
     """Eight hex digits that name the store, whatever its address. Raises StoreError."""
     [(found,)] = list(store.select(f"SELECT store_id FROM {store.dialect.prefix}store_identity"))
-    return (found if isinstance(found, bytes) else UUID(str(found)).bytes).hex()[:8]
+    return read_id(found).hex[:8]

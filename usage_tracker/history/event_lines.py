@@ -15,6 +15,7 @@ import msgspec
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.event import UNTIMED, Cost, Origin, Usage, UsageEvent
 from usage_tracker.history.importing import Found, microseconds, optional
+from usage_tracker.stores.values import read_cost_parts
 
 SAID_OTHERWISE = frozenset(("cached", "duration_ms", "raw", "started_at", "usage"))
 """Fields of UsageEvent that have another form in a line."""
@@ -72,7 +73,10 @@ def found_in(line: Mapping[str, Any]) -> Found:
         msgspec.convert(
             [
                 None if line["cost"] is None else Decimal(str(line["cost"])),
-                list(cost_lines(line["cost_parts"] or {})),
+                [
+                    (unit, Decimal("NaN") if count is None else count, price)
+                    for unit, count, price in read_cost_parts(line["cost_parts"])
+                ],
                 line["price_source"],
                 line["price_version"],
                 flags,
@@ -80,14 +84,6 @@ def found_in(line: Mapping[str, Any]) -> Found:
             Cost,
         ),
     )
-
-
-def cost_lines(parts: Mapping[str, Any]) -> Iterator[tuple[str, Decimal, Decimal]]:
-    """The fields of each CostLine: the reverse of `stores.values.cost_parts`."""
-    for unit, priced in parts.items():
-        for part in priced if isinstance(priced, list) else [priced]:
-            count = "NaN" if part["count"] is None else str(part["count"])
-            yield unit, Decimal(count), Decimal(str(part["price"]))
 
 
 @lru_cache(maxsize=4096)

@@ -16,6 +16,7 @@ from usage_tracker.errors import EventsRefused
 from usage_tracker.event import Batch, Cost, Origin, PricedEvent, Stretch, UsageEvent
 from usage_tracker.instants import DAY, to_instant, to_moment
 from usage_tracker.stores import Store
+from usage_tracker.stores.store import read_id
 
 LATE = DAY
 """Microseconds by which a call may come into its source after later ones: it is written when it has ended."""
@@ -178,7 +179,7 @@ def stored_tokens(store: Store, ids: set[UUID], first: int, last: int) -> dict[U
         bounds = [to_moment(first), to_moment(last), [str(name) for name in ids]]
     found: dict[UUID, Tokens] = {}
     for value, *tokens in store.select(text, bounds):
-        name = UUID(bytes=value) if isinstance(value, bytes) else UUID(str(value))
+        name = read_id(value)
         if name in ids:  # of a sparse source, the store may have many more between
             found[name] = (tokens[0] or 0, tokens[1] or 0)
     return found

@@ -1,7 +1,7 @@
 """`accounting_entries`, the table of llm-accounting: https://pypi.org/project/llm-accounting/ (version 0.1.34)."""
 
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -117,6 +117,3 @@ def read_file(path: str, sql: str) -> Generator[tuple[object, ...], None, None]:
 
 def moment(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
-
-
-__all__: Sequence[str] = ("AccountingEntries",)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from usage_tracker.journal.files import Descriptor, lock, open_regular, share
+from usage_tracker.journal.disk import Descriptor, lock, open_regular, share
 from usage_tracker.journal.header import HEADER_SIZE, STORED_AT, Header
 from usage_tracker.journal.spool import LARGEST_FILE, SUFFIX, Spool
 

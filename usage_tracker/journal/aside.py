@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from usage_tracker.event import PricedEvent, flatten
-from usage_tracker.journal.files import OPEN_SAFELY, share, write_new
+from usage_tracker.journal.disk import OPEN_SAFELY, share, write_new
 from usage_tracker.journal.spool import Spool
 
 KEPT_ASIDE_MAX = 64 << 20

@@ -10,7 +10,7 @@ import hashlib
 from contextlib import suppress
 from pathlib import Path
 
-from usage_tracker.journal.files import Descriptor, is_at
+from usage_tracker.journal.disk import Descriptor, is_at
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.journal.spool import Spool, identity_in_name
 

@@ -209,7 +209,6 @@ class Journal:
             return False
         self.memory.append(kept)
         taken = self._begun(kept, record)
-        self._write = self._write_in_memory
         self._close_replaced()
         return taken
 
@@ -223,10 +222,11 @@ class Journal:
 
     def _use(self, fresh: Own) -> None:
         """Append to that segment from now on."""
+        write = self._write_in_memory if isinstance(fresh, MemoryFile) else fresh.segment.write
         with self._switching:
             if self._current is not None and self._current is not fresh:
                 self._replaced.append(self._current)
-            self._current, self._write = fresh, fresh.segment.write
+            self._current, self._write = fresh, write
 
     def _close_replaced(self) -> None:
         while self._replaced:

@@ -13,26 +13,24 @@ import select
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.forking import undivided
-from usage_tracker.journal.files import (
+from usage_tracker.journal.disk import (
     OPEN_SAFELY,
     Descriptor,
-    FileSource,
-    OwnFile,
-    SharedFile,
     allocate,
     is_at,
     lock,
-    noted,
     open_regular,
     opened,
     share,
     unlock,
     write_new,
-)  # fmt: skip
+)
+from usage_tracker.journal.files import FileSource, OwnFile, SharedFile, noted
 from usage_tracker.journal.folder import prepare
 from usage_tracker.journal.frames import LARGEST_RECORD
 from usage_tracker.journal.header import ANY_STORE, HEADER_SIZE, Header
@@ -57,6 +55,19 @@ SAME_STORE = "give the programs that share it the same TRACKER_DSN, password apa
 
 class SpoolFull(UsageTrackerError):
     """The folder has reached its bound."""
+
+
+class Leader(NamedTuple):
+    """The process that leads a folder, as it says itself."""
+
+    pid: int
+    state: str
+    """`leading`, or `waiting` while the store is away."""
+
+    @property
+    def ships(self) -> bool:
+        """Whether it ships now."""
+        return self.state == "leading"
 
 
 class Spool:
@@ -246,12 +257,12 @@ class Spool:
                 os.ftruncate(self._leading.number, 0)
                 os.pwrite(self._leading.number, f"{os.getpid()} {state}\n".encode(), 0)
 
-    def leader(self) -> tuple[int, str] | None:
-        """The pid and state of the leader at work; None where nobody leads."""
+    def leader(self) -> Leader | None:
+        """None where nobody leads."""
         with undivided(), suppress(OSError), opened(self._lock_path) as descriptor:
             if not lock(descriptor):
                 pid, _, state = os.pread(descriptor, 100, 0).decode("ascii", "replace").strip().partition(" ")
-                return (int(pid), state) if pid.isdigit() else None
+                return Leader(int(pid), state) if pid.isdigit() else None
         return None
 
     def resign(self) -> None:

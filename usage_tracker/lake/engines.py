@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 from uuid import uuid4
 
@@ -13,7 +13,6 @@ from usage_tracker.errors import ConfigError
 from usage_tracker.event import COLUMNS
 from usage_tracker.exports.delta import find_table
 from usage_tracker.exports.places import holds_secrets, is_remote, open_system, reaching, shown_of
-from usage_tracker.lake.matching import Expression
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -25,33 +24,13 @@ asked: with s3fs's own five, that took minutes where a server cuts its connectio
 ENGINES = "duckdb, spark, or the address of a Spark master such as spark://host:7077"
 
 
-class Lake:
+class Lake(NamedTuple):
     """A table of exported events on an engine."""
 
-    def __init__(self, events: "ir.Table", shown: str, compute: "Compute", close: Callable[[], None]) -> None:
-        self._compute = compute
-        self._close = close
-        self.events = events
-        self.shown = shown
-
-    def rows(self, table: "ir.Table") -> Iterator[Mapping[str, Any]]:
-        """Compute it."""
-        return self._compute(table)
-
-    def at(self, table: "ir.Table") -> Expression:
-        """When each event started."""
-        return table.started_at
-
-    def seconds(self, table: "ir.Table") -> Expression:
-        """The same in whole seconds since 1970."""
-        return table.started_at.truncate("s").epoch_seconds()
-
-    def close(self) -> None:
-        self._close()
-
-
-Compute = Callable[[Any], Iterator[Mapping[str, Any]]]
-"""The rows of one of Ibis's tables."""
+    events: "ir.Table"
+    rows: Callable[[Any], Iterator[Mapping[str, Any]]]
+    """Computes those of one of Ibis's tables."""
+    close: Callable[[], None]
 
 
 def open_lake(address: str, engine: str = "duckdb") -> Lake:
@@ -73,14 +52,13 @@ def open_lake(address: str, engine: str = "duckdb") -> Lake:
     return lake
 
 
-class Found:
+class Found(NamedTuple):
     """Files of one export, and the folder that their partitions are named from."""
 
-    def __init__(self, root: str, files: list[str], system: Any) -> None:
-        self.root = root
-        self.files = files
-        self.system = system
-        """Of fsspec, where they aren't on this machine."""
+    root: str
+    files: list[str]
+    system: Any
+    """Of fsspec, where they aren't on this machine."""
 
 
 def find_files(address: str) -> Found:
@@ -189,7 +167,7 @@ def on_duckdb(found: Found, address: str) -> Lake:
             rows = backend.to_pyarrow(table).to_pylist()
         yield from rows
 
-    return Lake(events.mutate(day=events.day.cast("date")), shown_of(address), compute, backend.disconnect)
+    return Lake(events.mutate(day=events.day.cast("date")), compute, backend.disconnect)
 
 
 WILD = re.compile(r"([*?\[])")
@@ -201,7 +179,7 @@ def on_spark(found: Found, address: str, master: str) -> Lake:
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
-    found_session = SparkSession.getActiveSession()
+    apps_own = SparkSession.getActiveSession()
     session = (
         SparkSession.builder.master(master)
         .appName("usage-tracker report")
@@ -224,10 +202,10 @@ def on_spark(found: Found, address: str, master: str) -> Lake:
 
     def close() -> None:
         session.catalog.dropTempView(view)
-        if found_session is None:
+        if apps_own is None:
             session.stop()
 
-    return Lake(events.mutate(day=events.day.cast("date")), shown_of(address), compute, close)
+    return Lake(events.mutate(day=events.day.cast("date")), compute, close)
 
 
 def import_ibis(extra: str) -> Any:

@@ -73,9 +73,9 @@ class LakeFigures:
         """The events of the range that meet the conditions. Days that are out of it are not even opened."""
         table = self._lake.events
         if query.since is not None:
-            table = table.filter(table.day >= query.since.astimezone(UTC).date(), self._lake.at(table) >= query.since)
+            table = table.filter(table.day >= query.since.astimezone(UTC).date(), table.started_at >= query.since)
         if query.until is not None:
-            table = table.filter(table.day <= query.until.astimezone(UTC).date(), self._lake.at(table) < query.until)
+            table = table.filter(table.day <= query.until.astimezone(UTC).date(), table.started_at < query.until)
         return table.filter(*(meets(table, condition) for condition in query.where)) if query.where else table
 
     def _grouped(self, query: Query) -> "tuple[ir.Table, list[str]]":
@@ -84,7 +84,7 @@ class LakeFigures:
         columns: dict[str, Expression] = {}
         for name in query.by:
             if name in UNITS:
-                seconds = self._lake.seconds(table)
+                seconds = table.started_at.truncate("s").epoch_seconds()
                 shift = self._shift(query, seconds, name)
                 columns["cut"] = cut(seconds + shift, name)
                 if name == "hour":

@@ -2,6 +2,6 @@
 
 from usage_tracker.pricing.newer import newest_data
 from usage_tracker.pricing.pricer import Pricer
-from usage_tracker.pricing.shelf import Shelf, StoredBook
+from usage_tracker.pricing.shelf import FollowingPricer, Shelf, StoredBook
 
-__all__ = ["Pricer", "Shelf", "StoredBook", "newest_data"]
+__all__ = ["FollowingPricer", "Pricer", "Shelf", "StoredBook", "newest_data"]

@@ -96,21 +96,14 @@ class GenaiPrices:
         from genai_prices.types import TimeOfDateConstraint
 
         _, model = self._provider_and_model(occasion)
-        return model is not None and any(
-            isinstance(each.constraint, TimeOfDateConstraint)
-            for each in (*(model.prices if isinstance(model.prices, list) else ()), *(model.price_variants or ()))
-        )
+        return model is not None and any(isinstance(each, TimeOfDateConstraint) for each in constraints_of(model))
 
     def change_days(self) -> set[int]:
         """The days since 1970 on which any price begins to hold."""
-        dated = (
-            each.constraint
-            for _, model in self.all()
-            for each in (*(model.prices if isinstance(model.prices, list) else ()), *(model.price_variants or ()))
-        )
         return {
             (start - date(1970, 1, 1)).days
-            for each in dated
+            for _, model in self.all()
+            for each in constraints_of(model)
             if (start := getattr(each, "start_date", None)) is not None
         }
 
@@ -163,6 +156,12 @@ class GenaiPrices:
                 unit = self._units.unit_for_price_key(key)
                 prices[unit.usage_key] = for_one(price, unit.per)
         return prices
+
+
+def constraints_of(model: "ModelInfo") -> list[object]:
+    """When each of a model's prices holds."""
+    listed = model.prices if isinstance(model.prices, list) else ()
+    return [each.constraint for each in (*listed, *(model.price_variants or ()))]
 
 
 def priced_name(occasion: Occasion) -> str | None:

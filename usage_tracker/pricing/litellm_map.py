@@ -49,13 +49,13 @@ TOKENS = {
     "cache_read_input_image_token_cost": "cache_image_read_tokens",
 }
 UNITS = {
-    "output_cost_per_image": ("images",),
-    "input_cost_per_character": ("input_characters",),
-    "input_cost_per_second": ("audio_seconds",),
-    "output_cost_per_second": ("video_seconds",),
-    "output_cost_per_video_per_second": ("video_seconds",),
-    "input_cost_per_query": ("rerank_searches",),
-    "ocr_cost_per_page": ("input_document_pages",),
+    "output_cost_per_image": "images",
+    "input_cost_per_character": "input_characters",
+    "input_cost_per_second": "audio_seconds",
+    "output_cost_per_second": "video_seconds",
+    "output_cost_per_video_per_second": "video_seconds",
+    "input_cost_per_query": "rerank_searches",
+    "ocr_cost_per_page": "input_document_pages",
 }
 """For models that aren't billed by tokens. On others these keys are another way to state the price of the tokens."""
 
@@ -141,10 +141,10 @@ def make_rates(entry: Mapping[str, Any], tier: str) -> Found:
         unit: Stepped(number, tuple(steps[unit])) if unit in steps else number for unit, number in base.items()
     }
     if not prices:
-        for key, units in UNITS.items():
+        for key, unit in UNITS.items():
             number = price(entry.get(key))
             if number is not None and not depends_on_size(entry, key, number):
-                prices.update(dict.fromkeys(units, number))
+                prices[unit] = number
     add_searches(prices, entry.get("search_context_cost_per_query"))
     rates = Rates(prices, "litellm", version_of_map())
     return rates if any(any(step.values()) for step in rates.by_step) else None

@@ -10,7 +10,7 @@ MINUTES_OF_DAY = 1440
 
 STANDARD = "standard"
 TIERS = {
-    "": STANDARD,
+    "": STANDARD,  # where nobody said
     "auto": STANDARD,
     "default": STANDARD,
     "none": STANDARD,
@@ -75,22 +75,14 @@ def occasion_of(origin: Origin, event: UsageEvent, day: int) -> Occasion | None:
     """That of the call, on a day since 1970 that has the same prices as its own. None where the model is unknown."""
     if event.model is None and event.request_model is None:
         return None
-    provider = origin.provider or ""
-    raw = event.raw
-    tier = event.service_tier
-    if tier is None:
-        tier = STANDARD
-    else:
-        tier = tier.lower()
-        tier = TIERS.get(tier, tier)
-    if event.operation == "batch":
-        tier = "batch"
+    provider, raw = origin.provider or "", event.raw
+    tier = (event.service_tier or "").lower()
     fields = FIELDS.get(provider)
     return Occasion(
         provider,
         event.model,
         event.request_model,
-        tier,
+        "batch" if event.operation == "batch" else TIERS.get(tier, tier),
         raw is not None and raw.get(SPEED) == FAST,
         day * MINUTES_OF_DAY,
         (origin.base_host,) if fields is None else tuple([tell(field, origin, raw) for field in fields]),

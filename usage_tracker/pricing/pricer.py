@@ -1,65 +1,26 @@
-"""What a call cost: which source of prices is asked first, and what has no price at all."""
+"""What a call cost: by its price list (see `lists`), by what its provider says, or nothing at all."""
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
-from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
 from usage_tracker.event import UNPRICED, AlikeCalls, Cost, Origin, PricedCalls, UsageEvent
 from usage_tracker.pricing.bill import Contradiction, bill
-from usage_tracker.pricing.book import Book, Entry, names_of
-from usage_tracker.pricing.genai import GenaiPrices, priced_name
-from usage_tracker.pricing.litellm_map import LitellmMap
-from usage_tracker.pricing.money import DOLLARS, rounded
-from usage_tracker.pricing.occasion import DAY, MINUTE, STANDARD, Occasion, at_minute, moved, occasion_of, told_by
-from usage_tracker.pricing.own import own_prices
+from usage_tracker.pricing.book import Book
+from usage_tracker.pricing.genai import GenaiPrices
+from usage_tracker.pricing.lists import PriceLists, PriceSource
+from usage_tracker.pricing.money import rounded
+from usage_tracker.pricing.occasion import MINUTE
 from usage_tracker.pricing.passes import passes_of, together
 from usage_tracker.pricing.plain import may_be_plain, plainly_billed
-from usage_tracker.pricing.rates import TIER_UNPRICED, Found, Rates, alike
+from usage_tracker.pricing.rates import Rates, alike
 from usage_tracker.pricing.sums import contradicts, left_out
 
 FREE = {("openai", "moderation")}
 """Free of charge: https://developers.openai.com/api/docs/pricing"""
 CACHED = Cost(Decimal(0), source="free", flags=("cached",))
 AWAITED = Cost(flags=("awaited",))
-MOST_ALIASES = 4
-"""How often a name may stand for another before it is taken for a circle."""
-LONG_AGO = -(10**5)
-"""A day before every event, in 1696: of none much earlier can a source of prices be asked."""
-REMEMBERED = 4096
-"""Price lists that are kept. Names of models come from the application, and there may be ever new ones."""
-UNASKED = Cost()
-
-
-class PriceSource(Protocol):
-    """A place that knows what models cost, at any time."""
-
-    def find(self, occasion: Occasion) -> Found:
-        """The price list, or why there is none; None: the model isn't known here, ask the next source."""
-
-    def changes_within_day(self, occasion: Occasion) -> bool:
-        """Whether the model's price depends on the time of day."""
-
-    def change_days(self) -> Iterable[int]:
-        """The days since 1970 on which any price begins or ends to hold."""
-
-
-class Decision(NamedTuple):
-    """What the price book says of an occasion: as which model it is priced, and by which entry."""
-
-    occasion: Occasion
-    entry: Entry | None = None
-    note: str | None = None
-    """For the version of a price that the book has changed."""
-
-
-class Missing(NamedTuple):
-    """No source that knows the past has this model."""
-
-    decision: Decision
 
 
 class Pricer:
@@ -67,7 +28,6 @@ class Pricer:
 
     def __init__(self, sources: Iterable[PriceSource] | None = None, books: Sequence[Book] = ()) -> None:
         self._sources = (GenaiPrices(),) if sources is None else tuple(sources)
-        self._litellm = LitellmMap()
         self.use(books)
 
     def use(self, books: Sequence[Book] | None) -> None:
@@ -76,12 +36,7 @@ class Pricer:
         None: there is a book that can't be read, so that nobody knows which prices are the user's own. Until it can,
         nothing has a price: it is missing from sums and said to be, whereas a wrong one would look right.
         """
-        self._books = None if books is None else tuple(books)
-        self._change_days: list[int] | None = None
-        self._lists = lru_cache(REMEMBERED)(self._find)
-        self._within_day = lru_cache(REMEMBERED)(self._changes_within_day)
-        self._of_alike: dict[object, Found] = {}
-        """The price lists of calls that have in common all that their price depends on, apart from their counts."""
+        self.lists = PriceLists(self._sources, None if books is None else tuple(books))
 
     def price(self, origin: Origin, event: UsageEvent) -> Cost:
         """What the call cost at the time that it was made.
@@ -103,7 +58,7 @@ class Pricer:
             cost = AWAITED if event.awaits is not None else Cost() if event.status == "error" else UNPRICED
         else:
             cost = together([self._price(origin, one, mismatch) for one in passes_of(event)])
-        if cost.amount is None and event.reported_cost is not None and self._books is not None:
+        if cost.amount is None and event.reported_cost is not None and self.lists.books is not None:
             cost = stated(event) or cost
         if usage.estimated:
             cost = replace(cost, flags=(*cost.flags, "estimated_tokens"))
@@ -111,62 +66,21 @@ class Pricer:
             cost = replace(cost, flags=(*cost.flags, "sum_mismatch"))
         return cost
 
-    def find(self, occasion: Occasion, minute: int | None = None) -> Found:
-        """The price list of that occasion, or why there is none. `minute` is that of the call, since 1970, where the
-        occasion's is only one that has the same prices."""
-        found = self._lists(occasion)
-        if isinstance(found, Missing):
-            decided = found.decision
-            now = decided.occasion._replace(minute=occasion.minute if minute is None else minute)
-            return self._with_additions(find_changed(self._ask_litellm, decided._replace(occasion=now)), now)
-        return found
-
     def price_alike(self, calls: AlikeCalls) -> list[PricedCalls] | None:
         """As `price` each of them would be; None where that has to be done, one by one."""
         origin, event = calls.origin, calls.event
         if (origin.provider, event.operation) in FREE or not may_be_plain(event):
             return None
-        found, lasts = self._list_of(origin, event)
+        found, lasts = self.lists.of_hour(origin, event)
         if not lasts:
             minutes = {started_at // MINUTE for started_at in calls.started_at}
-            lists = [self.list_of(origin, replace(event, started_at=minute * MINUTE)) for minute in minutes]
+            lists = [self.lists.of(origin, replace(event, started_at=minute * MINUTE)) for minute in minutes]
             if not all(alike(found, other) for other in lists):
                 return None
         return plainly_billed(calls, found)
 
-    def list_of(self, origin: Origin, event: UsageEvent) -> Found:
-        """The price list that the call is billed by, or why there is none."""
-        return self._list_of(origin, event)[0]
-
-    def _list_of(self, origin: Origin, event: UsageEvent) -> tuple[Found, bool]:
-        """The same, and whether it holds for earlier calls of the same hour, too."""
-        days = self._change_days
-        if days is None:
-            days = self._change_days = self._find_change_days()
-        # prices are those of the last day on which any price has changed: more calls share what is remembered
-        changes = bisect_right(days, event.started_at // DAY)
-        key = (
-            origin.provider, origin.base_host, event.model, event.request_model, event.service_tier, event.operation,
-            changes, told_by(event.raw),
-        )  # fmt: skip
-        # a third of the CPU of making the occasion and asking for its list
-        found = self._of_alike.get(key, UNASKED)
-        if found is UNASKED:
-            occasion = occasion_of(origin, event, days[changes - 1])
-            if occasion is None:
-                return UNPRICED, True
-            if self._within_day(occasion):
-                return self.find(at_minute(occasion, event)), False
-            found = self.find(occasion, event.started_at // MINUTE)
-            if isinstance(self._lists(occasion), Missing):
-                return found, found is None
-            if len(self._of_alike) >= REMEMBERED:
-                self._of_alike.clear()
-            self._of_alike[key] = found
-        return found, True
-
     def _price(self, origin: Origin, event: UsageEvent, mismatch: bool) -> Cost:
-        found = self.list_of(origin, event)
+        found = self.lists.of(origin, event)
         if not isinstance(found, Rates):
             return UNPRICED if found is None else found
         beside = left_out(origin.provider, origin.base_host, event.usage, event.raw) if mismatch else 0
@@ -174,133 +88,6 @@ class Pricer:
             return bill(found, event, beside)
         except Contradiction:
             return UNPRICED
-
-    def _find_change_days(self) -> list[int]:
-        days = {day for book in (own_prices(), *(self._books or ())) for day in book.change_days()}
-        days.update(day for source in self._sources for day in source.change_days())
-        return [LONG_AGO, *sorted(days)]
-
-    def _changes_within_day(self, occasion: Occasion) -> bool:
-        decided = self._decide(occasion)
-        return decided is not None and any(source.changes_within_day(decided.occasion) for source in self._sources)
-
-    def _find(self, occasion: Occasion) -> Found | Missing:
-        decided = self._decide(occasion)
-        if decided is None or self._books is None:
-            return UNPRICED
-        entry, occasion = decided.entry, decided.occasion
-        if entry and entry.prices:
-            found: Found = listed(entry, occasion.tier, "book", decided.note)
-        else:
-            found = find_changed(self._ask, decided)
-            if found is None:
-                return Missing(decided)
-        return self._with_additions(found, occasion)
-
-    def _with_additions(self, found: Found, occasion: Occasion) -> Found:
-        """A list with what entries of the books add to any."""
-        if isinstance(found, Rates):
-            for book in self._books or ():
-                for other in book.matching(occasion, names_of(occasion)):
-                    if other.add or other.replace:
-                        found = found.changed(
-                            lacking=other.add, instead=other.replace, note=f"+ {other.label} ({book.name})"
-                        )
-        return found
-
-    def _decide(self, occasion: Occasion) -> Decision | None:
-        """None where names stand for each other in a circle."""
-        aliases: list[str] = []
-        while len(aliases) < MOST_ALIASES:
-            for book in self._books or ():
-                entry = book.decide(occasion)
-                if entry is not None:
-                    break
-            else:
-                return Decision(occasion, note=" ".join(aliases) or None)
-            if entry.model is None:
-                times = DOLLARS.multiply(entry.multiplier, entry.token_multiplier)
-                note = book.version if entry.prices else f"× {times} ({book.name})"
-                return Decision(occasion, entry, " ".join([*aliases, note]))
-            occasion = moved(occasion, entry.as_provider, entry.model)
-            aliases.append(f"as {entry.model} ({book.name})")
-        return None
-
-    def _ask_litellm(self, occasion: Occasion) -> Found:
-        return with_own(self._litellm.find(occasion), occasion)
-
-    def _ask(self, occasion: Occasion) -> Found:
-        """The first source that knows the model, and our own table for what it lacks."""
-        found: Found = None
-        for source in self._sources:
-            found = source.find(occasion)
-            if found is not None:
-                break
-        own = own_prices()
-        entries = own_entries(occasion)
-        for entry in entries:
-            if entry.prices and (found is None or found is UNPRICED):
-                found = listed(entry, occasion.tier, "usage_tracker", own.version)
-            elif found is TIER_UNPRICED and occasion.tier in entry.tiers and not entry.prices:
-                standard = self._ask(occasion._replace(tier=STANDARD))
-                if isinstance(standard, Rates):
-                    by = entry.tiers[occasion.tier].multiplier
-                    return standard.changed(tokens_times=by, note=f"{occasion.tier} × {by} ({own.name})")
-        return with_entries(found, entries) if isinstance(found, Rates) else found
-
-
-def find_changed(ask: Callable[[Occasion], Found], decided: Decision) -> Found:
-    """The list that is told for that occasion, changed as the entry of the book says."""
-    occasion, entry = decided.occasion, decided.entry
-    tier = entry.tiers.get(occasion.tier) if entry else None
-    if tier is None:
-        return changed(ask(occasion), decided)
-    found = changed(ask(occasion._replace(tier=STANDARD)), decided)
-    return found.changed(times=tier.multiplier, note=occasion.tier) if isinstance(found, Rates) else found
-
-
-def with_own(found: Found, occasion: Occasion) -> Found:
-    """A list with what our own table has beside it: fees of tools, and what a place costs."""
-    return with_entries(found, own_entries(occasion)) if isinstance(found, Rates) else found
-
-
-def own_entries(occasion: Occasion) -> tuple[Entry, ...]:
-    name = priced_name(occasion)
-    return tuple(own_prices().matching(occasion, [name])) if name else ()
-
-
-@lru_cache(REMEMBERED)
-def with_entries(found: Rates, entries: tuple[Entry, ...]) -> Rates:
-    own = own_prices()
-    for entry in entries:
-        if not entry.prices:
-            found = found.changed(
-                tokens_times=entry.token_multiplier,
-                lacking=entry.add,
-                instead=entry.replace,
-                note=f"+ {entry.label} ({own.name})",
-            )
-    return found
-
-
-def listed(entry: Entry, tier: str, source: str, version: str | None) -> Found:
-    """The entry's own prices on these terms."""
-    if tier == STANDARD:
-        return Rates(entry.prices, source, version)
-    terms = entry.tiers.get(tier)
-    if terms is None:
-        return TIER_UNPRICED
-    return Rates(terms.prices or entry.prices, source, version).changed(times=terms.multiplier)
-
-
-def changed(found: Found, decided: Decision) -> Found:
-    """Another source's list with the multipliers of the book's entry."""
-    entry = decided.entry
-    if not isinstance(found, Rates) or decided.note is None:
-        return found
-    if entry is None:
-        return found.noted(decided.note)
-    return found.changed(times=entry.multiplier, tokens_times=entry.token_multiplier).noted(decided.note)
 
 
 def stated(event: UsageEvent) -> Cost | None:

@@ -1,12 +1,15 @@
-"""The price books that hold now: that of the file, then that of the store. Each is read again when it changes."""
+"""The price books that hold now, that of the file before that of the store, each read again when it changes; and a
+pricer that follows them."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from usage_tracker.errors import ConfigError
 from usage_tracker.pricing.book import Book, Table
+from usage_tracker.pricing.lists import PriceSource
+from usage_tracker.pricing.pricer import Pricer
 from usage_tracker.pricing.reading import Mistake, load_book, read_entry
 
 logger = logging.getLogger("usage_tracker")
@@ -46,7 +49,8 @@ class Shelf:
 
     def look(self, read_stored: ReadStored) -> bool:
         """Read what has changed; whether anything did. Raises what `read_stored` raises."""
-        from_file, from_store = self._look_at_file(), self._look_at_store(read_stored)
+        # where the store can't be asked, what has changed in the file is still to be noticed
+        from_store, from_file = self._look_at_store(read_stored), self._look_at_file()
         return from_file or from_store
 
     def _look_at_file(self) -> bool:
@@ -83,6 +87,19 @@ class Shelf:
             logger.error("%s; until then calls are stored without a cost", words)
         else:
             logger.error("%s; until then its last good version (%s) prices calls", words, previous.version)
+
+
+class FollowingPricer(Pricer):
+    """Prices by the books of a shelf, as of the last look at them."""
+
+    def __init__(self, sources: Iterable[PriceSource], path: Path | None) -> None:
+        super().__init__(sources)
+        self._shelf = Shelf(path)
+
+    def look(self, read_stored: ReadStored) -> None:
+        """Take what has changed. Raises what `read_stored` raises."""
+        if self._shelf.look(read_stored):
+            self.use(self._shelf.books)
 
 
 def stamp_of(path: Path) -> Stamp | None:

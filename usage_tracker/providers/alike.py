@@ -51,7 +51,7 @@ class Plan(NamedTuple):
 
 
 class Unlike(Exception):
-    """An answer is no plain one."""
+    """What was said is not alike to anything, and has to be read by the provider's module."""
 
 
 plans: dict[tuple[object, ...], Plan | None] = {}
@@ -60,7 +60,7 @@ plans: dict[tuple[object, ...], Plan | None] = {}
 
 def read_alike(provider: ModuleType, operation: str, names: tuple[str, ...], said: Said) -> Reading | None:
     """What was said; None where it has to be read by the provider's module, as it isn't alike to anything."""
-    place = names.index("id") if "id" in names else None
+    place = place_of_id(names)
     numbers: list[int] = []
     try:
         raw, alike = outline_of(said, place, numbers)
@@ -89,11 +89,16 @@ def read_alike(provider: ModuleType, operation: str, names: tuple[str, ...], sai
 def plan_of(provider: ModuleType, operation: str, names: tuple[str, ...], said: Said) -> tuple[Plan, Figures] | None:
     """How answers like this one are read, and the figures of this one; None where that isn't known."""
     try:
-        raw, alike = outline_of(said, names.index("id") if "id" in names else None, [])
+        raw, alike = outline_of(said, place_of_id(names), [])
     except Unlike:
         return None
     plan = plans.get((provider.__name__, operation, names, alike))
     return None if plan is None else (plan, raw)
+
+
+def place_of_id(names: tuple[str, ...]) -> int | None:
+    """Which of the fields that are kept is the id."""
+    return names.index("id") if "id" in names else None
 
 
 def outline_of(said: Said, place: int | None, numbers: list[int]) -> tuple[Figures, Outline]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from math import isfinite
+from types import ModuleType
 from typing import NamedTuple
 
 import msgspec
@@ -38,6 +39,20 @@ class Request(NamedTuple):
     """What is billed by what was asked, such as the characters of a speech input."""
     retrieves: bool = False
     """Whether it only asks about what an earlier call started: it is an event only where its answer completes that."""
+
+
+def operation_asked(provider: ModuleType, method: str, url: str) -> tuple[str | None, bool]:
+    """The operation that a request is, and whether it only `retrieves`; None where it is of no interest."""
+    operation: str | None = provider.operation_of(method, url)
+    if operation is not None:
+        return operation, False
+    return provider.retrieval_of(method, url), True
+
+
+def whole_body(body: object, extra: object) -> Mapping[str, object]:
+    """A request's body as it goes out: the SDK's, where fields of the app's `extra_body` replace its own."""
+    asked = body if isinstance(body, Mapping) else {}
+    return {**asked, **extra} if extra and isinstance(extra, Mapping) else asked
 
 
 class Plain(NamedTuple):
@@ -134,6 +149,11 @@ def word(value: object, longest: int = LONGEST_NAME) -> str | None:
     if not value.isprintable():
         value = "".join(character for character in value if character.isprintable())
     return value.strip()[:longest] or None
+
+
+def http_status(value: object) -> int | None:
+    """A status of HTTP; None for what is none."""
+    return int(value) if isinstance(value, int) and 100 <= value <= 599 else None
 
 
 def figures(value: object) -> Figures | None:

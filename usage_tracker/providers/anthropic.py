@@ -11,7 +11,7 @@ from collections.abc import Container, Mapping
 from functools import lru_cache
 
 from usage_tracker.event import Usage
-from usage_tracker.providers.answer import Answer, Plain, Request, fields_of, figures, merge_figures, word
+from usage_tracker.providers.answer import Answer, Plain, Request, fields_of, figures, merge_figures, whole_body, word
 from usage_tracker.providers.anthropic_usage import read_searches, read_usage
 from usage_tracker.providers.metadata import read_asked
 from usage_tracker.providers.usage_fields import read_cost
@@ -65,9 +65,7 @@ def batch_of(url: str) -> str | None:
 
 def read_request(operation: str, body: Mapping[str, object] | None, extra: Mapping[str, object] | None) -> Request:
     """What was asked. `body` is the SDK's JSON; `extra` is `extra_body`, which replaces fields of it."""
-    asked = body if isinstance(body, Mapping) else {}
-    if extra and isinstance(extra, Mapping):
-        asked = {**asked, **extra}
+    asked = whole_body(body, extra)
     model = model_of_all(asked.get("requests")) if operation == "batch" else word(asked.get("model"))
     metadata = asked.get("metadata")
     if isinstance(metadata, Mapping) and isinstance(user := metadata.get("user_id"), str):

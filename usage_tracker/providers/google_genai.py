@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from usage_tracker.event import Figures, Usage
-from usage_tracker.providers.answer import Answer, Request, fields_of, figures, word
+from usage_tracker.providers.answer import Answer, Request, fields_of, figures, whole_body, word
 from usage_tracker.providers.gemini_fields import CANDIDATES, THOUGHTS, TOTAL, count, merge_usage, read_usage, tier_of
 from usage_tracker.providers.metadata import read_asked
 from usage_tracker.providers.usage_fields import amount, tokens
@@ -98,9 +98,7 @@ def read_request(
 ) -> Request:
     """What was asked. `extra` is the app's `extra_body`; the URL names the model where the body doesn't. Labels are who
     a call is for: https://docs.cloud.google.com/vertex-ai/generative-ai/docs/labels"""
-    asked = body if isinstance(body, Mapping) else {}
-    if extra and isinstance(extra, Mapping):
-        asked = {**asked, **extra}
+    asked = whole_body(body, extra)
     model = model_of(asked.get("model") or asked.get("agent")) or (model_in(url) if url is not None else None)
     if operation == "image" and embeds(asked):
         operation = "embeddings"

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from usage_tracker.event import Figures, Usage
 from usage_tracker.providers import anthropic, google_genai, openai
-from usage_tracker.providers.answer import Answer, Request, decode_object, fields_of, figures, word
+from usage_tracker.providers.answer import Answer, Request, decode_object, fields_of, figures, http_status, word
 from usage_tracker.providers.gemini_fields import tier_of
 from usage_tracker.providers.hosts import HOSTS, provider_of
 from usage_tracker.providers.usage_fields import amount, at, dollars, paths, tokens
@@ -75,13 +75,18 @@ RERANK_TOKENS = paths("tokens.input_tokens", "billed_units.input_tokens", "bille
 PACKED_ID = re.compile(r"response_id:([^;]+)")
 
 
+def names_provider(prefix: str) -> bool:
+    """Whether what stands before a model is LiteLLM's name of a provider."""
+    return prefix in PROVIDERS or prefix in HOSTS or prefix in SPEAKERS
+
+
 @lru_cache(maxsize=4096)
 def provider_named(name: str | None, model: str | None, host: str | None) -> str | None:
     """Our name of the provider that LiteLLM names, itself or in front of the model; None where the host and the
     model's own name have to tell."""
     if name is None and model is not None and "/" in model:
         prefix = model.split("/", 1)[0]
-        name = prefix if prefix in PROVIDERS or prefix in HOSTS or prefix in SPEAKERS else None
+        name = prefix if names_provider(prefix) else None
     if name is None:
         return None
     if name in SPEAKERS:
@@ -96,7 +101,7 @@ def bare_model(model: str | None, provider: str | None) -> str | None:
     if not rest:
         return model
     if provider is None:
-        named = prefix in PROVIDERS or prefix in HOSTS or prefix in SPEAKERS
+        named = names_provider(prefix)
     else:
         named = PROVIDERS.get(prefix, prefix) == PROVIDERS.get(provider, provider) or {prefix, provider} <= SPEAKERS
     bare = rest if named else f"{prefix}/{rest}"
@@ -272,16 +277,11 @@ def status_of(causes: Iterable[BaseException], *, sent: bool) -> int | None:
         kinds = {kind.__name__ for kind in type(cause).__mro__}
         foreign = not type(cause).__module__.startswith("litellm.")
         if "HTTPStatusError" in kinds or (foreign and "APIStatusError" in kinds):
-            return status(getattr(cause, "response", None))
+            return http_status(getattr(getattr(cause, "response", None), "status_code", None))
         if foreign and not kinds.isdisjoint(UNANSWERED):
             return None
-        told = told or status(cause)
+        told = told or http_status(getattr(cause, "status_code", None))
     return told if sent else None
-
-
-def status(holder: object) -> int | None:
-    code = getattr(holder, "status_code", None)
-    return code if isinstance(code, int) and 100 <= code <= 599 else None
 
 
 def usage_of(operation: str, answer: Answer, request: Request) -> Usage:

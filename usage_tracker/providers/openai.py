@@ -9,7 +9,7 @@ from collections.abc import Container, Mapping
 from functools import lru_cache
 
 from usage_tracker.event import Usage
-from usage_tracker.providers.answer import Answer, Plain, Request, fields_of, figures, merge_figures, word
+from usage_tracker.providers.answer import Answer, Plain, Request, fields_of, figures, merge_figures, whole_body, word
 from usage_tracker.providers.hosts import provider_of
 from usage_tracker.providers.metadata import read_asked
 from usage_tracker.providers.usage_fields import amount, read_cost, read_units, read_usage
@@ -102,9 +102,7 @@ def operation_at(url: str, known: list[tuple[re.Pattern[str], str]]) -> str | No
 
 def read_request(operation: str, body: Mapping[str, object] | None, extra: Mapping[str, object] | None) -> Request:
     """What was asked. `body` is the SDK's JSON or form fields; `extra` is `extra_body`, which replaces fields of it."""
-    asked = body if isinstance(body, Mapping) else {}
-    if extra and isinstance(extra, Mapping):
-        asked = {**asked, **extra}
+    asked = whole_body(body, extra)
     return Request(operation, word(asked.get("model")), *read_asked(asked), asked_units(operation, asked))
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from usage_tracker.event import Status
 from usage_tracker.providers import openai
-from usage_tracker.providers.answer import Request, fields_of, word
+from usage_tracker.providers.answer import Request, fields_of, http_status, word
 
 observe = openai.observe
 usage_of = openai.usage_of
@@ -119,6 +119,5 @@ def read_refusal(fields: Mapping[str, object]) -> Refusal:
     error = fields_of(fields.get("error") or fields)
     code, kind, param = word(error.get("code"), 64), word(error.get("type"), 64), word(error.get("param"))
     client_event = word(error.get("event_id")) or word(error.get("client_event_id"))
-    about, status = any("response" in text for text in (code, param) if text), fields.get("status")
-    http_status = status if type(status) is int and 100 <= status <= 599 else None
-    return Refusal(code or kind or "error", client_event, about, http_status)
+    about = any("response" in text for text in (code, param) if text)
+    return Refusal(code or kind or "error", client_event, about, http_status(fields.get("status")))

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from usage_tracker.event import Figures
+from usage_tracker.providers.alike import Unlike
 from usage_tracker.providers.usage_fields import MOST_TOKENS
 
 MOST_MEMBERS = 64
@@ -20,10 +21,6 @@ FIGURE = re.compile(r":\d+")
 MARKS = re.compile(r"[:{}]")
 UNNAMED = re.compile(r'["\\\x00-\x1f]')
 """What no name of a struct's field may have."""
-
-
-class Unlike(Exception):
-    """No type describes the value."""
 
 
 def array(types: list[Any]) -> Any:

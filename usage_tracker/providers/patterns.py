@@ -12,12 +12,11 @@ from typing import Any
 import msgspec
 
 from usage_tracker.event import COUNTS, CallKind, Origin, Told, UsageEvent
-from usage_tracker.providers.alike import plan_of
+from usage_tracker.providers.alike import Unlike, place_of_id, plan_of
 from usage_tracker.providers.pattern_types import (
     Id,
     Instant,
     Milliseconds,
-    Unlike,
     array,
     constant,
     template_of,
@@ -72,7 +71,7 @@ def pattern_of_call(kind: CallKind, told: Told) -> Pattern | None:
     plan, raw = found
     if plan.total is not None and max(plan.places[:2]) < 0:
         raise Unlike  # a total of what is unknown
-    place = kind.names.index("id") if "id" in kind.names else None
+    place = place_of_id(kind.names)
     pieces, numbers = [], list[str]()
     for at, (*values, usage) in enumerate(told.said):
         types = [Id if number == place else constant(value) for number, value in enumerate(values)]

@@ -5,8 +5,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from usage_tracker.conditions import Condition
 from usage_tracker.report.comparison import previous
-from usage_tracker.report.conditions import MOST_CONDITIONS, Condition, parse_condition, parse_conditions
+from usage_tracker.report.conditions import MOST_CONDITIONS, parse_condition, parse_conditions
 from usage_tracker.report.dialects import has_schema
 from usage_tracker.report.dimensions import DIMENSIONS, FILTERS, TAGGED, UNITS, is_dimension
 from usage_tracker.report.figures import Figures

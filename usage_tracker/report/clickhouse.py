@@ -7,11 +7,12 @@ The plan is everybody's: which rollup answers which part of a range. Events hold
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from usage_tracker.conditions import Condition
 from usage_tracker.report.clickhouse_dialect import NULL
-from usage_tracker.report.conditions import Condition, about_tags, needed_keys, split_pattern
+from usage_tracker.report.conditions import about_tags, split_pattern
 from usage_tracker.report.dialects import Statement
 from usage_tracker.report.dimensions import ARRAYS, DIMENSIONS, FLAG, UNITS
-from usage_tracker.report.groups import CUTS, keys_of
+from usage_tracker.report.groups import CUTS, source_keys
 from usage_tracker.report.plan import EVENTS, Part, Span, plan, rollups_by
 from usage_tracker.report.question import Query
 from usage_tracker.report.sums import COUNTED
@@ -33,7 +34,7 @@ class Summed(NamedTuple):
 
 def write_query(statement: Statement, query: Query, span: Span, *, holds_several: bool) -> str:
     """The sources of the plan, each summed by the query's groups, put together."""
-    keys = {*keys_of(query), *needed_keys(query.by, query.where)}
+    keys = source_keys(query)
     branches = []
     for part in joined(plan(rollups_by(keys), query.unit, query.tz, span, may_take_away=True)):
         tagged = "tag_key" in part.source.keys and query.tag_key is not None
@@ -184,21 +185,18 @@ def write_sketches(statement: Statement, query: Query, parts: Iterable[Part]) ->
         if part.source.grain:
             branches.append(write_part(statement, query, part, Summed(SKETCHED, "bucket")))
             continue
-        for name, column, counted, other in (
-            ("duration_ms", "bucket", "calls", "ttft_calls"),
-            ("ttft_ms", "ttft_bucket", "ttft_calls", "calls"),
+        for name, column, sums in (
+            ("duration_ms", "bucket", {"calls": EACH, "ttft_calls": NONE}),
+            ("ttft_ms", "ttft_bucket", {"calls": NONE, "ttft_calls": EACH}),
         ):
-            sums = {counted: "toInt64(count())", other: "sum(toInt64(0))"}
             is_known = f"bitTest(known, {MAY_BE_UNKNOWN.index(name)}) AND calls = 1"
-            branches.append(write_part(statement, query, part, Summed(in_order(sums), column, is_known)))
+            branches.append(write_part(statement, query, part, Summed(sums, column, is_known)))
     return write_groups(query, branches, ["sum(sum_calls)", "sum(sum_ttft_calls)"], ["latency"])
 
 
-def in_order(sums: dict[str, str]) -> dict[str, str]:
-    return {name: sums[name] for name in SKETCHED}
-
-
 SKETCHED = {"calls": "sum(calls)", "ttft_calls": "sum(ttft_calls)"}
+EACH, NONE = "toInt64(count())", "sum(toInt64(0))"
+"""Of events, what is counted in their place."""
 
 
 def write_untold(statement: Statement, query: Query, span: Span) -> str:

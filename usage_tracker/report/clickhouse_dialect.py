@@ -15,14 +15,12 @@ from uuid import UUID
 
 from usage_tracker.instants import SECOND, to_moment
 from usage_tracker.report.dialects import YEAR_1, Statement
+from usage_tracker.report.plan import EVENTS, ROLLUPS, SKETCHES
 from usage_tracker.stores.clickhouse.columns import MAY_BE_UNKNOWN, NONE
 from usage_tracker.stores.clickhouse.literals import literal
 
 NULL = literal(NONE)
-GRAINS = {"usage_event": "event", **{f"by_{name}": name for name in (
-    "hour", "day", "day_user", "day_tag", "day_latency", "hour_kind", "day_kind", "hour_owner", "day_owner",
-    "day_user_total", "week_user_total", "day_tag_total", "day_owner_latency",
-)}}  # fmt: skip
+GRAINS = {EVENTS.table: "event", **{each.table: each.table.removeprefix("by_") for each in (*ROLLUPS, *SKETCHES)}}
 """The names of tables that are rows of `usage`."""
 
 

@@ -3,7 +3,7 @@
 from datetime import date, datetime, timedelta, timezone, tzinfo
 
 from usage_tracker.report.question import Query
-from usage_tracker.report.ranges import Range, hour, months_later, next_month
+from usage_tracker.report.ranges import Range, hour, months_later, next_month, parse_period
 from usage_tracker.report.sums import Group, GroupValue
 from usage_tracker.zones import begins_day, midnight
 
@@ -18,6 +18,15 @@ def previous(asked: Range, zone: tzinfo, now: datetime) -> Range:
         return before_start(asked, asked.since, zone, now)
     except (ValueError, OverflowError):
         raise ValueError("the calendar has nothing before that range") from None
+
+
+def earlier(word: str, asked: Range, zone: tzinfo, now: datetime) -> Range:
+    """The range that a word names: that of `previous`, or a period. Raises ValueError."""
+    if word == "previous":
+        return previous(asked, zone, now)
+    if asked.since is None:
+        raise ValueError("a comparison needs a --since")
+    return parse_period(word, zone, now)
 
 
 def before_start(asked: Range, start: datetime, zone: tzinfo, now: datetime) -> Range:

@@ -12,8 +12,8 @@ Upper and lower case differ. Several conditions hold together.
 
 import re
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
 
+from usage_tracker.conditions import Condition
 from usage_tracker.report.dialects import Statement
 from usage_tracker.report.dimensions import (
     ARRAYS,
@@ -26,31 +26,10 @@ from usage_tracker.report.dimensions import (
     of_tags,
     unknown,
 )
+from usage_tracker.wildcards import WILD, escaped, pieces
 
 MOST_CONDITIONS = 200
 """Of one question. SQLite nests no more than a thousand expressions, of which a condition may take several."""
-
-
-class Condition(NamedTuple):
-    """What a call must be like, or with `equal` false: must not be like."""
-
-    dimension: str
-    equal: bool
-    pattern: str | None
-    """With wildcards and backslashes as written; None: the call has no such value."""
-
-    def __str__(self) -> str:
-        written = {None: "none", "none": r"\none"}
-        value = written.get(self.pattern, self.pattern)
-        return f"{self.dimension}{'=' if self.equal else '!='}{value}"
-
-    @property
-    def literal(self) -> str | None:
-        """The one value that the pattern stands for; None: it has wildcards, or asks for no value."""
-        if self.pattern is None:
-            return None
-        pieces = split_pattern(self.pattern)
-        return "".join(text for text, wild in pieces) if not any(wild for _, wild in pieces) else None
 
 
 def parse_condition(text: str) -> Condition:
@@ -86,7 +65,7 @@ def about_tags(condition: Condition) -> Condition:
     key = key_of_tags(condition.dimension)
     if key is None:
         return condition
-    prefix = re.sub(r"([*?\\])", r"\\\1", key) + ":"
+    prefix = f"{escaped(key)}:"
     if condition.pattern is None:
         return Condition("tag", not condition.equal, f"{prefix}*")
     return Condition("tag", condition.equal, prefix + condition.pattern)
@@ -94,7 +73,7 @@ def about_tags(condition: Condition) -> Condition:
 
 def split_pattern(pattern: str) -> list[tuple[str, bool]]:
     """The pattern's characters, each with whether it is a wildcard; backslashes are resolved."""
-    return [(piece[-1], piece in "*?") for piece in re.findall(r"\\.|.", pattern, re.DOTALL)]
+    return [(piece[-1], piece in WILD) for piece in pieces(pattern)]
 
 
 def needed_keys(by: Collection[str], where: Collection[Condition]) -> set[str]:

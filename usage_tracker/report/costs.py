@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from itertools import product
 from typing import NamedTuple
 
 from usage_tracker.instants import to_instant
@@ -76,10 +77,7 @@ def priced_now(event: Event, prices: Prices, now: int) -> Costs:
 
 def groups_of(event: Event, query: Query) -> Iterator[Group]:
     """What an event counts under: several groups where it has several tags."""
-    groups: list[Group] = [()]
-    for name in query.by:
-        groups = [(*group, value) for group in groups for value in values_of(event, name, query)]
-    yield from groups
+    return product(*(values_of(event, name, query) for name in query.by))
 
 
 def values_of(event: Event, name: str, query: Query) -> list[GroupValue]:

@@ -1,8 +1,9 @@
 """What a report can be grouped and filtered by, and where each of these words lives in the tables."""
 
-import difflib
 from collections.abc import Iterable
 from typing import NamedTuple
+
+from usage_tracker.report.spelling import did_you_mean
 
 
 class Dimension(NamedTuple):
@@ -106,6 +107,4 @@ def unknown(name: str, valid: tuple[str, ...]) -> str:
         return "tag: lacks its KEY; tag:tier are the values of tags such as tier:pro"
     if name == FLAG:
         return "flag can only be a condition, such as --where flag=sum_mismatch"
-    near = difflib.get_close_matches(name, valid, 1)
-    meant = f"; did you mean {near[0]}?" if near else "."
-    return f"{name!r} is not a dimension{meant} There are: {', '.join(valid)}, {TAGGED}KEY"
+    return f"{name!r} is not a dimension{did_you_mean(name, valid)} There are: {', '.join(valid)}, {TAGGED}KEY"

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import cast
 
+from usage_tracker.conditions import Condition
 from usage_tracker.instants import HOUR, to_instant
-from usage_tracker.report.conditions import Condition
 from usage_tracker.report.dialects import open_statement
 from usage_tracker.report.listing import Event, read_window, write_tests
 from usage_tracker.stores import Store

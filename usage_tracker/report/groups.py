@@ -105,13 +105,17 @@ def write_union(branches: Sequence[str]) -> str:
 
 def plan_for(query: Query, span: Span) -> list[Part]:
     """The smallest sources that can answer the query."""
-    keys = {*keys_of(query), *needed_keys(query.by, query.where)}
-    return plan(rollups_by(keys), query.unit, query.tz, span, may_take_away=True)
+    return plan(rollups_by(source_keys(query)), query.unit, query.tz, span, may_take_away=True)
 
 
 def reads_every_event(query: Query) -> bool:
     """Whether no rollup can answer it, so that its time depends on the number of calls."""
-    return query.cost == "current" or not rollups_by({*keys_of(query), *needed_keys(query.by, query.where)})
+    return query.cost == "current" or not rollups_by(source_keys(query))
+
+
+def source_keys(query: Query) -> set[str]:
+    """The keys that a source must be cut by to answer the query."""
+    return {*keys_of(query), *needed_keys(query.by, query.where)}
 
 
 def keys_of(query: Query) -> list[str]:
@@ -172,8 +176,8 @@ def write_with_none(
     taken = ["0 AS tag_key" if column == "tag_key" else column for column in columns]
     taken += [f"-{name} AS {name}" for name in COUNTED]
     yield f"SELECT {', '.join(taken)} FROM {tagged}"  # noqa: S608  our own names
-    keys = {*keys_of(query), *needed_keys(query.by, query.where)} - {"tag_key"}
-    [all_calls] = [rollup for rollup in rollups_by(keys) if rollup.grain == part.source.grain]
+    sources = rollups_by(source_keys(query) - {"tag_key"})
+    [all_calls] = [rollup for rollup in sources if rollup.grain == part.source.grain]
     yield write_part(statement, query, part._replace(source=all_calls))
     if holds_several:
         yield write_part(statement, query, part._replace(source=EVENTS), tag_keys=write_none_again)

@@ -6,9 +6,16 @@ can't tell apart (a model's calls for one project, users, tags, hours) is counte
 
 from collections.abc import Iterable, Mapping
 
-from usage_tracker.report.conditions import needed_keys
 from usage_tracker.report.dialects import Statement, open_statement
-from usage_tracker.report.groups import Measured, find_span, keys_of, read_group, write_groups, write_part, write_union
+from usage_tracker.report.groups import (
+    Measured,
+    find_span,
+    read_group,
+    source_keys,
+    write_groups,
+    write_part,
+    write_union,
+)
 from usage_tracker.report.plan import EVENTS, Part, Source, plan, sketches_by
 from usage_tracker.report.question import Query
 from usage_tracker.report.sketch import Sketch
@@ -22,8 +29,7 @@ COUNTS = ("calls", "ttft_calls")
 
 def plan_sketches(store: Store, query: Query) -> list[Part]:
     span = find_span(store, query.since, query.until, closed=query.unit is not None)
-    keys = {*keys_of(query), *needed_keys(query.by, query.where)}
-    return plan(sketches_by(keys), query.unit, query.tz, span) if span else []
+    return plan(sketches_by(source_keys(query)), query.unit, query.tz, span) if span else []
 
 
 def too_many_events(store: Store, query: Query) -> bool:

@@ -6,13 +6,14 @@ from decimal import Decimal
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
+from usage_tracker.conditions import Condition
 from usage_tracker.event import COLUMNS
 from usage_tracker.instants import DAY, HOUR
-from usage_tracker.report.conditions import Condition, about_tags, write_match, write_match_of_some
+from usage_tracker.report.conditions import about_tags, write_match, write_match_of_some
 from usage_tracker.report.dialects import Statement, open_statement
 from usage_tracker.report.dimensions import ARRAYS, FILTERS
 from usage_tracker.report.groups import find_span, write_span
-from usage_tracker.report.plan import LAST, Span
+from usage_tracker.report.plan import LAST, Span, slices
 from usage_tracker.stores import Store
 
 Event = dict[str, Any]
@@ -50,13 +51,8 @@ def export_events(
     isn't read to its end, close it before the store.
     """
     span = find_span(store, since, until, closed=True)
-    if span is None:
-        return
-    start, end = span
-    while start < end:
-        stop = min(end, start - start % DAY + DAY)
-        yield from read_window(store, (start, stop), where, None, newest_first=False)
-        start = stop
+    for day in slices(span, DAY) if span else ():
+        yield from read_window(store, day, where, None, newest_first=False)
 
 
 def widening(span: Span, *, whole: bool) -> Iterator[Span]:

@@ -190,6 +190,15 @@ def split(start: int, end: int, rollups: list[Source]) -> Iterator[tuple[Source,
     yield from split(last, end, rollups[1:])
 
 
+def slices(span: Span, width: int) -> Iterator[Span]:
+    """The span cut at the days or hours, of UTC, of that width."""
+    start, end = span
+    while start < end:
+        stop = min(end, start - start % width + width)
+        yield start, stop
+        start = stop
+
+
 def clock_settings(zone: tzinfo, span: Span, unit: str) -> Iterator[tuple[int, int, int]]:
     """The span in pieces of one offset each. Zones change it at most once a day.
 

@@ -61,6 +61,12 @@ class Row:
     awaited: int
     """Calls whose tokens come later, of what they started; they are in the sums once they have come."""
 
+    @property
+    def tokens(self) -> int | None:
+        """Input and output together, as far as they are known."""
+        known = [count for count in (self.input_tokens, self.output_tokens) if count is not None]
+        return sum(known) if known else None
+
     @classmethod
     def of(cls, group: Group, sums: Sums) -> "Row":
         nothing, timed = not sums.any(), sums.calls - max(0, sums.untimed)

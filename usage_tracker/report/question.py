@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Literal, get_args
 
-from usage_tracker.report.conditions import Condition
+from usage_tracker.conditions import Condition
 from usage_tracker.report.dimensions import UNITS, check_dimensions, key_of_tags, of_tags
 from usage_tracker.report.ranges import Range
 

@@ -5,12 +5,12 @@ last-month` is last month. A duration goes back that far from now and then down 
 the zone) day, so it covers at least what was asked.
 """
 
-import difflib
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
+from usage_tracker.report.spelling import did_you_mean
 from usage_tracker.zones import begins_day, midnight
 
 DEFAULT_SINCE = "mtd"
@@ -117,9 +117,7 @@ def parse_period(text: str, zone: tzinfo, now: datetime) -> Range:
         ) from None
     if text == "all":
         raise ValueError("all is only where a range starts: it has neither a first day nor a last one")
-    near = difflib.get_close_matches(text, [*PERIODS, "all"], 1)
-    meant = f"; did you mean {near[0]}?" if near else "."
-    raise ValueError(f"{text!r} names no time{meant} Use one of: {FORMS}")
+    raise ValueError(f"{text!r} names no time{did_you_mean(text, [*PERIODS, 'all'])} Use one of: {FORMS}")
 
 
 def both_ends(text: str) -> tuple[str, str | None]:

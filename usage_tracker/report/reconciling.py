@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import NamedTuple, cast
 
+from usage_tracker.conditions import Condition
 from usage_tracker.report.accounts import Account, Entry, Figures
-from usage_tracker.report.conditions import Condition, parse_condition
+from usage_tracker.report.conditions import parse_condition
 from usage_tracker.report.query import Query, run
 from usage_tracker.report.sums import Group, GroupValue
 from usage_tracker.stores import Store

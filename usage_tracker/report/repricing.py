@@ -6,11 +6,12 @@ from decimal import Decimal
 from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
+from usage_tracker.conditions import Condition
 from usage_tracker.event import Cost, Origin, Usage, UsageEvent
 from usage_tracker.instants import HOUR, to_instant, to_moment
-from usage_tracker.report.conditions import Condition
 from usage_tracker.report.groups import find_span
 from usage_tracker.report.listing import Event, list_events
+from usage_tracker.report.plan import slices
 from usage_tracker.stores import Store
 from usage_tracker.stores.repricing import Repriced
 
@@ -45,15 +46,10 @@ def compare_prices(
     """The calls of the range, hour by hour, the oldest first. Each hour is read to its end before it is handed out, so
     that it may be changed then. Raises StoreError."""
     span = find_span(store, since, until, closed=True)
-    if span is None:
-        return
-    start, end = span
-    while start < end:
-        stop = min(end, start - start % HOUR + HOUR)
+    for start, stop in slices(span, HOUR) if span else ():
         events = list(list_events(store, to_moment(start), to_moment(stop), where))
         if events:
             yield [compare(event, prices) for event in events]
-        start = stop
 
 
 def compare(event: Event, prices: Prices) -> Comparison:

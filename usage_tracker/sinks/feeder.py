@@ -212,16 +212,9 @@ class Feeder:
         return self._place
 
     def _note(self, place: Place, *, sent: int = 0, refused: Sequence[tuple[str, str]] = ()) -> None:
-        changes: dict[str, object] = {
-            "arrival": place.arrival,
-            "until": place.until,
-            "done": place.done,
-            "at_once": place.at_once,
-            "ahead": place.ahead,
-            "suspects": place.suspects,
-        }
-        if self._place is None or place.state is not self._place.state:
-            changes["state"] = place.state
+        changes: dict[str, object] = place._asdict()
+        if self._place is not None and place.state is self._place.state:
+            del changes["state"]  # which may be large
         if sent:
             changes |= {"sent_at": time.time(), "problem": self._remark()}
             self._sent_at = time.monotonic()

@@ -18,7 +18,7 @@ LEASE_SECONDS = 60.0
 
 
 class Place(NamedTuple):
-    """Where a sink is."""
+    """Where a sink is: columns of its row."""
 
     arrival: int
     until: int | None
@@ -51,7 +51,7 @@ def register(store: Store, address: SinkAddress) -> None:
     def insert(execute: Execute) -> None:
         see_batches(execute, store)
         execute(
-            f"INSERT INTO {table} (name, shown, arrival, began_at) VALUES ({', '.join([mark] * 4)}) "
+            f"INSERT INTO {table} (name, shown, arrival, began_at) VALUES ({store.dialect.marks(4)}) "
             "ON CONFLICT (name) DO UPDATE SET shown = excluded.shown",
             [address.name, address.shown, last_arrival(execute, store), time.time()],
         )
@@ -65,13 +65,13 @@ def take(store: Store, name: str, claim: str) -> Place | None:
 
     def change(execute: Execute) -> Place | None:
         row = execute(
-            "SELECT claim, claimed_until, arrival, until, done, state, at_once, ahead, suspects "
-            f"FROM {table} WHERE name = {mark}" + for_update(store),
+            f"SELECT claim, claimed_until, {', '.join(Place._fields)} FROM {table} WHERE name = {mark}"
+            + store.dialect.for_update(),
             [name],
         )
         if row is None:
             raise Lost
-        holder, until, *place = row
+        holder, until, *fields = row
         now = time.time()
         if holder not in (None, claim) and cast(float, until) > now and not is_dead(cast(str, holder)):
             return None
@@ -79,16 +79,8 @@ def take(store: Store, name: str, claim: str) -> Place | None:
             f"UPDATE {table} SET claim = {mark}, claimed_until = {mark} WHERE name = {mark}",
             [claim, now + LEASE_SECONDS, name],
         )
-        arrival, reaches, done, state, at_once, ahead, suspects = place
-        return Place(
-            cast(int, arrival),
-            cast(int | None, reaches),
-            cast(int, done),
-            None if state is None else bytes(cast(bytes, state)),
-            cast(int | None, at_once),
-            cast(int, ahead),
-            cast(int, suspects),
-        )
+        place = Place(*fields)  # type: ignore[arg-type]  # as the table has them
+        return place if place.state is None else place._replace(state=bytes(place.state))  # of Postgres a memoryview
 
     return store.change(change)
 
@@ -106,7 +98,7 @@ def note(
     mark, table = store.dialect.placeholder, f"{store.dialect.prefix}sink"
 
     def change(execute: Execute) -> None:
-        row = execute(f"SELECT claim FROM {table} WHERE name = {mark}" + for_update(store), [name])
+        row = execute(f"SELECT claim FROM {table} WHERE name = {mark}{store.dialect.for_update()}", [name])
         if row is None or row[0] != claim:
             raise Lost
         names = ["claimed_until", *changes]
@@ -118,7 +110,7 @@ def note(
         for event_id, reason in refused:
             execute(
                 f"INSERT INTO {table}_refused (name, event_id, refused_at, reason) "
-                f"VALUES ({', '.join([mark] * 4)}) ON CONFLICT DO NOTHING",
+                f"VALUES ({store.dialect.marks(4)}) ON CONFLICT DO NOTHING",
                 [name, event_id, time.time(), reason],
             )
 
@@ -129,10 +121,6 @@ def release(store: Store, name: str, claim: str) -> None:
     """Let the next one have it. Raises StoreError."""
     with suppress(Lost):
         note(store, name, claim, {"claim": None})
-
-
-def for_update(store: Store) -> str:
-    return " FOR UPDATE" if store.dialect.name == "postgres" else ""
 
 
 KEPT_SECONDS = 86_400.0

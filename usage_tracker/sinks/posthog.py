@@ -3,7 +3,6 @@
 An event's id is its uuid there, and PostHog keeps one event of a uuid, time, name and person.
 """
 
-from decimal import Decimal
 from typing import Any
 
 import requests
@@ -14,6 +13,7 @@ from usage_tracker.report import Event
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.session import ReceiverSession, check_reachable
 from usage_tracker.sinks.sink import NotTaken, Parcel, not_taken
+from usage_tracker.stores.values import read_cost_parts
 
 POST_SECONDS = 15.0
 
@@ -113,11 +113,9 @@ def costs(event: Event) -> dict[str, float]:
         ("$ai_output_cost_usd", "output"),
     ):
         parts = [
-            Decimal(str(line["count"])) * Decimal(line["price"])
-            for unit, lines in (event["cost_parts"] or {}).items()
-            if unit.startswith(begins)
-            for line in (lines if isinstance(lines, list) else [lines])
-            if line["count"] is not None
+            count * price
+            for unit, count, price in read_cost_parts(event["cost_parts"])
+            if unit.startswith(begins) and count is not None
         ]
         if parts:
             found[name] = float(sum(parts))

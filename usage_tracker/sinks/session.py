@@ -18,10 +18,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from usage_tracker.addresses import is_loopback
-from usage_tracker.budgets.receivers import cut_after, retry_after
+from usage_tracker.outgoing import CLOSED, cut_after, retry_after
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.opening import check_addresses
-from usage_tracker.sinks.sink import ATTEMPT_SECONDS, CLOSED
+from usage_tracker.sinks.sink import ATTEMPT_SECONDS
 
 
 def check_reachable(address: SinkAddress) -> None:

@@ -1,6 +1,5 @@
 """What a sink is: a receiver that gets each event as it comes into the store."""
 
-import ssl
 from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
@@ -37,10 +36,6 @@ def parcel_of(events: list[Event]) -> Parcel:
 
 REFUSED = frozenset((HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY))
 """What HTTP's answers say of the post itself; other ones say that the receiver, or its address, isn't right now."""
-
-
-CLOSED = (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError)
-"""What sending raises to whom nobody listens any more: who doesn't want all of a post has answered before."""
 
 
 def not_taken(shown: str, status: int, after: float | None) -> NotTaken:

@@ -50,8 +50,7 @@ def note_change(
     """Within the transaction that makes the change. Nothing is noted where nothing differs."""
     if before == after:
         return
-    marks = ", ".join([dialect.placeholder] * len(COLUMNS))
-    insert = f"INSERT INTO {dialect.prefix}change_log ({', '.join(COLUMNS)}) VALUES ({marks})"
+    insert = f"INSERT INTO {dialect.prefix}change_log ({', '.join(COLUMNS)}) VALUES ({dialect.marks(len(COLUMNS))})"
     execute(insert, [kind, subject, *author, before, after])
 
 
@@ -60,7 +59,7 @@ def read_changes(
 ) -> list[Change]:
     """The newest first. Raises StoreError."""
     dialect, parameters = store.dialect, list[object](kinds)
-    tests = f"kind IN ({', '.join([dialect.placeholder] * len(kinds))})"
+    tests = f"kind IN ({dialect.marks(len(kinds))})"
     if subject is not None:
         tests += f" AND subject = {dialect.placeholder}"
         parameters.append(subject)

@@ -74,7 +74,7 @@ def add_version(
             return None
         version = (known or 0) + 1
         execute(f"INSERT INTO {prefix}price_version (version, note) VALUES ({mark}, {mark})", [version, note])
-        insert = f"INSERT INTO {prefix}price ({', '.join(COLUMNS)}) VALUES ({', '.join([mark] * len(COLUMNS))})"
+        insert = f"INSERT INTO {prefix}price ({', '.join(COLUMNS)}) VALUES ({dialect.marks(len(COLUMNS))})"
         for position, plain in enumerate(after, 1):
             provider, model = plain.get("provider"), plain.get("match", plain.get("regex"))
             days = (plain.get("from"), plain.get("until"))

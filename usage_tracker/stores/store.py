@@ -31,6 +31,25 @@ class Dialect(NamedTuple):
     placeholder: str
     """`%s` or `?`."""
 
+    def marks(self, count: int) -> str:
+        """The placeholders of so many values."""
+        return ", ".join([self.placeholder] * count)
+
+    def for_update(self, *, skip_locked: bool = False) -> str:
+        """Goes after a SELECT whose rows nobody else may change until the transaction ends. SQLite has one writer."""
+        if self.name != "postgres":
+            return ""
+        return " FOR UPDATE SKIP LOCKED" if skip_locked else " FOR UPDATE"
+
+    def write_id(self, identity: UUID) -> object:
+        """As columns hold it."""
+        return str(identity) if self.name == "postgres" else identity.bytes
+
+
+def read_id(value: object) -> UUID:
+    """Out of such a column."""
+    return UUID(bytes=value) if isinstance(value, bytes) else UUID(str(value))
+
 
 def takes_effect(execute: Execute, dialect: Dialect, sql: str, parameters: Sequence[object]) -> bool:
     """Run a statement that writes; whether it has written a row."""

@@ -1,9 +1,11 @@
 """What any store can hold of an event, in one form for all stores: text, JSON, money, durations and instants."""
 
 import re
+from collections.abc import Iterator, Mapping
 from decimal import Decimal, DecimalException, InvalidOperation
 from functools import lru_cache
 from math import isfinite
+from typing import Any
 
 import msgspec
 
@@ -118,6 +120,15 @@ def cost_parts(lines: tuple[CostLine, ...]) -> str:
         known = found.get(unit)
         found[unit] = part if known is None else [*known, part] if isinstance(known, list) else [known, part]
     return json_text(found)
+
+
+def read_cost_parts(parts: Mapping[str, Any] | None) -> Iterator[tuple[str, Decimal | None, Decimal]]:
+    """What that column says, once its JSON is read: the unit of each line, its count, None where that is no number, and
+    its price."""
+    for unit, found in (parts or {}).items():
+        for part in found if isinstance(found, list) else [found]:
+            count = part["count"]
+            yield unit, None if count is None else Decimal(str(count)), Decimal(str(part["price"]))
 
 
 @lru_cache(4096)

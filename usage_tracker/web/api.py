@@ -42,23 +42,9 @@ FEW_EVENTS = 1000
 """That are read in no time."""
 MOST_VALUES = 1000
 
-FORMAT = Parameter(
-    "format", "json or csv.", one_of(("json", "csv")), {"type": "string", "enum": ["json", "csv"]}, default="json"
-)
-EVENT_FORMAT = Parameter(
-    "format",
-    "json, jsonl or csv.",
-    one_of(("json", "jsonl", "csv")),
-    {"type": "string", "enum": ["json", "jsonl", "csv"]},
-    default="json",
-)
-LIMIT = Parameter(
-    "limit",
-    "The most calls.",
-    whole(1, MOST_EVENTS),
-    {"type": "integer", "minimum": 1, "maximum": MOST_EVENTS},
-    default=100,
-)
+FORMAT = one_of("format", "json or csv.", ("json", "csv"), default="json")
+EVENT_FORMAT = one_of("format", "json, jsonl or csv.", ("json", "jsonl", "csv"), default="json")
+LIMIT = whole("limit", "The most calls.", 1, MOST_EVENTS, default=100)
 MATCHING = Parameter("matching", "Only values that contain this text, whatever its case.")
 REPORT = (SINCE, UNTIL, TZ, WHERE, BY, TOP, COMPARE, COST, FORMAT)
 EVENTS = (SINCE, UNTIL, TZ, WHERE, LIMIT, EVENT_FORMAT)
@@ -68,7 +54,7 @@ MEDIA = {"json": "application/json", "jsonl": "application/x-ndjson", "csv": "te
 
 async def report(request: Request) -> Response:
     site = site_of(request)
-    values = read_parameters(REPORT, request.query_params.multi_items())
+    values = read_parameters(request, *REPORT)
     view = View.of(values, site.zone)
     query = replace((view if view.by else View(**{**vars(view), "by": ("model",)})).query(now()), percentiles=True)
     answer = await site.reader.ask(query)
@@ -85,7 +71,7 @@ async def report(request: Request) -> Response:
 
 async def events(request: Request) -> Response:
     site = site_of(request)
-    values = read_parameters(EVENTS, request.query_params.multi_items())
+    values = read_parameters(request, *EVENTS)
     view = View.of({**values, "since": values["since"] or "all"}, site.zone)
     asked = view.range(now())
     query = Query(*asked, (), view.where, view.zone)
@@ -100,7 +86,7 @@ async def events(request: Request) -> Response:
 
 
 async def event(request: Request) -> Response:
-    read_parameters((), request.query_params.multi_items())
+    read_parameters(request)
     name = checked_name(request.path_params["id"])
 
     def read(store: Store, found: Event) -> list[str]:
@@ -113,7 +99,7 @@ async def event(request: Request) -> Response:
 
 
 async def dimensions(request: Request) -> Response:
-    read_parameters((), request.query_params.multi_items())
+    read_parameters(request)
     return document(
         json_text({"schema_version": SCHEMA_VERSION, "dimensions": list(DIMENSIONS), "units": list(UNITS)}),
         "json",
@@ -124,7 +110,7 @@ async def dimensions(request: Request) -> Response:
 async def dimension_values(request: Request) -> Response:
     """The values that a dimension has in the range, the most expensive first."""
     site, name = site_of(request), request.path_params["name"]
-    values = read_parameters(VALUES, request.query_params.multi_items())
+    values = read_parameters(request, *VALUES)
     if name not in DIMENSIONS:
         raise Problem(404, f"there is no dimension of that name; there are: {', '.join(DIMENSIONS)}")
     wanted = (values["matching"] or "").casefold()
@@ -157,7 +143,7 @@ def document(text: str, form: str, name: str) -> Response:
 
 async def post_events(request: Request) -> Response:
     """Store one event or a list of them, all or none, each once however often it is sent."""
-    read_parameters((), request.query_params.multi_items())
+    read_parameters(request)
     writer = site_of(request).writer
     if writer is None:
         raise Problem(403, "this server takes no events: it has neither a writer's nor an admin's token")

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from usage_tracker.budgets.budget import Budget, Criterion, Measure, Unreachable, check, parse_limit, parse_share
+from usage_tracker.budgets.budget import Budget, Measure, Unreachable, check, parse_limit, parse_share
 from usage_tracker.errors import ConfigError
-from usage_tracker.report import parse_conditions
+from usage_tracker.plain_values import exact
+from usage_tracker.report import Condition, parse_conditions
 from usage_tracker.web.parameters import without_options
 
 Text = Annotated[str, msgspec.Meta(max_length=500)]
@@ -55,7 +56,7 @@ def budget_of_body(name: str, content: bytes) -> Budget:
     fields = {key: getattr(body, key) for key in said}
     # where a program's types know no null, it is empty
     each = body.each or None
-    return checked(Budget(name=name, zone=body.tz, where=criteria(body.where), each=each, **fields))
+    return checked(Budget(name=name, zone=body.tz, where=conditions(body.where), each=each, **fields))
 
 
 def budget_of_form(fields: Mapping[str, str]) -> Budget:
@@ -70,7 +71,7 @@ def budget_of_form(fields: Mapping[str, str]) -> Budget:
             measure=measure,
             per=said.get("per") or "month",
             zone=said.get("tz") or "UTC",
-            where=criteria(line for line in said.get("where", "").splitlines() if line.strip()),
+            where=conditions(line for line in said.get("where", "").splitlines() if line.strip()),
             each=said.get("each") or None,
             on_limit=chosen(said, "on_limit", ("alert", "throttle", "block")),  # type: ignore[arg-type]  # one of them
             soft=soft,
@@ -92,9 +93,9 @@ def checked(budget: Budget) -> Budget:
     return budget
 
 
-def criteria(conditions: Iterable[str]) -> tuple[Criterion, ...]:
+def conditions(texts: Iterable[str]) -> tuple[Condition, ...]:
     """Raises ValueError."""
-    return tuple(Criterion(*condition) for condition in parse_conditions(text.strip() for text in conditions))
+    return parse_conditions(text.strip() for text in texts)
 
 
 def chosen(said: Mapping[str, str], name: str, words: tuple[str, ...]) -> str:
@@ -123,7 +124,7 @@ def form_of(budget: Budget | None) -> dict[str, str]:
         "where": "\n".join(map(str, budget.where)),
         "each": budget.each or "",
         "on_limit": budget.on_limit,
-        "soft": ", ".join(f"{(share * 100).normalize():f}%" for share in budget.soft),
+        "soft": ", ".join(f"{exact(share * 100)}%" for share in budget.soft),
         **({"strict": "1"} if budget.strict else {}),
         "unreachable": budget.unreachable,
         "unpriced": budget.unpriced,

@@ -129,12 +129,12 @@ async def standing(reader: Reader, now: datetime, seconds: float | None = None) 
             return Standing([], [])
         return await stand(reader, budgets, now, limit)
 
-    return await reader.once(("outlooks", limit), read, KEPT_SECONDS)
+    return await reader.answers.once(("outlooks", limit), read, KEPT_SECONDS)
 
 
 async def standing_of(reader: Reader, budget: Budget, now: datetime, seconds: float) -> Standing:
     """Raises StoreError."""
-    return await reader.once(("outlooks", budget), lambda: stand(reader, [budget], now, seconds), KEPT_SECONDS)
+    return await reader.answers.once(("outlooks", budget), lambda: stand(reader, [budget], now, seconds), KEPT_SECONDS)
 
 
 async def books(reader: Reader, now: datetime, seconds: float | None = None) -> Books:

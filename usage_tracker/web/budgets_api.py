@@ -22,38 +22,26 @@ from usage_tracker.web.site import now, site_of
 
 MOST_CHANGES = 10_000
 KINDS: dict[str, tuple[Kind, ...]] = {"budget": ("budget",), "prices": ("prices",), "all": ("budget", "prices")}
-KIND = Parameter(
-    "kind",
-    "Changes of budgets, of prices, or all.",
-    one_of(tuple(KINDS)),
-    {"type": "string", "enum": list(KINDS)},
-    default="all",
-)
+KIND = one_of("kind", "Changes of budgets, of prices, or all.", tuple(KINDS), default="all")
 SUBJECT = Parameter("subject", "Only those of the budget of that name, or of the version of the price book.")
-LIMIT = Parameter(
-    "limit",
-    "The most changes.",
-    whole(1, MOST_CHANGES),
-    {"type": "integer", "minimum": 1, "maximum": MOST_CHANGES},
-    default=100,
-)
+LIMIT = whole("limit", "The most changes.", 1, MOST_CHANGES, default=100)
 CHANGES = (KIND, SUBJECT, LIMIT)
 
 
 async def show_budgets(request: Request) -> Response:
-    read_parameters((), request.query_params.multi_items())
+    read_parameters(request)
     known = (await kept(site_of(request).reader)).budgets
     body = {"schema_version": SCHEMA_VERSION, "budgets": [as_json(budget) for budget in known]}
     return document(json_text(body), "json", "budgets")
 
 
 async def show_status(request: Request) -> Response:
-    read_parameters((), request.query_params.multi_items())
+    read_parameters(request)
     return await status_of((await books(site_of(request).reader, now(), ANSWER_SECONDS)).standing, "budgets")
 
 
 async def show_budget(request: Request) -> Response:
-    read_parameters((), request.query_params.multi_items())
+    read_parameters(request)
     name, reader = named(request), site_of(request).reader
     for budget in (await kept(reader)).budgets:
         if budget.name == name:
@@ -70,7 +58,7 @@ async def status_of(seen: Standing, name: str) -> Response:
 
 async def set_budget(request: Request) -> Response:
     """Add the budget, or put it in the place of the one of that name."""
-    read_parameters((), request.query_params.multi_items())
+    read_parameters(request)
     editor, author = allowed(request)
     name, content = named(request), await read_body(request)
     try:
@@ -78,24 +66,24 @@ async def set_budget(request: Request) -> Response:
     except ValueError as error:
         raise Problem(422, str(error)) from None
     added = await asyncio.to_thread(editor.set, budget, author)
-    site_of(request).reader.forget()
+    site_of(request).reader.answers.forget()
     return document(
         json_text({"schema_version": SCHEMA_VERSION, "added": added, "budget": as_json(budget)}), "json", "budget"
     )
 
 
 async def remove_budget(request: Request) -> Response:
-    read_parameters((), request.query_params.multi_items())
+    read_parameters(request)
     editor, author = allowed(request)
     name = named(request)
     if not await asyncio.to_thread(editor.remove, name, author):
         raise missing()
-    site_of(request).reader.forget()
+    site_of(request).reader.answers.forget()
     return document(json_text({"schema_version": SCHEMA_VERSION, "removed": name}), "json", "budget")
 
 
 async def show_changes(request: Request) -> Response:
-    values = read_parameters(CHANGES, request.query_params.multi_items())
+    values = read_parameters(request, *CHANGES)
     kinds, subject, limit = KINDS[values["kind"]], values["subject"], values["limit"]
     found = await site_of(request).reader.do(lambda store: read_changes(store, kinds, subject, limit))
     return document(changes_json(found), "json", "changes")

@@ -22,7 +22,7 @@ from usage_tracker.web.parameters import TZ, Parameter, read_parameters, switch
 from usage_tracker.web.site import now, render, root_of, say, site_of
 
 EDIT = Parameter("edit", "The budget whose form is open.")
-NEW = Parameter("new", "Whether the form for another one is open.", switch, {"type": "boolean"}, default=False)
+NEW = switch("new", "Whether the form for another one is open.", default=False)
 REMOVE = Parameter("remove", "The budget that is to be removed, once that is confirmed.")
 MOST_BYTES = 1 << 18
 """Of a form: as many conditions as a budget may have, as long as they may be, each byte written as three."""
@@ -31,7 +31,7 @@ PURPOSE = "budgets"
 
 
 async def show_budgets(request: Request) -> Response:
-    site, values = site_of(request), read_parameters((EDIT, NEW, REMOVE, TZ), request.query_params.multi_items())
+    site, values = site_of(request), read_parameters(request, EDIT, NEW, REMOVE, TZ)
     seen = await books(site.reader, now())
     known = {budget.name: budget for budget in seen.budgets}
     for name in (values["edit"], values["remove"]):
@@ -63,7 +63,7 @@ async def change_budgets(request: Request) -> Response:
         seen = await books(site.reader, now())
         kept = {"name": "", **{name: text for name, text in fields.items() if name not in ("form", "do")}}
         return shown(request, seen, None, kept, new=work == "add", failed=sentence(error), status=422)
-    site.reader.forget()
+    site.reader.answers.forget()
     return RedirectResponse(f"{root_of(request)}/budgets", status_code=303)
 
 

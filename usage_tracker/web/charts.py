@@ -26,11 +26,6 @@ class Measure(NamedTuple):
     """Whether the groups' figures may be stacked."""
 
 
-def tokens(row: Row) -> int | None:
-    known = [count for count in (row.input_tokens, row.output_tokens) if count is not None]
-    return sum(known) if known else None
-
-
 def counts(column: Sequence[Any]) -> list[str]:
     return [show_count(value) for value in column]
 
@@ -42,7 +37,7 @@ def durations(column: Sequence[Any]) -> list[str]:
 MEASURES: dict[str, Measure] = {
     "cost": Measure("Cost", lambda row: row.cost, show_money),
     "calls": Measure("Calls", lambda row: row.calls, counts),
-    "tokens": Measure("Tokens", tokens, counts),
+    "tokens": Measure("Tokens", lambda row: row.tokens, counts),
     "input_tokens": Measure("Input tokens", lambda row: row.input_tokens, counts),
     "output_tokens": Measure("Output tokens", lambda row: row.output_tokens, counts),
     "errors": Measure("Errors", lambda row: row.errors, counts),

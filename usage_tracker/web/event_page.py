@@ -5,12 +5,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from usage_tracker.cli.event import lines_of, notes_on, show_price
-from usage_tracker.cli.figures import UNKNOWN, exact, show_count, show_duration
-from usage_tracker.cli.plain import plain
+from usage_tracker.cli.figures import UNKNOWN, show_count, show_duration
+from usage_tracker.conditions import exactly
+from usage_tracker.plain_values import exact, plain
 from usage_tracker.report import Event, find_original
 from usage_tracker.stores import Store
 from usage_tracker.web.overview import words
-from usage_tracker.web.view import View, exactly
+from usage_tracker.web.view import View
 
 WHOSE = {
     "app": "app",

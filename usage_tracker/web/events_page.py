@@ -38,7 +38,7 @@ def read_cursor(text: str) -> Cursor:
 
 
 AFTER = Parameter("after", "The last call of the page before.", read_cursor)
-LIVE = Parameter("live", "Whether new calls appear by themselves.", switch, {"type": "boolean"}, default=False)
+LIVE = switch("live", "Whether new calls appear by themselves.", default=False)
 
 
 class Line(NamedTuple):

@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 from usage_tracker.cli.columns import Column, report_columns
 from usage_tracker.cli.notes import explain
-from usage_tracker.report import DIMENSIONS, OTHERS, TAGGED, UNITS, Query, Report, is_dimension, run
+from usage_tracker.report import DIMENSIONS, TAGGED, UNITS, Query, Report, is_dimension, run
 from usage_tracker.report.sums import GroupValue
 from usage_tracker.stores import Store
 from usage_tracker.web.charts import MEASURES, Chart, over_time, ranks
 from usage_tracker.web.overview import words
-from usage_tracker.web.parameters import Parameter, Refused, one_of
+from usage_tracker.web.parameters import Refused, one_of
 from usage_tracker.web.pruned import notes_on_reports
 from usage_tracker.web.reading import Reader
-from usage_tracker.web.view import View, exactly
+from usage_tracker.web.view import View
 
-MEASURE = Parameter("measure", "What the chart shows.", one_of(tuple(MEASURES)), default="cost")
+MEASURE = one_of("measure", "What the chart shows.", tuple(MEASURES), default="cost")
 ROWS = 500
 """The most that a page shows; an export has all."""
 DRAWN = 12
@@ -81,11 +81,8 @@ def line(report: Report, place: int, columns: list[Column], view: View, path: st
 
 def only_value(view: View, name: str, value: GroupValue, path: str) -> str | None:
     """The same question about that value alone. None where no condition can say it."""
-    if not is_dimension(name) or value is OTHERS or value == "":
-        return None
-    condition = exactly(name, value if value is None else str(value))
-    where = view.where if condition in view.where else (*view.where, condition)
-    return replace(view, where=where).address(path)
+    alone = view.only([name], (value,)) if is_dimension(name) else None
+    return None if alone is None else alone.address(path)
 
 
 def choices(keys: Iterable[str], asked: Iterable[str]) -> list[tuple[str, str]]:

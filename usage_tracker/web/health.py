@@ -113,7 +113,7 @@ async def reporting(reader: Reader, now: datetime) -> list[Reporting] | None:
         except (TimeoutError, Refused):
             return None
 
-    return await reader.once("reporting", read, REPORTING_SECONDS)
+    return await reader.answers.once("reporting", read, REPORTING_SECONDS)
 
 
 def reporting_rows(report: Report) -> list[Reporting]:

@@ -79,7 +79,7 @@ class Admitted:
 
 
 async def show_metrics(request: Request) -> Response:
-    read_parameters((), request.query_params.multi_items())
+    read_parameters(request)
     site = site_of(request)
     admitted: Admitted = request.app.state.admitted
     reports: dict[str, Report] = {}

@@ -107,7 +107,7 @@ def describe_parameter(parameter: Parameter) -> dict[str, Any]:
     found = {
         "name": parameter.name,
         "in": "query",
-        "required": parameter.required,
+        "required": False,
         "description": parameter.meaning,
         "schema": {"type": "array", "items": schema} if parameter.many else schema,
     }

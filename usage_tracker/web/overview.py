@@ -10,14 +10,13 @@ from typing import NamedTuple
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups, show_money, show_part, show_share
 from usage_tracker.cli.notes import explain
 from usage_tracker.cli.overview import project_month
+from usage_tracker.conditions import exactly
 from usage_tracker.report import (
-    OTHERS,
     TAGGED,
     Query,
     Range,
     Report,
     Row,
-    is_dimension,
     parse_range,
     previous,
 )
@@ -26,13 +25,13 @@ from usage_tracker.report.ranges import DEFAULT_SINCE
 from usage_tracker.report.ranking import rank
 from usage_tracker.report.sums import Group
 from usage_tracker.web.budget_lines import Warnings, standing, warnings
-from usage_tracker.web.charts import Chart, over_time, tokens
+from usage_tracker.web.charts import Chart, over_time
 from usage_tracker.web.colours import assign
-from usage_tracker.web.parameters import Parameter, Refused, one_of
+from usage_tracker.web.parameters import Refused, one_of
 from usage_tracker.web.prices_age import KEPT_SECONDS, PriceData, price_data
 from usage_tracker.web.pruned import notes_on_reports
 from usage_tracker.web.reading import Reader
-from usage_tracker.web.view import View, exactly, fitting_unit
+from usage_tracker.web.view import View, fitting_unit
 
 RANKS = ("model", "provider", "project", "team", "app", "user", "api_key", "operation", "tag", "service_tier", "status")
 """The dimensions that have a tab. By session and host, rollups know nothing: see Explore."""
@@ -42,7 +41,7 @@ LISTED = 50
 MOST_BY = MOST_DIMENSIONS - 1
 """Dimensions of the table: the chart has time beside them."""
 
-MEASURE = Parameter("measure", "What the chart shows.", one_of(("cost", "calls", "tokens")), default="cost")
+MEASURE = one_of("measure", "What the chart shows.", ("cost", "calls", "tokens"), default="cost")
 
 
 COSTS = {"recorded": "Cost", "reported": "Cost, as reported", "current": "Cost, at today's prices"}
@@ -151,9 +150,9 @@ def figures(report: Report, month: Report, prices: PriceData, view: View, now: d
         Figure("Calls", short(total.calls), show_count(total.calls), *changed(report, lambda row: row.calls)),
         Figure(
             "Tokens",
-            short(tokens(total)),
-            show_count(tokens(total)),
-            *changed(report, tokens),
+            short(total.tokens),
+            show_count(total.tokens),
+            *changed(report, lambda row: row.tokens),
             note=f"{rough(total.input_tokens)} in, {rough(total.output_tokens)} out",
         ),
         Figure(
@@ -250,7 +249,7 @@ def ranks(report: Report, colours: dict[Group, str], view: View, path: str) -> l
     whole = report.total.cost or Decimal(0)
     found = []
     for row, cost, was, shown_before in zip(rows, costs, earlier, befores, strict=True):
-        amount = row.cost or Decimal(0)
+        amount, alone = row.cost or Decimal(0), view.only(view.by, row.group)
         found.append(
             Ranked(
                 " · ".join(show_groups(name, [value])[0] for name, value in zip(view.by, row.group, strict=True)),
@@ -264,24 +263,10 @@ def ranks(report: Report, colours: dict[Group, str], view: View, path: str) -> l
                 show_share(row.cost, was),
                 float(max(amount, Decimal(0)) / largest * 100) if largest > 0 else 0.0,
                 show_part(amount, whole) if whole and row.cost is not None else "",
-                only(view, row.group, path),
+                None if alone is None else alone.address(path),
             )
         )
     return found
-
-
-def only(view: View, group: Group, path: str) -> str | None:
-    """The view of this group alone. None where it is Others, or has a value that no condition can say."""
-    where = list(view.where)
-    for name, value in zip(view.by, group, strict=True):
-        if not is_dimension(name):
-            continue
-        if value is OTHERS or value == "":
-            return None
-        condition = exactly(name, value if value is None else str(value))
-        if condition not in where:
-            where.append(condition)
-    return replace(view, where=tuple(where)).address(path)
 
 
 def totals(report: Report) -> dict[str, str]:

@@ -23,7 +23,7 @@ LONGEST_NAME = 500
 
 async def show_overview(request: Request) -> Response:
     site, path = site_of(request), root_of(request) + "/"
-    values = read_parameters((*SELECTION, BY, COST, overview_page.MEASURE), request.query_params.multi_items())
+    values = read_parameters(request, *SELECTION, BY, COST, overview_page.MEASURE)
     view, measure = View.of(values, site.zone), values["measure"]
     moment = now()
     seen = await overview_page.look(site.reader, view, measure, path, root_of(request), moment)
@@ -61,7 +61,7 @@ async def show_overview(request: Request) -> Response:
 
 async def show_explore(request: Request) -> Response:
     site, path = site_of(request), root_of(request) + "/explore"
-    values = read_parameters((*SELECTION, BY, TOP, COMPARE, COST, explore.MEASURE), request.query_params.multi_items())
+    values = read_parameters(request, *SELECTION, BY, TOP, COMPARE, COST, explore.MEASURE)
     view, measure = View.of(values, site.zone), values["measure"]
     asked = view if view.by else replace(view, by=("day", "model"))
     moment = now()
@@ -88,7 +88,7 @@ async def show_explore(request: Request) -> Response:
 
 async def show_events(request: Request) -> Response:
     site, path = site_of(request), root_of(request) + "/events"
-    values = read_parameters((*SELECTION, events_page.AFTER, events_page.LIVE), request.query_params.multi_items())
+    values = read_parameters(request, *SELECTION, events_page.AFTER, events_page.LIVE)
     view, after, live = View.of(values, site.zone), values["after"], values["live"]
     shown = replace(view, since=view.since or "all")
     asked = shown.range(now())
@@ -122,7 +122,7 @@ async def show_events(request: Request) -> Response:
 
 async def show_event(request: Request) -> Response:
     site, root = site_of(request), root_of(request)
-    values = read_parameters((TZ,), request.query_params.multi_items())
+    values = read_parameters(request, TZ)
     name, view = request.path_params["id"], View.of(values, site.zone)
     seen = None
     if len(name) <= LONGEST_NAME and "\0" not in name:
@@ -138,7 +138,7 @@ async def show_event(request: Request) -> Response:
 
 async def show_health(request: Request) -> Response:
     site = site_of(request)
-    values = read_parameters((TZ,), request.query_params.multi_items())
+    values = read_parameters(request, TZ)
     zone, moment = values["tz"] or site.zone, now()
     findings, newest, reporting, said = await asyncio.gather(
         site.reader.known("health", lambda: health.examine(site.dsn), 5.0),

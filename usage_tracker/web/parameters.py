@@ -1,13 +1,15 @@
 """What may stand in an address after the question mark: names, meanings and how each is read. One table for the pages,
 the HTTP interface and its OpenAPI document."""
 
-import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from usage_tracker.report import DIMENSIONS, MOST_CONDITIONS, UNITS, parse_condition
+from starlette.requests import Request
+
+from usage_tracker.report import DIMENSIONS, MOST_CONDITIONS, UNITS, CostBasis, parse_condition
+from usage_tracker.report.spelling import did_you_mean
 from usage_tracker.zones import parse_zone
 
 LONGEST = 2000
@@ -38,17 +40,16 @@ class Parameter(NamedTuple):
     schema: Mapping[str, Any] = {"type": "string"}
     many: bool = False
     default: Any = None
-    required: bool = False
 
 
-def read_parameters(parameters: Iterable[Parameter], given: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The values by name, defaults included; of `many`, tuples. An empty value counts as not given. Raises Refused."""
+def read_parameters(request: Request, *parameters: Parameter) -> dict[str, Any]:
+    """What the address says of these, by name, defaults included; of `many`, tuples. An empty value counts as not
+    given. Raises Refused, also for any other parameter."""
     known = {parameter.name: parameter for parameter in parameters}
     found: dict[str, list[Any]] = {}
-    for name, text in given:
+    for name, text in request.query_params.multi_items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            meant = f"; did you mean {near[0]}?" if near else "."
+            meant = did_you_mean(name, known)
             raise Refused(f"there is no parameter {name!r}{meant} There are: {', '.join(known) or 'none'}", name)
         if text == "":
             continue
@@ -65,9 +66,6 @@ def read_parameters(parameters: Iterable[Parameter], given: Iterable[tuple[str, 
         found.setdefault(name, []).append(value)
         if len(found[name]) > MOST_CONDITIONS:
             raise Refused(f"{name} is given more than {MOST_CONDITIONS} times", name)
-    for name, parameter in known.items():
-        if parameter.required and name not in found:
-            raise Refused(f"{name} is needed: {parameter.meaning}", name)
     return {
         name: tuple(found.get(name, ())) if parameter.many else found.get(name, [parameter.default])[0]
         for name, parameter in known.items()
@@ -77,33 +75,36 @@ def read_parameters(parameters: Iterable[Parameter], given: Iterable[tuple[str, 
 WHOLE = re.compile(r"-?\d{1,20}", re.ASCII)
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
-    """Reads a whole number of that range."""
+def whole(name: str, meaning: str, least: int, most: int, default: int | None = None) -> Parameter:
+    """A whole number of that range."""
 
     def read(text: str) -> int:
         if not WHOLE.fullmatch(text) or not least <= int(text) <= most:
             raise ValueError(f"a whole number from {least} to {most} is needed, not {text[:40]!r}")
         return int(text)
 
-    return read
+    return Parameter(name, meaning, read, {"type": "integer", "minimum": least, "maximum": most}, default=default)
 
 
-def one_of(words: Sequence[str]) -> Callable[[str], str]:
+def one_of(name: str, meaning: str, words: Sequence[str], default: str | None = None) -> Parameter:
     def read(text: str) -> str:
         if text not in words:
-            near = difflib.get_close_matches(text, words, 1)
-            meant = f"; did you mean {near[0]}?" if near else "."
+            meant = did_you_mean(text, words)
             raise ValueError(f"{text[:40]!r} is none of these{meant} There are: {', '.join(words)}")
         return text
 
-    return read
+    return Parameter(name, meaning, read, {"type": "string", "enum": list(words)}, default=default)
 
 
 def read_by(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def switch(text: str) -> bool:
+def switch(name: str, meaning: str, default: bool | None = None) -> Parameter:
+    return Parameter(name, meaning, read_switch, {"type": "boolean"}, default=default)
+
+
+def read_switch(text: str) -> bool:
     if text.lower() in ("1", "true", "yes", "on"):
         return True
     if text.lower() in ("0", "false", "no", "off"):
@@ -140,17 +141,11 @@ BY = Parameter(
     read_by,
     many=True,
 )
-TOP = Parameter(
-    "top",
-    "Only the most expensive, and a row of Others.",
-    whole(1, 1000),
-    {"type": "integer", "minimum": 1, "maximum": 1000},
-)
-COST = Parameter(
+TOP = whole("top", "Only the most expensive, and a row of Others.", 1, 1000)
+COST = one_of(
     "cost",
     "Which cost: recorded when calls were stored, current (at prices of today), or reported by providers.",
-    one_of(("recorded", "current", "reported")),
-    {"type": "string", "enum": ["recorded", "current", "reported"]},
+    get_args(CostBasis),
     default="recorded",
 )
 COMPARE = Parameter("compare", "Hold each row against an earlier time: previous, or a word of `since`.")

@@ -6,7 +6,6 @@ that got lost, a retry, or two servers at once don't count a call twice.
 """
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -26,8 +25,9 @@ from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import Batch, Origin, PricedEvent, Status, Stretch, Usage, UsageEvent
 from usage_tracker.instants import to_instant
 from usage_tracker.lazy_pricer import LazyPricer
-from usage_tracker.stores import Store, open_store
+from usage_tracker.stores import Store
 from usage_tracker.stores.values import PICODOLLAR
+from usage_tracker.web.writing import Turns
 
 JOURNAL = UUID("0b4f6c52-7d1e-5d0a-9a57-3a3c9f6d2e11")
 """Names the segments of posted events."""
@@ -119,14 +119,12 @@ class Outcome(NamedTuple):
 
 
 class Writer:
-    """Puts posted events into the store. One thread at a time works with it; others wait."""
+    """Puts posted events into the store."""
 
     def __init__(self, dsn: Dsn, prices: Path | None, fingerprint_key: str) -> None:
-        self._dsn = dsn
+        self._turns = Turns(dsn)
         self._fingerprint_key = fingerprint_key
         self._prices = LazyPricer(prices)
-        self._store: Store | None = None
-        self._lock = threading.Lock()
         self._thread = new_thread()
 
     async def write_in_turn(self, posted: Sequence[Posted]) -> Outcome:
@@ -136,21 +134,13 @@ class Writer:
 
     def write(self, posted: Sequence[Posted]) -> Outcome:
         """All of them or, where it raises, none. Raises StoreError."""
-        with self._lock:
-            if self._store is None:
-                store = open_store(self._dsn)
-                store.migrate()
-                self._store = store
-            return self._write(self._store, posted)
+        return self._turns.do(lambda store: self._write(store, posted))
 
     def close(self) -> None:
         """Until something is posted again, as to an app that is started a second time."""
         self._thread.shutdown(cancel_futures=True)
         self._thread = new_thread()
-        with self._lock:
-            if self._store is not None:
-                self._store.close()
-                self._store = None
+        self._turns.close()
 
     def _write(self, store: Store, posted: Sequence[Posted]) -> Outcome:
         segments = {uuid5(JOURNAL, event.event_id.hex): event for event in reversed(posted)}

@@ -3,8 +3,7 @@
 import asyncio
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import localcontext
 from pathlib import Path
@@ -27,6 +26,7 @@ from usage_tracker.report import (
 from usage_tracker.report.repricing import Prices
 from usage_tracker.stores import Store, open_store
 from usage_tracker.web.parameters import Refused
+from usage_tracker.web.shared_answers import Answers
 
 Result = TypeVar("Result")
 
@@ -38,7 +38,6 @@ ANSWER_SECONDS = 20.0
 AGAIN_SECONDS = 0.5
 FRESH_SECONDS = 3.0
 """How long an answer is given again: many viewers of one page are one question to the store."""
-MOST_ANSWERS = 512
 MOST_READ = 100_000
 """Rows of a statement's result. Making figures of so many takes some seconds, in which others wait."""
 
@@ -114,31 +113,6 @@ class Bounded:
         return getattr(self._store, name)
 
 
-class Answer:
-    """What all who ask the same are given, and how many wait for it."""
-
-    def __init__(self, until: float, task: "asyncio.Future[Any]", stale: float) -> None:
-        self.until = until
-        self.given_until = until + stale
-        self.task = task
-        self.waiting = 0
-        self.renewal: Answer | None = None
-        """The next one, which is on its way."""
-
-    @property
-    def good(self) -> bool:
-        return self.task.done() and not self.task.cancelled() and self.task.exception() is None
-
-    def is_for(self, now: float) -> bool:
-        """Whether who asks now waits for it or is given it. One that takes long isn't asked for a second time."""
-        return not self.task.done() or (self.until >= now and not self.task.cancelled())
-
-    def is_over(self, now: float) -> bool:
-        """Whether nobody is given it any more, nor what comes after it."""
-        renewed = self.renewal is None or self.renewal.task.done()
-        return self.given_until < now and self.task.done() and renewed
-
-
 class Reader:
     """Answers questions from one store. Nothing is written through it."""
 
@@ -154,64 +128,25 @@ class Reader:
         self._slow_threads = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="usage-tracker-slow-reader")
         self._own = threading.local()
         self._stores: list[Store] = []
-        self._answers: OrderedDict[Any, Answer] = OrderedDict()
+        self.answers = Answers()
+        """To what many ask at about the same time."""
 
     async def ask(self, query: Query) -> Report:
         """The answer, perhaps a moment old. Raises NothingYet, Refused, TooLong and StoreError."""
         slow = reads_every_event(query)
-        return await self.once(
+        return await self.answers.once(
             query, lambda: self.do(lambda store: self._answer(store, query), slow=slow), FRESH_SECONDS
         )
 
     async def shared(self, key: object, work: Callable[[Store], Result], seconds: float = FRESH_SECONDS) -> Result:
         """The work's result, done once for all who ask for that key at about the same time."""
-        return await self.once(key, lambda: self.do(work), seconds)
+        return await self.answers.once(key, lambda: self.do(work), seconds)
 
     async def known(self, key: object, work: Callable[[], Result], seconds: float) -> Result:
         """The same of work that needs no store."""
-        return await self.once(key, lambda: asyncio.get_running_loop().run_in_executor(self._threads, work), seconds)
-
-    async def once(
-        self, key: object, begin: Callable[[], Awaitable[Result]], seconds: float, stale: float = 0.0
-    ) -> Result:
-        """What `begin` comes to, the same for all who ask for that key within those seconds. Who goes away doesn't take
-        it from the others; when all are gone, it is given up. `stale`: for how many seconds more it is given while the
-        next one is on its way, so that nobody waits where many look."""
-        now = time.monotonic()
-        answer = self._answers.get(key)
-        if answer is not None and answer.until < now and answer.good and now < answer.until + stale:
-            last = answer
-            if last.renewal is None or last.renewal.task.done():
-                last.renewal = Answer(now + seconds, asyncio.ensure_future(begin()), stale)
-                last.renewal.task.add_done_callback(lambda _: self._renew(key, last))
-            known: Result = last.task.result()
-            return known
-        if answer is None or not answer.is_for(now):
-            self._answers.pop(key, None)
-            renewal = answer and answer.renewal
-            if renewal is None or renewal.task.done():
-                renewal = Answer(now + seconds, asyncio.ensure_future(begin()), stale)
-            answer = self._answers[key] = renewal
-            answer.task.add_done_callback(lambda done: self._forget_failure(key, done))
-            # each can be of many rows, and where addresses name a moment, no two are the same
-            for other in [other for other, known in self._answers.items() if known.is_over(now)]:
-                del self._answers[other]
-            while len(self._answers) > MOST_ANSWERS:
-                self._answers.popitem(last=False)
-        answer.waiting += 1
-        try:
-            result: Result = await asyncio.shield(answer.task)
-        finally:
-            answer.waiting -= 1
-            if not answer.waiting and not answer.task.done():
-                answer.task.cancel()
-                if self._answers.get(key) is answer:
-                    del self._answers[key]
-        return result
-
-    def forget(self) -> None:
-        """Something was changed: everything is asked for anew."""
-        self._answers.clear()
+        return await self.answers.once(
+            key, lambda: asyncio.get_running_loop().run_in_executor(self._threads, work), seconds
+        )
 
     async def do(self, work: Callable[[Store], Result], *, slow: bool = False) -> Result:
         """The work's result, on a thread of ours; it must read to the end what it reads. `slow`: it may take long.
@@ -272,14 +207,3 @@ class Reader:
             if has_schema(store):
                 raise
             raise NothingYet(self.dsn) from None
-
-    def _renew(self, key: object, answer: Answer) -> None:
-        """Put its renewal in its place, if that has come to something."""
-        if answer.renewal is not None and answer.renewal.good and self._answers.get(key) is answer:
-            self._answers[key] = answer.renewal
-
-    def _forget_failure(self, key: object, done: "asyncio.Future[Any]") -> None:
-        if done.cancelled() or done.exception() is not None:
-            kept = self._answers.get(key)
-            if kept is not None and kept.task is done:
-                del self._answers[key]

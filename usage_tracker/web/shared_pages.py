@@ -33,7 +33,7 @@ def given_to_all(endpoint: Endpoint) -> Endpoint:
 
         # who looks at calls as they come has asked for the newest ones
         stale = 0.0 if "live" in request.query_params else STALE_SECONDS
-        made, digest = await site_of(request).reader.once(key, make, KEPT_SECONDS, stale)
+        made, digest = await site_of(request).reader.answers.once(key, make, KEPT_SECONDS, stale)
         own = hashlib.sha256((identity.session or "").encode()).hexdigest()[:8]
         headers = {"ETag": f'W/"{digest}-{own}"', "Cache-Control": "private, no-cache", "Vary": "Cookie"}
         if headers["ETag"] in request.headers.get("if-none-match", ""):

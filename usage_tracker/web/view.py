@@ -6,16 +6,19 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from urllib.parse import urlencode
 
+from usage_tracker.conditions import exactly
 from usage_tracker.report import (
+    OTHERS,
     UNITS,
     Condition,
     CostBasis,
     Query,
     Range,
-    parse_period,
+    is_dimension,
     parse_range,
-    previous,
 )
+from usage_tracker.report.comparison import earlier
+from usage_tracker.report.sums import Group
 from usage_tracker.web.parameters import Refused
 
 MOST_BUCKETS = 5000
@@ -77,16 +80,9 @@ class View:
         if self.compare is None:
             return query
         try:
-            return replace(query, before=self.earlier(asked, moment))
+            return replace(query, before=earlier(self.compare, asked, self.zone, moment))
         except (ValueError, OverflowError) as error:
             raise Refused(f"compare: {error}", "compare") from None
-
-    def earlier(self, asked: Range, now: datetime) -> Range:
-        if asked.since is None:
-            raise ValueError("a comparison needs a since")
-        if self.compare == "previous":
-            return previous(asked, self.zone, now)
-        return parse_period(self.compare or "", self.zone, now)
 
     def over(self, since: str | None, until: str | None) -> "View":
         """The same of another range. Nothing is before all there is, so that it is held against nothing."""
@@ -94,6 +90,20 @@ class View:
 
     def without(self, condition: Condition) -> "View":
         return replace(self, where=tuple(each for each in self.where if each != condition))
+
+    def only(self, by: Sequence[str], group: Group) -> "View | None":
+        """The same of the calls of this group alone, whatever their time. None where it is Others, or has a value that
+        no condition can say."""
+        where = list(self.where)
+        for name, value in zip(by, group, strict=True):
+            if not is_dimension(name):
+                continue
+            if value is OTHERS or value == "":
+                return None
+            condition = exactly(name, value)
+            if condition not in where:
+                where.append(condition)
+        return replace(self, where=tuple(where))
 
     def parameters(self) -> list[tuple[str, str]]:
         """The address's part after the question mark, in one order for the same view."""
@@ -130,11 +140,3 @@ def fitting_unit(asked: Range) -> str:
         return "month"
     days = (asked.until - asked.since) / timedelta(days=1)
     return "hour" if days <= 3 else "day" if days <= 100 else "week" if days <= 500 else "month"
-
-
-def exactly(dimension: str, value: str | None) -> Condition:
-    """The condition that a call has just that value; wildcards in it are none."""
-    if value is None:
-        return Condition(dimension, True, None)
-    pattern = "".join(f"\\{char}" if char in "*?\\" else char for char in value)
-    return Condition(dimension, True, pattern)

@@ -1,6 +1,5 @@
 """The rows of a batch as one block: its events, what they add to the rollups, and how far its segments are stored."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -111,23 +110,15 @@ def event_rows(
     """The events; counts them in the rollups, too."""
     found = [facts(priced) for priced in events]
     kinds = [keys[KIND][kind_of(priced)] for priced in events]
-    sums = [
-        rollups.add(priced, fact, kind, whos[id(priced.origin)])
-        for priced, fact, kind in zip(events, found, kinds, strict=True)
-    ]
-    kind_texts, owner_texts, user_texts = (keys.texts(dimension) for dimension in (KIND, OWNER, USER))
-    owners = [whos[id(priced.origin)] for priced in events]
-    text: dict[str, list[str]] = defaultdict(list)
-    for priced in events:
-        for name, value in zip(TEXTS, texts_of(priced), strict=True):
-            text[name].append(value)
+    those = [whos[id(priced.origin)] for priced in events]
+    sums = [rollups.add(*each) for each in zip(events, found, kinds, those, strict=True)]
     columns: Values = dict(zip(MEASURES, zip(*sums, strict=True), strict=True))
-    columns |= {name: [column[key] for key in kinds] for name, column in kind_texts.items()}
-    columns |= {name: [column[who.owner] for who in owners] for name, column in owner_texts.items()}
-    columns |= {name: [column[who.user] for who in owners] for name, column in user_texts.items()}
+    columns |= dict(zip(TEXTS, zip(*map(texts_of, events), strict=True), strict=True))
+    owners, users = [who.owner for who in those], [who.user for who in those]
+    for dimension, stored in ((KIND, kinds), (OWNER, owners), (USER, users)):
+        columns |= {name: [column[key] for key in stored] for name, column in keys.texts(dimension).items()}
     columns |= {name: [getattr(priced.event.usage, name) for priced in events] for name in KEPT_APART}
     sets = [stored_form(content)[0] for content in keys[TAGS]]
-    columns |= text
     columns |= {
         "at": [fact.started_at for fact in found],
         "streamed": [priced.event.streamed for priced in events],
@@ -143,7 +134,7 @@ def event_rows(
         "http_status": [priced.event.http_status for priced in events],
         "attempts": [priced.event.attempts for priced in events],
         "cost_flags": [[storable(flag) for flag in priced.cost.flags] for priced in events],
-        "tags": [sets[who.tags] for who in owners],
+        "tags": [sets[who.tags] for who in those],
     }
     return section("event", len(events), columns)
 

@@ -2,7 +2,7 @@
 # ruff: noqa: S608  names of tables and columns are our own
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import chain
 from typing import IO
@@ -30,7 +30,7 @@ from usage_tracker.stores.postgres.rows import EVENT_COLUMNS, PRICE, SHAPE, alik
 from usage_tracker.stores.postgres.schema import MIGRATE_SECONDS, PostgresSchema, refuse_newer
 from usage_tracker.stores.pruning import Prunable
 from usage_tracker.stores.repricing import Repriced, moves
-from usage_tracker.stores.rollups import Rollups
+from usage_tracker.stores.rollups import Grain, Rollups, Rows
 from usage_tracker.stores.store import Dialect, Execute, Result
 from usage_tracker.threads import in_turns
 
@@ -74,12 +74,11 @@ class PostgresStore:
         self._forget_other_servers()
         self._keys.trim()
         late, origins = any_late(batch.events), list(origins_of(batch))
-        whos = self._keys.whos(origins)
-        shared = [shared_by(priced, self._keys) for priced in batch.alike]
-        if self._learn():
+        while True:
             whos = self._keys.whos(origins)
             shared = [shared_by(priced, self._keys) for priced in batch.alike]
-        while True:
+            if self._learn():
+                continue
             with self._connections.transaction() as cursor:
                 if not move(cursor, batch.stretches):
                     refuse_newer(cursor)
@@ -98,11 +97,9 @@ class PostgresStore:
                 rows = chain(chain.from_iterable(alike), event_rows(events, self._keys, whos, rollups, number))
                 copy_in(cursor, "usage_event", EVENT_COLUMNS, rows)
                 if not self._keys.unknown():
-                    for grain, sums in rollups.rows().items():
-                        copy_in(cursor, f"delta_{grain.name}", (*grain.keys, *grain.measures), delta_rows(grain, sums))
+                    add_deltas(cursor, rollups.rows())
                     return True
-                cursor.execute("ROLLBACK")
-            self._learn()  # kinds and templates: new ones are rare enough to find out like this
+                cursor.execute("ROLLBACK")  # kinds and templates: new ones are rare enough to find out like this
 
     def compact(self) -> int:
         return self._folding.fold(self._connections)
@@ -117,8 +114,7 @@ class PostgresStore:
                     return 0
                 repricing.change(cursor, self._keys, repriced)
                 if not self._keys.unknown():
-                    for grain, sums in moves(stored, repriced).items():
-                        copy_in(cursor, f"delta_{grain.name}", (*grain.keys, *grain.measures), delta_rows(grain, sums))
+                    add_deltas(cursor, moves(stored, repriced))
                     return len(stored)
                 cursor.execute("ROLLBACK")
             self._learn()
@@ -285,6 +281,11 @@ def look_up(cursor: Cursor, dimension: Dimension, digests: Iterable[str]) -> dic
         [list(digests)],
     )
     return dict(cursor.fetchall())
+
+
+def add_deltas(cursor: Cursor, rows: Mapping[Grain, Rows]) -> None:
+    for grain, sums in rows.items():
+        copy_in(cursor, f"delta_{grain.name}", (*grain.keys, *grain.measures), delta_rows(grain, sums))
 
 
 def copy_in(cursor: Cursor, table: str, columns: Sequence[str], rows: Iterator[Row]) -> None:

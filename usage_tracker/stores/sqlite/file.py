@@ -102,8 +102,7 @@ class SqliteFile:
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-                if not busy or undivided.fork_waits or time.monotonic() > deadline:
+                if not may_wait(error, deadline):
                     raise
             else:
                 break
@@ -192,8 +191,7 @@ def prepare(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
             # the only request that doesn't wait for other processes by itself
-            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not busy or undivided.fork_waits or time.monotonic() > deadline:
+            if not may_wait(error, deadline):
                 raise
             time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  jitter
         else:
@@ -202,6 +200,12 @@ def prepare(connection: sqlite3.Connection) -> None:
     connection.create_function("latency_bucket", 1, latency_bucket_or_null, deterministic=True)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA journal_size_limit = {LARGEST_LOG}")
+
+
+def may_wait(error: sqlite3.OperationalError, deadline: float) -> bool:
+    """Whether others are in the way, and nothing keeps us from waiting for them: no fork, and not the time."""
+    busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    return busy and not undivided.fork_waits and time.monotonic() <= deadline
 
 
 def is_ours(connection: sqlite3.Connection) -> bool:

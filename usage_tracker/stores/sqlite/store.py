@@ -58,10 +58,10 @@ class SqliteStore:
         self._meet_file()
         self._keys.trim()
         late, origins = any_late(batch.events), list(origins_of(batch))
-        whos = self._keys.whos(origins)
-        if self._learn():
-            whos = self._keys.whos(origins)
         while True:
+            whos = self._keys.whos(origins)
+            if self._learn():
+                continue
             # outside of the transaction, where it can be: other processes wait for that
             made = None if late else tables_and_rollups(batch, self._keys, whos)
             if self._learn():  # kinds and prices: new ones are rare enough to find out like this

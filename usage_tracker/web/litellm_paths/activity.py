@@ -25,7 +25,7 @@ from usage_tracker.zones import midnight
 
 async def daily_activity(request: Request) -> Response:
     """Spend by day, the newest first, with its models, providers and keys."""
-    values = read_parameters(DAILY_ACTIVITY, request.query_params.multi_items())
+    values = read_parameters(request, *DAILY_ACTIVITY)
     zone: tzinfo = UTC if values["timezone"] is None else timezone(timedelta(minutes=-values["timezone"]))
     asked, where = (
         both_days(values, zone),

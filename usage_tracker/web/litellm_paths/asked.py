@@ -8,9 +8,9 @@ from typing import Any
 
 from starlette.responses import Response
 
+from usage_tracker.conditions import exactly
 from usage_tracker.report import Condition, Range
 from usage_tracker.web.parameters import Parameter, Refused, day, one_of, switch, whole
-from usage_tracker.web.view import exactly
 from usage_tracker.zones import midnight
 
 UNATTRIBUTED = "unattributed"
@@ -25,38 +25,21 @@ END = Parameter("end_date", "The last day, included.", day, DAY)
 MODEL = Parameter("model", "Only this model.")
 API_KEY = Parameter("api_key", f"Only this key's fingerprint, or `{UNATTRIBUTED}`.")
 USER = Parameter("user_id", "Only this user.")
-PAGE = Parameter(
-    "page", "Which page.", whole(1, 100_000), {"type": "integer", "minimum": 1, "maximum": 100_000}, default=1
-)
-PAGE_SIZE = Parameter(
-    "page_size", "Days of a page.", whole(1, 1000), {"type": "integer", "minimum": 1, "maximum": 1000}, default=50
-)
-TIMEZONE = Parameter(
+PAGE = whole("page", "Which page.", 1, 100_000, default=1)
+PAGE_SIZE = whole("page_size", "Days of a page.", 1, 1000, default=50)
+TIMEZONE = whole(
     "timezone",
     "Minutes from local time to UTC, as JavaScript's getTimezoneOffset() says it: 480 for Los Angeles in winter.",
-    whole(-840, 840),
-    {"type": "integer", "minimum": -840, "maximum": 840},
+    -840,
+    840,
 )
-CURRENT_DAY = Parameter(
-    "include_current_utc_day",
-    "Without effect: days are the caller's own.",
-    switch,
-    {"type": "boolean"},
-)
-GROUP_BY = Parameter(
-    "group_by",
-    "team, customer or api_key.",
-    one_of(("team", "customer", "api_key")),
-    {"type": "string", "enum": ["team", "customer", "api_key"]},
-    default="team",
-)
+CURRENT_DAY = switch("include_current_utc_day", "Without effect: days are the caller's own.")
+GROUP_BY = one_of("group_by", "team, customer or api_key.", ("team", "customer", "api_key"), default="team")
 INTERNAL_USER = Parameter("internal_user_id", "The keys and models of this user.")
 TEAM = Parameter("team_id", "Only this team.")
 CUSTOMER = Parameter("customer_id", "Only this user.")
 REQUEST = Parameter("request_id", "The provider's id of the answer, or ours of the call.")
-SUMMARIZE = Parameter(
-    "summarize", "With both days: sums by day; false: the calls one by one.", switch, {"type": "boolean"}, default=True
-)
+SUMMARIZE = switch("summarize", "With both days: sums by day; false: the calls one by one.", default=True)
 
 DAILY_ACTIVITY = (START, END, MODEL, API_KEY, USER, PAGE, PAGE_SIZE, TIMEZONE, CURRENT_DAY)
 SPEND_TAGS = (START, END)

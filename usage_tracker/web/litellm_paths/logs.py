@@ -21,7 +21,7 @@ SUMMED_BY = ((), ("api_key",), ("user",), ("model",))
 
 async def spend_logs(request: Request) -> Response:
     """With both days, sums by day; otherwise, or with summarize=false, the calls, the newest first."""
-    values = read_parameters(SPEND_LOGS, request.query_params.multi_items())
+    values = read_parameters(request, *SPEND_LOGS)
     where = conditions(values, {"api_key": "api_key", "user_id": "user"})
     reader = site_of(request).reader
     if values["request_id"] is not None:

@@ -18,7 +18,7 @@ from usage_tracker.web.litellm_paths.asked import (
     conditions,
     some_days,
 )
-from usage_tracker.web.parameters import Refused, read_parameters
+from usage_tracker.web.parameters import read_parameters
 from usage_tracker.web.reading import Reader
 from usage_tracker.web.site import site_of
 from usage_tracker.zones import midnight
@@ -26,7 +26,7 @@ from usage_tracker.zones import midnight
 
 async def spend_tags(request: Request) -> Response:
     """Spend by tag. A call with several tags counts under each."""
-    values = read_parameters(SPEND_TAGS, request.query_params.multi_items())
+    values = read_parameters(request, *SPEND_TAGS)
     found = await site_of(request).reader.ask(Query(*some_days(values), ("tag",)))
     return await answer(
         lambda: [
@@ -39,9 +39,7 @@ async def spend_tags(request: Request) -> Response:
 
 async def spend_report(request: Request) -> Response:
     """Spend by day and team or customer, or by key, each with what it is made of."""
-    values = read_parameters(SPEND_REPORT, request.query_params.multi_items())
-    if values["start_date"] is None or values["end_date"] is None:
-        raise Refused("please provide start_date and end_date", "start_date")
+    values = read_parameters(request, *SPEND_REPORT)
     asked, reader = both_days(values, UTC), site_of(request).reader
     where = conditions(
         values, {"api_key": "api_key", "internal_user_id": "user", "team_id": "team", "customer_id": "user"}
