@@ -32,6 +32,28 @@ def test_a_dsn_is_shown_without_its_secrets(text: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://", "postgresql://?dbname=usage&host=db&user=app"),
+        ("postgresql://me@other:5433/mine", "postgresql://me@other:5433/mine"),
+        ("postgresql://me@:5433", "postgresql://me@:5433?dbname=usage&host=db"),
+        ("postgresql:///mine?user=me", "postgresql:///mine?host=db&user=me"),
+        ("user=me host=other", "dbname='usage' host='other' user='me'"),
+    ],
+)
+def test_what_an_address_leaves_to_the_environment_is_a_part_of_it(
+    text: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise programs with the same TRACKER_DSN and another PGDATABASE would share a spool folder."""
+    for name, value in {"PGHOST": "db", "PGDATABASE": "usage", "PGUSER": "app", "PGPASSWORD": "geheim"}.items():
+        monkeypatch.setenv(name, value)
+    dsn = parse_dsn(text)
+    assert dsn.shown == shown
+    monkeypatch.setenv("PGDATABASE", "another")
+    assert (parse_dsn(text).identity == dsn.identity) == ("usage" not in shown)
+
+
+@pytest.mark.parametrize(
     "keyword", ["password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"]
 )
 def test_no_keyword_of_a_secret_is_shown(keyword: str) -> None:

@@ -33,6 +33,7 @@ from usage_tracker.stores.grants import grants
 from usage_tracker.stores.postgres import PostgresStore, pruning
 from usage_tracker.stores.postgres.connection import Connections
 from usage_tracker.stores.postgres.partitions import MONTHS, PARTITION_LOCK, make_months, months
+from usage_tracker.stores.postgres.repricing import find
 from usage_tracker.stores.postgres.schema import FOLD_LOCK
 from usage_tracker.stores.repricing import Repriced
 
@@ -176,6 +177,30 @@ class TestPartitions:
         store_events(store, [made_event(start)])
         assert (rows_of(store, month.table), rows_of(store, "usage_event_default")) == (0, 1)
 
+    def test_months_are_made_also_where_somebody_detached_the_default_partition(
+        self, store: PostgresStore, postgres_dsn: str
+    ) -> None:
+        month = months(datetime.now(UTC).date())[2]
+        middle = datetime(month.start.year, month.start.month, 15, tzinfo=UTC)
+        store_events(store, [made_event()])
+        run(postgres_dsn, f"DROP TABLE usage_tracker.{month.table}")
+        store_events(store, [made_event(middle)])
+        run(
+            postgres_dsn,
+            "ALTER TABLE usage_tracker.usage_event DETACH PARTITION usage_tracker.usage_event_default",
+            "ALTER TABLE usage_tracker.usage_event_default RENAME TO rest_of_last_year",
+        )
+        with closing(PostgresStore(parse_dsn(postgres_dsn))) as another:
+            store_events(another, [made_event(middle)])
+        assert (rows_of(store, month.table), rows_of(store, "rest_of_last_year")) == (1, 2)
+
+    def test_an_event_that_no_partition_takes_waits_and_it_is_said_what_is_missing(
+        self, store: PostgresStore, postgres_dsn: str
+    ) -> None:
+        run(postgres_dsn, "DROP TABLE usage_tracker.usage_event_default")
+        with pytest.raises(StoreUnavailable, match="attach a default one to usage_tracker"):
+            store_events(store, [made_event(datetime(1999, 1, 1, tzinfo=UTC))])
+
     def test_writing_goes_on_while_another_process_makes_them_or_a_report_is_in_the_way(
         self, store: PostgresStore, postgres_dsn: str
     ) -> None:
@@ -236,6 +261,21 @@ class TestPartitions:
         assert one(store, "SELECT sum(cost) FROM usage_tracker.by_hour") == 1
 
 
+def test_calls_that_two_price_again_at_once_are_one_after_the_other(store: PostgresStore) -> None:
+    first, second = calls = [made_event(), made_event()]
+    store_events(store, calls)
+    repriced = [Repriced(call.event_id, call.event.started_at // 1000, Cost(Decimal("0.5"))) for call in calls]
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    with ThreadPoolExecutor() as pool:
+        with vars(store)["_connections"].transaction() as cursor:
+            assert [each.event_id for each in find(cursor, repriced[1:])] == [second.event_id]
+            both = pool.submit(store.reprice, repriced)
+            while one(store, waiting) == 0:
+                time.sleep(0.01)
+            assert [each.event_id for each in find(cursor, repriced[:1])] == [first.event_id]
+        assert both.result() == 2
+
+
 DELTAS = ("hour", "day_user", "day_tag", "day_latency", "day_owner_latency")
 
 
@@ -272,9 +312,16 @@ class TestPruning:
             "FOR VALUES FROM ('1999-01-01 00:00+00') TO ('1999-02-01 00:00+00') SERVER archive",
         )
         store_events(store, [made_event(datetime(1999, 2, 1, tzinfo=UTC))])
+        run(
+            postgres_dsn,
+            "INSERT INTO usage_tracker.usage_original (event_id, started_at) VALUES "
+            "(gen_random_uuid(), '1999-01-31 23:00+00'), (gen_random_uuid(), '1999-02-01 00:00+00')",
+        )
         before = datetime(1999, 3, 1, tzinfo=UTC)
         assert [part.table for part in store.prunable(before)] == ["usage_tracker.usage_event_default"]
         assert list(store.prune(before)) == [1]
+        last_of_january = datetime(1999, 1, 31, 23, tzinfo=UTC)
+        assert list(store.select("SELECT started_at FROM usage_tracker.usage_original")) == [(last_of_january,)]
 
     def test_what_comes_late_for_a_month_that_was_dropped_is_kept_until_the_next_time(
         self, store: PostgresStore
@@ -506,6 +553,12 @@ def test_how_a_database_writes_dates_and_texts_changes_nothing(
     assert {row.group: row.calls for row in report.rows} == {(day, tag): days[day] for day in days for tag in tags}
     assert sum(store.prune(datetime(2026, 3, 2, 12, tzinfo=UTC))) == 12
     store.close()
+
+
+def test_an_address_that_names_another_encoding_keeps_no_text_out(postgres_dsn: str) -> None:
+    with closing(PostgresStore(parse_dsn(f"{postgres_dsn} client_encoding=LATIN1"))) as store:
+        store_events(store, [made_event(project="日本", user_id="größe")])
+        assert list(store.select("SELECT project, user_id FROM usage_tracker.events")) == [("日本", "größe")]
 
 
 def test_a_publication_of_all_tables_keeps_nobody_from_folding_pricing_again_or_taking_out(

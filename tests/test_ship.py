@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from spooled import Place, append, ids
 
 from usage_tracker.cli import main, ship
 from usage_tracker.cli.garbage import Garbage
+from usage_tracker.sinks.ledger import standings
 
 PROGRAM = """
 import signal, sys, threading, time
@@ -78,24 +79,49 @@ def test_where_programs_leave_shipping_to_a_sidecar_nothing_goes_to_a_store_that
     assert (named.exit_code, named.stderr) == (0, f"3 events shipped to sqlite:///{place.file}.\n")
 
 
-def test_once_ends_when_a_slow_sink_has_what_was_shipped(
-    place: Place, monkeypatch: pytest.MonkeyPatch, own_environment: Path
-) -> None:
-    def slowly(body: bytes) -> bool:
-        time.sleep(3)
-        return False
-
+def test_once_it_ends_when_sinks_have_all_however_slow_they_are(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     receiver = Receiver()
-    receiver.wrong = slowly
+    receiver.wrong = lambda body: threading.Event().wait(2.0)
     monkeypatch.setenv("TRACKER_SPOOL_DIR", str(place.spool_folder))
-    monkeypatch.setenv("TRACKER_SINKS", f"http://127.0.0.1:{receiver.port}/")
-    once = ["ship", "--once", "--dsn", f"sqlite:///{place.file}"]
-    assert CliRunner().invoke(main, once).exit_code == 0  # from now on, the sink is known
+    monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{place.file}")
+    monkeypatch.setenv("TRACKER_SINKS", f"http://127.0.0.1:{receiver.port}")
+    assert CliRunner().invoke(main, ["ship", "--once"]).exit_code == 0  # known from now on
     append(place.journal, 3)
     place.journal.close()
-    assert CliRunner().invoke(main, once).exit_code == 0
+    assert CliRunner().invoke(main, ["ship", "--once"]).exit_code == 0
+    with closing(place.open()) as store:
+        assert [(found.events, found.waiting) for found in standings(store)] == [(3, 0)]
     assert len(receiver.posts) == 1
     receiver.close()
+
+
+def test_once_the_export_that_is_asked_for_is_brought_up_to_date(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    append(place.journal, 3)
+    place.journal.close()
+    monkeypatch.setenv("TRACKER_SPOOL_DIR", str(place.spool_folder))
+    monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{place.file}")
+    monkeypatch.setenv("TRACKER_EXPORT_TO", str(tmp_path / "lake"))
+    monkeypatch.setenv("TRACKER_EXPORT_FORMAT", "jsonl")
+    assert CliRunner().invoke(main, ["ship", "--once"]).exit_code == 0
+    [written] = (tmp_path / "lake").glob("day=*/*.jsonl")
+    assert len(written.read_text().splitlines()) == 3
+    monkeypatch.setenv("TRACKER_EXPORT_FORMAT", "csv")
+    said = CliRunner().invoke(main, ["ship", "--once"])
+    assert (said.exit_code, "The export is behind: " in said.stderr) == (1, True)
+
+
+def test_once_a_missing_client_of_a_sink_is_said_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "usage_tracker.sinks.nats", None)
+    monkeypatch.setenv("TRACKER_SPOOL_DIR", str(place.spool_folder))
+    monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{place.file}")
+    monkeypatch.setenv("TRACKER_SINKS", "nats://127.0.0.1/usage")
+    said = CliRunner().invoke(main, ["ship", "--once"])
+    assert said.exit_code == 1
+    assert (caplog.messages, said.stderr.count("the sink nats needs ")) == ([], 1)
 
 
 @pytest.mark.guarded_errors_expected

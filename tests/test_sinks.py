@@ -827,6 +827,19 @@ def test_calls_go_on_while_our_thread_imports_a_client_with_what_the_sdk_looks_f
     assert ran.stdout == "True True\n", ran.stderr[-2000:]
 
 
+def test_whoever_ships_says_once_that_a_client_is_missing(
+    store: Store, dsn: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "usage_tracker.sinks.nats", None)
+    chore = feeding.Feeding(load_settings({"TRACKER_DSN": dsn, "TRACKER_SINKS": "nats://127.0.0.1/usage"}))
+    chore.load()
+    chore(store)
+    while not caplog.messages:
+        time.sleep(0.01)
+    chore(store, last=True)
+    assert len(caplog.messages) == 1
+
+
 def test_a_receiver_says_when_to_come_again_in_seconds_or_by_a_date() -> None:
     assert retry_after("120") == 120
     assert 3500 < (retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)) or 0) <= 3600

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -28,6 +28,11 @@ LIBPQ_KEYWORDS = frozenset(
     oauth_scope
     """.split()
 )
+VARIABLES = {
+    "host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER",
+    "service": "PGSERVICE",
+}  # fmt: skip
+"""Where libpq looks for what an address lacks of which store it is: programs with other variables have other stores."""
 SECRET_KEYWORDS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 
 CLICKHOUSE = re.compile(
@@ -122,7 +127,13 @@ def parse_url(text: str) -> Dsn:
         raise broken
     check_keywords(name for name, _ in options)
     user, colon, _ = account.partition(":")
-    shown_query = "&".join(f"{name}={quote(value)}" for name, value in sorted(options) if name not in SECRET_KEYWORDS)
+    said = {name for name, _ in options}
+    said |= {"user"} if user else set()
+    said |= {"host"} if re.sub(r":\d*(?=,|$)", "", hosts).strip(",") else set()
+    said |= {"port"} if re.search(r":\d+(?=,|$)", hosts) else set()
+    said |= {"dbname"} if parts.path.strip("/") else set()
+    shown_options = sorted([*options, *from_variables(said).items()])
+    shown_query = "&".join(f"{name}={quote(value)}" for name, value in shown_options if name not in SECRET_KEYWORDS)
     shown = f"postgresql://{user}{at}{hosts}{parts.path}{'?' if shown_query else ''}{shown_query}"
     has_secret = bool(colon) or any(name in SECRET_KEYWORDS for name, _ in options)
     return Dsn("postgresql", re.sub(r"^\w+://", "postgresql://", text), shown, has_secret)
@@ -156,8 +167,14 @@ def parse_keywords(text: str) -> Dsn:
         pairs[match[1]] = re.sub(r"\\(.)", r"\1", value)
         rest = rest[match.end() :]
     check_keywords(pairs)
-    shown = " ".join(f"{name}={value!r}" for name, value in sorted(pairs.items()) if name not in SECRET_KEYWORDS)
+    whole = sorted({**pairs, **from_variables(pairs)}.items())
+    shown = " ".join(f"{name}={value!r}" for name, value in whole if name not in SECRET_KEYWORDS)
     return Dsn("postgresql", text, shown, not SECRET_KEYWORDS.isdisjoint(pairs))
+
+
+def from_variables(said: Collection[str]) -> dict[str, str]:
+    """What libpq takes from the environment of that which an address doesn't say."""
+    return {word: os.environ[name] for word, name in VARIABLES.items() if word not in said and os.environ.get(name)}
 
 
 def check_keywords(names: Iterable[str]) -> None:

@@ -54,6 +54,11 @@ class Plan(NamedTuple):
     again: bool = False
 
 
+def plan_of(settings: Settings) -> Plan:
+    """What the settings ask for: nothing, if `to` is empty."""
+    return Plan(settings.export_to or "", settings.export_format)
+
+
 def open_exporter(store: "Store", plan: Plan) -> "Exporter":
     """Raises ConfigError where a package is missing, or the place or that of such a store can't be, StoreError."""
     if store.dialect.name == "clickhouse":
@@ -104,7 +109,7 @@ class Exporting:
 
     def __init__(self, settings: Settings) -> None:
         self._dsn = settings.dsn
-        self._plan = Plan(settings.export_to or "", settings.export_format)
+        self._plan = plan_of(settings)
         self._seconds = settings.export_minutes * 60
         self._due_at = 0.0
         self._warning = Seldom(HOUR)

@@ -47,10 +47,8 @@ class Feeding:
             from usage_tracker.sinks import load_sink
 
             for address in self._settings.sinks:
-                try:
+                with suppress(ConfigError):
                     load_sink(address)
-                except ConfigError as error:
-                    logger.warning("%s", error)
 
     def __call__(self, store: "Store", *, last: bool = False) -> None:
         if not self._settings.sinks or self._settings.dsn is None:

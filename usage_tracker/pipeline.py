@@ -35,7 +35,7 @@ from usage_tracker.lazy_pricer import LazyPricer
 from usage_tracker.looking import Looking
 from usage_tracker.scopes import attribution_of
 from usage_tracker.sdk_coverage import CoverageNotes
-from usage_tracker.shipper import Chore, Shipper
+from usage_tracker.shipper import Shipper
 from usage_tracker.shipping import Shipping
 from usage_tracker.threads import is_left_alone
 
@@ -62,10 +62,11 @@ def make_shipper(
     budgeting: Budgeting | None = None,
     processes: int | None = None,
     *,
-    feeds: bool = True,
+    once: bool = False,
 ) -> Shipper:
     """What ships this spool; driver and price data are imported when the first event is. `processes`: of so many that
-    do for their leader, one; it has no chores. `feeds`: whether it feeds sinks as it goes."""
+    do for their leader, one; it has no chores. `once`: what has threads of its own, sinks and the export, is left to
+    whoever asks: they would be cut off."""
 
     def open_settings_store() -> "Store":
         from usage_tracker.stores import open_store
@@ -77,11 +78,9 @@ def make_shipper(
     if processes is not None:
         claims = Claims(spool, processes)
         return Shipper(spool, open_settings_store, prices, settings.batch_size, claims=claims)
-    chores: list[Chore] = [HostReporting(settings, spool), Exporting(settings)]
-    if feeds:
-        chores.append(Feeding(settings))
-    chores.append(budgeting or Budgeting(settings))
-    return Shipper(spool, open_settings_store, prices, settings.batch_size, journal, Chores(tuple(chores)))
+    threads = () if once else (Exporting(settings), Feeding(settings))
+    chores = HostReporting(settings, spool), *threads, budgeting or Budgeting(settings)
+    return Shipper(spool, open_settings_store, prices, settings.batch_size, journal, Chores(chores))
 
 
 class Pipeline:

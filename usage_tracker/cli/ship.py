@@ -15,6 +15,7 @@ from usage_tracker.cli.output import say
 from usage_tracker.config import Settings, load_usable
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import ConfigError, StoreError, StoreUnavailable, UsageTrackerError
+from usage_tracker.exporting import Plan, export_once, plan_of, said_of
 from usage_tracker.feeding import feed_once
 from usage_tracker.guard import guarded
 from usage_tracker.journal.adoption import adopt
@@ -40,8 +41,8 @@ ONE_WRITER = {
                                           as a sidecar: apps share the folder and set TRACKER_SHIP=off, so that only
                                           this process needs the database's credentials
 
-    It also folds what programs have appended whose role may not, and feeds the sinks that TRACKER_SINKS names: with
-    --once, all of it.
+    It also folds what programs have appended whose role may not, feeds the sinks that TRACKER_SINKS names, and exports
+    to TRACKER_EXPORT_TO: with --once, all of it.
 
     With --processes, so many read, price and store at once, and one more looks after all else. One is enough for 20,000
     calls a second.
@@ -79,8 +80,7 @@ def ship(dsn: str | None, once: bool, processes: int, origin: Path | None) -> No
         )
     for sentence in left_out:
         say(f"{sentence}; until that is mended events are shipped without it.")
-    # once, sinks are fed when all is shipped: a thread that has begun to feed one would not be waited for
-    shipper = make_shipper(settings, settings.dsn, feeds=not once)
+    shipper = make_shipper(settings, settings.dsn, once=once)
     crew = Crew(settings, processes, once=once) if can_share(settings.dsn, processes) else None
     if origin is not None:
         count = adopt(shipper.spool, origin)
@@ -90,7 +90,8 @@ def ship(dsn: str | None, once: bool, processes: int, origin: Path | None) -> No
             ship_once(shipper, crew)
         finally:
             shipper.close()
-        if not feed_once(settings, say):
+        fed, exported = feed_once(settings, say), is_exported(settings.dsn, plan_of(settings))
+        if not (fed and exported):
             raise click.exceptions.Exit(1)
     else:
         ship_until_told(shipper, crew, settings)
@@ -120,6 +121,17 @@ def ship_once(shipper: Shipper, crew: Crew | None) -> None:
         while shipper.step():  # also what a process has left that was killed
             garbage.collect()
     shipper.fold()
+
+
+def is_exported(dsn: Dsn, plan: Plan) -> bool:
+    """Bring the export up to date, if one is asked for; whether there is nothing left to do."""
+    if plan.to:
+        try:
+            export_once(dsn, plan)
+        except (UsageTrackerError, OSError) as error:
+            say(f"The export is behind: {said_of(error)}.")
+            return False
+    return True
 
 
 def ship_until_told(shipper: Shipper, crew: Crew | None, settings: Settings) -> None:

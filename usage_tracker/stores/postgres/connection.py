@@ -38,7 +38,6 @@ SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 DEFAULTS = {
     "application_name": "usage_tracker",
-    "client_encoding": "UTF8",
     "keepalives_idle": "10",
     "keepalives_interval": "5",
     "keepalives_count": "3",
@@ -144,7 +143,8 @@ class Connections:
         if self._idle:
             return self._idle.pop()[0]
         try:
-            options = {**DEFAULTS, **parse_dsn(self._dsn.text)}
+            # whatever an address that was made for another program says, texts of events go through no other encoding
+            options = {**DEFAULTS, **parse_dsn(self._dsn.text), "client_encoding": "UTF8"}
         except psycopg2.ProgrammingError:
             raise StoreUnavailable(
                 f"Postgres's client library can't read the address {self._dsn.shown}; escape special characters as %XX"
@@ -253,7 +253,12 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
             f"sequences at {dsn.shown} are behind their tables ({what}), as after a copy by logical replication; "
             "docs/upgrading.md has what sets them"
         )
-    if code == "23514" and error.diag.constraint_name is None:  # the bounds of a partition
+    if code == "23514" and error.diag.constraint_name is None:  # the bounds of a partition, or there is none
+        if error.diag.table_name == "usage_event":
+            return StoreUnavailable(
+                f"no partition at {dsn.shown} takes events of some month ({what}); attach a default one to "
+                "usage_tracker.usage_event again"
+            )
         return StoreUnavailable(f"a month got its partition at {dsn.shown} just then ({what})")
     if code.startswith(("21", "22", "23", "54")) and code != "2200H":
         column = re.search(r"\bcolumn (\w+)", str(error))

@@ -12,6 +12,12 @@ MONTHS = range(-1, 4)
 """Which months have a partition, counted from the current one. Events of other months are in the default partition."""
 PARTITION_LOCK = 0x7573616765_02
 
+DEFAULT_PARTITION = """
+SELECT partdefid::regclass::text FROM pg_partitioned_table
+WHERE partrelid = 'usage_tracker.usage_event'::regclass AND partdefid <> 0
+"""
+"""None where somebody has detached it, as whoever wants to detach others without a lock has to."""
+
 
 class Month(NamedTuple):
     table: str
@@ -49,22 +55,26 @@ def make_months(cursor: Cursor, today: date, *, wait: bool) -> None:
     cursor.execute(f"SELECT {'pg_advisory_xact_lock' if wait else 'pg_try_advisory_xact_lock'}(%s)", [PARTITION_LOCK])
     if not wait and cursor.fetchone() == (False,):
         return
-    absent = missing_months(cursor, today)
+    absent, rest = missing_months(cursor, today), None
     if absent:
         become_owner(cursor)
         # Parent first, as everybody else locks them. Nobody can add to the default partition from here on.
-        cursor.execute(
-            "LOCK TABLE ONLY usage_tracker.usage_event IN SHARE UPDATE EXCLUSIVE MODE;"
-            "LOCK TABLE usage_tracker.usage_event_default IN ACCESS EXCLUSIVE MODE"
-        )
+        cursor.execute("LOCK TABLE ONLY usage_tracker.usage_event IN SHARE UPDATE EXCLUSIVE MODE")
+        cursor.execute(DEFAULT_PARTITION)
+        rest = cursor.fetchone()
+        if rest is not None:
+            cursor.execute(f"LOCK TABLE {rest[0]} IN ACCESS EXCLUSIVE MODE")
     for month in absent:
         table, start, end = f"usage_tracker.{month.table}", f"{month.start} 00:00+00", f"{month.end} 00:00+00"
+        cursor.execute(f"CREATE TABLE {table} (LIKE usage_tracker.usage_event INCLUDING ALL)")
+        if rest is not None:
+            cursor.execute(
+                f"WITH moved AS (DELETE FROM {rest[0]} WHERE started_at >= %s AND started_at < %s RETURNING *) "
+                f"INSERT INTO {table} SELECT * FROM moved",
+                [start, end],
+            )
         cursor.execute(
-            f"CREATE TABLE {table} (LIKE usage_tracker.usage_event INCLUDING ALL);"
-            "WITH moved AS ("
-            "DELETE FROM usage_tracker.usage_event_default WHERE started_at >= %(start)s AND started_at < %(end)s "
-            f"RETURNING *) INSERT INTO {table} SELECT * FROM moved;"
             f"ALTER TABLE {table} REPLICA IDENTITY FULL;"
-            f"ALTER TABLE usage_tracker.usage_event ATTACH PARTITION {table} FOR VALUES FROM (%(start)s) TO (%(end)s)",
-            {"start": start, "end": end},
+            f"ALTER TABLE usage_tracker.usage_event ATTACH PARTITION {table} FOR VALUES FROM (%s) TO (%s)",
+            [start, end],
         )

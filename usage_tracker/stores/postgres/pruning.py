@@ -8,6 +8,7 @@ from datetime import datetime
 from usage_tracker.errors import SchemaError, StoreUnavailable
 from usage_tracker.stores.postgres.connection import Connections, Cursor
 from usage_tracker.stores.postgres.partitions import PARTITION_LOCK
+from usage_tracker.stores.postgres.repricing import CHANGING_LOCK
 from usage_tracker.stores.pruning import Prunable
 
 SECONDS = 600
@@ -31,6 +32,18 @@ ORDER BY 1
 """
 """The partitions by name, with their size, whether they may hold earlier events, and whether they hold no others. What
 somebody has put into foreign tables is theirs."""
+
+FORGET_ORIGINALS = """
+WITH elsewhere AS MATERIALIZED (
+    SELECT coalesce(substring(bound FROM $$FROM \\('([^']+)'\\)$$)::timestamptz, '-infinity') AS since,
+        coalesce(substring(bound FROM $$TO \\('([^']+)'\\)$$)::timestamptz, 'infinity') AS until
+    FROM pg_inherits JOIN pg_class ON oid = inhrelid, pg_get_expr(relpartbound, oid) AS bound
+    WHERE inhparent = 'usage_tracker.usage_event'::regclass AND relkind = 'f'
+)
+DELETE FROM usage_tracker.usage_original WHERE started_at < %s
+    AND NOT EXISTS (SELECT FROM elsewhere WHERE started_at >= since AND started_at < until)
+"""
+"""What single events cost before, but for those in foreign tables, which stay."""
 
 MAY_PRUNE = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'usage_tracker.usage_event'::regclass"
 
@@ -73,7 +86,7 @@ def prune(connections: Connections, before: datetime) -> Iterator[int]:
         if earlier and not whole:
             yield from delete(connections, table, before)
     with connections.transaction(statement_seconds=SECONDS, seconds=SECONDS) as cursor:
-        cursor.execute("DELETE FROM usage_tracker.usage_original WHERE started_at < %s", [before])
+        cursor.execute(FORGET_ORIGINALS, [before])
         cursor.execute("DELETE FROM usage_tracker.sink_refused WHERE refused_at < %s", [before.timestamp()])
 
 
@@ -114,6 +127,7 @@ def delete(connections: Connections, table: str, before: datetime) -> Iterator[i
         hours = cursor.fetchall()
     for start, end in windows(first, hours, before):
         with connections.transaction(statement_seconds=SECONDS, seconds=SECONDS) as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CHANGING_LOCK])
             cursor.execute(f"DELETE FROM {table} WHERE started_at >= %s AND started_at < %s", [start, end])
             deleted = cursor.rowcount
         yield deleted

@@ -13,6 +13,8 @@ from usage_tracker.stores.postgres.rows import PRICE, price_and_counts, written_
 from usage_tracker.stores.repricing import Repriced, Stored
 from usage_tracker.stores.values import picodollars
 
+CHANGING_LOCK = 0x7573616765_09
+"""Of whoever changes or deletes single events: their rows have no order in which all would lock them."""
 LOCK = "LOCK TABLE usage_tracker.usage_event IN ROW SHARE MODE"
 """Nobody moves events into their month from here on. A statement that waits for whoever does was planned before that
 month was there: it doesn't find them, and the one after it does."""
@@ -45,6 +47,7 @@ WHERE e.event_id = now.event_id AND e.started_at BETWEEN %s AND %s
 
 def find(cursor: Cursor, repriced: Sequence[Repriced]) -> list[Stored]:
     """The calls as they are, locked until the transaction ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CHANGING_LOCK])
     cursor.execute(LOCK)
     cursor.execute(FIND, [[str(each.event_id) for each in repriced], *span(repriced)])
     return [
