@@ -446,6 +446,8 @@ def test_an_async_stream_that_is_cancelled_says_so(capturing: Capturing) -> None
 
 
 def test_who_asks_for_a_chunk_while_somebody_else_waits_for_it_ends_nothing(capturing: Capturing) -> None:
+    capturing.provider.chunk_delay = 0.05  # there is always one to wait for
+
     async def main() -> None:
         async with capturing.aclient as client:
             found = await client.chat.completions.create(**ASKED, stream=True)
