@@ -70,12 +70,13 @@ class Scopes:
         self._by_value: dict[str, dict[str, list[tuple[int, Budget]]]] = {}
         self._others: list[tuple[int, Budget]] = []
         for place, budget in enumerate(budgets):
-            named = next((test for test in budget.where if test.equal and test.literal is not None), None)
-            if named is None or named.literal is None:
-                self._others.append((place, budget))
+            equals = [(test.dimension, test.literal) for test in budget.where if test.equal]
+            named = [(dimension, value) for dimension, value in equals if value is not None]
+            if named:
+                dimension, value = named[0]
+                self._by_value.setdefault(dimension, {}).setdefault(value, []).append((place, budget))
             else:
-                by_value = self._by_value.setdefault(named.dimension, {})
-                by_value.setdefault(named.literal, []).append((place, budget))
+                self._others.append((place, budget))
 
     def of(self, call: Described) -> list[Budget]:
         """In the order in which they were given."""
