@@ -9,10 +9,10 @@ import os
 from pathlib import Path
 
 
-def identity(number: int) -> tuple[int, int] | None:
-    """What is open under that number; None where nothing is."""
+def identity(file: int | str) -> tuple[int, int] | None:
+    """Which file is open under that number, or is at that path; None where none is."""
     try:
-        found = os.fstat(number)
+        found = os.stat(file)
     except OSError:
         return None
     return found.st_dev, found.st_ino

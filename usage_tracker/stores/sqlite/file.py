@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from weakref import WeakSet
 
-from usage_tracker.descriptors import Witness, never_free
+from usage_tracker.descriptors import Witness, identity, never_free
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import EventsRefused, SchemaError, StoreError, StoreLost, StoreUnavailable
 from usage_tracker.forking import undivided
@@ -201,14 +201,6 @@ def make_folder(folder: Path) -> None:
         raise StoreUnavailable(
             f"the folder {folder} can't be made ({error.strerror}); choose another with TRACKER_DSN"
         ) from None
-
-
-def identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def prepare(connection: sqlite3.Connection) -> None:
