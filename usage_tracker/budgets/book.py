@@ -2,7 +2,7 @@
 # ruff: noqa: S608  names of tables and columns are our own
 
 import logging
-from functools import lru_cache
+from functools import cache
 
 import msgspec
 
@@ -33,13 +33,13 @@ def read_budgets(store: Store) -> list[Budget]:
     return budgets
 
 
-@lru_cache
+@cache
 def say_newer(name: str) -> None:
-    """Once in this process: who leads a host reads budgets each second."""
+    """Once in this process, of however many: who leads a host reads budgets each second."""
     logger.warning("the budget %s is of a newer version; upgrade usage_tracker to have it enforced here", name)
 
 
-@lru_cache
+@cache
 def say_unknown(name: str, why: str) -> None:
     """As often."""
     logger.warning("the budget %s is left out here: %s", name, why)
