@@ -141,9 +141,8 @@ class LiteLLMCall(Call):
         if self.streamed:
             self._read_chunks(status)
         answer.provider = litellm.provider_named(self.served_by, self.request.model, self.client.host)
-        asked = litellm.bare_model(self.request.model, self.served_by)
-        self.request = self.request._replace(model=asked)
-        answer.model = litellm.answering_model(answer.model, self.served_by, asked)
+        answer.model = litellm.answering_model(answer.model, self.served_by, self.request.model)
+        self.request = self.request._replace(model=litellm.bare_model(self.request.model, self.served_by))
         if self.cached:
             answer.cached, answer.estimated, answer.partial = True, False, False
             answer.raw = {**(answer.raw or {}), "cache_hit": True}
@@ -197,9 +196,8 @@ class EarlierAnswer:
             litellm.observe(part, fields_of(self.result))
             name = litellm.observe_hidden(part, getattr(self.result, "_hidden_params", None)) or call.served_by
             part.provider = litellm.provider_named(name, asked.model, call.client.host)
-            model = litellm.bare_model(asked.model, name)
-            call.request = asked._replace(model=model)
-            part.model = litellm.answering_model(part.model, name, model)
+            call.request = asked._replace(model=litellm.bare_model(asked.model, name))
+            part.model = litellm.answering_model(part.model, name, asked.model)
             call.complete(part)
             call.request = asked
             if call.response is self._response:
