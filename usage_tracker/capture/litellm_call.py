@@ -94,8 +94,9 @@ class LiteLLMCall(Call):
         if self.request.operation in ("embeddings", "responses", "speech"):
             self.translated = litellm.read_other_api(original)
 
-    def found_in_cache(self) -> None:
+    def found_in_cache(self, provider: object) -> None:
         self.sent, self.cached = False, True
+        self.served_by = said(provider) or self.served_by
 
     def read(self, result: object) -> None:
         """Take what the function handed back."""
