@@ -172,7 +172,9 @@ class SpendLogs:
         import psycopg2
 
         try:
-            connection = psycopg2.connect(self._dsn.text, application_name="usage-tracker import")
+            connection = psycopg2.connect(
+                self._dsn.text, application_name="usage-tracker import", client_encoding="UTF8"
+            )
         except psycopg2.OperationalError as error:
             raise StoreUnavailable(f"the source {self.place} can't be reached: {str(error).strip()}") from None
         connection.set_session(readonly=True)
