@@ -142,8 +142,11 @@ class LiteLLMCall(Call):
         if self.streamed:
             self._read_chunks(status)
         answer.provider = litellm.provider_named(self.served_by, self.request.model, self.client.host)
-        answer.model = litellm.answering_model(answer.model, self.served_by, self.request.model)
-        self.request = self.request._replace(model=litellm.bare_model(self.request.model, self.served_by))
+        asked = litellm.bare_model(self.request.model, self.served_by)
+        # a stream from the cache repeats what was asked for
+        repeats = self.cached and self.streamed and answer.model == self.request.model
+        answer.model = asked if repeats else litellm.answering_model(answer.model, self.served_by, asked)
+        self.request = self.request._replace(model=asked)
         if self.cached:
             answer.cached, answer.estimated, answer.partial = True, False, False
             answer.raw = {**(answer.raw or {}), "cache_hit": True}
@@ -197,8 +200,9 @@ class EarlierAnswer:
             litellm.observe(part, fields_of(self.result))
             name = litellm.observe_hidden(part, getattr(self.result, "_hidden_params", None)) or call.served_by
             part.provider = litellm.provider_named(name, asked.model, call.client.host)
-            call.request = asked._replace(model=litellm.bare_model(asked.model, name))
-            part.model = litellm.answering_model(part.model, name, asked.model)
+            model = litellm.bare_model(asked.model, name)
+            call.request = asked._replace(model=model)
+            part.model = litellm.answering_model(part.model, name, model)
             call.complete(part)
             call.request = asked
             if call.response is self._response:

@@ -112,13 +112,11 @@ def bare_model(model: str | None, provider: str | None) -> str | None:
 @lru_cache(maxsize=4096)
 def answering_model(model: str | None, provider: str | None, asked: str | None) -> str | None:
     """The model that an answer names, by the name that its provider has for it: of many of them, LiteLLM puts its name
-    of the provider in front, and not so in streams but those from its cache, which repeat what was `asked` for. A
-    provider's own names may begin so, too.
+    of the provider in front, and not so in streams. `asked`: what was asked for, bare, as a provider's own names may
+    begin so.
     https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/llms/openai/openai.py (`completion`)"""
-    bare, prefix = bare_model(asked, provider), f"{provider}/"
-    if model == asked:
-        return bare
-    if model is None or provider == "openai" or (bare or "").startswith(prefix):
+    prefix = f"{provider}/"
+    if model is None or provider == "openai" or (asked or "").startswith(prefix):
         return model
     return model.removeprefix(prefix) or model
 
