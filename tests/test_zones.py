@@ -1,10 +1,9 @@
 from datetime import UTC, date, datetime
 from unittest.mock import Mock
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
-from usage_tracker import zones
 from usage_tracker.zones import midnight, parse_zone
 
 
@@ -31,8 +30,8 @@ def test_an_unknown_zone_is_an_error_with_the_one_that_was_meant(name: str, said
 
 def test_what_was_meant_by_an_unknown_zone_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Budgets are read each second, and there may be hundreds in a zone that this machine doesn't know yet."""
-    looked = Mock(wraps=zones.available_timezones)
-    monkeypatch.setattr(zones, "available_timezones", looked)
+    looked = Mock(wraps=available_timezones)
+    monkeypatch.setattr("usage_tracker.zones.available_timezones", looked)
     for _ in range(2):
         with pytest.raises(ValueError, match="did you mean Europe/Kyiv"):
             parse_zone("Europe/Kyiw")
