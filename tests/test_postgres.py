@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import psycopg2
 import pytest
+from faults.pgbouncer import PgBouncer
 from made_events import NOON, made_event, random_events, store_events
 from postgres_server import Databases, PostgresServer
 from racing import race
@@ -595,6 +596,20 @@ def test_events_wait_where_a_copy_of_the_store_lacks_how_far_its_sequences_were(
     assert rows_of(store, "events") == 2
 
 
+def test_a_schema_that_was_put_back_from_a_copy_meanwhile_gets_the_names_that_it_lacks(
+    store: PostgresStore, postgres_dsn: str
+) -> None:
+    store_events(store, [made_event(user_id="u-1")])
+    run(postgres_dsn, "DROP SCHEMA usage_tracker CASCADE")
+    with closing(PostgresStore(parse_dsn(postgres_dsn))) as other:
+        other.migrate()
+        store_events(other, [made_event(user_id="u-2")])
+    with pytest.raises(StoreUnavailable, match="another server answers"):
+        store_events(store, [made_event(user_id="u-1")])
+    store_events(store, [made_event(user_id="u-1")])
+    assert list(store.select("SELECT user_id FROM usage_tracker.events ORDER BY 1")) == [("u-1",), ("u-2",)]
+
+
 def stored_at(priced: PricedEvent) -> datetime:
     return to_moment(priced.event.started_at // 1000)
 
@@ -673,6 +688,27 @@ class TestAway:
         own_postgres.start()
         store_events(fragile, random_events(2, 20))
         assert rows_of(fragile, "events") == 40
+
+    def test_a_pooler_that_turns_to_a_replica_which_lacks_the_last_names_gets_them_again(
+        self, own_postgres: PostgresServer, fragile: PostgresStore
+    ) -> None:
+        """The connection to a pooler outlives a failover behind it."""
+        database = one(fragile, "SELECT current_database()")
+        bouncer = PgBouncer(own_postgres.port)
+        bouncer.start()
+        try:
+            with closing(
+                PostgresStore(parse_dsn(f"postgresql://postgres@127.0.0.1:{bouncer.port}/{database}"))
+            ) as store:
+                store_events(store, [made_event(user_id="u-1")])
+                own_postgres.run("TRUNCATE usage_tracker.usage_event, usage_tracker.usage_user", database)
+                own_postgres.restart()
+                with pytest.raises(StoreUnavailable, match=r"another server answers .* as after a failover"):
+                    store_events(store, [made_event(user_id="u-1")])
+                store_events(store, [made_event(user_id="u-1")])
+                assert list(store.select("SELECT user_id FROM usage_tracker.events")) == [("u-1",)]
+        finally:
+            bouncer.close()
 
     def test_a_connection_that_is_lost_within_a_batch_leaves_nothing_of_it(
         self, own_postgres: PostgresServer, fragile: PostgresStore

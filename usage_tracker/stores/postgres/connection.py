@@ -45,6 +45,9 @@ DEFAULTS = {
 }
 """What the DSN may say otherwise. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
 
+SERVER = "pg_postmaster_start_time()::text, to_regnamespace('usage_tracker')::oid"
+"""Differs where a pooler has turned to another server without a word, or the schema was put back from a copy."""
+
 Cursor = Any
 """psycopg2's cursor: its type stubs leave most results untyped."""
 Connection = Any
@@ -62,9 +65,11 @@ class Connections:
         self._sockets: dict[Connection, tuple[int, int] | None] = {}
         """What is open under the number of each."""
         self._pid = os.getpid()
+        self._server: tuple[object, ...] | None = None
+        """What the last transaction met, in the words of SERVER."""
         self.lost = 0
-        """How many connections were dropped. What was learned through one may not hold in the next: the server may have
-        been restored, or replaced by its replica."""
+        """How often a connection was dropped, or another server was behind it. What was learned before may not hold any
+        more: the server may have been restored, or replaced by its replica."""
 
     @contextmanager
     def transaction(
@@ -90,8 +95,10 @@ class Connections:
                     f"SET LOCAL statement_timeout = '{statement_seconds:g}s';"
                     f"SET LOCAL idle_in_transaction_session_timeout = '{idle_seconds:g}s';"
                     "SET LOCAL timezone = 'UTC';"
-                    "SET LOCAL jit = off"  # compiling a report takes longer than running it
+                    "SET LOCAL jit = off;"  # compiling a report takes longer than running it
+                    f"SELECT {SERVER}"
                 )
+                self._meet(cursor.fetchone())
                 yield cursor
                 if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
                     cursor.execute("COMMIT")
@@ -104,7 +111,6 @@ class Connections:
             raise StoreUnavailable(f"Postgres at {self._dsn.shown} can't be reached ({error.strerror})") from None
         finally:
             if connection is not None:
-                self.lost += 1
                 if connection in self._busy:
                     self._busy.remove(connection)
                 self._drop(connection)
@@ -123,7 +129,6 @@ class Connections:
         """Close what is idle. Another transaction opens a connection again."""
         self._forget_parent()
         while self._idle:
-            self.lost += 1
             self._drop(self._idle.pop()[0])
 
     def drop_stale(self) -> None:
@@ -135,7 +140,6 @@ class Connections:
             if alive:
                 self._idle.append((connection, since))
             else:
-                self.lost += 1
                 self._drop(connection)
 
     def _take(self) -> Connection:
@@ -156,11 +160,17 @@ class Connections:
         self._sockets[connection] = identity(connection.fileno())
         return connection
 
+    def _meet(self, server: tuple[object, ...]) -> None:
+        self.lost += self._server not in (None, server)
+        self._server = server
+
     def _is_open(self, connection: Connection) -> bool:
         """Whether the app has not closed its socket: under that number may be one of the app's."""
         return not connection.closed and identity(connection.fileno()) == self._sockets.get(connection)
 
     def _drop(self, connection: Connection) -> None:
+        self.lost += 1
+        self._server = None  # that another one answers then is counted by this
         if connection.closed or self._is_open(connection):
             connection.close()
         else:
