@@ -829,6 +829,19 @@ class TestAway:
         with pytest.raises(StoreUnavailable, match=r"postgresql://u@no-such-host\.invalid/db.*host name is unknown"):
             store.positions([uuid4()])
 
+    def test_several_hosts_of_which_each_fails_for_a_reason_of_its_own(self, own_postgres: PostgresServer) -> None:
+        """As after a failover: that nobody listens at the old primary is no news."""
+        own_postgres.let_in("another")
+        here = f"127.0.0.1:{own_postgres.port}"
+        store = PostgresStore(
+            parse_dsn(f"postgresql://locked:hunter2@127.0.0.1:1,no-such-host.invalid,{here}/postgres")
+        )
+        reasons = (
+            "Connection refused: no server listens there; its host name is unknown; password authentication failed"
+        )
+        with pytest.raises(StoreUnavailable, match=rf"{reasons} for user …\)"):
+            store.positions([uuid4()])
+
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user whom the machine doesn't know")
     def test_an_address_without_a_user_in_a_container_that_has_none(self) -> None:
         asking = """if True:
@@ -856,6 +869,7 @@ class TestAway:
             ("service=no_such_service", "(service file|definition of service) … not found"),
             ("postgresql://u:hunter2@127.0.0.1/db?sslmode=always", "invalid sslmode value: …"),
             ("host=one,two,three port=1,2", "could not match 2 port numbers to 3 hosts"),
+            ("sslmode=require sslrootcert=system", "weak sslmode … may not be used with sslrootcert=system .*"),
         ],
     )
     def test_an_address_of_which_nothing_can_be_tried(self, text: str, why: str) -> None:

@@ -155,7 +155,12 @@ class Connections:
             ) from None
         if "PGCONNECT_TIMEOUT" not in os.environ:
             options.setdefault("connect_timeout", str(CONNECT_SECONDS))
-        connection = psycopg2.connect(**options)
+        try:
+            connection = psycopg2.connect(**options)
+        except psycopg2.OperationalError as error:
+            raise StoreUnavailable(
+                f"Postgres at {self._dsn.shown} can't be reached ({unreachable(str(error))})"
+            ) from None
         connection.autocommit = True  # transactions are begun and ended in so many words, which saves round trips
         self._sockets[connection] = identity(connection.fileno())
         return connection
@@ -245,7 +250,7 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
     """
     code: str | None = error.pgcode
     if code is None:
-        return StoreUnavailable(f"Postgres at {dsn.shown} can't be reached ({unreachable(str(error))})")
+        return StoreUnavailable(f"Postgres at {dsn.shown} can't be reached (the connection was lost)")
     what = f"{type(error).__name__}, SQLSTATE {code}"
     if code == "42501":
         return RightsError(
@@ -285,17 +290,15 @@ REMEDIES = {
 """What else to say to libpq's words."""
 
 
-NEVER_TRIED = (
-    "definition of service", "service file", "invalid", "could not match", "could not parse", "local user with ID",
-)  # fmt: skip
-"""How libpq's words begin where the address itself, or a file that it names, can't be used; the last ones where it has
-no user, and the machine knows none of this process's number, as in containers."""
-
-
 def unreachable(words: str) -> str:
-    """Why a connection failed, in libpq's words. Names in quotes are left out: a badly escaped password is one."""
-    line = words.partition("\n")[0]
-    if " failed: " in line or line.startswith(NEVER_TRIED):
-        said = re.sub(r'"[^"]*"?', "…", line.rpartition(" failed: ")[2]).strip().removeprefix("FATAL:").strip()
-        return f"{said}{REMEDIES.get(said, '')}"
-    return "its host name is unknown" if line.startswith("could not translate") else "the connection was lost"
+    """Why no connection was made, in libpq's words: for each server that was tried, the first of its reasons. Names in
+    quotes are left out: a badly escaped password is one."""
+    reasons: dict[str, str] = {}
+    for line in words.splitlines():
+        server, failed, _ = line.partition(" failed: ")
+        if line.startswith("could not translate"):
+            reasons[line] = "its host name is unknown"
+        elif failed or not reasons:  # the address itself, or a file that it names, can't be used, and nothing was tried
+            said = re.sub(r'"[^"]*"?', "…", line.rpartition(" failed: ")[2]).strip().removeprefix("FATAL:").strip()
+            reasons.setdefault(server, f"{said}{REMEDIES.get(said, '')}")
+    return "; ".join(dict.fromkeys(reasons.values()))
