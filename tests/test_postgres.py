@@ -649,6 +649,16 @@ class TestRoles:
                 with pytest.raises(SchemaError, match="InsufficientPrivilege"):
                     list(writer.select(f"SELECT 1 FROM usage_tracker.{table}"))
 
+    def test_events_wait_where_row_level_security_keeps_a_writer_out(
+        self, store: PostgresStore, postgres_databases: Databases, postgres_dsn: str
+    ) -> None:
+        with writer_role(postgres_databases, database_of(postgres_dsn)) as writer:
+            run(postgres_dsn, "ALTER TABLE usage_tracker.usage_event ENABLE ROW LEVEL SECURITY")
+            with pytest.raises(StoreUnavailable, match="can't do it: COPY FROM not supported with row-level security"):
+                store_events(writer, [made_event()])
+            store_events(store, [made_event()])
+            assert rows_of(store, "events") == 1
+
     def test_a_writer_leaves_no_error_in_the_servers_log(self, own_postgres: PostgresServer) -> None:
         """Partitions and folding are asked for, not tried: an error a minute would hide those that matter."""
         database = own_postgres.create(migrated=True)
@@ -803,13 +813,20 @@ class TestAway:
     def test_a_statement_that_takes_too_long(self, postgres_dsn: str) -> None:
         connections = Connections(parse_dsn(postgres_dsn))
         with (
-            pytest.raises(StoreUnavailable, match="QueryCanceled"),
+            pytest.raises(StoreUnavailable, match=r"took too long, or was told to stop \(QueryCanceled"),
             connections.transaction(statement_seconds=0.1) as cursor,
         ):
             cursor.execute("SELECT pg_sleep(20)")
         with connections.transaction() as cursor:
             cursor.execute("SELECT 1")
         connections.close()
+
+    def test_a_replica_that_stops_a_question_to_keep_up_with_its_primary(self, store: PostgresStore) -> None:
+        with (
+            pytest.raises(StoreUnavailable, match="as a replica does; ask again, or set hot_standby_feedback"),
+            vars(store)["_connections"].transaction(read_only=True) as cursor,
+        ):
+            cursor.execute("DO $$ BEGIN RAISE 'conflict with recovery' USING ERRCODE = '40001'; END $$")
 
     def test_a_server_that_is_read_only(self, store: PostgresStore, postgres_dsn: str) -> None:
         run(postgres_dsn, f"ALTER DATABASE {database_of(postgres_dsn)} SET default_transaction_read_only = on")

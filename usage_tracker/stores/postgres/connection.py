@@ -257,8 +257,6 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
             f"this role may not do that at {dsn.shown} ({what}); run `usage-tracker migrate` as the schema's owner and "
             "grant this role what it needs: `usage-tracker migrate --print-grants` prints it"
         )
-    if code == "25006":
-        return StoreUnavailable(f"Postgres at {dsn.shown} only reads, as a replica does ({what})")
     if code.startswith(("42", "3F")):
         return SchemaError(
             f"the schema at {dsn.shown} is missing or not of this version ({what}); run `usage-tracker migrate`"
@@ -279,7 +277,21 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
         column = re.search(r"\bcolumn (\w+)", str(error))
         where = f" in {column[1]}" if column else ""
         return EventsRefused(f"Postgres refuses a value{where} ({what}); the event can't be stored")
-    return StoreUnavailable(f"Postgres at {dsn.shown} can't work right now ({what})")
+    if code == "0A000":  # a word on the schema that somebody has changed, not on values
+        return StoreUnavailable(f"Postgres at {dsn.shown} can't do it: {error.diag.message_primary} ({what})")
+    trouble = TROUBLES.get(code, "can't work right now")
+    return StoreUnavailable(f"Postgres at {dsn.shown} {trouble} ({what})")
+
+
+TROUBLES = {
+    "25006": "only reads, as a replica does",
+    "40001": (  # nothing of ours is serializable
+        "stopped to read what its primary has changed meanwhile, as a replica does; ask again, or set "
+        "hot_standby_feedback to on there"
+    ),
+    "57014": "took too long, or was told to stop",
+}
+"""What it is about Postgres, by SQLSTATE."""
 
 
 REMEDIES = {
