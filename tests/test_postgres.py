@@ -915,6 +915,12 @@ class TestSecrets:
         assert "hunter2" not in str(away.value)
         assert away.value.__suppress_context__
 
+    def test_a_password_that_is_nowhere_is_asked_for(self, own_postgres: PostgresServer) -> None:
+        own_postgres.let_in("another")
+        store = PostgresStore(parse_dsn(f"host=127.0.0.1 port={own_postgres.port} user=locked dbname=postgres"))
+        with pytest.raises(StoreUnavailable, match="no password supplied: put it into the address, PGPASSWORD or a"):
+            store.migrate()
+
     @pytest.mark.parametrize(
         "text", ["postgresql://u:hunter%zz2@127.0.0.1/db", "postgresql://u:x@hunter2@no-such-host.invalid/db"]
     )

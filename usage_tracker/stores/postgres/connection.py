@@ -298,6 +298,11 @@ REMEDIES = {
     "Connection refused": ": no server listens there",
     "database … does not exist": ": `createdb` makes one, as a role that may",
     "role … does not exist": ": `createuser` makes one, as a role that may",
+    "root certificate file … does not exist": (
+        ": sslrootcert=… names that of the authority, sslrootcert=system all that this machine trusts"
+    ),
+    "SSL error: certificate verify failed": ": it has expired, or is signed by none of those in sslrootcert",
+    "fe_sendauth: no password supplied": ": put it into the address, PGPASSWORD or a PGPASSFILE that nobody else reads",
 }
 """What else to say to libpq's words."""
 
