@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import psycopg2
 import pytest
 from faults.pgbouncer import PgBouncer
 from made_events import NOON, made_event, random_events, store_events
-from postgres_server import Databases, PostgresServer
+from postgres_server import Databases, PostgresServer, unprivileged_account
 from racing import race
 
 from usage_tracker.dsn import parse_dsn
@@ -170,6 +171,23 @@ class TestPartitions:
                 work(store)
         assert limits == [(True, "10min"), (False, "30s")]
         assert caplog.messages == ["partitions for months are left for tomorrow: the store is locked"]
+
+    def test_a_month_is_made_on_the_disk_that_somebody_has_chosen_for_those_to_come(
+        self, own_postgres: PostgresServer, fragile: PostgresStore
+    ) -> None:
+        [(data,)] = own_postgres.run("SHOW data_directory")
+        place, month = Path(data).parent / "large", months(datetime.now(UTC).date())[1].table
+        place.mkdir()
+        if account := unprivileged_account():
+            shutil.chown(place, account)
+        own_postgres.run(f"CREATE TABLESPACE \"Large\" LOCATION '{place}'")
+        dsn = own_postgres.dsn(one(fragile, "SELECT current_database()"))
+        run(dsn, 'ALTER TABLE usage_tracker.usage_event SET TABLESPACE "Large"', f"DROP TABLE usage_tracker.{month}")
+        fragile.migrate()
+        assert one(fragile, f"SELECT tablespace FROM pg_tables WHERE tablename = '{month}'") == "Large"
+        store_events(fragile, [made_event(datetime.now(UTC))])
+        assert rows_of(fragile, month) == 1
+        run(dsn, "DROP SCHEMA usage_tracker CASCADE", 'DROP TABLESPACE "Large"')
 
     def test_a_partition_that_somebody_detached_stays_so(self, store: PostgresStore, postgres_dsn: str) -> None:
         month = months(datetime.now(UTC).date())[0]
