@@ -284,7 +284,10 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
 
 
 TROUBLES = {
-    "25006": "only reads, as a replica does",
+    "25006": (
+        "only reads, as a replica does; where the address names several hosts, target_session_attrs=read-write in it "
+        "finds the primary"
+    ),
     "40001": (  # nothing of ours is serializable
         "stopped to read what its primary has changed meanwhile, as a replica does; ask again, or set "
         "hot_standby_feedback to on there"
