@@ -94,6 +94,15 @@ def test_the_facts_are_those_of_the_store(store: Store) -> None:
     assert at_work["events_since"] is None
 
 
+def test_a_server_that_only_reads_is_no_problem_for_who_reads_but_said(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKER_DSN", f"{postgres_dsn} options='-c default_transaction_read_only=on'")
+    found = document()
+    assert (found["healthy"], found["store"]["read_only"]) == (True, True)
+    assert "it only reads, as a replica does, and programs can't store there" in doctor().stdout
+
+
 def test_a_schema_that_is_older_or_newer_comes_with_what_to_do(store: Store) -> None:
     table = f"{store.dialect.prefix}schema_migration"
     newest = document()["store"]["schema"]["newest"]

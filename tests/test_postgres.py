@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from zoneinfo import ZoneInfo
 
 import psycopg2
 import pytest
+from faults.pgbouncer import PgBouncer
 from made_events import NOON, made_event, random_events, store_events
-from postgres_server import Databases, PostgresServer
+from postgres_server import Databases, PostgresServer, unprivileged_account
 from racing import race
 
 from usage_tracker.dsn import parse_dsn
@@ -169,6 +171,23 @@ class TestPartitions:
                 work(store)
         assert limits == [(True, "10min"), (False, "30s")]
         assert caplog.messages == ["partitions for months are left for tomorrow: the store is locked"]
+
+    def test_a_month_is_made_on_the_disk_that_somebody_has_chosen_for_those_to_come(
+        self, own_postgres: PostgresServer, fragile: PostgresStore
+    ) -> None:
+        [(data,)] = own_postgres.run("SHOW data_directory")
+        place, month = Path(data).parent / "large", months(datetime.now(UTC).date())[1].table
+        place.mkdir()
+        if account := unprivileged_account():
+            shutil.chown(place, account)
+        own_postgres.run(f"CREATE TABLESPACE \"Large\" LOCATION '{place}'")
+        dsn = own_postgres.dsn(one(fragile, "SELECT current_database()"))
+        run(dsn, 'ALTER TABLE usage_tracker.usage_event SET TABLESPACE "Large"', f"DROP TABLE usage_tracker.{month}")
+        fragile.migrate()
+        assert one(fragile, f"SELECT tablespace FROM pg_tables WHERE tablename = '{month}'") == "Large"
+        store_events(fragile, [made_event(datetime.now(UTC))])
+        assert rows_of(fragile, month) == 1
+        run(dsn, "DROP SCHEMA usage_tracker CASCADE", 'DROP TABLESPACE "Large"')
 
     def test_a_partition_that_somebody_detached_stays_so(self, store: PostgresStore, postgres_dsn: str) -> None:
         month = months(datetime.now(UTC).date())[0]
@@ -496,7 +515,7 @@ def test_select_can_not_write(store: PostgresStore) -> None:
 def test_a_server_that_only_reads_is_said_to(postgres_dsn: str) -> None:
     store = PostgresStore(parse_dsn(f"{postgres_dsn} options='-c default_transaction_read_only=on'"))
     assert list(store.select("SELECT count(*) FROM usage_tracker.events")) == [(0,)]
-    with pytest.raises(StoreUnavailable, match="only reads, as a replica does"):
+    with pytest.raises(StoreUnavailable, match=r"only reads, as a replica does; .* target_session_attrs="):
         store_events(store, [made_event()])
     store.close()
 
@@ -595,6 +614,20 @@ def test_events_wait_where_a_copy_of_the_store_lacks_how_far_its_sequences_were(
     assert rows_of(store, "events") == 2
 
 
+def test_a_schema_that_was_put_back_from_a_copy_meanwhile_gets_the_names_that_it_lacks(
+    store: PostgresStore, postgres_dsn: str
+) -> None:
+    store_events(store, [made_event(user_id="u-1")])
+    run(postgres_dsn, "DROP SCHEMA usage_tracker CASCADE")
+    with closing(PostgresStore(parse_dsn(postgres_dsn))) as other:
+        other.migrate()
+        store_events(other, [made_event(user_id="u-2")])
+    with pytest.raises(StoreUnavailable, match="another server answers"):
+        store_events(store, [made_event(user_id="u-1")])
+    store_events(store, [made_event(user_id="u-1")])
+    assert list(store.select("SELECT user_id FROM usage_tracker.events ORDER BY 1")) == [("u-1",), ("u-2",)]
+
+
 def stored_at(priced: PricedEvent) -> datetime:
     return to_moment(priced.event.started_at // 1000)
 
@@ -633,6 +666,16 @@ class TestRoles:
             for table in ("usage_event", "events", "daily", "delta_hour"):
                 with pytest.raises(SchemaError, match="InsufficientPrivilege"):
                     list(writer.select(f"SELECT 1 FROM usage_tracker.{table}"))
+
+    def test_events_wait_where_row_level_security_keeps_a_writer_out(
+        self, store: PostgresStore, postgres_databases: Databases, postgres_dsn: str
+    ) -> None:
+        with writer_role(postgres_databases, database_of(postgres_dsn)) as writer:
+            run(postgres_dsn, "ALTER TABLE usage_tracker.usage_event ENABLE ROW LEVEL SECURITY")
+            with pytest.raises(StoreUnavailable, match="can't do it: COPY FROM not supported with row-level security"):
+                store_events(writer, [made_event()])
+            store_events(store, [made_event()])
+            assert rows_of(store, "events") == 1
 
     def test_a_writer_leaves_no_error_in_the_servers_log(self, own_postgres: PostgresServer) -> None:
         """Partitions and folding are asked for, not tried: an error a minute would hide those that matter."""
@@ -673,6 +716,27 @@ class TestAway:
         own_postgres.start()
         store_events(fragile, random_events(2, 20))
         assert rows_of(fragile, "events") == 40
+
+    def test_a_pooler_that_turns_to_a_replica_which_lacks_the_last_names_gets_them_again(
+        self, own_postgres: PostgresServer, fragile: PostgresStore
+    ) -> None:
+        """The connection to a pooler outlives a failover behind it."""
+        database = one(fragile, "SELECT current_database()")
+        bouncer = PgBouncer(own_postgres.port)
+        bouncer.start()
+        try:
+            with closing(
+                PostgresStore(parse_dsn(f"postgresql://postgres@127.0.0.1:{bouncer.port}/{database}"))
+            ) as store:
+                store_events(store, [made_event(user_id="u-1")])
+                own_postgres.run("TRUNCATE usage_tracker.usage_event, usage_tracker.usage_user", database)
+                own_postgres.restart()
+                with pytest.raises(StoreUnavailable, match=r"another server answers .* as after a failover"):
+                    store_events(store, [made_event(user_id="u-1")])
+                store_events(store, [made_event(user_id="u-1")])
+                assert list(store.select("SELECT user_id FROM usage_tracker.events")) == [("u-1",)]
+        finally:
+            bouncer.close()
 
     def test_a_connection_that_is_lost_within_a_batch_leaves_nothing_of_it(
         self, own_postgres: PostgresServer, fragile: PostgresStore
@@ -767,13 +831,20 @@ class TestAway:
     def test_a_statement_that_takes_too_long(self, postgres_dsn: str) -> None:
         connections = Connections(parse_dsn(postgres_dsn))
         with (
-            pytest.raises(StoreUnavailable, match="QueryCanceled"),
+            pytest.raises(StoreUnavailable, match=r"took too long, or was told to stop \(QueryCanceled"),
             connections.transaction(statement_seconds=0.1) as cursor,
         ):
             cursor.execute("SELECT pg_sleep(20)")
         with connections.transaction() as cursor:
             cursor.execute("SELECT 1")
         connections.close()
+
+    def test_a_replica_that_stops_a_question_to_keep_up_with_its_primary(self, store: PostgresStore) -> None:
+        with (
+            pytest.raises(StoreUnavailable, match="as a replica does; ask again, or set hot_standby_feedback"),
+            vars(store)["_connections"].transaction(read_only=True) as cursor,
+        ):
+            cursor.execute("DO $$ BEGIN RAISE 'conflict with recovery' USING ERRCODE = '40001'; END $$")
 
     def test_a_server_that_is_read_only(self, store: PostgresStore, postgres_dsn: str) -> None:
         run(postgres_dsn, f"ALTER DATABASE {database_of(postgres_dsn)} SET default_transaction_read_only = on")
@@ -791,6 +862,19 @@ class TestAway:
     def test_a_host_that_nobody_knows(self) -> None:
         store = PostgresStore(parse_dsn("postgresql://u:hunter2@no-such-host.invalid/db"))
         with pytest.raises(StoreUnavailable, match=r"postgresql://u@no-such-host\.invalid/db.*host name is unknown"):
+            store.positions([uuid4()])
+
+    def test_several_hosts_of_which_each_fails_for_a_reason_of_its_own(self, own_postgres: PostgresServer) -> None:
+        """As after a failover: that nobody listens at the old primary is no news."""
+        own_postgres.let_in("another")
+        here = f"127.0.0.1:{own_postgres.port}"
+        store = PostgresStore(
+            parse_dsn(f"postgresql://locked:hunter2@127.0.0.1:1,no-such-host.invalid,{here}/postgres")
+        )
+        reasons = (
+            "Connection refused: no server listens there; its host name is unknown; password authentication failed"
+        )
+        with pytest.raises(StoreUnavailable, match=rf"{reasons} for user …\)"):
             store.positions([uuid4()])
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user whom the machine doesn't know")
@@ -820,6 +904,7 @@ class TestAway:
             ("service=no_such_service", "(service file|definition of service) … not found"),
             ("postgresql://u:hunter2@127.0.0.1/db?sslmode=always", "invalid sslmode value: …"),
             ("host=one,two,three port=1,2", "could not match 2 port numbers to 3 hosts"),
+            ("sslmode=require sslrootcert=system", "weak sslmode … may not be used with sslrootcert=system .*"),
         ],
     )
     def test_an_address_of_which_nothing_can_be_tried(self, text: str, why: str) -> None:
@@ -847,6 +932,12 @@ class TestSecrets:
             store.migrate()
         assert "hunter2" not in str(away.value)
         assert away.value.__suppress_context__
+
+    def test_a_password_that_is_nowhere_is_asked_for(self, own_postgres: PostgresServer) -> None:
+        own_postgres.let_in("another")
+        store = PostgresStore(parse_dsn(f"host=127.0.0.1 port={own_postgres.port} user=locked dbname=postgres"))
+        with pytest.raises(StoreUnavailable, match="no password supplied: put it into the address, PGPASSWORD or a"):
+            store.migrate()
 
     @pytest.mark.parametrize(
         "text", ["postgresql://u:hunter%zz2@127.0.0.1/db", "postgresql://u:x@hunter2@no-such-host.invalid/db"]

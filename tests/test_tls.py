@@ -47,8 +47,8 @@ def test_a_certificate_is_checked_against_the_root_that_the_dsn_names(
 
     other, _ = certificate(tmp_path / "other", "localhost")
     refused = {
-        f"sslmode=verify-full&sslrootcert={other}": "certificate verify failed",
-        f"sslmode=verify-full&sslrootcert={tmp_path}/missing.crt": "root certificate file … does not exist",
+        f"sslmode=verify-full&sslrootcert={other}": "verify failed: it has expired, or is signed by none of those",
+        f"sslmode=verify-full&sslrootcert={tmp_path}/missing.crt": "certificate file … does not exist: sslrootcert=…",
         f"sslmode=verify-full&sslrootcert={root}&host=127.0.0.1": "does not match host name",
     }
     for options, said in refused.items():

@@ -81,7 +81,9 @@ def examine_content(store: Store, findings: Findings, facts: dict[str, object]) 
 def examine_server(seen: Description, skew: timedelta, findings: Findings, facts: dict[str, object]) -> None:
     seconds = round(skew.total_seconds(), 3)
     facts |= {"server": seen.server, "bytes": seen.bytes, "clock_skew_seconds": seconds, "unfolded": seen.unfolded}
-    findings.add("server", f"{seen.server}, {show_bytes(seen.bytes)}")
+    facts["read_only"] = seen.read_only
+    only_reads = "; it only reads, as a replica does, and programs can't store there" if seen.read_only else ""
+    findings.add("server", f"{seen.server}, {show_bytes(seen.bytes)}{only_reads}")
     if abs(skew) > SKEW:
         way = "ahead of" if seconds > 0 else "behind"
         remedy = "let both machines take their time from NTP: a call is counted in the hour that its machine says"

@@ -27,3 +27,5 @@ class Description(NamedTuple):
     """Rows that wait to be folded into the rollups; every report reads them one by one."""
     partitions: list[Partition]
     """None in SQLite."""
+    read_only: bool = False
+    """Whether it stores nothing, as a replica of Postgres."""

@@ -45,6 +45,9 @@ DEFAULTS = {
 }
 """What the DSN may say otherwise. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
 
+SERVER = "pg_postmaster_start_time()::text, to_regnamespace('usage_tracker')::oid"
+"""Differs where a pooler has turned to another server without a word, or the schema was put back from a copy."""
+
 Cursor = Any
 """psycopg2's cursor: its type stubs leave most results untyped."""
 Connection = Any
@@ -62,9 +65,11 @@ class Connections:
         self._sockets: dict[Connection, tuple[int, int] | None] = {}
         """What is open under the number of each."""
         self._pid = os.getpid()
+        self._server: tuple[object, ...] | None = None
+        """What the last transaction met, in the words of SERVER."""
         self.lost = 0
-        """How many connections were dropped. What was learned through one may not hold in the next: the server may have
-        been restored, or replaced by its replica."""
+        """How often a connection was dropped, or another server was behind it. What was learned before may not hold any
+        more: the server may have been restored, or replaced by its replica."""
 
     @contextmanager
     def transaction(
@@ -90,8 +95,10 @@ class Connections:
                     f"SET LOCAL statement_timeout = '{statement_seconds:g}s';"
                     f"SET LOCAL idle_in_transaction_session_timeout = '{idle_seconds:g}s';"
                     "SET LOCAL timezone = 'UTC';"
-                    "SET LOCAL jit = off"  # compiling a report takes longer than running it
+                    "SET LOCAL jit = off;"  # compiling a report takes longer than running it
+                    f"SELECT {SERVER}"
                 )
+                self._meet(cursor.fetchone())
                 yield cursor
                 if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
                     cursor.execute("COMMIT")
@@ -104,7 +111,6 @@ class Connections:
             raise StoreUnavailable(f"Postgres at {self._dsn.shown} can't be reached ({error.strerror})") from None
         finally:
             if connection is not None:
-                self.lost += 1
                 if connection in self._busy:
                     self._busy.remove(connection)
                 self._drop(connection)
@@ -123,7 +129,6 @@ class Connections:
         """Close what is idle. Another transaction opens a connection again."""
         self._forget_parent()
         while self._idle:
-            self.lost += 1
             self._drop(self._idle.pop()[0])
 
     def drop_stale(self) -> None:
@@ -135,7 +140,6 @@ class Connections:
             if alive:
                 self._idle.append((connection, since))
             else:
-                self.lost += 1
                 self._drop(connection)
 
     def _take(self) -> Connection:
@@ -151,16 +155,27 @@ class Connections:
             ) from None
         if "PGCONNECT_TIMEOUT" not in os.environ:
             options.setdefault("connect_timeout", str(CONNECT_SECONDS))
-        connection = psycopg2.connect(**options)
+        try:
+            connection = psycopg2.connect(**options)
+        except psycopg2.OperationalError as error:
+            raise StoreUnavailable(
+                f"Postgres at {self._dsn.shown} can't be reached ({unreachable(str(error))})"
+            ) from None
         connection.autocommit = True  # transactions are begun and ended in so many words, which saves round trips
         self._sockets[connection] = identity(connection.fileno())
         return connection
+
+    def _meet(self, server: tuple[object, ...]) -> None:
+        self.lost += self._server not in (None, server)
+        self._server = server
 
     def _is_open(self, connection: Connection) -> bool:
         """Whether the app has not closed its socket: under that number may be one of the app's."""
         return not connection.closed and identity(connection.fileno()) == self._sockets.get(connection)
 
     def _drop(self, connection: Connection) -> None:
+        self.lost += 1
+        self._server = None  # that another one answers then is counted by this
         if connection.closed or self._is_open(connection):
             connection.close()
         else:
@@ -235,15 +250,13 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
     """
     code: str | None = error.pgcode
     if code is None:
-        return StoreUnavailable(f"Postgres at {dsn.shown} can't be reached ({unreachable(str(error))})")
+        return StoreUnavailable(f"Postgres at {dsn.shown} can't be reached (the connection was lost)")
     what = f"{type(error).__name__}, SQLSTATE {code}"
     if code == "42501":
         return RightsError(
             f"this role may not do that at {dsn.shown} ({what}); run `usage-tracker migrate` as the schema's owner and "
             "grant this role what it needs: `usage-tracker migrate --print-grants` prints it"
         )
-    if code == "25006":
-        return StoreUnavailable(f"Postgres at {dsn.shown} only reads, as a replica does ({what})")
     if code.startswith(("42", "3F")):
         return SchemaError(
             f"the schema at {dsn.shown} is missing or not of this version ({what}); run `usage-tracker migrate`"
@@ -264,28 +277,48 @@ def translated(error: psycopg2.Error, dsn: Dsn) -> StoreError:
         column = re.search(r"\bcolumn (\w+)", str(error))
         where = f" in {column[1]}" if column else ""
         return EventsRefused(f"Postgres refuses a value{where} ({what}); the event can't be stored")
-    return StoreUnavailable(f"Postgres at {dsn.shown} can't work right now ({what})")
+    if code == "0A000":  # a word on the schema that somebody has changed, not on values
+        return StoreUnavailable(f"Postgres at {dsn.shown} can't do it: {error.diag.message_primary} ({what})")
+    trouble = TROUBLES.get(code, "can't work right now")
+    return StoreUnavailable(f"Postgres at {dsn.shown} {trouble} ({what})")
+
+
+TROUBLES = {
+    "25006": (
+        "only reads, as a replica does; where the address names several hosts, target_session_attrs=read-write in it "
+        "finds the primary"
+    ),
+    "40001": (  # nothing of ours is serializable
+        "stopped to read what its primary has changed meanwhile, as a replica does; ask again, or set "
+        "hot_standby_feedback to on there"
+    ),
+    "57014": "took too long, or was told to stop",
+}
+"""What it is about Postgres, by SQLSTATE."""
 
 
 REMEDIES = {
     "Connection refused": ": no server listens there",
     "database … does not exist": ": `createdb` makes one, as a role that may",
     "role … does not exist": ": `createuser` makes one, as a role that may",
+    "root certificate file … does not exist": (
+        ": sslrootcert=… names that of the authority, sslrootcert=system all that this machine trusts"
+    ),
+    "SSL error: certificate verify failed": ": it has expired, or is signed by none of those in sslrootcert",
+    "fe_sendauth: no password supplied": ": put it into the address, PGPASSWORD or a PGPASSFILE that nobody else reads",
 }
 """What else to say to libpq's words."""
 
 
-NEVER_TRIED = (
-    "definition of service", "service file", "invalid", "could not match", "could not parse", "local user with ID",
-)  # fmt: skip
-"""How libpq's words begin where the address itself, or a file that it names, can't be used; the last ones where it has
-no user, and the machine knows none of this process's number, as in containers."""
-
-
 def unreachable(words: str) -> str:
-    """Why a connection failed, in libpq's words. Names in quotes are left out: a badly escaped password is one."""
-    line = words.partition("\n")[0]
-    if " failed: " in line or line.startswith(NEVER_TRIED):
-        said = re.sub(r'"[^"]*"?', "…", line.rpartition(" failed: ")[2]).strip().removeprefix("FATAL:").strip()
-        return f"{said}{REMEDIES.get(said, '')}"
-    return "its host name is unknown" if line.startswith("could not translate") else "the connection was lost"
+    """Why no connection was made, in libpq's words: for each server that was tried, the first of its reasons. Names in
+    quotes are left out: a badly escaped password is one."""
+    reasons: dict[str, str] = {}
+    for line in words.splitlines():
+        server, failed, _ = line.partition(" failed: ")
+        if line.startswith("could not translate"):
+            reasons[line] = "its host name is unknown"
+        elif failed or not reasons:  # the address itself, or a file that it names, can't be used, and nothing was tried
+            said = re.sub(r'"[^"]*"?', "…", line.rpartition(" failed: ")[2]).strip().removeprefix("FATAL:").strip()
+            reasons.setdefault(server, f"{said}{REMEDIES.get(said, '')}")
+    return "; ".join(dict.fromkeys(reasons.values()))

@@ -4,7 +4,10 @@ from usage_tracker.stores.description import Description, Partition
 from usage_tracker.stores.postgres.connection import Connections
 from usage_tracker.stores.postgres.folding import TARGETS
 
-SERVER = "SELECT current_setting('server_version'), clock_timestamp()"
+SERVER = """
+SELECT current_setting('server_version'), clock_timestamp(),
+    pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean
+"""
 SIZE = """
 SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
 WHERE relnamespace = 'usage_tracker'::regnamespace AND relkind IN ('r', 'm')
@@ -26,7 +29,7 @@ def describe(connections: Connections) -> Description:
     unfolded = 0
     with connections.transaction(read_only=True) as cursor:
         cursor.execute(SERVER)
-        version, now = cursor.fetchone()
+        version, now, read_only = cursor.fetchone()
         cursor.execute(SIZE)
         (size,) = cursor.fetchone()
         cursor.execute(PARTITIONS)
@@ -37,4 +40,4 @@ def describe(connections: Connections) -> Description:
             if cursor.fetchone() == (True,):
                 cursor.execute(f"SELECT count(*) FROM {table}")  # noqa: S608  our own name
                 unfolded += cursor.fetchone()[0]
-    return Description(f"PostgreSQL {version.partition(' ')[0]}", now, size, unfolded, partitions)
+    return Description(f"PostgreSQL {version.partition(' ')[0]}", now, size, unfolded, partitions, read_only)

@@ -18,6 +18,12 @@ WHERE partrelid = 'usage_tracker.usage_event'::regclass AND partdefid <> 0
 """
 """None where somebody has detached it, as whoever wants to detach others without a lock has to."""
 
+TABLESPACE = """
+SELECT 'TABLESPACE ' || quote_ident(spcname) FROM pg_class JOIN pg_tablespace ON pg_tablespace.oid = reltablespace
+WHERE pg_class.oid = 'usage_tracker.usage_event'::regclass
+"""
+"""Where somebody wants the months to come, as they would go by themselves if they were made as partitions at once."""
+
 
 class Month(NamedTuple):
     table: str
@@ -55,7 +61,7 @@ def make_months(cursor: Cursor, today: date, *, wait: bool) -> None:
     cursor.execute(f"SELECT {'pg_advisory_xact_lock' if wait else 'pg_try_advisory_xact_lock'}(%s)", [PARTITION_LOCK])
     if not wait and cursor.fetchone() == (False,):
         return
-    absent, rest = missing_months(cursor, today), None
+    absent, rest, where = missing_months(cursor, today), None, ""
     if absent:
         become_owner(cursor)
         # Parent first, as everybody else locks them. Nobody can add to the default partition from here on.
@@ -64,9 +70,11 @@ def make_months(cursor: Cursor, today: date, *, wait: bool) -> None:
         rest = cursor.fetchone()
         if rest is not None:
             cursor.execute(f"LOCK TABLE {rest[0]} IN ACCESS EXCLUSIVE MODE")
+        cursor.execute(TABLESPACE)
+        (where,) = cursor.fetchone() or ("",)
     for month in absent:
         table, start, end = f"usage_tracker.{month.table}", f"{month.start} 00:00+00", f"{month.end} 00:00+00"
-        cursor.execute(f"CREATE TABLE {table} (LIKE usage_tracker.usage_event INCLUDING ALL)")
+        cursor.execute(f"CREATE TABLE {table} (LIKE usage_tracker.usage_event INCLUDING ALL) {where}")
         if rest is not None:
             cursor.execute(
                 f"WITH moved AS (DELETE FROM {rest[0]} WHERE started_at >= %s AND started_at < %s RETURNING *) "

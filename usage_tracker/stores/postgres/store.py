@@ -53,6 +53,7 @@ class PostgresStore:
     dialect = Dialect("postgres", "usage_tracker.", "%s")
 
     def __init__(self, dsn: Dsn) -> None:
+        self._shown = dsn.shown
         self._connections = Connections(dsn)
         self._keys = Keys(PRICE, SHAPE)
         self._keys_of = 0
@@ -80,6 +81,7 @@ class PostgresStore:
             if self._learn():
                 continue
             with self._connections.transaction() as cursor:
+                self._refuse_other_server()
                 if not move(cursor, batch.stretches):
                     refuse_newer(cursor)
                     cursor.execute("ROLLBACK")
@@ -108,6 +110,7 @@ class PostgresStore:
         self._forget_other_servers()
         while True:
             with self._connections.transaction(statement_seconds=SELECT_SECONDS, seconds=SELECT_SECONDS) as cursor:
+                self._refuse_other_server()
                 refuse_newer(cursor)
                 stored = repricing.find(cursor, repriced)
                 if not stored:
@@ -180,6 +183,12 @@ class PostgresStore:
         self._connections.drop_stale()
         if self._keys_of != self._connections.lost:
             self._keys, self._keys_of = Keys(PRICE, SHAPE), self._connections.lost
+
+    def _refuse_other_server(self) -> None:
+        """In a transaction that refers to keys. Raises StoreUnavailable where they were learned elsewhere: a replica
+        that took over may lack those of the last moment, and gives their numbers to others."""
+        if self._keys_of != self._connections.lost:
+            raise StoreUnavailable(f"another server answers at {self._shown} than a moment ago, as after a failover")
 
     def _learn(self) -> bool:
         """Look up, or add, what the keys lack, in a short transaction of its own; whether there was anything."""
