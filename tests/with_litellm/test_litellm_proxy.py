@@ -207,17 +207,6 @@ def test_an_app_leaves_its_call_to_a_proxy_that_records_it_in_the_same_store(pro
         usage_tracker.uninstall()
 
 
-def test_an_app_keeps_what_the_proxy_tells_nobody_of(proxy: Proxy, tmp_path: Path) -> None:  # noqa: F811
-    """As a transcription that it hands on, which it takes for one of AssemblyAI's, so that no event comes of it."""
-    usage_tracker.install(dsn=proxy.dsn, spool_dir=tmp_path / "spool")
-    try:
-        client = proxy.client().with_options(base_url=f"{proxy.url}/openai/v1")
-        client.audio.transcriptions.create(model="whisper-1", file=("hello.wav", b"hello"))
-        assert usage_tracker.stats().captured == 1
-    finally:
-        usage_tracker.uninstall()
-
-
 def test_an_app_with_a_store_of_its_own_keeps_its_call(proxy: Proxy, tmp_path: Path) -> None:  # noqa: F811
     usage_tracker.install(dsn=f"sqlite:///{tmp_path}/own.db", spool_dir=tmp_path / "spool")
     try:
