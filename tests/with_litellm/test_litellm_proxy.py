@@ -143,6 +143,12 @@ def test_prices_of_the_proxys_own_configuration_are_kept_of_streams_too(proxy: P
     assert event["reported_cost"] == pytest.approx(said.tokens[0] * 0.001 + said.tokens[1] * 0.002)
 
 
+def test_a_request_that_is_not_to_be_logged_is_told_of_at_once_and_costs(proxy: Proxy) -> None:  # noqa: F811
+    quiet: dict[str, Any] = {"no-log": True}
+    said = chat(proxy.client(), {"tags": ["quiet"]}, **quiet)
+    assert proxy.one("quiet")["reported_cost"] == pytest.approx(said.cost, abs=1e-12)
+
+
 def test_a_stream_that_breaks_or_is_left_is_one_event(proxy: Proxy) -> None:  # noqa: F811
     proxy.provider.cut_next(3)
     with pytest.raises(openai.APIError):

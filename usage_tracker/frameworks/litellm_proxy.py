@@ -78,6 +78,11 @@ class ProxyCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM is not insta
         return None
 
 
+ProxyCallback.__name__ = "_PROXY_usage_tracker"
+"""With `_PROXY_` in it, as LiteLLM's own have it that count costs: these are told of requests with `no-log` as well.
+https://github.com/BerriAI/litellm/blob/main/litellm/litellm_core_utils/litellm_logging.py (should_run_callback)"""
+
+
 def call_id_of(data: Mapping[str, Any]) -> object:
     """The proxy's id of a request. Of what it hands on to a provider as it is, only its logging knows it here."""
     logging = data.get("litellm_logging_obj")
