@@ -195,15 +195,24 @@ def test_what_it_hands_on_used_is_what_the_provider_says(captured: Captured, pro
     assert (origin.team, origin.user_id, origin.api_key) == ("web", "u-5", HASH)
 
 
-def test_what_the_callback_tells_nobody_of_is_an_event_too(
-    captured: Captured, provider: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(litellm_requests, "UNTOLD_SECONDS", 0.0)
+def test_a_transcription_that_is_handed_on_is_an_event_at_once(captured: Captured, provider: StandIn) -> None:
+    """Of which the callback tells nobody."""
     assert hand_on_to(f"{provider.base_url}/audio/transcriptions", form={"model": "whisper-1"})
-    begin(litellm_call_id="call-2")
     origin, event = captured.one_call()
     assert (event.operation, event.request_model) == ("transcription", "whisper-1")
     assert (origin.team, origin.user_id, event.usage.units) == ("web", "alice", {"seconds": 1})
+
+
+def test_what_the_callback_gives_up_to_tell_of_is_an_event_after_a_while(
+    captured: Captured, provider: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of an image that OpenAI edited."""
+    monkeypatch.setattr(litellm_requests, "UNTOLD_SECONDS", 0.0)
+    assert hand_on_to(f"{provider.base_url}/images/edits", form={"model": "gpt-image-1", "prompt": "a boat"})
+    begin(litellm_call_id="call-2")
+    origin, event = captured.one_call()
+    assert (event.operation, event.request_model, event.usage.output_tokens) == ("image", "gpt-image-1", 1056)
+    assert (origin.team, origin.user_id) == ("web", "alice")
 
 
 @pytest.mark.parametrize("asked_for_usage", [False, True])

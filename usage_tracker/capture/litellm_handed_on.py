@@ -24,6 +24,10 @@ from usage_tracker.providers.metadata import Asked
 KNOWN = frozenset(("anthropic", "gemini", "openai"))
 """LiteLLM's names of providers of whose addresses we know all that are billed."""
 
+UNTOLD = "/transcript"
+"""What an address has in it of whose answer LiteLLM tells nobody: it takes transcriptions for AssemblyAI's.
+https://github.com/BerriAI/litellm/blob/main/litellm/proxy/pass_through_endpoints/success_handler.py"""
+
 handing_on: ContextVar["HandedOn | None"] = ContextVar("usage_tracker_handing_on", default=None)
 """The request that a task of the proxy hands on."""
 
@@ -78,6 +82,7 @@ class HandedOn(ProxyRequest):
         self.request = for_whom(asked, self.request)._replace(retrieves=retrieves)
         self.caller, self.client = litellm_asked.read_key(key), self.client_of(url, None)
         self.streamed = "event-stream" in response.headers.get("content-type", "")
+        self.told = not self.streamed and UNTOLD in sent.url.path
         self.responded(response, None)
         if retrieves and provider is anthropic:
             self.request = for_whom(self.request, self.caller)  # as each result is an event at once
