@@ -96,11 +96,11 @@ mutants: $(VENV)/dev-installed  ## Lines of extractors, journal, pricer and ledg
 	$(BIN)/python tests/mutants.py '$(MUTANTS)'
 
 bench: $(VENV)/dev-installed
-	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/stream.py
-	$(BIN)/python benchmarks/tail.py
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/journal.py
+	$(BIN)/python benchmarks/overhead.py --write
+	$(BIN)/python benchmarks/stream.py --write
+	$(BIN)/python benchmarks/tail.py --write
+	$(BIN)/python benchmarks/startup.py --write
+	$(BIN)/python benchmarks/journal.py --write
 	$(BIN)/python benchmarks/pricing.py
 	$(BIN)/python benchmarks/budgets.py
 	$(BIN)/python benchmarks/report.py --write

@@ -110,18 +110,14 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--server", help="a DSN of keywords, with a dbname, whose role may create databases")
-    parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
+    options = results.asked(parser)
     sizes = [size for size in (SMALLEST, 100_000, 1_000_000, 10_000_000) if size <= options.most]
     head = ["events in the store", "append, µs", "leader, µs", "server, µs", "folding, µs"]
     head += [f"{name}, ms" for name in QUESTIONS]
     with server(options.server) as address:
         text = results.table(head, list(rows(sizes, options.rounds, address)))
     said = f"{results.environment()}. CPU time; per event, of {SMALLEST:,} that come on top, and per question."
-    if options.write:
-        results.write("growth", "benchmarks/growth.py", f"{said}\n\n{text}")
-    else:
-        print(f"{said}\n\n{text}")
+    results.publish("growth", f"{said}\n\n{text}", options.write)
 
 
 if __name__ == "__main__":

@@ -66,8 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--sqlite", action="store_true")
-    parser.add_argument("--write", action="store_true")
-    asked = parser.parse_args()
+    asked = results.asked(parser)
     with closing(PostgresServer()) as server, tempfile.TemporaryDirectory() as folder:
         server.start()
         source = server.dsn(server.create(migrated=False))
@@ -76,10 +75,7 @@ def main() -> None:
             store.migrate()
         make_table(source, asked.rows)
         text = measure(source, dsn, asked.rows)
-    if asked.write:
-        results.write("importing", "benchmarks/importing.py", text)
-    else:
-        print(text)
+    results.publish("importing", text, asked.write)
 
 
 def measure(source: str, dsn: str, rows: int) -> str:

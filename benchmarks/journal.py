@@ -1,6 +1,6 @@
 """What it takes to append to the journal, and to read what is in it: one thread, in a loop.
 
-python benchmarks/journal.py [--rounds N]
+python benchmarks/journal.py [--rounds N] [--write]
 """
 
 import argparse
@@ -25,7 +25,7 @@ def ns(function, count=COUNT):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=60)
-    rounds = parser.parse_args().rounds
+    asked = results.asked(parser)
     from usage_tracker.event import CallKind, Origin, Told
     from usage_tracker.journal import Journal, Spool
     from usage_tracker.journal.frames import decode_call, encode
@@ -57,7 +57,7 @@ def main() -> None:
             "`os.write` of 400 bytes to a file": lambda: os.write(file, block),
             "reading such a call when it is shipped": lambda: event_of(kind, decode_call(payload)[1]),
         }
-        for _ in range(rounds):
+        for _ in range(asked.rounds):
             for name, function in sides.items():
                 found.setdefault(name, []).append(ns(function))
         journal.close()
@@ -67,7 +67,7 @@ def main() -> None:
         for name, times in found.items()
     ]
     text = results.table(["", "µs of CPU, median", "least", "most"], rows)
-    results.write("journal", "benchmarks/journal.py", f"{results.environment()}.\n\n{text}")
+    results.publish("journal", f"{results.environment()}.\n\n{text}", asked.write)
 
 
 if __name__ == "__main__":

@@ -79,9 +79,8 @@ def run(most: int, dsn: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most", type=int, default=100_000)
-    parser.add_argument("--write", action="store_true")
     parser.add_argument("--dsn", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = results.asked(parser)
     if options.dsn:
         run(options.most, options.dsn)
         return
@@ -98,10 +97,7 @@ def main() -> None:
             rows.append([name, *(f"{found[str(size)]:.1f}" for size in sizes)])
     text = results.table(["MB, with the store", "to begin with", *(f"{size:,} calls more" for size in sizes[1:])], rows)
     said = f"{results.environment()}. A spool of 16 MB, so that it is full in the second row; 5,000 users in turn."
-    if options.write:
-        results.write("memory", "benchmarks/memory.py", f"{said}\n\n{text}")
-    else:
-        print(f"{said}\n\n{text}")
+    results.publish("memory", f"{said}\n\n{text}", options.write)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What a recorded call adds to the thread that makes it: the openai SDK over a mock transport, with and without us, and
 with and without each of the others that record such calls.
 
-    python benchmarks/overhead.py [--seconds N] [--rounds N]
+    python benchmarks/overhead.py [--seconds N] [--rounds N] [--write]
 
 Each is measured in a process of its own, in turn, for so many seconds in so many rounds; within one, blocks of calls
 with and without it alternate. Shipping is off and the others' exporters go nowhere, so that only the app's own thread
@@ -117,7 +117,7 @@ def compare(what: str) -> None:
     )
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
+    asked = results.asked(parser)
     pythons: dict[str, tuple[object, str]] = {peers.OURS: (sys.executable, version("openai"))}
     pythons.update({peer.name: peers.python_of(peer) for peer in peers.PEERS})
     found: dict[str, list[dict[str, float]]] = {name: [] for name in pythons}
@@ -159,9 +159,7 @@ def compare(what: str) -> None:
         "as a multiple of ours",
     ]
     name = "overhead" if what == "call" else "streams"
-    results.write(
-        name, f"benchmarks/{Path(sys.argv[0]).name}", f"{results.environment()}.\n\n{results.table(head, rows)}"
-    )
+    results.publish(name, f"{results.environment()}.\n\n{results.table(head, rows)}", asked.write)
 
 
 if __name__ == "__main__":

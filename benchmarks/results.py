@@ -1,8 +1,10 @@
 """The sections of RESULTS.md that the benches write."""
 
+import argparse
 import os
 import platform
 import re
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,10 +21,18 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(["| " + " | ".join(head) + " |", line, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def write(name: str, by: str, text: str) -> None:
-    """Print a section, and put it where RESULTS.md has its place."""
+def asked(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """What the command line says, with whether it is to be written: a short try is no result."""
+    parser.add_argument("--write", action="store_true")
+    return parser.parse_args()
+
+
+def publish(name: str, text: str, write: bool) -> None:
+    """Print a section and, where asked, put it where RESULTS.md has its place."""
     print(text)
-    whole = RESULTS.read_text()
+    if not write:
+        return
+    whole, by = RESULTS.read_text(), f"benchmarks/{Path(sys.argv[0]).name}"
     section = f"<!-- {name}: written by {by} -->\n\n{text}\n\n<!-- /{name} -->"
     place = re.compile(rf"<!-- {name}: written by .*?<!-- /{name} -->", re.DOTALL)
     if place.search(whole):

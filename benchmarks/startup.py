@@ -1,7 +1,7 @@
 """What it costs to start with us, and with the others: CPU time and memory of a fresh process that imports and sets up,
 and how many packages pip brings to an empty environment, and to one that has the openai SDK.
 
-    python benchmarks/startup.py [--rounds N]
+    python benchmarks/startup.py [--rounds N] [--write]
 """
 
 import argparse
@@ -59,12 +59,12 @@ def run(python: object, script: str) -> object:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
+    asked = results.asked(parser)
     here = str(results.RESULTS.parent)
     sides = [(peers.OURS, "usage-tracker-llm", sys.executable, version("usage-tracker-llm"))]
     sides += [(peer.name, peer.package, *peers.python_of(peer)) for peer in peers.PEERS]
     times: dict[str, list[list[float]]] = {name: [] for name, *_ in sides}
-    for _ in range(rounds):
+    for _ in range(asked.rounds):
         for name, _, python, _ in sides:
             # the SDK is imported before: what counts is what is added to an app that has it
             setup = "import usage_tracker.auto" if name == peers.OURS else f"INSTRUMENT[{name!r}]()"
@@ -88,7 +88,7 @@ def main() -> None:
         "A fresh process. Ours is `import usage_tracker.auto`, which loads the rest when the app imports an SDK; the\n"
         f"others' setting up comes after the SDK is imported, which is not counted.\n\n{results.table(head, rows)}"
     )
-    results.write("startup", "benchmarks/startup.py", f"{results.environment()}, {rounds} rounds.\n\n{text}")
+    results.publish("startup", f"{results.environment()}, {asked.rounds} rounds.\n\n{text}", asked.write)
 
 
 if __name__ == "__main__":

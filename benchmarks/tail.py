@@ -1,6 +1,6 @@
 """How long a call waits for us where other threads need the processor: 8 threads that call, 2 that only compute.
 
-    python benchmarks/tail.py [--calls N]
+    python benchmarks/tail.py [--calls N] [--write]
 
 What is timed, by the clock, is what runs of ours: from the call's beginning until the SDK is called, and from its
 answer until the app has it. The SDK is replaced by a function that returns an answer that it gave before, and computes
@@ -57,7 +57,8 @@ def crowded(function, inner, calls):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=1000)
-    calls = parser.parse_args().calls
+    asked = results.asked(parser)
+    calls = asked.calls
     os.environ["TRACKER_SPOOL_DIR"] = tempfile.mkdtemp()
     import usage_tracker
     import usage_tracker.journal.journal as journals
@@ -121,11 +122,8 @@ def main() -> None:
         )
     usage_tracker.uninstall()
     text = results.table(["added wall time, µs", "median", "p99", "p99.9", "longest", "segments begun"], rows)
-    results.write(
-        "tail",
-        "benchmarks/tail.py",
-        f"{results.environment()}, 8 threads and 2 that compute, {8 * calls:,} calls each.\n\n{text}",
-    )
+    said = f"{results.environment()}, 8 threads and 2 that compute, {8 * calls:,} calls each."
+    results.publish("tail", f"{said}\n\n{text}", asked.write)
 
 
 if __name__ == "__main__":

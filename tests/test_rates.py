@@ -29,6 +29,16 @@ def test_a_whole_request_costs_the_price_of_its_step(tokens: int, price: int) ->
     assert LIST.at(tokens)["output_tokens"] == 7
 
 
+def test_prices_have_one_order_in_whatever_order_they_come() -> None:
+    """Those of genai-prices are in that of a set, which differs with each process."""
+    assert list(LIST.prices) == ["input_tokens", "output_tokens", "web_searches"]
+    assert list(LIST.changed(lacking={"cache_read_tokens": Decimal(1)}).prices)[1] == "cache_read_tokens"
+    assert list(Rates({"requests": Decimal(1), "input_tokens": Decimal(1)}, "ours", None).prices) == [
+        "input_tokens",
+        "requests",
+    ]
+
+
 def test_what_nothing_changes_is_the_same_list() -> None:
     assert LIST.changed() is LIST
     assert LIST.changed(lacking={"output_tokens": Decimal(1)}, note="+ x") is LIST, "it has that already"

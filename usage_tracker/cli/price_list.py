@@ -22,7 +22,7 @@ from usage_tracker.pricing.book import Book
 from usage_tracker.pricing.book_text import name_of, said, write_book
 from usage_tracker.pricing.genai import PROVIDERS
 from usage_tracker.pricing.occasion import MINUTES_OF_DAY, STANDARD, Occasion, usual
-from usage_tracker.pricing.rates import ORDER, Price, Rates, Stepped
+from usage_tracker.pricing.rates import Price, Rates, Stepped
 from usage_tracker.pricing.reading import glob
 from usage_tracker.providers.hosts import vendor_of
 
@@ -232,8 +232,7 @@ def lists_of(pricer: Pricer, model: str, providers: Iterable[str], tier: str, da
 def rates_table(provider: str, model: str, rates: Rates, tier: str, day: date) -> str:
     from usage_tracker.cli.table import render_table
 
-    in_order = sorted(rates.prices.items(), key=lambda item: ORDER.index(item[0]))
-    rows = [(unit, start, price) for unit, listed in in_order for start, price in steps_of(listed)]
+    rows = [(unit, start, price) for unit, listed in rates.prices.items() for start, price in steps_of(listed)]
     columns = [
         Column("Unit", [unit for unit, _, _ in rows], fixed=True),
         Column("Price", [show_price(unit, price) for unit, _, price in rows], number=True),

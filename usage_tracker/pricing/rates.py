@@ -32,8 +32,8 @@ ORDER = tuple(
     web_searches map_searches rerank_searches storage_searches social_searches code_executions requests
     """.split()
 )
-"""What a line of a bill may be about, as lists have it. A list with prices for anything else still prices these."""
-UNITS = frozenset(ORDER)
+"""What a line of a bill may be about, in the order in which prices are shown. A list with prices for anything
+else still prices these."""
 TOKENS = frozenset(name for name in ORDER if name.endswith("_tokens"))
 INPUT = frozenset(name for name in TOKENS if not name.startswith("output"))
 OUTPUT = TOKENS - INPUT
@@ -55,7 +55,7 @@ class Rates:
         audio_apart: bool = False,
         once: frozenset[str] = frozenset(),
     ) -> None:
-        self.prices = {name: price for name, price in prices.items() if name in UNITS}
+        self.prices = {name: prices[name] for name in ORDER if name in prices}
         self.source = source
         self.version = version
         self.least_seconds = least_seconds
