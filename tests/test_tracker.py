@@ -200,6 +200,20 @@ if __name__ == "__main__":
 """
 
 
+def test_the_processes_of_joblib_are_part_of_the_program_that_starts_them(machine: Machine) -> None:
+    (machine.home / "loky").mkdir()
+    (machine.home / "loky" / "popen_loky_posix.py").write_text(f"{RECORD}note()")
+    start = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'loky.popen_loky_posix'], check=True)"
+    (machine.home / "shop.py").write_text(start)
+    environ = {
+        "PYTHONPATH": f"{machine.home}{os.pathsep}{machine.environ['PYTHONPATH']}",
+        "TRACKER_EXIT_TIMEOUT": "60",
+    }
+    ran = machine.command("run", "--", sys.executable, str(machine.home / "shop.py"), environ=environ)
+    assert (ran.stderr, ran.returncode) == ("", 0)
+    assert machine.command("query", "SELECT app FROM events", "-o", "csv").stdout == "app\nshop.py\n"
+
+
 @pytest.mark.parametrize(
     ("file", "content", "words", "app"),
     [
