@@ -583,6 +583,22 @@ def test_a_recorded_call_that_no_event_can_hold_is_refused(tmp_path: Path, wrong
         usage_tracker.uninstall()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"input_tokens": "7"}, "input_tokens: Expected `int | null`, got `str`"),
+        ({"reported_cost": 0.5}, "reported_cost: Expected `str | null`, got `float`"),
+        ({"units": {"images": "2"}}, "units: Expected `float`, got `str`"),
+        ({"units": {2: 2}}, "units: Expected `str`, got `int`"),
+        ({"status": "fine"}, "status: Invalid enum value 'fine'"),
+    ],
+)
+def test_what_a_recorded_call_can_not_have_is_named(wrong: dict[str, object], said: str) -> None:
+    with capture_usage(), pytest.raises(TypeError) as refused:
+        usage_tracker.record(provider="acme", model="m", **wrong)  # type: ignore[arg-type]  # that is the point
+    assert str(refused.value) == said
+
+
 def test_a_recorded_call_says_what_is_billed_by_the_unit_and_leaves_open_what_is_not_known() -> None:
     """Its words for that pass the type checker of who calls it, as those here pass ours."""
     made: int | None = None
