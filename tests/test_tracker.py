@@ -12,6 +12,7 @@ import time
 import venv
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 
@@ -610,6 +611,13 @@ def test_a_recorded_call_says_what_is_billed_by_the_unit_and_leaves_open_what_is
         ({"images": 2}, None, False),
         (None, 7, True),
     ]
+
+
+def test_a_recorded_call_may_have_its_cost_as_a_text_or_a_decimal_number() -> None:
+    with capture_usage() as captured:
+        for cost in ("0.08", Decimal("0.08"), Decimal("8E-2")):
+            usage_tracker.record(provider="acme", model="acme-paint-1", reported_cost=cost)
+    assert [call.cost for call in captured] == [Decimal("0.08")] * 3
 
 
 def test_a_recorded_call_began_as_long_ago_as_it_took() -> None:
