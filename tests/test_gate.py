@@ -12,7 +12,7 @@ from concurrent.futures import Future, wait
 from contextlib import closing, suppress
 from decimal import Decimal, localcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from unittest.mock import Mock
 from uuid import uuid4
 
@@ -942,6 +942,20 @@ def test_calls_that_end_before_prices_are_known_count_once_they_are(
     assert not gate._unpriced
     with pytest.raises(usage_tracker.BudgetExceeded):
         ask(capturing)
+
+
+def test_the_log_says_why_a_strict_budget_can_not_be_reserved_from(
+    capturing: Capturing, enforcing: Enforcing, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away() -> NoReturn:
+        raise StoreUnavailable("the server has no room for another connection")
+
+    enforcing.use(known(budget(strict=True)))
+    gate = enforcing._gate
+    assert gate is not None
+    gate._reserving.ledger = Ledger(away, Mock())
+    ask(capturing)
+    assert "can't be reserved from: the server has no room for another connection" in caplog.text
 
 
 def test_a_strict_budget_that_this_process_can_not_reserve_from_says_what_then(

@@ -92,10 +92,10 @@ class Reserving:
         """No Asked: the store can't be reached."""
         ledger = self.ledger
         if ledger is None:
-            self._log.warn("reserve", "a strict budget can't be reserved from, for this process doesn't know the store")
+            self._log.warn("reserve", "a strict budget can't be reserved from: this process doesn't know the store")
             return None, None
         asked, deadline = ledger.ask(wants), time.monotonic() + RESERVE_SECONDS
-        taken = False
+        taken, why = False, "the store gives no answer"
         try:
             while not asked.answer.done() and time.monotonic() < deadline and not ledger.is_silent(SILENT_SECONDS):
                 yield Answered(asked.answer, ANSWER_STEP)
@@ -103,12 +103,14 @@ class Reserving:
                 answer = asked.answer.result()
                 taken = True
                 return asked, answer
-        except (StoreError, CancelledError):
+        except CancelledError:
             pass
+        except StoreError as error:
+            why = str(error)
         finally:
             if not taken and not asked.answer.cancel():  # who asked has left, and the store may have let it go
                 asked.answer.add_done_callback(lambda _: ledger.give_back(asked))
-        self._log.warn("reserve", "a strict budget can't be reserved from, for the store can't be reached")
+        self._log.warn("reserve", f"a strict budget can't be reserved from: {why}")
         return None, None
 
     def used_of(self, account: Account, origin: Origin, event: UsageEvent) -> int:
