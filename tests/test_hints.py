@@ -64,14 +64,14 @@ def test_errors_have_hints_too(address: str) -> None:
 
 
 def hint(text: str, dsn: str) -> str:
-    """What becomes of it in a command that is told of that store."""
+    """What becomes of it in a command of ours that is told of that store."""
 
     @click.command()
     @dsn_option
     def command(dsn: Dsn) -> None:
         click.echo(repeating(text), nl=False)
 
-    return CliRunner().invoke(command, ["--dsn", dsn]).output
+    return CliRunner().invoke(command, ["--dsn", dsn], parent=click.Context(main)).output
 
 
 @pytest.mark.parametrize(

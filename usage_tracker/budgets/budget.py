@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from usage_tracker.budgets.windows import PERIODS, hours_of, is_duration
-from usage_tracker.conditions import Condition
+from usage_tracker.conditions import Condition, passes
 from usage_tracker.errors import ConfigError
 from usage_tracker.wildcards import WILD, pieces
 from usage_tracker.zones import parse_zone
@@ -211,8 +211,6 @@ def contradict(tests: Sequence[Condition], *, several: bool) -> bool:
             return True
         if several or not test.equal or test.literal is None:
             continue
-        from usage_tracker.budgets.scope import passes
-
         if not all(passes(other, (test.literal,)) for other in tests):
             return True
     patterns = [] if several else [test.pattern for test in tests if test.equal and test.pattern is not None]

@@ -1,23 +1,17 @@
 """Which budgets a call counts in, and whose part of them it is."""
 
-import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
 from usage_tracker.budgets.budget import Budget
-from usage_tracker.conditions import Condition
+from usage_tracker.conditions import Values, passes
 from usage_tracker.event import Origin
-from usage_tracker.wildcards import expression, pieces
 
 WHOLE = ""
 """The part of a budget that has only one."""
 NOBODY = " none"
 """The part of calls that have no value of the dimension; they share one budget. No name begins with a blank."""
-
-Values = tuple[str | None, ...]
-"""A call's values of one dimension: one, or all its tags; None for a call that has no such value."""
 
 
 class Described(NamedTuple):
@@ -43,19 +37,6 @@ READ: dict[str, Callable[[Described], Values]] = {
     "operation": lambda call: (call.operation,),
     "sdk": lambda call: (call.origin.sdk,),
 }
-
-
-@lru_cache(maxsize=1024)
-def compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(expression(pieces(pattern)), re.DOTALL)
-
-
-def passes(test: Condition, values: Values) -> bool:
-    """Whether a call with these values is as the test says."""
-    if test.pattern is None:
-        return (values == (None,)) == test.equal
-    found = compiled(test.pattern)
-    return any(value is not None and found.fullmatch(value) is not None for value in values) == test.equal
 
 
 def counts_in(budget: Budget, call: Described) -> bool:

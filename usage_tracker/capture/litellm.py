@@ -14,7 +14,6 @@ import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from usage_tracker.capture import litellm_within
 from usage_tracker.capture.admission import await_hold, hold_of, pass_hold
@@ -27,6 +26,7 @@ from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
 from usage_tracker.providers import litellm, litellm_asked
+from usage_tracker.providers.hosts import host_of
 from usage_tracker.scoped import CO_COROUTINE, innermost, kind_of
 
 __all__ = ["release", "wrappers"]
@@ -151,14 +151,6 @@ def answered(call: LiteLLMCall, result: Any) -> Any:
         call.read(result)
         call.finish()
     return result
-
-
-@lru_cache(maxsize=1024)
-def host_of(base: str) -> str | None:
-    try:
-        return urlsplit(base).hostname
-    except ValueError:
-        return None
 
 
 @lru_cache(maxsize=256)

@@ -15,13 +15,13 @@ from typing import Any, Literal, Self
 from usage_tracker.attribution import inside
 from usage_tracker.capture.failures import causes
 from usage_tracker.capture.fingerprint import fingerprint_of_caller
-from usage_tracker.capture.litellm import host_of
 from usage_tracker.capture.litellm_call import LiteLLMCall, requests, said
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.event import Status
 from usage_tracker.guard import guarded
 from usage_tracker.providers import anthropic, google_genai, litellm, litellm_asked, openai
 from usage_tracker.providers.answer import Answer, decode_object, fields_of, word
+from usage_tracker.providers.hosts import host_of
 from usage_tracker.providers.usage_fields import dollars
 
 UNTOLD_SECONDS = 60.0

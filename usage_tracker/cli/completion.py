@@ -19,12 +19,11 @@ VARIABLE = "_USAGE_TRACKER_COMPLETE"
     """
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
-    from usage_tracker.cli.commands import main
-
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
     found = get_completion_class(shell)
     assert found is not None, "click knows these shells"
-    emit([found(main, {}, "usage-tracker", VARIABLE).source()])
+    emit([found(ctx.find_root().command, {}, "usage-tracker", VARIABLE).source()])
 
 
 def complete_dimensions(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:

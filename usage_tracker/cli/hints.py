@@ -53,9 +53,7 @@ def repeating(text: str) -> str:
 
 def repeat(ctx: click.Context, named: list[str], told: dict[str, str]) -> str:
     """That command with those of the options that it takes, right after its name."""
-    from usage_tracker.cli.commands import main
-
-    command: click.Command = main
+    command = ctx.find_root().command
     program, *words = named
     name = [program]
     while words and isinstance(command, click.Group) and (found := command.get_command(ctx, words[0])) is not None:

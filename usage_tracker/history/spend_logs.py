@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from usage_tracker.attribution import clean, clean_tags
 from usage_tracker.capture.fingerprint import fingerprint_of_caller
@@ -22,7 +22,7 @@ from usage_tracker.history.importing import Found, microseconds, optional
 from usage_tracker.instants import to_moment
 from usage_tracker.providers import litellm, litellm_asked
 from usage_tracker.providers.answer import Answer, Request, figures, word
-from usage_tracker.providers.hosts import provider_of
+from usage_tracker.providers.hosts import host_of, provider_of
 from usage_tracker.providers.usage_fields import dollars, tokens
 
 ROWS_AT_ONCE = 5000
@@ -266,14 +266,6 @@ def origin(
         provider=provider, sdk=litellm.SDK, base_host=host, api_key=key, app=app, project=project, team=team,
         user_id=user, session_id=session, tags=tags,
     )  # fmt: skip
-
-
-@lru_cache(maxsize=1024)
-def host_of(base: str | None) -> str | None:
-    try:
-        return urlsplit(base).hostname if base else None
-    except ValueError:
-        return None
 
 
 def operation_of(line: Line) -> str | None:

@@ -8,6 +8,7 @@ https://github.com/pydantic/genai-prices/tree/main/prices/providers
 import re
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 HOSTS: dict[str, tuple[str, ...]] = {
     "ai21": ("api.ai21.com",),
@@ -112,6 +113,15 @@ PLATFORMS = {"Azure": "azure", "Bedrock": "bedrock", "Foundry": "azure", "Mantle
 (`AnthropicAWS`, `AnthropicGoogleCloud`) is the vendor's."""
 
 VENDOR_OF = [(vendor, re.compile(pattern, re.VERBOSE)) for vendor, pattern in MODELS.items()]
+
+
+@lru_cache(maxsize=1024)
+def host_of(base: str | None) -> str | None:
+    """The host of a `base_url`; None where it has none."""
+    try:
+        return urlsplit(base).hostname if base else None
+    except ValueError:
+        return None
 
 
 @lru_cache(maxsize=4096)

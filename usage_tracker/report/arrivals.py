@@ -8,8 +8,9 @@ be seen gets a place, and what can be seen later gets a later one.
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
-from usage_tracker.report.dialects import Statement, open_statement
+from usage_tracker.report.dialects import open_statement
 from usage_tracker.report.listing import Event, columns_of, read_event
+from usage_tracker.report.statement import Statement
 from usage_tracker.stores import Store
 from usage_tracker.stores.arriving import read_spans
 from usage_tracker.stores.store import Execute

@@ -1,10 +1,11 @@
 """Calls that started something and have not said yet what it used."""
 
 from usage_tracker.report.conditions import write_filter
-from usage_tracker.report.dialects import Statement, open_statement
+from usage_tracker.report.dialects import open_statement
 from usage_tracker.report.groups import find_span, write_span
 from usage_tracker.report.plan import Span
 from usage_tracker.report.question import Query
+from usage_tracker.report.statement import Statement
 from usage_tracker.stores import Store
 
 

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from usage_tracker.conditions import Condition
 from usage_tracker.report.clickhouse_dialect import NULL
 from usage_tracker.report.conditions import about_tags, split_pattern
-from usage_tracker.report.dialects import Statement
-from usage_tracker.report.dimensions import ARRAYS, DIMENSIONS, FLAG, UNITS
-from usage_tracker.report.groups import CUTS, source_keys
+from usage_tracker.report.dimensions import ARRAYS, CUTS, DIMENSIONS, FLAG, UNITS
+from usage_tracker.report.keys import source_keys
 from usage_tracker.report.plan import EVENTS, Part, Span, plan, rollups_by
 from usage_tracker.report.question import Query
+from usage_tracker.report.statement import Statement
 from usage_tracker.report.sums import COUNTED
 from usage_tracker.stores.clickhouse.columns import DURATIONS, MAY_BE_UNKNOWN, MONEY
 from usage_tracker.stores.clickhouse.literals import literal

@@ -14,8 +14,8 @@ from typing import cast
 from uuid import UUID
 
 from usage_tracker.instants import SECOND, to_moment
-from usage_tracker.report.dialects import YEAR_1, Statement
 from usage_tracker.report.plan import EVENTS, ROLLUPS, SKETCHES
+from usage_tracker.report.statement import YEAR_1, Statement
 from usage_tracker.stores.clickhouse.columns import MAY_BE_UNKNOWN, NONE
 from usage_tracker.stores.clickhouse.literals import literal
 

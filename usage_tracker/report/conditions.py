@@ -14,7 +14,6 @@ import re
 from collections.abc import Collection, Iterable
 
 from usage_tracker.conditions import Condition
-from usage_tracker.report.dialects import Statement
 from usage_tracker.report.dimensions import (
     ARRAYS,
     FILTERS,
@@ -24,17 +23,13 @@ from usage_tracker.report.dimensions import (
     Dimension,
     is_filter,
     key_of_tags,
-    of_tags,
     unknown,
 )
+from usage_tracker.report.statement import Statement
 from usage_tracker.wildcards import WILD, escaped, pieces
 
 MOST_CONDITIONS = 200
 """Of one question. SQLite nests no more than a thousand expressions, of which a condition may take several."""
-
-
-MANIFOLD = ("user", "tag")
-"""Dimensions of rollups of which there are so many values that a bucket has very many rows."""
 
 
 def parse_condition(text: str) -> Condition:
@@ -79,28 +74,6 @@ def about_tags(condition: Condition) -> Condition:
 def split_pattern(pattern: str) -> list[tuple[str, bool]]:
     """The pattern's characters, each with whether it is a wildcard; backslashes are resolved."""
     return [(piece[-1], piece in WILD) for piece in pieces(pattern)]
-
-
-def needed_keys(by: Collection[str], where: Collection[Condition]) -> set[str]:
-    """The keys that a source must be cut by to tell which of its rows meet the conditions.
-
-    A rollup by tag holds an event once for each of its tags. So it can answer for one tag and for no tag; more is asked
-    of the events, whose key is `tags_key`.
-    """
-    where = [about_tags(condition) for condition in where]
-    keys = {FILTERS[condition.dimension].key for condition in where}
-    tagged = [condition for condition in where if condition.dimension == "tag"]
-    one_tag = len(tagged) == 1 and tagged[0].equal and (tagged[0].pattern is None or tagged[0].literal is not None)
-    return keys | {"tags_key"} if tagged and (not one_tag or of_tags(by)) else keys
-
-
-def pinned_keys(where: Collection[Condition]) -> set[str]:
-    """Of users and tags, the keys that the conditions leave one row of."""
-    return {
-        FILTERS[condition.dimension].key
-        for condition in map(about_tags, where)
-        if condition.dimension in MANIFOLD and condition.equal and condition.literal is not None
-    }
 
 
 def write_among(statement: Statement, dimension: Dimension, values: Collection[str]) -> str:

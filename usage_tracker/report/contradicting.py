@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 from usage_tracker.report.conditions import write_filter
-from usage_tracker.report.dialects import Statement, open_statement
+from usage_tracker.report.dialects import open_statement
 from usage_tracker.report.groups import find_span, read_groups, write_span
 from usage_tracker.report.plan import EVENTS, Span
 from usage_tracker.report.question import Query
+from usage_tracker.report.statement import Statement
 from usage_tracker.stores import Store
 
 MOST_READ = 20_000

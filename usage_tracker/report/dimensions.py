@@ -47,6 +47,8 @@ ARRAYS = {"tag": "tags", FLAG: "cost_flags"}
 
 UNITS = ("hour", "day", "week", "month")
 """The dimensions of time. A week starts on Monday."""
+CUTS = {"hour": ["cut", "shift"], "day": ["cut"], "week": ["cut"], "month": ["cut"]}
+"""The columns of the dimensions of time."""
 
 NULLABLE_KEYS = frozenset({"session_id", "host_key"})
 """The keys that are null in an event where others point at a row that says "none"."""

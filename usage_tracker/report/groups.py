@@ -9,9 +9,10 @@ from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 from usage_tracker.instants import DAY, to_instant
-from usage_tracker.report.conditions import MANIFOLD, needed_keys, pinned_keys, write_among, write_filter
-from usage_tracker.report.dialects import Statement, open_statement
-from usage_tracker.report.dimensions import UNITS, find_dimension
+from usage_tracker.report.conditions import write_among, write_filter
+from usage_tracker.report.dialects import open_statement
+from usage_tracker.report.dimensions import CUTS, UNITS, find_dimension
+from usage_tracker.report.keys import keys_of, pinned, pinned_keys, source_keys
 from usage_tracker.report.plan import (
     EVENTS,
     FIRST,
@@ -25,6 +26,7 @@ from usage_tracker.report.plan import (
     rollups_by,
 )
 from usage_tracker.report.question import Query
+from usage_tracker.report.statement import Statement
 from usage_tracker.report.sums import COUNTED, EVENT_SUMS, Group, GroupValue, Sums
 from usage_tracker.report.tag_pairs import sets_with_several, write_none_again, write_own_tags, write_tag_pairs
 from usage_tracker.stores import Store
@@ -113,16 +115,6 @@ def reads_every_event(query: Query) -> bool:
     return query.cost == "current" or not rollups_by(source_keys(query))
 
 
-def source_keys(query: Query) -> set[str]:
-    """The keys that a source must be cut by to answer the query."""
-    return {*keys_of(query), *needed_keys(query.by, query.where)}
-
-
-def keys_of(query: Query) -> list[str]:
-    """The keys that lead to the values of the query's groups."""
-    return list(dict.fromkeys(find_dimension(name).key for name in query.by if name not in UNITS))
-
-
 def write_groups(
     statement: Statement,
     query: Query,
@@ -146,10 +138,6 @@ def write_groups(
         f"WITH {', '.join([*named, summed])} SELECT {by_value} FROM summed{''.join(joins)}"  # noqa: S608  our own names
         + write_grouping(columns)
     )
-
-
-CUTS = {"hour": ["cut", "shift"], "day": ["cut"], "week": ["cut"], "month": ["cut"]}
-"""The columns of the dimensions of time."""
 
 
 def measure(statement: Statement, source: Source, names: Sequence[str] = COUNTED) -> Measured:
@@ -233,14 +221,6 @@ def write_part(
         + (f" WHERE {' AND '.join(tests)}" if tests else "")
         + ("" if source.grain else write_grouping(groups))
     )
-
-
-def pinned(query: Query) -> set[str]:
-    """Of users and tags, the keys that the query is about few rows of."""
-    keys = pinned_keys(query.where)
-    if query.among is not None and query.among[0] in MANIFOLD:
-        keys.add(find_dimension(query.among[0]).key)
-    return keys
 
 
 def write_span(statement: Statement, at: str, span: Span) -> list[str]:

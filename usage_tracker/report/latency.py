@@ -6,19 +6,20 @@ can't tell apart (a model's calls for one project, users, tags, hours) is counte
 
 from collections.abc import Iterable, Mapping
 
-from usage_tracker.report.dialects import Statement, open_statement
+from usage_tracker.report.dialects import open_statement
 from usage_tracker.report.groups import (
     Measured,
     find_span,
     read_group,
-    source_keys,
     write_groups,
     write_part,
     write_union,
 )
+from usage_tracker.report.keys import source_keys
 from usage_tracker.report.plan import EVENTS, Part, Source, plan, sketches_by
 from usage_tracker.report.question import Query
 from usage_tracker.report.sketch import Sketch
+from usage_tracker.report.statement import Statement
 from usage_tracker.report.sums import CALL, Group, Sums
 from usage_tracker.stores import Store
 

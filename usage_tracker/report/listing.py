@@ -10,10 +10,11 @@ from usage_tracker.conditions import Condition
 from usage_tracker.event import COLUMNS
 from usage_tracker.instants import DAY, HOUR
 from usage_tracker.report.conditions import about_tags, write_match, write_match_of_some
-from usage_tracker.report.dialects import Statement, open_statement
+from usage_tracker.report.dialects import open_statement
 from usage_tracker.report.dimensions import ARRAYS, FILTERS
 from usage_tracker.report.groups import find_span, write_span
 from usage_tracker.report.plan import LAST, Span, slices
+from usage_tracker.report.statement import Statement
 from usage_tracker.stores import Store
 
 Event = dict[str, Any]

@@ -1,7 +1,8 @@
 """Which tags a call counts under, by its set of tags: all, or those of one KEY, which are written `KEY:value`."""
 # ruff: noqa: S608  names of tables and columns are our own
 
-from usage_tracker.report.dialects import Statement, open_statement
+from usage_tracker.report.dialects import open_statement
+from usage_tracker.report.statement import Statement
 from usage_tracker.stores import Store
 
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import cast
 
-from usage_tracker.report.dialects import Statement, open_statement
+from usage_tracker.report.dialects import open_statement
 from usage_tracker.report.dimensions import UNITS, Dimension, find_dimension
 from usage_tracker.report.groups import (
     MOST_FOUND,
@@ -28,6 +28,7 @@ from usage_tracker.report.groups import (
 from usage_tracker.report.plan import Part, Source, Span
 from usage_tracker.report.question import Query
 from usage_tracker.report.ranking import among_others
+from usage_tracker.report.statement import Statement
 from usage_tracker.report.sums import COUNTED, NOTHING, Group, Sums
 from usage_tracker.stores import Store
 
