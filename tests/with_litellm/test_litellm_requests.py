@@ -19,6 +19,7 @@ from usage_tracker import tracker
 from usage_tracker.capture import litellm_requests
 from usage_tracker.capture.litellm_call import requests
 from usage_tracker.capture.litellm_requests import settle_all
+from usage_tracker.demo.exchange import Reply
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.frameworks.litellm_proxy import instance
 
@@ -161,13 +162,16 @@ HASH = "ab" * 32
 ALICE = SimpleNamespace(api_key=HASH, user_id="alice", team_alias="web")
 
 
-def hand_on_to(url: str, method: str = "POST", form: dict[str, str] | None = None, **asked: Any) -> Any:
-    """As the proxy does it: JSON it reads at once, all else piece by piece. What it says of where it is recorded."""
+def hand_on_to(
+    url: str, method: str = "POST", form: dict[str, str] | None = None, serves: str = "openai", **asked: Any
+) -> Any:
+    """As the proxy does it: JSON it reads at once, all else piece by piece. What it says of where it is recorded.
+    `serves`: its name of the provider."""
     assert tracker.installed is not None
     tracker.installed.pipeline().recorder.store_mark = "here"
 
     async def relay() -> Any:
-        logging = SimpleNamespace(litellm_call_id="call-1")
+        logging = SimpleNamespace(litellm_call_id="call-1", model_call_details={"custom_llm_provider": serves})
         await instance.async_pre_call_hook(
             ALICE, None, {**asked, "litellm_logging_obj": logging}, "pass_through_endpoint"
         )
@@ -265,6 +269,27 @@ def test_who_asks_keeps_a_batch_of_geminis_that_is_handed_on(
     assert hand_on_to(url, batch=requested) is None
     assert hand_on_to(f"{gemini.url}/v1beta/batches/b-1", "GET") is None
     tell(None)
+    assert (captured.all(), requests) == ([], {})
+
+
+def test_counted_tokens_that_are_handed_on_are_forgotten_though_the_callback_never_tells_of_them(
+    captured: Captured,
+    anthropic: AnthropicServer,  # noqa: F811
+) -> None:
+    """LiteLLM reads them as a message, which fails."""
+    url = f"{anthropic.url}/v1/messages/count_tokens"
+    assert hand_on_to(url, serves="anthropic", model="claude-sonnet-4-5", messages=ASK) is None
+    assert not requests
+    settle_all()
+    assert captured.all() == []
+
+
+def test_looks_at_what_an_unknown_provider_does_are_forgotten_though_the_callback_never_tells_of_them(
+    captured: Captured, provider: StandIn
+) -> None:
+    """As of AssemblyAI's transcripts, after which apps look every few seconds."""
+    provider.reply = lambda asked: Reply({"id": "t-1", "status": "processing"})
+    assert hand_on_to(f"{provider.url}/v2/transcript/t-1", "GET", serves="assemblyai") is None
     assert (captured.all(), requests) == ([], {})
 
 

@@ -54,6 +54,11 @@ def place_at(method: str, url: str) -> Place:
     return Place(None, None, False)
 
 
+def asks_none(method: str | None, provider: str | None) -> bool:
+    """Whether a request to an address that we don't know asks no model. `provider`: LiteLLM's name of who serves."""
+    return method == "GET" or provider in KNOWN
+
+
 class HandedOn(ProxyRequest):
     """A request that is handed on, whatever it is about."""
 
@@ -72,10 +77,11 @@ class HandedOn(ProxyRequest):
         sent, url = response.request, str(response.request.url)
         provider, operation, retrieves = place_at(sent.method, url)
         if provider is None or operation is None:
+            if asks_none(sent.method, self._named()) or provider_of(response.request.url.host, None) in KNOWN:
+                self.forget()  # the callback may never tell of it, as of Claude's counted tokens
             return False
         if provider is google_genai and operation == "batch":  # whose answers lie in a file, or come many at once
-            requests.pop(self.call_id, None)
-            self.drop()
+            self.forget()
             return False
         self.provider, self.watched, self.called, self.asks_model = provider, True, True, True
         asked = read_asked(provider, operation, {**self.asked, **form_of(sent)}, url)
@@ -90,6 +96,17 @@ class HandedOn(ProxyRequest):
         else:
             answered_raw(self, response)
         return True
+
+    def forget(self) -> None:
+        """It is no call, whatever the callback tells of it."""
+        if requests.get(self.call_id) is self:
+            del requests[self.call_id]
+        self.drop()
+
+    def _named(self) -> str | None:
+        """LiteLLM's name of the provider, of which it has told its logging by now."""
+        details = getattr(self.asked.get("litellm_logging_obj"), "model_call_details", None)
+        return said(fields_of(details).get("custom_llm_provider"))
 
     def succeeded(self, told: Mapping[str, Any], answer: object) -> None:
         if self.watched:
@@ -125,8 +142,10 @@ class HandedOn(ProxyRequest):
         sent = fields_of(told.get("passthrough_logging_payload"))
         method, url = word(sent.get("request_method")), word(sent.get("url"))
         _, operation, retrieves = place_at(method, url) if method and url else Place(None, None, False)
-        if operation is not None or method == "GET" or (url and self.served_by in KNOWN):
-            self.asks_model = operation is not None
+        if operation is not None:
+            self.asks_model = True
+        elif asks_none(method, self.served_by if url else None):
+            self.asks_model = False
         operation = operation or self.request.operation
         self.request = litellm_asked.read_request(operation, self._with_metadata(told), retrieves=retrieves)
 
