@@ -258,6 +258,20 @@ def test_a_batch_of_claudes_that_is_handed_on_used_what_its_results_say(
     assert [(event.completes, event.usage.output_tokens) for _, event in captured.all()] == [("msgbatch_0000", 12)] * 2
 
 
+def test_a_stream_of_geminis_that_is_handed_on_as_a_list_used_what_its_last_piece_says(
+    captured: Captured,
+    gemini: GeminiServer,  # noqa: F811
+) -> None:
+    """As it comes where nobody asked for `alt=sse`; LiteLLM can't read it, and tells nobody."""
+    contents: list[object] = []
+    url = f"{gemini.url}/v1beta/models/gemini-2.5-flash:streamGenerateContent"
+    assert hand_on_to(url, serves="gemini", contents=contents)
+    settle_all()
+    event = captured.one()
+    assert (event.request_model, event.model) == ("gemini-2.5-flash", "gemini-2.5-flash-001")
+    assert (event.usage.input_tokens, event.usage.output_tokens) == (29, 17)
+
+
 def test_who_asks_keeps_a_batch_of_geminis_that_is_handed_on(
     captured: Captured,
     gemini: GeminiServer,  # noqa: F811

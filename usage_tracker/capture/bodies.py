@@ -11,7 +11,7 @@ import msgspec
 from usage_tracker.capture.aws_frames import Frame, take_frames
 from usage_tracker.capture.call import Call
 from usage_tracker.guard import guarded
-from usage_tracker.providers.answer import decode_object
+from usage_tracker.providers.answer import decode_object, decode_objects
 
 BODY_MAX = 64 << 20
 """A JSON body beyond this is not kept for reading."""
@@ -184,4 +184,6 @@ def skim(decode_known: Callable[[Any], Mapping[str, object]], text: str | bytes)
 
 
 def observe_json(call: Call, text: bytes) -> None:
-    call.observe(decode_object(text))
+    """Read an answer, or the list of all pieces of one: a stream of Gemini's that was asked for without `alt=sse`."""
+    for fields in decode_objects(text):
+        call.observe(fields)

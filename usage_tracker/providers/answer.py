@@ -136,6 +136,15 @@ def decode_object(text: bytes | str) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
+def decode_objects(text: bytes | str) -> list[dict[str, object]]:
+    """The JSON object that it is, or those in a list; none for anything else."""
+    try:
+        value = decode(text)
+    except msgspec.DecodeError:
+        return []
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
+
+
 def word(value: object, longest: int = LONGEST_NAME) -> str | None:
     """A name as a plain string that any store takes: printable, stripped, cut. None for what is no name, such as an
     SDK's sentinel for "not given". Numbers are names too, as of users; booleans aren't."""
