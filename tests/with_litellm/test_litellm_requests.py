@@ -272,6 +272,20 @@ def test_a_stream_of_geminis_that_is_handed_on_as_a_list_used_what_its_last_piec
     assert (event.usage.input_tokens, event.usage.output_tokens) == (29, 17)
 
 
+@pytest.mark.parametrize(("publisher", "read"), [("anthropic", True), ("mistralai", False)])
+def test_of_others_models_on_vertex_that_are_asked_as_claude_is_the_callback_is_believed(
+    captured: Captured,
+    anthropic: AnthropicServer,  # noqa: F811
+    publisher: str,
+    read: bool,
+) -> None:
+    url = f"{anthropic.url}/v1/projects/p/locations/l/publishers/{publisher}/models/some-model:rawPredict"
+    assert (hand_on_to(url, serves="vertex_ai", messages=ASK) is not None) == read
+    tell(litellm.ModelResponse(model="some-model", usage=litellm.Usage(prompt_tokens=7, completion_tokens=5)))
+    event = captured.one()
+    assert (event.usage.input_tokens, event.usage.output_tokens) == ((41, 12) if read else (7, 5))
+
+
 def test_who_asks_keeps_a_batch_of_geminis_that_is_handed_on(
     captured: Captured,
     gemini: GeminiServer,  # noqa: F811

@@ -5,6 +5,7 @@ LiteLLM makes of it: for a stream that brings no usage it makes up counts, and w
 the callback adds whom it is for and what it cost, and is believed for other providers alone.
 """
 
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import ModuleType
@@ -28,6 +29,9 @@ UNTOLD = "/transcript"
 """What an address has in it of whose answer LiteLLM tells nobody: it takes transcriptions for AssemblyAI's.
 https://github.com/BerriAI/litellm/blob/main/litellm/proxy/pass_through_endpoints/success_handler.py"""
 
+PUBLISHER = re.compile("/publishers/([^/]+)/models/")
+"""Whose model an address of Vertex AI's names."""
+
 handing_on: ContextVar["HandedOn | None"] = ContextVar("usage_tracker_handing_on", default=None)
 """The request that a task of the proxy hands on."""
 
@@ -47,6 +51,8 @@ def place_at(method: str, url: str) -> Place:
     address = urlsplit(url)
     if provider_of(address.hostname, None) in ("gemini", "vertex") or address.path.startswith("/v1beta/"):
         modules = [google_genai, anthropic, openai]
+    if (publisher := PUBLISHER.search(address.path)) is not None and publisher[1] != "anthropic":
+        modules = [google_genai]  # Mistral's models are asked at addresses as Claude is, and answer otherwise
     for module in modules:
         operation, retrieves = operation_asked(module, method, url)
         if operation is not None:
