@@ -162,16 +162,13 @@ HASH = "ab" * 32
 ALICE = SimpleNamespace(api_key=HASH, user_id="alice", team_alias="web")
 
 
-def hand_on_to(
-    url: str, method: str = "POST", form: dict[str, str] | None = None, serves: str = "openai", **asked: Any
-) -> Any:
-    """As the proxy does it: JSON it reads at once, all else piece by piece. What it says of where it is recorded.
-    `serves`: its name of the provider."""
+def hand_on_to(url: str, method: str = "POST", form: dict[str, str] | None = None, **asked: Any) -> Any:
+    """As the proxy does it: JSON it reads at once, all else piece by piece. What it says of where it is recorded."""
     assert tracker.installed is not None
     tracker.installed.pipeline().recorder.store_mark = "here"
 
     async def relay() -> Any:
-        logging = SimpleNamespace(litellm_call_id="call-1", model_call_details={"custom_llm_provider": serves})
+        logging = SimpleNamespace(litellm_call_id="call-1")
         await instance.async_pre_call_hook(
             ALICE, None, {**asked, "litellm_logging_obj": logging}, "pass_through_endpoint"
         )
@@ -265,7 +262,7 @@ def test_a_stream_of_geminis_that_is_handed_on_as_a_list_used_what_its_last_piec
     """As it comes where nobody asked for `alt=sse`; LiteLLM can't read it, and tells nobody."""
     contents: list[object] = []
     url = f"{gemini.url}/v1beta/models/gemini-2.5-flash:streamGenerateContent"
-    assert hand_on_to(url, serves="gemini", contents=contents)
+    assert hand_on_to(url, contents=contents)
     settle_all()
     event = captured.one()
     assert (event.request_model, event.model) == ("gemini-2.5-flash", "gemini-2.5-flash-001")
@@ -280,7 +277,7 @@ def test_of_others_models_on_vertex_that_are_asked_as_claude_is_the_callback_is_
     read: bool,
 ) -> None:
     url = f"{anthropic.url}/v1/projects/p/locations/l/publishers/{publisher}/models/some-model:rawPredict"
-    assert (hand_on_to(url, serves="vertex_ai", messages=ASK) is not None) == read
+    assert (hand_on_to(url, messages=ASK) is not None) == read
     tell(litellm.ModelResponse(model="some-model", usage=litellm.Usage(prompt_tokens=7, completion_tokens=5)))
     event = captured.one()
     assert (event.usage.input_tokens, event.usage.output_tokens) == ((41, 12) if read else (7, 5))
@@ -300,13 +297,16 @@ def test_who_asks_keeps_a_batch_of_geminis_that_is_handed_on(
     assert (captured.all(), requests) == ([], {})
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/messages/count_tokens", "/v1/projects/p/publishers/anthropic/models/count-tokens:rawPredict"]
+)
 def test_counted_tokens_that_are_handed_on_are_forgotten_though_the_callback_never_tells_of_them(
     captured: Captured,
     anthropic: AnthropicServer,  # noqa: F811
+    path: str,
 ) -> None:
     """LiteLLM reads them as a message, which fails."""
-    url = f"{anthropic.url}/v1/messages/count_tokens"
-    assert hand_on_to(url, serves="anthropic", model="claude-sonnet-4-5", messages=ASK) is None
+    assert hand_on_to(f"{anthropic.url}{path}", model="claude-sonnet-4-5", messages=ASK) is None
     assert not requests
     settle_all()
     assert captured.all() == []
@@ -317,7 +317,7 @@ def test_looks_at_what_an_unknown_provider_does_are_forgotten_though_the_callbac
 ) -> None:
     """As of AssemblyAI's transcripts, after which apps look every few seconds."""
     provider.reply = lambda asked: Reply({"id": "t-1", "status": "processing"})
-    assert hand_on_to(f"{provider.url}/v2/transcript/t-1", "GET", serves="assemblyai") is None
+    assert hand_on_to(f"{provider.url}/v2/transcript/t-1", "GET") is None
     assert (captured.all(), requests) == ([], {})
 
 

@@ -29,6 +29,9 @@ UNTOLD = "/transcript"
 """What an address has in it of whose answer LiteLLM tells nobody: it takes transcriptions for AssemblyAI's.
 https://github.com/BerriAI/litellm/blob/main/litellm/proxy/pass_through_endpoints/success_handler.py"""
 
+COUNTING = re.compile("/count[_-]tokens(?::rawPredict)?$")
+"""What an address ends with that counts tokens of Claude's, which LiteLLM reads as a message, and fails."""
+
 PUBLISHER = re.compile("/publishers/([^/]+)/models/")
 """Whose model an address of Vertex AI's names."""
 
@@ -60,11 +63,6 @@ def place_at(method: str, url: str) -> Place:
     return Place(None, None, False)
 
 
-def asks_none(method: str | None, provider: str | None) -> bool:
-    """Whether a request to an address that we don't know asks no model. `provider`: LiteLLM's name of who serves."""
-    return method == "GET" or provider in KNOWN
-
-
 class HandedOn(ProxyRequest):
     """A request that is handed on, whatever it is about."""
 
@@ -83,8 +81,8 @@ class HandedOn(ProxyRequest):
         sent, url = response.request, str(response.request.url)
         provider, operation, retrieves = place_at(sent.method, url)
         if provider is None or operation is None:
-            if asks_none(sent.method, self._named()) or provider_of(response.request.url.host, None) in KNOWN:
-                self.forget()  # the callback may never tell of it, as of Claude's counted tokens
+            if sent.method == "GET" or COUNTING.search(sent.url.path):
+                self.forget()  # the callback may never tell of it
             return False
         if provider is google_genai and operation == "batch":  # whose answers lie in a file, or come many at once
             self.forget()
@@ -108,11 +106,6 @@ class HandedOn(ProxyRequest):
         if requests.get(self.call_id) is self:
             del requests[self.call_id]
         self.drop()
-
-    def _named(self) -> str | None:
-        """LiteLLM's name of the provider, of which it has told its logging by now."""
-        details = getattr(self.asked.get("litellm_logging_obj"), "model_call_details", None)
-        return said(fields_of(details).get("custom_llm_provider"))
 
     def succeeded(self, told: Mapping[str, Any], answer: object) -> None:
         if self.watched:
@@ -148,10 +141,8 @@ class HandedOn(ProxyRequest):
         sent = fields_of(told.get("passthrough_logging_payload"))
         method, url = word(sent.get("request_method")), word(sent.get("url"))
         _, operation, retrieves = place_at(method, url) if method and url else Place(None, None, False)
-        if operation is not None:
-            self.asks_model = True
-        elif asks_none(method, self.served_by if url else None):
-            self.asks_model = False
+        if operation is not None or method == "GET" or (url and self.served_by in KNOWN):
+            self.asks_model = operation is not None
         operation = operation or self.request.operation
         self.request = litellm_asked.read_request(operation, self._with_metadata(told), retrieves=retrieves)
 
