@@ -312,6 +312,16 @@ def test_counted_tokens_that_are_handed_on_are_forgotten_though_the_callback_nev
     assert captured.all() == []
 
 
+def test_tokens_that_could_not_be_counted_are_no_call(captured: Captured) -> None:
+    hand_on(**HANDED_ON)
+    request = {
+        "litellm_logging_obj": SimpleNamespace(litellm_call_id="call-1"),
+        "passthrough_logging_payload": address("messages/count_tokens?beta=true"),
+    }
+    asyncio.run(instance.async_post_call_failure_hook(request, HTTPException(429), None))
+    assert (captured.all(), requests) == ([], {})
+
+
 def test_looks_at_what_an_unknown_provider_does_are_forgotten_though_the_callback_never_tells_of_them(
     captured: Captured, provider: StandIn
 ) -> None:

@@ -63,6 +63,11 @@ def place_at(method: str, url: str) -> Place:
     return Place(None, None, False)
 
 
+def asks_none(method: str | None, url: str | None) -> bool:
+    """Whether a request to an address that we don't know asks no model, whoever serves."""
+    return method == "GET" or COUNTING.search(urlsplit(url or "").path) is not None
+
+
 class HandedOn(ProxyRequest):
     """A request that is handed on, whatever it is about."""
 
@@ -81,7 +86,7 @@ class HandedOn(ProxyRequest):
         sent, url = response.request, str(response.request.url)
         provider, operation, retrieves = place_at(sent.method, url)
         if provider is None or operation is None:
-            if sent.method == "GET" or COUNTING.search(sent.url.path):
+            if asks_none(sent.method, url):
                 self.forget()  # the callback may never tell of it
             return False
         if provider is google_genai and operation == "batch":  # whose answers lie in a file, or come many at once
@@ -141,7 +146,7 @@ class HandedOn(ProxyRequest):
         sent = fields_of(told.get("passthrough_logging_payload"))
         method, url = word(sent.get("request_method")), word(sent.get("url"))
         _, operation, retrieves = place_at(method, url) if method and url else Place(None, None, False)
-        if operation is not None or method == "GET" or (url and self.served_by in KNOWN):
+        if operation is not None or asks_none(method, url) or (url and self.served_by in KNOWN):
             self.asks_model = operation is not None
         operation = operation or self.request.operation
         self.request = litellm_asked.read_request(operation, self._with_metadata(told), retrieves=retrieves)
