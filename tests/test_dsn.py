@@ -53,6 +53,15 @@ def test_what_an_address_leaves_to_the_environment_is_a_part_of_it(
     assert (parse_dsn(text).identity == dsn.identity) == ("usage" not in shown)
 
 
+def test_what_the_environment_holds_need_be_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of a database have no encoding."""
+    found = set()
+    for name in ("gr\udcf6\udcdfe", "gr\udcfc\udcdfe"):
+        monkeypatch.setenv("PGDATABASE", name)
+        found |= {parse_dsn("postgresql://").identity, parse_dsn("user=me").identity}
+    assert len(found) == 4
+
+
 @pytest.mark.parametrize(
     "keyword", ["password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"]
 )

@@ -92,9 +92,17 @@ def test_who_asks_for_no_export_loads_nothing_for_it(tmp_path: Path) -> None:
     assert (tmp_path / "usage.db").exists()
 
 
-def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("package", "extra", "to", "form"),
+    [("deltalake", "delta", "table", "delta"), ("fsspec", "export", "s3://lake/usage", "parquet")],
+)
+def test_what_is_missing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, extra: str, to: str, form: str
+) -> None:
     store, _ = filled(tmp_path)
-    monkeypatch.setitem(sys.modules, "deltalake", None)
-    with pytest.raises(ConfigError, match=r"deltalake is not installed; run: pip install 'usage-tracker-llm\[delta\]'"):
-        open_exporter(store, Plan(str(tmp_path / "table"), "delta"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, package, None)
+    said = rf"{package} is not installed; run: pip install 'usage-tracker-llm\[{extra}\]'"
+    with pytest.raises(ConfigError, match=said):
+        open_exporter(store, Plan(to, form))
     store.close()

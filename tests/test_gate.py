@@ -12,7 +12,7 @@ from concurrent.futures import Future, wait
 from contextlib import closing, suppress
 from decimal import Decimal, localcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from unittest.mock import Mock
 from uuid import uuid4
 
@@ -944,6 +944,20 @@ def test_calls_that_end_before_prices_are_known_count_once_they_are(
         ask(capturing)
 
 
+def test_the_log_says_why_a_strict_budget_can_not_be_reserved_from(
+    capturing: Capturing, enforcing: Enforcing, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away() -> NoReturn:
+        raise StoreUnavailable("the server has no room for another connection")
+
+    enforcing.use(known(budget(strict=True)))
+    gate = enforcing._gate
+    assert gate is not None
+    gate._reserving.ledger = Ledger(away, Mock())
+    ask(capturing)
+    assert "can't be reserved from: the server has no room for another connection" in caplog.text
+
+
 def test_a_strict_budget_that_this_process_can_not_reserve_from_says_what_then(
     capturing: Capturing, enforcing: Enforcing, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -1012,6 +1026,37 @@ def test_a_call_that_a_strict_budget_holds_goes_on_when_that_is_removed_or_has_r
     thread.join(30)
     assert not thread.is_alive()
     assert len(provider.requests) == 2
+
+
+@pytest.mark.parametrize("per", ["minute", "hour"])
+def test_a_call_that_a_strict_budget_holds_goes_on_in_the_next_window_and_counts_there(
+    fresh_start: Path, provider: StandIn, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch, per: str
+) -> None:
+    from usage_tracker.budgets.view import ViewFile
+
+    slow = budget(measure="calls", on_limit="throttle", delay=60, strict=True, per=per)
+    dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
+    with migrated(dsn) as store:
+        spool.mkdir(mode=0o700)
+        ViewFile(spool).save(known(slow))
+        usage_tracker.install(ship=False, spool_dir=spool, dsn=dsn)
+        client.chat.completions.create(model=MODEL, messages=ASK)
+        thread = threading.Thread(
+            target=client.chat.completions.create, kwargs={"model": MODEL, "messages": ASK}, daemon=True
+        )
+        began = time.monotonic()
+        thread.start()
+        while not open_calls:  # it has begun
+            assert time.monotonic() < began + 20
+            time.sleep(0.01)
+        assert len(provider.requests) == 1
+        later = time.time() + 7200
+        monkeypatch.setattr(time, "time", lambda: later)
+        thread.join(30)
+        assert not thread.is_alive()
+        assert len(provider.requests) == 2
+        windows = store.select("SELECT DISTINCT window_start FROM budget_account ORDER BY window_start")
+        assert len(list(windows)) == 2
 
 
 def test_a_strict_call_waits_for_prices_rather_than_go_unreserved(

@@ -69,6 +69,18 @@ def test_an_async_stream_tells_its_usage_at_its_end(google: Google) -> None:
     assert google.one().usage.output_tokens == 11
 
 
+def read_all(response: Any) -> None:
+    response.read()
+
+
+def test_a_stream_that_a_hook_of_the_app_has_read_tells_its_usage_too(google: Google) -> None:
+    client = google.make(client_args={"event_hooks": {"response": [read_all]}})
+    events = list(client.interactions.create(**ASKED, stream=True))
+    event = google.one()
+    assert (event.status, event.usage.input_tokens, event.usage.output_tokens) == ("ok", 22, 11)
+    assert event.response_id == events[-1].interaction.id
+
+
 @pytest.mark.parametrize("leave", [leave_by_break, leave_closed, leave_with_block, leave_unread])
 def test_a_stream_that_is_left_early_is_abandoned_and_may_be_asked_about(
     google: Google, leave: Callable[[Any], None]

@@ -210,6 +210,18 @@ def test_a_call_that_comes_into_the_table_late_is_brought_by_the_next_import(dsn
 
 
 @pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
+def test_an_encoding_that_a_text_lacks_keeps_no_call_out(
+    dsn: str, empty_postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PGCLIENTENCODING names one where other programs want it."""
+    make_table(empty_postgres_dsn, 1)
+    run(empty_postgres_dsn, """UPDATE "LiteLLM_SpendLogs" SET request_id = 'one', end_user = '日本'""")
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    assert "1 call brought" in bring("litellm", "--from", empty_postgres_dsn)
+    assert event(dsn, "one")["user_id"] == "日本"
+
+
+@pytest.mark.parametrize("dsn", ["sqlite"], indirect=True)
 def test_a_source_is_named_as_the_proxy_itself_has_it(dsn: str, source: str) -> None:
     """Its client takes options that libpq doesn't, among them the schema of its tables."""
     run(source, 'CREATE SCHEMA "of proxies"')

@@ -233,7 +233,7 @@ def test_memory_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch, ca
 def test_what_neither_disk_nor_memory_takes_is_counted(
     journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def no_memory(*_: object) -> object:
+    def no_memory(*_: object, **__: object) -> object:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
     monkeypatch.setattr("mmap.mmap", no_memory)

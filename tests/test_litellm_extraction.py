@@ -212,11 +212,11 @@ def test_models_go_by_the_name_that_their_provider_has_for_them(
         ("nvidia_nim/openai/gpt-oss-20b", "nvidia_nim", "openai/gpt-oss-20b", "openai/gpt-oss-20b"),
         ("litellm_proxy/openai/gpt-4o", "litellm_proxy", "fast", "openai/gpt-4o"),
         ("openai/gpt-oss-20b", "openai", "ours", "openai/gpt-oss-20b"),
+        ("openai/gpt-oss-20b", "openai", "gpt-oss-20b", "openai/gpt-oss-20b"),  # as LM Studio answers
         ("openrouter/auto", "openrouter", "openrouter/auto", "openrouter/auto"),
         ("perplexity/", "perplexity", None, "perplexity/"),
         ("gpt-4o", None, "gpt-4o", "gpt-4o"),
-        ("groq/openai/gpt-oss-20b", None, "openai/gpt-oss-20b", "openai/gpt-oss-20b"),
-        ("openai/gpt-oss-20b", None, "openai/gpt-oss-20b", "openai/gpt-oss-20b"),
+        ("openai/gpt-oss-20b", None, "hosted_vllm/openai/gpt-oss-20b", "openai/gpt-oss-20b"),
         (None, "perplexity", "sonar", None),
     ],
 )

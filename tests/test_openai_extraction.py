@@ -170,6 +170,20 @@ def test_figures_of_what_is_at_work_are_not_the_last() -> None:
     assert answered(at_work).service_tier == "batch"
 
 
+PACKED = (
+    "batch_bGl0ZWxsbTpiYXRjaF83O21vZGVsLGZhc3Q",  # litellm:batch_7;model,fast
+    "bGl0ZWxsbV9wcm94eTttb2RlbF9pZDpmYXN0O2xsbV9iYXRjaF9pZDpiYXRjaF83",  # litellm_proxy;model_id:fast;llm_batch_id:…
+)
+
+
+@pytest.mark.parametrize("packed", PACKED)
+def test_a_batch_at_a_proxy_of_litellms_has_its_providers_own_id(packed: str) -> None:
+    """So that what it used counts once, also where the proxy records it as well."""
+    begun = {"id": packed, "object": "batch", "status": "validating"}
+    assert (answered(begun).awaits, answered(begun).response_id) == ("batch_7", "batch_7")
+    assert answered({**begun, "status": "completed", "usage": USED}).completes == "batch_7"
+
+
 def test_an_address_of_azures_names_a_deployment_for_what_is_asked_of_one() -> None:
     url = "https://acme.openai.azure.com/openai/deployments/d-1/chat/completions?api-version=2024-10-21"
     assert (deployment_in("chat", url), deployment_in("responses", url)) == ("d-1", None)

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from usage_tracker.instants import to_instant, to_moment
-from usage_tracker.report.plan import plan, rollups_by
+from usage_tracker.report.plan import Span, plan, rollups_by
 
 BERLIN, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")
 NEW_YORK, KIRITIMATI = ZoneInfo("America/New_York"), ZoneInfo("Pacific/Kiritimati")
@@ -28,8 +28,15 @@ def planned(
                 *([] if part.skipped_hour is None else [f"without {part.skipped_hour}h"]),
             ]
         )
-        for part in plan(rollups_by(keys or ["kind_key", "owner_key"]), unit, zone, span, may_take_away=may_take_away)
+        for part in plan(
+            rollups_by(keys or ["kind_key", "owner_key"]), unit, zone, span, is_shorter if may_take_away else None
+        )
     )
+
+
+def is_shorter(one: Span, other: Span) -> bool:
+    """As where there are as many events in each hour."""
+    return one[1] - one[0] < other[1] - other[0]
 
 
 def test_whole_days_are_read_from_the_rollup_by_day() -> None:
@@ -139,6 +146,25 @@ def test_a_span_of_users_that_ends_late_in_a_day_is_all_of_that_day_less_what_co
     assert of_user("2026-08-01T00:00Z", "2026-08-01T23:59Z") == [
         "by_day_user_total 08-01T00:00/08-02T00:00",
         "usage_event less 08-01T23:59/08-02T00:00",
+    ]
+
+
+def test_a_span_of_users_that_starts_early_in_a_day_is_all_of_that_day_less_what_comes_before() -> None:
+    def of_user(since: str, until: str) -> list[str]:
+        return planned(since, until, None, UTC, "user_key", may_take_away=True)
+
+    assert of_user("2026-08-01T04:00Z", "2026-08-02T04:00Z") == [
+        "by_day_user_total 08-01T00:00/08-02T00:00",
+        "usage_event 08-02T00:00/08-02T04:00",
+        "usage_event less 08-01T00:00/08-01T04:00",
+    ]
+    assert of_user("2026-08-01T04:00Z", "2026-08-02T23:30Z") == [
+        "by_day_user_total 08-01T00:00/08-03T00:00",
+        "usage_event less 08-01T00:00/08-01T04:00 08-02T23:30/08-03T00:00",
+    ]
+    assert of_user("2026-08-01T00:30Z", "2026-08-02T00:00Z") == [
+        "by_day_user_total 08-01T00:00/08-02T00:00",
+        "usage_event less 08-01T00:00/08-01T00:30",
     ]
 
 

@@ -17,7 +17,7 @@ from migrated import migrated
 from usage_tracker.budgets import refresh
 from usage_tracker.budgets.accounts import start_of
 from usage_tracker.budgets.amounts import whole
-from usage_tracker.budgets.book import set_budget
+from usage_tracker.budgets.book import read_budgets, set_budget
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.holding import FRESH_SECONDS
 from usage_tracker.budgets.refresh import Refresher, read_part
@@ -30,6 +30,7 @@ from usage_tracker.event import Batch, Stretch
 from usage_tracker.spending import Used, UsedOf, read_used, read_usual
 from usage_tracker.stores import Store
 from usage_tracker.stores.prices import add_version
+from usage_tracker.stores.store import Execute
 
 USED = {"u-1": 6, "u-2": 9, "none": 8, "u-*": 7}
 """Calls."""
@@ -308,6 +309,23 @@ def test_a_budget_that_nobody_here_can_count_is_left_out_and_said_once(
     assert caplog.text.count(f"the budget {name} is left out here: {why}") == 1
     with pytest.raises(SchemaError, match=re.escape(f"can't be changed here: {why}")):
         set_budget(store, budget(name=name))
+
+
+def test_of_very_many_budgets_that_nobody_here_can_count_each_is_said_once(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where there is one for each of hundreds of teams, in a time zone that a host doesn't know."""
+    told = [(f"odd-{uuid4()}", said) for said in ['"zone": "Mars/Base"', '"on_limit": "something new"'] * 150]
+
+    def put(execute: Execute) -> None:
+        for name, said in told:
+            sql = "INSERT INTO budget (name, definition) VALUES (?, ?)"
+            execute(sql, [name, f'{{"name": "{name}", "limit": "5", {said}}}'])
+
+    store.change(put)
+    for _ in range(2):
+        assert read_budgets(store) == []
+    assert len(caplog.records) == len(told)
 
 
 def test_a_budget_that_an_earlier_version_stored_for_each_of_nothing_is_one_for_all(

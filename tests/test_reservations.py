@@ -18,11 +18,13 @@ from made_events import made_event, store_events
 
 from usage_tracker.budgets import reservations
 from usage_tracker.budgets.accounts import start_of
+from usage_tracker.budgets.book import set_budget
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.refresh import clock, read_part, tidy_rate, update_accounts
 from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Want
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.scope import NOBODY
+from usage_tracker.conditions import Condition
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreError, StoreUnavailable
 from usage_tracker.spending import read_used
@@ -183,6 +185,26 @@ def expires_after(store: Store, moment: float) -> bool:
     """Whether something is reserved, and all of it kept until then."""
     rows = store.select(f"SELECT expires_at FROM {store.dialect.prefix}budget_reservation")
     return bool(rows) and all(float(str(expires_at)) > moment for (expires_at,) in rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ({"measure": "cost"}, []),
+        ({"where": (Condition("team", True, "shop"),)}, []),
+        ({"limit": Decimal(500)}, [70]),
+        ({"on_limit": "throttle"}, [70]),
+    ],
+)
+def test_what_is_reserved_of_a_budget_that_counts_something_else_now_is_none_of_it(
+    ledger: Ledger, store: Store, change: dict[str, Any], left: list[int]
+) -> None:
+    """Billionths of a dollar were taken for tokens, so that every call was refused until those under way had ended."""
+    set_budget(store, BUDGET)
+    assert isinstance(ask(ledger, 70), UUID)
+    set_budget(store, msgspec.structs.replace(BUDGET, **change))
+    assert reserved(store) == left
+    assert len(list(store.select(f"SELECT 1 FROM {store.dialect.prefix}budget_account"))) == len(left)
 
 
 def test_who_has_read_earlier_does_not_overwrite_who_has_read_later(ledger: Ledger, store: Store) -> None:

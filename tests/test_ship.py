@@ -6,13 +6,18 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from budgeted import budget
 from click.testing import CliRunner
+from made_events import made_event, store_events
 from receivers import Receiver
 from spooled import Place, append, ids
 
+from usage_tracker.budgets.book import set_budget
 from usage_tracker.cli import main, ship
 from usage_tracker.cli.garbage import Garbage
 from usage_tracker.sinks.ledger import standings
@@ -92,6 +97,25 @@ def test_once_it_ends_when_sinks_have_all_however_slow_they_are(place: Place, mo
     with closing(place.open()) as store:
         assert [(found.events, found.waiting) for found in standings(store)] == [(3, 0)]
     assert len(receiver.posts) == 1
+    receiver.close()
+
+
+def test_once_it_ends_when_alerts_are_sent_however_slow_their_receiver_is(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is cut off is sent again, by each run that cron starts."""
+    receiver = Receiver()
+    receiver.wrong = lambda body: threading.Event().wait(1.5)
+    monkeypatch.setenv("TRACKER_SPOOL_DIR", str(place.spool_folder))
+    monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{place.file}")
+    monkeypatch.setenv("TRACKER_ALERT_WEBHOOK", f"http://127.0.0.1:{receiver.port}")
+    with closing(place.open()) as store:
+        store.migrate()
+        for name in ("a", "b"):
+            set_budget(store, budget(name=name, limit=Decimal(1), measure="calls", per="30d"))
+        store_events(store, [made_event(datetime.now(UTC))])
+        assert CliRunner().invoke(main, ["ship", "--once"]).exit_code == 0
+        assert [sent is not None for (sent,) in store.select("SELECT sent_at FROM budget_alert")] == [True] * 2
     receiver.close()
 
 

@@ -9,17 +9,20 @@ from unittest.mock import Mock
 
 import pytest
 from budgeted import budget
-from made_events import made_event, random_events, store_events
+from made_events import INSTANTS, made_event, random_events, store_events
 
 from usage_tracker.budgets import scope
+from usage_tracker.budgets.accounts import window_of
 from usage_tracker.budgets.budget import DIMENSIONS, Budget
 from usage_tracker.budgets.scope import Described, Scopes, counts_in, parts_of
 from usage_tracker.budgets.windows import Window
 from usage_tracker.conditions import Condition
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import PricedEvent
-from usage_tracker.instants import to_instant
-from usage_tracker.report.groups import read_groups
+from usage_tracker.instants import HOUR, to_instant
+from usage_tracker.report.groups import plan_for, read_groups
+from usage_tracker.report.hours import has_fewer
+from usage_tracker.report.question import Query
 from usage_tracker.spending import NOTHING_USED, Used, questions, read_used
 from usage_tracker.stores import open_store
 
@@ -76,6 +79,96 @@ def test_any_budgets_that_are_asked_about_together_have_used_what_their_calls_ad
         store.close()
         for one, window in windows.items():
             assert found[one] == added_up(one, window, [*events, *later]), one
+
+
+ZONES = (
+    "UTC", "America/New_York", "America/St_Johns", "America/Havana", "Europe/Berlin", "Africa/Cairo", "Asia/Kolkata",
+    "Asia/Kathmandu", "Asia/Tokyo", "Australia/Lord_Howe", "Pacific/Chatham", "Pacific/Kiritimati", "Pacific/Marquesas",
+)  # fmt: skip
+
+
+def random_windows(chance: random.Random, count: int) -> dict[Budget, Window]:
+    """Of budgets by any clock, mostly of users and tags, around the days on which some clock changes."""
+    windows = {}
+    for place in range(count):
+        user = (Condition("user", True, chance.choice(["u-1", "größe", None])),)
+        one = budget(
+            name=f"b-{place}",
+            where=chance.choice([(), (), user]),
+            each=chance.choice(["user", "tag", "tag", "model", None]),
+            measure=chance.choice(["cost", "tokens", "calls"]),
+            per=chance.choice(["day", "day", "week", "month", "hour"]),
+            zone=chance.choice(ZONES),
+        )
+        now = datetime.fromisoformat(chance.choice(INSTANTS)) + chance.uniform(-30, 30) * timedelta(hours=1)
+        windows[one] = window_of(one, now.timestamp())
+    return windows
+
+
+def test_windows_of_any_clock_have_used_what_their_calls_add_up_to_also_once_earlier_ones_are_pruned(
+    tmp_path: Path, postgres_dsn: str
+) -> None:
+    chance = random.Random(9)
+    windows, events = random_windows(chance, 400), random_events(24, 1200)
+    for dsn in (f"sqlite:///{tmp_path}/usage.db", postgres_dsn):
+        store = open_store(parse_dsn(dsn))
+        store.migrate()
+        store_events(store, events[:600])
+        store.compact()
+        store_events(store, events[600:])
+        expected = {one: added_up(one, window, events) for one, window in windows.items()}
+        found = read_used(store, windows)
+        assert {one: found[one] for one in windows} == expected
+        for start in sorted({chance.choice(list(windows.values())).start for _ in range(12)}):
+            before = start - chance.choice([0, 0, 1, 3]) * timedelta(minutes=50)
+            for _ in store.prune(before):
+                pass
+            kept = {one: window for one, window in windows.items() if window.start >= before}
+            found = read_used(store, kept)
+            assert {one: found[one] for one in kept} == {one: expected[one] for one in kept}
+        store.close()
+
+
+def test_a_day_by_another_clock_is_one_of_utc_less_what_came_before_unless_that_was_pruned(tmp_path: Path) -> None:
+    """What is before and after is little; each refresh read every call of a day of New York."""
+    start = datetime(2026, 3, 15, 4, tzinfo=UTC)
+    store = open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))
+    store.migrate()
+    store_events(store, [made_event(start + timedelta(hours=place), user_id="u-1") for place in range(-4, 23)])
+    query = Query(start, start + timedelta(days=1), ("user",))
+    span = to_instant(start), to_instant(start + timedelta(days=1))
+
+    def read() -> list[tuple[str, bool, int]]:
+        """Tables, whether what they say is taken away, and of how many hours."""
+        return [
+            (part.source.table, part.taken, sum(end - start for start, end in part.spans) // HOUR)
+            for part in plan_for(store, query, span)
+        ]
+
+    assert read() == [("by_day_user_total", False, 48), ("usage_event", True, 4 + 20)]
+    for _ in store.prune(start - timedelta(hours=2)):
+        pass
+    assert read() == [("by_day_user_total", False, 24), ("usage_event", False, 20), ("usage_event", True, 20)]
+    assert read_groups(store, query)[("u-1",)].calls == 23
+    store.close()
+
+
+def test_of_two_spans_the_one_with_fewer_events_is_told_by_whole_hours_as_long_as_none_of_it_is_pruned(
+    tmp_path: Path,
+) -> None:
+    midnight = datetime(2026, 3, 15, tzinfo=UTC)
+    store = open_store(parse_dsn(f"sqlite:///{tmp_path}/usage.db"))
+    store.migrate()
+    store_events(store, [made_event(midnight + timedelta(minutes=minutes)) for minutes in (10, 70, 80)])
+    first = to_instant(midnight)
+    early, late = (first, first + HOUR // 2), (first + HOUR, first + 24 * HOUR)
+    assert has_fewer(store, early, late)
+    assert not has_fewer(store, late, early)
+    assert not has_fewer(store, early, early)
+    for _ in store.prune(midnight + timedelta(minutes=20)):
+        pass
+    assert not has_fewer(store, early, late)
+    store.close()
 
 
 def test_a_budget_for_each_of_thousands_of_teams_takes_a_few_questions() -> None:

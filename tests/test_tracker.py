@@ -12,6 +12,7 @@ import time
 import venv
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 
@@ -198,6 +199,20 @@ if __name__ == "__main__":
         child.start()
         child.join()
 """
+
+
+def test_the_processes_of_joblib_are_part_of_the_program_that_starts_them(machine: Machine) -> None:
+    (machine.home / "loky").mkdir()
+    (machine.home / "loky" / "popen_loky_posix.py").write_text(f"{RECORD}note()")
+    start = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'loky.popen_loky_posix'], check=True)"
+    (machine.home / "shop.py").write_text(start)
+    environ = {
+        "PYTHONPATH": f"{machine.home}{os.pathsep}{machine.environ['PYTHONPATH']}",
+        "TRACKER_EXIT_TIMEOUT": "60",
+    }
+    ran = machine.command("run", "--", sys.executable, str(machine.home / "shop.py"), environ=environ)
+    assert (ran.stderr, ran.returncode) == ("", 0)
+    assert machine.command("query", "SELECT app FROM events", "-o", "csv").stdout == "app\nshop.py\n"
 
 
 @pytest.mark.parametrize(
@@ -456,7 +471,7 @@ def test_a_normal_exit_ships_what_is_left(machine: Machine, ending: str) -> None
     assert machine.stored() == 2 + ("thread" in ending)
 
 
-@pytest.mark.skipif(sys.version_info[:3] == (3, 13, 0), reason="3.13.0 crashes at the end of such a program by itself")
+@pytest.mark.skipif(sys.version_info[:2] == (3, 13), reason="3.13 crashes at the end of such a program by itself")
 def test_an_open_stream_is_an_event_at_exit(machine: Machine) -> None:
     machine.run(
         f"import usage_tracker.auto\n{ASK}\n"
@@ -569,6 +584,22 @@ def test_a_recorded_call_that_no_event_can_hold_is_refused(tmp_path: Path, wrong
         usage_tracker.uninstall()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"input_tokens": "7"}, "input_tokens: Expected `int | null`, got `str`"),
+        ({"reported_cost": 0.5}, "reported_cost: Expected `str | null`, got `float`"),
+        ({"units": {"images": "2"}}, "units: Expected `float`, got `str`"),
+        ({"units": {2: 2}}, "units: Expected `str`, got `int`"),
+        ({"status": "fine"}, "status: Invalid enum value 'fine'"),
+    ],
+)
+def test_what_a_recorded_call_can_not_have_is_named(wrong: dict[str, object], said: str) -> None:
+    with capture_usage(), pytest.raises(TypeError) as refused:
+        usage_tracker.record(provider="acme", model="m", **wrong)  # type: ignore[arg-type]  # that is the point
+    assert str(refused.value) == said
+
+
 def test_a_recorded_call_says_what_is_billed_by_the_unit_and_leaves_open_what_is_not_known() -> None:
     """Its words for that pass the type checker of who calls it, as those here pass ours."""
     made: int | None = None
@@ -580,6 +611,13 @@ def test_a_recorded_call_says_what_is_billed_by_the_unit_and_leaves_open_what_is
         ({"images": 2}, None, False),
         (None, 7, True),
     ]
+
+
+def test_a_recorded_call_may_have_its_cost_as_a_text_or_a_decimal_number() -> None:
+    with capture_usage() as captured:
+        for cost in ("0.08", Decimal("0.08"), Decimal("8E-2")):
+            usage_tracker.record(provider="acme", model="acme-paint-1", reported_cost=cost)
+    assert [call.cost for call in captured] == [Decimal("0.08")] * 3
 
 
 def test_a_recorded_call_began_as_long_ago_as_it_took() -> None:

@@ -1,5 +1,6 @@
 from datetime import UTC, date, datetime
-from zoneinfo import ZoneInfo
+from unittest.mock import Mock
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
@@ -25,6 +26,16 @@ def test_zones_go_by_their_names() -> None:
 def test_an_unknown_zone_is_an_error_with_the_one_that_was_meant(name: str, said: str) -> None:
     with pytest.raises(ValueError, match=said.replace("?", r"\?")):
         parse_zone(name)
+
+
+def test_what_was_meant_by_an_unknown_zone_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Budgets are read each second, and there may be hundreds in a zone that this machine doesn't know yet."""
+    looked = Mock(wraps=available_timezones)
+    monkeypatch.setattr("usage_tracker.zones.available_timezones", looked)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="did you mean Europe/Kyiv"):
+            parse_zone("Europe/Kyiw")
+    assert looked.call_count == 1
 
 
 @pytest.mark.parametrize(

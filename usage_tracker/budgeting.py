@@ -46,11 +46,14 @@ class Budgeting:
         dropped: Callable[[], int] = lambda: 0,
         *,
         alerts: bool = True,
+        once: bool = False,
     ) -> None:
         """`use`: what holds this process's own calls to budgets. `alerts`: not for who only tells its neighbours of a
-        budget: the log of who ships is where they are looked for."""
+        budget: the log of who ships is where they are looked for. `once`: at the end, alerts are waited for, however
+        long their receivers take."""
         self._settings = settings
         self._alerting = alerts
+        self._last_alert_seconds = None if once else LAST_ALERT_SECONDS
         self._use = use
         self._dropped = dropped
         """How many events of this process are lost: where the disk is full, that isn't noted in the folder."""
@@ -77,7 +80,7 @@ class Budgeting:
             self._notice_unusual(store, alerts)
             alerts.send_later()
         if last:
-            alerts.wait(LAST_ALERT_SECONDS)
+            alerts.wait(self._last_alert_seconds)
 
     def _is_needed(self, store: "Store") -> bool:
         """Whether there is a budget, or was, or somebody waits to hear of that, or of what is unusual. Raises

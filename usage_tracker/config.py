@@ -314,15 +314,18 @@ def default_spool(dsn: Dsn | None, app: str, environ: Mapping[str, str] = os.env
 
 STARTED_BY = "_USAGE_TRACKER_STARTED_BY"
 """The variable in which `usage-tracker run` lets a program tell those that it starts its name."""
+JOBLIBS = "popen_loky_posix.py"
+"""What joblib's processes begin with:
+https://github.com/joblib/loky/blob/master/loky/backend/popen_loky_posix.py"""
 
 
 def default_app() -> str:
     """The name of the program that runs: its script or module, as the process list would show it. What has none, such
-    as a process that multiprocessing spawns, is part of the program that started it."""
+    as a process that multiprocessing or joblib spawns, is part of the program that started it."""
     main = sys.argv[0] if sys.argv else ""
     if main == "-m":
         main = sought_module()
-    if main in ("", "-c"):
+    if main in ("", "-c", JOBLIBS):
         return os.environ.get(STARTED_BY) or "python"
     path = Path(main)
     return path.parent.name if path.name == "__main__.py" else path.name

@@ -132,8 +132,11 @@ def parse_url(text: str) -> Dsn:
     said |= {"host"} if re.sub(r":\d*(?=,|$)", "", hosts).strip(",") else set()
     said |= {"port"} if re.search(r":\d+(?=,|$)", hosts) else set()
     said |= {"dbname"} if parts.path.strip("/") else set()
-    shown_options = sorted([*options, *from_variables(said).items()])
-    shown_query = "&".join(f"{name}={quote(value)}" for name, value in shown_options if name not in SECRET_KEYWORDS)
+    shown_query = "&".join(
+        f"{name}={quote(value, errors='surrogateescape')}"  # a variable may hold what is no text
+        for name, value in sorted([*options, *from_variables(said).items()])
+        if name not in SECRET_KEYWORDS
+    )
     shown = f"postgresql://{user}{at}{hosts}{parts.path}{'?' if shown_query else ''}{shown_query}"
     has_secret = bool(colon) or any(name in SECRET_KEYWORDS for name, _ in options)
     return Dsn("postgresql", re.sub(r"^\w+://", "postgresql://", text), shown, has_secret)

@@ -65,8 +65,8 @@ def make_shipper(
     once: bool = False,
 ) -> Shipper:
     """What ships this spool; driver and price data are imported when the first event is. `processes`: of so many that
-    do for their leader, one; it has no chores. `once`: what has threads of its own, sinks and the export, is left to
-    whoever asks: they would be cut off."""
+    do for their leader, one; it has no chores. `once`: what threads do is not cut off: sinks and the export are left to
+    whoever asks, and alerts are waited for."""
 
     def open_settings_store() -> "Store":
         from usage_tracker.stores import open_store
@@ -79,7 +79,7 @@ def make_shipper(
         claims = Claims(spool, processes)
         return Shipper(spool, open_settings_store, prices, settings.batch_size, claims=claims)
     threads = () if once else (Exporting(settings), Feeding(settings))
-    chores = HostReporting(settings, spool), *threads, budgeting or Budgeting(settings)
+    chores = HostReporting(settings, spool), *threads, budgeting or Budgeting(settings, once=once)
     return Shipper(spool, open_settings_store, prices, settings.batch_size, journal, Chores(chores))
 
 

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
+from decimal import Decimal
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ def record(
     duration_ms: float | None = None,
     response_id: str | None = None,
     status: "Status" = "ok",
-    reported_cost: str | None = None,
+    reported_cost: str | Decimal | None = None,
     units: Mapping[str, float] | None = None,
     **usage: int | None,
 ) -> None:
@@ -56,7 +57,7 @@ def record(
         response_id=clean(response_id),
         status=status,
         usage=Usage(units=None if units is None else {**units}, **usage),  # type: ignore[arg-type]  # `estimated`
-        reported_cost=reported_cost,
+        reported_cost=str(reported_cost) if isinstance(reported_cost, Decimal) else reported_cost,
     )
     check(event)
     with guarded("record"):

@@ -80,6 +80,26 @@ def test_a_stream_from_the_cache_is_too(captured: Captured, provider: StandIn) -
     assert told(hit) == HIT
 
 
+@pytest.mark.parametrize("way", ["sync", "async", "stream"])
+def test_a_hit_is_of_the_provider_that_would_have_been_asked(captured: Captured, provider: StandIn, way: str) -> None:
+    """Also where only LiteLLM knows its name, and a model's own begins with another's."""
+
+    async def ask_and_wait(**asked: Any) -> None:
+        await achat(provider, **asked)
+        await asyncio.sleep(0.05)
+
+    def ask() -> None:
+        asked = {"model": "hosted_vllm/openai/gpt-oss-20b", "stream": way == "stream"}
+        if way == "async":
+            asyncio.run(ask_and_wait(**asked))
+        else:
+            list(chat(provider, **asked))
+
+    for origin, event in asked_twice(provider, captured, ask):
+        named = origin.provider, event.request_model, event.model
+        assert named == ("hosted_vllm", "openai/gpt-oss-20b", "openai/gpt-oss-20b"), event.cached
+
+
 def test_a_response_from_the_cache_is_too(captured: Captured, provider: StandIn) -> None:
     def ask() -> None:
         litellm.responses(model="openai/gpt-5-mini", input="Say hello.", **at(provider))

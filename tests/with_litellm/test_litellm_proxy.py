@@ -143,6 +143,12 @@ def test_prices_of_the_proxys_own_configuration_are_kept_of_streams_too(proxy: P
     assert event["reported_cost"] == pytest.approx(said.tokens[0] * 0.001 + said.tokens[1] * 0.002)
 
 
+def test_a_request_that_is_not_to_be_logged_is_told_of_at_once_and_costs(proxy: Proxy) -> None:  # noqa: F811
+    quiet: dict[str, Any] = {"no-log": True}
+    said = chat(proxy.client(), {"tags": ["quiet"]}, **quiet)
+    assert proxy.one("quiet")["reported_cost"] == pytest.approx(said.cost, abs=1e-12)
+
+
 def test_a_stream_that_breaks_or_is_left_is_one_event(proxy: Proxy) -> None:  # noqa: F811
     proxy.provider.cut_next(3)
     with pytest.raises(openai.APIError):
@@ -203,17 +209,6 @@ def test_an_app_leaves_its_call_to_a_proxy_that_records_it_in_the_same_store(pro
         assert usage_tracker.stats().captured == 0
         assert len(heard) == 3
         assert len(proxy.events("shared", 3)) == 3
-    finally:
-        usage_tracker.uninstall()
-
-
-def test_an_app_keeps_what_the_proxy_tells_nobody_of(proxy: Proxy, tmp_path: Path) -> None:  # noqa: F811
-    """As a transcription that it hands on, which it takes for one of AssemblyAI's, so that no event comes of it."""
-    usage_tracker.install(dsn=proxy.dsn, spool_dir=tmp_path / "spool")
-    try:
-        client = proxy.client().with_options(base_url=f"{proxy.url}/openai/v1")
-        client.audio.transcriptions.create(model="whisper-1", file=("hello.wav", b"hello"))
-        assert usage_tracker.stats().captured == 1
     finally:
         usage_tracker.uninstall()
 

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import litellm
 import pytest
+from anthropic_server import AnthropicServer, anthropic  # noqa: F401  a fixture
 from capturing import ASK, Captured
 from fastapi import HTTPException
+from gemini_server import GeminiServer, gemini  # noqa: F401  a fixture
 from with_litellm.asking import achat, run
 
+from usage_tracker import tracker
 from usage_tracker.capture import litellm_requests
 from usage_tracker.capture.litellm_call import requests
 from usage_tracker.capture.litellm_requests import settle_all
@@ -151,6 +155,117 @@ def test_what_it_hands_on_to_count_tokens_or_look_at_an_earlier_answer_is_no_cal
     tell(answer, model="unknown", passthrough_logging_payload=address("chat/completions/chatcmpl-1", "GET"))
     assert captured.all() == []
     assert not requests
+
+
+HASH = "ab" * 32
+ALICE = SimpleNamespace(api_key=HASH, user_id="alice", team_alias="web")
+
+
+def hand_on_to(url: str, method: str = "POST", form: dict[str, str] | None = None, **asked: Any) -> Any:
+    """As the proxy does it: JSON it reads at once, all else piece by piece. What it says of where it is recorded."""
+    assert tracker.installed is not None
+    tracker.installed.pipeline().recorder.store_mark = "here"
+
+    async def relay() -> Any:
+        logging = SimpleNamespace(litellm_call_id="call-1")
+        await instance.async_pre_call_hook(
+            ALICE, None, {**asked, "litellm_logging_obj": logging}, "pass_through_endpoint"
+        )
+        async with httpx.AsyncClient(headers={"authorization": "Bearer sk-upstream"}) as client:
+            files = None if form is None else {"file": ("hello.wav", b"hello")}
+            sent = client.build_request(method, url, json=asked or None, data=form, files=files)
+            response = await client.send(sent, stream=True)
+            if response.headers["content-type"] == "application/json":
+                await response.aread()
+            headers = await instance.async_post_call_response_headers_hook({}, ALICE, response)
+            assert b"".join([piece async for piece in response.aiter_bytes()])
+            return headers
+
+    return asyncio.run(relay())
+
+
+def test_what_it_hands_on_used_is_what_the_provider_says(captured: Captured, provider: StandIn) -> None:
+    """Not what LiteLLM makes of it: of an image's tokens it tells nothing, and of some answers nothing at all."""
+    assert hand_on_to(f"{provider.base_url}/images/generations", model="gpt-image-1", prompt="a boat")
+    assert captured.all() == []
+    tell(litellm.ImageResponse(created=1, data=[]), model="gpt-image-1", litellm_params=TOLD_OF_IT)
+    origin, event = captured.one_call()
+    assert (event.operation, event.request_model, event.http_status) == ("image", "gpt-image-1", 200)
+    assert (event.usage.output_tokens, event.reported_cost) == (1056, "0.25")
+    assert (origin.team, origin.user_id, origin.api_key) == ("web", "u-5", HASH)
+
+
+def test_a_transcription_that_is_handed_on_is_an_event_at_once(captured: Captured, provider: StandIn) -> None:
+    """Of which the callback tells nobody."""
+    assert hand_on_to(f"{provider.base_url}/audio/transcriptions", form={"model": "whisper-1"})
+    origin, event = captured.one_call()
+    assert (event.operation, event.request_model) == ("transcription", "whisper-1")
+    assert (origin.team, origin.user_id, event.usage.units) == ("web", "alice", {"seconds": 1})
+
+
+def test_what_the_callback_gives_up_to_tell_of_is_an_event_after_a_while(
+    captured: Captured, provider: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of an image that OpenAI edited."""
+    monkeypatch.setattr(litellm_requests, "UNTOLD_SECONDS", 0.0)
+    assert hand_on_to(f"{provider.base_url}/images/edits", form={"model": "gpt-image-1", "prompt": "a boat"})
+    begin(litellm_call_id="call-2")
+    origin, event = captured.one_call()
+    assert (event.operation, event.request_model, event.usage.output_tokens) == ("image", "gpt-image-1", 1056)
+    assert (origin.team, origin.user_id) == ("web", "alice")
+
+
+@pytest.mark.parametrize("asked_for_usage", [False, True])
+def test_counts_that_litellm_makes_up_for_what_it_hands_on_are_not_believed(
+    captured: Captured, provider: StandIn, asked_for_usage: bool
+) -> None:
+    options = {"include_usage": asked_for_usage}
+    url = f"{provider.base_url}/chat/completions"
+    hand_on_to(url, model="gpt-4o", messages=ASK, stream=True, stream_options=options)
+    tell(litellm.ModelResponse(model="gpt-4o", usage=litellm.Usage(prompt_tokens=0, completion_tokens=56)), stream=True)
+    event = captured.one()
+    assert (event.streamed, event.status, event.model) == (True, "ok", "gpt-4o-2024-08-06")
+    assert (event.usage.input_tokens is not None, event.reported_cost is not None) == (asked_for_usage,) * 2
+    assert event.usage.input_tokens != 0
+
+
+def test_a_stream_that_is_handed_on_and_breaks_is_one_event(captured: Captured, provider: StandIn) -> None:
+    provider.cut_next(3)
+    with pytest.raises(httpx.RemoteProtocolError) as raised:
+        hand_on_to(f"{provider.base_url}/chat/completions", model="gpt-4o", messages=ASK, stream=True)
+    assert captured.all() == []
+    request = {"litellm_call_id": "call-1", "litellm_params": TOLD_OF_IT}
+    asyncio.run(instance.async_post_call_failure_hook(request, raised.value, None))
+    assert (captured.one().status, requests) == ("error", {})
+
+
+def test_a_batch_of_claudes_that_is_handed_on_used_what_its_results_say(
+    captured: Captured,
+    anthropic: AnthropicServer,  # noqa: F811
+) -> None:
+    batches = f"{anthropic.url}/v1/messages/batches"
+    params = {"model": "claude-sonnet-4-5", "max_tokens": 5, "messages": ASK}
+    hand_on_to(batches, requests=[{"custom_id": "a", "params": params}, {"custom_id": "b", "params": params}])
+    tell(None)
+    event = captured.one()
+    assert (event.operation, event.awaits) == ("batch", "msgbatch_0000")
+    hand_on_to(f"{batches}/msgbatch_0000/results", "GET")
+    tell(None)
+    assert [(event.completes, event.usage.output_tokens) for _, event in captured.all()] == [("msgbatch_0000", 12)] * 2
+
+
+def test_who_asks_keeps_a_batch_of_geminis_that_is_handed_on(
+    captured: Captured,
+    gemini: GeminiServer,  # noqa: F811
+) -> None:
+    """Its answers lie in a file, of which nobody knows here what it is."""
+    contents: list[object] = []
+    requested = {"inputConfig": {"requests": {"requests": [{"request": {"contents": contents}}]}}}
+    url = f"{gemini.url}/v1beta/models/gemini-2.5-flash:batchGenerateContent"
+    assert hand_on_to(url, batch=requested) is None
+    assert hand_on_to(f"{gemini.url}/v1beta/batches/b-1", "GET") is None
+    tell(None)
+    assert (captured.all(), requests) == ([], {})
 
 
 def test_a_request_that_fails_twice_and_then_is_answered_is_one_event(captured: Captured, provider: StandIn) -> None:

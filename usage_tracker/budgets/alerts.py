@@ -147,8 +147,8 @@ class Alerts:
         self._look_at = now + LOOK_SECONDS
         self._thread = start_thread("alerts", self._send_guarded)
 
-    def wait(self, seconds: float) -> None:
-        """At the end, for what is being sent."""
+    def wait(self, seconds: float | None) -> None:
+        """At the end, for what is being sent; each attempt has a bound of its own."""
         if self._thread is not None:
             self._thread.join(seconds)
 

@@ -2,7 +2,7 @@
 # ruff: noqa: S608  names of tables and columns are our own
 
 import logging
-from functools import lru_cache
+from functools import cache
 
 import msgspec
 
@@ -33,13 +33,13 @@ def read_budgets(store: Store) -> list[Budget]:
     return budgets
 
 
-@lru_cache
+@cache
 def say_newer(name: str) -> None:
-    """Once in this process: who leads a host reads budgets each second."""
+    """Once in this process, of however many: who leads a host reads budgets each second."""
     logger.warning("the budget %s is of a newer version; upgrade usage_tracker to have it enforced here", name)
 
 
-@lru_cache
+@cache
 def say_unknown(name: str, why: str) -> None:
     """As often."""
     logger.warning("the budget %s is left out here: %s", name, why)
@@ -47,7 +47,8 @@ def say_unknown(name: str, why: str) -> None:
 
 def set_budget(store: Store, budget: Budget, author: Author | None = None) -> None:
     """Put the budget in the place of the one of that name, if there is one, and note who did so. Unless it counts the
-    same against the same limit, it alerts anew. Raises StoreError, also where that one is of a newer version."""
+    same against the same limit, it alerts anew; unless it counts the same, nothing is reserved of it any more. Raises
+    StoreError, also where that one is of a newer version."""
     prefix, mark = store.dialect.prefix, store.dialect.placeholder
     sql = (
         f"INSERT INTO {prefix}budget (name, definition) VALUES ({mark}, {mark}) ON CONFLICT (name) DO UPDATE "
@@ -57,8 +58,11 @@ def set_budget(store: Store, budget: Budget, author: Author | None = None) -> No
     def put(execute: Execute) -> None:
         before = execute(f"SELECT definition FROM {prefix}budget WHERE name = {mark}", [budget.name])
         known = None if before is None else str(before[0])
-        if known is None or limited(understood(budget.name, known)) != limited(budget):
+        other = None if known is None else understood(budget.name, known)
+        if other is None or limited(other) != limited(budget):
             execute(f"DELETE FROM {prefix}budget_alert WHERE subject = {mark}", [budget.name])
+        if other is not None and counted(other) != counted(budget):
+            forget_use(execute, store, budget.name)
         after = encode(budget).decode()
         execute(sql, [budget.name, after])
         note_change(store.dialect, execute, "budget", budget.name, author or this_account(), known, after)
@@ -93,11 +97,17 @@ def remove_budget(store: Store, name: str, author: Author | None = None) -> bool
 
     def remove(execute: Execute) -> bool:
         found = execute(f"SELECT definition FROM {prefix}budget WHERE name = {mark}", [name])
-        for table in ("budget_reservation", "budget_account"):
-            execute(f"DELETE FROM {prefix}{table} WHERE budget = {mark}", [name])
+        forget_use(execute, store, name)
         execute(f"DELETE FROM {prefix}budget WHERE name = {mark}", [name])
         if found is not None:
             note_change(store.dialect, execute, "budget", name, author or this_account(), str(found[0]), None)
         return found is not None
 
     return store.change(remove)
+
+
+def forget_use(execute: Execute, store: Store, name: str) -> None:
+    """What calls have used and reserved of a strict budget: of another one of that name, it is in another measure or of
+    other calls. In the order in which calls lock these rows."""
+    for table in ("budget_account", "budget_reservation"):
+        execute(f"DELETE FROM {store.dialect.prefix}{table} WHERE budget = {store.dialect.placeholder}", [name])

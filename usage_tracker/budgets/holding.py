@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from usage_tracker.budgets import refusals
 from usage_tracker.budgets.accounts import Account, Accounts, Match
 from usage_tracker.budgets.rates import Rate
-from usage_tracker.budgets.reservation_tables import Want
 from usage_tracker.budgets.reserving import RESERVE_SECONDS, THROTTLE_STEP, Reserving
 from usage_tracker.budgets.scope import Described
 from usage_tracker.budgets.unit_prices import UnitPrices
@@ -83,22 +82,22 @@ class Holding:
         yield from self._freshen()
         accounts = self._match(*described).accounts
         stale, began = time.time() >= self._seen.fresh_until, time.monotonic()
-        wants: list[tuple[Account, Want | None]] = []
+        needed: list[tuple[Account, int | None]] = []
         for account in accounts:
             if account.budget.measure == "cost" and (account.slow or self._unpriced):
                 yield from self._need_prices(RESERVE_SECONDS if account.budget.strict else FIRST_SECONDS)
             if account.budget.unpriced == "refuse":
                 self._check_price(account, described)
             if account.budget.strict:
-                wants.append((account, self._reserving.want(account, described, body)))
+                needed.append((account, self._reserving.needed(account, described, body)))
             elif account.rate is not None:
                 taken.append((yield from self._pass_rate(account, account.rate, began)))
             else:
                 if stale:
                     yield from self._pass_unknown(account, began)
                 yield from self._pass_limit(account, began)
-        if wants and not (yield from self._reserving.reserve(call, wants)):
-            for account, _ in wants:
+        if needed and not (yield from self._reserving.reserve(call, needed)):
+            for account, _ in needed:
                 yield from self._pass_unknown(account, began)
                 yield from self._pass_limit(account, began)
 

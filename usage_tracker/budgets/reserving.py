@@ -44,58 +44,58 @@ class Reserving:
         self._prices = prices
         self._log = log
 
-    def want(self, account: Account, described: Described, body: object) -> Want | None:
+    def needed(self, account: Account, described: Described, body: object) -> int | None:
         """What the call may use of a strict budget; None: that can't be estimated, for price data isn't there."""
-        budget, now = account.budget, time.time()
+        budget = account.budget
         usual = self._accounts.view.usual.get(budget.name, {})
         if budget.measure == "cost" and not self._prices.ready:
             return None
         amount = estimate(budget, described, body, usual, self._prices)
-        if amount is None:
-            amount = 0  # unpriced: counted, or refused before
-        start = int(now // MINUTE) * MINUTE if budget.is_rate else start_of(budget, now)
-        return Want(Place(budget.name, account.part, start), account.limit, amount, budget.is_rate)
+        return 0 if amount is None else amount  # unpriced: counted, or refused before
 
-    def reserve(self, call: Call, wanted: Sequence[tuple[Account, Want | None]]) -> Generator[Step, None, bool]:
+    def reserve(self, call: Call, needed: Sequence[tuple[Account, int | None]]) -> Generator[Step, None, bool]:
         """Ask the store, and again while one that only holds calls back has no room; without it, once it has held the
         call for as long as it may. False: it can't be asked."""
-        accounts = {want.place: account for account, want in wanted if want is not None}
-        wants = [want for _, want in wanted if want is not None]
-        known = len(wants) == len(wanted)
+        amounts = {account: amount for account, amount in needed if amount is not None}
+        known = len(amounts) == len(needed)
         began = time.monotonic()
         while True:
+            # anew each time: it may be held until another window has begun
+            places = {place_now(account): account for account in amounts}
+            wants = [
+                Want(place, account.limit, amounts[account], account.budget.is_rate)
+                for place, account in places.items()
+            ]
             asked, answer = (yield from self._ask(wants)) if known else (None, None)
             if asked is None:
                 return False
             if answer is None:
-                call.reserved = Reservation(self, asked, accounts)
+                call.reserved = Reservation(self, asked, places)
                 return True
-            place = answer.want.place
-            account = accounts[place]
+            account = places[answer.want.place]
             if account.budget.on_limit == "block":
-                now, needed = datetime.now(UTC), answer.want.amount
-                raise self._log.refuse(refusals.used_up(account.budget, account.part, answer.used, now, needed))
+                now, amount = datetime.now(UTC), answer.want.amount
+                raise self._log.refuse(refusals.used_up(account.budget, account.part, answer.used, now, amount))
+            amount = amounts.pop(account)
             left = began + account.budget.delay - time.monotonic()
             if left > 0:
                 yield min(left, THROTTLE_STEP)
                 with self._accounts.lock:
                     current = self._accounts.by_now(account)
                 if current is not None and current.budget.strict:
-                    accounts[place] = current
-                    wants = [want._replace(limit=current.limit) if want.place == place else want for want in wants]
+                    amounts[current] = amount
                     continue
-            wants = [want for want in wants if want.place != place]
-            if not wants:
+            if not amounts:
                 return True
 
     def _ask(self, wants: Sequence[Want]) -> Generator[Step, None, tuple[Asked | None, Refused | None]]:
         """No Asked: the store can't be reached."""
         ledger = self.ledger
         if ledger is None:
-            self._log.warn("reserve", "a strict budget can't be reserved from, for this process doesn't know the store")
+            self._log.warn("reserve", "a strict budget can't be reserved from: this process doesn't know the store")
             return None, None
         asked, deadline = ledger.ask(wants), time.monotonic() + RESERVE_SECONDS
-        taken = False
+        taken, why = False, "the store gives no answer"
         try:
             while not asked.answer.done() and time.monotonic() < deadline and not ledger.is_silent(SILENT_SECONDS):
                 yield Answered(asked.answer, ANSWER_STEP)
@@ -103,12 +103,14 @@ class Reserving:
                 answer = asked.answer.result()
                 taken = True
                 return asked, answer
-        except (StoreError, CancelledError):
+        except CancelledError:
             pass
+        except StoreError as error:
+            why = str(error)
         finally:
             if not taken and not asked.answer.cancel():  # who asked has left, and the store may have let it go
                 asked.answer.add_done_callback(lambda _: ledger.give_back(asked))
-        self._log.warn("reserve", "a strict budget can't be reserved from, for the store can't be reached")
+        self._log.warn("reserve", f"a strict budget can't be reserved from: {why}")
         return None, None
 
     def used_of(self, account: Account, origin: Origin, event: UsageEvent) -> int:
@@ -119,6 +121,13 @@ class Reserving:
         if measure == "tokens":
             return (event.usage.input_tokens or 0) + (event.usage.output_tokens or 0)
         return 1 if event.completes is None else 0
+
+
+def place_now(account: Account) -> Place:
+    """Where what a call uses of it counts that begins now."""
+    budget, now = account.budget, time.time()
+    start = int(now // MINUTE) * MINUTE if budget.is_rate else start_of(budget, now)
+    return Place(budget.name, account.part, start)
 
 
 class Reservation:

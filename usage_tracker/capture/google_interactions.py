@@ -17,7 +17,7 @@ from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.google_genai import around_attempt
 from usage_tracker.capture.nesting import await_within, nested
 from usage_tracker.capture.recorder import Client, Recorder
-from usage_tracker.capture.responses import observe_body
+from usage_tracker.capture.responses import observe_body, read_body
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
 from usage_tracker.providers import google_genai
@@ -103,8 +103,10 @@ def answered(call: Call, response: Any) -> None:
     call.responded(response, None)
     if status >= 400:
         call.finish("error", ERRORS.get(status, "InternalServerError" if status >= 500 else "APIStatusError"))
-    elif response.is_closed:
+    elif not response.is_closed:
+        observe_body(response, call)
+    elif call.streamed:  # a hook of the app has read all of it
+        read_body(response, call)
+    else:
         call.observe(skim(decode_known, response.content))
         call.finish()
-    else:
-        observe_body(response, call)

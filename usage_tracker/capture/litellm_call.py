@@ -94,8 +94,9 @@ class LiteLLMCall(Call):
         if self.request.operation in ("embeddings", "responses", "speech"):
             self.translated = litellm.read_other_api(original)
 
-    def found_in_cache(self) -> None:
+    def found_in_cache(self, provider: object) -> None:
         self.sent, self.cached = False, True
+        self.served_by = said(provider) or self.served_by
 
     def read(self, result: object) -> None:
         """Take what the function handed back."""
@@ -142,8 +143,10 @@ class LiteLLMCall(Call):
             self._read_chunks(status)
         answer.provider = litellm.provider_named(self.served_by, self.request.model, self.client.host)
         asked = litellm.bare_model(self.request.model, self.served_by)
+        # a stream from the cache repeats what was asked for
+        repeats = self.cached and self.streamed and answer.model == self.request.model
+        answer.model = asked if repeats else litellm.answering_model(answer.model, self.served_by, asked)
         self.request = self.request._replace(model=asked)
-        answer.model = litellm.answering_model(answer.model, self.served_by, asked)
         if self.cached:
             answer.cached, answer.estimated, answer.partial = True, False, False
             answer.raw = {**(answer.raw or {}), "cache_hit": True}

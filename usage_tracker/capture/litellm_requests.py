@@ -19,8 +19,8 @@ from usage_tracker.capture.litellm_call import LiteLLMCall, requests, said
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.event import Status
 from usage_tracker.guard import guarded
-from usage_tracker.providers import anthropic, google_genai, litellm, litellm_asked, openai
-from usage_tracker.providers.answer import Answer, decode_object, fields_of, word
+from usage_tracker.providers import litellm, litellm_asked
+from usage_tracker.providers.answer import Answer, fields_of, word
 from usage_tracker.providers.hosts import host_of
 from usage_tracker.providers.usage_fields import dollars
 
@@ -29,30 +29,8 @@ UNTOLD_SECONDS = 60.0
 MOST_OPEN = 100_000
 """Requests under way, with those that nobody told the end of."""
 
-KNOWN = frozenset(("anthropic", "gemini", "openai"))
-"""Its names of providers of whose addresses we know all that are billed."""
-
 untold: deque["ProxyRequest"] = deque()
 """Requests that have ended, in that order; some are settled by now."""
-
-
-def operation_of(call_type: str) -> str | None:
-    """The operation of a request, by the proxy's name for what is called; None where it is none that is billed."""
-    if call_type in litellm_asked.HANDED_ON:
-        return "chat"  # unless its address tells
-    return litellm_asked.operation_of(call_type)
-
-
-def operation_at(method: str, url: str) -> tuple[str | None, bool]:
-    """The operation that a request to a provider's address is, as far as we know that, and whether it is one that only
-    retrieves what was started earlier."""
-    for module in (openai, anthropic, google_genai):
-        if operation := module.operation_of(method, url):
-            return operation, False
-    for module in (openai, google_genai):
-        if operation := module.retrieval_of(method, url):
-            return operation, True
-    return None, False
 
 
 class ProxyRequest(LiteLLMCall):
@@ -69,10 +47,6 @@ class ProxyRequest(LiteLLMCall):
         """How, with what error, and when by the monotonic clock."""
         self.called = False
         """Whether a function of LiteLLM was called for it, as far as we see those."""
-        self.handed_on = "litellm_call_id" not in asked
-        """Whether the proxy hands it on to the provider as it is, whatever it is about."""
-        self.asks_model: bool | None = None
-        """Of one that is handed on, whether it asks a model, where its address tells."""
         self.cost: str | None = None
         """What the callback says that it cost, in US dollars."""
         self.several = False
@@ -144,36 +118,15 @@ class ProxyRequest(LiteLLMCall):
         """All that the callback knows, of what passed none of the functions that we see."""
         base = fields_of(told.get("litellm_params")).get("api_base")
         self.sending(told.get("custom_llm_provider"), base, None)
-        model, fields = word(told.get("model")), fields_of(answer)
-        if self.handed_on:
-            self._identify(told)
-            model = self.request.model or (None if model == litellm_asked.UNKNOWN_MODEL else model)
-            if isinstance(text := fields.get("response"), str):
-                fields = decode_object(text)
-        self.request = self.request._replace(model=model or self.request.model)
+        self.request = self.request._replace(model=word(told.get("model")) or self.request.model)
         self.streamed = told.get("stream") is True
         self.cached = told.get("cache_hit") is True
-        self.observe(fields)
+        self.observe(fields_of(answer))
         self.ttft = None
-
-    def _identify(self, told: Mapping[str, Any]) -> None:
-        """What it is, whom it is for, and who serves, which of a request that is handed on only the callback says."""
-        self.served_by = said(told.get("custom_llm_provider")) or self.served_by
-        sent = fields_of(told.get("passthrough_logging_payload"))
-        method, url = word(sent.get("request_method")), word(sent.get("url"))
-        operation, retrieves = operation_at(method, url) if method and url else (None, False)
-        if operation is not None or method == "GET" or (url and self.served_by in KNOWN):
-            self.asks_model = operation is not None
-        metadata = fields_of(told.get("litellm_params")).get("metadata")
-        asked = self.asked if metadata is None else {**self.asked, "metadata": metadata}
-        operation = operation or self.request.operation
-        self.request = litellm_asked.read_request(operation, asked, retrieves=retrieves)
 
     def failed(self, error: BaseException, told: Mapping[str, Any]) -> None:
         """The callback tells that it failed: the proxy gives up, or has turned it away itself."""
         with guarded("proxy callback"):
-            if self.handed_on:
-                self._identify(told)
             if self.ended is None or self.ended[0] == "ok":
                 self.ended = None
                 self.fail(error)
@@ -194,11 +147,7 @@ class ProxyRequest(LiteLLMCall):
         now = time.perf_counter_ns()
         status, error_type, ended = self.ended or ("ok" if self.told else "abandoned", None, now)
         self.started += now - ended  # what passed since is not its duration
-        asks_model = self.request.model is not None or self.answer.raw is not None
-        if self.handed_on and not (asks_model if self.asks_model is None else self.asks_model):
-            self.drop()  # it was about files, counted tokens or the like
-        else:
-            super().finish(status, error_type)
+        super().finish(status, error_type)
 
 
 def settle_untold() -> None:

@@ -130,24 +130,24 @@ async def awaited_apart(result: Awaitable[Any]) -> Any:
 
 
 def around_cache(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The wrapper of the look into LiteLLM's cache."""
-    found = wrapped(*args, **kwargs)
-    return cache_awaited(found) if hasattr(found, "__await__") else cache_looked_up(found)
+    """The wrapper of the look into LiteLLM's cache, `sync_get_cache(…, logging_obj)` and its kin."""
+    found, logging = wrapped(*args, **kwargs), kwargs.get("logging_obj")
+    return cache_awaited(found, logging) if hasattr(found, "__await__") else cache_looked_up(found, logging)
 
 
-async def cache_awaited(found: Any) -> Any:
-    return cache_looked_up(await found)
+async def cache_awaited(found: Any, logging: Any) -> Any:
+    return cache_looked_up(await found, logging)
 
 
-def cache_looked_up(found: Any) -> Any:
-    """`CachingHandlerResponse`, where there is one:
+def cache_looked_up(found: Any, logging: Any) -> Any:
+    """`CachingHandlerResponse`, where there is one; the logging is told who would have been asked:
     https://github.com/BerriAI/litellm/blob/4ab6d1896162/litellm/caching/caching_handler.py"""
     with guard_within:
         call = call_within()
         if call is not None and found is not None:
             embeddings = found.final_embedding_cached_response
             if found.cached_result is not None if embeddings is None else found.embedding_all_elements_cache_hit:
-                call.found_in_cache()
+                call.found_in_cache(getattr(logging, "model_call_details", {}).get("custom_llm_provider"))
     return found
 
 

@@ -13,6 +13,14 @@ from usage_tracker.guard import finalizer, guarded
 guard_piece = guarded("piece of a body")
 
 
+def answered_raw(call: Call, response: Any) -> None:
+    """Read an HTTP response, or watch over it where its body is still to come."""
+    if response.is_closed:
+        read_body(response, call)
+    else:
+        observe_body(response, call)
+
+
 def observe_body(response: Any, call: Call) -> None:
     """Watch an HTTP response whose body the app reads itself, as bytes, text, lines, JSON, or through the SDK's parser;
     or may read, past a stream that parses it."""

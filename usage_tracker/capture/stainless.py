@@ -20,7 +20,7 @@ from usage_tracker.capture.call import Call, Wrapper
 from usage_tracker.capture.fingerprint import fingerprint
 from usage_tracker.capture.nesting import await_within, nested
 from usage_tracker.capture.recorder import Client, Recorder
-from usage_tracker.capture.responses import observe_body, observe_results, read_body
+from usage_tracker.capture.responses import answered_raw, observe_results
 from usage_tracker.capture.shapes import Shapes
 from usage_tracker.capture.streams import observe_stream
 from usage_tracker.config import Settings
@@ -296,11 +296,3 @@ def answered(call: Call, client: Any, result: Any) -> None:
     else:
         call.observe(fields_of(result))
         call.finish()
-
-
-def answered_raw(call: Call, response: Any) -> None:
-    """Read an HTTP response, or watch over it where its body is still to come."""
-    if response.is_closed:
-        read_body(response, call)
-    else:
-        observe_body(response, call)

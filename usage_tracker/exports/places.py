@@ -175,8 +175,10 @@ PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", **dict.fromkeys(AZURE, 
 def open_system(url: str, *, own: bool = False) -> tuple[Any, str]:
     """The file system of a URL, and the path in it; `own`: not the one that the whole process shares. Raises
     ConfigError."""
-    import fsspec
-
+    try:
+        import fsspec
+    except ImportError:  # who has pyarrow need not have it
+        raise ConfigError("fsspec is not installed; run: pip install 'usage-tracker-llm[export]'") from None
     scheme = urlsplit(url).scheme
     try:
         system, path = fsspec.core.url_to_fs(url, skip_instance_cache=own)

@@ -18,9 +18,11 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from usage_tracker import tracker
 from usage_tracker.capture.litellm_call import requests
-from usage_tracker.capture.litellm_requests import ProxyRequest, operation_of, settle_all
+from usage_tracker.capture.litellm_handed_on import HandedOn, handing_on
+from usage_tracker.capture.litellm_requests import ProxyRequest, settle_all
 from usage_tracker.capture.tracked_proxy import RECORDED_IN
 from usage_tracker.guard import guarded
+from usage_tracker.providers import litellm_asked
 
 
 class ProxyCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed where types are checked
@@ -31,11 +33,15 @@ class ProxyCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM is not insta
     ) -> None:
         """A request is about to be answered."""
         with guarded("proxy request"):
-            operation, call_id = operation_of(call_type), call_id_of(data)
+            operation, call_id = litellm_asked.operation_requested(call_type), call_id_of(data)
             if operation is not None and isinstance(call_id, str) and tracker.installed is not None:
                 recorder, settings = tracker.installed.pipeline().recorder, tracker.installed.settings
                 key = getattr(user_api_key_dict, "api_key", None)
-                ProxyRequest(recorder, call_id, operation, data, key, settings.fingerprint_key)
+                said = (recorder, call_id, operation, data, key, settings.fingerprint_key)
+                if "litellm_call_id" in data:
+                    ProxyRequest(*said)
+                else:
+                    handing_on.set(HandedOn(*said))
 
     async def async_log_success_event(
         self, kwargs: dict[str, Any], response_obj: object, start_time: object, end_time: object
@@ -65,25 +71,22 @@ class ProxyCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM is not insta
     ) -> dict[str, str] | None:
         """Tell apps where the request is recorded, so that none that is tracked itself counts it again."""
         with guarded("proxy answer"):
+            request = handing_on.get() if isinstance(response, httpx.Response) else None
+            recorded = request is None or request.watch(response, user_api_key_dict)
             mark = tracker.installed.pipeline().recorder.store_mark if tracker.installed else None
-            return None if mark is None or is_untold(response) else {RECORDED_IN: mark}
+            return {RECORDED_IN: mark} if recorded and mark is not None else None
         return None
+
+
+ProxyCallback.__name__ = "_PROXY_usage_tracker"
+"""With `_PROXY_` in it, as LiteLLM's own have it that count costs: these are told of requests with `no-log` as well.
+https://github.com/BerriAI/litellm/blob/main/litellm/litellm_core_utils/litellm_logging.py (should_run_callback)"""
 
 
 def call_id_of(data: Mapping[str, Any]) -> object:
     """The proxy's id of a request. Of what it hands on to a provider as it is, only its logging knows it here."""
     logging = data.get("litellm_logging_obj")
     return data.get("litellm_call_id") or getattr(logging, "litellm_call_id", None)
-
-
-def is_untold(response: object) -> bool:
-    """Whether the proxy tells nobody of an answer that it hands on: it takes transcriptions for AssemblyAI's, and looks
-    after those by itself.
-    https://github.com/BerriAI/litellm/blob/main/litellm/proxy/pass_through_endpoints/success_handler.py"""
-    if not isinstance(response, httpx.Response) or response.is_error:
-        return False
-    streamed = "event-stream" in response.headers.get("content-type", "")
-    return not streamed and "/transcript" in response.request.url.path
 
 
 if tracker.installed is None:

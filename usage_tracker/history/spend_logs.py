@@ -23,6 +23,7 @@ from usage_tracker.instants import to_moment
 from usage_tracker.providers import litellm, litellm_asked
 from usage_tracker.providers.answer import Answer, Request, figures, word
 from usage_tracker.providers.hosts import host_of, provider_of
+from usage_tracker.providers.packed_ids import provider_id
 from usage_tracker.providers.usage_fields import dollars, tokens
 
 ROWS_AT_ONCE = 5000
@@ -172,7 +173,9 @@ class SpendLogs:
         import psycopg2
 
         try:
-            connection = psycopg2.connect(self._dsn.text, application_name="usage-tracker import")
+            connection = psycopg2.connect(
+                self._dsn.text, application_name="usage-tracker import", client_encoding="UTF8"
+            )
         except psycopg2.OperationalError as error:
             raise StoreUnavailable(f"the source {self.place} can't be reached: {str(error).strip()}") from None
         connection.set_session(readonly=True)
@@ -221,7 +224,7 @@ class SpendLogs:
             request_model=clean(litellm.bare_model(asked, named)),
             model=None if failed else clean(litellm.bare_model(model, named)),
             streamed=streamed,
-            response_id=None if failed else clean(litellm.provider_id(line.request_id.partition("_cache_hit")[0])),
+            response_id=None if failed else clean(provider_id(line.request_id.partition("_cache_hit")[0])),
             status="error" if failed else "ok",
             error_type=(clean(line.error_class) or "Error") if failed else None,
             http_status=number(line.error_code) if failed else None,

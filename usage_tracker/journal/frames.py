@@ -6,12 +6,13 @@ not read yet is (number of its kind, Told's fields); a kind is (number, CallKind
 process that is killed in the middle of a write leaves a torn record behind (5 of 60 kills did).
 """
 
+import re
 from struct import Struct
 from zlib import crc32
 
 import msgspec
 
-from usage_tracker.event import CallKind, Origin, Told, UsageEvent
+from usage_tracker.event import CallKind, Origin, Told, Usage, UsageEvent
 
 FRAME = Struct("<2sII")
 ORIGIN, EVENT, KIND, CALL = b"\xf5O", b"\xf5E", b"\xf5K", b"\xf5C"
@@ -27,11 +28,22 @@ decode_origin = msgspec.msgpack.Decoder(tuple[int, Origin]).decode
 
 
 def check(event: UsageEvent) -> None:
-    """Raises TypeError for an event with a value of another type than its field's: it could not be read again."""
+    """Raises TypeError, with the name of the field, for an event with a value of another type than its field's: it
+    could not be read again."""
     try:
         decode_event(encode((0, event)))
+    except msgspec.ValidationError as error:
+        said, _, place = str(error).partition(" - at ")
+        raise TypeError(f"{field_at(place)}: {said}") from None
     except (msgspec.MsgspecError, OverflowError, UnicodeEncodeError) as error:
         raise TypeError(str(error)) from None
+
+
+def field_at(place: str) -> str:
+    """The field of an event, or of its usage, that msgspec calls by such a place as `$[1][13][0]`."""
+    _, number, *within = map(int, re.findall(r"\[(\d+)\]", place))
+    name = UsageEvent.__struct_fields__[number]
+    return Usage.__struct_fields__[within[0]] if name == "usage" else name
 
 
 def framed(marker: bytes, payload: bytes) -> bytes:

@@ -4,8 +4,6 @@ It answers in OpenAI's words, whoever served, but for the functions that speak A
 beside the answer: https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/types/utils.py (`HiddenParams`).
 """
 
-import re
-from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
@@ -15,6 +13,7 @@ from usage_tracker.providers import anthropic, google_genai, openai
 from usage_tracker.providers.answer import Answer, Request, decode_object, fields_of, figures, http_status, word
 from usage_tracker.providers.gemini_fields import tier_of
 from usage_tracker.providers.hosts import HOSTS, provider_of
+from usage_tracker.providers.packed_ids import provider_id
 from usage_tracker.providers.usage_fields import amount, at, dollars, paths, tokens
 
 SDK = "litellm"
@@ -72,7 +71,6 @@ GEMINI_COUNTS = ("promptTokenCount", "prompt_token_count", "totalTokenCount", "t
 
 RERANK_TOKENS = paths("tokens.input_tokens", "billed_units.input_tokens", "billed_units.total_tokens")
 """https://docs.cohere.com/reference/rerank, and what others say in the same place"""
-PACKED_ID = re.compile(r"response_id:([^;]+)")
 
 
 def names_provider(prefix: str) -> bool:
@@ -112,14 +110,12 @@ def bare_model(model: str | None, provider: str | None) -> str | None:
 @lru_cache(maxsize=4096)
 def answering_model(model: str | None, provider: str | None, asked: str | None) -> str | None:
     """The model that an answer names, by the name that its provider has for it: of many of them, LiteLLM puts its name
-    of the provider in front, and not so in streams but those from its cache, of which it names no provider. `asked`:
-    what was asked for, bare, as a provider's own names may begin so.
+    of the provider in front, and not so in streams. `asked`: what was asked for, bare, as a provider's own names may
+    begin so.
     https://github.com/BerriAI/litellm/blob/2f1f4b1897b5/litellm/llms/openai/openai.py (`completion`)"""
     prefix = f"{provider}/"
-    if model is None or model == asked or provider == "openai" or (asked or "").startswith(prefix):
+    if model is None or provider == "openai" or (asked or "").startswith(prefix):
         return model
-    if provider is None:
-        return bare_model(model, None)
     return model.removeprefix(prefix) or model
 
 
@@ -136,7 +132,6 @@ def observe(answer: Answer, fields: Mapping[str, object]) -> None:
         openai.observe(answer, fields)
         if answer.raw is not None and not openai.any_figure(answer.raw):
             answer.raw = None  # what it writes where nobody told it
-        answer.awaits, answer.completes = provider_id(answer.awaits), provider_id(answer.completes)
     answer.response_id = provider_id(answer.response_id)
 
 
@@ -168,20 +163,6 @@ def take_figures(answer: Answer, told: Answer) -> None:
     if told.raw is not None:
         answer.raw, answer.units = told.raw, told.units or answer.units
     answer.service_tier = told.service_tier or answer.service_tier
-
-
-@lru_cache(maxsize=1024)
-def provider_id(packed: str | None) -> str | None:
-    """The provider's own id of a response: LiteLLM packs it with the name of who has it, so that it finds it again.
-    https://github.com/BerriAI/litellm/blob/2bf8a30c0255/litellm/responses/utils.py"""
-    if packed is None or not packed.startswith("resp_bGl0ZWxsbT"):
-        return packed
-    try:
-        said = b64decode(packed.removeprefix("resp_") + "==").decode()
-    except ValueError:
-        return packed
-    found = PACKED_ID.search(said)
-    return found[1] if found else packed
 
 
 def observe_hidden(answer: Answer, hidden: object) -> str | None:

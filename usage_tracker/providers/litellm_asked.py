@@ -86,6 +86,11 @@ def operation_of(name: str) -> str | None:
     return OPERATIONS.get(name) or OPERATIONS.get(name.removeprefix("a"))
 
 
+def operation_requested(call_type: str) -> str | None:
+    """The operation of a request to its proxy, by the proxy's name for what is called."""
+    return "chat" if call_type in HANDED_ON else operation_of(call_type)  # unless the provider's address tells
+
+
 def retrieval_of(name: str) -> str | None:
     """The operation whose usage the function may bring, although it is free itself."""
     return RETRIEVALS.get(name.removeprefix("a"))
@@ -118,6 +123,12 @@ def read_who(asked: Mapping[str, object]) -> Asked:
         if isinstance(metadata := asked.get(name), Mapping)
     }
     return read_asked({**asked, **cleaned} if cleaned else asked)
+
+
+def read_key(key: object) -> Asked:
+    """Whom a key of its proxy is for."""
+    names = [name for theirs in KEY_METADATA.values() for name in theirs]
+    return read_who({"metadata": {name: getattr(key, name.removeprefix("user_api_key_"), None) for name in names}})
 
 
 def clean_metadata(metadata: Mapping[object, object]) -> Mapping[object, object]:

@@ -12,6 +12,7 @@ from usage_tracker.event import Usage
 from usage_tracker.providers.answer import Answer, Plain, Request, fields_of, figures, merge_figures, whole_body, word
 from usage_tracker.providers.hosts import provider_of
 from usage_tracker.providers.metadata import read_asked
+from usage_tracker.providers.packed_ids import provider_id
 from usage_tracker.providers.usage_fields import amount, read_cost, read_units, read_usage
 
 SDK = "openai"
@@ -250,7 +251,7 @@ def read_progress(answer: Answer, fields: Mapping[str, object]) -> bool:
         return False
     if about == "response" and not fields.get("background"):
         return False
-    started = word(fields.get("id"))
+    started = answer.response_id = provider_id(word(fields.get("id")))
     if about == "batch":
         answer.service_tier = "batch"
     if status.lower() not in ENDED:

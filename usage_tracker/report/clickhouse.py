@@ -12,7 +12,7 @@ from usage_tracker.report.clickhouse_dialect import NULL
 from usage_tracker.report.conditions import about_tags, split_pattern
 from usage_tracker.report.dimensions import ARRAYS, CUTS, DIMENSIONS, FLAG, UNITS
 from usage_tracker.report.keys import source_keys
-from usage_tracker.report.plan import EVENTS, Part, Span, plan, rollups_by
+from usage_tracker.report.plan import EVENTS, Part, Span, rollups_by
 from usage_tracker.report.question import Query
 from usage_tracker.report.statement import Statement
 from usage_tracker.report.sums import COUNTED
@@ -32,11 +32,11 @@ class Summed(NamedTuple):
     test: str | None = None
 
 
-def write_query(statement: Statement, query: Query, span: Span, *, holds_several: bool) -> str:
+def write_query(statement: Statement, query: Query, parts: Iterable[Part], *, holds_several: bool) -> str:
     """The sources of the plan, each summed by the query's groups, put together."""
     keys = source_keys(query)
     branches = []
-    for part in joined(plan(rollups_by(keys), query.unit, query.tz, span, may_take_away=True)):
+    for part in joined(parts):
         tagged = "tag_key" in part.source.keys and query.tag_key is not None
         branches.append(write_part(statement, query, part, measures(part, " * -1" if part.taken else "")))
         if tagged:

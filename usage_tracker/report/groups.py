@@ -6,12 +6,14 @@ Names in the SQL are this package's own; every value is bound.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from usage_tracker.instants import DAY, to_instant
 from usage_tracker.report.conditions import write_among, write_filter
 from usage_tracker.report.dialects import open_statement
 from usage_tracker.report.dimensions import CUTS, UNITS, find_dimension
+from usage_tracker.report.hours import has_fewer
 from usage_tracker.report.keys import keys_of, pinned, pinned_keys, source_keys
 from usage_tracker.report.plan import (
     EVENTS,
@@ -38,14 +40,14 @@ def read_groups(store: Store, query: Query) -> dict[Group, Sums]:
     span = find_span(store, query.since, query.until, closed=query.unit is not None or bool(pinned_keys(query.where)))
     if span is None:
         return {}
-    statement = open_statement(store.dialect)
+    statement, parts = open_statement(store.dialect), plan_for(store, query, span)
     several = sets_with_several(store, query.tag_key)
     if statement.rows_hold_values:
         from usage_tracker.report import clickhouse
 
-        text = clickhouse.write_query(statement, query, span, holds_several=several)
+        text = clickhouse.write_query(statement, query, parts, holds_several=several)
     else:
-        text = write_query(statement, query, span, holds_several=several)
+        text = write_query(statement, query, parts, holds_several=several)
     groups, read_sums = {}, sums_reader(statement)
     for values in store.select(text, statement.parameters):
         sums = read_sums(values[-len(COUNTED) :])
@@ -86,10 +88,9 @@ class Measured(NamedTuple):
     """Those of the part, where a row of each is to be found by itself."""
 
 
-def write_query(statement: Statement, query: Query, span: Span, *, holds_several: bool = False) -> str:
+def write_query(statement: Statement, query: Query, parts: Sequence[Part], *, holds_several: bool = False) -> str:
     """One SELECT: the sources of the plan, put together, summed by keys, and then given what the keys stand for.
     `holds_several`: whether calls may have more than one tag of the query's `tag:KEY`."""
-    parts = plan_for(query, span)
     tagged = [part for part in parts if "tag_key" in part.source.keys and query.tag_key is not None]
     named = [f"tagged_{place} AS ({write_part(statement, query, part)})" for place, part in enumerate(tagged)]
     branches = [write_part(statement, query, part) for part in parts if part not in tagged]
@@ -105,9 +106,9 @@ def write_union(branches: Sequence[str]) -> str:
     return f"part AS ({' UNION ALL '.join(branches)})"
 
 
-def plan_for(query: Query, span: Span) -> list[Part]:
-    """The smallest sources that can answer the query."""
-    return plan(rollups_by(source_keys(query)), query.unit, query.tz, span, may_take_away=True)
+def plan_for(store: Store, query: Query, span: Span) -> list[Part]:
+    """The smallest sources that can answer the query. Raises StoreError."""
+    return plan(rollups_by(source_keys(query)), query.unit, query.tz, span, partial(has_fewer, store))
 
 
 def reads_every_event(query: Query) -> bool:

@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 from usage_tracker.instants import DAY, HOUR
 from usage_tracker.report.dialects import open_statement
 from usage_tracker.report.groups import find_span, plan_for
+from usage_tracker.report.hours import count_there
 from usage_tracker.report.latency import plan_sketches
 from usage_tracker.report.plan import Span
 from usage_tracker.report.query import earlier_of
@@ -50,7 +51,7 @@ def lacks(store: Store, query: Query) -> Kept | None:
     loose = []
     for each in (query, *earlier_of(query)):
         span = find_span(store, each.since, each.until, closed=True)
-        parts = plan_for(each, span) if span else []
+        parts = plan_for(store, each, span) if span else []
         loose += [span for part in parts if several or not part.source.grain for span in part.spans]
     return gone_from(store, loose)
 
@@ -114,11 +115,4 @@ def next_hour(store: Store, start: int, end: int) -> Counted | None:
 
 def is_whole(store: Store, hour: Counted) -> bool:
     """Whether all that was counted in that hour is there still."""
-    statement = open_statement(store.dialect)
-    start, end = (statement.bind_instant(at, "started_at") for at in (hour.at, hour.at + HOUR))
-    text = (
-        f"SELECT count(*) FROM {statement.table('usage_event')} "  # noqa: S608  our own names
-        f"WHERE started_at >= {start} AND started_at < {end} AND {statement.counted}"
-    )
-    [(there,)] = store.select(text, statement.parameters)
-    return cast(int, there) >= hour.events
+    return count_there(store, (hour.at, hour.at + HOUR)) >= hour.events

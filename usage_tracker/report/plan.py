@@ -4,7 +4,7 @@ Instants are microseconds since 1970, UTC; offsets are seconds ahead of UTC. Rol
 or into weeks that are counted from 1970 and begin on no week's first day, so that they only serve for sums of all time.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
@@ -27,6 +27,8 @@ class Source(NamedTuple):
 
 Span = tuple[int, int]
 """From the first instant up to and without the last."""
+Fewer = Callable[[Span, Span], bool]
+"""Whether the first span has fewer events than the second, and all of them are there still."""
 
 
 class Part(NamedTuple):
@@ -83,22 +85,20 @@ def sketches_by(keys: Collection[str]) -> list[Source]:
     return [sketch for sketch in SKETCHES if sketch.keys.issuperset(keys)][:1]
 
 
-def plan(
-    rollups: list[Source], unit: str | None, zone: tzinfo, span: Span, *, may_take_away: bool = False
-) -> list[Part]:
+def plan(rollups: list[Source], unit: str | None, zone: tzinfo, span: Span, fewer: Fewer | None = None) -> list[Part]:
     """The parts that together hold every event of the span once, each in the `unit` that it is in by the zone's clock.
-    (`by_day_tag` holds an event once for each tag.) `may_take_away`: whether some that come after it, or are in another
-    unit, may be counted first, and taken away there by a part that says so."""
+    (`by_day_tag` holds an event once for each tag.) With `fewer`, some that come before it or after it, or are in
+    another unit, may be counted first, and taken away there by a part that says so."""
     parts: list[Part] = []
     hours, days = ([rollup for rollup in rollups if rollup.grain == grain] for grain in (HOUR, DAY))
-    may_shift = may_take_away and span[1] - span[0] <= MOST_SHIFTED * DAY
+    may_shift = fewer is not None and span[1] - span[0] <= MOST_SHIFTED * DAY
     for start, end, offset in [(*span, 0)] if unit is None else clock_settings(zone, span, unit):
         shift = offset * SECOND
         usable = [each for each in rollups if unit is None or (each.grain < WEEK and shift % each.grain == 0)]
         if unit == "hour":
             usable = [rollup for rollup in usable if rollup.grain == HOUR]
-        if unit is None and usable and not hours and may_take_away:
-            parts += cover_days(start, end, usable)
+        if unit is None and usable and not hours and fewer is not None:
+            parts += cover_days(start, end, usable, fewer)
         elif usable or unit is None or unit == "hour":
             parts += cover(start, end, offset, usable, None)
         elif hours or not days or not may_shift:
@@ -162,15 +162,19 @@ def cover(start: int, end: int, offset: int, rollups: list[Source], skipped_hour
     return [*parts, Part(EVENTS, loose, offset)] if loose else parts
 
 
-def cover_days(start: int, end: int, rollups: list[Source]) -> list[Part]:
-    """As `cover`, by rollups of days and more: where the span ends late in a day, all of that day less what is after.
-    It is often today, and nothing has come yet. Of events before the span, which would tell as much of the day that it
-    starts in, some may have been pruned that it doesn't ask for."""
-    last = -(-end // DAY) * DAY
-    if last - end >= DAY // 2 or start > last - DAY:
-        return cover(start, end, 0, rollups, None)
-    parts = cover(start, last, 0, rollups, None)
-    return [*parts, Part(EVENTS, [(end, last)], 0, taken=True)] if end < last else parts
+def cover_days(start: int, end: int, rollups: list[Source], fewer: Fewer) -> list[Part]:
+    """As `cover`, by rollups of days and more: of a day that the span starts or ends in, all of it less what is
+    outside, where that takes fewer events. The last one is often today, and nothing has come after it yet."""
+    first, last = start // DAY * DAY, -(-end // DAY) * DAY
+    outside: list[Span] = []
+    if first < start and first + DAY <= end and fewer((first, start), (start, first + DAY)):
+        outside.append((first, start))
+        start = first
+    if end < last and start <= last - DAY and fewer((end, last), (last - DAY, end)):
+        outside.append((end, last))
+        end = last
+    parts = cover(start, end, 0, rollups, None)
+    return [*parts, Part(EVENTS, outside, 0, taken=True)] if outside else parts
 
 
 def split(start: int, end: int, rollups: list[Source]) -> Iterator[tuple[Source, int, int]]:

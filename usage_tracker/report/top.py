@@ -67,7 +67,7 @@ def weigh(store: Store, query: Query, span: Span, most: int) -> list[str | None]
     counts is told by its other sums."""
     statement = open_statement(store.dialect)
     dimension = find_dimension(query.by[0])
-    parts = [write_part(statement, query, part, weights) for part in plan_for(query, span)]
+    parts = [write_part(statement, query, part, weights) for part in plan_for(store, query, span)]
     text = write_groups(statement, query, [write_union(parts)], WEIGHT)
     value = dimension.value
     text += f" ORDER BY 2 DESC, 3 DESC, {value} IS NULL, {value}{statement.by_character} LIMIT {statement.bind(most)}"
@@ -90,10 +90,10 @@ def read_chosen(store: Store, query: Query, span: Span, name: str, values: list[
     chosen = f"chosen AS ({write_keys(statement, dimension, values)})"
     branches = [
         write_part(statement, query, part, of_chosen(dimension.key, len(values), part))
-        for part in plan_for(query, span)
+        for part in plan_for(store, query, span)
     ]
     # planned without the dimension: there is one group for all of its values
-    anyone = plan_for(replace(query, by=tuple(each for each in query.by if each != name)), span)
+    anyone = plan_for(store, replace(query, by=tuple(each for each in query.by if each != name)), span)
     branches += [write_part(statement, query, part, of_everyone) for part in anyone]
     text = write_groups(statement, query, [chosen, write_union(branches)], more=["everyone"])
     read_sums, found = sums_reader(statement), []

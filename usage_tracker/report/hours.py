@@ -1,0 +1,47 @@
+"""How many events there are in whole hours: as the rollups count them, and as they are there still.
+
+Where earlier ones were pruned, the rollups count more.
+"""
+# ruff: noqa: S608  names of tables and columns are our own
+
+from typing import cast
+
+from usage_tracker.instants import HOUR
+from usage_tracker.report.dialects import open_statement
+from usage_tracker.report.plan import Span
+from usage_tracker.stores import Store
+
+
+def has_fewer(store: Store, one: Span, other: Span) -> bool:
+    """Whether one span has fewer events than the other, and all of them are there still. Raises StoreError."""
+    hours = whole_hours(one)
+    events = count_ever(store, hours)
+    return events < count_ever(store, whole_hours(other)) and count_there(store, hours) >= events
+
+
+def whole_hours(span: Span) -> Span:
+    """All those that it has some of."""
+    start, end = span
+    return start // HOUR * HOUR, -(-end // HOUR) * HOUR
+
+
+def count_ever(store: Store, hours: Span) -> int:
+    statement = open_statement(store.dialect)
+    start, end = (statement.bind_instant(at, "bucket_at") for at in hours)
+    text = (
+        f"SELECT coalesce(sum(calls + completed), 0) FROM {statement.table('by_hour_kind')} "
+        f"WHERE bucket_at >= {start} AND bucket_at < {end}"
+    )
+    [(events,)] = store.select(text, statement.parameters)
+    return int(cast(int, events))
+
+
+def count_there(store: Store, hours: Span) -> int:
+    statement = open_statement(store.dialect)
+    start, end = (statement.bind_instant(at, "started_at") for at in hours)
+    text = (
+        f"SELECT count(*) FROM {statement.table('usage_event')} "
+        f"WHERE started_at >= {start} AND started_at < {end} AND {statement.counted}"
+    )
+    [(events,)] = store.select(text, statement.parameters)
+    return cast(int, events)
