@@ -2,6 +2,7 @@
 one of them alone; it is one event."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from usage_tracker import tracker
 from usage_tracker.capture import litellm_requests
 from usage_tracker.capture.litellm_call import requests
 from usage_tracker.capture.litellm_requests import settle_all
-from usage_tracker.demo.exchange import Reply
+from usage_tracker.demo.exchange import Json, Reply
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.frameworks.litellm_proxy import instance
 
@@ -194,6 +195,25 @@ def test_what_it_hands_on_used_is_what_the_provider_says(captured: Captured, pro
     assert (event.operation, event.request_model, event.http_status) == ("image", "gpt-image-1", 200)
     assert (event.usage.output_tokens, event.reported_cost) == (1056, "0.25")
     assert (origin.team, origin.user_id, origin.api_key) == ("web", "u-5", HASH)
+
+
+@pytest.mark.parametrize(
+    ("answer", "units", "tokens"),
+    [
+        ({"id": "r-1", "results": [], "meta": {"billed_units": {"search_units": 2}}}, {"searches": 2}, None),
+        ({"model": "rank-1", "results": [], "usage": {"prompt_tokens": 9, "total_tokens": 9}}, None, 9),
+    ],
+)
+def test_what_ranks_documents_and_is_handed_on_used_what_its_answer_says(
+    captured: Captured, provider: StandIn, answer: Json, units: object, tokens: int | None
+) -> None:
+    """As Cohere's, which is billed by searches, and as Together's, by tokens."""
+    provider.reply = lambda asked: Reply(answer)
+    assert hand_on_to(f"{provider.url}/v2/rerank", model="rank-1", query="boats", documents=["a"])
+    tell({"response": json.dumps(answer)}, response_cost=0.0, model="rank-1")
+    event = captured.one()
+    assert (event.operation, event.request_model) == ("rerank", "rank-1")
+    assert (event.usage.units, event.usage.input_tokens) == (units, tokens)
 
 
 def test_a_transcription_that_is_handed_on_is_an_event_at_once(captured: Captured, provider: StandIn) -> None:

@@ -92,7 +92,9 @@ class HandedOn(ProxyRequest):
         if provider is google_genai and operation == "batch":  # whose answers lie in a file, or come many at once
             self.forget()
             return False
-        self.provider, self.watched, self.called, self.asks_model = provider, True, True, True
+        if operation != "rerank":  # whose answers are in several words, all of which are read here already
+            self.provider = provider
+        self.watched, self.called, self.asks_model = True, True, True
         asked = read_asked(provider, operation, {**self.asked, **form_of(sent)}, url)
         self.request = for_whom(asked, self.request)._replace(retrieves=retrieves)
         self.caller, self.client = litellm_asked.read_key(key), self.client_of(url, None)

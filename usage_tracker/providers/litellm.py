@@ -69,7 +69,7 @@ ANTHROPIC = frozenset(("completion", "message", "message_delta", "message_start"
 GEMINI = ("candidates", "usageMetadata", "usage_metadata")
 GEMINI_COUNTS = ("promptTokenCount", "prompt_token_count", "totalTokenCount", "total_token_count")
 
-RERANK_TOKENS = paths("tokens.input_tokens", "billed_units.input_tokens", "billed_units.total_tokens")
+RERANK_TOKENS = paths("tokens.input_tokens", "billed_units.input_tokens", "billed_units.total_tokens", "total_tokens")
 """https://docs.cohere.com/reference/rerank, and what others say in the same place"""
 
 
