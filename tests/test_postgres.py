@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -910,6 +912,24 @@ class TestAway:
     def test_an_address_of_which_nothing_can_be_tried(self, text: str, why: str) -> None:
         with pytest.raises(StoreUnavailable, match=rf"can't be reached \({why}\)"):
             PostgresStore(parse_dsn(text)).positions([uuid4()])
+
+    def test_a_server_whose_language_is_not_in_utf_8(self) -> None:
+        """Its words were an error of Python's, which commands ended with in a traceback."""
+        said = "SFATAL\0C28P01\0MPasswort-Authentifizierung für Benutzer »app« fehlgeschlagen\0\0".encode("latin-1")
+
+        def refuse() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(1000)
+                client.sendall(b"E" + struct.pack("!i", len(said) + 4) + said)
+
+        with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
+            port = server.getsockname()[1]
+            refusing = threads.submit(refuse)
+            text = f"postgresql://app@127.0.0.1:{port}/db?sslmode=disable&gssencmode=disable"
+            with pytest.raises(StoreUnavailable, match="can't be reached .Passwort-Authentifizierung f.r Benutzer"):
+                PostgresStore(parse_dsn(text)).positions([uuid4()])
+            refusing.result()
 
     def test_a_database_that_does_not_exist(self, postgres_databases: Databases) -> None:
         store = PostgresStore(parse_dsn(postgres_databases.dsn("no_such_database")))

@@ -157,10 +157,10 @@ class Connections:
             options.setdefault("connect_timeout", str(CONNECT_SECONDS))
         try:
             connection = psycopg2.connect(**options)
-        except psycopg2.OperationalError as error:
-            raise StoreUnavailable(
-                f"Postgres at {self._dsn.shown} can't be reached ({unreachable(str(error))})"
-            ) from None
+        except (psycopg2.OperationalError, UnicodeDecodeError) as error:
+            # until it lets us in, a server speaks as its database is encoded, and psycopg2 takes that for UTF-8
+            words = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
+            raise StoreUnavailable(f"Postgres at {self._dsn.shown} can't be reached ({unreachable(words)})") from None
         connection.autocommit = True  # transactions are begun and ended in so many words, which saves round trips
         self._sockets[connection] = identity(connection.fileno())
         return connection
