@@ -971,6 +971,29 @@ class TestSecrets:
 
 
 class TestFork:
+    def test_what_a_parent_has_locked_is_free_once_it_is_killed_though_its_child_lives_on(
+        self, store: PostgresStore, postgres_dsn: str
+    ) -> None:
+        """Its child had the socket too, so that the server waited for two minutes for somebody who was no more."""
+        parent = """if True:
+            import os, signal, sys
+            from usage_tracker.dsn import parse_dsn
+            from usage_tracker.stores import open_store
+
+            def work(execute):
+                execute("LOCK TABLE usage_tracker.budget_account IN EXCLUSIVE MODE", [])
+                if os.fork() == 0:
+                    os.read(0, 1)  # until the test has ended
+                    os._exit(0)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            open_store(parse_dsn(sys.argv[1])).change(work)
+        """
+        with subprocess.Popen([sys.executable, "-c", parent, postgres_dsn], stdin=subprocess.PIPE) as process:
+            assert process.wait(timeout=20) == -signal.SIGKILL
+            with store._connections.transaction(statement_seconds=5) as cursor:
+                cursor.execute("LOCK TABLE usage_tracker.budget_account IN EXCLUSIVE MODE")
+
     def test_a_child_writes_through_a_connection_of_its_own(self, store: PostgresStore) -> None:
         store_events(store, [made_event()])
         child = os.fork()
