@@ -1,5 +1,7 @@
 """A strict budget: what calls may use is reserved in the store before they are made, so that no crowd exceeds it."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -207,6 +209,44 @@ def test_what_is_reserved_of_a_budget_that_counts_something_else_now_is_none_of_
     set_budget(store, msgspec.structs.replace(BUDGET, **change))
     assert reserved(store) == left
     assert len(list(store.select(f"SELECT 1 FROM {store.dialect.prefix}budget_account"))) == len(left)
+
+
+def test_a_child_that_is_forked_while_the_thread_loads_the_driver_reserves(dsn: str) -> None:
+    """It had half of a module for good, that its parent's thread was importing, and none of its calls was made."""
+    forking = """if True:
+        import os, sys, threading, time
+        from functools import partial
+        from usage_tracker.budgets.refresh import read_part
+        from usage_tracker.budgets.reservation_tables import Place, Want
+        from usage_tracker.budgets.reservations import Ledger
+        from usage_tracker.dsn import parse_dsn
+        from usage_tracker.spending import read_used
+        from usage_tracker.stores import open_store
+
+        loading = threading.Event()
+
+        class Slow:
+            def find_spec(self, name, path=None, target=None):
+                if name in ("usage_tracker.stores.sqlite", "usage_tracker.stores.postgres"):
+                    loading.set()
+                    time.sleep(0.3)
+
+        sys.meta_path.insert(0, Slow())
+        ledger = Ledger(lambda: open_store(parse_dsn(sys.argv[1])), partial(read_part, read_used))
+        asked = ledger.ask([Want(Place("b", "", 0), 100, 1)])
+        assert loading.wait(10)
+        if os.fork() == 0:
+            ledger.start_anew()
+            asked = ledger.ask([Want(Place("b", "", 0), 100, 1)])
+            print(asked.answer.result(timeout=10), flush=True)
+            os._exit(0)
+        print(asked.answer.result(timeout=10), flush=True)
+        assert os.wait()[1] == 0
+    """
+    forked = subprocess.run(
+        [sys.executable, "-c", forking, dsn], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (forked.stdout, forked.stderr) == ("None\nNone\n", "")
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
