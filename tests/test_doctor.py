@@ -275,6 +275,24 @@ def test_alerts_and_sinks_that_cannot_be_used_are_each_said_and_the_store_is_exa
     assert found["store"] is not None
 
 
+def test_an_export_that_cannot_be_made_is_said_and_where_it_can_nothing_is_made_yet(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKER_EXPORT_TO", str(tmp_path / "lake"))
+    found = document()
+    assert (found["export"], found["healthy"]) == (
+        {"address": str(tmp_path / "lake"), "format": "parquet", "problem": None},
+        True,
+    )
+    assert not (tmp_path / "lake").exists()
+    monkeypatch.setenv("TRACKER_EXPORT_TO", "s3://key:s3cret@lake/usage")
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    found = document()
+    assert remedies(found) == [found["export"]["problem"]]
+    assert "pip install 'usage-tracker-llm[export]'" in found["export"]["problem"]
+    assert "s3cret" not in doctor().output
+
+
 def test_a_config_file_is_named_and_told_where_others_can_read_it(tmp_path: Path) -> None:
     path = config_path()
     path.parent.mkdir(parents=True)

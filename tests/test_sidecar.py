@@ -133,7 +133,7 @@ def test_programs_without_credentials_lose_nothing_while_their_sidecar_is_killed
         assert app.communicate(timeout=180) == ("recorded\nTrue\n", "")
     second.send_signal(signal.SIGTERM)
     _, said = second.communicate(timeout=30)
-    assert "events shipped to postgresql://locked@127.0.0.1:" in said
+    assert " shipped to postgresql://locked@127.0.0.1:" in said
     assert PASSWORD not in said
     expected = {f"app{number}-{call}" for number in range(3) for call in range(150)}
     expected |= {f"killed-{call}" for call in range(40)}

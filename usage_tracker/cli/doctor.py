@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from usage_tracker.cli.doctor_budgets import examine_budgets
+from usage_tracker.cli.doctor_export import examine_export
 from usage_tracker.cli.doctor_prices import examine_books, examine_data
 from usage_tracker.cli.doctor_sdks import examine_sdks
 from usage_tracker.cli.doctor_sinks import examine_sinks
@@ -111,8 +112,9 @@ def examine(dsn: str | None, each_place: bool) -> Findings:
         examine_budgets(settings, findings)
         examine_books(settings, findings)
         examine_sinks(settings, findings)
+        examine_export(settings, findings)
     else:
-        findings.facts |= {"store": None, "budgets": None, "price_books": [], "sinks": []}
+        findings.facts |= {"store": None, "budgets": None, "price_books": [], "sinks": [], "export": None}
         settings = usable_settings(dsn)
     examine_data(findings)
     examine_spool(settings, findings)
