@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -911,6 +913,24 @@ class TestAway:
         with pytest.raises(StoreUnavailable, match=rf"can't be reached \({why}\)"):
             PostgresStore(parse_dsn(text)).positions([uuid4()])
 
+    def test_a_server_whose_language_is_not_in_utf_8(self) -> None:
+        """Its words were an error of Python's, which commands ended with in a traceback."""
+        said = "SFATAL\0C28P01\0MPasswort-Authentifizierung für Benutzer »app« fehlgeschlagen\0\0".encode("latin-1")
+
+        def refuse() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(1000)
+                client.sendall(b"E" + struct.pack("!i", len(said) + 4) + said)
+
+        with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
+            port = server.getsockname()[1]
+            refusing = threads.submit(refuse)
+            text = f"postgresql://app@127.0.0.1:{port}/db?sslmode=disable&gssencmode=disable"
+            with pytest.raises(StoreUnavailable, match="Passwort-Authentifizierung"):
+                PostgresStore(parse_dsn(text)).positions([uuid4()])
+            refusing.result()
+
     def test_a_database_that_does_not_exist(self, postgres_databases: Databases) -> None:
         store = PostgresStore(parse_dsn(postgres_databases.dsn("no_such_database")))
         with pytest.raises(StoreUnavailable, match="database … does not exist: `createdb` makes one"):
@@ -951,6 +971,29 @@ class TestSecrets:
 
 
 class TestFork:
+    def test_what_a_parent_has_locked_is_free_once_it_is_killed_though_its_child_lives_on(
+        self, store: PostgresStore, postgres_dsn: str
+    ) -> None:
+        """Its child had the socket too, so that the server waited for two minutes for somebody who was no more."""
+        parent = """if True:
+            import os, signal, sys
+            from usage_tracker.dsn import parse_dsn
+            from usage_tracker.stores import open_store
+
+            def work(execute):
+                execute("LOCK TABLE usage_tracker.budget_account IN EXCLUSIVE MODE", [])
+                if os.fork() == 0:
+                    os.read(0, 1)  # until the test has ended
+                    os._exit(0)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            open_store(parse_dsn(sys.argv[1])).change(work)
+        """
+        with subprocess.Popen([sys.executable, "-c", parent, postgres_dsn], stdin=subprocess.PIPE) as process:
+            assert process.wait(timeout=20) == -signal.SIGKILL
+            with store._connections.transaction(statement_seconds=5) as cursor:
+                cursor.execute("LOCK TABLE usage_tracker.budget_account IN EXCLUSIVE MODE")
+
     def test_a_child_writes_through_a_connection_of_its_own(self, store: PostgresStore) -> None:
         store_events(store, [made_event()])
         child = os.fork()

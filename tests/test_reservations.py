@@ -1,8 +1,11 @@
 """A strict budget: what calls may use is reserved in the store before they are made, so that no crowd exceeds it."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,7 +24,7 @@ from usage_tracker.budgets.accounts import start_of
 from usage_tracker.budgets.book import set_budget
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.refresh import clock, read_part, tidy_rate, update_accounts
-from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Want
+from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Tables, Want
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.scope import NOBODY
 from usage_tracker.conditions import Condition
@@ -29,6 +32,7 @@ from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreError, StoreUnavailable
 from usage_tracker.spending import read_used
 from usage_tracker.stores import Store, open_store
+from usage_tracker.stores.store import Execute
 from usage_tracker.threads import start_lasting
 
 BUDGET = Budget(name="b", limit=Decimal(100), measure="tokens", per="day", on_limit="block", strict=True)
@@ -205,6 +209,72 @@ def test_what_is_reserved_of_a_budget_that_counts_something_else_now_is_none_of_
     set_budget(store, msgspec.structs.replace(BUDGET, **change))
     assert reserved(store) == left
     assert len(list(store.select(f"SELECT 1 FROM {store.dialect.prefix}budget_account"))) == len(left)
+
+
+def test_a_child_that_is_forked_while_the_thread_loads_the_driver_reserves(dsn: str) -> None:
+    """It had half of a module for good, that its parent's thread was importing, and none of its calls was made."""
+    forking = """if True:
+        import os, sys, threading, time
+        from functools import partial
+        from usage_tracker.budgets.refresh import read_part
+        from usage_tracker.budgets.reservation_tables import Place, Want
+        from usage_tracker.budgets.reservations import Ledger
+        from usage_tracker.dsn import parse_dsn
+        from usage_tracker.spending import read_used
+        from usage_tracker.stores import open_store
+
+        loading = threading.Event()
+
+        class Slow:
+            def find_spec(self, name, path=None, target=None):
+                if name in ("usage_tracker.stores.sqlite", "usage_tracker.stores.postgres"):
+                    loading.set()
+                    time.sleep(0.3)
+
+        sys.meta_path.insert(0, Slow())
+        ledger = Ledger(lambda: open_store(parse_dsn(sys.argv[1])), partial(read_part, read_used))
+        asked = ledger.ask([Want(Place("b", "", 0), 100, 1)])
+        assert loading.wait(10)
+        if os.fork() == 0:
+            ledger.start_anew()
+            asked = ledger.ask([Want(Place("b", "", 0), 100, 1)])
+            print(asked.answer.result(timeout=10), flush=True)
+            os._exit(0)
+        print(asked.answer.result(timeout=10), flush=True)
+        assert os.wait()[1] == 0
+    """
+    forked = subprocess.run(
+        [sys.executable, "-c", forking, dsn], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (forked.stdout, forked.stderr) == ("None\nNone\n", "")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_who_changes_a_budget_waits_for_calls_that_end_and_they_do_not_wait_for_it(
+    postgres_dsn: str, order: tuple[int, int]
+) -> None:
+    """Each had some of the rows that the other wanted, and the server ended one: the change, or all of these calls."""
+    ledger = made_ledger(postgres_dsn)
+    with (
+        closing(open_store(parse_dsn(postgres_dsn))) as store,
+        closing(open_store(parse_dsn(postgres_dsn))) as changing,
+        ThreadPoolExecutor() as threads,
+    ):
+        set_budget(store, BUDGET)
+        both = [ask(ledger, 1), ask(ledger, 1)]
+
+        def end(execute: Execute) -> Future[None]:
+            first, second = (both[each] for each in order)
+            assert isinstance(first, UUID)
+            assert isinstance(second, UUID)
+            Tables(execute, store).settle(Settled(first, place(), 1, ("", 0)), time.time() + 60)
+            changed = threads.submit(set_budget, changing, msgspec.structs.replace(BUDGET, measure="calls"))
+            wait_for(lambda: execute("SELECT 1 FROM pg_locks WHERE NOT granted", []) is not None)
+            Tables(execute, store).settle(Settled(second, place(), 1, ("", 0)), time.time() + 60)
+            return changed
+
+        store.change(end).result(timeout=30)
+        assert reserved(store) == []
 
 
 def test_who_has_read_earlier_does_not_overwrite_who_has_read_later(ledger: Ledger, store: Store) -> None:

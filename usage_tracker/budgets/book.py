@@ -108,6 +108,10 @@ def remove_budget(store: Store, name: str, author: Author | None = None) -> bool
 
 def forget_use(execute: Execute, store: Store, name: str) -> None:
     """What calls have used and reserved of a strict budget: of another one of that name, it is in another measure or of
-    other calls. In the order in which calls lock these rows."""
+    other calls."""
+    prefix = store.dialect.prefix
+    if store.dialect.name == "postgres":
+        # calls change several of these rows at a time, in orders of their own: each would wait for the other
+        execute(f"LOCK TABLE {prefix}budget_account, {prefix}budget_reservation IN EXCLUSIVE MODE", [])
     for table in ("budget_account", "budget_reservation"):
-        execute(f"DELETE FROM {store.dialect.prefix}{table} WHERE budget = {store.dialect.placeholder}", [name])
+        execute(f"DELETE FROM {prefix}{table} WHERE budget = {store.dialect.placeholder}", [name])

@@ -251,9 +251,10 @@ def update_accounts(
                     f"AND segment = {mark} AND position <= {mark}",
                     [budget.name, part, start, store.dialect.write_id(segment), position],
                 )
-        execute(f"DELETE FROM {reservation} WHERE budget = {mark} AND expires_at < {mark}", [budget.name, read_at])
-        execute(f"DELETE FROM {reservation} WHERE budget = {mark} AND window_start < {mark}", [budget.name, start])
+        # accounts first, as calls do
         execute(f"DELETE FROM {account} WHERE budget = {mark} AND window_start < {mark}", [budget.name, start])
+        execute(f"DELETE FROM {reservation} WHERE budget = {mark} AND window_start < {mark}", [budget.name, start])
+        execute(f"DELETE FROM {reservation} WHERE budget = {mark} AND expires_at < {mark}", [budget.name, read_at])
 
     store.change(take_over)
 

@@ -25,6 +25,7 @@ from usage_tracker.budgets.reservation_tables import (
 )
 from usage_tracker.budgets.windows import hours_of
 from usage_tracker.errors import StoreError, StoreUnavailable
+from usage_tracker.forking import undivided
 from usage_tracker.guard import guarded
 from usage_tracker.stores import Store
 from usage_tracker.stores.store import Execute
@@ -192,7 +193,8 @@ class Ledger:
         if not asked and not settled and (not self._under_way or time.monotonic() < self._renew_at):
             return {}
         if self._store is None:
-            self._store = self._open_store()
+            with undivided():  # a child would have half of what is imported for it
+                self._store = self._open_store()
         store = self._store
         while True:
             try:

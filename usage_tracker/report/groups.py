@@ -60,7 +60,7 @@ def find_span(store: Store, since: datetime | None, until: datetime | None, *, c
     """A range in instants; None where it is empty. `closed`: a long one, such as one that is open, goes from the first
     event to the last."""
     start = FIRST if since is None else to_instant(since)
-    end = LAST if until is None else to_instant(until)
+    end = LAST if until is None else min(to_instant(until), LAST)
     if closed and end - start > LONG:
         statement = open_statement(store.dialect)
         first, last = statement.write_first("bucket_at"), statement.write_last("bucket_at")

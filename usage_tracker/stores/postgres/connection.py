@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, parse_dsn
@@ -70,6 +71,7 @@ class Connections:
         self.lost = 0
         """How often a connection was dropped, or another server was behind it. What was learned before may not hold any
         more: the server may have been restored, or replaced by its replica."""
+        opened.add(self)
 
     @contextmanager
     def transaction(
@@ -157,10 +159,10 @@ class Connections:
             options.setdefault("connect_timeout", str(CONNECT_SECONDS))
         try:
             connection = psycopg2.connect(**options)
-        except psycopg2.OperationalError as error:
-            raise StoreUnavailable(
-                f"Postgres at {self._dsn.shown} can't be reached ({unreachable(str(error))})"
-            ) from None
+        except (psycopg2.OperationalError, UnicodeDecodeError) as error:
+            # until it lets us in, a server speaks as its database is encoded, and psycopg2 takes that for UTF-8
+            words = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
+            raise StoreUnavailable(f"Postgres at {self._dsn.shown} can't be reached ({unreachable(words)})") from None
         connection.autocommit = True  # transactions are begun and ended in so many words, which saves round trips
         self._sockets[connection] = identity(connection.fileno())
         return connection
@@ -186,6 +188,30 @@ class Connections:
         """A forked child leaves its parent's connections alone: psycopg2 closes one only where it was opened."""
         if self._pid != os.getpid():
             self._idle, self._busy, self._sockets, self._pid = [], [], {}, os.getpid()
+
+    def leave_sockets(self) -> None:
+        """In a forked child, as it begins: to the parent, so that a server knows when that has ended, and frees what it
+        had locked. Their numbers stay taken, for psycopg2 knows them."""
+        for connection in self._sockets:
+            with suppress(psycopg2.Error, OSError):
+                if self._is_open(connection):
+                    with open(os.devnull, "rb") as nothing:
+                        os.dup2(nothing.fileno(), connection.fileno(), inheritable=False)
+
+
+opened: "WeakSet[Connections]" = WeakSet()
+wires: "WeakKeyDictionary[socket.socket, tuple[int, int] | None]" = WeakKeyDictionary()
+"""The duplicates of their sockets, with what each is."""
+
+
+def leave_to_parent() -> None:
+    for connections in list(opened):
+        connections.leave_sockets()
+    for wire in list(wires):
+        leave(wire)
+
+
+os.register_at_fork(after_in_child=leave_to_parent)
 
 
 def has_word(connection: Connection) -> bool:
@@ -224,7 +250,7 @@ def deadline(connection: Connection, seconds: float | None) -> Iterator[None]:
         return
     # a duplicate: it can't become another file's number while the timer runs
     with socket.socket(fileno=os.dup(connection.fileno())) as wire:
-        opened = identity(wire.fileno())
+        wires[wire] = identity(wire.fileno())
         timer = threading.Timer(seconds, cut, [wire])
         timer.daemon = True
         # at the interpreter's end no thread starts any more; whoever waits for us then has a limit of its own
@@ -234,8 +260,14 @@ def deadline(connection: Connection, seconds: float | None) -> Iterator[None]:
             yield
         finally:
             timer.cancel()
-            if identity(wire.fileno()) != opened:
-                wire.detach()
+            leave(wire)
+
+
+def leave(wire: socket.socket) -> None:
+    """Close it, unless the app has: under that number may be one of the app's."""
+    if identity(wire.fileno()) != wires.get(wire):
+        wire.detach()
+    wire.close()
 
 
 def cut(wire: socket.socket) -> None:
