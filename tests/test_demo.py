@@ -46,6 +46,8 @@ def test_what_it_names_to_go_on_with_can_be_typed_whatever_the_folders_name(tmp_
     words = shlex.split(line)
     words = words[words.index("events") :]
     assert len(CliRunner().invoke(main, [*words, "-o", "jsonl"]).stdout.splitlines()) == 5
+    [why] = {line.split("`")[1] for line in result.stdout.splitlines() if line.endswith("` says why.")}
+    assert "acme-llm-7b" in CliRunner().invoke(main, shlex.split(why)[1:]).stdout
 
 
 def test_the_story_is_told_in_one_place_to_its_end(tmp_path: Path) -> None:

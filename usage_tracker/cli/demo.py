@@ -129,7 +129,8 @@ def how_called() -> tuple[str, str]:
 def show_report(dsn: str, by: str) -> None:
     """What the command that it names would show."""
     tell(f"\n$ usage-tracker report --by {by}")
-    report.main(["--dsn", dsn, "--by", by], prog_name="usage-tracker report", standalone_mode=False)
+    program = click.Context(click.get_current_context().find_root().command, info_name="usage-tracker")
+    report.main(["--dsn", dsn, "--by", by], prog_name="report", standalone_mode=False, parent=program)
 
 
 FOREIGN = ("TRACKER_", "OPENAI_", "AZURE_OPENAI_", "OTEL_", "SSL_CERT_")
