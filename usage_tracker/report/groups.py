@@ -21,6 +21,7 @@ from usage_tracker.report.plan import (
     LAST,
     MOST_BRANCHES,
     TOO_MANY_CHANGES,
+    Fewer,
     Part,
     Source,
     Span,
@@ -40,7 +41,7 @@ def read_groups(store: Store, query: Query) -> dict[Group, Sums]:
     span = find_span(store, query.since, query.until, closed=query.unit is not None or bool(pinned_keys(query.where)))
     if span is None:
         return {}
-    statement, parts = open_statement(store.dialect), plan_for(store, query, span)
+    statement, parts = open_statement(store.dialect), plan_for(query, span, partial(has_fewer, store))
     several = sets_with_several(store, query.tag_key)
     if statement.rows_hold_values:
         from usage_tracker.report import clickhouse
@@ -106,9 +107,9 @@ def write_union(branches: Sequence[str]) -> str:
     return f"part AS ({' UNION ALL '.join(branches)})"
 
 
-def plan_for(store: Store, query: Query, span: Span) -> list[Part]:
-    """The smallest sources that can answer the query. Raises StoreError."""
-    return plan(rollups_by(source_keys(query)), query.unit, query.tz, span, partial(has_fewer, store))
+def plan_for(query: Query, span: Span, fewer: Fewer) -> list[Part]:
+    """The smallest sources that can answer the query."""
+    return plan(rollups_by(source_keys(query)), query.unit, query.tz, span, fewer)
 
 
 def reads_every_event(query: Query) -> bool:

@@ -4,12 +4,13 @@ Nothing notes that, so that it also holds where somebody dropped a partition by 
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, cast
 
 from usage_tracker.instants import DAY, HOUR
 from usage_tracker.report.dialects import open_statement
 from usage_tracker.report.groups import find_span, plan_for
-from usage_tracker.report.hours import count_there
+from usage_tracker.report.hours import count_there, has_fewer
 from usage_tracker.report.latency import plan_sketches
 from usage_tracker.report.plan import Span
 from usage_tracker.report.query import earlier_of
@@ -51,7 +52,7 @@ def lacks(store: Store, query: Query) -> Kept | None:
     loose = []
     for each in (query, *earlier_of(query)):
         span = find_span(store, each.since, each.until, closed=True)
-        parts = plan_for(store, each, span) if span else []
+        parts = plan_for(each, span, partial(has_fewer, store)) if span else []
         loose += [span for part in parts if several or not part.source.grain for span in part.spans]
     return gone_from(store, loose)
 
