@@ -35,6 +35,8 @@ def chat(usage: object, **more: object) -> Answer:
 
 
 WHOLE = chat({"prompt_tokens": 3, "completion_tokens": 4}).pieces[0]
+DEEP = b'{"id": "c-1", "more": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+"""No reader of JSON has a stack for it."""
 REFUSAL = json.dumps({"error": {"message": "no", "type": "bad", "param": None, "code": "bad"}}).encode()
 
 BODIES = {
@@ -68,6 +70,7 @@ BODIES = {
     "cut by the connection": Bad(Answer((WHOLE[:40],), cut=True), fails=True),
     "no JSON, says the header": Bad(Answer((b"<html>busy</html>",), kind="text/html")),
     "no JSON, but the header says so": Bad(Answer((b"<html>busy</html>",)), fails=True, parsed_by_app="ok"),
+    "nested without end": Bad(Answer((DEEP,)), fails=True, parsed_by_app="ok"),
     **{f"{status} with JSON": Bad(Answer((REFUSAL,), status), fails=True) for status in (400, 401, 429, 500)},
     **{f"{status} without": Bad(Answer((b"busy",), status, "text/html"), fails=True) for status in (400, 401, 500)},
 }  # fmt: skip
@@ -105,6 +108,7 @@ STREAMS = {
     "cut before anything": Bad(events(cut=True), fails=True),
     "cut within an event": Bad(events(FIRST, FIRST[:30])),
     "no JSON": Bad(events(FIRST, b"data: hello\n\n", DONE), fails=True, parsed_by_app="abandoned"),
+    "nested without end": Bad(events(FIRST, b"data: " + DEEP + b"\n\n", DONE), fails=True, parsed_by_app="abandoned"),
     "choices are null": Bad(events(*data(chunk(choices=None)), DONE)),
     "usage is a list": Bad(events(FIRST, *data(chunk(usage=[1])), DONE)),
     "usage is words": Bad(

@@ -11,7 +11,7 @@ import msgspec
 from usage_tracker.capture.aws_frames import Frame, take_frames
 from usage_tracker.capture.call import Call
 from usage_tracker.guard import guarded
-from usage_tracker.providers.answer import decode_object, decode_objects
+from usage_tracker.providers.answer import UNREADABLE, decode_object, decode_objects
 
 BODY_MAX = 64 << 20
 """A JSON body beyond this is not kept for reading."""
@@ -179,7 +179,7 @@ def skim(decode_known: Callable[[Any], Mapping[str, object]], text: str | bytes)
         return decode_known(text)
     except msgspec.ValidationError:
         return decode_object(text.encode("utf-8", "replace") if isinstance(text, str) else text)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return {}
 
 
