@@ -3,6 +3,7 @@ known."""
 
 import asyncio
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from capturing import ASK, Captured
 from in_process import EVENTS, JSON, Answer, Respond, async_openai_client, openai_client
 
 import usage_tracker
+from usage_tracker.capture import bodies
 from usage_tracker.event import Status, Usage
 
 ASKED: dict[str, Any] = {"model": "gpt-4o-mini", "messages": ASK}
@@ -216,3 +218,25 @@ def test_a_bad_body(kind: str, way: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", STREAMS)
 def test_a_bad_stream(kind: str, way: str, tmp_path: Path) -> None:
     check(STREAMED[way], STREAMS[kind], tmp_path)
+
+
+@pytest.mark.parametrize("base_url", ["https://api.openai.com/v1", "https://models.example.com/v1"])
+def test_of_an_event_without_end_no_more_is_kept_than_of_any_body(
+    captured: Captured, monkeypatch: pytest.MonkeyPatch, base_url: str
+) -> None:
+    """An app that hands a stream on piece by piece has none of it in memory, whoever serves. The first host is one that
+    is asked for usage, whose events reach the app as a whole."""
+    monkeypatch.setattr(bodies, "BODY_MAX", 1 << 20)
+    endless = [b"x" * (1 << 16)] * 1000
+    sent = (FIRST, b"data: ", *endless, b"\n\n", *data(chunk(usage={"prompt_tokens": 3, "completion_tokens": 4})), DONE)
+    with (
+        openai_client(lambda asked: events(*sent).response()).with_options(base_url=base_url) as client,
+        client.chat.completions.with_streaming_response.create(**ASKED, stream=True) as response,
+    ):
+        tracemalloc.start()
+        received = sum(map(len, response.iter_bytes()))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert received == sum(map(len, sent))
+    assert peak < 16 << 20
+    assert captured.one().usage.output_tokens == 4
