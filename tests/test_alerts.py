@@ -302,6 +302,25 @@ def test_a_receiver_that_refuses_is_tried_again_later(
     assert inbox.posts[0][2] == inbox.posts[1][2], "the same id and content"
 
 
+def test_an_alert_comes_once_and_in_time_whatever_the_clocks_of_hosts_say(
+    postgres_dsn: str, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that was a year ahead forgot all that was sent, which came again; and what it could not send was tried
+    again in a year."""
+    real, first = time.time, budget_alerts(budget(), WINDOW, {"": Decimal(6)})
+    with migrated(postgres_dsn) as store:
+        raised(store, inbox, *first)
+        with monkeypatch.context() as ahead:
+            ahead.setattr(time, "time", lambda: real() + 31_536_000)
+            inbox.status = 503
+            raised(store, inbox, *budget_alerts(budget(name="other"), WINDOW, {"": Decimal(6)}))
+        inbox.status = 200
+        raised(store, inbox, *first)
+        assert [text.partition(":")[0] for text in inbox.texts()] == ["Budget b", "Budget other"]
+        [(later,)] = store.select("SELECT next_try_at FROM usage_tracker.budget_alert WHERE sent_at IS NULL")
+        assert float(str(later)) < real() + alerting.LONGEST_RETRY
+
+
 def test_a_receiver_is_asked_again_when_it_says(store: Store) -> None:
     with closing(Receiver()) as receiver:
         receiver.answers, receiver.headers["Retry-After"] = [429], "60"

@@ -555,6 +555,34 @@ def test_who_waits_until_a_receiver_wants_to_be_asked_again_keeps_the_sink(
     feeder.close()
 
 
+def test_a_sink_is_its_feeders_whatever_the_clocks_of_other_hosts_say(
+    postgres_dsn: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that was ahead by more than a lease took it from who was feeding it, and kept others away for so long."""
+    real = time.time
+    with migrated(postgres_dsn) as store, migrated(postgres_dsn) as other:
+        feeder = begin(store, webhook(receiver))
+        monkeypatch.setattr(time, "time", lambda: real() + 3600)
+        ahead = Feeder(webhook(receiver), other, open_sink)
+        assert not ahead.step()
+        assert not ahead.feeds
+        monkeypatch.setattr(time, "time", real)
+        assert [found.fed_by for found in standings(store)] == [standings(other)[0].fed_by]
+        feeder.close()
+
+
+def test_a_lease_of_a_clock_that_was_ahead_keeps_nobody_away(store: Store, receiver: Receiver) -> None:
+    """Where it was set back, or by an earlier version's own clock."""
+    feeder = begin(store, webhook(receiver))
+    sql = f"UPDATE {store.dialect.prefix}sink SET claimed_until = {time.time() + 31_536_000}"
+    store.change(lambda execute: execute(sql, []))
+    assert standings(store)[0].fed_by is None
+    successor = begin(store, webhook(receiver))
+    assert successor.feeds
+    successor.close()
+    feeder.close()
+
+
 def test_a_forgotten_sink_leaves_nothing(store: Store, receiver: Receiver) -> None:
     feeder = begin(store, webhook(receiver))
     store_events(store, [made_event()])

@@ -554,6 +554,15 @@ def test_health_says_what_doctor_says_of_this_machine(told: tuple[Served, str], 
     assert re.search(r"(web|jobs|ide|notebooks)-\d", shown)
 
 
+def test_health_tells_the_newest_call_that_is_not_of_a_clock_far_ahead(tmp_path: Path) -> None:
+    """That one was made just now for years, however long no call had come."""
+    now = datetime.now(UTC)
+    calls = [made_event(now - timedelta(days=3, minutes=5)), made_event(now + timedelta(days=365))]
+    with dashboard(filled(tmp_path / "usage.db", calls)) as running, running.client() as client:
+        page = text_of(client.get("/health").text)
+    assert re.search(r"The newest call in the store is from [^()]+ \(3 days ago\)", page)
+
+
 def test_health_names_a_host_of_which_a_single_call_is_of_unknown_tokens(tmp_path: Path) -> None:
     calls = [made_event(NOW, input_tokens=None, output_tokens=None), *(made_event(NOW) for _ in range(249))]
     with dashboard(filled(tmp_path / "usage.db", calls)) as running, running.client() as client:

@@ -298,6 +298,12 @@ class Shipper:
                 if self._warning.due():
                     logger.warning("budgets can't be looked after: %s", error)
 
+    def resign(self) -> None:
+        """Let another process lead, and have the segments whose locks are held here, as they have ended."""
+        with self.turn:
+            self._segments.close_all()
+            self.spool.resign()
+
     def close(self) -> None:
         """Let go of files and store; the positions are in the ledger."""
         with self.turn:
