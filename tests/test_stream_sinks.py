@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,9 +27,44 @@ from msgspec.structs import replace
 from ports import free_port
 
 from usage_tracker.sinks import NotTaken, refusals, standings
+from usage_tracker.sinks import feeder as feeder_module
 from usage_tracker.stores import Store
 
 PATIENCE = 30
+
+CLOSES_ALL = """
+import os, sys, time
+from feeding import begin, feed
+from made_events import made_event, store_events
+from migrated import migrated
+from usage_tracker.sinks import feeder as feeding
+
+address, folder, feeding.REST_SECONDS = sys.argv[1], sys.argv[2], float(sys.argv[3])
+with migrated("sqlite:///:memory:") as store:
+    feeder = begin(store, address)
+    store_events(store, [made_event()])
+    feed(feeder)
+    os.closerange(3, 4096)
+    files = [open(f"{folder}/{number}", "w+b") for number in range(60)]
+    for file in files:
+        file.write(b"the app's")
+        file.flush()
+    store_events(store, [made_event()])
+    feed(feeder)
+    time.sleep(0.5)  # for threads of the client's
+    feeder.close()
+for file in files:
+    file.seek(0)
+    assert file.read() == b"the app's"
+"""
+
+
+def feed_and_close_all(address: str, folder: Path, rests_after: float) -> None:
+    """Feed a sink from a program that closes all its files, as daemons do, and then opens some and feeds it again."""
+    command = [sys.executable, "-c", CLOSES_ALL, address, str(folder), str(rests_after)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 class Server:
@@ -152,6 +188,31 @@ class TestNats:
         assert [each.event_id for each in refusals(store, "nats")] == [str(large.event_id)]
         feeder.close()
 
+    def test_a_sink_that_nothing_came_for_is_not_behind_with_what_comes(
+        self, store: Store, nats_server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A server closes a connection on which nobody answers its pings, as nobody does who has nothing to send."""
+        monkeypatch.setattr(feeder_module, "REST_SECONDS", 0.1)
+        in_stream(nats_server, "seldom", make=True)
+        feeder = begin(store, f"nats://127.0.0.1:{nats_server.port}/seldom")
+        store_events(store, [made_event()])
+        feed(feeder)
+        time.sleep(0.2)
+        feed(feeder)
+        nats_server.stop()  # which closes all its connections
+        nats_server.start()
+        store_events(store, [made_event()])
+        feed(feeder)
+        assert len(in_stream(nats_server, "seldom")) == 2
+        feeder.close()
+
+    def test_files_of_an_app_that_has_closed_all_its_files_are_left_alone(
+        self, nats_server: Server, tmp_path: Path
+    ) -> None:
+        in_stream(nats_server, "daemon", make=True)
+        feed_and_close_all(f"nats://127.0.0.1:{nats_server.port}/daemon", tmp_path, rests_after=60)
+        assert len(in_stream(nats_server, "daemon")) == 2
+
     def test_a_subject_without_a_stream_is_named(self, store: Store, nats_server: Server) -> None:
         feeder = begin(store, f"nats://127.0.0.1:{nats_server.port}/nobody")
         store_events(store, [made_event()])
@@ -209,6 +270,14 @@ class TestKafka:
         assert refused.event_id == str(named[5].event_id)
         assert refused.reason.endswith("does not take messages (MSG_SIZE_TOO_LARGE)")
         feeder.close()
+
+    def test_files_of_an_app_that_has_closed_all_its_files_are_left_alone(
+        self, kafka_server: Server, tmp_path: Path
+    ) -> None:
+        """Where Kafka's client is at rest: its threads go on with what they have open."""
+        make_topic(kafka_server, "daemon")
+        feed_and_close_all(f"kafka://127.0.0.1:{kafka_server.port}/daemon", tmp_path, rests_after=0)
+        assert len(in_topic(kafka_server, "daemon", 2)) == 2
 
     def test_a_broker_that_is_away_is_waited_for(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("usage_tracker.sinks.kafka.ATTEMPT_SECONDS", 0.5)

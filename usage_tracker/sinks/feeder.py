@@ -28,6 +28,8 @@ FIRST_RETRY = 1.0
 LONGEST_RETRY = 300.0
 QUIET_SECONDS = 300.0
 TIDY_SECONDS = 600.0
+REST_SECONDS = 5.0
+"""Without an event, after which a sink keeps nothing open."""
 WELL = 8
 """So many parcels are taken in a row before the next ones are twice as large, where larger ones were refused."""
 
@@ -90,6 +92,8 @@ class Feeder:
         if arrived is None:
             self._repeat(self._sink, place)
             self._tidy()
+            if time.monotonic() >= self._sent_at + REST_SECONDS:
+                self._sink.rest()
             return False
         if place.until is None:
             state = place.state

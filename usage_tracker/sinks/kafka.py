@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from usage_tracker.addresses import Secret
+from usage_tracker.descriptors import Witness, never_free
 from usage_tracker.sink_addresses import SinkAddress, bracketed
 from usage_tracker.sinks.event_json import event_json
 from usage_tracker.sinks.opening import check_addresses
@@ -30,6 +31,7 @@ class KafkaSink:
         self._address = address
         self._topic = address.bare_path.removeprefix("/")
         self._producer: Producer | None = None
+        self._witness: Witness | None = None
 
     def _open(self) -> Producer:
         address = self._address
@@ -55,9 +57,12 @@ class KafkaSink:
             raise NotTaken(f"{address.shown}: Kafka's client refuses an option of the address") from None
 
     def send(self, parcel: Parcel, state: bytes | None) -> bytes | None:
+        if self._witness is not None and self._witness.is_lost():
+            self.close()
         if self._producer is None:
             check_addresses(self._address)
             self._producer = self._open()
+            self._witness = Witness()
         failed: list[KafkaError] = []
 
         def noted(error: KafkaError | None, message: object) -> None:
@@ -84,11 +89,19 @@ class KafkaSink:
             )
         return state
 
+    def rest(self) -> None:
+        self.close()
+
     def close(self) -> None:
-        if self._producer is not None:
+        """Where the app has closed its descriptors, by their numbers, closing it would close files of the app."""
+        if self._witness is not None and self._witness.is_lost():
+            never_free(self._producer)
+        elif self._producer is not None:
             self._producer.purge()
             self._producer.flush(1.0)
-            self._producer = None
+        if self._witness is not None:
+            self._witness.close()
+        self._producer = self._witness = None
 
 
 def refusal(*errors: KafkaError) -> type[NotTaken]:

@@ -14,6 +14,7 @@ from nats.errors import Error, MaxPayloadError
 from nats.js.errors import APIError, NoStreamResponseError
 
 from usage_tracker.addresses import Secret
+from usage_tracker.descriptors import Witness, never_free
 from usage_tracker.sink_addresses import SinkAddress, bracketed
 from usage_tracker.sinks.event_json import event_json
 from usage_tracker.sinks.opening import check_addresses
@@ -38,15 +39,20 @@ class NatsSink:
         self._subject = address.bare_path.removeprefix("/")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: Any = None
+        self._witness: Witness | None = None
 
     def send(self, parcel: Parcel, state: bytes | None) -> bytes | None:
         shown = self._address.shown
+        if self._witness is not None and self._witness.is_lost():
+            self.close()
         if self._loop is None:
             check_addresses(self._address)
             self._loop = asyncio.new_event_loop()
+            self._witness = Witness()
         try:
             self._loop.run_until_complete(asyncio.wait_for(self._publish(parcel), ATTEMPT_SECONDS))
         except NoStreamResponseError:
+            self.close()
             raise NotTaken(f"{shown} has no stream that keeps the subject {self._subject}; add one") from None
         except (Error, OSError, ValueError) as error:
             self.close()
@@ -83,13 +89,23 @@ class NatsSink:
             **options,
         )
 
+    def rest(self) -> None:
+        """While nobody reads from it, the server would hear no answer to its pings, and close it."""
+        self.close()
+
     def close(self) -> None:
-        if self._loop is not None:
+        """Where the app has closed its descriptors, by their numbers, closing it would close files of the app."""
+        if self._witness is not None and self._witness.is_lost():
+            never_free(self._loop)
+            never_free(self._client)
+        elif self._loop is not None:
             if self._client is not None:
                 with suppress(Error, OSError, asyncio.TimeoutError):
                     self._loop.run_until_complete(asyncio.wait_for(self._client.close(), 1.0))
             self._loop.close()
-            self._loop = self._client = None
+        if self._witness is not None:
+            self._witness.close()
+        self._loop = self._client = self._witness = None
 
 
 def refusal(error: Exception) -> type[NotTaken]:

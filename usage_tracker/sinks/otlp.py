@@ -92,6 +92,9 @@ class OtlpSink:
         left_out, why = what_was_left_out(answer)
         self.remark = f"{self._address.shown} left out {left_out} of the data points{why}" if left_out else None
 
+    def rest(self) -> None:
+        """Nothing is kept open."""
+
     def close(self) -> None:
         self._exporter.shutdown()
 

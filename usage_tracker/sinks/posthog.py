@@ -47,6 +47,9 @@ class PostHogSink:
             raise NotTaken(f"{self._address.shown} can't be reached ({type(error).__name__})") from None
         return state
 
+    def rest(self) -> None:
+        """Nothing is kept open."""
+
     def close(self) -> None:
         self._session.close()
 
