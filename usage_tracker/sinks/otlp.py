@@ -80,13 +80,13 @@ class OtlpSink:
     def _export(self, metrics: MetricsData) -> None:
         """The exporter takes a redirect for success and, up to 1.37, raises where there is no connection. Raises
         NotTaken."""
-        try:
-            with quiet():
-                taken = self._exporter.export(metrics) is MetricExportResult.SUCCESS
-        except requests.RequestException as error:
-            raise NotTaken(f"{self._address.shown} can't be reached ({type(error).__name__})") from None
+        taken = False
+        self._session.forget()
+        with quiet(), suppress(OSError):
+            taken = self._exporter.export(metrics) is MetricExportResult.SUCCESS
         if (answer := self._session.answered) is None:
-            raise NotTaken(f"{self._address.shown} did not take the metrics")
+            why = self._session.why or "nothing was sent"
+            raise NotTaken(f"{self._address.shown} can't be reached ({why})")
         if not taken or answer.status_code >= 300:
             raise not_taken(self._address.shown, answer.status_code, self._session.after)
         left_out, why = what_was_left_out(answer)

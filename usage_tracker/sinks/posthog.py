@@ -5,7 +5,6 @@ An event's id is its uuid there, and PostHog keeps one event of a uuid, time, na
 
 from typing import Any
 
-import requests
 from posthog.request import APIError, batch_post
 
 from usage_tracker.addresses import Secret
@@ -43,8 +42,8 @@ class PostHogSink:
             status = int(error.status)
             if not 200 <= status < 300:  # for the client, all but a 200 is an error
                 raise not_taken(self._address.shown, status, self._session.after) from None
-        except requests.RequestException as error:
-            raise NotTaken(f"{self._address.shown} can't be reached ({type(error).__name__})") from None
+        except OSError:
+            raise NotTaken(f"{self._address.shown} can't be reached ({self._session.why})") from None
         return state
 
     def rest(self) -> None:

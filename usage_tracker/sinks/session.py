@@ -22,7 +22,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import retry
 
 from usage_tracker.addresses import is_loopback
-from usage_tracker.outgoing import CLOSED, cut_after, retry_after
+from usage_tracker.outgoing import CLOSED, cut_after, reason_of, retry_after
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.opening import check_addresses
 from usage_tracker.sinks.sink import ATTEMPT_SECONDS
@@ -70,14 +70,16 @@ def proxies_to(url: str) -> dict[str, str]:
 
 
 class ReceiverSession(requests.Session):
-    """A session of one sink, whose errors don't repeat its address. `wanted`: the type of what is read of an answer;
-    all else that answers hold is left where it is."""
+    """A session of one sink, whose errors say why it was not reached, and don't repeat its address. `wanted`: the type
+    of what is read of an answer; all else that answers hold is left where it is."""
 
     def __init__(self, wanted: str | None = None) -> None:
         super().__init__()
         self.auth = unchanged
         self.answered: requests.Response | None = None
         """The latest answer; None: there was none to the latest request."""
+        self.why: str | None = None
+        """Why there was none, where a request was made."""
         for scheme in ("http://", "https://"):
             self.mount(scheme, Adapter(wanted))
 
@@ -87,12 +89,20 @@ class ReceiverSession(requests.Session):
         return None if self.answered is None else retry_after(self.answered.headers.get("Retry-After"))
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        self.answered = None
+        self.forget()
         try:
             self.answered = super().send(request, **kwargs)
         except requests.RequestException as error:
-            raise type(error)(type(error).__name__) from None
+            self.why = reason_of(error)
+            raise type(error)(self.why) from None
+        except OSError:  # of requests itself
+            self.why = "a file of certificates is missing"
+            raise OSError(self.why) from None
         return self.answered
+
+    def forget(self) -> None:
+        """What came of earlier requests."""
+        self.answered = self.why = None
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         merged = super().merge_environment_settings(url, proxies, stream, verify, cert)
