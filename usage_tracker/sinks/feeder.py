@@ -16,7 +16,17 @@ from usage_tracker.report import Event
 from usage_tracker.report.arrivals import Arrived, read_arrived
 from usage_tracker.seldom import Seldom
 from usage_tracker.sink_addresses import SinkAddress
-from usage_tracker.sinks.ledger import LEASE_SECONDS, Lost, Place, forget_batches, note, register, release, take
+from usage_tracker.sinks.ledger import (
+    LEASE_SECONDS,
+    Lost,
+    Place,
+    forget_batches,
+    note,
+    register,
+    release,
+    standings,
+    take,
+)
 from usage_tracker.sinks.sifting import MOST_REFUSED, sift
 from usage_tracker.sinks.sink import NotTaken, Parcel, Refused, Sink, parcel_of
 from usage_tracker.stores import Store
@@ -65,6 +75,15 @@ class Feeder:
     def feeds(self) -> bool:
         """Whether the sink is ours."""
         return self._place is not None
+
+    @property
+    def problem_of_another(self) -> str | None:
+        """Why who else feeds the sink is behind; None where nobody else does, or the receiver takes what comes. Raises
+        StoreError."""
+        if self.feeds:
+            return None
+        found = {standing.name: standing for standing in standings(self._store)}.get(self.address.name)
+        return found.problem if found is not None and found.waiting else None
 
     def step(self) -> bool:
         """Send one parcel; whether there may be more. False, too, where somebody else feeds the sink. Raises NotTaken,
