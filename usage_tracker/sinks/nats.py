@@ -15,6 +15,7 @@ from nats.js.errors import APIError, NoStreamResponseError
 
 from usage_tracker.addresses import Secret
 from usage_tracker.descriptors import Witness, never_free
+from usage_tracker.outgoing import reason_of
 from usage_tracker.sink_addresses import SinkAddress, bracketed
 from usage_tracker.sinks.event_json import event_json
 from usage_tracker.sinks.opening import check_addresses
@@ -27,12 +28,16 @@ TOO_LARGE = 10054
 """JetStream's number for a message beyond the stream's `max_msg_size`."""
 
 
+class Unencrypted(Error):
+    """A server wants no TLS."""
+
+
 class EncryptedClient(Client):
     """One that tells its token and all else over TLS alone: where a server wants none, nats-py goes on without it."""
 
     def _connect_command(self) -> bytes:
         if not self._server_info.get("tls_required"):
-            raise ssl.SSLError("no TLS")
+            raise Unencrypted
         return super()._connect_command()
 
 
@@ -49,6 +54,8 @@ class NatsSink:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: Any = None
         self._witness: Witness | None = None
+        self._heard: list[Exception] = []
+        """What the client meets with in an attempt."""
 
     def send(self, parcel: Parcel, state: bytes | None) -> bytes | None:
         shown = self._address.shown
@@ -58,6 +65,7 @@ class NatsSink:
             check_addresses(self._address)
             self._loop = asyncio.new_event_loop()
             self._witness = Witness()
+        self._heard.clear()
         try:
             self._loop.run_until_complete(asyncio.wait_for(self._publish(parcel), ATTEMPT_SECONDS))
         except NoStreamResponseError:
@@ -65,7 +73,7 @@ class NatsSink:
             raise NotTaken(f"{shown} has no stream that keeps the subject {self._subject}; add one") from None
         except (Error, OSError, ValueError) as error:
             self.close()
-            raise refusal(error)(f"{shown} did not take messages ({type(error).__name__})") from None
+            raise refusal(error)(f"{shown} did not take messages ({why([error, *self._heard][-1])})") from None
         return state
 
     async def _publish(self, parcel: Parcel) -> None:
@@ -95,9 +103,14 @@ class NatsSink:
             name="usage-tracker",
             allow_reconnect=False,
             connect_timeout=CONNECT_SECONDS,
-            error_cb=ignore,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            error_cb=self._hear,
             **options,
         )
+
+    async def _hear(self, error: Exception) -> None:
+        self._heard.append(error)
 
     def rest(self) -> None:
         """While nobody reads from it, the server would hear no answer to its pings, and close it."""
@@ -124,8 +137,16 @@ def refusal(error: Exception) -> type[NotTaken]:
     return Refused if too_large else NotTaken
 
 
-async def ignore(error: Exception) -> None:
-    """What fails is told by the publishing itself."""
+def why(error: Exception) -> str:
+    """What an error says, in words of ours: a server's may repeat a secret."""
+    if isinstance(error, Unencrypted):
+        return "it speaks no TLS"
+    said = str(error).lower()
+    if "authorization" in said or "authentication" in said:
+        return "it lets nobody in with that user, password or token"
+    if "permissions" in said:
+        return "who the address names may not publish there"
+    return reason_of(error)
 
 
 def cut(events: list[Any]) -> list[list[Any]]:
