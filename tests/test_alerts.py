@@ -428,6 +428,16 @@ def test_a_receiver_that_answers_a_byte_at_a_time_is_given_up_on(
             receiver.send({"id": "1", "text": "x"})
 
 
+def test_a_certificate_that_is_not_right_is_said_to_be_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, why in (("localhost", "self-signed certificate"), ("elsewhere.example", "Hostname mismatch")):
+        pair = certificate(tmp_path / name, name)
+        with closing(Dripping(b"", pair)) as server:
+            [receiver] = receivers_of(settings(alert_webhook=f"https://localhost:{server.port}/{SECRET}"))
+            with pytest.raises(NotSent, match=rf"can't be reached \({why}"):
+                receiver.send({"id": "1", "text": "x"})
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "elsewhere.example" / "server.crt"))
+
+
 def test_slack_gets_its_own_form(store: Store, inbox: Inbox) -> None:
     [slack] = receivers_of(settings(alert_slack=inbox.url))
     slack.send({"id": "1", "text": "a <b> & c"})

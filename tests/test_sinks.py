@@ -797,6 +797,26 @@ def test_a_sink_whose_client_is_missing_holds_up_no_other(
     assert said[-1].startswith("the sink nats needs ")
 
 
+def test_who_feeds_once_says_that_a_sink_which_somebody_else_feeds_is_behind(
+    store: Store, dsn: str, receiver: Receiver
+) -> None:
+    asked = {"TRACKER_DSN": dsn, "TRACKER_SINKS": f"hook=http://127.0.0.1:{receiver.port}/"}
+    [address] = load_settings(asked).sinks
+    feeder = begin_at(store, address)
+    said: list[str] = []
+    store_events(store, [made_event()])
+    assert feed_once(load_settings(asked), said.append)  # in a moment it is there
+    receiver.answers = [500]
+    with pytest.raises(NotTaken):
+        feed(feeder)
+    assert not feed_once(load_settings(asked), said.append)
+    assert said == [f"The sink hook is behind: http://127.0.0.1:{receiver.port}/… answered 500."]
+    feed(feeder)
+    assert feed_once(load_settings(asked), said.append)
+    assert len(receiver.posts) == 1
+    feeder.close()
+
+
 ASKING = """
 import asyncio, sys, threading, time
 import usage_tracker

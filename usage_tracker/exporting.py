@@ -1,6 +1,7 @@
 """An export as it is set up, from an address, a format and a store; and the leader's own, every now and then."""
 
 import logging
+import os
 import threading
 import time
 from contextlib import suppress
@@ -148,6 +149,8 @@ class Exporting:
 
 def said_of(error: Exception) -> str:
     """In words that hold no secret: an object store's own may repeat an address."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)
     return str(error) if isinstance(error, UsageTrackerError) else type(error).__name__
 
 

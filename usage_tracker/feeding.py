@@ -141,6 +141,8 @@ def feed_once(settings: Settings, report: Callable[[str], None]) -> bool:
             try:
                 while feeder.step():
                     continue
+                if (problem := feeder.problem_of_another) is not None:
+                    raise NotTaken(problem)
             except NotTaken as reason:
                 complete = False
                 report(f"The sink {address.name} is behind: {reason}.")
