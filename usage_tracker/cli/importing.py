@@ -11,7 +11,7 @@ import click
 from usage_tracker.cli.commands import LazyGroup, Place
 from usage_tracker.cli.figures import counted
 from usage_tracker.cli.notes import calls
-from usage_tracker.cli.options import dsn_option, parse_typed, resolve_range
+from usage_tracker.cli.options import dsn_option, parse_typed, parsed, resolve_range
 from usage_tracker.cli.output import say
 from usage_tracker.cli.stores import writing
 from usage_tracker.config import load_settings
@@ -62,7 +62,7 @@ def parse_proxy(text: str) -> tuple[Dsn, str | None]:
 
 
 from_option = click.option(
-    "--from", "origin", required=True, callback=lambda _ctx, _param, text: parse_typed(text), metavar="DSN",
+    "--from", "origin", required=True, callback=parsed(parse_typed), metavar="DSN",
     help="The source's database.",
 )  # fmt: skip
 file_type = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -86,7 +86,7 @@ pruned_option = click.option(
     "--from",
     "origin",
     required=True,
-    callback=lambda _ctx, _param, text: parse_proxy(text),
+    callback=parsed(parse_proxy),
     metavar="DSN",
     help="The proxy's database, as its DATABASE_URL names it.",
 )
