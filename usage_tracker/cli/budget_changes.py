@@ -13,6 +13,7 @@ from usage_tracker.budgets.book import read_budgets, remove_budget, set_budget
 from usage_tracker.budgets.budget import Budget, about, check, default_name, parse_limit, parse_share
 from usage_tracker.budgets.scope import WHOLE
 from usage_tracker.budgets.windows import Window
+from usage_tracker.cli.budget_status import unknown
 from usage_tracker.cli.budget_text import describe
 from usage_tracker.cli.change_log import THROUGH
 from usage_tracker.cli.options import Conditions, dsn_option, parsed, where_option
@@ -156,7 +157,6 @@ def tell_this_host(dsn: Dsn, store: Store) -> None:
 def remove(name: str, dsn: Dsn) -> None:
     with writing(dsn) as store:
         if not remove_budget(store, name, this_account(THROUGH)):
-            there = ", ".join(budget.name for budget in read_budgets(store))
-            raise click.UsageError(f"there is no budget {name!r}; there {'are: ' + there if there else 'is none'}")
+            raise unknown(name, read_budgets(store))
         tell_this_host(dsn, store)
     say(f"Removed: {name}")

@@ -34,20 +34,21 @@ def find(dsn: Dsn, names: Sequence[str], look: Callable[..., Any]) -> Any:
     try:
         with reading(dsn) as store:
             budgets = read_budgets(store)
-            known = {budget.name for budget in budgets}
             for name in names:
-                if name not in known:
-                    there = ", ".join(sorted(known))
-                    raise click.UsageError(
-                        f"there is no budget {name!r}; there {'are: ' + there if there else 'is none'}"
-                    )
+                if all(budget.name != name for budget in budgets):
+                    raise unknown(name, budgets)
             return look(store, [budget for budget in budgets if not names or budget.name in names])
     except NothingYet:
         if names:
-            raise click.UsageError(f"there is no budget {names[0]!r}; there is none") from None
+            raise unknown(names[0], ()) from None
         return []
     except SchemaError as error:
         raise before(error, "using budgets") from None
+
+
+def unknown(name: str, budgets: Iterable[Budget]) -> click.UsageError:
+    there = ", ".join(budget.name for budget in budgets)
+    return click.UsageError(f"there is no budget {name!r}; there {'are: ' + there if there else 'is none'}")
 
 
 def standing(dsn: Dsn, names: Sequence[str]) -> tuple[list[Outlook], list[Budget]]:
