@@ -35,6 +35,8 @@ SHORT = {
 """The prices that have a column in a list of models."""
 RANKS = {"cache_write_tokens": 3, "cache_read_tokens": 2}
 MOST_MODELS = 200
+OURS = {theirs: name for name, theirs in PROVIDERS.items()} | {"google": "gemini"}
+"""Providers as genai-prices calls them, and as we do; `google` is two of ours."""
 
 list_output = output_option(("table", "json", "csv", "toml"), "The format. toml: a file that `prices import` takes.")
 
@@ -108,10 +110,9 @@ def list_entries(books: Sequence[Book], output: str) -> None:
 def known_models(pattern: str, wanted: str | None, books: Sequence[Book]) -> list[dict[str, Any]]:
     """What is known of the models of genai-prices' data whose names match, as they would be billed today."""
     pricer, names = open_pricer(books), glob(pattern)
-    ours = {theirs: name for name, theirs in PROVIDERS.items() if theirs != "google"} | {"google": "gemini"}
     rows = []
     for provider, model in newest_data().all():
-        name = ours.get(provider.id, provider.id)
+        name = OURS.get(provider.id, provider.id)
         if wanted in (None, name) and names.search(model.id):
             rates = pricer.lists.find(occasion_of(name, model.id, STANDARD, today()))
             if isinstance(rates, Rates):
@@ -216,8 +217,7 @@ def providers_of(model: str, provider: str | None) -> Iterable[str]:
     vendor = vendor_of(model)
     if vendor:
         return [vendor]
-    ours = {theirs: name for name, theirs in PROVIDERS.items()} | {"google": "gemini"}
-    return ["", *dict.fromkeys(ours.get(each.id, each.id) for each, _ in newest_data().all())]
+    return ["", *dict.fromkeys(OURS.get(each.id, each.id) for each, _ in newest_data().all())]
 
 
 def lists_of(pricer: Pricer, model: str, providers: Iterable[str], tier: str, day: date) -> Iterator[tuple[str, Rates]]:
