@@ -131,8 +131,5 @@ def price_words(change: Change) -> str:
         found: list[dict[str, Any]] = json.loads(text, parse_float=Decimal) if text else []
         return found
 
-    signs = {"added": "+", "removed": "-", "changed": "~"}
     found = differ(entries(change.before), entries(change.after))
-    return f"version {change.subject}: " + "; ".join(
-        f"{signs[each.change]} {each.entry}: {each.what}" for each in found
-    )
+    return f"version {change.subject}: {'; '.join(map(str, found))}"

@@ -173,8 +173,7 @@ def change(dsn: Dsn, make: Callable[[Sequence[Table]], list[Table]], note: str, 
 
 
 def differences_text(found: Sequence[Difference]) -> str:
-    signs = {"added": "+", "removed": "-", "changed": "~"}
-    return "".join(f"{signs[each.change]} {printable(each.entry)}: {printable(each.what)}\n" for each in found)
+    return "".join(f"{printable(str(each))}\n" for each in found)
 
 
 @click.command(
