@@ -13,7 +13,7 @@ from usage_tracker.cli.event import show_price
 from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, emit_data, say
-from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_text
+from usage_tracker.cli.plain import csv_lines, json_document
 from usage_tracker.cli.price_books import open_books, open_pricer, plain_table, prices_option
 from usage_tracker.dsn import Dsn
 from usage_tracker.plain_values import exact
@@ -69,7 +69,7 @@ def list_prices(pattern: str | None, provider: str | None, dsn: Dsn, path: Path 
         raise click.UsageError("toml is the form of a price book: leave the pattern out")
     models = known_models(pattern, provider, books)
     if output == "json":
-        emit([json_text({"schema_version": SCHEMA_VERSION, "currency": "USD", "models": models})])
+        emit([json_document(currency="USD", models=models)])
     elif output == "csv":
         emit_data(csv_lines(["provider", "model", *SHORT, "source", "version"], [flat(row) for row in models]))
     elif models:
@@ -87,7 +87,7 @@ def list_entries(books: Sequence[Book], output: str) -> None:
         emit([write_book(table for _, table in entries)])
     elif output == "json":
         tables = [{"version": version, **plain_table(table)} for version, table in entries]
-        emit([json_text({"schema_version": SCHEMA_VERSION, "currency": "USD", "entries": tables})])
+        emit([json_document(currency="USD", entries=tables)])
     elif output == "csv":
         rows = [{"version": version, "entry": name_of(table), "says": said(table)} for version, table in entries]
         emit_data(csv_lines(["version", "entry", "says"], rows))
@@ -201,7 +201,7 @@ def show(
     found = list(lists_of(pricer, model, providers_of(model, provider), tier.lower(), day))
     if output == "json":
         lists = [{"provider": name, "model": model, **rates_in_figures(rates)} for name, rates in found]
-        emit([json_text({"schema_version": SCHEMA_VERSION, "currency": "USD", "at": f"{day}", "lists": lists})])
+        emit([json_document(currency="USD", at=f"{day}", lists=lists)])
     for name, rates in found if output == "table" else ():
         emit([rates_table(name, model, rates, tier, day), "\n"])
     if not found:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from usage_tracker.cli.event import as_json as event_as_json
 from usage_tracker.cli.events import FORMATS as EVENT_FORMATS
 from usage_tracker.cli.notes import explain
-from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
+from usage_tracker.cli.plain import json_document, json_text
 from usage_tracker.cli.render import as_csv, as_json
 from usage_tracker.report import DIMENSIONS, OTHERS, UNITS, Event, Query, find_original, list_events
 from usage_tracker.stores import Store
@@ -100,11 +100,7 @@ async def event(request: Request) -> Response:
 
 async def dimensions(request: Request) -> Response:
     read_parameters(request)
-    return document(
-        json_text({"schema_version": SCHEMA_VERSION, "dimensions": list(DIMENSIONS), "units": list(UNITS)}),
-        "json",
-        "dimensions",
-    )
+    return document(json_document(dimensions=list(DIMENSIONS), units=list(UNITS)), "json", "dimensions")
 
 
 async def dimension_values(request: Request) -> Response:
@@ -119,13 +115,9 @@ async def dimension_values(request: Request) -> Response:
     answer = await site.reader.ask(view.query(now()))
     found = [row.group[0] for row in answer.rows if row.group[0] is not OTHERS]
     matching = [value for value in found if wanted in ("" if value is None else str(value)).casefold()]
-    body = {
-        "schema_version": SCHEMA_VERSION,
-        "dimension": name,
-        "values": matching[:MOST_VALUES],
-        "more": len(matching) > MOST_VALUES or len(found) < len(answer.rows),
-    }
-    return document(json_text(body), "json", "values")
+    more = len(matching) > MOST_VALUES or len(found) < len(answer.rows)
+    text = json_document(dimension=name, values=matching[:MOST_VALUES], more=more)
+    return document(text, "json", "values")
 
 
 def checked_name(name: str) -> str:
