@@ -115,7 +115,7 @@ def write_match_of_some(
     statement: Statement, array: str, condition: Condition, rows: str = "EXISTS (SELECT 1 FROM "
 ) -> str:
     """SQL for: the array is as the condition says. `rows`: how the rows are found that have such an element."""
-    each = statement.write_each(array, "one")
+    each = statement.write_each(array)
     some = "TRUE" if condition.pattern is None else write_match(statement, "one.value", condition._replace(equal=True))
     negated = condition.equal == (condition.pattern is None)
     return f"{'NOT ' if negated else ''}{rows}{each} WHERE {some})"

@@ -17,7 +17,7 @@ from usage_tracker.stores.values import PICODOLLAR
 
 
 class PostgresStatement(Statement):
-    each = "LATERAL unnest({array}) AS {name}(value)"
+    each = "LATERAL unnest({array}) AS one(value)"
     events = "usage_tracker.events"
     by_character = ' COLLATE "C"'
     has_schema = "SELECT to_regclass('usage_tracker.usage_event') IS NOT NULL"
@@ -73,7 +73,7 @@ MONEY = ("cost", "reported_cost")
 class SqliteStatement(Statement):
     """Instants are integers, seconds in rollups and microseconds in events; money is in units of 1e-12 dollars."""
 
-    each = "json_each({array}) AS {name}"
+    each = "json_each({array}) AS one"
     # not the view: its `started_at` is text that no index finds, and its money is rounded
     events = (
         "usage_event JOIN usage_kind USING (kind_key) JOIN usage_owner USING (owner_key) "
