@@ -466,5 +466,6 @@ def test_a_name_with_and_one_without_its_date_are_one_model() -> None:
 
 
 def test_what_a_provider_doesnt_say_is_no_difference() -> None:
-    assert Tolerance().holds(Figures(cost=Decimal(5)), Figures())
-    assert not Tolerance().holds(Figures(), Figures(cost=Decimal(5)))
+    tolerance = Tolerance(Decimal("0.01"), Decimal("0.01"))
+    assert tolerance.holds(Figures(cost=Decimal(5)), Figures())
+    assert not tolerance.holds(Figures(), Figures(cost=Decimal(5)))
