@@ -56,7 +56,7 @@ async def report(request: Request) -> Response:
     site = site_of(request)
     values = read_parameters(request, *REPORT)
     view = View.of(values, site.zone)
-    query = replace((view if view.by else View(**{**vars(view), "by": ("model",)})).query(now()), percentiles=True)
+    query = replace(replace(view, by=view.by or ("model",)).query(now()), percentiles=True)
     answer = await site.reader.ask(query)
     if len(answer.rows) > MOST_ROWS:
         raise Refused(f"that are {len(answer.rows):,} rows; ask for fewer with top, where or a shorter range", "top")
