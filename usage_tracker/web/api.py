@@ -32,6 +32,7 @@ from usage_tracker.web.parameters import (
 from usage_tracker.web.posting import MOST_BYTES, read_posted
 from usage_tracker.web.problems import Problem
 from usage_tracker.web.pruned import notes_on_list, notes_on_reports
+from usage_tracker.web.reading import may_be_id
 from usage_tracker.web.site import now, site_of
 from usage_tracker.web.view import View
 
@@ -87,14 +88,16 @@ async def events(request: Request) -> Response:
 
 async def event(request: Request) -> Response:
     read_parameters(request)
-    name = checked_name(request.path_params["id"])
+    name = request.path_params["id"]
+    if not may_be_id(name):
+        raise no_event()
 
     def read(store: Store, found: Event) -> list[str]:
         return event_as_json(found, find_original(store, found))
 
     text = await site_of(request).reader.of_event(name, read)
     if text is None:
-        raise Problem(404, "there is no call of that id, nor an answer of that name")
+        raise no_event()
     return document("".join(text), "json", "event")
 
 
@@ -120,10 +123,8 @@ async def dimension_values(request: Request) -> Response:
     return document(text, "json", "values")
 
 
-def checked_name(name: str) -> str:
-    if len(name) > 500 or "\0" in name or any("\ud800" <= char <= "\udfff" for char in name):
-        raise Problem(404, "there is no call of that id, nor an answer of that name")
-    return name
+def no_event() -> Problem:
+    return Problem(404, "there is no call of that id, nor an answer of that name")
 
 
 def document(text: str, form: str, name: str) -> Response:
