@@ -524,7 +524,7 @@ def test_a_long_usage_export_is_read_in_little_memory(tmp_path: Path) -> None:
         file.write(f"start_time,user_id,input_tokens,{','.join(f'more_{number}' for number in range(20))}\n")
         file.writelines(f"{1785542400 + number},user-{number},5{',more' * 20}\n" for number in range(lines))
     tracemalloc.start()
-    read = sum(1 for _ in UsageExport(path).read(None))
+    read = sum(1 for _ in UsageExport(path, None, None).read(None))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert read == lines
