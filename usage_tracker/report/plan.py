@@ -216,6 +216,9 @@ def clock_settings(zone: tzinfo, span: Span, unit: str) -> Iterator[tuple[int, i
 
     start, end = span
     current, changes = offset(start), 0
+    if zone.utcoffset(None) is not None:  # it never changes
+        yield start, end, current
+        return
     for at in range(start, end, DAY):
         following = min(at + DAY, end)
         if offset(following) == current:
