@@ -13,7 +13,7 @@ from usage_tracker.decimals import EXACT
 from usage_tracker.instants import SECOND, to_instant, to_moment
 from usage_tracker.report.statement import YEAR_1, Statement
 from usage_tracker.stores import Dialect, Store
-from usage_tracker.stores.values import PICODOLLAR
+from usage_tracker.stores.values import PICODOLLAR, sum_of_picodollars
 
 
 class PostgresStatement(Statement):
@@ -123,9 +123,7 @@ class SqliteStatement(Statement):
     def write_sum(self, column: str) -> str:
         if column not in MONEY:
             return super().write_sum(column)
-        # SQLite's sum() of integers fails beyond 64 bits, at 9.2 million dollars. Its other arithmetic goes on there
-        # with floating numbers: in two parts, a sum is exact as long as it fits, and has 15 digits where it doesn't.
-        return f"(sum({column} / 1000000) * 1000000 + sum({column} - {column} / 1000000 * 1000000))"
+        return sum_of_picodollars(column)
 
     def read_money(self, value: object) -> Decimal:
         assert isinstance(value, int | float)
