@@ -14,7 +14,7 @@ from usage_tracker.web.access import Identity
 from usage_tracker.web.api import document, read_body
 from usage_tracker.web.budget_fields import budget_of_body
 from usage_tracker.web.budget_lines import Standing, books, kept, standing_of
-from usage_tracker.web.editing import Editor, author_of
+from usage_tracker.web.editing import Editor
 from usage_tracker.web.parameters import Parameter, one_of, read_parameters, whole
 from usage_tracker.web.problems import Problem
 from usage_tracker.web.reading import ANSWER_SECONDS
@@ -92,7 +92,7 @@ def allowed(request: Request) -> tuple[Editor, Author]:
     if editor is None:
         raise Problem(403, "this server changes nothing; `usage-tracker serve --edit` lets admins do so")
     identity: Identity = request.state.identity
-    return editor, author_of(identity, "API")
+    return editor, Author(identity.name, "API")
 
 
 def named(request: Request) -> str:

@@ -179,7 +179,7 @@ def all_buckets(report: Report, found: list[Any]) -> list[GroupValue]:
     if query.since is not None:
         first = min(first, start_of(unit, query.since, zone))
         if query.until is not None and query.before is None:
-            last = max(last, start_of(unit, min(query.until, now_in(zone)) - timedelta(microseconds=1), zone))
+            last = max(last, start_of(unit, min(query.until, datetime.now(zone)) - timedelta(microseconds=1), zone))
     buckets: list[GroupValue] = []
     bucket = first
     known = set(found)
@@ -189,10 +189,6 @@ def all_buckets(report: Report, found: list[Any]) -> list[GroupValue]:
         buckets.append(bucket)
         bucket = following(unit, bucket, zone)
     return buckets if known <= set(buckets) else list(found)
-
-
-def now_in(zone: tzinfo) -> datetime:
-    return datetime.now(zone)
 
 
 def start_of(unit: str, moment: datetime, zone: tzinfo) -> Any:

@@ -46,8 +46,12 @@ async def show_overview(request: Request) -> Response:
             for name in ("cost", "calls", "tokens")
         ],
         tabs=[
-            Choice(title, replace(view, by=() if name == "model" else (name,)).address(path, kept), by == (name,))
-            for name, title in overview_page.tab_names()
+            Choice(
+                overview_page.words(name),
+                replace(view, by=() if name == "model" else (name,)).address(path, kept),
+                by == (name,),
+            )
+            for name in overview_page.RANKS
         ],
         exports={
             "csv": exported.address(api, [("format", "csv")]),
