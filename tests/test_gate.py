@@ -501,7 +501,7 @@ def test_a_call_that_a_strict_budget_holds_goes_on_when_that_is_removed_or_has_r
 
 @pytest.mark.parametrize("per", ["minute", "hour"])
 def test_a_call_that_a_strict_budget_has_held_for_as_long_as_it_may_counts_as_all_do(
-    fresh_start: Path, provider: StandIn, client: openai.OpenAI, per: str
+    fresh_start: Path, provider: StandIn, plain_client: openai.OpenAI, per: str
 ) -> None:
     """Nothing was taken for it: of a limit per minute, each call that it let go made room for another one."""
     from usage_tracker.budgets.view import ViewFile
@@ -513,7 +513,7 @@ def test_a_call_that_a_strict_budget_has_held_for_as_long_as_it_may_counts_as_al
         ViewFile(spool).save(known(slow))
         usage_tracker.install(ship=False, spool_dir=spool, dsn=dsn)
         for _ in range(3):
-            client.chat.completions.create(model=MODEL, messages=ASK)
+            plain_client.chat.completions.create(model=MODEL, messages=MESSAGES)
         assert len(provider.requests) == 3
         used = "SELECT used FROM budget_account UNION ALL SELECT amount FROM budget_reservation"
         assert sum(int(str(amount)) for (amount,) in store.select(used)) == 3
