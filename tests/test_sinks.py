@@ -18,7 +18,7 @@ from uuid import UUID
 
 import pytest
 from certificates import certificate
-from click.testing import CliRunner
+from commanding import invoke
 from feeding import begin_at, feed, stored
 from gemini_server import GeminiServer
 from made_events import NOON, made_event, store_events
@@ -27,7 +27,6 @@ from msgspec.structs import replace
 from receivers import Receiver, each_once
 
 from usage_tracker import feeding
-from usage_tracker.cli import main
 from usage_tracker.config import load_settings
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.dsn import parse_dsn
@@ -712,7 +711,7 @@ class TestAddresses:
 
 class TestCommand:
     def run(self, dsn: str, *words: str) -> str:
-        done = CliRunner().invoke(main, [*words], env={"TRACKER_DSN": dsn}, catch_exceptions=False)
+        done = invoke(*words, env={"TRACKER_DSN": dsn}, catch_exceptions=False)
         return done.output
 
     def test_it_says_how_far_each_is(self, dsn: str, store: Store, receiver: Receiver) -> None:

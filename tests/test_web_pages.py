@@ -17,14 +17,13 @@ from typing import Any
 
 import httpx
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from dashboard_server import VIEWER, Served, dashboard, filled
 from dashboard_story import story
 from made_events import NOON, made_event, random_events
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from usage_tracker.cli import main
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_money
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import Query, Report, run
@@ -58,7 +57,7 @@ def client(told: tuple[Served, str]) -> Iterator[httpx.Client]:
 
 
 def printed(dsn: str, *words: str) -> dict[str, object]:
-    outcome = CliRunner().invoke(main, ["report", "--dsn", dsn, "-o", "json", *words])
+    outcome = invoke("report", "--dsn", dsn, "-o", "json", *words)
     assert outcome.exit_code == 0, outcome.output
     document: dict[str, object] = json.loads(outcome.stdout)
     return document

@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -158,8 +158,5 @@ def export_once(dsn: Dsn, plan: Plan) -> "Exported":
     """Raises UsageTrackerError, OSError."""
     from usage_tracker.stores import open_store
 
-    store = open_store(dsn)
-    try:
+    with closing(open_store(dsn)) as store:
         return open_exporter(store, plan).run()
-    finally:
-        store.close()

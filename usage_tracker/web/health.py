@@ -191,7 +191,7 @@ def complaints(said: Said, report: HostReport) -> Iterator[str]:
 
 
 def sdk_words(sdk: Sdk) -> tuple[str, bool]:
-    places = f"{sdk.patched} place{'s' * (sdk.patched != 1)}"
+    places = counted(sdk.patched, "place")
     missed = f", {len(sdk.unpatched)} missed" if sdk.unpatched else ""
     return f"{sdk.name} {sdk.version or '(unknown version)'}: {places}{missed}", bool(sdk.unpatched)
 
