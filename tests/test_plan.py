@@ -1,12 +1,12 @@
 """Which tables are read for which part of a range."""
 
-from datetime import UTC, datetime, tzinfo
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
 from usage_tracker.instants import to_instant, to_moment
-from usage_tracker.report.plan import Span, plan, rollups_by
+from usage_tracker.report.plan import NEWEST_DECREE, OLDEST_CHANGE, Span, clock_settings, plan, rollups_by
 
 BERLIN, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")
 NEW_YORK, KIRITIMATI = ZoneInfo("America/New_York"), ZoneInfo("Pacific/Kiritimati")
@@ -88,6 +88,39 @@ def test_a_clock_that_never_changes_is_not_looked_at_day_by_day(zone: tzinfo, mo
     monkeypatch.setattr("usage_tracker.report.plan.to_moment", look)
     assert planned("0002-01-01T00:00Z", "9999-01-01T00:00Z", "day", zone)
     assert len(looked) < 10
+
+
+@pytest.mark.parametrize(
+    ("since", "until"), [("2026-01-01T00:00Z", "9999-01-01T00:00Z"), ("0002-01-01T00:00Z", "1970-01-01T00:00Z")]
+)
+@pytest.mark.parametrize("zone", [KOLKATA, ZoneInfo("Asia/Tokyo"), ZoneInfo("America/Sao_Paulo")])
+def test_a_clock_is_looked_at_day_by_day_only_in_the_years_in_which_it_may_change(
+    since: str, until: str, zone: tzinfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+
+    def look(instant: int) -> datetime:
+        looked.append(instant)
+        return to_moment(instant)
+
+    monkeypatch.setattr("usage_tracker.report.plan.to_moment", look)
+    span = to_instant(datetime.fromisoformat(since)), to_instant(datetime.fromisoformat(until))
+    assert list(clock_settings(zone, span, "day"))
+    assert len(looked) < 200 * 366
+
+
+def test_before_the_years_in_which_clocks_change_none_does_and_after_them_each_year_is_as_the_last() -> None:
+    def offsets(zone: str, *years: int) -> list[timedelta | None]:
+        return [
+            datetime(year, month, 1, tzinfo=UTC).astimezone(ZoneInfo(zone)).utcoffset()
+            for year in years
+            for month in (1, 7)
+        ]
+
+    oldest, newest = to_moment(OLDEST_CHANGE).year, to_moment(NEWEST_DECREE).year
+    for zone in available_timezones():
+        assert len({*offsets(zone, *range(2, oldest, 100))}) == 1
+        assert offsets(zone, newest) == offsets(zone, newest + 400)
 
 
 def test_where_midnight_is_within_an_hour_only_those_hours_are_read_from_events() -> None:

@@ -74,6 +74,10 @@ EVENTS = Source("usage_event", 0, frozenset())
 FIRST, LAST = to_instant(datetime(1, 1, 1, tzinfo=UTC)), to_instant(datetime(9999, 12, 31, tzinfo=UTC))
 """No event is before; those of the last day of 9999 are in no report, so that each day has one that follows it."""
 
+OLDEST_CHANGE, NEWEST_DECREE = (to_instant(datetime(year, 1, 1, tzinfo=UTC)) for year in (1800, 2100))
+"""No zone's clock was ever changed before; and none is changed after, but for those that are so every year."""
+LONGEST_YEAR = 366 * DAY
+
 
 def rollups_by(keys: Collection[str]) -> list[Source]:
     """The rollups that are cut by these keys, and no finer than they have to be."""
@@ -219,7 +223,9 @@ def clock_settings(zone: tzinfo, span: Span, unit: str) -> Iterator[tuple[int, i
     if zone.utcoffset(None) is not None:  # it never changes
         yield start, end, current
         return
-    for at in range(start, end, DAY):
+    for at in range(max(start, OLDEST_CHANGE), end, DAY):
+        if at > NEWEST_DECREE and at - start > LONGEST_YEAR:
+            break
         following = min(at + DAY, end)
         if offset(following) == current:
             continue
