@@ -119,6 +119,11 @@ def test_amounts_are_no_formulas_to_a_notebook() -> None:
         ({"where": ["app=web"] * 1000}, "1,000 conditions are too many"),
         ({"tz": "Mars"}, "not a time zone"),
         ({"cost": "listed"}, "is no cost to count"),
+        ({"during": None, "since": "all", "compare": "previous"}, "needs a since"),
+        ({"during": None, "since": "all", "compare": "last-month"}, "needs a since"),
+        ({"during": None, "since": "2026-08-02", "until": "2026-08-01"}, "give a since before until"),
+        ({"where": "day=2026-08-01"}, "use since and until"),
+        ({"by": "flag"}, "such as where flag="),
     ],
 )
 def test_what_makes_no_sense_is_an_error_in_a_sentence(options: dict[str, Any], said: str) -> None:

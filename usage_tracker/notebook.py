@@ -1,6 +1,7 @@
 """Reports in Python, above all in notebooks: `usage_tracker.report(by="model")`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
 from html import escape
@@ -30,6 +31,7 @@ from usage_tracker.report import (
     run,
 )
 from usage_tracker.report.comparison import earlier
+from usage_tracker.report.spelling import without_options
 from usage_tracker.zones import parse_zone
 
 FLUSH_SECONDS = 2.0
@@ -102,6 +104,17 @@ class Rows(list[dict[str, Any]]):
         return [*self.report.query.by, *(self._fields or FIELDS), *before]
 
 
+@contextmanager
+def saying_parameters() -> Iterator[None]:
+    """What makes no sense is said with names of parameters, and not of the command's options."""
+    try:
+        yield
+    except ValueError as error:
+        error.args = (without_options(str(error)),)
+        raise
+
+
+@saying_parameters()
 def report(
     by: str | Iterable[str] = "model",
     *,

@@ -10,7 +10,7 @@ from usage_tracker.budgets.budget import Budget, Measure, Unreachable, check, pa
 from usage_tracker.errors import ConfigError
 from usage_tracker.plain_values import exact
 from usage_tracker.report import Condition, parse_conditions
-from usage_tracker.web.parameters import without_options
+from usage_tracker.report.spelling import without_options
 
 Text = Annotated[str, msgspec.Meta(max_length=500)]
 MOST_CONDITIONS = 20

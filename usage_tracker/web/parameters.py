@@ -10,19 +10,11 @@ from starlette.requests import Request
 
 from usage_tracker.report import DIMENSIONS, MOST_CONDITIONS, UNITS, CostBasis, parse_condition
 from usage_tracker.report.conditions import is_text
-from usage_tracker.report.spelling import did_you_mean
+from usage_tracker.report.spelling import did_you_mean, without_options
 from usage_tracker.zones import parse_zone
 
 LONGEST = 2000
 """Characters of one value."""
-
-
-OPTION = re.compile(r"(?<![\w'\"-])--([a-z-]+)")
-
-
-def without_options(sentence: str) -> str:
-    """The sentence of the command line with the names of its options as parameters and fields have them."""
-    return OPTION.sub(lambda option: option[1].replace("-", "_"), sentence)
 
 
 class Refused(ValueError):
