@@ -213,6 +213,11 @@ def test_a_store_that_hangs_is_waited_for_as_long_as_there_is_time(
             usage_tracker.uninstall()
 
 
+def test_a_limit_that_is_no_number_is_refused_where_a_handler_is_defined_and_not_at_each_call() -> None:
+    with pytest.raises(ValueError, match="soon"):
+        usage_tracker.flush_after(timeout="soon")  # type: ignore[call-overload]  # that is the point
+
+
 FROZEN = """
 import os, signal, usage_tracker
 usage_tracker.install()

@@ -1029,6 +1029,26 @@ def test_a_call_that_a_strict_budget_holds_goes_on_when_that_is_removed_or_has_r
 
 
 @pytest.mark.parametrize("per", ["minute", "hour"])
+def test_a_call_that_a_strict_budget_has_held_for_as_long_as_it_may_counts_as_all_do(
+    fresh_start: Path, provider: StandIn, client: openai.OpenAI, per: str
+) -> None:
+    """Nothing was taken for it: of a limit per minute, each call that it let go made room for another one."""
+    from usage_tracker.budgets.view import ViewFile
+
+    slow = budget(measure="calls", on_limit="throttle", delay=0.2, strict=True, per=per)
+    dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
+    with migrated(dsn) as store:
+        spool.mkdir(mode=0o700)
+        ViewFile(spool).save(known(slow))
+        usage_tracker.install(ship=False, spool_dir=spool, dsn=dsn)
+        for _ in range(3):
+            client.chat.completions.create(model=MODEL, messages=ASK)
+        assert len(provider.requests) == 3
+        used = "SELECT used FROM budget_account UNION ALL SELECT amount FROM budget_reservation"
+        assert sum(int(str(amount)) for (amount,) in store.select(used)) == 3
+
+
+@pytest.mark.parametrize("per", ["minute", "hour"])
 def test_a_call_that_a_strict_budget_holds_goes_on_in_the_next_window_and_counts_there(
     fresh_start: Path, provider: StandIn, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch, per: str
 ) -> None:

@@ -191,6 +191,35 @@ class TestPartitions:
         assert rows_of(fragile, month) == 1
         run(dsn, "DROP SCHEMA usage_tracker CASCADE", 'DROP TABLESPACE "Large"')
 
+    def test_who_may_make_months_but_not_on_the_disk_that_was_chosen_for_them_hears_of_it(
+        self, own_postgres: PostgresServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """All later events went to the default partition, and nobody was told."""
+        [(data,)] = own_postgres.run("SHOW data_directory")
+        place, month = Path(data).parent / "others", months(datetime.now(UTC).date())[1].table
+        place.mkdir()
+        if account := unprivileged_account():
+            shutil.chown(place, account)
+        own_postgres.run(f"CREATE TABLESPACE others LOCATION '{place}'")
+        name = own_postgres.create(migrated=False)
+        own_postgres.run(f"CREATE ROLE maker LOGIN; ALTER DATABASE {name} OWNER TO maker")
+        dsn = own_postgres.dsn(name, user="maker")
+        with closing(PostgresStore(parse_dsn(dsn))) as store:
+            store.migrate()
+        run(
+            own_postgres.dsn(name),
+            "ALTER TABLE usage_tracker.usage_event SET TABLESPACE others",
+            f"DROP TABLE usage_tracker.{month}",
+        )
+        with closing(PostgresStore(parse_dsn(dsn))) as store:
+            store_events(store, [made_event(datetime.now(UTC))])
+            assert rows_of(store, "usage_event_default") == 1
+        [said] = caplog.messages
+        assert "months are left for tomorrow: this role may not do that" in said
+        own_postgres.drop(name)
+        own_postgres.run("DROP TABLESPACE others")
+        own_postgres.run("DROP ROLE maker")
+
     def test_a_partition_that_somebody_detached_stays_so(self, store: PostgresStore, postgres_dsn: str) -> None:
         month = months(datetime.now(UTC).date())[0]
         run(postgres_dsn, f"ALTER TABLE usage_tracker.usage_event DETACH PARTITION usage_tracker.{month.table}")

@@ -277,6 +277,28 @@ def test_who_changes_a_budget_waits_for_calls_that_end_and_they_do_not_wait_for_
         assert reserved(store) == []
 
 
+def test_a_window_that_begins_does_not_wait_for_calls_of_the_last_one_that_end_just_then(postgres_dsn: str) -> None:
+    """Of several at once, each had some of the rows that the other wanted, and the server ended one: for a second no
+    call got an answer, and then all of them were refused or made uncounted."""
+    ledger = made_ledger(postgres_dsn)
+    with closing(open_store(parse_dsn(postgres_dsn))) as store, closing(open_store(parse_dsn(postgres_dsn))) as leading:
+        set_budget(store, BUDGET)
+        first, second = ask(ledger, 1), ask(ledger, 2)
+        assert isinstance(first, UUID)
+        assert isinstance(second, UUID)
+        begin_next = partial(update_accounts, leading, BUDGET, time.time(), place().window_start + 1, {}, {})
+
+        def end(execute: Execute) -> None:
+            Tables(execute, store).settle(Settled(first, place(), 1, ("", 0)), time.time() + 60)
+            begin_next()
+            assert reserved(leading) == [1]
+            Tables(execute, store).settle(Settled(second, place(), 2, ("", 0)), time.time() + 60)
+
+        store.change(end)
+        begin_next()
+        assert reserved(store) == []
+
+
 def test_who_has_read_earlier_does_not_overwrite_who_has_read_later(ledger: Ledger, store: Store) -> None:
     assert isinstance(ask(ledger, 1), UUID)
     now, start = clock(store), place().window_start

@@ -172,6 +172,22 @@ def test_of_two_spans_the_one_with_fewer_events_is_told_by_whole_hours_as_long_a
     store.close()
 
 
+def test_which_of_two_spans_has_fewer_events_is_one_question_and_a_second_only_where_some_might_be_gone() -> None:
+    midnight = datetime(2026, 3, 15, tzinfo=UTC)
+    store = open_store(parse_dsn("sqlite:///:memory:"))
+    store.migrate()
+    store_events(store, [made_event(midnight + timedelta(hours=hours)) for hours in (10, 20, 21)])
+    asking, first = Mock(wraps=store, dialect=store.dialect), to_instant(midnight)
+    nothing, few, many = ((first + start * HOUR, first + end * HOUR) for start, end in ((0, 9), (9, 12), (12, 24)))
+    assert has_fewer(asking, nothing, few)
+    assert asking.select.call_count == 1
+    assert has_fewer(asking, few, many)
+    assert asking.select.call_count == 3
+    assert not has_fewer(asking, many, few)
+    assert asking.select.call_count == 4
+    store.close()
+
+
 def test_a_budget_for_each_of_thousands_of_teams_takes_a_few_questions() -> None:
     """Each by itself took minutes, in which nobody was held to any of them."""
     teams = [

@@ -51,6 +51,14 @@ def test_a_local_server_is_that_of_its_machine_alone(monkeypatch: pytest.MonkeyP
     assert {mark(address, host="box-1") for address in addresses}.isdisjoint(here)
 
 
+def test_the_port_that_an_address_names_is_that_of_the_host_which_a_variable_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was left out: of two servers on one host, an app took one for the other, and left its call to a proxy."""
+    monkeypatch.setenv("PGHOST", "db")
+    assert mark("postgresql://app@:6432/usage") == mark("postgresql://db:6432/usage") != mark("postgresql:///usage")
+
+
 def test_an_address_that_only_a_file_of_the_machine_knows_has_no_mark() -> None:
     assert mark("service=usage") is mark("postgresql://?service=usage") is None
     assert mark("service=usage", store_name="main") is not None

@@ -584,6 +584,10 @@ def test_a_recorded_call_that_no_event_can_hold_is_refused(tmp_path: Path, wrong
         usage_tracker.uninstall()
 
 
+class Own(int):
+    """A number of a library's own, as NumPy has them."""
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -592,6 +596,10 @@ def test_a_recorded_call_that_no_event_can_hold_is_refused(tmp_path: Path, wrong
         ({"units": {"images": "2"}}, "units: Expected `float`, got `str`"),
         ({"units": {2: 2}}, "units: Expected `str`, got `int`"),
         ({"status": "fine"}, "status: Invalid enum value 'fine'"),
+        ({"input_tokens": Own(7)}, "input_tokens: Encoding objects of type Own is unsupported"),
+        ({"units": {"images": 1 << 70}}, "units: can't serialize ints < -2**63 or > 2**64 - 1"),
+        ({"duration_ms": "5"}, "duration_ms: must be real number, not str"),
+        ({"duration_ms": 10**400}, "duration_ms: int too large to convert to float"),
     ],
 )
 def test_what_a_recorded_call_can_not_have_is_named(wrong: dict[str, object], said: str) -> None:

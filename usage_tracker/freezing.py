@@ -29,7 +29,9 @@ def flush_after(handler: Callable[..., Any] | None = None, *, timeout: float | N
     For functions and coroutines; their results and exceptions stay as they are. It waits for up to `timeout` seconds,
     unset: TRACKER_EXIT_TIMEOUT; for less where an AWS Lambda has less time left, and not at all while the store is
     known to be away: the events are in the journal then, and go with a later call. Without `install()` it does nothing.
+    Raises ValueError, as it decorates, for a `timeout` that is no number.
     """
+    longest = None if timeout is None else float(timeout)
 
     def decorated(handler: Handler) -> Handler:
         from usage_tracker.patched import Patched
@@ -40,12 +42,12 @@ def flush_after(handler: Callable[..., Any] | None = None, *, timeout: float | N
                 result = function(*args, **kwargs)
                 if isinstance(result, Coroutine):
                     later = True
-                    return finished(result, flushing(timeout, args))
+                    return finished(result, flushing(longest, args))
                 return result
             finally:
                 if not later:
                     with guarded("flush after"):
-                        for _ in flushing(timeout, args):
+                        for _ in flushing(longest, args):
                             time.sleep(PAUSE)
 
         flushed = Patched(handler)

@@ -46,11 +46,10 @@ def record(
     from usage_tracker.journal.frames import check
     from usage_tracker.providers.usage_fields import leave_out_nonsense
 
-    if duration_ms is not None and not isfinite(duration_ms):
-        raise TypeError(f"a call doesn't take {duration_ms} milliseconds")
+    took = UNTIMED if duration_ms is None else milliseconds(duration_ms)
     event = UsageEvent(
-        started_at=time.time_ns() - int(max(duration_ms or 0, 0) * 1e6),
-        duration_ms=UNTIMED if duration_ms is None else float(duration_ms),
+        started_at=time.time_ns() - (0 if duration_ms is None else int(max(took, 0) * 1e6)),
+        duration_ms=took,
         operation=clean(operation) or "chat",
         request_model=clean(model),
         model=clean(model),
@@ -69,3 +68,13 @@ def record(
                 "record() was given what no call can have used; it counts as unknown: %s", ", ".join(nonsense)
             )
         recorder.record(origin, event, stands.meters)
+
+
+def milliseconds(duration: float) -> float:
+    """Raises TypeError for what is no duration."""
+    try:
+        if isfinite(duration):
+            return float(duration)
+    except (TypeError, OverflowError) as error:
+        raise TypeError(f"duration_ms: {error}") from None
+    raise TypeError(f"a call doesn't take {duration} milliseconds")

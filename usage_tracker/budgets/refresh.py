@@ -251,12 +251,23 @@ def update_accounts(
                     f"AND segment = {mark} AND position <= {mark}",
                     [budget.name, part, start, store.dialect.write_id(segment), position],
                 )
-        # accounts first, as calls do
-        execute(f"DELETE FROM {account} WHERE budget = {mark} AND window_start < {mark}", [budget.name, start])
-        execute(f"DELETE FROM {reservation} WHERE budget = {mark} AND window_start < {mark}", [budget.name, start])
-        execute(f"DELETE FROM {reservation} WHERE budget = {mark} AND expires_at < {mark}", [budget.name, read_at])
+        forget(execute, store, account, "window_start", budget, start)
+        forget(execute, store, reservation, "window_start", budget, start)
+        forget(execute, store, reservation, "expires_at", budget, read_at)
 
     store.change(take_over)
+
+
+def forget(execute: Execute, store: Store, table: str, column: str, budget: Budget, least: float) -> None:
+    """The rows of a budget that have less there, but for those that calls are changing now, which wait for the next
+    look: calls lock several at a time, in an order of their own, and each would wait for the other."""
+    key = "budget, part, window_start" + (", reservation" if table.endswith("reservation") else "")
+    mark, unlocked = store.dialect.placeholder, store.dialect.for_update(skip_locked=True)
+    execute(
+        f"DELETE FROM {table} WHERE ({key}) IN "
+        f"(SELECT {key} FROM {table} WHERE budget = {mark} AND {column} < {mark}{unlocked})",
+        [budget.name, least],
+    )
 
 
 def tidy_rate(store: Store, budget: Budget, now: float) -> None:

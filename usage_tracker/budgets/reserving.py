@@ -24,6 +24,8 @@ SILENT_SECONDS = 10.0
 RESERVE_SECONDS = 30.0
 """How long a call may wait for its turn, with a store that answers."""
 THROTTLE_STEP = 0.25
+UNLIMITED = 1 << 63
+"""More than any store's integer holds."""
 ANSWER_STEP = 1.0
 
 
@@ -54,16 +56,17 @@ class Reserving:
         return 0 if amount is None else amount  # unpriced: counted, or refused before
 
     def reserve(self, call: Call, needed: Sequence[tuple[Account, int | None]]) -> Generator[Step, None, bool]:
-        """Ask the store, and again while one that only holds calls back has no room; without it, once it has held the
-        call for as long as it may. False: it can't be asked."""
+        """Ask the store, and again while one that only holds calls back has no room; once it has held the call for as
+        long as it may, its room doesn't matter. False: it can't be asked."""
         amounts = {account: amount for account, amount in needed if amount is not None}
         known = len(amounts) == len(needed)
+        passed: set[Account] = set()
         began = time.monotonic()
         while True:
             # anew each time: it may be held until another window has begun
             places = {place_now(account): account for account in amounts}
             wants = [
-                Want(place, account.limit, amounts[account], account.budget.is_rate)
+                Want(place, UNLIMITED if account in passed else account.limit, amounts[account], account.budget.is_rate)
                 for place, account in places.items()
             ]
             asked, answer = (yield from self._ask(wants)) if known else (None, None)
@@ -76,16 +79,17 @@ class Reserving:
             if account.budget.on_limit == "block":
                 now, amount = datetime.now(UTC), answer.want.amount
                 raise self._log.refuse(refusals.used_up(account.budget, account.part, answer.used, now, amount))
-            amount = amounts.pop(account)
             left = began + account.budget.delay - time.monotonic()
-            if left > 0:
-                yield min(left, THROTTLE_STEP)
-                with self._accounts.lock:
-                    current = self._accounts.by_now(account)
-                if current is not None and current.budget.strict:
-                    amounts[current] = amount
-                    continue
-            if not amounts:
+            if left <= 0:
+                passed.add(account)  # what it uses counts for those after it
+                continue
+            yield min(left, THROTTLE_STEP)
+            amount = amounts.pop(account)
+            with self._accounts.lock:
+                current = self._accounts.by_now(account)
+            if current is not None and current.budget.strict:
+                amounts[current] = amount
+            elif not amounts:
                 return True
 
     def _ask(self, wants: Sequence[Want]) -> Generator[Step, None, tuple[Asked | None, Refused | None]]:

@@ -36,7 +36,8 @@ def place_of(dsn: Dsn) -> str | None:
     if "://" in dsn.shown:
         parts = urlsplit(dsn.shown)
         account, _, hosts = parts.netloc.rpartition("@")
-        said = {"user": account, "dbname": parts.path.strip("/"), "host": hosts, **dict(parse_qsl(parts.query))}
+        where = {"port": hosts[1:]} if hosts.startswith(":") else {"host": hosts}
+        said = {"user": account, "dbname": parts.path.strip("/"), **where, **dict(parse_qsl(parts.query))}
     else:
         said = {name: value[1:-1] for name, value in KEYWORD.findall(dsn.shown)}
     if "service" in said:

@@ -195,15 +195,14 @@ def without_secrets(url: str) -> str:
     """Raises ConfigError where a part of a password would be taken for the host, where there is none, and where clients
     read it as different places: s3fs lists `lake/usage` for `lake//usage`, and Delta Lake's leaves out what follows
     a #."""
-    parts = urlsplit(url)
-    if parts.scheme in PACKAGES and not parts.netloc:
-        raise ConfigError(f"{parts.scheme}:// is followed by no bucket; write it like {parts.scheme}://bucket/folder")
     try:
+        parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise ConfigError(
-            f"{parts.scheme}:// is followed by no host and port; escape special characters as %XX"
-        ) from None
+        scheme = url.partition("://")[0]
+        raise ConfigError(f"{scheme}:// is followed by no host and port; escape special characters as %XX") from None
+    if parts.scheme in PACKAGES and not parts.netloc:
+        raise ConfigError(f"{parts.scheme}:// is followed by no bucket; write it like {parts.scheme}://bucket/folder")
     if "//" in parts.path.rstrip("/") or "#" in url:
         raise ConfigError(
             f"{parts.scheme}:// is followed by a path with an empty part (//) or a #, which mean different places"

@@ -35,8 +35,8 @@ def check(event: UsageEvent) -> None:
     except msgspec.ValidationError as error:
         said, _, place = str(error).partition(" - at ")
         raise TypeError(f"{field_at(place)}: {said}") from None
-    except (msgspec.MsgspecError, OverflowError, UnicodeEncodeError) as error:
-        raise TypeError(str(error)) from None
+    except UNWRITABLE as error:
+        raise TypeError(f"{unwritable_field(event)}: {error}") from None
 
 
 def field_at(place: str) -> str:
@@ -44,6 +44,21 @@ def field_at(place: str) -> str:
     _, number, *within = map(int, re.findall(r"\[(\d+)\]", place))
     name = UsageEvent.__struct_fields__[number]
     return Usage.__struct_fields__[within[0]] if name == "usage" else name
+
+
+UNWRITABLE = (TypeError, msgspec.MsgspecError, OverflowError, UnicodeEncodeError)
+"""How msgspec refuses a value that it has no form for, as a number of NumPy's."""
+
+
+def unwritable_field(event: UsageEvent) -> str:
+    """The first field of an event, or of its usage, that holds such a value."""
+    for part in (event.usage, event):
+        for name in part.__struct_fields__:
+            try:
+                encode(getattr(part, name))
+            except UNWRITABLE:
+                return name
+    raise AssertionError("each can be written")
 
 
 def framed(marker: bytes, payload: bytes) -> bytes:

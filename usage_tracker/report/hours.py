@@ -15,8 +15,8 @@ from usage_tracker.stores import Store
 def has_fewer(store: Store, one: Span, other: Span) -> bool:
     """Whether one span has fewer events than the other, and all of them are there still. Raises StoreError."""
     hours = whole_hours(one)
-    events = count_ever(store, hours)
-    return events < count_ever(store, whole_hours(other)) and count_there(store, hours) >= events
+    events, others = count_ever(store, hours, whole_hours(other))
+    return events < others and (not events or count_there(store, hours) >= events)
 
 
 def whole_hours(span: Span) -> Span:
@@ -25,15 +25,17 @@ def whole_hours(span: Span) -> Span:
     return start // HOUR * HOUR, -(-end // HOUR) * HOUR
 
 
-def count_ever(store: Store, hours: Span) -> int:
+def count_ever(store: Store, *spans: Span) -> list[int]:
     statement = open_statement(store.dialect)
-    start, end = (statement.bind_instant(at, "bucket_at") for at in hours)
-    text = (
-        f"SELECT coalesce(sum(calls + completed), 0) FROM {statement.table('by_hour_kind')} "
-        f"WHERE bucket_at >= {start} AND bucket_at < {end}"
-    )
-    [(events,)] = store.select(text, statement.parameters)
-    return int(cast(int, events))
+    counts = []
+    for span in spans:
+        start, end = (statement.bind_instant(at, "bucket_at") for at in span)
+        counts.append(
+            f"(SELECT coalesce(sum(calls + completed), 0) FROM {statement.table('by_hour_kind')} "
+            f"WHERE bucket_at >= {start} AND bucket_at < {end})"
+        )
+    [found] = store.select(f"SELECT {', '.join(counts)}", statement.parameters)
+    return [int(cast(int, events)) for events in found]
 
 
 def count_there(store: Store, hours: Span) -> int:

@@ -13,7 +13,7 @@ from msgspec import Raw
 from psycopg2.extras import execute_values
 
 from usage_tracker.dsn import Dsn
-from usage_tracker.errors import SchemaError, StoreUnavailable
+from usage_tracker.errors import RightsError, SchemaError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch, origins_of, starts_of
 from usage_tracker.stores import migrations
 from usage_tracker.stores.arriving import spans_of
@@ -211,7 +211,8 @@ class PostgresStore:
             with self._connections.transaction(statement_seconds=each, seconds=whole) as cursor:
                 make_months(cursor, today, wait=wait)
         except (SchemaError, StoreUnavailable) as error:
-            level = logging.WARNING if wait else logging.DEBUG
+            # what may be locked or full now is tried again; rights are given by somebody who hears that they lack
+            level = logging.WARNING if wait or isinstance(error, RightsError) else logging.DEBUG
             logger.log(level, "partitions for months are left for tomorrow: %s", error)
 
 
