@@ -9,6 +9,7 @@ from pathlib import Path
 import certifi
 import pytest
 from anthropic_server import anthropic  # noqa: F401  a stand-in of the provider
+from budgeted import enforcing, fresh_start, plain_client  # noqa: F401  calls that are held to budgets
 from capturing import captured, capturing, provider  # noqa: F401  the real SDKs against a local provider
 from clickhouse_servers import (  # noqa: F401  the fixtures of a throw-away ClickHouse
     chdb_server,
@@ -45,11 +46,12 @@ FOREIGN = ("TRACKER_", "OPENAI_", "AZURE_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 SLOW = frozenset(
     """
-    awaited background budget_sidecar budgets_guide celery cli clickhouse clickhouse_guide contributing distribution
-    exactly_once exports faults gate grants hostile_segments importing lake many_hosts memory migrations money_guide
-    openai_events operating_guide patch_order postgres prices_command protocol query readme reprice reservations rollups
-    scale_guide secrets shipper sinks sinks_guide spending stores tracker warehouses_guide web_access web_api
-    web_browser web_budgets web_pages web_reading
+    awaited background budget_sidecar budgets_guide celery cli clickhouse clickhouse_guide contributing crew
+    descriptors distribution enforcing exactly_once export_places exports faults gate grants hostile_segments
+    importing lake many_hosts memory migrations money_guide openai_events operating_guide patch_order postgres
+    prices_command protocol query readme reprice reservations rollups scale_guide secrets shipper sidecar sinks
+    sinks_guide spending stores strict tracker warehouses_guide web_access web_api web_browser web_budgets web_pages
+    web_reading
     """.split()
 )
 """Files that take more than five seconds, as they start servers, browsers or many programs: `make check` leaves them

@@ -302,6 +302,25 @@ def test_a_receiver_that_refuses_is_tried_again_later(
     assert inbox.posts[0][2] == inbox.posts[1][2], "the same id and content"
 
 
+def test_an_alert_comes_once_and_in_time_whatever_the_clocks_of_hosts_say(
+    postgres_dsn: str, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that was a year ahead forgot all that was sent, which came again; and what it could not send was tried
+    again in a year."""
+    real, first = time.time, budget_alerts(budget(), WINDOW, {"": Decimal(6)})
+    with migrated(postgres_dsn) as store:
+        raised(store, inbox, *first)
+        with monkeypatch.context() as ahead:
+            ahead.setattr(time, "time", lambda: real() + 31_536_000)
+            inbox.status = 503
+            raised(store, inbox, *budget_alerts(budget(name="other"), WINDOW, {"": Decimal(6)}))
+        inbox.status = 200
+        raised(store, inbox, *first)
+        assert [text.partition(":")[0] for text in inbox.texts()] == ["Budget b", "Budget other"]
+        [(later,)] = store.select("SELECT next_try_at FROM usage_tracker.budget_alert WHERE sent_at IS NULL")
+        assert float(str(later)) < real() + alerting.LONGEST_RETRY
+
+
 def test_a_receiver_is_asked_again_when_it_says(store: Store) -> None:
     with closing(Receiver()) as receiver:
         receiver.answers, receiver.headers["Retry-After"] = [429], "60"
@@ -407,6 +426,16 @@ def test_a_receiver_that_answers_a_byte_at_a_time_is_given_up_on(
         [receiver] = receivers_of(settings(alert_webhook=f"{kind}://localhost:{server.port}/{SECRET}"))
         with pytest.raises(NotSent, match="can't be reached"):
             receiver.send({"id": "1", "text": "x"})
+
+
+def test_a_certificate_that_is_not_right_is_said_to_be_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, why in (("localhost", "self-signed certificate"), ("elsewhere.example", "Hostname mismatch")):
+        pair = certificate(tmp_path / name, name)
+        with closing(Dripping(b"", pair)) as server:
+            [receiver] = receivers_of(settings(alert_webhook=f"https://localhost:{server.port}/{SECRET}"))
+            with pytest.raises(NotSent, match=rf"can't be reached \({why}"):
+                receiver.send({"id": "1", "text": "x"})
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "elsewhere.example" / "server.crt"))
 
 
 def test_slack_gets_its_own_form(store: Store, inbox: Inbox) -> None:

@@ -4,6 +4,7 @@ what it would have seen."""
 import asyncio
 import copy
 import pickle
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ from capturing import Captured
 from pydantic import BaseModel, ValidationError
 
 import usage_tracker
+from usage_tracker.capture import bodies
+from usage_tracker.demo.exchange import Reply
 from usage_tracker.event import UsageEvent
 
 KEY = "sk-ant-test-0123456789-wxyz"
@@ -397,6 +400,26 @@ def test_an_async_client_brings_a_batches_results_too(server: AnthropicServer, c
 
     assert in_async(server, ask) == 2
     assert [event.completes is None for _, event in captured.all()] == [True, False, False]
+
+
+def test_of_a_line_of_results_without_end_no_more_is_kept_than_of_any_body(
+    server: AnthropicServer, client: anthropic.Anthropic, captured: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = client.messages.batches.create(requests=asked_for(MODEL)).id
+    line = client.get(results_of(batch), cast_to=str).encode()
+    captured.one()
+    monkeypatch.setattr(bodies, "BODY_MAX", 1 << 16)
+    reply = Reply(b"x" * (32 << 20) + b"\n" + line, kind="application/x-jsonl")
+    other = server.reply
+    server.reply = lambda asked: reply if asked.path == results_of(batch) else other(asked)
+    tracemalloc.start()
+    with client.beta.messages.batches.with_streaming_response.results(batch) as response:
+        received = sum(map(len, response.iter_bytes()))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert received == len(reply.body)
+    assert peak < 16 << 20
+    assert captured.one().completes == batch
 
 
 def test_results_that_are_not_read_are_no_events_yet(client: anthropic.Anthropic, captured: Captured) -> None:

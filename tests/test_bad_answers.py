@@ -3,6 +3,7 @@ known."""
 
 import asyncio
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from capturing import ASK, Captured
 from in_process import EVENTS, JSON, Answer, Respond, async_openai_client, openai_client
 
 import usage_tracker
+from usage_tracker.capture import bodies
 from usage_tracker.event import Status, Usage
 
 ASKED: dict[str, Any] = {"model": "gpt-4o-mini", "messages": ASK}
@@ -35,6 +37,8 @@ def chat(usage: object, **more: object) -> Answer:
 
 
 WHOLE = chat({"prompt_tokens": 3, "completion_tokens": 4}).pieces[0]
+DEEP = b'{"id": "c-1", "more": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+"""No reader of JSON has a stack for it."""
 REFUSAL = json.dumps({"error": {"message": "no", "type": "bad", "param": None, "code": "bad"}}).encode()
 
 BODIES = {
@@ -68,6 +72,7 @@ BODIES = {
     "cut by the connection": Bad(Answer((WHOLE[:40],), cut=True), fails=True),
     "no JSON, says the header": Bad(Answer((b"<html>busy</html>",), kind="text/html")),
     "no JSON, but the header says so": Bad(Answer((b"<html>busy</html>",)), fails=True, parsed_by_app="ok"),
+    "nested without end": Bad(Answer((DEEP,)), fails=True, parsed_by_app="ok"),
     **{f"{status} with JSON": Bad(Answer((REFUSAL,), status), fails=True) for status in (400, 401, 429, 500)},
     **{f"{status} without": Bad(Answer((b"busy",), status, "text/html"), fails=True) for status in (400, 401, 500)},
 }  # fmt: skip
@@ -105,6 +110,7 @@ STREAMS = {
     "cut before anything": Bad(events(cut=True), fails=True),
     "cut within an event": Bad(events(FIRST, FIRST[:30])),
     "no JSON": Bad(events(FIRST, b"data: hello\n\n", DONE), fails=True, parsed_by_app="abandoned"),
+    "nested without end": Bad(events(FIRST, b"data: " + DEEP + b"\n\n", DONE), fails=True, parsed_by_app="abandoned"),
     "choices are null": Bad(events(*data(chunk(choices=None)), DONE)),
     "usage is a list": Bad(events(FIRST, *data(chunk(usage=[1])), DONE)),
     "usage is words": Bad(
@@ -212,3 +218,25 @@ def test_a_bad_body(kind: str, way: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", STREAMS)
 def test_a_bad_stream(kind: str, way: str, tmp_path: Path) -> None:
     check(STREAMED[way], STREAMS[kind], tmp_path)
+
+
+@pytest.mark.parametrize("base_url", ["https://api.openai.com/v1", "https://models.example.com/v1"])
+def test_of_an_event_without_end_no_more_is_kept_than_of_any_body(
+    captured: Captured, monkeypatch: pytest.MonkeyPatch, base_url: str
+) -> None:
+    """An app that hands a stream on piece by piece has none of it in memory, whoever serves. The first host is one that
+    is asked for usage, whose events reach the app as a whole."""
+    monkeypatch.setattr(bodies, "BODY_MAX", 1 << 20)
+    endless = [b"x" * (1 << 16)] * 1000
+    sent = (FIRST, b"data: ", *endless, b"\n\n", *data(chunk(usage={"prompt_tokens": 3, "completion_tokens": 4})), DONE)
+    with (
+        openai_client(lambda asked: events(*sent).response()).with_options(base_url=base_url) as client,
+        client.chat.completions.with_streaming_response.create(**ASKED, stream=True) as response,
+    ):
+        tracemalloc.start()
+        received = sum(map(len, response.iter_bytes()))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert received == sum(map(len, sent))
+    assert peak < 16 << 20
+    assert captured.one().usage.output_tokens == 4

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commanding import invoke
 from made_events import made_event, store_events
 from migrated import migrated
 
-from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
 
@@ -30,7 +30,7 @@ def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def budget(dsn: str, tmp_path: Path) -> Type:
     def run(*words: str) -> Result:
         environment = {"TRACKER_DSN": dsn, "TRACKER_SPOOL_DIR": str(tmp_path / "spool"), "COLUMNS": "200"}
-        return CliRunner().invoke(main, ["budget", *words], env=environment)
+        return invoke("budget", *words, env=environment)
 
     return run
 
@@ -157,7 +157,7 @@ def test_a_model_is_the_one_that_was_asked_for(budget: Type, dsn: str) -> None:
 )
 def test_a_budget_that_makes_no_sense_is_refused(tmp_path: Path, words: list[str], why: str) -> None:
     environment = {"TRACKER_DSN": f"sqlite:///{tmp_path}/usage.db", "TRACKER_SPOOL_DIR": str(tmp_path / "spool")}
-    said = CliRunner().invoke(main, ["budget", "set", *words], env=environment)
+    said = invoke("budget", "set", *words, env=environment)
     assert said.exit_code == 2
     assert why in said.output
     assert "Traceback" not in said.output
@@ -180,7 +180,7 @@ def test_who_changes_a_budget_leaves_alerts_to_who_ships(
         assert budget(*words).exit_code == 0
     assert caplog.messages == []
     for _ in range(2):
-        assert CliRunner().invoke(main, ["ship", "--once"], env=environment).exit_code == 0
+        assert invoke("ship", "--once", env=environment).exit_code == 0
     assert caplog.messages == ["Budget full: $6.00 of $5.00 per month used (120%), all calls."]
     listed = budget("alerts").stdout
     assert caplog.messages[0] in listed
@@ -202,10 +202,10 @@ def test_alerts_are_listed_and_a_test_says_who_did_not_take_it(budget: Type, mon
 def test_budgets_stand_below_a_report_and_on_the_overview(budget: Type, dsn: str) -> None:
     spend(dsn, "0.75")
     for words in (["report"], []):
-        assert "Budgets" not in CliRunner().invoke(main, words, env={"TRACKER_DSN": dsn}).stdout
+        assert "Budgets" not in invoke(*words, env={"TRACKER_DSN": dsn}).stdout
     budget("set", "all", "--limit", "1", "--per", "day")
     for words in (["report"], []):
-        shown = CliRunner().invoke(main, words, env={"TRACKER_DSN": dsn}).stdout
+        shown = invoke(*words, env={"TRACKER_DSN": dsn}).stdout
         assert "Budgets" in shown
         assert "75 %" in shown
-    assert "Budgets" not in CliRunner().invoke(main, ["report", "-o", "csv"], env={"TRACKER_DSN": dsn}).stdout
+    assert "Budgets" not in invoke("report", "-o", "csv", env={"TRACKER_DSN": dsn}).stdout

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import inspect
 import os
+import re
 import sys
 import weakref
 from collections.abc import Callable
@@ -83,6 +84,15 @@ def test_a_key_is_kept_as_a_fingerprint(capturing: Capturing) -> None:
     assert origin.api_key is not None
     assert origin.api_key.endswith("…wxyz")
     assert KEY[:-4] not in origin.api_key
+
+
+def test_of_a_short_key_no_part_is_kept(capturing: Capturing) -> None:
+    """As people make one up for a gateway of their own: its last four would be half of it."""
+    for key, shown in (("pa55word", ""), ("pa55word-of-15-c", "…15-c")):
+        capturing.client.with_options(api_key=key).chat.completions.create(**ASKED)
+        said = capturing.one_call()[0].api_key
+        assert said is not None
+        assert re.fullmatch(f"[0-9a-f]{{16}}{shown}", said)
 
 
 @since(1, 106)

@@ -6,12 +6,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from migrated import migrated
 
 from usage_tracker.budgets.book import remove_budget, set_budget
 from usage_tracker.budgets.budget import Budget, decode
-from usage_tracker.cli import main
 from usage_tracker.stores import Store
 from usage_tracker.stores.changes import Author, read_changes
 from usage_tracker.stores.prices import add_version
@@ -31,7 +30,7 @@ def frontend(limit: int) -> Budget:
 
 
 def told(dsn: str, *words: str) -> str:
-    outcome = CliRunner().invoke(main, [*words, "--dsn", dsn])
+    outcome = invoke(*words, "--dsn", dsn)
     assert outcome.exit_code == 0, outcome.output
     return outcome.output
 

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from commanding import invoke
 from made_events import NOON, made_event, store_events
 from migrated import migrated
 
-from usage_tracker.cli import main
 from usage_tracker.cli.commands import COMMANDS
 from usage_tracker.event import COLUMNS
 from usage_tracker.stores import Store
@@ -42,13 +41,9 @@ def store(environment: None) -> Iterator[Store]:
         yield found
 
 
-def run(*words: str) -> Result:
-    return CliRunner().invoke(main, list(words), prog_name="usage-tracker")
-
-
 def report(*words: str) -> Any:
     """The JSON document of a report of August 2026."""
-    result = run("report", *AUGUST, "-o", "json", *words)
+    result = invoke("report", *AUGUST, "-o", "json", *words)
     assert (result.exit_code, result.stderr) == (0, "")
     return json.loads(result.stdout)
 
@@ -65,16 +60,16 @@ def process(*words: str, **options: Any) -> subprocess.Popen[str]:
 
 
 def test_help_teaches_what_to_type_first() -> None:
-    shown = run("--help").stdout
+    shown = invoke("--help").stdout
     for taught in ("Type first:", "usage-tracker report", "Examples:", "TRACKER_DSN", "Exit codes", *COMMANDS):
         assert taught in shown
-    assert run().stdout == shown
-    assert run().exit_code == 0
+    assert invoke().stdout == shown
+    assert invoke().exit_code == 0
 
 
 @pytest.mark.parametrize("name", ["report", "events", "migrate"])
 def test_every_command_has_help_with_its_options(name: str) -> None:
-    result = run(name, "--help")
+    result = invoke(name, "--help")
     assert result.exit_code == 0
     assert "--dsn" in result.stdout
     assert "--debug" in result.stdout
@@ -82,11 +77,11 @@ def test_every_command_has_help_with_its_options(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_of_commands_names_commands_that_exist(name: str) -> None:
-    assert run(name, "--help").exit_code == 0
+    assert invoke(name, "--help").exit_code == 0
 
 
 def test_too_many_conditions_are_a_wrong_command_line() -> None:
-    result = run("report", *["--where=app=web"] * 1000)
+    result = invoke("report", *["--where=app=web"] * 1000)
     assert result.exit_code == 2
     assert "1,000 conditions are too many for one question, which takes 200" in " ".join(result.stderr.split())
 
@@ -102,20 +97,20 @@ def test_too_many_conditions_are_a_wrong_command_line() -> None:
     ],
 )
 def test_what_is_no_time_to_wait_is_a_wrong_command_line(words: str, option: str, number: str) -> None:
-    result = CliRunner().invoke(main, [*words.split(), option, number])
+    result = invoke(*words.split(), option, number)
     assert (result.exit_code, f"Invalid value for '{option}'" in result.stderr) == (2, True)
 
 
 def test_a_misspelled_command_is_met_with_the_right_one() -> None:
-    result = run("reprot")
+    result = invoke("reprot")
     assert result.exit_code == 2
     assert "did you mean report?" in result.stderr
-    assert "did you mean rm?" in run("budget", "remove", "tiny").stderr
+    assert "did you mean rm?" in invoke("budget", "remove", "tiny").stderr
 
 
 def test_a_report_is_a_table_by_model_with_a_total(store: Store) -> None:
     store_events(store, [made_event(), made_event(), made_event(model="text-embedding", cost="0.000002")])
-    result = run("report", *AUGUST)
+    result = invoke("report", *AUGUST)
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.splitlines() == [
         "Usage by model · 2026-08-01 to 2026-08-31 · UTC",
@@ -131,7 +126,7 @@ def test_a_report_is_a_table_by_model_with_a_total(store: Store) -> None:
 
 def test_the_table_tells_what_its_figures_leave_out(store: Store) -> None:
     store_events(store, [made_event(tags=("a", "b")), made_event(cost=None, flags=["unpriced"], model="new")])
-    assert run("report", *AUGUST, "--by", "tag").stdout.splitlines()[-2:] == [
+    assert invoke("report", *AUGUST, "--by", "tag").stdout.splitlines()[-2:] == [
         "1 call is unpriced (model: new): its cost is not in the total. `usage-tracker prices unpriced` says why.",
         "A call with several tags counts under each of them, and once in the total.",
     ]
@@ -166,7 +161,7 @@ def test_the_zone_decides_which_day_it_is(store: Store, monkeypatch: pytest.Monk
 def test_notes_do_not_get_into_csv_and_markdown(store: Store) -> None:
     store_events(store, [made_event(cost=None, flags=["unpriced"])])
     for output in ("csv", "markdown"):
-        result = run("report", *AUGUST, "-o", output)
+        result = invoke("report", *AUGUST, "-o", output)
         assert "unpriced (model" in result.stderr
         assert "unpriced (model" not in result.stdout
     assert "unpriced (model" in report()["notes"][0]
@@ -174,7 +169,7 @@ def test_notes_do_not_get_into_csv_and_markdown(store: Store) -> None:
 
 @pytest.mark.parametrize("command", ["report", "events"])
 def test_where_no_store_is_yet_reading_says_what_to_do_and_creates_nothing(command: str, tmp_path: Path) -> None:
-    result = run(command)
+    result = invoke(command)
     assert (result.exit_code, result.stdout) == (0, "")
     assert f"No events yet in sqlite:///{tmp_path}/usage.db" in result.stderr
     assert "usage-tracker run" in result.stderr
@@ -185,24 +180,24 @@ def test_a_file_or_database_without_a_schema_has_no_events_yet(tmp_path: Path, e
     (tmp_path / "usage.db").touch()
     for words in ([], ["--dsn", empty_postgres_dsn]):
         for command in ("report", "events"):
-            result = run(command, *words)
+            result = invoke(command, *words)
             assert result.exit_code == 0
             assert "No events yet" in result.stderr
 
 
 def test_without_events_programs_still_get_a_document() -> None:
-    result = run("report", "-o", "json")
+    result = invoke("report", "-o", "json")
     assert json.loads(result.stdout)["rows"] == []
     assert json.loads(result.stdout)["total"]["calls"] == 0
-    assert json.loads(run("events", "-o", "json").stdout)["events"] == []
-    assert run("events", "-o", "jsonl").stdout == ""
-    assert run("events", "-o", "csv").stdout == ",".join(COLUMNS) + "\n"
-    assert run("report", "-o", "csv").stdout.startswith("model,calls,")
+    assert json.loads(invoke("events", "-o", "json").stdout)["events"] == []
+    assert invoke("events", "-o", "jsonl").stdout == ""
+    assert invoke("events", "-o", "csv").stdout == ",".join(COLUMNS) + "\n"
+    assert invoke("report", "-o", "csv").stdout.startswith("model,calls,")
 
 
 def test_a_range_without_calls_says_so(store: Store) -> None:
     store_events(store, [made_event()])
-    result = run("report", "--since", "2026-07", "--until", "2026-07", "--where", "app=web")
+    result = invoke("report", "--since", "2026-07", "--until", "2026-07", "--where", "app=web")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "No calls · app=web · 2026-07-01 to 2026-07-31 · UTC" in result.stderr
 
@@ -228,7 +223,7 @@ def test_a_range_without_calls_says_so(store: Store) -> None:
     ids=" ".join,
 )
 def test_a_wrong_command_line_exits_with_2_and_a_sentence(words: list[str], said: str) -> None:
-    result = run(*words)
+    result = invoke(*words)
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
     assert "Traceback" not in result.stderr
@@ -236,7 +231,7 @@ def test_a_wrong_command_line_exits_with_2_and_a_sentence(words: list[str], said
 
 @pytest.mark.parametrize("command", ["report", "events", "migrate"])
 def test_a_store_that_is_away_exits_with_4_and_a_sentence_without_secrets(command: str) -> None:
-    result = run(command, "--dsn", "postgresql://me:hunter2@127.0.0.1:1/usage")
+    result = invoke(command, "--dsn", "postgresql://me:hunter2@127.0.0.1:1/usage")
     assert (result.exit_code, result.stdout) == (4, "")
     assert "can't be reached" in result.stderr
     assert "Traceback" not in result.stderr
@@ -245,7 +240,7 @@ def test_a_store_that_is_away_exits_with_4_and_a_sentence_without_secrets(comman
 
 def test_a_bad_dsn_of_the_environment_exits_with_1_and_the_valid_forms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_DSN", "mysql://me:hunter2@host/usage")
-    result = run("report")
+    result = invoke("report")
     assert result.exit_code == 1
     assert "TRACKER_DSN has the unknown scheme 'mysql'; valid forms are" in result.stderr
     assert "sqlite:///relative.db" in result.stderr
@@ -254,7 +249,7 @@ def test_a_bad_dsn_of_the_environment_exits_with_1_and_the_valid_forms(monkeypat
 
 @pytest.mark.parametrize("command", ["report", "watch", "doctor", "ship", "init --no-input"])
 def test_a_bad_dsn_that_is_typed_is_a_wrong_command_line(command: str) -> None:
-    result = run(*command.split(), "--dsn", "mysql://me:hunter2@host/usage")
+    result = invoke(*command.split(), "--dsn", "mysql://me:hunter2@host/usage")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Invalid value for '--dsn': it has the unknown scheme 'mysql'; valid forms are" in result.stderr
     assert "hunter2" not in result.stderr
@@ -268,7 +263,7 @@ def test_a_word_in_another_encoding_is_an_error_in_a_sentence(
     monkeypatch.chdir(tmp_path)
     latin = "caf\udce9"  # as Python reads a byte that is no UTF-8
     (tmp_path / latin).touch()
-    result = run(*words.split(), latin)
+    result = invoke(*words.split(), latin)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "\\udce9" in result.stderr
     assert "is no UTF-8" in result.stderr
@@ -280,7 +275,7 @@ def test_a_word_in_another_encoding_is_an_error_in_a_sentence(
     ["postgresql://u@127.0.0.1:1/db?password=hunter2\udce9", "host=127.0.0.1 port=1 user=u password=hunter2\udce9"],
 )
 def test_a_password_in_another_encoding_is_not_repeated(words: str, dsn: str) -> None:
-    result = run(*shlex.split(words), "--dsn", dsn)
+    result = invoke(*shlex.split(words), "--dsn", dsn)
     assert result.exit_code != 0
     assert "hunter2" not in result.output + result.stderr
 
@@ -288,26 +283,26 @@ def test_a_password_in_another_encoding_is_not_repeated(words: str, dsn: str) ->
 @pytest.mark.parametrize("words", [["--debug", "report"], ["report", "--debug"]], ids=" ".join)
 def test_debug_shows_the_traceback(words: list[str], tmp_path: Path) -> None:
     (tmp_path / "usage.db").write_text("this is no database, but long enough to be taken for one" * 20)
-    result = run(*words)
+    result = invoke(*words)
     assert result.exit_code == 4
     assert "Traceback" in result.stderr
     assert "is no SQLite database" in result.stderr
 
 
 def test_migrate_lays_the_schema_and_names_what_it_applied(tmp_path: Path) -> None:
-    first, second = run("migrate"), run("migrate")
+    first, second = invoke("migrate"), invoke("migrate")
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert first.stdout.startswith("0001_")
     assert second.stdout == ""
     assert f"sqlite:///{tmp_path}/usage.db is up to date" in second.stderr
-    assert "No calls" in run("report").stderr
+    assert "No calls" in invoke("report").stderr
 
 
 def test_events_are_listed_newest_first_with_who_they_were_for(store: Store) -> None:
     failed = made_event(NOON, status="error", error_type="Busy", cost=None, project="alpha", duration_ms=1500.0)
     passed = made_event(NOON - timedelta(days=1))
     store_events(store, [passed, failed])
-    result = run("events", *AUGUST)
+    result = invoke("events", *AUGUST)
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert [line[:103].rstrip() for line in lines] == [
@@ -324,20 +319,20 @@ def test_events_are_listed_newest_first_with_who_they_were_for(store: Store) -> 
 def test_events_are_limited_filtered_and_without_a_range_all_there_is(store: Store) -> None:
     store_events(store, [made_event(NOON - timedelta(days=300 * age), user_id=f"u-{age % 2}") for age in range(25)])
     for words, count in ([], 20), (["-n", "3"], 3), (["-n", "0"], 25), (["-n", "0", "--where", "user=u-1"], 12):
-        lines = run("events", "-o", "jsonl", *words).stdout.splitlines()
+        lines = invoke("events", "-o", "jsonl", *words).stdout.splitlines()
         assert len(lines) == count
     assert json.loads(lines[0])["user_id"] == "u-1"
 
 
 def test_events_in_json_and_csv_have_every_column_in_exact_figures(store: Store) -> None:
     store_events(store, [made_event(cost="0.000000000001", tags=("eu",), session_id="=1")])
-    document = json.loads(run("events", "-o", "json").stdout)
+    document = json.loads(invoke("events", "-o", "json").stdout)
     [event] = document["events"]
     assert document["schema_version"] == 1
     assert tuple(event) == COLUMNS
     assert (event["cost"], event["tags"], event["started_at"]) == ("0.000000000001", ["eu"], "2026-08-15T12:00:00Z")
-    assert json.loads(run("events", "-o", "jsonl").stdout) == event
-    [row] = csv.DictReader(io.StringIO(run("events", "-o", "csv").stdout))
+    assert json.loads(invoke("events", "-o", "jsonl").stdout) == event
+    [row] = csv.DictReader(io.StringIO(invoke("events", "-o", "csv").stdout))
     assert tuple(row) == COLUMNS
     assert (row["cost"], row["tags"], row["streamed"], row["session_id"]) == (
         "0.000000000001",
@@ -429,7 +424,7 @@ def test_a_terminal_of_another_encoding_gets_what_it_can_show(store: Store) -> N
 
 
 def test_the_version_is_told() -> None:
-    result = run("--version")
+    result = invoke("--version")
     assert result.exit_code == 0
     assert result.stdout.startswith("usage-tracker ")
 
@@ -439,7 +434,7 @@ def test_a_store_of_a_newer_schema_is_left_alone_with_a_sentence(store: Store) -
         lambda execute: execute("INSERT INTO schema_migration (number, name) VALUES (9999, '9999_future')", ())
     )
     for command in (["report"], ["events"], ["export"], ["watch", "--once"], []):
-        result = run(*command)
+        result = invoke(*command)
         assert (result.exit_code, result.stdout) == (4, "")
         assert "upgrade usage_tracker" in result.stderr
         assert "Traceback" not in result.stderr
@@ -473,7 +468,7 @@ def test_colours_are_for_terminals_that_want_them(store: Store) -> None:
         shown, code = on_terminal(*words, **environ)
         assert ("gpt-4o" in shown, code) == (True, 0)
         assert not COLOR.search(shown)
-    assert "\x1b" not in run(*words).stdout
+    assert "\x1b" not in invoke(*words).stdout
     forced = subprocess.run(
         [sys.executable, "-m", "usage_tracker", *words],
         capture_output=True, text=True, check=True, env={**os.environ, "FORCE_COLOR": "1"},
@@ -487,13 +482,13 @@ def test_tables_are_as_wide_as_columns_says_also_where_no_terminal_is(
     store_events(store, [made_event(model="a-model-with-quite-a-long-name" * 3, user_id="u-1", project="alpha")])
 
     def widest(*words: str) -> int:
-        return max(map(len, run(*words).stdout.splitlines()))
+        return max(map(len, invoke(*words).stdout.splitlines()))
 
     wide = {words: widest(*words) for words in (("report", *AUGUST), ("events", *AUGUST))}
     monkeypatch.setenv("COLUMNS", "75")
     for words, unlimited in wide.items():
         assert widest(*words) <= 75 < unlimited
-    assert len(run("report", *AUGUST, "--chart").stdout.splitlines()[2]) == 75
+    assert len(invoke("report", *AUGUST, "--chart").stdout.splitlines()[2]) == 75
     for nonsense in ("0", "wide", ""):
         monkeypatch.setenv("COLUMNS", nonsense)
         assert widest("report", *AUGUST) == wide["report", *AUGUST]
@@ -503,7 +498,7 @@ def test_what_is_for_programs_has_no_width(store: Store, monkeypatch: pytest.Mon
     store_events(store, [made_event(model="model-" * 40)])
     monkeypatch.setenv("COLUMNS", "20")
     for form in ("json", "jsonl", "csv", "tsv", "markdown", "plain"):
-        assert "model-" * 40 in run("report", *AUGUST, "-o", form).stdout
+        assert "model-" * 40 in invoke("report", *AUGUST, "-o", form).stdout
 
 
 def test_a_file_has_neither_the_colours_nor_the_width_of_the_terminal(store: Store, tmp_path: Path) -> None:
@@ -521,8 +516,8 @@ def test_a_file_has_no_colours_where_they_are_forced_for_all_that_a_job_prints(
 ) -> None:
     store_events(store, [made_event()])
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert "\x1b" in run("report", *AUGUST, *chart).stdout
-    assert run("report", *AUGUST, *chart, "--out", str(tmp_path / "august.txt")).exit_code == 0
+    assert "\x1b" in invoke("report", *AUGUST, *chart).stdout
+    assert invoke("report", *AUGUST, *chart, "--out", str(tmp_path / "august.txt")).exit_code == 0
     assert "\x1b" not in (tmp_path / "august.txt").read_text()
 
 
@@ -539,12 +534,12 @@ def test_what_is_for_programs_does_not_act_on_a_terminal_either(store: Store) ->
         assert code == 0
         assert r"\x1b[2Jgone\r\u202eleft" in shown, words
         assert "\x1b" not in shown
-    assert "\x1b[2Jgone\r\u202eleft" in run("report", *AUGUST, "-o", "csv").stdout
+    assert "\x1b[2Jgone\r\u202eleft" in invoke("report", *AUGUST, "-o", "csv").stdout
 
 
 @pytest.mark.parametrize("words", [("report", "--by", ","), ("top", "")])
 def test_a_report_by_nothing_is_asked_what_by(words: tuple[str, ...]) -> None:
-    result = run(*words)
+    result = invoke(*words)
     assert (result.exit_code, "name at least one dimension" in result.stderr) == (2, True)
 
 

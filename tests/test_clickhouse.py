@@ -12,9 +12,9 @@ from uuid import uuid4
 
 import pytest
 from any_query import queries
-from click.testing import CliRunner
 from clickhouse_chaos import check_once, storm
 from clickhouse_servers import ChdbServer
+from commanding import invoke
 from dashboard_server import dashboard
 from hypothesis import given, settings
 from made_events import NOON, made_event, random_events
@@ -24,7 +24,6 @@ from test_query import opened
 from test_stores import segment_batch
 
 import usage_tracker
-from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError, QueryError, SchemaError, StoreError, StoreUnavailable
 from usage_tracker.report import Query, export_events, find_event, list_events, parse_condition, run
@@ -164,7 +163,7 @@ class TestFaces:
         monkeypatch.setenv("TRACKER_SPOOL_DIR", str(tmp_path / "spool"))
         monkeypatch.setenv("TRACKER_SINKS", "http://127.0.0.1:9/events")
         store.migrate()
-        result = CliRunner().invoke(main, words.split())
+        result = invoke(*words.split())
         assert said in result.stderr
         assert "migrate" not in result.stderr
 

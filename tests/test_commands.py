@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from commanding import invoke
 
 from usage_tracker.cli import main
 from usage_tracker.cli.commands import COMMANDS, LazyGroup
@@ -19,7 +20,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
 def help_of(*words: str) -> str:
-    result = CliRunner().invoke(main, [*words, "--help"], prog_name="usage-tracker", terminal_width=200)
+    result = invoke(*words, "--help", terminal_width=200)
     assert result.exit_code == 0
     return result.stdout
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from click.shell_completion import ShellComplete
-from click.testing import CliRunner
+from commanding import invoke
 
 from usage_tracker.cli import main
 from usage_tracker.cli.completion import VARIABLE
@@ -20,14 +20,14 @@ def completed(*words: str) -> list[str]:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_there_is_a_script_for_each_shell(shell: str) -> None:
-    result = CliRunner().invoke(main, ["completion", shell], prog_name="usage-tracker")
+    result = invoke("completion", shell)
     assert result.exit_code == 0
     assert VARIABLE in result.stdout
     assert "usage-tracker" in result.stdout
 
 
 def test_another_shell_is_met_with_those_that_there_are() -> None:
-    result = CliRunner().invoke(main, ["completion", "csh"], prog_name="usage-tracker")
+    result = invoke("completion", "csh")
     assert result.exit_code == 2
     assert "'bash'" in result.stderr
 

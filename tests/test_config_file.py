@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from rights import CAN_BE_SHUT, SHUT_OUT
 
-from usage_tracker.cli import main
 from usage_tracker.config import load_settings
 from usage_tracker.config_file import config_path, is_open_to_others, read_config, with_config, write_config
 from usage_tracker.errors import ConfigError
@@ -123,16 +122,16 @@ def test_what_is_written_is_read_again_and_is_nobody_elses(tmp_path: Path, monke
 
 def test_commands_read_it(config: Path, tmp_path: Path) -> None:
     config.write_text(f'dsn = "sqlite:///{tmp_path}/mine.db"\ntz = "Asia/Tokyo"\n')
-    result = CliRunner().invoke(main, ["report"])
+    result = invoke("report")
     assert f"No events yet in sqlite:///{tmp_path}/mine.db" in result.stderr
-    CliRunner().invoke(main, ["migrate"])
-    assert "Asia/Tokyo" in CliRunner().invoke(main, ["report"]).stderr
+    invoke("migrate")
+    assert "Asia/Tokyo" in invoke("report").stderr
     assert not [name for name in os.environ if name.startswith("TRACKER_")]
 
 
 def test_the_demo_does_not_read_it(config: Path, tmp_path: Path) -> None:
     config.write_text('project = "mine"\nship = false\n')
-    shown = CliRunner().invoke(main, ["demo", "--folder", str(tmp_path)]).stdout
+    shown = invoke("demo", "--folder", str(tmp_path)).stdout
     assert "gpt-5" in shown
     assert "mine" not in shown
 
@@ -146,9 +145,9 @@ def test_none_is_read_from_the_null_device(config: Path, monkeypatch: pytest.Mon
 def test_a_broken_one_stops_commands_with_a_sentence_and_doctor_names_it(config: Path) -> None:
     config.write_text("nonsense")
     for words in (["report"], []):
-        result = CliRunner().invoke(main, words)
+        result = invoke(*words)
         assert (result.exit_code, "is no TOML" in result.stderr) == (1, True)
-    assert CliRunner().invoke(main, ["completion", "fish"]).exit_code == 0
+    assert invoke("completion", "fish").exit_code == 0
 
 
 def test_a_program_under_run_starts_whatever_is_in_it_and_finds_nothing_of_it_in_its_environment(
@@ -169,7 +168,7 @@ def test_a_program_under_run_starts_whatever_is_in_it_and_finds_nothing_of_it_in
         "print([name for name in os.environ if name.startswith('TRACKER_')])"
     )
     assert (recorded.stdout, recorded.stderr) == ("[]\n", "")
-    counted = CliRunner().invoke(main, ["report", "-o", "csv", "--fields", "calls"]).stdout
+    counted = invoke("report", "-o", "csv", "--fields", "calls").stdout
     assert counted == "model,calls\nm,1\n"
 
 
@@ -189,7 +188,7 @@ def test_a_broken_one_never_reaches_the_app_and_its_events_wait(config: Path) ->
     patient = {**os.environ, "TRACKER_EXIT_TIMEOUT": "60"}
     again = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=patient)
     assert again.stderr == ""
-    counted = CliRunner().invoke(main, ["report", "-o", "csv", "--fields", "calls"]).stdout
+    counted = invoke("report", "-o", "csv", "--fields", "calls").stdout
     assert counted == "model,calls\nm,2\n"
 
 
@@ -202,5 +201,5 @@ def test_with_a_bad_line_events_are_for_whom_the_others_say_and_wait_until_it_is
         config.write_text(f'app = "shop"\n{line}\n')
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=patient)
         assert said in done.stderr
-    counted = CliRunner().invoke(main, ["report", "--by", "app", "-o", "csv", "--fields", "calls"]).stdout
+    counted = invoke("report", "--by", "app", "-o", "csv", "--fields", "calls").stdout
     assert counted == "app,calls\nshop,2\n"

@@ -7,10 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commanding import invoke
 
 from usage_tracker import tracker
-from usage_tracker.cli import main
 from usage_tracker.demo.story import CHAPTERS
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
@@ -19,7 +19,7 @@ CALLS = sum(chapter.calls for chapter in CHAPTERS)
 
 
 def run_demo(folder: Path) -> Result:
-    result = CliRunner().invoke(main, ["demo", "--folder", str(folder)])
+    result = invoke("demo", "--folder", str(folder))
     assert result.exit_code == 0, result.output
     return result
 
@@ -45,9 +45,9 @@ def test_what_it_names_to_go_on_with_can_be_typed_whatever_the_folders_name(tmp_
     [line] = [line for line in result.stdout.splitlines() if " events --dsn " in line]
     words = shlex.split(line)
     words = words[words.index("events") :]
-    assert len(CliRunner().invoke(main, [*words, "-o", "jsonl"]).stdout.splitlines()) == 5
+    assert len(invoke(*words, "-o", "jsonl").stdout.splitlines()) == 5
     [why] = {line.split("`")[1] for line in result.stdout.splitlines() if line.endswith("` says why.")}
-    assert "acme-llm-7b" in CliRunner().invoke(main, shlex.split(why)[1:]).stdout
+    assert "acme-llm-7b" in invoke(*shlex.split(why)[1:]).stdout
 
 
 def test_the_story_is_told_in_one_place_to_its_end(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_it_does_not_say_to_take_away_what_was_in_the_folder_before(tmp_path: Pa
 
 def test_an_sdk_that_is_too_old_for_the_story_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai.resources.responses", None)
-    result = CliRunner().invoke(main, ["demo", "--folder", str(tmp_path)])
+    result = invoke("demo", "--folder", str(tmp_path))
     assert result.exit_code == 1
     assert "pip install --upgrade openai" in result.stderr
     assert tracker.installed is None
@@ -120,12 +120,12 @@ def test_an_sdk_that_is_too_old_for_the_story_is_named(tmp_path: Path, monkeypat
 def test_of_a_story_that_can_not_be_told_no_folder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai.resources.responses", None)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert CliRunner().invoke(main, ["demo"]).exit_code == 1
+    assert invoke("demo").exit_code == 1
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_the_sdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
-    result = CliRunner().invoke(main, ["demo"])
+    result = invoke("demo")
     assert result.exit_code == 1
     assert "pip install openai" in result.stderr

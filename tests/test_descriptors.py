@@ -16,8 +16,8 @@ from usage_tracker.stores import open_store
 
 APP = """
 import logging, os, sys, time
-import usage_tracker, usage_tracker.enforcing
-usage_tracker.enforcing.FIRST_LOOKS_SECONDS = 3600.0
+import usage_tracker, usage_tracker.budgeting
+usage_tracker.budgeting.FIRST_LOOKS_SECONDS = 3600.0
 logging.basicConfig(format="%(message)s")
 usage_tracker.install(batch_seconds=0.05)
 

@@ -5,9 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-
-from usage_tracker.cli import main
+from commanding import invoke
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
@@ -72,5 +70,5 @@ def test_the_commands_run(guide: str, monkeypatch: pytest.MonkeyPatch, tmp_path:
     for line in block.splitlines():
         *settings, command = re.split(r" ?usage-tracker ", line)
         environ = dict(setting.split("=", 1) for setting in settings if setting)
-        result = CliRunner().invoke(main, command.split(), env=environ)
+        result = invoke(*command.split(), env=environ)
         assert result.exit_code == 0, f"{line}\n{result.output}"

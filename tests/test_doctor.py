@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commanding import invoke
 from made_events import made_event, store_events
 from migrated import migrated
 from rights import CAN_BE_SHUT, SHUT_OUT
 from test_sidecar import as_user
 
 from usage_tracker import choke_points, tracker
-from usage_tracker.cli import main
 from usage_tracker.cli.doctor import as_lines
 from usage_tracker.cli.doctor_store import examine_partitions, examine_server
 from usage_tracker.cli.findings import Finding, Findings
@@ -48,7 +48,7 @@ def store(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 
 def doctor(*words: str) -> Result:
-    return CliRunner().invoke(main, ["doctor", *words], prog_name="usage-tracker")
+    return invoke("doctor", *words)
 
 
 def document() -> Any:

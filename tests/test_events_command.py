@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from commanding import invoke
 from made_events import NOON, made_event, random_events, store_events
 from migrated import migrated
 
-from usage_tracker.cli import main
 from usage_tracker.event import COLUMNS
 from usage_tracker.report import Following, list_events, parse_condition
 from usage_tracker.stores import Store
@@ -31,10 +30,6 @@ def store(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         yield found
 
 
-def run(*words: str) -> Result:
-    return CliRunner().invoke(main, list(words), prog_name="usage-tracker")
-
-
 def lines_of(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
@@ -42,7 +37,7 @@ def lines_of(text: str) -> list[dict[str, Any]]:
 class TestExport:
     def test_every_call_comes_with_every_column_the_oldest_first(self, store: Store) -> None:
         store_events(store, random_events(5, 60))
-        result = run("export", "--until", "2027")
+        result = invoke("export", "--until", "2027")
         assert result.exit_code == 0
         found = lines_of(result.stdout)
         assert len(found) == 60
@@ -52,7 +47,7 @@ class TestExport:
     def test_jsonl_gives_back_exactly_what_is_stored(self, store: Store) -> None:
         store_events(store, [*random_events(5, 60), made_event(cost="0.000000000001", units={"seconds": 1.5})])
         stored = {event["event_id"]: event for event in list_events(store)}
-        found = lines_of(run("export", "--until", "2027").stdout)
+        found = lines_of(invoke("export", "--until", "2027").stdout)
         assert len(found) == len(stored) == 61
         for event in found:
             event["started_at"] = datetime.fromisoformat(event["started_at"])
@@ -65,7 +60,7 @@ class TestExport:
         days = [NOON + timedelta(days=day) for day in range(-2, 3)]
         store_events(store, [made_event(day, project=project) for day in days for project in ("alpha", "beta")])
         words = ["--since", "2026-08-14", "--until", "2026-08-15", "--where", "project=alpha"]
-        assert [event["started_at"][:10] for event in lines_of(run("export", *words).stdout)] == [
+        assert [event["started_at"][:10] for event in lines_of(invoke("export", *words).stdout)] == [
             "2026-08-14",
             "2026-08-15",
         ]
@@ -73,18 +68,18 @@ class TestExport:
     def test_in_csv_nothing_is_a_formula(self, store: Store) -> None:
         nasty = '=HYPERLINK("http://x"),\r\nnext'
         store_events(store, [made_event(project=nasty, user_id="@me", session_id="+1", team="-2+3", tags=("=1",))])
-        [row] = csv.DictReader(io.StringIO(run("export", "-o", "csv").stdout_bytes.decode(), newline=""))
+        [row] = csv.DictReader(io.StringIO(invoke("export", "-o", "csv").stdout_bytes.decode(), newline=""))
         assert tuple(row) == COLUMNS
         assert (row["project"], row["user_id"], row["session_id"]) == (f"'{nasty}", "'@me", "'+1")
         assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row.values())
 
     def test_a_file_is_written_in_the_format_of_its_name(self, tmp_path: Path, store: Store) -> None:
         store_events(store, [made_event(), made_event()])
-        result = run("export", "--out", str(tmp_path / "a.csv"))
+        result = invoke("export", "--out", str(tmp_path / "a.csv"))
         assert (result.exit_code, result.stdout) == (0, "")
         assert result.stderr == f"2 calls written to {tmp_path / 'a.csv'}.\n"
         assert len((tmp_path / "a.csv").read_text().splitlines()) == 3
-        run("export", "--out", str(tmp_path / "a.jsonl"))
+        invoke("export", "--out", str(tmp_path / "a.jsonl"))
         assert len(lines_of((tmp_path / "a.jsonl").read_text())) == 2
 
     def test_a_file_is_written_as_a_whole_or_not_at_all(
@@ -98,28 +93,28 @@ class TestExport:
             raise KeyboardInterrupt
 
         monkeypatch.setattr("usage_tracker.cli.events.plain_fields", fail)
-        assert run("export", "--out", str(target)).exit_code == 130
+        assert invoke("export", "--out", str(target)).exit_code == 130
         assert target.read_text() == "before"
         assert [path.name for path in tmp_path.iterdir() if "a.jsonl" in path.name] == ["a.jsonl"]
-        refused = run("export", "--out", str(tmp_path / "none" / "a.jsonl"))
+        refused = invoke("export", "--out", str(tmp_path / "none" / "a.jsonl"))
         assert (refused.exit_code, "No such file" in refused.stderr) == (1, True)
 
     @pytest.mark.parametrize(
         "words", ["--format csv", "--grain hour", "--grain day", "--settle 0", "--again", "--every 5"]
     )
     def test_what_is_about_files_of_a_place_is_refused_without_one(self, words: str) -> None:
-        result = run("export", *words.split())
+        result = invoke("export", *words.split())
         assert (result.exit_code, result.stdout) == (2, "")
         assert "--format, --grain, --settle, --again and --every go with --to" in result.stderr
 
     def test_without_calls_programs_get_an_empty_file(self, tmp_path: Path) -> None:
-        result = run("export", "-o", "csv")
+        result = invoke("export", "-o", "csv")
         assert result.stdout == ",".join(COLUMNS) + "\n"
         assert "No calls" in result.stderr
         hint = result.stderr
-        result = run("export", "--out", str(tmp_path / "none.csv"))
+        result = invoke("export", "--out", str(tmp_path / "none.csv"))
         assert result.stderr == f"0 calls written to {tmp_path / 'none.csv'}.\n{hint}"
-        none = run("export", "--dsn", f"sqlite:///{tmp_path}/none.db")
+        none = invoke("export", "--dsn", f"sqlite:///{tmp_path}/none.db")
         assert (none.exit_code, none.stdout) == (0, "")
         assert "No events yet" in none.stderr
 
@@ -168,7 +163,7 @@ def test_for_people_it_is_a_line_for_each_call_below_one_header(
             raise KeyboardInterrupt
 
     monkeypatch.setattr("usage_tracker.cli.follow.time.sleep", sleep)
-    result = run("events", "--follow")
+    result = invoke("events", "--follow")
     assert result.exit_code == 130
     header, *lines = result.stdout.splitlines()
     assert header.split() == "Time Provider Model Operation Project User Status Input Output Took Cost Error".split()
@@ -183,9 +178,9 @@ def test_the_lines_of_following_are_as_wide_as_columns_says(store: Store, monkey
         raise KeyboardInterrupt
 
     monkeypatch.setattr("usage_tracker.cli.follow.time.sleep", sleep)
-    assert "a-model-with-quite-a-long-name" in run("events", "--follow").stdout
+    assert "a-model-with-quite-a-long-name" in invoke("events", "--follow").stdout
     monkeypatch.setenv("COLUMNS", "80")
-    lines = run("events", "--follow").stdout.splitlines()
+    lines = invoke("events", "--follow").stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert "a-model-with-quite-a-lo…" in lines[1]
 
@@ -196,7 +191,7 @@ def test_the_lines_of_following_are_as_wide_as_columns_says(store: Store, monkey
     ids=str,
 )
 def test_what_following_cannot_do_is_said(words: list[str], said: str) -> None:
-    result = run("events", "--follow", *words)
+    result = invoke("events", "--follow", *words)
     assert (result.exit_code, said in result.stderr) == (2, True)
 
 
@@ -216,7 +211,7 @@ def test_following_waits_for_a_store_whose_tables_are_being_made(store: Store, m
             raise KeyboardInterrupt
 
     monkeypatch.setattr("usage_tracker.cli.follow.time.sleep", sleep)
-    result = run("events", "--follow", "-o", "jsonl")
+    result = invoke("events", "--follow", "-o", "jsonl")
     assert result.exit_code == 130
     assert [event["model"] for event in lines_of(result.stdout)] == ["first"]
     assert result.stderr.count("is older than this version") == 1

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from made_events import NOON, made_event, store_events
 from migrated import migrated
 from ports import free_port
 from s3_server import s3_server
 
-from usage_tracker.cli.commands import main
 from usage_tracker.errors import ConfigError, StoreUnavailable, UsageTrackerError
 from usage_tracker.exporting import Plan, open_destination, open_exporter
 from usage_tracker.exports import Exported
@@ -259,9 +258,7 @@ def test_a_store_that_cuts_each_connection_is_given_up_and_said(cutting: list[st
     s3fs.S3FileSystem.clear_instance_cache()
     apps_own = s3fs.S3FileSystem()
     dsn = f"sqlite:///{tmp_path}/usage.db"
-    found = CliRunner().invoke(
-        main, ["report", "--from", "s3://lake/usage", "--since", "all"], env={"TRACKER_DSN": dsn}
-    )
+    found = invoke("report", "--from", "s3://lake/usage", "--since", "all", env={"TRACKER_DSN": dsn})
     assert found.exit_code == 1
     assert "the exported events in s3://lake/usage can't be read: ConnectionClosedError: " in found.output
     assert "hidden" not in found.output
@@ -311,7 +308,7 @@ def test_a_place_whose_address_has_a_password_is_shown_without_it(store: Store, 
     place = "memory://me:hidden@lake/usage?token=hidden"
     command = ["export", "--dsn", f"sqlite:///{tmp_path}/usage.db", "--to", place]
     for said in ("written to 3 files in memory://lake/usage.", "memory://lake/usage is up to date."):
-        found = CliRunner().invoke(main, command, prog_name="usage-tracker")
+        found = invoke(*command)
         assert said in found.stderr
         assert "hidden" not in found.output
 
@@ -337,9 +334,7 @@ def test_a_place_that_cant_be_used_is_named_with_the_reason(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    found = CliRunner().invoke(
-        main, ["export", "--dsn", f"sqlite:///{tmp_path}/usage.db", "--to", place], prog_name="usage-tracker"
-    )
+    found = invoke("export", "--dsn", f"sqlite:///{tmp_path}/usage.db", "--to", place)
     assert found.exit_code in (1, 2)
     assert said in found.stderr
     assert "hidden" not in found.output

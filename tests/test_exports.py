@@ -302,6 +302,28 @@ def test_whoever_was_overtaken_leaves_the_file_to_be_written_again(store: Store,
     assert quick.read()[bucket.name].counted is None
 
 
+def test_a_place_is_its_exporters_whatever_the_clocks_of_other_hosts_say(
+    postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that was ahead by more than a claim lasts wrote the same files at the same time."""
+    real = time.time
+    with migrated(postgres_dsn) as store:
+        first, ahead = (Marks(store, str(tmp_path / "lake"), "parquet", "day") for _ in range(2))
+        first.claim()
+        monkeypatch.setattr(time, "time", lambda: real() + 3600)
+        with pytest.raises(Busy):
+            ahead.claim()
+
+
+def test_a_claim_of_a_clock_that_was_ahead_keeps_nobody_away(store: Store, tmp_path: Path) -> None:
+    """Where it was set back, or by an earlier version's own clock."""
+    first, second = (Marks(store, str(tmp_path / "lake"), "parquet", "day") for _ in range(2))
+    first.claim()
+    sql = f"UPDATE {store.dialect.prefix}export_destination SET claimed_until = {time.time() + 31_536_000}"
+    store.change(lambda execute: execute(sql, []))
+    second.claim()
+
+
 def test_a_place_holds_one_form_by_one_grain(store: Store, tmp_path: Path) -> None:
     store_events(store, [made_event()])
     export(store, tmp_path / "lake")

@@ -14,6 +14,7 @@ from google_clients import KEY, MODEL, QUIET, Google, google, has, since
 
 import usage_tracker
 from usage_tracker import tracker
+from usage_tracker.demo.exchange import Reply
 
 __all__ = ["google"]
 
@@ -292,6 +293,14 @@ def test_a_refused_call_is_an_event_with_its_error(google: Google) -> None:
         google.asks(lambda client: client.models.generate_content(**ASKED))
     assert (event := google.one()).http_status == 429
     assert event.status == "error"
+
+
+def test_an_answer_that_nobody_can_read_is_an_event(google: Google) -> None:
+    google.server.reply = lambda asked: Reply(b"[" * 100_000 + b"]" * 100_000)
+    with pytest.raises(RecursionError):
+        google.client.models.generate_content(**ASKED)
+    event = google.one()
+    assert (event.http_status, event.usage.input_tokens) == (200, None)
 
 
 @since(1, 10)

@@ -10,7 +10,7 @@ import pytest
 from gemini_server import USAGE
 from google.genai import errors
 from google_clients import MODEL, QUIET, Google, google, has, since
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from leaving import leave_async_by_exception, leave_by_break, leave_by_exception, leave_closed
 from test_google_genai import ASKED, TOOLS
@@ -194,6 +194,7 @@ CHUNK = {
 
 
 @given(st.lists(st.fixed_dictionaries({}, optional=CHUNK), max_size=6))
+@example([{}, {"usageMetadata": {}, "modelVersion": "m-1"}, {"usageMetadata": {}}])
 def test_pieces_that_are_left_unread_would_have_said_nothing_new(said: list[dict[str, Any]]) -> None:
     one_by_one, call = (
         Answer(),

@@ -11,13 +11,13 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commanding import invoke
 from made_events import made_event, store_events
 from postgres_server import Databases
 from psycopg2.errors import InsufficientPrivilege
 from receivers import Receiver
 
-from usage_tracker.cli import main
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.sink_addresses import parse_sinks
@@ -98,7 +98,7 @@ class Roles:
 
     def grant(self) -> None:
         words = [word for kind in set(self.names) - {"owner"} for word in (f"--{kind}", self.names[kind])]
-        self.run("owner", CliRunner().invoke(main, ["migrate", "--print-grants", *words]).stdout)
+        self.run("owner", invoke("migrate", "--print-grants", *words).stdout)
 
     def run(self, kind: str, sql: str) -> list[tuple[object, ...]]:
         connection = psycopg2.connect(self.dsn(kind))
@@ -116,7 +116,7 @@ class Roles:
             "TRACKER_SDKS": "openai",  # doctor imports them
             **environ,
         }  # fmt: skip
-        result = CliRunner().invoke(main, list(words), env=environment)
+        result = invoke(*words, env=environment)
         assert result.exit_code == code, (words, result.output, result.exception)
         return result
 
@@ -332,7 +332,7 @@ def test_a_feeder_passes_on_what_a_receiver_takes_and_sets_aside_what_it_refuses
 
 
 def test_without_names_all_three_kinds_are_printed_and_nothing_is_connected_to() -> None:
-    result = CliRunner().invoke(main, ["migrate", "--print-grants", "--dsn", "postgresql://127.0.0.1:9/usage"])
+    result = invoke("migrate", "--print-grants", "--dsn", "postgresql://127.0.0.1:9/usage")
     assert result.exit_code == 0
     assert {name for name in ("usage_writer", "usage_shipper", "usage_reader") if f'TO "{name}";' in result.stdout} == {
         "usage_writer", "usage_shipper", "usage_reader",
@@ -342,5 +342,5 @@ def test_without_names_all_three_kinds_are_printed_and_nothing_is_connected_to()
 
 
 def test_a_name_without_print_grants_is_refused() -> None:
-    result = CliRunner().invoke(main, ["migrate", "--reader", "bi"])
+    result = invoke("migrate", "--reader", "bi")
     assert (result.exit_code, "--print-grants" in result.output) == (2, True)

@@ -3,6 +3,7 @@
 import logging
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -32,6 +33,20 @@ def test_what_an_error_says_is_not_logged(caplog: pytest.LogCaptureFixture) -> N
     with caplog.at_level(logging.WARNING), guarded("extract"):
         raise ValueError("prompt: tell me a secret")
     assert "secret" not in caplog.text
+
+
+def test_a_traceback_says_where_and_nothing_of_what(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither of our error nor of the app's that it came after; and some handlers show the variables of frames."""
+    key, prompt = "key: sk-secret", "prompt: tell me a secret"
+    with caplog.at_level(logging.DEBUG), suppress(PermissionError):
+        try:
+            raise PermissionError(key)
+        finally:
+            with guarded("extract"):
+                raise ValueError(prompt)
+    assert f'File "{__file__}", line ' in caplog.text
+    assert "secret" not in caplog.text
+    assert [record.exc_info for record in caplog.records] == [None, None]
 
 
 def test_a_place_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

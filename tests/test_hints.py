@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from commanding import invoke
 from made_events import made_event, store_events
 from migrated import migrated
 from spooled import append
@@ -28,7 +29,7 @@ def address(tmp_path: Path) -> str:
 
 
 def run(*words: str, **environ: str) -> str:
-    return CliRunner().invoke(main, words, prog_name="usage-tracker", env=environ).output
+    return invoke(*words, env=environ).output
 
 
 def test_the_store_of_the_command_line_is_that_of_the_hints(address: str) -> None:

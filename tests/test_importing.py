@@ -21,7 +21,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from made_events import NOON, made_event, store_events
 from migrated import migrated
 from msgspec.structs import replace
@@ -29,7 +29,6 @@ from postgres_server import PostgresServer
 from psycopg2.extensions import parse_dsn as parse_keywords
 from spend_logs import KEYS, make_table, run, totals
 
-from usage_tracker.cli.commands import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.event import CostLine
 from usage_tracker.history.openai_usage import UsageExport
@@ -59,7 +58,7 @@ def dsn(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 def bring(*words: str) -> str:
     """What the command says."""
-    found = CliRunner().invoke(main, ["import", *words], prog_name="usage-tracker")
+    found = invoke("import", *words)
     assert found.exit_code == 0, found.output
     return found.stderr
 
@@ -231,7 +230,7 @@ def test_a_source_is_named_as_the_proxy_itself_has_it(dsn: str, source: str) -> 
     assert "7 calls brought" in bring("litellm", "--from", f"{address}of%20proxies")
     assert f"{ROWS - 7:,} calls brought" in bring("litellm", "--from", f"{address}public")
     assert "0 calls brought" in bring("litellm", "--from", f"{url_of(source)}?connection_limit=1", "--since", "all")
-    found = CliRunner().invoke(main, ["import", "litellm", "--from", f"{address}none"])
+    found = invoke("import", "litellm", "--from", f"{address}none")
     assert 'has no table "LiteLLM_SpendLogs"' in found.output
 
 
@@ -303,7 +302,7 @@ def test_a_source_that_is_not_there_or_not_a_proxys_is_named_without_its_passwor
         ("postgresql://me:hidden@127.0.0.1:1/litellm", "can't be reached"),
         ("sqlite:///some.db", "takes postgresql://"),
     ):
-        found = CliRunner().invoke(main, ["import", "litellm", "--from", address], prog_name="usage-tracker")
+        found = invoke("import", "litellm", "--from", address)
         assert found.exit_code in (1, 4)
         assert said in found.stderr
         assert "hidden" not in found.stderr
@@ -315,7 +314,7 @@ def test_spend_logs_that_cant_be_read_are_said_to_be(dsn: str, own_postgres_serv
     make_table(own_postgres_server.dsn(database), 1)
     own_postgres_server.run("CREATE ROLE onlooker LOGIN")
     command = ["import", "litellm", "--from", own_postgres_server.dsn(database, user="onlooker")]
-    found = CliRunner().invoke(main, command, prog_name="usage-tracker")
+    found = invoke(*command)
     assert found.exit_code == 1
     assert "can't be read: permission denied for table" in found.stderr
 
@@ -362,7 +361,7 @@ def test_an_entry_of_llm_accounting_that_cant_be_read_is_named(
         values = (7, ended, "gpt-4o", 1, 1, 0.1, seconds, "web", "app", "ann", "s")
         connection.execute(f"INSERT INTO accounting_entries VALUES ({', '.join('?' * len(values))})", values)
     command = ["import", "llm-accounting", "--from", f"sqlite:///{tmp_path}/accounting.sqlite"]
-    found = CliRunner().invoke(main, command, prog_name="usage-tracker")
+    found = invoke(*command)
     assert found.exit_code == 1
     assert "the entry 7 of " in found.stderr
 
@@ -379,7 +378,7 @@ def test_a_file_of_llm_accounting_stays_as_it_was_and_is_not_made(dsn: str, tmp_
     assert "0 calls brought" in bring("llm-accounting", "--from", f"sqlite:///{quote(str(path))}")
     assert path.read_bytes() == before
     command = ["import", "llm-accounting", "--from", f"sqlite:///{tmp_path}/of/nobody.sqlite"]
-    found = CliRunner().invoke(main, command, prog_name="usage-tracker")
+    found = invoke(*command)
     assert (found.exit_code, "unable to open database file" in found.stderr) == (1, True)
     assert not (tmp_path / "of").exists()
 
@@ -507,7 +506,7 @@ def test_what_was_pruned_is_not_counted_again(dsn: str, tmp_path: Path) -> None:
     path = tmp_path / "usage.csv"
     path.write_text("start_time,model,input_tokens,output_tokens\n1785542400,gpt-4o,5,1\n1785628800,gpt-4o,7,1\n")
     bring("openai", str(path))
-    found = CliRunner().invoke(main, ["prune", "--before", "2026-08-02", "--yes"], prog_name="usage-tracker")
+    found = invoke("prune", "--before", "2026-08-02", "--yes")
     assert "1 event was deleted" in found.stderr
     path.write_text(f"{path.read_text()}1785715200,gpt-4o,9,1\n")
     for brought in ("1 call brought", "0 calls brought"):
@@ -522,7 +521,7 @@ def test_what_was_pruned_is_not_counted_again_after_a_call_of_long_before(dsn: s
     path = tmp_path / "usage.csv"
     path.write_text("start_time,model,input_tokens,output_tokens\n1785542400,gpt-4o,5,1\n1785628800,gpt-4o,7,1\n")
     bring("openai", str(path))
-    CliRunner().invoke(main, ["prune", "--before", "2026-08-02", "--yes"], prog_name="usage-tracker")
+    invoke("prune", "--before", "2026-08-02", "--yes")
     path.write_text(f"{path.read_text()}1000000000,gpt-4o,9,1\n")
     for brought in ("1 call brought", "0 calls brought"):
         said = bring("openai", str(path))
@@ -538,7 +537,7 @@ def test_a_long_usage_export_is_read_in_little_memory(tmp_path: Path) -> None:
         file.write(f"start_time,user_id,input_tokens,{','.join(f'more_{number}' for number in range(20))}\n")
         file.writelines(f"{1785542400 + number},user-{number},5{',more' * 20}\n" for number in range(lines))
     tracemalloc.start()
-    read = sum(1 for _ in UsageExport(path).read(None))
+    read = sum(1 for _ in UsageExport(path, None, None).read(None))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert read == lines
@@ -575,7 +574,7 @@ def test_projects_without_an_id_are_told_apart_by_their_names(dsn: str, tmp_path
 def test_what_is_no_usage_export_is_refused_by_its_line(dsn: str, tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "usage.csv"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    found = CliRunner().invoke(main, ["import", "openai", str(path)], prog_name="usage-tracker")
+    found = invoke("import", "openai", str(path))
     assert found.exit_code == 1
     assert said in found.stderr
 
@@ -609,14 +608,14 @@ def test_lines_of_another_store_are_the_same_events(dsn: str, tmp_path: Path) ->
     made[1] = made_event(duration_ms=math.nan)
     with migrated(other) as store:
         store_events(store, made)
-    listed = CliRunner().invoke(main, ["events", "--dsn", other, "-n", "0", "-o", "jsonl"], prog_name="usage-tracker")
+    listed = invoke("events", "--dsn", other, "-n", "0", "-o", "jsonl")
     path = tmp_path / "usage.jsonl"
     path.write_text(listed.stdout)
     for brought in ("30 calls brought", "30 were there already"):
         assert brought in bring("jsonl", str(path))
     assert events(dsn) == events(other)
     path.write_text('{"event_id": 5}\n')
-    found = CliRunner().invoke(main, ["import", "jsonl", str(path)], prog_name="usage-tracker")
+    found = invoke("import", "jsonl", str(path))
     assert found.exit_code == 1
     assert "line 1" in found.stderr
 
@@ -625,9 +624,7 @@ def test_files_of_an_export_by_the_day_are_brought_together_each_call_once(dsn: 
     other, lake = f"sqlite:///{tmp_path}/other.db", tmp_path / "lake"
     with migrated(other) as store:
         store_events(store, [made_event(NOON + timedelta(hours=12 * number), cost="0.01") for number in range(6)])
-    exported = CliRunner().invoke(
-        main, ["export", "--dsn", other, "--format", "jsonl", "--to", str(lake)], prog_name="usage-tracker"
-    )
+    exported = invoke("export", "--dsn", other, "--format", "jsonl", "--to", str(lake))
     assert exported.exit_code == 0, exported.output
     paths = sorted(map(str, lake.rglob("*.jsonl")))
     assert len(paths) > 2
@@ -685,7 +682,7 @@ def line(tmp_path: Path) -> dict[str, Any]:
                 )
             ],
         )
-    said = CliRunner().invoke(main, ["export", "--dsn", other], prog_name="usage-tracker").stdout
+    said = invoke("export", "--dsn", other).stdout
     found: dict[str, Any] = json.loads(said)
     return found
 
@@ -723,6 +720,6 @@ def test_a_line_that_is_no_event_is_refused_by_its_number(
 ) -> None:
     path = tmp_path / "events.jsonl"
     path.write_text("\n" + ("[" * 100_000 if change is None else json.dumps({**line, **change})))
-    found = CliRunner().invoke(main, ["import", "jsonl", str(path)], prog_name="usage-tracker")
+    found = invoke("import", "jsonl", str(path))
     assert found.exit_code == 1
     assert f"line 2 of {path} is no event of ours" in found.stderr

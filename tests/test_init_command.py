@@ -4,16 +4,16 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commanding import invoke
 from postgres_server import LOCKED_ROLE, PostgresServer
 
-from usage_tracker.cli import main
 from usage_tracker.cli.init import lacks_password, with_password
 from usage_tracker.config_file import config_path, is_open_to_others
 
 
 def init(*words: str, typed: str | None = None) -> Result:
-    return CliRunner().invoke(main, ["init", *words], input=typed, prog_name="usage-tracker")
+    return invoke("init", *words, input=typed)
 
 
 def written() -> dict[str, object]:
@@ -27,7 +27,7 @@ def test_without_questions_it_writes_what_its_options_say(tmp_path: Path) -> Non
     assert written() == {"dsn": dsn, "app": "shop", "tz": "Europe/Berlin"}
     assert not is_open_to_others(config_path())
     assert (tmp_path / "usage.db").exists()
-    assert "No calls" in CliRunner().invoke(main, ["report"]).stderr
+    assert "No calls" in invoke("report").stderr
 
 
 def test_without_any_option_it_is_the_sqlite_file_of_the_user() -> None:
@@ -46,7 +46,7 @@ def test_a_relative_file_is_written_as_where_it_is_now(tmp_path: Path, monkeypat
 def test_the_store_that_was_tried_is_the_one_that_is_written_whatever_its_files_name(tmp_path: Path) -> None:
     init("--no-input", "--dsn", f"sqlite:///{tmp_path}/100%2541%3F.db")
     assert [path.name for path in tmp_path.glob("*.db")] == ["100%41?.db"]
-    assert "No calls" in CliRunner().invoke(main, ["report"]).stderr
+    assert "No calls" in invoke("report").stderr
 
 
 def test_a_file_that_is_there_is_replaced_only_by_force() -> None:

@@ -6,11 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from made_events import made_event, store_events
 from migrated import migrated
 
-from usage_tracker.cli import main
 from usage_tracker.cli.columns import FIELDS
 from usage_tracker.cli.plain import SCHEMA_VERSION, TSV, escaped
 from usage_tracker.report import MOST_EVENTS
@@ -28,7 +27,7 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_the_document_has_the_fields_that_are_promised() -> None:
     words = ["report", "--during", "2026-08", "--compare", "previous", "-o", "json"]
-    document = json.loads(CliRunner().invoke(main, words).stdout)
+    document = json.loads(invoke(*words).stdout)
     promised, figures = ([name for name, _ in table] for table in TABLES)
     assert sorted(document) == sorted(promised)
     assert document["schema_version"] == SCHEMA_VERSION == int(dict(TABLES[0])["schema_version"])
@@ -40,7 +39,7 @@ def test_the_document_has_the_fields_that_are_promised() -> None:
 
 def test_columns_are_the_same_and_what_is_compared() -> None:
     words = ["report", "--during", "2026-08", "--compare", "previous", "-o", "csv"]
-    [header, _] = CliRunner().invoke(main, words).stdout.splitlines()
+    [header, _] = invoke(*words).stdout.splitlines()
     assert header.split(",") == ["model", *FIELDS, "cost_before"]
     assert "last column is `cost_before`" in GUIDE
     assert "".join(map(escaped, TSV.finditer("\t\n\r\\"))) == r"\t\n\r\\"
@@ -51,5 +50,5 @@ def test_the_commands_run() -> None:
     commands = re.findall(r"^usage-tracker (.*)$", GUIDE, re.MULTILINE)
     assert commands
     for line in commands:
-        result = CliRunner().invoke(main, line.split())
+        result = invoke(*line.split())
         assert result.exit_code == 0, f"{line}\n{result.output}"

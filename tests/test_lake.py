@@ -19,11 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlglot
-from click.testing import CliRunner
+from commanding import invoke
 from made_events import NOON, made_event, random_events, store_events
 from migrated import migrated
 
-from usage_tracker.cli import main
 from usage_tracker.errors import ConfigError, UsageTrackerError
 from usage_tracker.event import PricedEvent
 from usage_tracker.exporting import Plan, open_exporter
@@ -213,7 +212,7 @@ def test_the_command_asks_a_place_or_another_store(tmp_path: Path) -> None:
         open_exporter(store, Plan(str(tmp_path / "lake"))).run()
     asked = ["report", "--since", "all", "-o", "csv"]
     told = {
-        CliRunner().invoke(main, [*asked, *more], env={"TRACKER_DSN": own}).stdout
+        invoke(*asked, *more, env={"TRACKER_DSN": own}).stdout
         for more, own in (
             ([], dsn),
             (["--from", dsn], "sqlite:///nowhere.db"),
@@ -279,7 +278,7 @@ def test_an_error_is_said_without_the_places_where_it_went(text: str) -> None:
 @pytest.mark.parametrize("engine", ["duckdb", "spark", "spark://host:7077"])
 def test_packages_that_are_missing_are_those_of_the_engine(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "usage_tracker.lake", None)
-    result = CliRunner().invoke(main, ["report", "--from", "lake", "--engine", engine], prog_name="usage-tracker")
+    result = invoke("report", "--from", "lake", "--engine", engine)
     assert result.exit_code == 1
     assert f"run: pip install 'usage-tracker-llm[{engine.partition(':')[0]}]'" in result.stderr
 

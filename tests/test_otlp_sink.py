@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-import requests
 from certificates import certificate
 from feeding import begin, feed, stored
 from made_events import made_event, random_event, store_events
@@ -32,6 +31,7 @@ from receivers import Receiver
 
 from usage_tracker.providers import openai
 from usage_tracker.sinks import NotTaken, otlp, refusals, series, standings
+from usage_tracker.sinks.session import ReceiverSession
 from usage_tracker.stores import Store
 
 
@@ -272,14 +272,16 @@ def test_a_collector_that_is_away_is_tried_again_also_where_the_exporter_raises(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As that of 1.37 and before it did."""
+    session = ReceiverSession()
 
     def export(*_: object) -> None:
-        requests.post(f"http://127.0.0.1:{free_port()}", timeout=1)
+        session.post(f"http://127.0.0.1:{free_port()}", timeout=1)
 
     monkeypatch.setattr(OTLPMetricExporter, "export", export)
+    monkeypatch.setattr(otlp, "OursAlone", lambda headers: session)
     feeder = begin(store, f"otlp://127.0.0.1:{free_port()}")
     store_events(store, [made_event()])
-    with pytest.raises(NotTaken, match=r"can't be reached \(ConnectionError\)"):
+    with pytest.raises(NotTaken, match=r"can't be reached \(ConnectionRefusedError\)"):
         feeder.step()
     assert "can't be reached" in (standings(store)[0].problem or "")
     feeder.close()

@@ -6,11 +6,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from made_events import made_event, store_events
 
 from usage_tracker.budgets.budget import Budget
-from usage_tracker.cli import main
 from usage_tracker.cli.budget_figures import read_outlooks
 from usage_tracker.cli.overview import Overview, look, pace, project_month, show, sparkline, warn
 from usage_tracker.dsn import Dsn, parse_dsn
@@ -106,14 +105,14 @@ def test_it_warns_of_what_has_no_price(seen: Overview) -> None:
 
 def test_without_events_it_is_the_help(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{tmp_path}/none.db")
-    result = CliRunner().invoke(main, [], prog_name="usage-tracker")
+    result = invoke()
     assert "Type first:" in result.stdout
     assert f"No events yet in sqlite:///{tmp_path}/none.db." in result.stderr
 
 
 def test_with_events_it_is_the_overview_and_what_to_type_next(monkeypatch: pytest.MonkeyPatch, dsn: Dsn) -> None:
     monkeypatch.setenv("TRACKER_DSN", dsn.text if "://" in dsn.text else f"sqlite:///{dsn.text}")
-    result = CliRunner().invoke(main, [], prog_name="usage-tracker")
+    result = invoke()
     assert result.exit_code == 0
     assert "Month to date" in result.stdout
     assert "usage-tracker report --by project,model" in result.stdout
@@ -121,6 +120,6 @@ def test_with_events_it_is_the_overview_and_what_to_type_next(monkeypatch: pytes
 
 def test_a_wrong_time_zone_in_the_environment_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_TZ", "Mars")
-    result = CliRunner().invoke(main, [], prog_name="usage-tracker")
+    result = invoke()
     assert result.exit_code == 2
     assert "TRACKER_TZ: 'Mars' is not a time zone" in result.stderr

@@ -77,6 +77,19 @@ def test_a_range_of_too_many_changes_of_the_clock_is_refused() -> None:
     assert len(planned("0002-01-01T00:00Z", "9999-01-01T00:00Z", "month")) == 1
 
 
+@pytest.mark.parametrize("zone", [UTC, ZoneInfo("Etc/GMT-2")])
+def test_a_clock_that_never_changes_is_not_looked_at_day_by_day(zone: tzinfo, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def look(instant: int) -> datetime:
+        looked.append(instant)
+        return to_moment(instant)
+
+    monkeypatch.setattr("usage_tracker.report.plan.to_moment", look)
+    assert planned("0002-01-01T00:00Z", "9999-01-01T00:00Z", "day", zone)
+    assert len(looked) < 10
+
+
 def test_where_midnight_is_within_an_hour_only_those_hours_are_read_from_events() -> None:
     assert planned("2026-08-01T00:00Z", "2026-08-03T00:00Z", "day", KOLKATA) == [
         "by_hour 08-01T00:00/08-03T00:00 +19800 without 18h",

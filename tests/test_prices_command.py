@@ -19,13 +19,13 @@ from typing import Any
 
 import pytest
 from certificates import certificate
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commanding import invoke
 from made_events import NOON, made_event, store_events
 from migrated import migrated
 from msgspec.structs import replace
 
 from usage_tracker import lazy_pricer
-from usage_tracker.cli import main
 from usage_tracker.cli.prices import COMMANDS
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
@@ -65,12 +65,8 @@ def book(tmp_path: Path) -> Path:
     return path
 
 
-def run(*words: str, **options: Any) -> Result:
-    return CliRunner().invoke(main, list(words), prog_name="usage-tracker", **options)
-
-
 def prices(*words: str, **options: Any) -> Result:
-    return run("prices", *words, **options)
+    return invoke("prices", *words, **options)
 
 
 def document(*words: str) -> Any:
@@ -256,9 +252,9 @@ def test_a_file_takes_the_place_of_the_book(book: Path) -> None:
 
 
 def test_a_book_on_stdin_is_read_as_a_file_is() -> None:
-    marked = CliRunner().invoke(main, ["prices", "import", "-"], input=BOOK.encode("utf-8-sig"))
+    marked = invoke("prices", "import", "-", input=BOOK.encode("utf-8-sig"))
     assert (marked.exit_code, marked.stdout) == (0, "+ acme-*, provider acme: input 2.5, output 10\n")
-    latin = CliRunner().invoke(main, ["prices", "import", "-"], input=BOOK.replace("acme", "gr\xfcn").encode("latin-1"))
+    latin = invoke("prices", "import", "-", input=BOOK.replace("acme", "gr\xfcn").encode("latin-1"))
     assert (latin.exit_code, "stdin is no UTF-8 text (byte " in latin.stderr) == (1, True)
 
 
@@ -356,7 +352,7 @@ def ship(events: int, path: Path | None = None, at: datetime = NOON) -> None:
 
 
 def stored_costs() -> list[tuple[str | None, str | None, str | None]]:
-    lines = run("events", "-n", "0", "-o", "jsonl").stdout.splitlines()
+    lines = invoke("events", "-n", "0", "-o", "jsonl").stdout.splitlines()
     events = [json.loads(line) for line in reversed(lines)]
     return [(event["cost"], event["price_source"], event["price_version"]) for event in events]
 
@@ -398,12 +394,12 @@ def test_a_bad_file_leaves_calls_without_a_cost_and_says_so(book: Path, caplog: 
     ship(2, book)
     assert stored_costs() == [(None, None, None)] * 2
     assert "line 7" in caplog.text
-    assert "2 calls are unpriced" in run("report", *AUGUST).stdout
+    assert "2 calls are unpriced" in invoke("report", *AUGUST).stdout
 
 
 def test_doctor_names_the_books_and_the_line_of_a_mistake(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def doctor() -> tuple[int, str]:
-        result = CliRunner().invoke(main, ["doctor"])
+        result = invoke("doctor")
         return result.exit_code, result.stdout
 
     monkeypatch.setenv("TRACKER_SDKS", "openai")  # it imports them
@@ -728,7 +724,7 @@ def bill(store: Store, **fields: Any) -> str:
 
 def test_a_call_shows_units_times_price_line_by_line(store: Store) -> None:
     event_id = bill(store, project="alpha", reported_cost="0.0241")
-    shown = run("events", "show", event_id)
+    shown = invoke("events", "show", event_id)
     assert shown.exit_code == 0
     lines = [line.split() for line in shown.stdout.splitlines()]
     assert ["Project", "alpha"] in lines
@@ -742,7 +738,7 @@ def test_a_call_shows_units_times_price_line_by_line(store: Store) -> None:
 
 def test_the_lines_of_a_call_add_up_in_json_too(any_dsn: str, any_store: Store) -> None:
     event_id = bill(any_store)
-    found = json.loads(run("events", "show", event_id, "-o", "json", "--dsn", any_dsn).stdout)
+    found = json.loads(invoke("events", "show", event_id, "-o", "json", "--dsn", any_dsn).stdout)
     assert sum(Decimal(line["cost"]) for line in found["lines"]) == Decimal(found["event"]["cost"])
     assert found["event"]["event_id"] == event_id
 
@@ -750,36 +746,38 @@ def test_the_lines_of_a_call_add_up_in_json_too(any_dsn: str, any_store: Store) 
 def test_a_call_is_found_near_the_time_that_its_id_tells(any_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_DSN", any_dsn)
     ship(3, at=datetime.now(UTC))
-    events = [json.loads(line) for line in run("events", "-o", "jsonl").stdout.splitlines()]
+    events = [json.loads(line) for line in invoke("events", "-o", "jsonl").stdout.splitlines()]
     assert len(events) == 3
     for event in events:
-        assert json.loads(run("events", "show", event["event_id"], "-o", "json").stdout)["event"] == event
+        assert json.loads(invoke("events", "show", event["event_id"], "-o", "json").stdout)["event"] == event
 
 
 def test_a_call_is_found_by_the_providers_own_id(store: Store) -> None:
     bill(store, response_id="chatcmpl-1")
-    assert json.loads(run("events", "show", "chatcmpl-1", "-o", "json").stdout)["event"]["response_id"] == "chatcmpl-1"
+    assert (
+        json.loads(invoke("events", "show", "chatcmpl-1", "-o", "json").stdout)["event"]["response_id"] == "chatcmpl-1"
+    )
 
 
 def test_the_newest_call_is_found_without_an_id(store: Store) -> None:
-    assert run("events", "show", "last").exit_code == 1
+    assert invoke("events", "show", "last").exit_code == 1
     calls = [made_event(at=NOON + timedelta(minutes=minute)) for minute in (1, 2, 0)]
     store_events(store, calls)
-    assert f"Call {calls[1].event_id}" in run("events", "show", "last").stdout
+    assert f"Call {calls[1].event_id}" in invoke("events", "show", "last").stdout
 
 
 def test_the_list_has_the_ids_that_show_takes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     event = made_event()
     store_events(store, [event])
-    assert str(event.event_id) in run("events").stdout
+    assert str(event.event_id) in invoke("events").stdout
     monkeypatch.setenv("COLUMNS", "80")
-    assert "No room for ID, " in run("events").stdout
+    assert "No room for ID, " in invoke("events").stdout
 
 
 def test_a_call_without_a_cost_says_why(store: Store) -> None:
     priced = made_event(cost=None, flags=["unpriced", "tier_unpriced", "sum_mismatch"])
     store_events(store, [priced])
-    shown = run("events", "show", str(priced.event_id)).stdout
+    shown = invoke("events", "show", str(priced.event_id)).stdout
     assert "no price is known for its service tier" in shown
     assert "contradict each other" in shown
     assert "input 100, output 10" in shown
@@ -788,16 +786,16 @@ def test_a_call_without_a_cost_says_why(store: Store) -> None:
 def test_a_call_whose_usage_nobody_knows_says_that(store: Store) -> None:
     left = made_event(cost=None, flags=["unpriced"], input_tokens=None, output_tokens=None, status="abandoned")
     store_events(store, [left])
-    assert "what it used is not known" in run("events", "show", str(left.event_id)).stdout
+    assert "what it used is not known" in invoke("events", "show", str(left.event_id)).stdout
 
 
 def test_a_call_without_lines_of_a_bill_has_no_table_of_them(store: Store) -> None:
     failed = made_event(cost=None, input_tokens=None, output_tokens=None, status="error", error_type="RateLimitError")
     stated = made_event(cost="0.25", flags=["estimated_tokens"])
     store_events(store, [failed, stated])
-    shown = run("events", "show", str(failed.event_id)).stdout
+    shown = invoke("events", "show", str(failed.event_id)).stdout
     assert shown.endswith(f"Cost       —\n\nCall {failed.event_id}\n")
-    shown = run("events", "show", str(stated.event_id)).stdout
+    shown = invoke("events", "show", str(stated.event_id)).stdout
     assert "Cost       $0.25\n" in shown
     assert "estimated_tokens: its tokens are an estimate" in shown
     assert "Unit" not in shown
@@ -806,7 +804,7 @@ def test_a_call_without_lines_of_a_bill_has_no_table_of_them(store: Store) -> No
 def test_what_a_price_depends_on_beside_the_tier_is_shown(store: Store) -> None:
     fast = made_event(raw={"speed": "fast"}, units={"searches": 2.0})
     store_events(store, [fast])
-    lines = [line.split() for line in run("events", "show", str(fast.event_id)).stdout.splitlines()]
+    lines = [line.split() for line in invoke("events", "show", str(fast.event_id)).stdout.splitlines()]
     assert ["Speed", "fast"] in lines
     assert ["Units", "searches", "2"] in lines
 
@@ -814,16 +812,16 @@ def test_what_a_price_depends_on_beside_the_tier_is_shown(store: Store) -> None:
 def test_units_are_shown_in_all_their_digits(store: Store) -> None:
     spoken = made_event(units={"characters": 1_234_567, "seconds": 10_800.125})
     store_events(store, [spoken])
-    shown = run("events", "show", str(spoken.event_id)).stdout
+    shown = invoke("events", "show", str(spoken.event_id)).stdout
     assert "characters 1,234,567, seconds 10,800.125\n" in shown
 
 
 def test_a_call_that_is_not_there_exits_with_1(store: Store) -> None:
     for words in (["chatcmpl-none"], ["0199f0c2-7a3e-7c55-8d2e-5a1b2c3d4e5f"]):
-        result = run("events", "show", *words)
+        result = invoke("events", "show", *words)
         assert (result.exit_code, "there is no call" in result.stderr) == (1, True)
 
 
 def test_events_without_show_are_listed_as_ever(store: Store) -> None:
     store_events(store, [made_event(NOON - timedelta(days=age)) for age in range(3)])
-    assert len(run("events", "-n", "2", "-o", "jsonl").stdout.splitlines()) == 2
+    assert len(invoke("events", "-n", "2", "-o", "jsonl").stdout.splitlines()) == 2

@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import psycopg2
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from made_events import NOON, made_event, store_events
 from migrated import migrated
 
@@ -18,7 +18,6 @@ from usage_tracker.budgets.alerts import Alerts, budget_alerts
 from usage_tracker.budgets.book import set_budget
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.windows import window_at
-from usage_tracker.cli import main
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.event import COLUMNS
 from usage_tracker.stores import Store
@@ -98,6 +97,6 @@ def test_the_commands_it_names_are_there() -> None:
     assert commands
     for words in commands:
         name = words.split(" -")[0].split()
-        result = CliRunner().invoke(main, [*name, "--help"])
+        result = invoke(*name, "--help")
         assert result.exit_code == 0, words
         assert all(option in result.output for option in re.findall(r"--[\w-]+", words))

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commanding import invoke
 from made_events import NOON, made_event, random_events, store_events
 from migrated import migrated
 
 import usage_tracker
-from usage_tracker.cli import main
 from usage_tracker.instants import to_instant, to_moment
 from usage_tracker.report import Query, Row, parse_condition, run
 from usage_tracker.report.dialects import open_statement
@@ -31,12 +31,8 @@ def store(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         yield found
 
 
-def command(*words: str) -> Result:
-    return CliRunner().invoke(main, list(words), prog_name="usage-tracker")
-
-
 def prune(*words: str) -> Result:
-    return command("prune", *words)
+    return invoke("prune", *words)
 
 
 def count(store: Store) -> int:
@@ -252,16 +248,16 @@ def test_reports_and_lists_say_what_they_lack(store: Store) -> None:
     around_noon(store)
     prune("--before", "2026-08-15", "--yes")
     august = ("--since", "2026-08", "--until", "2026-08")
-    assert command("report", *august).stderr == ""
+    assert invoke("report", *august).stderr == ""
     for words in (["report", *august, "--by", "session"], ["events", *august], ["export", *august, "-o", "csv"]):
-        assert "Calls up to 2026-08-14 were pruned" in command(*words).stderr
+        assert "Calls up to 2026-08-14 were pruned" in invoke(*words).stderr
     for words in (["--until", "2026-08-14"], ["--where", "app=nobody's"]):
-        assert "Calls up to 2026-08-14 were pruned" in command("events", *words).stderr
-    assert command("events").stderr == ""
+        assert "Calls up to 2026-08-14 were pruned" in invoke("events", *words).stderr
+    assert invoke("events").stderr == ""
     for words in (["report", "--by", "session"], ["events"], ["export", "-o", "csv"]):
-        assert "pruned" not in command(*words, "--since", "2026-08-15", "--until", "2026-08-16").stderr
+        assert "pruned" not in invoke(*words, "--since", "2026-08-15", "--until", "2026-08-16").stderr
     for words in (["report", *august, "--by", "session"], ["events", *august]):
-        [note] = json.loads(command(*words, "-o", "json").stdout)["notes"]
+        [note] = json.loads(invoke(*words, "-o", "json").stdout)["notes"]
         assert "Calls up to 2026-08-14 were pruned" in note
 
 
@@ -276,12 +272,12 @@ def test_reports_and_lists_say_what_they_lack(store: Store) -> None:
 )
 def test_reports_say_of_which_of_their_figures_calls_are_gone(store: Store, words: tuple[str, ...], said: str) -> None:
     around_noon(store)
-    assert "pruned" not in command("report", *words).stderr
+    assert "pruned" not in invoke("report", *words).stderr
     prune("--before", "2026-08-15", "--yes")
-    result = command("report", *words)
+    result = invoke("report", *words)
     assert "Calls up to 2026-08-14 were pruned" in result.stderr
     assert said in result.stderr
-    notes = json.loads(command("report", *words, "-o", "json").stdout)["notes"]
+    notes = json.loads(invoke("report", *words, "-o", "json").stdout)["notes"]
     assert any("Calls up to 2026-08-14 were pruned" in note and said in note for note in notes)
 
 

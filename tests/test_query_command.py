@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commanding import invoke
 from made_events import made_event, store_events
 from migrated import migrated
 
-from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.stores import open_store
 
@@ -25,7 +25,7 @@ def dsn(dsn: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def query(*words: str, typed: str | None = None) -> Result:
-    return CliRunner().invoke(main, ["query", *words], input=typed, prog_name="usage-tracker")
+    return invoke("query", *words, input=typed)
 
 
 def test_the_answer_is_a_table() -> None:

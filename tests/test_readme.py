@@ -9,10 +9,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from psycopg2.extensions import parse_dsn
 
-from usage_tracker.cli import main
 from usage_tracker.demo.standin import StandIn
 
 ROOT = Path(__file__).parent.parent
@@ -88,7 +87,7 @@ def test_the_report_that_it_shows_is_that_of_the_demo(tmp_path: Path) -> None:
         return set(re.findall(r"^([a-z][\w.-]+) +\d", report, re.MULTILINE))
 
     (shown,) = [text for kind, text in BLOCKS if kind == "text"]
-    by_model, _ = CliRunner().invoke(main, ["demo", "--folder", str(tmp_path)]).stdout.split("Usage by project")
+    by_model, _ = invoke("demo", "--folder", str(tmp_path)).stdout.split("Usage by project")
     assert columns(shown) == columns(by_model)
     assert models(shown) == models(by_model)
     notes = re.compile(r"^\d+ calls? .*$", re.MULTILINE)

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from commanding import invoke
 from made_events import NOON, made_event, store_events
 from migrated import migrated
 
-from usage_tracker.cli import main
 from usage_tracker.stores import Store
 
 AUGUST = ("--since", "2026-08", "--until", "2026-08")
@@ -31,12 +30,8 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
         yield found
 
 
-def run(*words: str) -> Result:
-    return CliRunner().invoke(main, list(words), prog_name="usage-tracker")
-
-
 def report(*words: str) -> Any:
-    result = run("report", *AUGUST, "-o", "json", *words)
+    result = invoke("report", *AUGUST, "-o", "json", *words)
     assert (result.exit_code, result.stderr) == (0, "")
     return json.loads(result.stdout)
 
@@ -58,7 +53,7 @@ def test_a_comparison_says_what_was_before_and_how_it_changed() -> None:
 
 
 def test_a_comparison_is_read_by_people_in_columns_of_one_precision() -> None:
-    lines = run("report", *AUGUST, "--compare", "2026-07").stdout.splitlines()
+    lines = invoke("report", *AUGUST, "--compare", "2026-07").stdout.splitlines()
     assert lines[0].endswith(" · compared with 2026-07-01 to 2026-07-31")
     assert lines[4].split()[-5:] == ["$5.0000", "$2.0000", "+$3.0000", "+150", "%"]
     assert lines[5].split()[-4:] == ["$3.0000", "$0.0000", "+$3.0000", "—"]
@@ -71,11 +66,11 @@ def test_counts_that_contradict_each_other_are_named_below_the_table(store: Stor
     assert note.startswith(
         "1 call has counts of tokens that contradict each other: `usage-tracker events --where flag="
     )
-    assert run("report", *AUGUST).stdout.endswith(f"\n{note}\n")
+    assert invoke("report", *AUGUST).stdout.endswith(f"\n{note}\n")
 
 
 def test_a_time_without_any_records_is_no_time_without_costs() -> None:
-    result = run("report", *AUGUST, "--compare", "2026-05")
+    result = invoke("report", *AUGUST, "--compare", "2026-05")
     _, _, header, _, *rows, _, total, _, note = result.stdout.splitlines()
     assert header.split()[-4:] == ["Before", "Δ", "Δ", "%"]
     assert {tuple(row.split()[-3:]) for row in (*rows, total)} == {("—", "—", "—")}
@@ -85,7 +80,7 @@ def test_a_time_without_any_records_is_no_time_without_costs() -> None:
 
 def test_what_is_compared_is_left_out_last_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "68")
-    shown = run("report", *AUGUST, "--compare", "2026-07").stdout
+    shown = invoke("report", *AUGUST, "--compare", "2026-07").stdout
     [header] = re.findall("^Model.*", shown, re.MULTILINE)
     assert header.split() == ["Model", "Calls", "Input", "Output", "Cost", "Before", "Δ", "Δ", "%"]
     assert "No room for Mean time: use a wider terminal" in shown
@@ -93,9 +88,9 @@ def test_what_is_compared_is_left_out_last_where_there_is_no_room(monkeypatch: p
 
 def test_notes_below_a_chart_are_broken_between_words(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store_events(store, [made_event(at=NOON, cost=None, flags=["unpriced"])])
-    [note] = run("report", *AUGUST, "--chart").stdout.splitlines()[-1:]
+    [note] = invoke("report", *AUGUST, "--chart").stdout.splitlines()[-1:]
     monkeypatch.setenv("COLUMNS", "60")
-    lines = run("report", *AUGUST, "--chart").stdout.splitlines()
+    lines = invoke("report", *AUGUST, "--chart").stdout.splitlines()
     assert max(map(len, lines[2:])) <= 60
     assert " ".join(lines).endswith(note)
 
@@ -103,7 +98,7 @@ def test_notes_below_a_chart_are_broken_between_words(store: Store, monkeypatch:
 @pytest.mark.parametrize(("words", "said"), [("all", "needs a --since"), ("mtd", "names no time")])
 def test_a_comparison_with_nothing_is_refused(words: str, said: str) -> None:
     against = "previous" if words == "all" else "juli"
-    result = run("report", "--since", words, "--compare", against)
+    result = invoke("report", "--since", words, "--compare", against)
     assert result.exit_code == 2
     assert said in result.stderr
 
@@ -111,37 +106,37 @@ def test_a_comparison_with_nothing_is_refused(words: str, said: str) -> None:
 def test_what_no_store_could_read_at_once_is_refused_in_a_sentence(store: Store) -> None:
     store_events(store, [made_event(at=datetime(9000, 1, 1, tzinfo=UTC))])
     words = ("report", "--by", "day", "--since", "all", "--until", "9998-01-01", "--tz")
-    assert run(*words, "UTC").exit_code == 0
-    refused = run(*words, "Europe/Berlin")
+    assert invoke(*words, "UTC").exit_code == 0
+    refused = invoke(*words, "Europe/Berlin")
     assert refused.exit_code == 2
     assert "Error: the clock of that time zone changes too often in that range" in refused.stderr
 
 
 def test_fields_choose_the_figures_in_every_format() -> None:
-    assert run("report", *AUGUST, "--fields", "cost,calls", "-o", "csv").stdout.splitlines()[:2] == [
+    assert invoke("report", *AUGUST, "--fields", "cost,calls", "-o", "csv").stdout.splitlines()[:2] == [
         "model,cost,calls",
         "a,5,1",
     ]
     assert list(report("--fields", "mean_ttft_ms")["total"]) == ["mean_ttft_ms"]
-    assert run("report", *AUGUST, "--fields", "calls,mean_ttft_ms").stdout.splitlines()[2].split() == [
+    assert invoke("report", *AUGUST, "--fields", "calls,mean_ttft_ms").stdout.splitlines()[2].split() == [
         "Model", "Calls", "First", "chunk",
     ]  # fmt: skip
 
 
 def test_a_misspelt_field_is_answered_with_the_nearest_one() -> None:
-    result = run("report", "--fields", "costs")
+    result = invoke("report", "--fields", "costs")
     assert result.exit_code == 2
     assert "did you mean cost?" in result.stderr
 
 
 def test_tsv_keeps_a_row_on_its_line(store: Store) -> None:
     store_events(store, [made_event(at=NOON, model="tab\there\nand\\there", cost="100")])
-    lines = run("report", *AUGUST, "-o", "tsv", "--fields", "cost").stdout.splitlines()
+    lines = invoke("report", *AUGUST, "-o", "tsv", "--fields", "cost").stdout.splitlines()
     assert lines[:3] == ["model\tcost", "tab\\there\\nand\\\\there\t100", "a\t5"]
 
 
 def test_jsonl_has_a_row_on_each_line() -> None:
-    lines = run("report", *AUGUST, "-o", "jsonl", "--fields", "cost").stdout.splitlines()
+    lines = invoke("report", *AUGUST, "-o", "jsonl", "--fields", "cost").stdout.splitlines()
     assert [json.loads(line) for line in lines] == [
         {"model": "a", "cost": "5"},
         {"model": "b", "cost": "3"},
@@ -150,15 +145,15 @@ def test_jsonl_has_a_row_on_each_line() -> None:
 
 
 def test_plain_has_columns_and_nothing_else() -> None:
-    shown = run("report", *AUGUST, "-o", "plain", "--fields", "calls").stdout
+    shown = invoke("report", *AUGUST, "-o", "plain", "--fields", "calls").stdout
     assert shown == "Model  Calls\na          1\nb          1\nc          1\n"
 
 
 def test_a_file_is_written_whole(tmp_path: Path) -> None:
     target = tmp_path / "august.csv"
-    result = run("report", *AUGUST, "-o", "csv", "--out", str(target))
+    result = invoke("report", *AUGUST, "-o", "csv", "--out", str(target))
     assert (result.exit_code, result.stdout) == (0, "")
-    assert target.read_text(encoding="utf-8") == run("report", *AUGUST, "-o", "csv").stdout
+    assert target.read_text(encoding="utf-8") == invoke("report", *AUGUST, "-o", "csv").stdout
     assert [path.name for path in tmp_path.glob("*august*")] == ["august.csv"]
 
 
@@ -167,30 +162,30 @@ def test_a_file_of_an_earlier_report_does_not_stay_where_there_are_no_calls(
     chart: tuple[str, ...], tmp_path: Path
 ) -> None:
     target = tmp_path / "usage.txt"
-    run("report", *AUGUST, *chart, "--out", str(target))
+    invoke("report", *AUGUST, *chart, "--out", str(target))
     assert "$9.0000" in target.read_text() or "█" in target.read_text()
-    result = run("report", "--during", "2025-08", *chart, "--out", str(target))
+    result = invoke("report", "--during", "2025-08", *chart, "--out", str(target))
     assert "Written to" in result.stderr
     assert target.read_text().startswith("No calls · 2025-08-01 to 2025-08-31 · UTC.")
 
 
 def test_a_file_that_cannot_be_written_is_an_error_in_a_sentence(tmp_path: Path) -> None:
-    result = run("report", *AUGUST, "--out", str(tmp_path / "nowhere" / "august.txt"))
+    result = invoke("report", *AUGUST, "--out", str(tmp_path / "nowhere" / "august.txt"))
     assert (result.exit_code, result.stdout) == (1, "")
     assert "No such file or directory" in result.stderr
 
 
 def test_names_of_wide_characters_keep_columns_below_each_other(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store_events(store, [made_event(at=NOON, model="模型" * 3, cost="4")])
-    shown = run("report", *AUGUST, "-o", "plain", "--fields", "calls").stdout.splitlines()
+    shown = invoke("report", *AUGUST, "-o", "plain", "--fields", "calls").stdout.splitlines()
     assert shown[1:3] == ["a                 1", "模型模型模型      1"]
     monkeypatch.setenv("COLUMNS", "40")
-    first, second = run("report", *AUGUST, "--chart").stdout.splitlines()[2:4]
+    first, second = invoke("report", *AUGUST, "--chart").stdout.splitlines()[2:4]
     assert (first.index("█"), second.index("█")) == (14, 8)
 
 
 def test_a_chart_has_bars_as_long_as_the_costs() -> None:
-    lines = run("report", *AUGUST, "--chart").stdout.splitlines()[2:5]
+    lines = invoke("report", *AUGUST, "--chart").stdout.splitlines()[2:5]
     assert [line.split()[0] for line in lines] == ["a", "b", "c"]
     assert [line.split()[-1] for line in lines] == ["$5.0000", "$3.0000", "$1.0000"]
     first, second, third = (line.count("█") for line in lines)
@@ -202,7 +197,7 @@ def test_credits_have_no_bar(store: Store) -> None:
     store_events(
         store, [made_event(at=NOON, cost="-100", model="credit"), made_event(at=NOON, cost="-1", model="less")]
     )
-    shown = run("report", *AUGUST, "--where", "model=credit", "--chart").stdout.splitlines()
+    shown = invoke("report", *AUGUST, "--where", "model=credit", "--chart").stdout.splitlines()
     assert [line.split() for line in shown[2:]] == [["credit", "-$100.00"]]
 
 
@@ -210,7 +205,7 @@ def test_the_short_forms_are_reports_by_time(store: Store) -> None:
     now = datetime.now(UTC)
     store_events(store, [made_event(at=now, cost="1"), made_event(at=now - timedelta(days=400), cost="9")])
     for command, unit in (("daily", "day"), ("weekly", "week"), ("monthly", "month")):
-        document = json.loads(run(command, "-o", "json", "--by", "project").stdout)
+        document = json.loads(invoke(command, "-o", "json", "--by", "project").stdout)
         assert document["by"] == [unit, "project"]
         assert document["rows"][-1]["calls"] >= 1
         assert document["total"]["cost"] != "19"
@@ -221,14 +216,14 @@ def test_the_short_forms_are_reports_by_time(store: Store) -> None:
 
 def test_during_is_all_of_a_period_and_what_counts_back_goes_on_until_now() -> None:
     def range_of(*words: str) -> dict[str, str]:
-        found: dict[str, str] = json.loads(run("report", *words, "-o", "json").stdout)["range"]
+        found: dict[str, str] = json.loads(invoke("report", *words, "-o", "json").stdout)["range"]
         return found
 
     assert range_of("--during", "2026-08") == range_of(*AUGUST)
     assert range_of("--during", "last-month") == range_of("--since", "last-month", "--until", "last-month")
     assert range_of("--during", "7d") == range_of("--since", "7d")
     assert range_of("--during", "all")["since"] is None
-    result = run("report", "--during", "2026-08", "--since", "7d")
+    result = invoke("report", "--during", "2026-08", "--since", "7d")
     assert result.exit_code == 2
     assert "--during says both ends" in result.stderr
 
@@ -239,7 +234,7 @@ def test_the_values_of_one_kind_of_tag_are_grouped_and_chosen(store: Store) -> N
     rows = report("--by", "tag:tier", "--fields", "calls")["rows"]
     assert [(row["tag:tier"], row["calls"]) for row in rows] == [(None, 3), ("pro", 1), ("a,b", 1)]
     assert report("--where", "tag:tier=pro", "--by", "tag:tier")["total"]["cost"] == "7"
-    result = run("report", "--by", "tag:")
+    result = invoke("report", "--by", "tag:")
     assert result.exit_code == 2
     assert "lacks its KEY" in result.stderr
 
@@ -252,9 +247,9 @@ def test_percentiles_are_shown_where_they_are_asked_for_and_given_to_programs(st
         pytest.approx(9000, rel=0.03),
     )
     assert row["p95_ttft_ms"] == pytest.approx(20, rel=0.03)
-    header = run("report", *AUGUST, "--fields", "calls,p50_duration_ms,p95_duration_ms").stdout.splitlines()[2]
+    header = invoke("report", *AUGUST, "--fields", "calls,p50_duration_ms,p95_duration_ms").stdout.splitlines()[2]
     assert header.split() == ["Model", "Calls", "p50", "p95"]
-    assert "p95" not in run("report", *AUGUST).stdout
+    assert "p95" not in invoke("report", *AUGUST).stdout
 
 
 def test_percentiles_that_would_take_too_many_events_are_left_out_and_the_reader_is_told(
@@ -274,7 +269,7 @@ def test_costs_may_be_what_providers_reported(store: Store) -> None:
     assert document["cost_basis"] == "reported"
     assert [(row["model"], row["cost"]) for row in document["rows"]] == [("a", "6.5"), ("b", None), ("c", None)]
     assert document["notes"][0].startswith("4 calls have no cost of their provider's")
-    assert "costs as providers reported them" in run("report", *AUGUST, "--cost", "reported").stdout.splitlines()[0]
+    assert "costs as providers reported them" in invoke("report", *AUGUST, "--cost", "reported").stdout.splitlines()[0]
 
 
 def test_a_day_on_which_nothing_but_a_recorded_cost_came_has_no_other_costs(store: Store) -> None:
@@ -313,7 +308,7 @@ def test_the_price_book_may_be_in_the_home_as_programs_that_ship_find_it(monkeyp
         monkeypatch.setenv("TRACKER_PRICES", named)
         document = report("--cost", "current", "--by", "model")
         assert {row["model"]: row["cost"] for row in document["rows"]} == {"a": "0.0006", "b": None, "c": None}
-        assert run("prices", "list", "-o", "csv").stdout.count("\n") == 2
+        assert invoke("prices", "list", "-o", "csv").stdout.count("\n") == 2
 
 
 def test_what_a_cache_answered_costs_nothing_today_either(store: Store) -> None:
@@ -325,7 +320,7 @@ def test_what_a_cache_answered_costs_nothing_today_either(store: Store) -> None:
 
 def test_costs_of_today_are_looked_up_for_a_bounded_number_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("usage_tracker.report.costs.MOST_PRICED", 2)
-    result = run("report", *AUGUST, "--cost", "current")
+    result = invoke("report", *AUGUST, "--cost", "current")
     assert result.exit_code == 2
     assert "for at most 2 calls, each answer of a batch as one; these are 3: narrow them" in result.stderr
 
@@ -336,7 +331,7 @@ def test_each_answer_of_a_batch_is_one_of_them(store: Store, monkeypatch: pytest
     store_events(store, [made_event(NOON, model="many", awaits="batch-1", input_tokens=None, output_tokens=None)])
     store_events(store, answers)
     assert report("--where", "model=many")["total"]["calls"] == 1
-    assert "these are 4" in run("report", *AUGUST, "--where", "model=many", "--cost", "current").stderr
+    assert "these are 4" in invoke("report", *AUGUST, "--where", "model=many", "--cost", "current").stderr
 
 
 def test_only_calls_that_should_have_tokens_are_said_to_lack_them(store: Store) -> None:
@@ -356,11 +351,11 @@ def test_only_calls_that_should_have_tokens_are_said_to_lack_them(store: Store) 
 
 def test_a_store_of_another_version_is_an_error_in_a_sentence(store: Store) -> None:
     store.change(lambda execute: execute("INSERT INTO schema_migration (number, name) VALUES (999, 'later')", []))
-    result = run("report")
+    result = invoke("report")
     assert (result.exit_code, result.stdout) == (4, "")
     assert "newer (migration 999) than this version" in result.stderr
     store.change(lambda execute: execute("DELETE FROM schema_migration WHERE number > 4", []))
-    assert "is older than this version; run `usage-tracker migrate`" in run("report").stderr
+    assert "is older than this version; run `usage-tracker migrate`" in invoke("report").stderr
 
 
 NASTY = 'a,"b"\n=1+1\t\x1b[31m\u202eevil\x00' + "x" * 200
@@ -373,7 +368,7 @@ def test_any_name_comes_out_right_in_each_format(store: Store) -> None:
     words = ("report", *AUGUST, "--top", "2", "--fields", "cost")
 
     def output(form: str) -> str:
-        return run(*words, "-o", form).stdout
+        return invoke(*words, "-o", form).stdout
 
     assert json.loads(output("json"))["rows"][0]["model"] == name
     assert json.loads(output("jsonl").splitlines()[0])["model"] == name
@@ -387,6 +382,6 @@ def test_any_name_comes_out_right_in_each_format(store: Store) -> None:
         assert "\u202e" not in output(form)
     assert SHOWN in output("plain")
     assert SHOWN in output("table")
-    chart = run(*words, "--chart").stdout
+    chart = invoke(*words, "--chart").stdout
     assert "\x1b" not in chart
     assert r'a,"b"\n=1+1\t\x1b' in chart

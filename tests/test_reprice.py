@@ -11,11 +11,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commanding import invoke
 from made_events import NOON, made_event, random_events, store_events
 from migrated import migrated
 
-from usage_tracker.cli import main
 from usage_tracker.event import Cost, PricedEvent
 from usage_tracker.report import Query, list_events, run
 from usage_tracker.report.conditions import parse_condition
@@ -41,7 +41,7 @@ def store(dsn: str) -> Iterator[Store]:
 
 
 def command(*words: str) -> Result:
-    result = CliRunner().invoke(main, list(words), prog_name="usage-tracker")
+    result = invoke(*words)
     assert result.exit_code == 0, result.output
     return result
 
@@ -146,7 +146,7 @@ def test_cached_answers_stay_free_and_a_range_has_to_be_named(store: Store) -> N
     store_events(store, [acme(cost="0", flags=["cached"])])
     set_price("10000")
     assert [row["changed"] for row in reprice()] == [0]
-    result = CliRunner().invoke(main, ["reprice"])
+    result = invoke("reprice")
     assert (result.exit_code, "--since" in result.stderr) == (2, True)
 
 
@@ -159,7 +159,7 @@ def test_on_a_terminal_of_eighty_columns_no_line_is_longer(store: Store, monkeyp
 
 
 def test_without_calls_it_says_so(dsn: str) -> None:
-    result = CliRunner().invoke(main, ["reprice", "--since", "all"])
+    result = invoke("reprice", "--since", "all")
     assert result.exit_code == 0
     assert "No events yet" in result.stderr
 

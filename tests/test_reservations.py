@@ -23,15 +23,16 @@ from usage_tracker.budgets import reservations
 from usage_tracker.budgets.accounts import start_of
 from usage_tracker.budgets.book import set_budget
 from usage_tracker.budgets.budget import Budget
-from usage_tracker.budgets.refresh import clock, read_part, tidy_rate, update_accounts
+from usage_tracker.budgets.refresh import Refresher, read_part, tidy_rate, update_accounts
 from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Tables, Want
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.scope import NOBODY
 from usage_tracker.conditions import Condition
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import StoreError, StoreUnavailable
-from usage_tracker.spending import read_used
+from usage_tracker.spending import read_used, read_usual
 from usage_tracker.stores import Store, open_store
+from usage_tracker.stores.clock import clock
 from usage_tracker.stores.store import Execute
 from usage_tracker.threads import start_lasting
 
@@ -410,6 +411,29 @@ def test_the_minutes_of_a_rate_are_forgotten_once_they_are_over(ledger: Ledger, 
     tidy_rate(store, rate, now)
     [(kept,)] = store.select(f"SELECT window_start FROM {store.dialect.prefix}budget_account")
     assert int(str(kept)) == int(now // 60) * 60
+
+
+@pytest.mark.parametrize(("theirs", "leaders"), [(0, 1), (-1, 0)])
+def test_a_host_in_another_day_takes_nothing_from_what_others_have_reserved(
+    postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: int, leaders: int
+) -> None:
+    """With each second, one whose clock was ahead let go of all that the calls of others had reserved, which then
+    exceeded a strict budget."""
+    now, real, ledger = time.time(), time.time, made_ledger(postgres_dsn)
+    rate = Budget(name="rate", limit=Decimal(10), measure="calls", per="minute", on_limit="block", strict=True)
+    with closing(open_store(parse_dsn(postgres_dsn))) as store:
+        for each in (BUDGET, rate):
+            set_budget(store, each)
+        their_day = Place("b", "", start_of(BUDGET, now + theirs * 86_400))
+        minute = Place("rate", "", int(now // 60) * 60)
+        wants = [Want(their_day, 100, 70), Want(minute, 10, 1, is_rate=True)]
+        assert ledger.ask(wants).answer.result(timeout=30) is None
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: real() + leaders * 86_400)
+            assert Refresher(tmp_path, read_used, read_usual).refresh(store) is not None
+        assert reserved(store) == [70]
+        accounts = store.select("SELECT budget, used FROM usage_tracker.budget_account ORDER BY budget")
+        assert [(name, int(str(used))) for name, used in accounts] == [("b", 0), ("rate", 1)]
 
 
 def test_a_store_that_cannot_be_reached_is_an_error_and_the_next_try_a_new_one(tmp_path: Path) -> None:

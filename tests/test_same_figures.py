@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from any_query import queries
-from click.testing import CliRunner
+from commanding import invoke
 from hypothesis import assume, given, settings
 from made_events import random_events, store_events
 from reference_report import (
@@ -22,7 +22,6 @@ from reference_report import (
     with_others,
 )
 
-from usage_tracker.cli import main
 from usage_tracker.cli.columns import FIELDS
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import OTHERS, UNITS, Query
@@ -52,7 +51,7 @@ def words_of(query: Query) -> list[str]:
 
 def say(dsn: str, query: Query) -> Any:
     """The JSON document that the command prints."""
-    result = CliRunner().invoke(main, ["report", *words_of(query), "-o", "json", "--dsn", dsn])
+    result = invoke("report", *words_of(query), "-o", "json", "--dsn", dsn)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 

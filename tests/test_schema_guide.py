@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from migrated import migrated
 
-from usage_tracker.cli import main
 from usage_tracker.event import COLUMNS
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "schema.md").read_text(encoding="utf-8")
@@ -69,9 +68,9 @@ def test_each_figure_has_its_unit() -> None:
 
 def test_the_commands_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{tmp_path}/usage.db")
-    assert CliRunner().invoke(main, ["migrate"]).exit_code == 0
+    assert invoke("migrate").exit_code == 0
     commands = re.findall(r'^usage-tracker query "(.*)"(?: -o (\w+))?$', GUIDE, re.MULTILINE)
     assert len(commands) == 2
     for sql, form in commands:
-        result = CliRunner().invoke(main, ["query", sql, "-o", form or "table"])
+        result = invoke("query", sql, "-o", form or "table")
         assert result.exit_code == 0, result.output

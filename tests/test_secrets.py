@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from postgres_server import LOCKED_ROLE, PostgresServer
 
-from usage_tracker.cli import main
 from usage_tracker.cli.commands import COMMANDS
 from usage_tracker.demo.exchange import Reply
 from usage_tracker.demo.standin import StandIn
@@ -102,7 +101,7 @@ def test_nothing_that_is_written_has_a_secret(
     for dsn in (right, wrong):
         monkeypatch.setenv("TRACKER_DSN", dsn)
         for words in COMMAND_LINES:
-            result = CliRunner().invoke(main, ["--debug", *words])
+            result = invoke("--debug", *words)
             assert result.exit_code in (0, 1, 4, 5, 6), (words, result.output)
             written.append(result.output)
     assert sum("gpt-4o-mini" in text for text in written) > 3, "some of it is about what was stored"

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 from budgeted import budget
-from click.testing import CliRunner
+from commanding import invoke
 from made_events import made_event, store_events
 from receivers import Receiver
 from spooled import Place, append, ids
 
 from usage_tracker.budgets.book import set_budget
-from usage_tracker.cli import main, ship
+from usage_tracker.cli import ship
 from usage_tracker.cli.garbage import Garbage
 from usage_tracker.sinks.ledger import standings
 
@@ -75,12 +75,12 @@ def test_where_programs_leave_shipping_to_a_sidecar_nothing_goes_to_a_store_that
     monkeypatch.setenv("TRACKER_SPOOL_DIR", str(place.spool_folder))
     monkeypatch.setenv("TRACKER_SHIP", "off")
     for words in (["ship", "--once"], ["ship"]):
-        refused = CliRunner().invoke(main, words)
+        refused = invoke(*words)
         assert refused.exit_code == 1
         assert "TRACKER_SHIP is off and no store is named" in refused.stderr
     assert not list(own_environment.rglob("*.db"))
     assert place.spool().waiting() == 3
-    named = CliRunner().invoke(main, ["ship", "--once", "--dsn", f"sqlite:///{place.file}"])
+    named = invoke("ship", "--once", "--dsn", f"sqlite:///{place.file}")
     assert (named.exit_code, named.stderr) == (0, f"3 events shipped to sqlite:///{place.file}.\n")
 
 
@@ -90,10 +90,10 @@ def test_once_it_ends_when_sinks_have_all_however_slow_they_are(place: Place, mo
     monkeypatch.setenv("TRACKER_SPOOL_DIR", str(place.spool_folder))
     monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{place.file}")
     monkeypatch.setenv("TRACKER_SINKS", f"http://127.0.0.1:{receiver.port}")
-    assert CliRunner().invoke(main, ["ship", "--once"]).exit_code == 0  # known from now on
+    assert invoke("ship", "--once").exit_code == 0  # known from now on
     append(place.journal, 3)
     place.journal.close()
-    assert CliRunner().invoke(main, ["ship", "--once"]).exit_code == 0
+    assert invoke("ship", "--once").exit_code == 0
     with closing(place.open()) as store:
         assert [(found.events, found.waiting) for found in standings(store)] == [(3, 0)]
     assert len(receiver.posts) == 1
@@ -114,7 +114,7 @@ def test_once_it_ends_when_alerts_are_sent_however_slow_their_receiver_is(
         for name in ("a", "b"):
             set_budget(store, budget(name=name, limit=Decimal(1), measure="calls", per="30d"))
         store_events(store, [made_event(datetime.now(UTC))])
-        assert CliRunner().invoke(main, ["ship", "--once"]).exit_code == 0
+        assert invoke("ship", "--once").exit_code == 0
         assert [sent is not None for (sent,) in store.select("SELECT sent_at FROM budget_alert")] == [True] * 2
     receiver.close()
 
@@ -128,11 +128,11 @@ def test_once_the_export_that_is_asked_for_is_brought_up_to_date(
     monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{place.file}")
     monkeypatch.setenv("TRACKER_EXPORT_TO", str(tmp_path / "lake"))
     monkeypatch.setenv("TRACKER_EXPORT_FORMAT", "jsonl")
-    assert CliRunner().invoke(main, ["ship", "--once"]).exit_code == 0
+    assert invoke("ship", "--once").exit_code == 0
     [written] = (tmp_path / "lake").glob("day=*/*.jsonl")
     assert len(written.read_text().splitlines()) == 3
     monkeypatch.setenv("TRACKER_EXPORT_FORMAT", "csv")
-    said = CliRunner().invoke(main, ["ship", "--once"])
+    said = invoke("ship", "--once")
     assert (said.exit_code, "The export is behind: " in said.stderr) == (1, True)
 
 
@@ -143,7 +143,7 @@ def test_once_a_missing_client_of_a_sink_is_said_once(
     monkeypatch.setenv("TRACKER_SPOOL_DIR", str(place.spool_folder))
     monkeypatch.setenv("TRACKER_DSN", f"sqlite:///{place.file}")
     monkeypatch.setenv("TRACKER_SINKS", "nats://127.0.0.1/usage")
-    said = CliRunner().invoke(main, ["ship", "--once"])
+    said = invoke("ship", "--once")
     assert said.exit_code == 1
     assert (caplog.messages, said.stderr.count("the sink nats needs ")) == ([], 1)
 

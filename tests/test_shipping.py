@@ -10,9 +10,10 @@ import pytest
 from spooled import Place, TenCents, append
 
 from usage_tracker.errors import StoreLost, StoreUnavailable
+from usage_tracker.journal import Journal
 from usage_tracker.shipper import Shipper
 from usage_tracker.shipping import Shipping
-from usage_tracker.stores import Store
+from usage_tracker.stores import Store, migrations
 
 PATIENCE = 60.0
 
@@ -143,6 +144,28 @@ def test_who_can_not_use_the_store_any_more_leaves_the_folder_to_others_and_wait
     assert thread.stop(began + PATIENCE)
     assert time.monotonic() - began < PATIENCE / 2
     assert place.journal.pending() == 5
+
+
+def test_who_is_older_than_the_schema_leaves_the_folder_to_a_newer_process_while_it_runs(place: Place) -> None:
+    """All events of the host waited until it ended, which may be after its spool was full."""
+
+    def open_as_older() -> Store:
+        migrations.refuse_newer(migrations.newest_known("sqlite") + 1, "sqlite")
+        pytest.fail("it is refused")
+
+    journal = Journal(place.spool())
+    older = Shipping(Shipper(place.spool(), open_as_older, TenCents(), 100, journal), journal, 1.0)
+    append(journal, 5)
+    older.start()
+    wait_until(lambda: older.shipper.last_error is not None)
+    newer = shipping(place)
+    append(place.journal, 5)
+    newer.start()
+    wait_until(lambda: place.journal.drained() and journal.drained())
+    assert newer.stop(time.monotonic() + PATIENCE)
+    assert older.stop(time.monotonic() + PATIENCE)
+    journal.close()
+    assert len(place.stored()) == 10
 
 
 def test_in_a_folder_that_can_not_be_used_nobody_leads(place: Place) -> None:

@@ -1,5 +1,6 @@
 """Clients that sinks have from others, as the session holds them: each attempt ends, and goes nowhere else."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from certificates import certificate
 from feeding import begin, feed
 from made_events import made_event, store_events
 from migrated import migrated
+from ports import free_port
 from receivers import Dripping, Proxy, Receiver
 
 from usage_tracker.sinks import NotTaken, session, standings
@@ -79,6 +81,63 @@ def test_a_receiver_that_answers_a_byte_at_a_time_is_given_up_on(
             feeder.step()
         feeder.close()
     assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("shows_threads", [True, False])
+def test_a_log_at_debug_has_nothing_of_an_address_but_its_host(
+    scheme: str,
+    shows_threads: bool,
+    store: Store,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The clients of others tell the path of each request, and PostHog's, as 7.5 does, the key."""
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(logging, "logThreads", shows_threads)
+    receiver.answers = [401]
+    feeder = begin(store, f"{scheme}127.0.0.1:{receiver.port}/{SECRET}")
+    store_events(store, [made_event()])
+    with pytest.raises(NotTaken):
+        feeder.step()
+    feed(feeder)
+    feeder.close()
+    assert {record.name for record in caplog.records} == {"usage_tracker"}
+    assert SECRET not in caplog.text
+    requests.post(f"http://127.0.0.1:{receiver.port}/of-the-apps-own", timeout=10)
+    assert "/of-the-apps-own" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "trusted", "why"),
+    [
+        ("localhost", None, "self-signed certificate"),
+        ("elsewhere.example", "server.crt", "Hostname mismatch, certificate is not valid for 'localhost'"),
+        ("localhost", "gone.crt", "a file of certificates is missing"),
+        (None, None, "ConnectionRefusedError"),
+    ],
+)
+def test_why_a_receiver_cant_be_reached_is_said(
+    scheme: str,
+    name: str | None,
+    trusted: str | None,
+    why: str,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("usage_tracker.sinks.otlp.POST_SECONDS", 0.4)
+    if trusted is not None:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "tls" / trusted))
+    secure = {"posthog+http://key@": "posthog://key@", "otlp://": "otlp+https://"}[scheme]
+    served = None if name is None else certificate(tmp_path / "tls", name)
+    with closing(Receiver(certificate=served)) as receiver:
+        port = free_port() if served is None else receiver.port
+        with closing(begin(store, f"{secure}localhost:{port}/{SECRET}")) as feeder:
+            store_events(store, [made_event()])
+            with pytest.raises(NotTaken) as caught:
+                feeder.step()
+    assert str(caught.value).endswith(f"://localhost:{port}/… can't be reached ({why})")
 
 
 def test_an_answer_that_has_no_end_is_not_waited_for(scheme: str, store: Store) -> None:

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import pytest
 from certificates import certificate
-from click.testing import CliRunner
+from commanding import invoke
 from feeding import begin_at, feed, stored
 from gemini_server import GeminiServer
 from made_events import NOON, made_event, store_events
@@ -27,7 +27,6 @@ from msgspec.structs import replace
 from receivers import Receiver, each_once
 
 from usage_tracker import feeding
-from usage_tracker.cli import main
 from usage_tracker.config import load_settings
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.dsn import parse_dsn
@@ -555,6 +554,34 @@ def test_who_waits_until_a_receiver_wants_to_be_asked_again_keeps_the_sink(
     feeder.close()
 
 
+def test_a_sink_is_its_feeders_whatever_the_clocks_of_other_hosts_say(
+    postgres_dsn: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that was ahead by more than a lease took it from who was feeding it, and kept others away for so long."""
+    real = time.time
+    with migrated(postgres_dsn) as store, migrated(postgres_dsn) as other:
+        feeder = begin(store, webhook(receiver))
+        monkeypatch.setattr(time, "time", lambda: real() + 3600)
+        ahead = Feeder(webhook(receiver), other, open_sink)
+        assert not ahead.step()
+        assert not ahead.feeds
+        monkeypatch.setattr(time, "time", real)
+        assert [found.fed_by for found in standings(store)] == [standings(other)[0].fed_by]
+        feeder.close()
+
+
+def test_a_lease_of_a_clock_that_was_ahead_keeps_nobody_away(store: Store, receiver: Receiver) -> None:
+    """Where it was set back, or by an earlier version's own clock."""
+    feeder = begin(store, webhook(receiver))
+    sql = f"UPDATE {store.dialect.prefix}sink SET claimed_until = {time.time() + 31_536_000}"
+    store.change(lambda execute: execute(sql, []))
+    assert standings(store)[0].fed_by is None
+    successor = begin(store, webhook(receiver))
+    assert successor.feeds
+    successor.close()
+    feeder.close()
+
+
 def test_a_forgotten_sink_leaves_nothing(store: Store, receiver: Receiver) -> None:
     feeder = begin(store, webhook(receiver))
     store_events(store, [made_event()])
@@ -684,7 +711,7 @@ class TestAddresses:
 
 class TestCommand:
     def run(self, dsn: str, *words: str) -> str:
-        done = CliRunner().invoke(main, [*words], env={"TRACKER_DSN": dsn}, catch_exceptions=False)
+        done = invoke(*words, env={"TRACKER_DSN": dsn}, catch_exceptions=False)
         return done.output
 
     def test_it_says_how_far_each_is(self, dsn: str, store: Store, receiver: Receiver) -> None:
@@ -767,6 +794,26 @@ def test_a_sink_whose_client_is_missing_holds_up_no_other(
     assert not feed_once(load_settings(asked), said.append)
     assert len(receiver.posts) == 1
     assert said[-1].startswith("the sink nats needs ")
+
+
+def test_who_feeds_once_says_that_a_sink_which_somebody_else_feeds_is_behind(
+    store: Store, dsn: str, receiver: Receiver
+) -> None:
+    asked = {"TRACKER_DSN": dsn, "TRACKER_SINKS": f"hook=http://127.0.0.1:{receiver.port}/"}
+    [address] = load_settings(asked).sinks
+    feeder = begin_at(store, address)
+    said: list[str] = []
+    store_events(store, [made_event()])
+    assert feed_once(load_settings(asked), said.append)  # in a moment it is there
+    receiver.answers = [500]
+    with pytest.raises(NotTaken):
+        feed(feeder)
+    assert not feed_once(load_settings(asked), said.append)
+    assert said == [f"The sink hook is behind: http://127.0.0.1:{receiver.port}/… answered 500."]
+    feed(feeder)
+    assert feed_once(load_settings(asked), said.append)
+    assert len(receiver.posts) == 1
+    feeder.close()
 
 
 ASKING = """

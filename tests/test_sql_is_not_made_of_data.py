@@ -9,11 +9,10 @@ from typing import Any
 import psycopg2
 import psycopg2.extensions
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from made_events import made_event, store_events
 from migrated import migrated
 
-from usage_tracker.cli import main
 from usage_tracker.event import PricedEvent
 
 MARK = "Zq7"
@@ -80,7 +79,7 @@ def test_neither_what_is_stored_nor_what_is_asked_for(
         store.compact()
 
     def run(*words: str) -> str:
-        result = CliRunner().invoke(main, list(words))
+        result = invoke(*words)
         assert result.exit_code == 0, (words, result.output, result.exception)
         return result.stdout
 

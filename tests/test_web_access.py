@@ -15,14 +15,13 @@ from typing import Any
 
 import httpx
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from dashboard_server import TOKENS, VIEWER, Served, dashboard, filled, served
 from made_events import made_event
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from usage_tracker.cli import main
 from usage_tracker.errors import ConfigError
 from usage_tracker.web import guesses
 from usage_tracker.web.access import Access, Identity, parse_networks
@@ -274,25 +273,25 @@ def test_an_address_with_a_slash_too_many_leads_on_within_whatever_a_proxy_speak
 
 
 def test_on_another_address_it_needs_a_way_to_tell_who_comes(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--host", "0.0.0.0"])
+    outcome = invoke("serve", "--dsn", dsn, "--host", "0.0.0.0")
     assert outcome.exit_code == 1
     assert "TRACKER_SERVE_VIEWER_TOKEN" in outcome.stderr
-    outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--host", "0.0.0.0", "--proxy-header", "X-User"])
+    outcome = invoke("serve", "--dsn", dsn, "--host", "0.0.0.0", "--proxy-header", "X-User")
     assert "listed peers" in outcome.stderr
     monkeypatch.setenv("TRACKER_SERVE_VIEWER_TOKEN", "short")
-    outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--host", "0.0.0.0"])
+    outcome = invoke("serve", "--dsn", dsn, "--host", "0.0.0.0")
     assert "shorter than" in outcome.stderr
 
 
 def test_an_admin_that_nobody_can_name_is_refused(dsn: str) -> None:
-    outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--edit", "--admin", "ada"])
+    outcome = invoke("serve", "--dsn", dsn, "--edit", "--admin", "ada")
     assert outcome.exit_code == 1
     assert "--proxy-header" in outcome.output
 
 
 def test_a_wrong_address_of_the_store_to_edit_is_said_to_be_that(monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:
     monkeypatch.setenv("TRACKER_SERVE_EDIT_DSN", "mysql://me:hunter2@host/usage")
-    outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--edit"])
+    outcome = invoke("serve", "--dsn", dsn, "--edit")
     assert outcome.exit_code == 1
     assert outcome.stderr.startswith("Error: TRACKER_SERVE_EDIT_DSN has the unknown scheme 'mysql'")
 
@@ -300,7 +299,7 @@ def test_a_wrong_address_of_the_store_to_edit_is_said_to_be_that(monkeypatch: py
 def test_a_port_that_is_taken_is_named_with_its_remedy(dsn: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        outcome = CliRunner().invoke(main, ["serve", "--dsn", dsn, "--port", str(port)])
+        outcome = invoke("serve", "--dsn", dsn, "--port", str(port))
     assert (outcome.exit_code, outcome.stdout) == (1, "")
     assert "Address already in use" in outcome.stderr
     assert "--port" in outcome.stderr

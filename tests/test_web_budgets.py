@@ -14,12 +14,11 @@ from typing import Any
 
 import httpx
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from dashboard_server import ADMIN, VIEWER, WRITER, Served, dashboard, filled
 from made_events import made_event
 from postgres_server import Databases
 
-from usage_tracker.cli import main
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.spending import Question, UsedOf, answer
 from usage_tracker.stores import Store, open_store
@@ -64,7 +63,7 @@ def form_of(client: httpx.Client, path: str = "/budgets?new=1") -> str:
 
 
 def printed(dsn: str, *words: str) -> Any:
-    outcome = CliRunner().invoke(main, ["budget", *words, "--dsn", dsn, "-o", "json"])
+    outcome = invoke("budget", *words, "--dsn", dsn, "-o", "json")
     assert outcome.exit_code == 0, outcome.output
     return json.loads(outcome.stdout)
 

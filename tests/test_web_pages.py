@@ -17,14 +17,13 @@ from typing import Any
 
 import httpx
 import pytest
-from click.testing import CliRunner
+from commanding import invoke
 from dashboard_server import VIEWER, Served, dashboard, filled
 from dashboard_story import story
 from made_events import NOON, made_event, random_events
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from usage_tracker.cli import main
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_money
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.report import Query, Report, run
@@ -58,7 +57,7 @@ def client(told: tuple[Served, str]) -> Iterator[httpx.Client]:
 
 
 def printed(dsn: str, *words: str) -> dict[str, object]:
-    outcome = CliRunner().invoke(main, ["report", "--dsn", dsn, "-o", "json", *words])
+    outcome = invoke("report", "--dsn", dsn, "-o", "json", *words)
     assert outcome.exit_code == 0, outcome.output
     document: dict[str, object] = json.loads(outcome.stdout)
     return document
@@ -552,6 +551,15 @@ def test_health_says_what_doctor_says_of_this_machine(told: tuple[Served, str], 
     assert told[1].removeprefix("sqlite:///") in shown
     assert "spool" in shown
     assert re.search(r"(web|jobs|ide|notebooks)-\d", shown)
+
+
+def test_health_tells_the_newest_call_that_is_not_of_a_clock_far_ahead(tmp_path: Path) -> None:
+    """That one was made just now for years, however long no call had come."""
+    now = datetime.now(UTC)
+    calls = [made_event(now - timedelta(days=3, minutes=5)), made_event(now + timedelta(days=365))]
+    with dashboard(filled(tmp_path / "usage.db", calls)) as running, running.client() as client:
+        page = text_of(client.get("/health").text)
+    assert re.search(r"The newest call in the store is from [^()]+ \(3 days ago\)", page)
 
 
 def test_health_names_a_host_of_which_a_single_call_is_of_unknown_tokens(tmp_path: Path) -> None:

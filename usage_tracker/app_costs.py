@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from usage_tracker.config import Settings
@@ -51,10 +52,8 @@ class AppCosts:
 
         if self._settings.dsn is None:
             return None
-        store = open_store(self._settings.dsn)
-        try:
-            return newest_book(store, known)
-        except SchemaError:
-            return None  # it has no tables yet, and so no book
-        finally:
-            store.close()
+        with closing(open_store(self._settings.dsn)) as store:
+            try:
+                return newest_book(store, known)
+            except SchemaError:
+                return None  # it has no tables yet, and so no book

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from usage_tracker.budgets import VIEW_FILE
 from usage_tracker.config import Settings
 from usage_tracker.forking import undivided
 
@@ -94,7 +95,7 @@ class Budgeting:
             return True
         if settings.budgets == "wait":
             return True
-        if os.path.exists(self._settings.spool_dir / "budgets.json"):
+        if os.path.exists(self._settings.spool_dir / VIEW_FILE):
             return True
         return any(store.select(f"SELECT 1 FROM {store.dialect.prefix}budget LIMIT 1"))  # noqa: S608  our own name
 

@@ -36,47 +36,47 @@ def config_path(environ: Mapping[str, str] = os.environ) -> Path:
     return user_folder(environ, "XDG_CONFIG_HOME", Path(".config")) / "config.toml"
 
 
-def with_config(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
+def with_config() -> Mapping[str, str]:
     """The environment, and below it what the file says, as if it were TRACKER_* variables. Raises ConfigError."""
-    return above(environ, read_config(environ))
+    return below_environment(read_config())
 
 
-def with_usable_config(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
+def with_usable_config() -> Mapping[str, str]:
     """As `with_config`, of those lines alone that can be used."""
     said: dict[str, str] = {}
     with suppress(ConfigError):
-        path = config_path(environ)
-        for key, value in read_toml(path, environ).items():
+        path = config_path()
+        for key, value in read_toml(path).items():
             with suppress(ConfigError):
                 said[variable(key)] = text_of(path, key, value)
-    return above(environ, said)
+    return below_environment(said)
 
 
-def above(environ: Mapping[str, str], said: Mapping[str, str]) -> Mapping[str, str]:
+def below_environment(said: Mapping[str, str]) -> Mapping[str, str]:
     """The environment, and what the file said where that says nothing."""
     if not said:
-        return environ
-    return {**said, **{name: value for name, value in environ.items() if value or name not in said}}
+        return os.environ
+    return {**said, **{name: value for name, value in os.environ.items() if value or name not in said}}
 
 
-def read_config(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def read_config() -> dict[str, str]:
     """What the file says, by the names of variables; nothing where there is none. Raises ConfigError, with the line or
     the key, for one that can't be used."""
-    path = config_path(environ)
-    return {variable(key): text_of(path, key, value) for key, value in read_toml(path, environ).items()}
+    path = config_path()
+    return {variable(key): text_of(path, key, value) for key, value in read_toml(path).items()}
 
 
-def read_toml(path: Path, environ: Mapping[str, str]) -> dict[str, object]:
+def read_toml(path: Path) -> dict[str, object]:
     """Nothing where there is no file and none is asked for. Raises ConfigError."""
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        if environ.get("TRACKER_CONFIG"):
+        if os.environ.get("TRACKER_CONFIG"):
             raise ConfigError(f"TRACKER_CONFIG: there is no {path}; `usage-tracker init` writes it") from None
         return {}
     except OSError as error:
         shut_out = isinstance(error, PermissionError) and not os.path.lexists(path)
-        if shut_out and not environ.get("TRACKER_CONFIG"):
+        if shut_out and not os.environ.get("TRACKER_CONFIG"):
             return {}  # in the home of root, which this user may not enter, as that of a server that was root
         raise ConfigError(
             f"{path} can't be read ({error.strerror}); mend that or name another: TRACKER_CONFIG"

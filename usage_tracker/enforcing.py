@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from usage_tracker.budgets import VIEW_FILE
 from usage_tracker.config import Settings
 from usage_tracker.forking import undivided
 from usage_tracker.guard import guarded
@@ -31,7 +32,7 @@ class Enforcing:
         self._journal = journal
         self._recorder = recorder
         self._wake = wake
-        self._path = settings.spool_dir / "budgets.json"
+        self._path = settings.spool_dir / VIEW_FILE
         self._file: ViewFile | None = None
         self._gate: Gate | None = None
         self._prices: UnitPrices | None = None

@@ -37,6 +37,10 @@ class SchemaError(StoreError):
     """The store's schema is missing, older or newer than this version needs, and may not be changed from here."""
 
 
+class SchemaTooNew(SchemaError):
+    """This version doesn't know what the schema has; a process of a newer one can use the store."""
+
+
 class RightsError(SchemaError):
     """This role may not do that in the store."""
 

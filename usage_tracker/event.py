@@ -64,7 +64,7 @@ class Origin(msgspec.Struct, array_like=True, kw_only=True, frozen=True, gc=Fals
     sdk: str
     base_host: str | None = None
     api_key: str | None = None
-    """A fingerprint: keyed hash and last four characters, never the key."""
+    """A fingerprint: keyed hash and, of a long key, its last four characters; never the key."""
     app: str | None = None
     project: str | None = None
     team: str | None = None

@@ -1,9 +1,10 @@
 """An export as it is set up, from an address, a format and a store; and the leader's own, every now and then."""
 
 import logging
+import os
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -148,6 +149,8 @@ class Exporting:
 
 def said_of(error: Exception) -> str:
     """In words that hold no secret: an object store's own may repeat an address."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)
     return str(error) if isinstance(error, UsageTrackerError) else type(error).__name__
 
 
@@ -155,8 +158,5 @@ def export_once(dsn: Dsn, plan: Plan) -> "Exported":
     """Raises UsageTrackerError, OSError."""
     from usage_tracker.stores import open_store
 
-    store = open_store(dsn)
-    try:
+    with closing(open_store(dsn)) as store:
         return open_exporter(store, plan).run()
-    finally:
-        store.close()

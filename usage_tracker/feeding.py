@@ -122,12 +122,9 @@ def opened(dsn: Dsn, address: SinkAddress, settings: Settings) -> "Iterator[Feed
     from usage_tracker.sinks import Feeder, open_sink
     from usage_tracker.stores import open_store
 
-    with closing(open_store(dsn)) as store:
-        feeder = Feeder(address, store, partial(open_sink, secret=settings.sink_secret))
-        try:
-            yield feeder
-        finally:
-            feeder.close()
+    open_this = partial(open_sink, secret=settings.sink_secret)
+    with closing(open_store(dsn)) as store, closing(Feeder(address, store, open_this)) as feeder:
+        yield feeder
 
 
 def feed_once(settings: Settings, report: Callable[[str], None]) -> bool:
@@ -141,6 +138,8 @@ def feed_once(settings: Settings, report: Callable[[str], None]) -> bool:
             try:
                 while feeder.step():
                     continue
+                if (problem := feeder.problem_of_another) is not None:
+                    raise NotTaken(problem)
             except NotTaken as reason:
                 complete = False
                 report(f"The sink {address.name} is behind: {reason}.")

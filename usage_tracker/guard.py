@@ -8,6 +8,7 @@ logs one line a minute for each place.
 import logging
 import signal
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from functools import wraps
@@ -72,8 +73,9 @@ def code_of(handler: Callable[..., object]) -> object:
 
 
 def count(guard: Guard, error: Exception) -> None:
-    """Count the error and, at most once a minute for each place, log it. Messages of errors may hold what users
-    typed, so only the error's type and line go to the log; DEBUG level adds the traceback."""
+    """Count the error and, at most once a minute for each place, log it. Messages of errors, and the variables that
+    some handlers show, may hold what users typed, so only the error's type and line go to the log; DEBUG level adds the
+    lines that led there."""
     global last_error
     errors[guard._place] += 1
     line = error.__traceback__
@@ -83,7 +85,7 @@ def count(guard: Guard, error: Exception) -> None:
     last_error = f"{guard._place}: {type(error).__name__} at {where}"
     if guard._warning.due():
         logger.warning("%s; your application is not affected, but an event may be incomplete", last_error)
-        logger.debug("traceback of the error above", exc_info=error)
+        logger.debug("traceback of the error above:\n%s", "".join(traceback.format_tb(error.__traceback__)))
 
 
 report = count

@@ -15,7 +15,7 @@ from usage_tracker.config import Settings
 from usage_tracker.errors import SchemaError, StoreError
 from usage_tracker.guard import errors
 from usage_tracker.journal import Spool
-from usage_tracker.journal.aside import noted_dropped
+from usage_tracker.journal.aside import CORRUPT, REFUSED, noted_dropped
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.sdk_coverage import Sdk, read_notes
 from usage_tracker.stores.hosts import put_report
@@ -111,8 +111,8 @@ def examine(settings: Settings, spool: Spool, began: float, *, ended: bool) -> H
         spool_max_bytes=settings.spool_max_bytes,
         dropped=noted_dropped(spool.folder),
         errors=errors.total(),
-        refused=(spool.folder / "refused.jsonl").exists(),
-        corrupt=(spool.folder / "corrupt").exists(),
+        refused=(spool.folder / REFUSED).exists(),
+        corrupt=(spool.folder / CORRUPT).exists(),
         ended=ended,
         sdks=read_notes(spool.folder),
     )

@@ -26,11 +26,10 @@ from usage_tracker.report import (
     both_ends,
     no_calls,
     parse_conditions,
-    parse_period,
     parse_range,
-    previous,
     run,
 )
+from usage_tracker.report.comparison import earlier
 from usage_tracker.zones import parse_zone
 
 FLUSH_SECONDS = 2.0
@@ -131,9 +130,7 @@ def report(
         since, until = both_ends(during)
     now = datetime.now(UTC)
     asked = parse_range(written(since), written(until), zone, now)
-    before = None
-    if compare is not None:
-        before = previous(asked, zone, now) if compare == "previous" else parse_period(compare, zone, now)
+    before = None if compare is None else earlier(compare, asked, zone, now)
     shown = names_in(fields)
     for name in shown:
         if name not in FIELDS:

@@ -60,7 +60,20 @@ def post(address: Address, body: bytes, headers: Mapping[str, str], secret: Secr
             with closing(connection.getresponse()) as answer:
                 return Answer(answer.status, retry_after(answer.getheader("Retry-After")))
     except (OSError, http.client.HTTPException) as error:
-        raise NotSent(f"{address.shown} can't be reached ({type(error).__name__})") from None
+        raise NotSent(f"{address.shown} can't be reached ({reason_of(error)})") from None
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a receiver can't be reached, by what an error has come of and without secrets: its own words may repeat
+    an address."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, Exception) and not isinstance(cause, UsageTrackerError):
+        return reason_of(cause)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message.rstrip(".")
+    if isinstance(error, socket.gaierror):
+        return "its name is not known"
+    return type(error).__name__
 
 
 def sign(secret: str, body: bytes, seconds: int) -> str:

@@ -20,7 +20,7 @@ from usage_tracker.event import Batch, Stretch
 from usage_tracker.forking import undivided
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal, Spool
-from usage_tracker.journal.aside import keep_aside, refuse
+from usage_tracker.journal.aside import REFUSED, keep_aside, refuse
 from usage_tracker.journal.claims import Claims
 from usage_tracker.journal.files import SharedFile
 from usage_tracker.journal.memory_file import MemoryFile
@@ -239,7 +239,7 @@ class Shipper:
         if self._refusal.due():  # a store may refuse each of a million
             logger.error(
                 "the store refuses an event (%s); it is kept in %s (%d so far)",
-                refusal, self.spool.folder / "refused.jsonl", self.refused,
+                refusal, self.spool.folder / REFUSED, self.refused,
             )  # fmt: skip
         self._write(Batch([stretch._replace(events=0) for stretch in batch.stretches], []), taken)
 
@@ -297,6 +297,12 @@ class Shipper:
             except StoreError as error:
                 if self._warning.due():
                     logger.warning("budgets can't be looked after: %s", error)
+
+    def resign(self) -> None:
+        """Let another process lead, and have the segments whose locks are held here, as they have ended."""
+        with self.turn:
+            self._segments.close_all()
+            self.spool.resign()
 
     def close(self) -> None:
         """Let go of files and store; the positions are in the ledger."""

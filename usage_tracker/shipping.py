@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from usage_tracker.errors import StoreError, StoreLost
+from usage_tracker.errors import SchemaTooNew, StoreError, StoreLost
 from usage_tracker.guard import guarded
 from usage_tracker.journal import Journal
 from usage_tracker.journal.folder import SpoolUnusable
@@ -46,6 +46,8 @@ class Shipping:
         self._retry_at = 0.0
         self._gave_up = False
         """Whether only other processes can ship."""
+        self._outdated = False
+        """Whether a process of a newer version can ship, by the last try here."""
         self._warning = Seldom()
 
     def start(self) -> None:
@@ -96,8 +98,10 @@ class Shipping:
 
     def _leads(self) -> bool:
         """Whether this process ships the folder; nobody does where the folder can't be used."""
+        if self._gave_up or (self._outdated and self.resting()):
+            return False
         with suppress(OSError, SpoolUnusable):
-            return not self._gave_up and self.shipper.spool.lead()
+            return self.shipper.spool.lead()
         return False
 
     def _round(self) -> None:
@@ -144,7 +148,7 @@ class Shipping:
             self._rest(error)
             return False
         if self._failures:
-            self._failures = 0
+            self._failures, self._outdated = 0, False
             self.shipper.last_error = None
             self.shipper.spool.say("leading")
             logger.warning("the store is back; events are shipped again")
@@ -154,15 +158,19 @@ class Shipping:
         """Let another process lead."""
         self._gave_up = True
         self.shipper.last_error = str(error)
-        self.shipper.spool.resign()
+        self.shipper.resign()
         logger.warning("%s", error)
 
     def _rest(self, error: StoreError) -> None:
-        """Back off with jitter, say so at most once a minute, and tell followers not to wait for us."""
+        """Back off with jitter, say so at most once a minute, and tell followers not to wait for us; one whose version
+        is newer may lead meanwhile."""
         self._failures += 1
         self._retry_at = time.monotonic() + back_off(self._failures)
+        self._outdated = isinstance(error, SchemaTooNew)
         self.shipper.last_error = str(error)
         self.shipper.spool.say("waiting")
+        if self._outdated:
+            self.shipper.resign()
         if self._warning.due():
             logger.warning("events wait in the journal: %s", error)
 

@@ -382,6 +382,39 @@ def test_each_model_that_a_request_asks_at_the_same_time_is_an_event(captured: C
     assert "0.25" not in {event.reported_cost for _, event in calls}
 
 
+OTHERS = {"team": "payers", "team_id": "payers", "user_api_key_team_alias": "payers", "project": "payers"}
+PROJECT = SimpleNamespace(**vars(ALICE), project_alias="boats")
+
+
+@pytest.mark.parametrize("models", [["gpt-4o"], ["gpt-4o", "gpt-4o-mini"]])
+def test_a_keys_team_and_project_pay_whatever_its_holder_writes(
+    captured: Captured, provider: StandIn, models: list[str]
+) -> None:
+    asked = {**DATA, "metadata": OTHERS, "litellm_metadata": OTHERS}
+
+    async def ask() -> None:
+        await instance.async_pre_call_hook(PROJECT, None, asked, "acompletion")
+        said = {"litellm_call_id": "call-1", "metadata": OTHERS}
+        await asyncio.gather(*(achat(provider, model=f"openai/{model}", **said) for model in models))
+
+    asyncio.run(ask())
+    tell(None)
+    calls = captured.all()
+    assert {(origin.team, origin.project) for origin, _ in calls} == {("web", "boats")}
+    assert len(calls) == len(models)
+
+
+def test_a_keys_team_pays_for_what_is_handed_on_whatever_its_holder_writes(
+    captured: Captured, provider: StandIn
+) -> None:
+    hand_on_to(f"{provider.base_url}/chat/completions", model="gpt-4o", messages=ASK, metadata=OTHERS)
+    tell(None, litellm_params={"metadata": {**OTHERS, "user_api_key_team_alias": "web"}})
+    assert captured.one_call()[0].team == "web"
+    hand_on_to(f"{provider.url}/unknown", model="gpt-4o", metadata=OTHERS)
+    tell(litellm.ModelResponse(model="gpt-4o", usage=litellm.Usage(prompt_tokens=7)))
+    assert captured.one_call()[0].team == "web"
+
+
 def test_a_request_that_the_proxy_gives_up_has_its_last_error(captured: Captured, provider: StandIn) -> None:
     begin()
     provider.fail_next(status=429)

@@ -1,8 +1,9 @@
 """Alerts, each sent once however many processes run: a row of the store with a unique key is what is sent.
 
 Who leads a host notices and inserts the row, unless it is there, and logs what is new. A thread of its own takes what
-is due, by moving the time of the next attempt, and sends it. So an alert comes twice only where a process dies between
-sending and saying so. Where nobody is named, a row says that it is in a log.
+is due, by moving the time of the next attempt, and sends it. All of these times are the store's clock's. So an alert
+comes twice only where a process dies between sending and saying so. Where nobody is named, a row says that it is in a
+log.
 """
 # ruff: noqa: S608  names of tables and columns are our own
 
@@ -26,6 +27,7 @@ from usage_tracker.errors import RightsError, StoreError
 from usage_tracker.guard import guarded
 from usage_tracker.outgoing import NotSent
 from usage_tracker.stores import Store
+from usage_tracker.stores.clock import clock_within
 from usage_tracker.stores.store import Execute, takes_effect
 from usage_tracker.threads import start_thread
 
@@ -175,9 +177,9 @@ class Alerts:
                     delay = KEPT_SECONDS
                 else:
                     logger.warning("an alert could not be sent, and is tried again in %d s: %s", delay, reason)
-                note(store, due, "next_try_at", time.time() + delay)
+                note(store, due, "next_try_at", delay)
             else:
-                note(store, due, "sent_at", time.time())
+                note(store, due, "sent_at")
 
 
 class Raised(NamedTuple):
@@ -216,7 +218,7 @@ def raised_before(store: Store, alerts: Sequence[Alert]) -> set[tuple[object, ..
 
 def insert(execute: Execute, store: Store, alerts: Sequence[Alert], receivers: Sequence[str]) -> list[Alert]:
     """Those of which a row was not there."""
-    mark, now = store.dialect.placeholder, time.time()
+    mark, now = store.dialect.placeholder, clock_within(execute, store.dialect)
     columns = (*KEY, "message", "raised_at", "next_try_at", "sent_at")
     sql = (
         f"INSERT INTO {store.dialect.prefix}budget_alert ({', '.join(columns)}) "
@@ -244,7 +246,8 @@ def insert(execute: Execute, store: Store, alerts: Sequence[Alert], receivers: S
 
 def take(execute: Execute, store: Store, receivers: Sequence[str]) -> Due | None:
     """One that is due, and nobody else's for a minute."""
-    mark, now, table = store.dialect.placeholder, time.time(), f"{store.dialect.prefix}budget_alert"
+    mark, table = store.dialect.placeholder, f"{store.dialect.prefix}budget_alert"
+    now = clock_within(execute, store.dialect)
     row = execute(
         f"SELECT {', '.join(KEY)}, message, tries FROM {table} WHERE sent_at IS NULL AND next_try_at <= {mark} "
         f"AND tries < {mark} AND receiver IN ({store.dialect.marks(len(receivers))}) "
@@ -260,10 +263,11 @@ def take(execute: Execute, store: Store, receivers: Sequence[str]) -> Due | None
     return Due(tuple(key), str(key[-1]), json.loads(str(message)), int(str(tries)) + 1)
 
 
-def note(store: Store, due: Due, column: str, at: float) -> None:
+def note(store: Store, due: Due, column: str, seconds: float = 0.0) -> None:
+    """`seconds`: in how many it is."""
     mark = store.dialect.placeholder
     sql = f"UPDATE {store.dialect.prefix}budget_alert SET {column} = {mark} WHERE {where(mark)}"
-    store.change(lambda execute: execute(sql, [at, *due.key]))
+    store.change(lambda execute: execute(sql, [clock_within(execute, store.dialect) + seconds, *due.key]))
 
 
 def where(mark: str) -> str:

@@ -99,15 +99,16 @@ def decode(text: str | bytes) -> Budget:
 
 def parse_limit(text: str) -> tuple[Decimal, Measure]:
     """What `100`, `$100`, `5M tokens` or `1000 calls` say. Raises ConfigError."""
+    broken = ConfigError(f"{text!r} is no limit; write 100 (US dollars), '5M tokens' or '1000 calls'")
     match = re.fullmatch(r"\s*\$?\s*([-+\d.,eE_]*\d)\s*([kKmMbB]?)\s*(usd|dollars?|tokens?|calls?|requests?)?\s*", text)
     if match is None or ("," in match[1] and not THOUSANDS.fullmatch(match[1])):
-        raise ConfigError(f"{text!r} is no limit; write 100 (US dollars), '5M tokens' or '1000 calls'")
+        raise broken
     unit = (match[3] or "usd").lower()
     measure: Measure = "tokens" if unit[0] == "t" else "calls" if unit[0] in "cr" else "cost"
     try:
         return Decimal(match[1].replace(",", "").replace("_", "")) * SCALES[match[2].lower()], measure
     except ArithmeticError:
-        raise ConfigError(f"{text!r} is no limit; write 100 (US dollars), '5M tokens' or '1000 calls'") from None
+        raise broken from None
 
 
 def parse_share(text: str) -> Decimal:
@@ -198,22 +199,17 @@ def mistakes_of_scope(budget: Budget) -> Iterator[str]:
 
 def contradict(tests: Sequence[Condition], *, several: bool) -> bool:
     """Whether nothing passes all of the tests. `several`: a call may have more than one value of the dimension."""
-    none = [test for test in tests if test.equal == (test.pattern is None)]
-    if any(test.pattern is None for test in none) and any(test.equal and test.pattern is not None for test in tests):
-        return True
-    if any(test.equal and test.pattern is None for test in tests) and any(
-        not test.equal and test.pattern is None for test in tests
-    ):
+    asked = [test for test in tests if test.equal]
+    if any(test.pattern is None for test in asked) and any(test.pattern is not None for test in asked):
         return True
     for test in tests:
-        opposite = Condition(test.dimension, not test.equal, test.pattern)
-        if opposite in tests:
+        if test._replace(equal=not test.equal) in tests:
             return True
         if several or not test.equal or test.literal is None:
             continue
         if not all(passes(other, (test.literal,)) for other in tests):
             return True
-    patterns = [] if several else [test.pattern for test in tests if test.equal and test.pattern is not None]
+    patterns = [] if several else [test.pattern for test in asked if test.pattern is not None]
     return any(apart(one, other) for one in patterns for other in patterns)
 
 

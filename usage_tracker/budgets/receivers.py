@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from usage_tracker.addresses import Address, Secret, is_loopback
 from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
-from usage_tracker.outgoing import STEP_SECONDS, NotSent, connected, post
+from usage_tracker.outgoing import STEP_SECONDS, NotSent, connected, post, reason_of
 
 Message = dict[str, Any]
 """What an alert says, as JSON has it; `text` is a sentence for people, `id` the same in every attempt."""
@@ -89,7 +89,7 @@ class Mail(NamedTuple):
         except smtplib.SMTPResponseException as error:
             raise NotSent(f"{self.shown} answered {error.smtp_code}") from None
         except (OSError, smtplib.SMTPException) as error:
-            raise NotSent(f"{self.shown} can't be reached ({type(error).__name__})") from None
+            raise NotSent(f"{self.shown} can't be reached ({reason_of(error)})") from None
         except UnicodeError:
             raise NotSent(f"{self.shown} takes no user, password or address with other letters than ASCII's") from None
 

@@ -25,6 +25,7 @@ from usage_tracker.budgets.windows import Window
 from usage_tracker.conditions import exactly
 from usage_tracker.errors import RightsError
 from usage_tracker.stores import Store
+from usage_tracker.stores.clock import clock
 from usage_tracker.stores.prices import newest_version, read_entries
 from usage_tracker.stores.store import Execute, read_id, takes_effect
 
@@ -45,6 +46,8 @@ READINGS = 2
 """How often positions and sums are read at most, where others store meanwhile."""
 REMEMBERED_SECONDS = 120.0
 """How long a segment that was deleted is asked about: its writer may still hold entries of it."""
+OVER_SECONDS = 86_400.0
+"""How long the accounts of a window that is over are kept: by the clock of another host, it may not be."""
 MOST_PARTS = 10_000
 """Of a budget for each user, those who have used most: all who have used theirs up, and at least so many."""
 
@@ -112,7 +115,7 @@ class Refresher:
     def _read(self, store: Store, read_at: float, budgets: list[Budget]) -> View:
         for budget in budgets:
             if budget.is_rate and budget.strict:
-                tidy_rate(store, budget, read_at)
+                tidy_rate(store, budget, clock(store))
         windows = {budget: window_of(budget, read_at) for budget in budgets if not budget.is_rate}
         said = self._read_used_by_now(store, read_at, windows)
         used: dict[str, dict[str, int]] = {}
@@ -193,14 +196,6 @@ def most_of(amounts: Mapping[str, int], limit: int) -> dict[str, int]:
     return dict(sorted(amounts.items(), key=lambda pair: -pair[1])[: max(MOST_PARTS, over)])
 
 
-def clock(store: Store) -> float:
-    """By the clock that all processes share."""
-    if store.dialect.name != "postgres":
-        return time.time()
-    [(now,)] = store.select("SELECT extract(epoch FROM clock_timestamp())::float8")
-    return float(str(now))
-
-
 def reserved_segments(store: Store) -> list[UUID]:
     """The segments that settled reservations wait for."""
     rows = store.select(
@@ -227,7 +222,7 @@ def update_accounts(
     store: Store, budget: Budget, read_at: float, start: int, used: Mapping[str, int], positions: Mapping[UUID, int]
 ) -> None:
     """Take over what events have used, and let go of the reservations that are among it. Who has read later has more
-    in its sums, and is not overwritten. Raises StoreError."""
+    in its sums, and is not overwritten. `read_at`: by the clock that all share. Raises StoreError."""
     prefix, mark = store.dialect.prefix, store.dialect.placeholder
     account, reservation = f"{prefix}budget_account", f"{prefix}budget_reservation"
     sql = f"SELECT part FROM {account} WHERE budget = {mark} AND window_start = {mark}"
@@ -251,8 +246,9 @@ def update_accounts(
                     f"AND segment = {mark} AND position <= {mark}",
                     [budget.name, part, start, store.dialect.write_id(segment), position],
                 )
-        forget(execute, store, account, "window_start", budget, start)
-        forget(execute, store, reservation, "window_start", budget, start)
+        over = start_of(budget, read_at - OVER_SECONDS)
+        forget(execute, store, account, "window_start", budget, over)
+        forget(execute, store, reservation, "window_start", budget, over)
         forget(execute, store, reservation, "expires_at", budget, read_at)
 
     store.change(take_over)
@@ -271,7 +267,8 @@ def forget(execute: Execute, store: Store, table: str, column: str, budget: Budg
 
 
 def tidy_rate(store: Store, budget: Budget, now: float) -> None:
-    """The minutes of a limit of the rate are of no use once they are over. Raises StoreError."""
+    """The minutes of a limit of the rate are of no use once they are over, by the clock that all share. Raises
+    StoreError."""
     mark = store.dialect.placeholder
     sql = f"DELETE FROM {store.dialect.prefix}budget_account WHERE budget = {mark} AND window_start < {mark}"
     store.change(lambda execute: execute(sql, [budget.name, int(now) - 300]))

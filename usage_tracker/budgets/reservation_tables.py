@@ -4,7 +4,6 @@ A transaction locks the accounts that it is about, in one order, so that nobody 
 """
 # ruff: noqa: S608  names of tables and columns are our own
 
-import time
 from collections.abc import Callable, Sequence
 from math import ceil
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from usage_tracker.budgets.accounts import Mark
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.rates import MINUTE, sliding
 from usage_tracker.stores import Store
+from usage_tracker.stores.clock import clock_within
 from usage_tracker.stores.store import Execute
 
 
@@ -71,11 +71,7 @@ class Tables:
 
     def now(self) -> float:
         """By the clock that all processes share."""
-        if self._dialect.name != "postgres":
-            return time.time()
-        row = self._execute("SELECT extract(epoch FROM clock_timestamp())::float8", [])
-        assert row is not None
-        return float(str(row[0]))
+        return clock_within(self._execute, self._dialect)
 
     def lock(self, wants: dict[Place, Want], settled: Sequence[Settled], now: float) -> dict[Place, int]:
         """What is used and reserved of each place, which nobody else changes until this transaction ends. Raises

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from usage_tracker.budgets import VIEW_FILE
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.journal.disk import write_new, write_over
 
-FILE = "budgets.json"
 LARGEST = 64 << 20
 """A file that is larger is not ours."""
 
@@ -62,7 +62,7 @@ class ViewFile:
     to itself."""
 
     def __init__(self, folder: Path, group: int | None = None) -> None:
-        self._path = folder / FILE
+        self._path = folder / VIEW_FILE
         self._group = group
         self._stamp: Stamp | None = None
 

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
 
+from usage_tracker.dates import first_day, next_month
 from usage_tracker.zones import midnight
 
 PERIODS = ("minute", "hour", "day", "week", "month")
@@ -50,15 +51,10 @@ def window_at(per: str, zone: tzinfo, now: datetime) -> Window:
         length = timedelta(hours=1) if per == "hour" else timedelta(minutes=1)
         first = start.astimezone(UTC)
         return Window(first, first + length)
-    first_day, after = days_of(per, local.date())
-    return Window(midnight(first_day, zone), midnight(after, zone))
+    begun = first_day(per, local.date())
+    return Window(midnight(begun, zone), midnight(day_after(per, begun), zone))
 
 
-def days_of(per: str, today: date) -> tuple[date, date]:
-    if per == "day":
-        return today, today + timedelta(days=1)
-    if per == "week":
-        monday = today - timedelta(days=today.weekday())
-        return monday, monday + timedelta(days=7)
-    first = today.replace(day=1)
-    return first, (first + timedelta(days=31)).replace(day=1)
+def day_after(per: str, first: date) -> date:
+    """The one after the day, week or month that starts then."""
+    return next_month(first) if per == "month" else first + timedelta(days=7 if per == "week" else 1)

@@ -11,10 +11,10 @@ import msgspec
 from usage_tracker.capture.aws_frames import Frame, take_frames
 from usage_tracker.capture.call import Call
 from usage_tracker.guard import guarded
-from usage_tracker.providers.answer import decode_object, decode_objects
+from usage_tracker.providers.answer import UNREADABLE, decode_object, decode_objects
 
 BODY_MAX = 64 << 20
-"""A JSON body beyond this is not kept for reading."""
+"""What is beyond this is not kept for reading: a JSON body, an event of a stream, or a line."""
 
 BLANK_LINE = re.compile(rb"\r\n\r?\n|\n\r?\n|\r\r")
 """What ends an event; a proxy may send its own in another way than those that it passes on.
@@ -77,7 +77,10 @@ class EventStream(Body):
         self._rest += piece
         ends = b"\n" in piece or b"\r" in piece  # seldom in the pieces of an image, which are many
         if not ends or BLANK_LINE.search(self._rest, searched) is None:
-            return b"" if self._filtering else piece
+            held = b""
+            if len(self._rest) > BODY_MAX:
+                held, self._rest = bytes(self._rest), bytearray()
+            return held if self._filtering else piece
         *events, rest = split_events(bytes(self._rest), searched)
         self._rest = bytearray(rest)
         shown = [event for event in events if self._shown(event)]
@@ -131,6 +134,8 @@ class JsonLines(Body):
             *lines, self._rest = self._rest.split(b"\n")
             for line in lines:
                 self._take(line)
+        if len(self._rest) > BODY_MAX:
+            self._rest.clear()
         return piece
 
     def end(self) -> bytes:
@@ -179,7 +184,7 @@ def skim(decode_known: Callable[[Any], Mapping[str, object]], text: str | bytes)
         return decode_known(text)
     except msgspec.ValidationError:
         return decode_object(text.encode("utf-8", "replace") if isinstance(text, str) else text)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return {}
 
 

@@ -113,7 +113,9 @@ PLAIN = frozenset({"candidates", "modelVersion", "responseId", "usageMetadata"})
 def supersedes(later: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
     """Whether a piece of a stream tells all that an earlier one told, so that what both say is what it says."""
     told, tells = earlier.get("usageMetadata"), later.get("usageMetadata")
-    if not isinstance(told, dict) or not isinstance(tells, dict) or not PLAIN.issuperset(earlier):
+    if not isinstance(told, dict) or not isinstance(tells, dict):
+        return False
+    if not PLAIN.issuperset(earlier) or not later.keys() >= earlier.keys():
         return False
     # what a candidate says but its content is why it ended, or what it searched for
     return not any(earlier.get("candidates") or ()) and tells.keys() >= told.keys() and None not in tells.values()

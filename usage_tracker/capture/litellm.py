@@ -27,6 +27,7 @@ from usage_tracker.config import Settings
 from usage_tracker.guard import guarded
 from usage_tracker.providers import litellm, litellm_asked
 from usage_tracker.providers.hosts import host_of
+from usage_tracker.providers.metadata import NOBODY
 from usage_tracker.scoped import CO_COROUTINE, innermost, kind_of
 
 __all__ = ["release", "wrappers"]
@@ -122,17 +123,17 @@ class AroundFunctions:
 
     def _begin(self, called: Called) -> LiteLLMCall | None:
         with guard_begin:
-            asked, client_of = called.asked(), self._client_of
+            asked, client_of, key = called.asked(), self._client_of, NOBODY
             if requests and (request := requests.get(asked.get("litellm_call_id"))) is not None:
                 if request.begin_attempt(asked):
                     return request
-                client_of = request.client_of
+                client_of, key = request.client_of, request.caller
             retrieves = called.operation is None
             operation = litellm_asked.retrieval_of(called.name) if retrieves else called.operation
             if operation is None or litellm_asked.delegates(asked):
                 return None
             said = litellm_asked.read_request(operation, asked, retrieves=retrieves)
-            return LiteLLMCall(self._recorder, client_of, asked, said)
+            return LiteLLMCall(self._recorder, client_of, asked, litellm_asked.paid_by(key, said))
         return None
 
     def _client_of(self, base: object, key: object) -> Client:

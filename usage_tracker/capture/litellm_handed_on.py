@@ -75,12 +75,10 @@ class HandedOn(ProxyRequest):
     """Whether it asks a model, where its address tells."""
     watched = False
     """Whether what the provider answers is read on its way."""
-    caller = Asked()
-    """Whom the key is for that it came with."""
 
-    def watch(self, response: Any, key: object) -> bool:
-        """Read what the provider answers. False where that tells of no usage that we know: who asked may know better.
-        `key`: the proxy's, that it came with."""
+    def watch(self, response: Any) -> bool:
+        """Read what the provider answers. False where that tells of no usage that we know: who asked may know
+        better."""
         if id(self) not in open_calls:
             return True  # the callback has told of it, as of what failed
         sent, url = response.request, str(response.request.url)
@@ -96,8 +94,9 @@ class HandedOn(ProxyRequest):
             self.provider = provider
         self.watched, self.called, self.asks_model = True, True, True
         asked = read_asked(provider, operation, {**self.asked, **form_of(sent)}, url)
+        asked = litellm_asked.paid_by(self.caller, asked)
         self.request = for_whom(asked, self.request)._replace(retrieves=retrieves)
-        self.caller, self.client = litellm_asked.read_key(key), self.client_of(url, None)
+        self.client = self.client_of(url, None)
         self.streamed = "event-stream" in response.headers.get("content-type", "")
         self.told = not self.streamed and UNTOLD in sent.url.path
         self.responded(response, None)
@@ -151,7 +150,8 @@ class HandedOn(ProxyRequest):
         if operation is not None or asks_none(method, url) or (url and self.served_by in KNOWN):
             self.asks_model = operation is not None
         operation = operation or self.request.operation
-        self.request = litellm_asked.read_request(operation, self._with_metadata(told), retrieves=retrieves)
+        request = litellm_asked.read_request(operation, self._with_metadata(told), retrieves=retrieves)
+        self.request = litellm_asked.paid_by(self.caller, request)
 
     def _with_metadata(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
         """All that was asked; of its metadata only the callback knows."""

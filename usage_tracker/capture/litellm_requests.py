@@ -38,11 +38,14 @@ class ProxyRequest(LiteLLMCall):
     is still to be told."""
 
     def __init__(
-        self, recorder: Recorder, call_id: str, operation: str, asked: Mapping[str, Any], key: str | None, secret: str
+        self, recorder: Recorder, call_id: str, operation: str, asked: Mapping[str, Any], key: object, secret: str
     ) -> None:
+        """`key`: the proxy's, that it came with."""
         self.call_id = call_id
-        self.caller_key = fingerprint_of_caller(key, secret)
-        """The key that it came with, not the provider's."""
+        self.caller = litellm_asked.read_key(key)
+        """Whom that key is for."""
+        self.caller_key = fingerprint_of_caller(getattr(key, "api_key", None), secret)
+        """Not the provider's."""
         self.ended: tuple[Status, str | None, int] | None = None
         """How, with what error, and when by the monotonic clock."""
         self.called = False
@@ -53,7 +56,8 @@ class ProxyRequest(LiteLLMCall):
         """Whether it asks several models at once, whose costs the callback tells without saying whose."""
         self.told = False
         """Whether the proxy's callback has told of it."""
-        super().__init__(recorder, self.client_of, asked, litellm_asked.read_request(operation, asked))
+        request = litellm_asked.paid_by(self.caller, litellm_asked.read_request(operation, asked))
+        super().__init__(recorder, self.client_of, asked, request)
         self.client = self.client_of(None, None)  # where to is not known before it goes out
         settle_untold()
         if (other := requests.get(call_id)) is not None:

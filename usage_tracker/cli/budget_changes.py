@@ -13,9 +13,10 @@ from usage_tracker.budgets.book import read_budgets, remove_budget, set_budget
 from usage_tracker.budgets.budget import Budget, about, check, default_name, parse_limit, parse_share
 from usage_tracker.budgets.scope import WHOLE
 from usage_tracker.budgets.windows import Window
+from usage_tracker.cli.budget_status import unknown
 from usage_tracker.cli.budget_text import describe
 from usage_tracker.cli.change_log import THROUGH
-from usage_tracker.cli.options import Conditions, dsn_option, where_option
+from usage_tracker.cli.options import Conditions, dsn_option, parsed, where_option
 from usage_tracker.cli.output import say
 from usage_tracker.cli.stores import writing
 from usage_tracker.config import load_usable
@@ -28,20 +29,6 @@ from usage_tracker.stores import Store
 from usage_tracker.stores.changes import this_account
 
 LATELY_DAYS = 30
-
-
-def understood(parse: Any) -> Any:
-    """A callback for an option's text, or each of its texts; a ConfigError is a sentence for people."""
-
-    def callback(_ctx: click.Context, _param: click.Parameter, given: Any) -> Any:
-        try:
-            if isinstance(given, tuple):
-                return tuple(parse(text) for text in given)
-            return None if given is None else parse(given)
-        except ConfigError as error:
-            raise click.BadParameter(str(error)) from None
-
-    return callback
 
 
 @click.command(
@@ -70,7 +57,7 @@ def understood(parse: Any) -> Any:
     """,
 )
 @click.argument("name", required=False)
-@click.option("--limit", callback=understood(parse_limit), metavar="AMOUNT", help="What may be used in a window.")
+@click.option("--limit", callback=parsed(parse_limit), metavar="AMOUNT", help="What may be used in a window.")
 @click.option("--per", metavar="WINDOW", help="The window.  [default: month]")
 @click.option("-z", "--tz", "zone", metavar="ZONE", help="Whose hours, days, weeks and months.  [default: UTC]")
 @where_option
@@ -81,7 +68,7 @@ def understood(parse: Any) -> Any:
     help="Only tell, hold calls back, or refuse them.  [default: alert]",
 )
 @click.option(
-    "--soft", multiple=True, callback=understood(parse_share), metavar="SHARE", help="Alert at this share, too: 80%."
+    "--soft", multiple=True, callback=parsed(parse_share), metavar="SHARE", help="Alert at this share, too: 80%."
 )
 @click.option("--strict/--no-strict", default=None, help="Reserve what a call may use in the store before it is made.")
 @click.option(
@@ -170,7 +157,6 @@ def tell_this_host(dsn: Dsn, store: Store) -> None:
 def remove(name: str, dsn: Dsn) -> None:
     with writing(dsn) as store:
         if not remove_budget(store, name, this_account(THROUGH)):
-            there = ", ".join(budget.name for budget in read_budgets(store))
-            raise click.UsageError(f"there is no budget {name!r}; there {'are: ' + there if there else 'is none'}")
+            raise unknown(name, read_budgets(store))
         tell_this_host(dsn, store)
     say(f"Removed: {name}")

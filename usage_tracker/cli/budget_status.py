@@ -17,7 +17,7 @@ from usage_tracker.cli.figures import printable
 from usage_tracker.cli.notes import calls
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, say
-from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
+from usage_tracker.cli.plain import json_document
 from usage_tracker.cli.stores import NothingYet, before, reading
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError
@@ -34,20 +34,21 @@ def find(dsn: Dsn, names: Sequence[str], look: Callable[..., Any]) -> Any:
     try:
         with reading(dsn) as store:
             budgets = read_budgets(store)
-            known = {budget.name for budget in budgets}
             for name in names:
-                if name not in known:
-                    there = ", ".join(sorted(known))
-                    raise click.UsageError(
-                        f"there is no budget {name!r}; there {'are: ' + there if there else 'is none'}"
-                    )
+                if all(budget.name != name for budget in budgets):
+                    raise unknown(name, budgets)
             return look(store, [budget for budget in budgets if not names or budget.name in names])
     except NothingYet:
         if names:
-            raise click.UsageError(f"there is no budget {names[0]!r}; there is none") from None
+            raise unknown(names[0], ()) from None
         return []
     except SchemaError as error:
         raise before(error, "using budgets") from None
+
+
+def unknown(name: str, budgets: Iterable[Budget]) -> click.UsageError:
+    there = ", ".join(budget.name for budget in budgets)
+    return click.UsageError(f"there is no budget {name!r}; there {'are: ' + there if there else 'is none'}")
 
 
 def standing(dsn: Dsn, names: Sequence[str]) -> tuple[list[Outlook], list[Budget]]:
@@ -73,7 +74,7 @@ def of_rates(rates: Sequence[Budget]) -> str:
 def list_all(output: str, dsn: Dsn) -> None:
     budgets: list[Budget] = find(dsn, (), lambda store, budgets: budgets)
     if output == "json":
-        emit([json_text({"schema_version": SCHEMA_VERSION, "budgets": [as_json(budget) for budget in budgets]})])
+        emit([json_document(budgets=[as_json(budget) for budget in budgets])])
         return
     if not budgets:
         say(NONE_YET)
@@ -111,28 +112,25 @@ def as_json(budget: Budget) -> dict[str, object]:
 
 
 def outlook_json(outlooks: Iterable[Outlook]) -> str:
-    return json_text(
-        {
-            "schema_version": SCHEMA_VERSION,
-            "budgets": [
-                {
-                    **as_json(each.budget),
-                    "part": named(each.part),
-                    "since": plain(each.window.start),
-                    "until": plain(each.window.end),
-                    "spent": plain(each.spent),
-                    "left": plain(each.left),
-                    "calls": each.calls,
-                    "unpriced": each.unpriced,
-                    "projected": plain(each.projected and round(each.projected, 9)),
-                    "hit_at": plain(each.hit_at and each.hit_at.replace(microsecond=0)),
-                    "resets_at": plain(each.resets_at),
-                    "over": each.over,
-                    "state": state(each),
-                }
-                for each in outlooks
-            ],
-        }
+    return json_document(
+        budgets=[
+            {
+                **as_json(each.budget),
+                "part": named(each.part),
+                "since": plain(each.window.start),
+                "until": plain(each.window.end),
+                "spent": plain(each.spent),
+                "left": plain(each.left),
+                "calls": each.calls,
+                "unpriced": each.unpriced,
+                "projected": plain(each.projected and round(each.projected, 9)),
+                "hit_at": plain(each.hit_at and each.hit_at.replace(microsecond=0)),
+                "resets_at": plain(each.resets_at),
+                "over": each.over,
+                "state": state(each),
+            }
+            for each in outlooks
+        ]
     )
 
 

@@ -15,7 +15,7 @@ from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, say
-from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
+from usage_tracker.cli.plain import json_document
 from usage_tracker.cli.price_books import plain_table
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.dsn import Dsn
@@ -73,7 +73,7 @@ def show(dsn: Dsn, kind: Kind, subject: str | None, limit: int, output: str, not
 
 
 def changes_json(changes: Sequence[Change]) -> str:
-    return json_text({"schema_version": SCHEMA_VERSION, "changes": list(map(as_json, changes))})
+    return json_document(changes=list(map(as_json, changes)))
 
 
 def as_json(change: Change) -> Mapping[str, object]:
@@ -131,8 +131,5 @@ def price_words(change: Change) -> str:
         found: list[dict[str, Any]] = json.loads(text, parse_float=Decimal) if text else []
         return found
 
-    signs = {"added": "+", "removed": "-", "changed": "~"}
     found = differ(entries(change.before), entries(change.after))
-    return f"version {change.subject}: " + "; ".join(
-        f"{signs[each.change]} {each.entry}: {each.what}" for each in found
-    )
+    return f"version {change.subject}: {'; '.join(map(str, found))}"

@@ -22,7 +22,7 @@ from usage_tracker.cli.findings import Finding, Findings
 from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.options import tell_typed
 from usage_tracker.cli.output import emit, room_on_stdout
-from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
+from usage_tracker.cli.plain import json_document
 from usage_tracker.config import PREFIX, Settings, load_piecemeal, load_usable, variable
 from usage_tracker.config_file import (
     KEYS,
@@ -57,9 +57,8 @@ from usage_tracker.tracker import choke_points
 def doctor(dsn: str | None, as_json: bool, verbose: bool) -> None:
     findings = examine(dsn, verbose or as_json)
     if as_json:
-        head = {"schema_version": SCHEMA_VERSION, "healthy": findings.healthy}
         lines = [line._asdict() for line in findings.lines]
-        emit([json_text({**head, "findings": lines, **findings.facts})])
+        emit([json_document(healthy=findings.healthy, findings=lines, **findings.facts)])
     else:
         emit(as_lines(findings.lines))
     if not findings.healthy:

@@ -9,7 +9,7 @@ from usage_tracker.cli.figures import counted, show_bytes
 from usage_tracker.cli.findings import Findings
 from usage_tracker.config import Settings, data_folder
 from usage_tracker.journal import Spool
-from usage_tracker.journal.aside import DROPS, noted_dropped
+from usage_tracker.journal.aside import CORRUPT, DROPS, REFUSED, noted_dropped
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.journal.spool import SAME_STORE
 from usage_tracker.pipeline import open_spool
@@ -17,8 +17,8 @@ from usage_tracker.pipeline import open_spool
 NEARLY_FULL = 0.8
 
 ASIDE = (
-    ("refused.jsonl", "refused", "events that the store refused"),
-    ("corrupt", "corrupt", "unreadable journal bytes"),
+    (REFUSED, "refused", "events that the store refused"),
+    (CORRUPT, "corrupt", "unreadable journal bytes"),
 )
 
 

@@ -12,7 +12,7 @@ from usage_tracker.cli.figures import UNKNOWN, printable, show_duration
 from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.options import dsn_option, output_option, tz_option
 from usage_tracker.cli.output import emit, say
-from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
+from usage_tracker.cli.plain import json_document
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.decimals import EXACT
 from usage_tracker.dsn import Dsn
@@ -141,8 +141,7 @@ def as_json(event: Event, original: Original | None) -> list[str]:
     lines = [plain_fields(line._asdict()) for line in lines_of(event)]
     values = plain_fields(event)
     before = original and plain_fields(original._asdict())
-    head = {"schema_version": SCHEMA_VERSION, "currency": "USD"}
-    return [json_text({**head, "event": values, "lines": lines, "original": before})]
+    return [json_document(currency="USD", event=values, lines=lines, original=before)]
 
 
 def find_newest(store: Store) -> Event | None:

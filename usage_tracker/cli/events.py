@@ -14,7 +14,7 @@ from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_durat
 from usage_tracker.cli.follow import Form, as_lines, follow
 from usage_tracker.cli.options import Conditions, Span, output_option, resolve_range, selection_options
 from usage_tracker.cli.output import emit_data, emit_page, say
-from usage_tracker.cli.plain import csv_lines, json_head, json_text
+from usage_tracker.cli.plain import csv_lines, json_document, json_head
 from usage_tracker.cli.pruned import listing_note
 from usage_tracker.cli.render import nothing_found, show_question
 from usage_tracker.cli.stores import NothingYet, reading
@@ -66,8 +66,8 @@ def outcome(event: Event) -> str:
 
 
 def as_json(query: Query, events: Iterable[Event], notes: Sequence[str] = ()) -> list[str]:
-    document = {"currency": "USD", "events": [*map(plain_fields, events)], "notes": list(notes)}
-    return [json_text({**json_head(query), **document})]
+    found = [*map(plain_fields, events)]
+    return [json_document(**json_head(query), currency="USD", events=found, notes=list(notes))]
 
 
 def as_jsonl(_: Query, events: Iterable[Event], __: Sequence[str] = ()) -> Iterator[str]:

@@ -122,7 +122,7 @@ def export(
             if out is None:
                 emit_data(write(query, passed.each(found)))
             else:
-                total = run(store, query).total.calls if is_terminal(sys.stderr) else 0
+                total = run(store, query).total.calls if is_terminal(sys.stderr) else None
                 with progress("Exporting", total) as advance:
                     write_pieces(out, write(query, passed.each(found, advance)))
             gone = listing_note(store, query)

@@ -11,8 +11,8 @@ import click
 from usage_tracker.cli.commands import LazyGroup, Place
 from usage_tracker.cli.figures import counted
 from usage_tracker.cli.notes import calls
-from usage_tracker.cli.options import dsn_option, parse_typed, resolve_range
-from usage_tracker.cli.output import say
+from usage_tracker.cli.options import dsn_option, parse_typed, parsed, resolve_range
+from usage_tracker.cli.output import is_terminal, progress, say
 from usage_tracker.cli.stores import writing
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import Dsn
@@ -62,7 +62,7 @@ def parse_proxy(text: str) -> tuple[Dsn, str | None]:
 
 
 from_option = click.option(
-    "--from", "origin", required=True, callback=lambda _ctx, _param, text: parse_typed(text), metavar="DSN",
+    "--from", "origin", required=True, callback=parsed(parse_typed), metavar="DSN",
     help="The source's database.",
 )  # fmt: skip
 file_type = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -86,7 +86,7 @@ pruned_option = click.option(
     "--from",
     "origin",
     required=True,
-    callback=lambda _ctx, _param, text: parse_proxy(text),
+    callback=parsed(parse_proxy),
     metavar="DSN",
     help="The proxy's database, as its DATABASE_URL names it.",
 )
@@ -188,17 +188,10 @@ def bring(
         gone = None if pruned else find_kept(store)
         importer = Importer(store, LazyPricer(settings.prices), settings.batch_size, gone)
         starts = [importer.since(source) if since is None else optional(chosen.since) for source in sources]
-
-        def bring_all(advance: Callable[[int], object]) -> Brought:
+        length = count_all(sources, starts) if is_terminal(sys.stderr) else None
+        with progress("Importing", length) as advance:
             each = [importer.bring(source, start, advance) for source, start in zip(sources, starts, strict=True)]
-            return Brought(*map(sum, zip(*each, strict=True)))
-
-        length = count_all(sources, starts) if sys.stderr.isatty() else None
-        if length is None:
-            brought = bring_all(lambda _: None)
-        else:
-            with click.progressbar(length=length, label="Importing", file=sys.stderr) as bar:
-                brought = bring_all(bar.update)
+        brought = Brought(*map(sum, zip(*each, strict=True)))
         while store.compact():
             continue
     known = brought.read - brought.stored - brought.refused - brought.gone

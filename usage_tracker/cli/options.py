@@ -15,16 +15,19 @@ from usage_tracker.errors import ConfigError
 from usage_tracker.report import Condition, Range, both_ends, parse_conditions, parse_range
 from usage_tracker.zones import parse_zone
 
-Given = str | tuple[str, ...]
+Given = str | tuple[str, ...] | None
 
 
 def parsed(parse: Callable[[str], object]) -> Callable[[click.Context, click.Parameter, Given], object]:
-    """A callback that reads an option's text, or each of its texts; a ValueError is a sentence for people."""
+    """A callback that reads an option's text, or each of its texts; a ValueError or ConfigError is a sentence for
+    people."""
 
     def callback(_ctx: click.Context, _param: click.Parameter, given: Given) -> object:
+        if given is None:
+            return None
         try:
             return parse(given) if isinstance(given, str) else tuple(map(parse, given))
-        except ValueError as error:
+        except (ValueError, ConfigError) as error:
             raise click.BadParameter(str(error)) from None
 
     return callback

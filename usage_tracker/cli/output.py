@@ -171,9 +171,10 @@ def can_ask() -> bool:
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, if that is a terminal; what it is given is called with how many more are done."""
-    if not is_terminal(sys.stderr):
+def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, if that is a terminal and the total is known; what it is given is called with how many more are
+    done."""
+    if total is None or not is_terminal(sys.stderr):
         yield lambda _: None
         return
     with click.progressbar(length=total, label=label, file=sys.stderr) as bar:

@@ -16,11 +16,15 @@ def json_text(document: object) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
+def json_document(**fields: object) -> str:
+    """The fields, and before them the version of their form."""
+    return json_text({"schema_version": SCHEMA_VERSION, **fields})
+
+
 def json_head(query: Query) -> dict[str, object]:
-    """What every document starts with: the version of its form, the range as it was resolved, the conditions."""
+    """The first fields of an answer: the range as it was resolved, the conditions."""
     since, until = (moment and plain(moment.astimezone(query.tz)) for moment in (query.since, query.until))
     return {
-        "schema_version": SCHEMA_VERSION,
         "range": {"since": since, "until": until, "tz": str(query.tz)},
         "where": [str(condition) for condition in query.where],
     }

@@ -13,7 +13,7 @@ from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import printable
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, emit_data, say
-from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_text
+from usage_tracker.cli.plain import csv_lines, json_document
 from usage_tracker.cli.price_books import read_stored, stored_in
 from usage_tracker.cli.stores import NothingYet, reading, writing
 from usage_tracker.dsn import Dsn
@@ -173,8 +173,7 @@ def change(dsn: Dsn, make: Callable[[Sequence[Table]], list[Table]], note: str, 
 
 
 def differences_text(found: Sequence[Difference]) -> str:
-    signs = {"added": "+", "removed": "-", "changed": "~"}
-    return "".join(f"{signs[each.change]} {printable(each.entry)}: {printable(each.what)}\n" for each in found)
+    return "".join(f"{printable(str(each))}\n" for each in found)
 
 
 @click.command(
@@ -206,7 +205,7 @@ def diff(old: str | None, new: str | None, dsn: Dsn, output: str) -> None:
         found = differ(entries_of(old, dsn, numbers), entries_of(new, dsn, numbers))
     rows = [each._asdict() for each in found]
     if output == "json":
-        emit([json_text({"schema_version": SCHEMA_VERSION, "old": old, "new": new, "differences": rows})])
+        emit([json_document(old=old, new=new, differences=rows)])
     elif output == "csv":
         emit_data(csv_lines(Difference._fields, rows))
     elif found:

@@ -10,7 +10,7 @@ from usage_tracker.cli.columns import Column, heading
 from usage_tracker.cli.figures import UNKNOWN, show_count, show_groups
 from usage_tracker.cli.options import Conditions, output_option, resolve_range, selection_options
 from usage_tracker.cli.output import emit, emit_data, say
-from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_head, json_text
+from usage_tracker.cli.plain import csv_lines, json_document, json_head
 from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
 from usage_tracker.cli.price_reasons import Reason, reason_of, telling_unpriced
 from usage_tracker.cli.render import show_question
@@ -59,7 +59,7 @@ def unpriced(
         remark = str(nothing)
     if output == "json":
         found = [as_figures(gap) for gap in gaps]
-        emit([json_text({"schema_version": SCHEMA_VERSION, **json_head(query), "models": found})])
+        emit([json_document(**json_head(query), models=found)])
     elif output == "csv":
         emit_data(csv_lines([*BY, *FIGURES], [as_figures(gap) for gap in gaps]))
     elif gaps:

@@ -13,7 +13,7 @@ from usage_tracker.cli.event import show_price
 from usage_tracker.cli.figures import UNKNOWN, printable
 from usage_tracker.cli.options import dsn_option, output_option
 from usage_tracker.cli.output import emit, emit_data, say
-from usage_tracker.cli.plain import SCHEMA_VERSION, csv_lines, json_text
+from usage_tracker.cli.plain import csv_lines, json_document
 from usage_tracker.cli.price_books import open_books, open_pricer, plain_table, prices_option
 from usage_tracker.dsn import Dsn
 from usage_tracker.plain_values import exact
@@ -35,6 +35,8 @@ SHORT = {
 """The prices that have a column in a list of models."""
 RANKS = {"cache_write_tokens": 3, "cache_read_tokens": 2}
 MOST_MODELS = 200
+OURS = {theirs: name for name, theirs in PROVIDERS.items()} | {"google": "gemini"}
+"""Providers as genai-prices calls them, and as we do; `google` is two of ours."""
 
 list_output = output_option(("table", "json", "csv", "toml"), "The format. toml: a file that `prices import` takes.")
 
@@ -67,7 +69,7 @@ def list_prices(pattern: str | None, provider: str | None, dsn: Dsn, path: Path 
         raise click.UsageError("toml is the form of a price book: leave the pattern out")
     models = known_models(pattern, provider, books)
     if output == "json":
-        emit([json_text({"schema_version": SCHEMA_VERSION, "currency": "USD", "models": models})])
+        emit([json_document(currency="USD", models=models)])
     elif output == "csv":
         emit_data(csv_lines(["provider", "model", *SHORT, "source", "version"], [flat(row) for row in models]))
     elif models:
@@ -85,7 +87,7 @@ def list_entries(books: Sequence[Book], output: str) -> None:
         emit([write_book(table for _, table in entries)])
     elif output == "json":
         tables = [{"version": version, **plain_table(table)} for version, table in entries]
-        emit([json_text({"schema_version": SCHEMA_VERSION, "currency": "USD", "entries": tables})])
+        emit([json_document(currency="USD", entries=tables)])
     elif output == "csv":
         rows = [{"version": version, "entry": name_of(table), "says": said(table)} for version, table in entries]
         emit_data(csv_lines(["version", "entry", "says"], rows))
@@ -108,10 +110,9 @@ def list_entries(books: Sequence[Book], output: str) -> None:
 def known_models(pattern: str, wanted: str | None, books: Sequence[Book]) -> list[dict[str, Any]]:
     """What is known of the models of genai-prices' data whose names match, as they would be billed today."""
     pricer, names = open_pricer(books), glob(pattern)
-    ours = {theirs: name for name, theirs in PROVIDERS.items() if theirs != "google"} | {"google": "gemini"}
     rows = []
     for provider, model in newest_data().all():
-        name = ours.get(provider.id, provider.id)
+        name = OURS.get(provider.id, provider.id)
         if wanted in (None, name) and names.search(model.id):
             rates = pricer.lists.find(occasion_of(name, model.id, STANDARD, today()))
             if isinstance(rates, Rates):
@@ -200,7 +201,7 @@ def show(
     found = list(lists_of(pricer, model, providers_of(model, provider), tier.lower(), day))
     if output == "json":
         lists = [{"provider": name, "model": model, **rates_in_figures(rates)} for name, rates in found]
-        emit([json_text({"schema_version": SCHEMA_VERSION, "currency": "USD", "at": f"{day}", "lists": lists})])
+        emit([json_document(currency="USD", at=f"{day}", lists=lists)])
     for name, rates in found if output == "table" else ():
         emit([rates_table(name, model, rates, tier, day), "\n"])
     if not found:
@@ -216,8 +217,7 @@ def providers_of(model: str, provider: str | None) -> Iterable[str]:
     vendor = vendor_of(model)
     if vendor:
         return [vendor]
-    ours = {theirs: name for name, theirs in PROVIDERS.items()} | {"google": "gemini"}
-    return ["", *dict.fromkeys(ours.get(each.id, each.id) for each, _ in newest_data().all())]
+    return ["", *dict.fromkeys(OURS.get(each.id, each.id) for each, _ in newest_data().all())]
 
 
 def lists_of(pricer: Pricer, model: str, providers: Iterable[str], tier: str, day: date) -> Iterator[tuple[str, Rates]]:

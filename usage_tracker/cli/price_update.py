@@ -12,7 +12,7 @@ import click
 from usage_tracker.cli.figures import counted, printable
 from usage_tracker.cli.options import output_option
 from usage_tracker.cli.output import emit, say
-from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
+from usage_tracker.cli.plain import json_document
 from usage_tracker.pricing.genai import GenaiPrices
 from usage_tracker.pricing.newer import Change, compare, data_file, newest_data, read_data
 
@@ -50,8 +50,7 @@ def update(place: str | None, bundled: bool, dry_run: bool, output: str) -> None
     changes = compare(old, new)
     if output == "json":
         rows = [change._asdict() for change in changes]
-        head = {"schema_version": SCHEMA_VERSION, "old": old.version, "new": new.version}
-        emit([json_text({**head, "changes": rows})])
+        emit([json_document(old=old.version, new=new.version, changes=rows)])
     else:
         emit([as_text(changes)])
     if dry_run:

@@ -9,7 +9,7 @@ from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import show_bytes, show_count
 from usage_tracker.cli.options import dsn_option, output_option, tz_option
 from usage_tracker.cli.output import emit, progress, say
-from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
+from usage_tracker.cli.plain import json_document
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreError
@@ -117,8 +117,7 @@ def as_table(end: datetime, zone: tzinfo, parts: Sequence[Prunable]) -> list[str
 
 
 def as_json(end: datetime, parts: Sequence[Prunable], *, deleted: bool) -> list[str]:
-    head = {"schema_version": SCHEMA_VERSION, "before": plain(end), "deleted": deleted}
-    return [json_text({**head, "parts": [part._asdict() for part in parts]})]
+    return [json_document(before=plain(end), deleted=deleted, parts=[part._asdict() for part in parts])]
 
 
 def take_out(store: Store, end: datetime, total: int, vacuum: bool | None) -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import show_changes, show_count, show_groups, show_money, show_range, show_share
 from usage_tracker.cli.output import emit, emit_data
-from usage_tracker.cli.plain import csv_lines, json_head, json_text
+from usage_tracker.cli.plain import csv_lines, json_document, json_head
 from usage_tracker.plain_values import exact, plain
 from usage_tracker.report.accounts import Figures
 from usage_tracker.report.reconciling import Reconciliation, Row, Tolerance
@@ -25,7 +25,6 @@ def show(found: Reconciliation, provider: str, tolerance: Tolerance, output: str
             emit([render_table(title(found, provider), as_columns(found), ())])
     elif output == "json":
         document = {
-            **json_head(found.query),
             "provider": provider,
             "currency": "USD",
             "tolerance": {"share": exact(tolerance.share), "dollars": exact(tolerance.dollars)},
@@ -33,7 +32,7 @@ def show(found: Reconciliation, provider: str, tolerance: Tolerance, output: str
             "rows": [as_object(row, by) for row in found.rows],
             "total": as_object(found.total, ()),
         }
-        emit([json_text(document)])
+        emit([json_document(**json_head(found.query), **document)])
     else:
         names = [*by, *(f"{side}_{name}" for side in SIDES for name in FIGURES), "difference", "unpriced", "apart"]
         emit_data(csv_lines(names, [flat(row, by) for row in found.rows]))

@@ -8,7 +8,7 @@ from itertools import chain
 
 from usage_tracker.cli.columns import FIELDS, report_columns
 from usage_tracker.cli.figures import difference, printable, show_range
-from usage_tracker.cli.plain import csv_lines, json_head, json_text, tsv_lines
+from usage_tracker.cli.plain import csv_lines, json_document, json_head, tsv_lines
 from usage_tracker.plain_values import plain
 from usage_tracker.report import OTHERS, Query, Report, Row
 
@@ -68,7 +68,6 @@ def as_json(report: Report, notes: Sequence[str], fields: Sequence[str] = ()) ->
     if report.total_before is not None:
         total |= compared(report.total, report.total_before, fields)
     document = {
-        **json_head(query),
         "by": list(query.by),
         "cost_basis": query.cost,
         "currency": "USD",
@@ -80,7 +79,7 @@ def as_json(report: Report, notes: Sequence[str], fields: Sequence[str] = ()) ->
     if query.before is not None:
         since, until = (moment and plain(moment.astimezone(query.tz)) for moment in query.before)
         document["compared_with"] = {"since": since, "until": until, "tz": str(query.tz)}
-    return json_text(document)
+    return json_document(**json_head(query), **document)
 
 
 def as_jsonl(report: Report, _: Sequence[str], fields: Sequence[str] = ()) -> str:

@@ -17,15 +17,9 @@ from usage_tracker.cli.output import as_for_a_file, emit, emit_data, say, write_
 from usage_tracker.cli.render import FOR_PROGRAMS, HOLDS_NOTES, RENDERERS, as_chart, nothing_found
 from usage_tracker.cli.report_sources import Answer, ask, ask_files, find_source
 from usage_tracker.cli.waiting import waiting_note
+from usage_tracker.dates import first_day, months_later
 from usage_tracker.dsn import Dsn
-from usage_tracker.report import (
-    DIMENSIONS,
-    UNITS,
-    CostBasis,
-    Query,
-    Range,
-    months_later,
-)
+from usage_tracker.report import DIMENSIONS, UNITS, CostBasis, Query, Range
 from usage_tracker.report.comparison import earlier
 from usage_tracker.report.spelling import did_you_mean
 
@@ -162,8 +156,8 @@ def short_form(name: str, unit: str, first: Callable[[date], date]) -> click.Com
 
 
 daily = short_form("daily", "day", lambda today: today - timedelta(days=29))
-weekly = short_form("weekly", "week", lambda today: today - timedelta(days=today.weekday(), weeks=11))
-monthly = short_form("monthly", "month", lambda today: months_later(today.replace(day=1), -11))
+weekly = short_form("weekly", "week", lambda today: first_day("week", today) - timedelta(weeks=11))
+monthly = short_form("monthly", "month", lambda today: months_later(first_day("month", today), -11))
 
 
 @click.command(

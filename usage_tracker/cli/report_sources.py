@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -97,10 +98,8 @@ def ask_files(place: str, engine: str, dsn: Dsn, query: Query) -> Answer:
     except ImportError as error:
         extra = "duckdb" if engine == "duckdb" else "spark"
         raise ConfigError(f"{error.name} is missing; run: pip install 'usage-tracker-llm[{extra}]'") from None
-    lake = open_lake(place, engine)
-    try:
-        return Answer(answer(LakeFigures(lake), query, prices_of(dsn, query)))
-    except ValueError as error:
-        raise refusal(query, error) from None
-    finally:
-        lake.close()
+    with closing(open_lake(place, engine)) as lake:
+        try:
+            return Answer(answer(LakeFigures(lake), query, prices_of(dsn, query)))
+        except ValueError as error:
+            raise refusal(query, error) from None

@@ -14,7 +14,7 @@ from usage_tracker.cli.figures import show_count, show_groups, show_money
 from usage_tracker.cli.notes import calls
 from usage_tracker.cli.options import Conditions, output_option, resolve_range, selection_options
 from usage_tracker.cli.output import emit, emit_data, say
-from usage_tracker.cli.plain import csv_lines, json_head, json_text
+from usage_tracker.cli.plain import csv_lines, json_document, json_head
 from usage_tracker.cli.price_books import open_books, open_pricer, prices_option
 from usage_tracker.cli.render import show_question
 from usage_tracker.cli.stores import NothingYet, reading
@@ -125,7 +125,7 @@ def show(query: Query, rows: Rows, output: str) -> None:
     ]
     if output == "json":
         plain_rows = [{name: plain(row[name]) for name in COLUMNS} for row in found]
-        emit([json_text({**json_head(query), "currency": "USD", "rows": plain_rows})])
+        emit([json_document(**json_head(query), currency="USD", rows=plain_rows)])
     elif output == "csv":
         emit_data(csv_lines(COLUMNS, found))
     elif rows:

@@ -11,7 +11,7 @@ from usage_tracker.cli.figures import counted, printable, show_count
 from usage_tracker.cli.hints import repeating
 from usage_tracker.cli.options import dsn_option
 from usage_tracker.cli.output import emit, say
-from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
+from usage_tracker.cli.plain import json_document
 from usage_tracker.cli.stores import NothingYet, reading
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import Dsn
@@ -58,7 +58,7 @@ def sinks(context: click.Context, dsn: Dsn, as_json: bool) -> None:
         found = []
     named = {address.name: address.shown for address in load_settings().sinks}
     if as_json:
-        emit([json_text({"schema_version": SCHEMA_VERSION, "sinks": [described(standing) for standing in found]})])
+        emit([json_document(sinks=[described(standing) for standing in found])])
         return
     emit(as_lines(found))
     for name in named.keys() - {standing.name for standing in found}:

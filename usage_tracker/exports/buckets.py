@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from usage_tracker.instants import to_instant
 from usage_tracker.plain_values import exact
 from usage_tracker.stores import Store
+from usage_tracker.stores.values import sum_of_picodollars
 
 Grain = Literal["day", "hour"]
 """Of UTC."""
@@ -61,10 +62,9 @@ def events_counted(says: str) -> int:
 
 
 def summed(store: Store, name: str) -> str:
-    """The sum of a column. That of SQLite fails beyond 64 bits, which its other arithmetic doesn't."""
-    if store.dialect.name == "sqlite" and name in ("cost", "reported_cost"):
-        return f"sum({name} / 1000000) * 1000000 + sum({name} - {name} / 1000000 * 1000000)"
-    return f"sum({name})"
+    """The sum of a column."""
+    is_picodollars = store.dialect.name == "sqlite" and name in ("cost", "reported_cost")
+    return sum_of_picodollars(name) if is_picodollars else f"sum({name})"
 
 
 def moment(at: object) -> datetime:

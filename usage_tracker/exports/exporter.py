@@ -33,12 +33,12 @@ class Exporter:
     store: Store
     destination: Destination
     form: str
-    grain: Grain = "day"
-    since: datetime | None = None
-    until: datetime | None = None
-    settle: timedelta = timedelta(0)
+    grain: Grain
+    since: datetime | None
+    until: datetime | None
+    settle: timedelta
     """How long a day or hour has been over before it is exported: with some, hardly a file is ever written twice."""
-    again: bool = False
+    again: bool
     """Whether to write all files, whatever is known of them."""
 
     def run(self, progress: Callable[[int], None] = lambda _: None) -> Exported:

@@ -1,17 +1,18 @@
 """What was exported where, as the store itself knows it, so that any host can go on."""
 # ruff: noqa: S608  names of tables and columns are our own
 
-import time
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from usage_tracker.errors import StoreError, UsageTrackerError
 from usage_tracker.exports.buckets import Bucket
 from usage_tracker.stores import Store
-from usage_tracker.stores.claims import is_dead, make_claim
+from usage_tracker.stores.claims import is_dead, is_valid, make_claim
+from usage_tracker.stores.clock import clock_within
 from usage_tracker.stores.store import Execute, read_id
 
 CLAIM_SECONDS = 900
-"""How long a destination is one exporter's alone after its last sign of life: longer than any single file takes."""
+"""How long a destination is one exporter's alone after its last sign of life, by the store's clock: longer than any
+single file takes."""
 
 
 LEFT: set[str] = set()
@@ -33,6 +34,10 @@ class Mark(NamedTuple):
 
 
 NEVER = Mark(0, None, 0)
+
+
+def holds(claim: str, until: float, now: float) -> bool:
+    return is_valid(until, now, CLAIM_SECONDS) and claim not in LEFT and not is_dead(claim)
 
 
 class Marks:
@@ -85,17 +90,23 @@ class Marks:
 
     def _take(self, execute: Execute) -> bool:
         """Take or renew the claim, unless it is another's."""
-        now, destination = time.time(), f"{self._prefix}export_destination"
-        held = execute(f"SELECT claim FROM {destination} WHERE destination = {self._mark}", [self._destination])
-        if held is not None and held[0] is not None and (held[0] in LEFT or is_dead(str(held[0]))):
-            now = float("inf")
-        execute(
-            f"UPDATE {destination} SET claim = {self._mark}, claimed_until = {self._mark} WHERE "
-            f"destination = {self._mark} AND (claim = {self._mark} OR claim IS NULL OR claimed_until < {self._mark})",
-            [self._claim, time.time() + CLAIM_SECONDS, self._destination, self._claim, now],
+        destination, now = f"{self._prefix}export_destination", clock_within(execute, self._store.dialect)
+        row = execute(
+            f"SELECT claim, claimed_until FROM {destination} WHERE destination = {self._mark}"
+            + self._store.dialect.for_update(),
+            [self._destination],
         )
-        found = execute(f"SELECT claim FROM {destination} WHERE destination = {self._mark}", [self._destination])
-        return found == (self._claim,)
+        if row is None:
+            return False
+        holder, until = row
+        if holder not in (None, self._claim) and holds(str(holder), cast(float, until), now):
+            return False
+        execute(
+            f"UPDATE {destination} SET claim = {self._mark}, claimed_until = {self._mark} "
+            f"WHERE destination = {self._mark}",
+            [self._claim, now + CLAIM_SECONDS, self._destination],
+        )
+        return True
 
     def release(self) -> None:
         """Let others export. Raises StoreError."""

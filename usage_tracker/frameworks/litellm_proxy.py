@@ -3,9 +3,9 @@
     litellm_settings:
       callbacks: usage_tracker.frameworks.litellm_proxy.instance
 
-Settings come from the environment of the proxy. Who a request is for: what it says itself, then the key's user, team
-and project; `api_key` is the proxy's own hash of the key, as in its tables. A request that is turned away at the door
-(an unknown key, a spent budget) is no call and no event.
+Settings come from the environment of the proxy. Who a request is for: the key's team and project, and the user whom it
+names itself, else the key's; `api_key` is the proxy's own hash of the key, as in its tables. A request that is turned
+away at the door (an unknown key, a spent budget) is no call and no event.
 https://docs.litellm.ai/docs/observability/custom_callback, https://docs.litellm.ai/docs/proxy/call_hooks
 """
 
@@ -36,8 +36,7 @@ class ProxyCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM is not insta
             operation, call_id = litellm_asked.operation_requested(call_type), call_id_of(data)
             if operation is not None and isinstance(call_id, str) and tracker.installed is not None:
                 recorder, settings = tracker.installed.pipeline().recorder, tracker.installed.settings
-                key = getattr(user_api_key_dict, "api_key", None)
-                said = (recorder, call_id, operation, data, key, settings.fingerprint_key)
+                said = (recorder, call_id, operation, data, user_api_key_dict, settings.fingerprint_key)
                 if "litellm_call_id" in data:
                     ProxyRequest(*said)
                 else:
@@ -72,7 +71,7 @@ class ProxyCallback(CustomLogger):  # type: ignore[misc]  # LiteLLM is not insta
         """Tell apps where the request is recorded, so that none that is tracked itself counts it again."""
         with guarded("proxy answer"):
             request = handing_on.get() if isinstance(response, httpx.Response) else None
-            recorded = request is None or request.watch(response, user_api_key_dict)
+            recorded = request is None or request.watch(response)
             mark = tracker.installed.pipeline().recorder.store_mark if tracker.installed else None
             return {RECORDED_IN: mark} if recorded and mark is not None else None
         return None

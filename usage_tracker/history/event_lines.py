@@ -29,7 +29,7 @@ class EventLines:
 
     kind = "events"
 
-    def __init__(self, path: Path, until: datetime | None = None) -> None:
+    def __init__(self, path: Path, until: datetime | None) -> None:
         self.place = str(path.resolve())
         self._path = path
         self._until = optional(until)

@@ -72,9 +72,7 @@ class Brought(NamedTuple):
 class Importer:
     """Brings sources into one store. Raises StoreError; what was brought by then stays, and is not brought again."""
 
-    def __init__(
-        self, store: Store, prices: Prices, batch_size: int = 5000, gone: tuple[int, int] | None = None
-    ) -> None:
+    def __init__(self, store: Store, prices: Prices, batch_size: int, gone: tuple[int, int] | None) -> None:
         """`gone`: from which microsecond on, and up to which, the store's events were pruned, so that nobody knows any
         more which it has had."""
         self._store = store

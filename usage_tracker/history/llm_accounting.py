@@ -31,7 +31,7 @@ class AccountingEntries:
 
     kind = "llm-accounting"
 
-    def __init__(self, dsn: Dsn, app: str | None = None, until: datetime | None = None) -> None:
+    def __init__(self, dsn: Dsn, app: str | None, until: datetime | None) -> None:
         self.place = dsn.shown
         self._database = (place_of(dsn) if dsn.scheme == "postgresql" else None) or self.place
         """Whose ids they are, whoever connects to it, and with which options."""

@@ -45,7 +45,7 @@ class UsageExport:
 
     kind = "openai"
 
-    def __init__(self, path: Path, app: str | None = None, until: datetime | None = None) -> None:
+    def __init__(self, path: Path, app: str | None, until: datetime | None) -> None:
         self.place = str(path.resolve())
         self._path = path
         self._app = app

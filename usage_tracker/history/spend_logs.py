@@ -116,11 +116,11 @@ class SpendLogs:
     def __init__(
         self,
         dsn: Dsn,
-        app: str | None = None,
-        until: datetime | None = None,
-        sessions: bool = False,
-        schema: str | None = None,
-        fingerprint_key: str = "",
+        app: str | None,
+        until: datetime | None,
+        sessions: bool,
+        schema: str | None,
+        fingerprint_key: str,
     ) -> None:
         if dsn.scheme != "postgresql":
             raise UsageTrackerError("LiteLLM's proxy keeps its spend logs in Postgres; --from takes postgresql://…")

@@ -9,12 +9,16 @@ from usage_tracker.event import PricedEvent, flatten
 from usage_tracker.journal.disk import OPEN_SAFELY, share, write_new
 from usage_tracker.journal.spool import Spool
 
+REFUSED = "refused.jsonl"
+CORRUPT = "corrupt"
+DROPS = "dropped"
 KEPT_ASIDE_MAX = 64 << 20
+DROPS_MAX = 1 << 16
 
 
 def keep_aside(spool: Spool, segment: str, corrupt: list[tuple[int, bytes]]) -> None:
     """Keep unreadable bytes, up to KEPT_ASIDE_MAX for the folder and as far as the disk takes them."""
-    kept_in = spool.folder / "corrupt"
+    kept_in = spool.folder / CORRUPT
     with suppress(OSError):
         if not os.path.lexists(kept_in):
             kept_in.mkdir(mode=0o700)
@@ -35,15 +39,11 @@ def refuse(spool: Spool, priced: PricedEvent, reason: str) -> None:
     import json
 
     line = json.dumps({"reason": reason, **flatten(priced)}, default=str, ensure_ascii=False)
-    path = spool.folder / "refused.jsonl"
+    path = spool.folder / REFUSED
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | OPEN_SAFELY, 0o600)
     with open(descriptor, "a", encoding="utf-8", errors="replace") as letters:
         share(descriptor, spool.group)
         letters.write(line + "\n")
-
-
-DROPS = "dropped"
-DROPS_MAX = 1 << 16
 
 
 def note_dropped(spool: Spool, count: int) -> None:

@@ -21,7 +21,7 @@ OPEN_AT_MOST = 128
 class OpenSegments:
     """Where more segments are in use than may be open, they take turns. Not thread-safe."""
 
-    def __init__(self, spool: Spool, claims: Claims | None = None) -> None:
+    def __init__(self, spool: Spool, claims: Claims | None) -> None:
         """`claims`: where several processes ship the folder."""
         self.files: dict[Path, SharedFile] = {}
         self._spool = spool

@@ -10,6 +10,7 @@ from usage_tracker.pricing.book import Table
 
 IDENTITY = ("match", "regex", "provider", "from", "until", "when")
 """What an entry is about; the rest is what it says of that."""
+SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 
 def write_book(tables: Iterable[Table]) -> str:
@@ -45,6 +46,9 @@ class Difference(NamedTuple):
     change: str
     """`added`, `removed` or `changed`."""
     what: str
+
+    def __str__(self) -> str:
+        return f"{SIGNS[self.change]} {self.entry}: {self.what}"
 
 
 def name_of(table: Table) -> str:

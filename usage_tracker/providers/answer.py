@@ -23,6 +23,8 @@ MOST_PARTS = 64
 
 
 decode = msgspec.json.Decoder().decode
+UNREADABLE = (msgspec.DecodeError, RecursionError)
+"""What a decoder raises for what is no JSON, or is nested deeper than the stack has room for."""
 
 
 class Request(NamedTuple):
@@ -131,7 +133,7 @@ def decode_object(text: bytes | str) -> dict[str, object]:
     """A JSON object; empty for anything else, such as a body that was cut."""
     try:
         value = decode(text)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -140,7 +142,7 @@ def decode_objects(text: bytes | str) -> list[dict[str, object]]:
     """The JSON object that it is, or those in a list; none for anything else."""
     try:
         value = decode(text)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return []
     return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
 

@@ -131,6 +131,12 @@ def read_key(key: object) -> Asked:
     return read_who({"metadata": {name: getattr(key, name.removeprefix("user_api_key_"), None) for name in names}})
 
 
+def paid_by(key: Asked, request: Request) -> Request:
+    """The request at the cost of the key's own team and project, whatever it says of these: who holds a key writes it,
+    and would choose whom it is billed to and whose budget it is held to."""
+    return request._replace(team=key.team or request.team, project=key.project or request.project)
+
+
 def clean_metadata(metadata: Mapping[object, object]) -> Mapping[object, object]:
     """Metadata without what LiteLLM writes there for itself, and its words for who pays as ours."""
     kept: dict[object, object] = {}

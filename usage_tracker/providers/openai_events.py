@@ -14,7 +14,7 @@ import msgspec
 
 from usage_tracker.event import Status
 from usage_tracker.providers import openai
-from usage_tracker.providers.answer import Request, fields_of, http_status, word
+from usage_tracker.providers.answer import UNREADABLE, Request, fields_of, http_status, word
 
 observe = openai.observe
 usage_of = openai.usage_of
@@ -46,7 +46,7 @@ def type_of(message: bytes | str) -> bytes:
         return found[1]
     try:
         return read_typed(message).type.encode()
-    except (msgspec.DecodeError, UnicodeError):
+    except (*UNREADABLE, UnicodeError):
         return b""
 
 

@@ -26,7 +26,7 @@ from usage_tracker.report.listing import (
 )
 from usage_tracker.report.query import Query, Report, Row, answer, no_calls, run
 from usage_tracker.report.question import CostBasis
-from usage_tracker.report.ranges import Range, both_ends, months_later, parse_period, parse_range
+from usage_tracker.report.ranges import Range, both_ends, parse_period, parse_range
 from usage_tracker.report.ranking import OTHERS
 
 __all__ = [
@@ -57,7 +57,6 @@ __all__ = [
     "has_schema",
     "is_dimension",
     "list_events",
-    "months_later",
     "no_calls",
     "parse_condition",
     "parse_conditions",

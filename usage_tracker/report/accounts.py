@@ -10,12 +10,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, NamedTuple
 
+from usage_tracker.dates import ONE_DAY
+
 Kind = Literal["costs", "usage"]
-ONE_DAY = timedelta(days=1)
 DIGITS = 15
 """Before the point: nobody was billed so many dollars, and sums of them are exact."""
 

@@ -2,8 +2,9 @@
 
 from datetime import date, datetime, timedelta, timezone, tzinfo
 
+from usage_tracker.dates import first_day, months_later, next_month
 from usage_tracker.report.question import Query
-from usage_tracker.report.ranges import Range, hour, months_later, next_month, parse_period
+from usage_tracker.report.ranges import Range, hour, parse_period
 from usage_tracker.report.sums import Group, GroupValue
 from usage_tracker.zones import begins_day, midnight
 
@@ -37,14 +38,14 @@ def before_start(asked: Range, start: datetime, zone: tzinfo, now: datetime) -> 
         return Range(start - (until - start), start)
     if first.day == 1:
         months = (last.year - first.year) * 12 + last.month - first.month + 1
-        first_day, stop = months_later(first, -months), months_later(until.date(), -months)
+        start_day, stop = months_later(first, -months), months_later(until.date(), -months)
         if stop.day < until.day:  # a month that has no such day is over by then
-            return Range(midnight(first_day, zone), midnight(next_month(stop), zone))
+            return Range(midnight(start_day, zone), midnight(next_month(stop), zone))
     else:
         days = last - first + timedelta(days=1)
-        first_day, stop = first - days, until.date() - days
+        start_day, stop = first - days, until.date() - days
     before = midnight(stop, zone) + (until - datetime.combine(until.date(), datetime.min.time(), zone))
-    return Range(midnight(first_day, zone), min(before, start))
+    return Range(midnight(start_day, zone), min(before, start))
 
 
 def beside(query: Query, group: Group) -> Group:
@@ -67,7 +68,4 @@ def moved(query: Query, unit: str, value: GroupValue) -> GroupValue:
     if unit == "month":
         months = (ours.year - theirs.year) * 12 + ours.month - theirs.month
         return months_later(value, months)
-    start, base = ours.date(), theirs.date()
-    if unit == "week":
-        start, base = (day - timedelta(days=day.weekday()) for day in (start, base))
-    return value + (start - base)
+    return value + (first_day(unit, ours.date()) - first_day(unit, theirs.date()))

@@ -32,6 +32,11 @@ MOST_CONDITIONS = 200
 """Of one question. SQLite nests no more than a thousand expressions, of which a condition may take several."""
 
 
+def is_text(value: str) -> bool:
+    """Whether every store can be asked for it: it has no NUL character and no half of a surrogate pair."""
+    return "\0" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
+
+
 def parse_condition(text: str) -> Condition:
     """The condition that was written as `dimension=value` or `dimension!=value`. Raises ValueError with a sentence."""
     match = re.fullmatch(r"([^=!]*)(!?=)(.*)", text, re.DOTALL)
@@ -44,7 +49,7 @@ def parse_condition(text: str) -> Condition:
         raise ValueError(unknown(name, tuple(FILTERS)))
     if pattern == "":
         raise ValueError(f"{text!r} has no value; {name}=none finds calls without a {name}")
-    if "\0" in pattern or any("\ud800" <= char <= "\udfff" for char in pattern):
+    if not is_text(pattern):
         raise ValueError(f"{name} can't be compared with what is no text (a NUL character or broken UTF-8)")
     return Condition(name, operator == "=", None if pattern == "none" else pattern)
 
@@ -115,7 +120,7 @@ def write_match_of_some(
     statement: Statement, array: str, condition: Condition, rows: str = "EXISTS (SELECT 1 FROM "
 ) -> str:
     """SQL for: the array is as the condition says. `rows`: how the rows are found that have such an element."""
-    each = statement.write_each(array, "one")
+    each = statement.write_each(array)
     some = "TRUE" if condition.pattern is None else write_match(statement, "one.value", condition._replace(equal=True))
     negated = condition.equal == (condition.pattern is None)
     return f"{'NOT ' if negated else ''}{rows}{each} WHERE {some})"

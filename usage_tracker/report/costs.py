@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import product
 from typing import NamedTuple
 
+from usage_tracker.dates import first_day
 from usage_tracker.instants import to_instant
 from usage_tracker.report.dimensions import DIMENSIONS, key_of_tags
 from usage_tracker.report.figures import Figures
@@ -82,7 +83,6 @@ def groups_of(event: Event, query: Query) -> Iterator[Group]:
 
 def values_of(event: Event, name: str, query: Query) -> list[GroupValue]:
     local: datetime = event["started_at"].astimezone(query.tz)
-    day: date = local.date()
     key = key_of_tags(name)
     tags: list[str] = event["tags"]
     if name == "tag" or key is not None:
@@ -93,12 +93,8 @@ def values_of(event: Event, name: str, query: Query) -> list[GroupValue]:
         case "hour":
             offset = timezone(local.utcoffset() or timedelta())
             return [local.replace(minute=0, second=0, microsecond=0, tzinfo=offset, fold=0)]
-        case "day":
-            return [day]
-        case "week":
-            return [day - timedelta(days=day.weekday())]
-        case "month":
-            return [day.replace(day=1)]
+        case "day" | "week" | "month":
+            return [first_day(name, local.date())]
         case "model":
             return [event["request_model"] if event["model"] is None else event["model"]]
         case _:

@@ -13,11 +13,11 @@ from usage_tracker.decimals import EXACT
 from usage_tracker.instants import SECOND, to_instant, to_moment
 from usage_tracker.report.statement import YEAR_1, Statement
 from usage_tracker.stores import Dialect, Store
-from usage_tracker.stores.values import PICODOLLAR
+from usage_tracker.stores.values import PICODOLLAR, sum_of_picodollars
 
 
 class PostgresStatement(Statement):
-    each = "LATERAL unnest({array}) AS {name}(value)"
+    each = "LATERAL unnest({array}) AS one(value)"
     events = "usage_tracker.events"
     by_character = ' COLLATE "C"'
     has_schema = "SELECT to_regclass('usage_tracker.usage_event') IS NOT NULL"
@@ -73,7 +73,7 @@ MONEY = ("cost", "reported_cost")
 class SqliteStatement(Statement):
     """Instants are integers, seconds in rollups and microseconds in events; money is in units of 1e-12 dollars."""
 
-    each = "json_each({array}) AS {name}"
+    each = "json_each({array}) AS one"
     # not the view: its `started_at` is text that no index finds, and its money is rounded
     events = (
         "usage_event JOIN usage_kind USING (kind_key) JOIN usage_owner USING (owner_key) "
@@ -123,9 +123,7 @@ class SqliteStatement(Statement):
     def write_sum(self, column: str) -> str:
         if column not in MONEY:
             return super().write_sum(column)
-        # SQLite's sum() of integers fails beyond 64 bits, at 9.2 million dollars. Its other arithmetic goes on there
-        # with floating numbers: in two parts, a sum is exact as long as it fits, and has 15 digits where it doesn't.
-        return f"(sum({column} / 1000000) * 1000000 + sum({column} - {column} / 1000000 * 1000000))"
+        return sum_of_picodollars(column)
 
     def read_money(self, value: object) -> Decimal:
         assert isinstance(value, int | float)

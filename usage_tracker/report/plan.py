@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
+from usage_tracker.dates import first_day
 from usage_tracker.instants import DAY, HOUR, SECOND, to_instant, to_moment
 
 
@@ -143,10 +144,7 @@ def shift_days(start: int, end: int, offset: int, days: list[Source], unit: str)
 
 def start_of(unit: str, wall: int) -> date:
     """The first day of the day, week or month that the instant of a wall clock is in."""
-    day = to_moment(min(max(wall, FIRST), LAST)).date()
-    if unit == "week":
-        return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if unit == "month" else day
+    return first_day(unit, to_moment(min(max(wall, FIRST), LAST)).date())
 
 
 def cover(start: int, end: int, offset: int, rollups: list[Source], skipped_hour: int | None) -> list[Part]:
@@ -218,6 +216,9 @@ def clock_settings(zone: tzinfo, span: Span, unit: str) -> Iterator[tuple[int, i
 
     start, end = span
     current, changes = offset(start), 0
+    if zone.utcoffset(None) is not None:  # it never changes
+        yield start, end, current
+        return
     for at in range(start, end, DAY):
         following = min(at + DAY, end)
         if offset(following) == current:

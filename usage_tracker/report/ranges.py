@@ -10,11 +10,11 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
+from usage_tracker.dates import ONE_DAY, first_day, next_month
 from usage_tracker.report.spelling import did_you_mean
 from usage_tracker.zones import begins_day, midnight
 
 DEFAULT_SINCE = "mtd"
-TOMORROW = timedelta(days=1)
 
 
 class Range(NamedTuple):
@@ -31,35 +31,20 @@ class Days(NamedTuple):
     after: date
 
 
-def next_month(day: date) -> date:
-    """The first day of the month after."""
-    return (day.replace(day=1) + timedelta(days=31)).replace(day=1)
-
-
-def months_later(day: date, months: int) -> date:
-    """The same day that many months later, or the last one of a shorter month."""
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    return min(date(year, month + 1, 1) + timedelta(days=day.day - 1), next_month(date(year, month + 1, 1)) - TOMORROW)
-
-
-def last_month(today: date) -> Days:
-    first = today.replace(day=1)
-    return Days((first - timedelta(days=1)).replace(day=1), first)
-
-
-def weeks(today: date, ago: int) -> date:
-    """The Monday of the week that many weeks ago."""
-    return today - timedelta(days=today.weekday(), weeks=ago)
+def one_before(unit: str, today: date) -> Days:
+    """The week or month before that of today."""
+    after = first_day(unit, today)
+    return Days(first_day(unit, after - ONE_DAY), after)
 
 
 PERIODS: dict[str, Callable[[date], Days]] = {
-    "today": lambda today: Days(today, today + TOMORROW),
-    "yesterday": lambda today: Days(today - TOMORROW, today),
-    "this-week": lambda today: Days(weeks(today, 0), today + TOMORROW),
-    "last-week": lambda today: Days(weeks(today, 1), weeks(today, 0)),
-    "mtd": lambda today: Days(today.replace(day=1), today + TOMORROW),
-    "last-month": last_month,
-    "ytd": lambda today: Days(today.replace(month=1, day=1), today + TOMORROW),
+    "today": lambda today: Days(today, today + ONE_DAY),
+    "yesterday": lambda today: Days(today - ONE_DAY, today),
+    "this-week": lambda today: Days(first_day("week", today), today + ONE_DAY),
+    "last-week": lambda today: one_before("week", today),
+    "mtd": lambda today: Days(first_day("month", today), today + ONE_DAY),
+    "last-month": lambda today: one_before("month", today),
+    "ytd": lambda today: Days(today.replace(month=1, day=1), today + ONE_DAY),
 }
 """Words for periods; those that have not ended yet end with today."""
 
@@ -80,7 +65,7 @@ def parse_range(since: str | None, until: str | None, zone: tzinfo, now: datetim
     if until is not None:
         end = parse_period(until, zone, now).until
     elif start is None or begins_day(start, zone):
-        end = midnight(now.astimezone(zone).date() + TOMORROW, zone)
+        end = midnight(now.astimezone(zone).date() + ONE_DAY, zone)
     else:
         end = hour(now, zone) + timedelta(hours=1)
     if start is not None and start >= end:
@@ -106,7 +91,7 @@ def parse_period(text: str, zone: tzinfo, now: datetime) -> Range:
             return whole_days(Days(date(int(text), 1, 1), date(int(text) + 1, 1, 1)), zone)
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
             first = date.fromisoformat(text)
-            return whole_days(Days(first, first + TOMORROW), zone)
+            return whole_days(Days(first, first + ONE_DAY), zone)
         if re.match(r"\d{4}-\d{2}-\d{2}[T ]", text):
             instant = datetime.fromisoformat(text)
             instant = (instant if instant.tzinfo else instant.replace(tzinfo=zone)).astimezone(UTC)
@@ -129,7 +114,7 @@ def parse_duration(count: int, unit: str, zone: tzinfo, now: datetime) -> Range:
     try:
         if unit in "dw":
             day = now.astimezone(zone).date() - timedelta(days=count * (7 if unit == "w" else 1))
-            return whole_days(Days(day, day + TOMORROW), zone)
+            return whole_days(Days(day, day + ONE_DAY), zone)
         if unit == "h":
             start = hour(now - timedelta(hours=count), zone)
             return Range(start, start + timedelta(hours=1))

@@ -18,21 +18,22 @@ UNSAID = Figures()
 KEYS = ("day", "model", "project")
 DATED = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2})$")
 """The date at the end of a model's full name."""
+TOKENS = 1000
+"""A difference that never matters."""
 
 
 class Tolerance(NamedTuple):
     """How far figures may be from each other: a share of the provider's, and an amount that doesn't matter."""
 
-    share: Decimal = Decimal("0.01")
-    dollars: Decimal = Decimal("0.01")
-    tokens: int = 1000
+    share: Decimal
+    dollars: Decimal
 
     def holds(self, ours: Figures, theirs: Figures) -> bool:
         """Whether all that the provider says is as we have it. What is unknown to us counts as nothing."""
         return (
             self.near(ours.cost, theirs.cost, self.dollars)
-            and self.near(ours.input_tokens, theirs.input_tokens, self.tokens)
-            and self.near(ours.output_tokens, theirs.output_tokens, self.tokens)
+            and self.near(ours.input_tokens, theirs.input_tokens, TOKENS)
+            and self.near(ours.output_tokens, theirs.output_tokens, TOKENS)
         )
 
     def near(self, ours: Decimal | int | None, theirs: Decimal | int | None, least: Decimal | int) -> bool:
@@ -40,9 +41,6 @@ class Tolerance(NamedTuple):
             return True
         wanted = Decimal(theirs)
         return abs(wanted - (ours or 0)) <= max(Decimal(least), self.share * abs(wanted))
-
-
-USUAL = Tolerance()
 
 
 @dataclass(frozen=True)
@@ -76,10 +74,10 @@ def compare_account(
     account: Account,
     first: date,
     after: date,
-    by: Collection[str] = ("day", "model"),
-    where: Iterable[Condition] = (),
-    projects: Mapping[str, str] | None = None,
-    tolerance: Tolerance = USUAL,
+    by: Collection[str],
+    where: Iterable[Condition],
+    projects: Mapping[str, str],
+    tolerance: Tolerance,
 ) -> Reconciliation:
     """Hold the calls from the first day up to and without `after`, days of UTC, against the account.
 
@@ -103,7 +101,7 @@ def compare_account(
     theirs: dict[Group, Figures] = {}
     for entry in account.entries:
         if first <= entry.day < after:
-            group = group_of(entry, query.by, models, projects or {})
+            group = group_of(entry, query.by, models, projects)
             theirs[group] = theirs.get(group, UNSAID).plus(entry.figures)
     known = account.knows()
     for group in {*rows, *theirs}:

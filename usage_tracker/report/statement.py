@@ -22,7 +22,7 @@ class Statement(ABC):
     written from left to right."""
 
     each = ""
-    """A source of rows from an array: `{name}.value` is each element of `{array}`."""
+    """A source of rows from an array: `one.value` is each element of `{array}`."""
     events = ""
     """Where events are read from, with every column of the view `events`."""
     event_columns: Mapping[str, str] = {}
@@ -50,8 +50,8 @@ class Statement(ABC):
     def table(self, name: str) -> str:
         return self._dialect.prefix + name
 
-    def write_each(self, array: str, name: str) -> str:
-        return self.each.format(array=array, name=name)
+    def write_each(self, array: str) -> str:
+        return self.each.format(array=array)
 
     @abstractmethod
     def bind_instant(self, instant: int, column: str) -> str:

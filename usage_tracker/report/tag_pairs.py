@@ -18,7 +18,7 @@ def write_own_pairs(statement: Statement, key: str | None) -> str:
     """The same without sets that have no such tag. A tag that is in a set twice counts once."""
     return (
         f"SELECT DISTINCT tags_key, tag_key FROM {statement.table('usage_tags')} "
-        f"JOIN {statement.write_each('tags', 'one')} ON TRUE JOIN {statement.table('usage_tag')} ON tag = one.value"
+        f"JOIN {statement.write_each('tags')} ON TRUE JOIN {statement.table('usage_tag')} ON tag = one.value"
         + ("" if key is None else f" WHERE {write_of_key(statement, key)}")
     )
 

@@ -16,7 +16,17 @@ from usage_tracker.report import Event
 from usage_tracker.report.arrivals import Arrived, read_arrived
 from usage_tracker.seldom import Seldom
 from usage_tracker.sink_addresses import SinkAddress
-from usage_tracker.sinks.ledger import LEASE_SECONDS, Lost, Place, forget_batches, note, register, release, take
+from usage_tracker.sinks.ledger import (
+    LEASE_SECONDS,
+    Lost,
+    Place,
+    forget_batches,
+    note,
+    register,
+    release,
+    standings,
+    take,
+)
 from usage_tracker.sinks.sifting import MOST_REFUSED, sift
 from usage_tracker.sinks.sink import NotTaken, Parcel, Refused, Sink, parcel_of
 from usage_tracker.stores import Store
@@ -28,6 +38,8 @@ FIRST_RETRY = 1.0
 LONGEST_RETRY = 300.0
 QUIET_SECONDS = 300.0
 TIDY_SECONDS = 600.0
+REST_SECONDS = 5.0
+"""Without an event, after which a sink keeps nothing open."""
 WELL = 8
 """So many parcels are taken in a row before the next ones are twice as large, where larger ones were refused."""
 
@@ -64,6 +76,15 @@ class Feeder:
         """Whether the sink is ours."""
         return self._place is not None
 
+    @property
+    def problem_of_another(self) -> str | None:
+        """Why who else feeds the sink is behind; None where nobody else does, or the receiver takes what comes. Raises
+        StoreError."""
+        if self.feeds:
+            return None
+        found = {standing.name: standing for standing in standings(self._store)}.get(self.address.name)
+        return found.problem if found is not None and found.waiting else None
+
     def step(self) -> bool:
         """Send one parcel; whether there may be more. False, too, where somebody else feeds the sink. Raises NotTaken,
         StoreError, and ConfigError where the sink can't be opened."""
@@ -90,6 +111,8 @@ class Feeder:
         if arrived is None:
             self._repeat(self._sink, place)
             self._tidy()
+            if time.monotonic() >= self._sent_at + REST_SECONDS:
+                self._sink.rest()
             return False
         if place.until is None:
             state = place.state

@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from usage_tracker.addresses import Secret
+from usage_tracker.descriptors import Witness, never_free
 from usage_tracker.sink_addresses import SinkAddress, bracketed
 from usage_tracker.sinks.event_json import event_json
 from usage_tracker.sinks.opening import check_addresses
@@ -30,6 +31,9 @@ class KafkaSink:
         self._address = address
         self._topic = address.bare_path.removeprefix("/")
         self._producer: Producer | None = None
+        self._witness: Witness | None = None
+        self._heard: dict[str, None] = {}
+        """What the client meets with in an attempt: names of errors, in their order."""
 
     def _open(self) -> Producer:
         address = self._address
@@ -50,14 +54,18 @@ class KafkaSink:
             }
         settings |= {name: str(value) for name, value in address.options}
         try:
-            return Producer({**settings, "error_cb": lambda error: None}, logger=quiet)
+            return Producer({**settings, "error_cb": self._hear}, logger=quiet)
         except (KafkaException, TypeError, ValueError):
             raise NotTaken(f"{address.shown}: Kafka's client refuses an option of the address") from None
 
     def send(self, parcel: Parcel, state: bytes | None) -> bytes | None:
+        if self._witness is not None and self._witness.is_lost():
+            self.close()
         if self._producer is None:
             check_addresses(self._address)
             self._producer = self._open()
+            self._witness = Witness()
+        self._heard.clear()
         failed: list[KafkaError] = []
 
         def noted(error: KafkaError | None, message: object) -> None:
@@ -78,17 +86,29 @@ class KafkaSink:
             raise NotTaken(f"{self._address.shown} does not take messages") from None
         if left or failed:
             count, why = left + len(failed), failed[0].name() if failed else "no answer in time"
+            why = ", ".join(dict.fromkeys((why, *self._heard)))
             self.close()
             raise refusal(*failed)(
                 f"{self._address.shown} did not take {count} of {len(parcel.events)} messages ({why})"
             )
         return state
 
+    def _hear(self, error: KafkaError) -> None:
+        self._heard.setdefault(error.name())
+
+    def rest(self) -> None:
+        self.close()
+
     def close(self) -> None:
-        if self._producer is not None:
+        """Where the app has closed its descriptors, by their numbers, closing it would close files of the app."""
+        if self._witness is not None and self._witness.is_lost():
+            never_free(self._producer)
+        elif self._producer is not None:
             self._producer.purge()
             self._producer.flush(1.0)
-            self._producer = None
+        if self._witness is not None:
+            self._witness.close()
+        self._producer = self._witness = None
 
 
 def refusal(*errors: KafkaError) -> type[NotTaken]:

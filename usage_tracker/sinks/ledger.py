@@ -10,11 +10,12 @@ from usage_tracker.errors import ConfigError
 from usage_tracker.report.arrivals import last_arrival, see_batches
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.stores import Store
-from usage_tracker.stores.claims import is_dead, shown
+from usage_tracker.stores.claims import is_dead, is_valid, shown
+from usage_tracker.stores.clock import clock, clock_within
 from usage_tracker.stores.store import Execute
 
 LEASE_SECONDS = 60.0
-"""How long a sink is one feeder's without a word from it: longer than an attempt."""
+"""How long a sink is one feeder's without a word from it, by the store's clock: longer than an attempt."""
 
 
 class Place(NamedTuple):
@@ -72,8 +73,8 @@ def take(store: Store, name: str, claim: str) -> Place | None:
         if row is None:
             raise Lost
         holder, until, *fields = row
-        now = time.time()
-        if holder not in (None, claim) and cast(float, until) > now and not is_dead(cast(str, holder)):
+        now = clock_within(execute, store.dialect)
+        if holder not in (None, claim) and holds(cast(str, holder), cast(float, until), now):
             return None
         execute(
             f"UPDATE {table} SET claim = {mark}, claimed_until = {mark} WHERE name = {mark}",
@@ -83,6 +84,10 @@ def take(store: Store, name: str, claim: str) -> Place | None:
         return place if place.state is None else place._replace(state=bytes(place.state))  # of Postgres a memoryview
 
     return store.change(change)
+
+
+def holds(claim: str, until: float, now: float) -> bool:
+    return is_valid(until, now, LEASE_SECONDS) and not is_dead(claim)
 
 
 def note(
@@ -105,7 +110,7 @@ def note(
         execute(
             f"UPDATE {table} SET {', '.join(f'{column} = {mark}' for column in names)}, events = events + {mark} "
             f"WHERE name = {mark}",
-            [time.time() + LEASE_SECONDS, *changes.values(), sent, name],
+            [clock_within(execute, store.dialect) + LEASE_SECONDS, *changes.values(), sent, name],
         )
         for event_id, reason in refused:
             execute(
@@ -133,7 +138,7 @@ def forget_batches(store: Store) -> None:
         f"DELETE FROM {prefix}usage_batch "
         f"WHERE arrival <= (SELECT min(arrival) FROM {prefix}sink) AND stored_at < {mark}"
     )
-    store.change(lambda execute: execute(sql, [time.time() - KEPT_SECONDS]))
+    store.change(lambda execute: execute(sql, [clock_within(execute, store.dialect) - KEPT_SECONDS]))
 
 
 def forget_sink(store: Store, name: str) -> bool:
@@ -192,9 +197,9 @@ def standings(store: Store) -> list[Standing]:
         "s.ahead, r.events, r.last_at "
         "ORDER BY s.name"
     )
-    found = []
+    found, now = [], clock(store)
     for name, address, events, waiting, since, began, sent, problem, claim, until, done, *refused in store.select(sql):
-        fed = claim is not None and cast(float, until) > time.time() and not is_dead(cast(str, claim))
+        fed = claim is not None and holds(cast(str, claim), cast(float, until), now)
         found.append(
             Standing(
                 cast(str, name),

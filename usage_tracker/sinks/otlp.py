@@ -1,8 +1,6 @@
 """Metrics for OpenTelemetry, by its official exporter over OTLP/HTTP. See series."""
 
-import logging
 import os
-import threading
 import time
 from base64 import b64decode, b64encode
 from collections import defaultdict
@@ -33,7 +31,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from usage_tracker.addresses import Secret
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.series import COST, INSTRUMENTS, Attributes, Instrument, Kept, Series, add, pack, unpack
-from usage_tracker.sinks.session import ReceiverSession, check_reachable
+from usage_tracker.sinks.session import ReceiverSession, check_reachable, hush, quiet
 from usage_tracker.sinks.sink import NotTaken, Parcel, not_taken
 
 POST_SECONDS = 10.0
@@ -46,18 +44,7 @@ PLAIN_HEADERS = frozenset(
 )
 """What an exporter without credentials sends."""
 
-
-EXPORTING: set[int] = set()
-"""The threads in which a sink's exporter is at work."""
-
-
-def is_others(record: logging.LogRecord) -> bool:
-    """Whether the exporter does not speak of a sink, of which we say what there is to say: it tells each attempt and,
-    as 1.35 does, what was answered, which may repeat a secret."""
-    return record.thread not in EXPORTING
-
-
-logging.getLogger(OTLPMetricExporter.__module__).addFilter(is_others)
+hush(OTLPMetricExporter.__module__)
 
 
 class OtlpSink:
@@ -93,20 +80,20 @@ class OtlpSink:
     def _export(self, metrics: MetricsData) -> None:
         """The exporter takes a redirect for success and, up to 1.37, raises where there is no connection. Raises
         NotTaken."""
-        here = threading.get_ident()
-        EXPORTING.add(here)
-        try:
+        taken = False
+        self._session.forget()
+        with quiet(), suppress(OSError):
             taken = self._exporter.export(metrics) is MetricExportResult.SUCCESS
-        except requests.RequestException as error:
-            raise NotTaken(f"{self._address.shown} can't be reached ({type(error).__name__})") from None
-        finally:
-            EXPORTING.discard(here)
         if (answer := self._session.answered) is None:
-            raise NotTaken(f"{self._address.shown} did not take the metrics")
+            why = self._session.why or "nothing was sent"
+            raise NotTaken(f"{self._address.shown} can't be reached ({why})")
         if not taken or answer.status_code >= 300:
             raise not_taken(self._address.shown, answer.status_code, self._session.after)
         left_out, why = what_was_left_out(answer)
         self.remark = f"{self._address.shown} left out {left_out} of the data points{why}" if left_out else None
+
+    def rest(self) -> None:
+        """Nothing is kept open."""
 
     def close(self) -> None:
         self._exporter.shutdown()

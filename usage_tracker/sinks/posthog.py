@@ -5,17 +5,18 @@ An event's id is its uuid there, and PostHog keeps one event of a uuid, time, na
 
 from typing import Any
 
-import requests
 from posthog.request import APIError, batch_post
 
 from usage_tracker.addresses import Secret
 from usage_tracker.report import Event
 from usage_tracker.sink_addresses import SinkAddress
-from usage_tracker.sinks.session import ReceiverSession, check_reachable
+from usage_tracker.sinks.session import ReceiverSession, check_reachable, hush, quiet
 from usage_tracker.sinks.sink import NotTaken, Parcel, not_taken
 from usage_tracker.stores.values import read_cost_parts
 
 POST_SECONDS = 15.0
+
+hush("posthog")
 
 
 class PostHogSink:
@@ -35,14 +36,18 @@ class PostHogSink:
         check_reachable(self._address)
         batch = [as_posthog(event) for event in parcel.events]
         try:
-            batch_post(self._key, self._host, gzip=True, timeout=POST_SECONDS, session=self._session, batch=batch)
+            with quiet():
+                batch_post(self._key, self._host, gzip=True, timeout=POST_SECONDS, session=self._session, batch=batch)
         except APIError as error:
             status = int(error.status)
             if not 200 <= status < 300:  # for the client, all but a 200 is an error
                 raise not_taken(self._address.shown, status, self._session.after) from None
-        except requests.RequestException as error:
-            raise NotTaken(f"{self._address.shown} can't be reached ({type(error).__name__})") from None
+        except OSError:
+            raise NotTaken(f"{self._address.shown} can't be reached ({self._session.why})") from None
         return state
+
+    def rest(self) -> None:
+        """Nothing is kept open."""
 
     def close(self) -> None:
         self._session.close()

@@ -4,8 +4,11 @@ nowhere else than there.
 The timeout of requests is for each byte, and a redirected POST becomes a GET whose answer says nothing of the events.
 """
 
+import logging
 import socket
-from contextlib import ExitStack, suppress
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,15 +16,44 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, connection, connectionpool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
+from urllib3.util import retry
 
 from usage_tracker.addresses import is_loopback
-from usage_tracker.outgoing import CLOSED, cut_after, retry_after
+from usage_tracker.outgoing import CLOSED, cut_after, reason_of, retry_after
 from usage_tracker.sink_addresses import SinkAddress
 from usage_tracker.sinks.opening import check_addresses
 from usage_tracker.sinks.sink import ATTEMPT_SECONDS
+
+QUIET: set[int] = set()
+"""The threads in which a sink's client is at work."""
+
+
+def hush(*names: str) -> None:
+    """Let these loggers tell nothing of a sink, of which we say what there is to say: at some level they tell its path,
+    its key, or what was answered, which may repeat a secret. What the app does with the same client is told as ever."""
+    for name in names:
+        logging.getLogger(name).addFilter(is_others)
+
+
+def is_others(record: logging.LogRecord) -> bool:
+    return threading.get_ident() not in QUIET
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """What loggers that are hushed have to say in the block is of a sink."""
+    here = threading.get_ident()
+    QUIET.add(here)
+    try:
+        yield
+    finally:
+        QUIET.discard(here)
+
+
+hush(connection.__name__, connectionpool.__name__, retry.__name__)
 
 
 def check_reachable(address: SinkAddress) -> None:
@@ -38,14 +70,16 @@ def proxies_to(url: str) -> dict[str, str]:
 
 
 class ReceiverSession(requests.Session):
-    """A session of one sink, whose errors don't repeat its address. `wanted`: the type of what is read of an answer;
-    all else that answers hold is left where it is."""
+    """A session of one sink, whose errors say why it was not reached, and don't repeat its address. `wanted`: the type
+    of what is read of an answer; all else that answers hold is left where it is."""
 
     def __init__(self, wanted: str | None = None) -> None:
         super().__init__()
         self.auth = unchanged
         self.answered: requests.Response | None = None
         """The latest answer; None: there was none to the latest request."""
+        self.why: str | None = None
+        """Why there was none, where a request was made."""
         for scheme in ("http://", "https://"):
             self.mount(scheme, Adapter(wanted))
 
@@ -55,12 +89,20 @@ class ReceiverSession(requests.Session):
         return None if self.answered is None else retry_after(self.answered.headers.get("Retry-After"))
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        self.answered = None
+        self.forget()
         try:
             self.answered = super().send(request, **kwargs)
         except requests.RequestException as error:
-            raise type(error)(type(error).__name__) from None
+            self.why = reason_of(error)
+            raise type(error)(self.why) from None
+        except OSError:  # of requests itself
+            self.why = "a file of certificates is missing"
+            raise OSError(self.why) from None
         return self.answered
+
+    def forget(self) -> None:
+        """What came of earlier requests."""
+        self.answered = self.why = None
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         merged = super().merge_environment_settings(url, proxies, stream, verify, cert)

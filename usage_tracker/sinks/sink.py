@@ -59,6 +59,9 @@ class Sink(Protocol):
         sink's place in the order of events, and is `state` the next time. Raises NotTaken: Refused where
         others, or fewer, may be taken."""
 
+    def rest(self) -> None:
+        """Nothing has come for a while: close what is open. What comes then is sent as ever."""
+
     def close(self) -> None: ...
 
 

@@ -31,5 +31,8 @@ class WebhookSink:
             raise not_taken(self._address.shown, answer.status, answer.after)
         return state
 
+    def rest(self) -> None:
+        """Nothing is kept open."""
+
     def close(self) -> None:
         """Nothing is kept open."""

@@ -18,6 +18,11 @@ def here() -> tuple[str, str]:
         return os.uname().nodename, "-"
 
 
+def is_valid(until: float, now: float, seconds: float) -> bool:
+    """Whether a claim of so many seconds holds still; not one of far more, which was made by a clock that was ahead."""
+    return now < until <= now + 2 * seconds
+
+
 def is_dead(claim: str) -> bool:
     """Whether it is of a process of this host that is no more: nobody has to wait for it."""
     match claim.split(" "):

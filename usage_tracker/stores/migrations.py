@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple, Protocol
 
-from usage_tracker.errors import SchemaError
+from usage_tracker.errors import SchemaTooNew
 
 SQL = files("usage_tracker.stores") / "sql"
 """Looked for here, while a fork still waits for imports: the first `files()` of a process imports more."""
@@ -48,16 +48,16 @@ def migrations(dialect: str) -> tuple[Migration, ...]:
 
 
 def missing(applied: set[int], dialect: str) -> list[Migration]:
-    """The migrations that are still to be applied. Raises SchemaError for a schema that is newer than this version."""
+    """The migrations that are still to be applied. Raises SchemaTooNew for a schema that is newer than this version."""
     refuse_newer(max(applied, default=0), dialect)
     return [migration for migration in migrations(dialect) if migration.number not in applied]
 
 
 def refuse_newer(newest: int, dialect: str) -> None:
-    """Raises SchemaError where the schema, by its newest migration, has something that this version doesn't write."""
+    """Raises SchemaTooNew where the schema, by its newest migration, has something that this version doesn't write."""
     known = newest_known(dialect)
     if newest > known:
-        raise SchemaError(
+        raise SchemaTooNew(
             f"the store's schema is newer (migration {newest}) than this version of usage_tracker (migration {known}); "
             "upgrade usage_tracker on this machine"
         )

@@ -197,12 +197,3 @@ def parse_networks(texts: Sequence[str]) -> list[Network]:
         return [ipaddress.ip_network(text.strip(), strict=False) for text in texts if text.strip()]
     except ValueError as error:
         raise ConfigError(f"a proxy's peer is an address or a network such as 10.0.0.0/8: {error}") from None
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

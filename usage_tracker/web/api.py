@@ -10,7 +10,7 @@ from starlette.responses import Response
 from usage_tracker.cli.event import as_json as event_as_json
 from usage_tracker.cli.events import FORMATS as EVENT_FORMATS
 from usage_tracker.cli.notes import explain
-from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
+from usage_tracker.cli.plain import json_document, json_text
 from usage_tracker.cli.render import as_csv, as_json
 from usage_tracker.report import DIMENSIONS, OTHERS, UNITS, Event, Query, find_original, list_events
 from usage_tracker.stores import Store
@@ -32,6 +32,7 @@ from usage_tracker.web.parameters import (
 from usage_tracker.web.posting import MOST_BYTES, read_posted
 from usage_tracker.web.problems import Problem
 from usage_tracker.web.pruned import notes_on_list, notes_on_reports
+from usage_tracker.web.reading import may_be_id
 from usage_tracker.web.site import now, site_of
 from usage_tracker.web.view import View
 
@@ -56,7 +57,7 @@ async def report(request: Request) -> Response:
     site = site_of(request)
     values = read_parameters(request, *REPORT)
     view = View.of(values, site.zone)
-    query = replace((view if view.by else View(**{**vars(view), "by": ("model",)})).query(now()), percentiles=True)
+    query = replace(replace(view, by=view.by or ("model",)).query(now()), percentiles=True)
     answer = await site.reader.ask(query)
     if len(answer.rows) > MOST_ROWS:
         raise Refused(f"that are {len(answer.rows):,} rows; ask for fewer with top, where or a shorter range", "top")
@@ -87,24 +88,22 @@ async def events(request: Request) -> Response:
 
 async def event(request: Request) -> Response:
     read_parameters(request)
-    name = checked_name(request.path_params["id"])
+    name = request.path_params["id"]
+    if not may_be_id(name):
+        raise no_event()
 
     def read(store: Store, found: Event) -> list[str]:
         return event_as_json(found, find_original(store, found))
 
     text = await site_of(request).reader.of_event(name, read)
     if text is None:
-        raise Problem(404, "there is no call of that id, nor an answer of that name")
+        raise no_event()
     return document("".join(text), "json", "event")
 
 
 async def dimensions(request: Request) -> Response:
     read_parameters(request)
-    return document(
-        json_text({"schema_version": SCHEMA_VERSION, "dimensions": list(DIMENSIONS), "units": list(UNITS)}),
-        "json",
-        "dimensions",
-    )
+    return document(json_document(dimensions=list(DIMENSIONS), units=list(UNITS)), "json", "dimensions")
 
 
 async def dimension_values(request: Request) -> Response:
@@ -119,19 +118,13 @@ async def dimension_values(request: Request) -> Response:
     answer = await site.reader.ask(view.query(now()))
     found = [row.group[0] for row in answer.rows if row.group[0] is not OTHERS]
     matching = [value for value in found if wanted in ("" if value is None else str(value)).casefold()]
-    body = {
-        "schema_version": SCHEMA_VERSION,
-        "dimension": name,
-        "values": matching[:MOST_VALUES],
-        "more": len(matching) > MOST_VALUES or len(found) < len(answer.rows),
-    }
-    return document(json_text(body), "json", "values")
+    more = len(matching) > MOST_VALUES or len(found) < len(answer.rows)
+    text = json_document(dimension=name, values=matching[:MOST_VALUES], more=more)
+    return document(text, "json", "values")
 
 
-def checked_name(name: str) -> str:
-    if len(name) > 500 or "\0" in name or any("\ud800" <= char <= "\udfff" for char in name):
-        raise Problem(404, "there is no call of that id, nor an answer of that name")
-    return name
+def no_event() -> Problem:
+    return Problem(404, "there is no call of that id, nor an answer of that name")
 
 
 def document(text: str, form: str, name: str) -> Response:

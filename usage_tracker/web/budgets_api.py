@@ -8,13 +8,13 @@ from starlette.responses import Response
 from usage_tracker.budgets.budget import NAME
 from usage_tracker.cli.budget_status import as_json, outlook_json
 from usage_tracker.cli.change_log import changes_json
-from usage_tracker.cli.plain import SCHEMA_VERSION, json_text
+from usage_tracker.cli.plain import json_document
 from usage_tracker.stores.changes import Author, Kind, read_changes
 from usage_tracker.web.access import Identity
 from usage_tracker.web.api import document, read_body
 from usage_tracker.web.budget_fields import budget_of_body
 from usage_tracker.web.budget_lines import Standing, books, kept, standing_of
-from usage_tracker.web.editing import Editor, author_of
+from usage_tracker.web.editing import Editor
 from usage_tracker.web.parameters import Parameter, one_of, read_parameters, whole
 from usage_tracker.web.problems import Problem
 from usage_tracker.web.reading import ANSWER_SECONDS
@@ -31,8 +31,7 @@ CHANGES = (KIND, SUBJECT, LIMIT)
 async def show_budgets(request: Request) -> Response:
     read_parameters(request)
     known = (await kept(site_of(request).reader)).budgets
-    body = {"schema_version": SCHEMA_VERSION, "budgets": [as_json(budget) for budget in known]}
-    return document(json_text(body), "json", "budgets")
+    return document(json_document(budgets=[as_json(budget) for budget in known]), "json", "budgets")
 
 
 async def show_status(request: Request) -> Response:
@@ -67,9 +66,7 @@ async def set_budget(request: Request) -> Response:
         raise Problem(422, str(error)) from None
     added = await asyncio.to_thread(editor.set, budget, author)
     site_of(request).reader.answers.forget()
-    return document(
-        json_text({"schema_version": SCHEMA_VERSION, "added": added, "budget": as_json(budget)}), "json", "budget"
-    )
+    return document(json_document(added=added, budget=as_json(budget)), "json", "budget")
 
 
 async def remove_budget(request: Request) -> Response:
@@ -79,7 +76,7 @@ async def remove_budget(request: Request) -> Response:
     if not await asyncio.to_thread(editor.remove, name, author):
         raise missing()
     site_of(request).reader.answers.forget()
-    return document(json_text({"schema_version": SCHEMA_VERSION, "removed": name}), "json", "budget")
+    return document(json_document(removed=name), "json", "budget")
 
 
 async def show_changes(request: Request) -> Response:
@@ -95,7 +92,7 @@ def allowed(request: Request) -> tuple[Editor, Author]:
     if editor is None:
         raise Problem(403, "this server changes nothing; `usage-tracker serve --edit` lets admins do so")
     identity: Identity = request.state.identity
-    return editor, author_of(identity, "API")
+    return editor, Author(identity.name, "API")
 
 
 def named(request: Request) -> str:

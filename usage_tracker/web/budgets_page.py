@@ -15,7 +15,7 @@ from usage_tracker.web.access import Identity, is_own_form
 from usage_tracker.web.answers import sentence
 from usage_tracker.web.budget_fields import budget_of_form, form_of
 from usage_tracker.web.budget_lines import Books, books, changed, is_near, lines
-from usage_tracker.web.editing import Editor, author_of
+from usage_tracker.web.editing import Editor
 from usage_tracker.web.login import read_form
 from usage_tracker.web.overview import words
 from usage_tracker.web.parameters import TZ, Parameter, read_parameters, switch
@@ -53,7 +53,7 @@ async def change_budgets(request: Request) -> Response:
         return say(request, "Nothing was changed", ["Only an admin can change budgets."], status=403)
     if not is_own_form(request) or not site.access.holds(fields.get("form", ""), identity, PURPOSE):
         return say(request, "Nothing was changed", ["The form was too old. Go back and try again."], status=403)
-    author, work = author_of(identity, "dashboard"), fields.get("do", "")
+    author, work = Author(identity.name, "dashboard"), fields.get("do", "")
     try:
         if work == "remove":
             await asyncio.to_thread(site.editor.remove, fields.get("name", ""), author)

@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from usage_tracker.cli.figures import show_count, show_duration, show_groups, show_money
-from usage_tracker.report import OTHERS, Report, Row, months_later
+from usage_tracker.dates import first_day, months_later
+from usage_tracker.report import OTHERS, Report, Row
 from usage_tracker.report.ranges import hour
 from usage_tracker.report.sums import Group, GroupValue
 from usage_tracker.web.colours import GREY, assign
@@ -178,7 +179,7 @@ def all_buckets(report: Report, found: list[Any]) -> list[GroupValue]:
     if query.since is not None:
         first = min(first, start_of(unit, query.since, zone))
         if query.until is not None and query.before is None:
-            last = max(last, start_of(unit, min(query.until, now_in(zone)) - timedelta(microseconds=1), zone))
+            last = max(last, start_of(unit, min(query.until, datetime.now(zone)) - timedelta(microseconds=1), zone))
     buckets: list[GroupValue] = []
     bucket = first
     known = set(found)
@@ -190,18 +191,11 @@ def all_buckets(report: Report, found: list[Any]) -> list[GroupValue]:
     return buckets if known <= set(buckets) else list(found)
 
 
-def now_in(zone: tzinfo) -> datetime:
-    return datetime.now(zone)
-
-
 def start_of(unit: str, moment: datetime, zone: tzinfo) -> Any:
     local = moment.astimezone(zone)
     if unit == "hour":
         return hour(moment, zone).astimezone(timezone(local.utcoffset() or timedelta()))
-    day = local.date()
-    if unit == "week":
-        return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if unit == "month" else day
+    return first_day(unit, local.date())
 
 
 def following(unit: str, bucket: Any, zone: tzinfo) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from usage_tracker.addresses import is_loopback
 from usage_tracker.cli.options import dsn_option, named, tz_option
 from usage_tracker.cli.output import say
 from usage_tracker.dsn import Dsn, parse_dsn
@@ -75,7 +76,7 @@ def serve(
     try:
         import uvicorn
 
-        from usage_tracker.web.access import Access, is_loopback, parse_networks
+        from usage_tracker.web.access import Access, parse_networks
         from usage_tracker.web.app import create_app
     except ModuleNotFoundError as missing:
         raise ConfigError(

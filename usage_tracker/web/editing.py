@@ -5,7 +5,6 @@ from usage_tracker.budgets.budget import Budget
 from usage_tracker.dsn import Dsn
 from usage_tracker.stores import Store
 from usage_tracker.stores.changes import Author
-from usage_tracker.web.access import Identity
 from usage_tracker.web.writing import Turns
 
 
@@ -31,8 +30,3 @@ class Editor:
 
     def close(self) -> None:
         self._turns.close()
-
-
-def author_of(identity: Identity, through: str) -> Author:
-    """Who is noted with a change."""
-    return Author(identity.name, through)

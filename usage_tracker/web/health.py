@@ -32,6 +32,8 @@ PATIENCE_SECONDS = 5.0
 """How long the page waits for who has reported: no sums are kept by host, so that each call of the day is read."""
 REPORTING_SECONDS = 10.0
 """How long that answer is given again."""
+AHEAD = timedelta(hours=1)
+"""By how much the clock of a host may be ahead."""
 KEPT = timedelta(days=7)
 """How long a host that says nothing any more is shown."""
 
@@ -91,8 +93,8 @@ def examine(dsn: Dsn) -> list[Finding]:
 
 
 def read_newest(store: Store, now: datetime) -> Newest | None:
-    """The newest call of all. Raises StoreError."""
-    for event in list(list_events(store, limit=1)):
+    """The newest call of all, but for those of clocks that are far ahead. Raises StoreError."""
+    for event in list(list_events(store, until=now + AHEAD, limit=1)):
         at: datetime = event["started_at"]
         return Newest(at, ago(now - at))
     return None
@@ -189,7 +191,7 @@ def complaints(said: Said, report: HostReport) -> Iterator[str]:
 
 
 def sdk_words(sdk: Sdk) -> tuple[str, bool]:
-    places = f"{sdk.patched} place{'s' * (sdk.patched != 1)}"
+    places = counted(sdk.patched, "place")
     missed = f", {len(sdk.unpatched)} missed" if sdk.unpatched else ""
     return f"{sdk.name} {sdk.version or '(unknown version)'}: {places}{missed}", bool(sdk.unpatched)
 

@@ -283,10 +283,6 @@ def totals(report: Report) -> dict[str, str]:
     }
 
 
-def tab_names() -> list[tuple[str, str]]:
-    return [(name, words(name)) for name in RANKS]
-
-
 def words(dimension: str) -> str:
     short = {"api_key": "API key", "service_tier": "Tier", "sdk": "SDK"}
     if dimension.startswith(TAGGED):

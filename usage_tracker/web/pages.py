@@ -14,11 +14,11 @@ from usage_tracker.web.api import MOST_EVENTS
 from usage_tracker.web.charts import MEASURES
 from usage_tracker.web.parameters import BY, COMPARE, COST, SINCE, TOP, TZ, UNTIL, WHERE, read_parameters
 from usage_tracker.web.pruned import notes_on_list
+from usage_tracker.web.reading import LONGEST_ID, may_be_id
 from usage_tracker.web.site import Choice, filters, now, range_words, render, root_of, say, site_of
 from usage_tracker.web.view import View
 
 SELECTION = (SINCE, UNTIL, TZ, WHERE)
-LONGEST_NAME = 500
 
 
 async def show_overview(request: Request) -> Response:
@@ -46,8 +46,12 @@ async def show_overview(request: Request) -> Response:
             for name in ("cost", "calls", "tokens")
         ],
         tabs=[
-            Choice(title, replace(view, by=() if name == "model" else (name,)).address(path, kept), by == (name,))
-            for name, title in overview_page.tab_names()
+            Choice(
+                overview_page.words(name),
+                replace(view, by=() if name == "model" else (name,)).address(path, kept),
+                by == (name,),
+            )
+            for name in overview_page.RANKS
         ],
         exports={
             "csv": exported.address(api, [("format", "csv")]),
@@ -125,12 +129,12 @@ async def show_event(request: Request) -> Response:
     values = read_parameters(request, TZ)
     name, view = request.path_params["id"], View.of(values, site.zone)
     seen = None
-    if len(name) <= LONGEST_NAME and "\0" not in name:
+    if may_be_id(name):
         seen = await site.reader.of_event(
             name, lambda store, event: event_page.make_page(store, event, view, f"{root}/events")
         )
     if seen is None:
-        return say(request, "There is no such call", [f"Nothing has the id {name[:LONGEST_NAME]}."], status=404)
+        return say(request, "There is no such call", [f"Nothing has the id {name[:LONGEST_ID]}."], status=404)
     return render(
         request, "event.html", "/events", seen=seen, json_address=f"{root}/api/v1/events/{quote(name, safe='')}"
     )

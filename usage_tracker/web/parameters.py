@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, get_args
 from starlette.requests import Request
 
 from usage_tracker.report import DIMENSIONS, MOST_CONDITIONS, UNITS, CostBasis, parse_condition
+from usage_tracker.report.conditions import is_text
 from usage_tracker.report.spelling import did_you_mean
 from usage_tracker.zones import parse_zone
 
@@ -55,7 +56,7 @@ def read_parameters(request: Request, *parameters: Parameter) -> dict[str, Any]:
             continue
         if len(text) > LONGEST:
             raise Refused(f"{name} is longer than {LONGEST} characters", name)
-        if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        if not is_text(text):
             raise Refused(f"{name} is no text (a NUL character or broken UTF-8)", name)
         try:
             value = known[name].read(text)

@@ -23,6 +23,7 @@ from usage_tracker.report import (
     reads_every_event,
     run,
 )
+from usage_tracker.report.conditions import is_text
 from usage_tracker.report.repricing import Prices
 from usage_tracker.stores import Store, open_store
 from usage_tracker.web.parameters import Refused
@@ -111,6 +112,14 @@ class Bounded:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
+
+
+LONGEST_ID = 500
+
+
+def may_be_id(name: str) -> bool:
+    """Whether a store can be asked for an event of that id, or for an answer of that name."""
+    return len(name) <= LONGEST_ID and is_text(name)
 
 
 class Reader:

@@ -75,9 +75,9 @@ class Site:
     reader: Reader
     access: Access
     zone: tzinfo
-    writer: Writer | None = None
+    writer: Writer | None
     """Where events are posted to; None: nowhere."""
-    editor: Editor | None = None
+    editor: Editor | None
     """What changes budgets; None: nothing does."""
 
     @property
@@ -171,9 +171,7 @@ def say(
     )
 
 
-def filters(
-    view: View, path: str, asked: Range, more: Sequence[tuple[str, str]] = (), usual: str = "mtd"
-) -> dict[str, Any]:
+def filters(view: View, path: str, asked: Range, more: Sequence[tuple[str, str]], usual: str = "mtd") -> dict[str, Any]:
     """What the filters of a page need. `more`: parameters of its own that stay; `usual`: its range
     where none is named."""
     words = range_words(asked, view.zone)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from usage_tracker.event import PricedEvent
-from usage_tracker.instants import SECOND
+from usage_tracker.instants import DAY
 from usage_tracker.stores.awaited import KEPT_DAYS, Caller, Digest, Kept
 from usage_tracker.stores.clickhouse.block import place, section
 from usage_tracker.stores.clickhouse.columns import NONE, none_or
@@ -19,7 +19,6 @@ from usage_tracker.stores.clickhouse.server import Server
 from usage_tracker.stores.dimensions import KIND, OWNER, kind_of
 from usage_tracker.stores.values import facts, storable
 
-DAY = 86_400 * SECOND
 CALLER = ("app", "project", "team", "api_key", "user_id", "session_id")
 
 

@@ -59,7 +59,7 @@ def token_of(stretches: Iterable[Stretch]) -> bytes:
     return digest(tuple(sorted((str(each.segment), each.start, each.end) for each in stretches)))
 
 
-def make_block(stretches: Sequence[Stretch], events: Sequence[PricedEvent], more: Sequence[Section] = ()) -> bytes:
+def make_block(stretches: Sequence[Stretch], events: Sequence[PricedEvent], more: Sequence[Section]) -> bytes:
     """The block. `more`: rows of other grains. Raises EventsRefused for content that no store can hold."""
     keys, rollups = BlockKeys(), Rollups()
     whos = keys.whos(priced.origin for priced in events)

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from usage_tracker.report import Condition, Query, Range, Report, Row
+from usage_tracker.report.sums import GroupValue
 from usage_tracker.web.litellm_paths.asked import (
     NO_TEAM,
     SPEND_REPORT,
@@ -73,11 +74,18 @@ async def each_day(
 
 def group_entries(report: Report, name: str) -> list[dict[str, Any]]:
     """An entry for each value of the report's first dimension."""
-    groups: dict[Any, list[Row]] = {}
-    for row in report.rows:
-        groups.setdefault(row.group[0], []).append(row)
     missing = NO_TEAM if name == "team_name" else None
-    return [group_entry({name: missing if value is None else value}, rows, 1) for value, rows in groups.items()]
+    return [
+        group_entry({name: missing if value is None else value}, rows, 1) for value, rows in by_first(report).items()
+    ]
+
+
+def by_first(report: Report) -> dict[GroupValue, list[Row]]:
+    """The rows of each value of the report's first dimension."""
+    found: dict[GroupValue, list[Row]] = {}
+    for row in report.rows:
+        found.setdefault(row.group[0], []).append(row)
+    return found
 
 
 def group_entry(named: dict[str, Any], rows: Iterable[Row], place: int) -> dict[str, Any]:
@@ -97,9 +105,6 @@ def group_entry(named: dict[str, Any], rows: Iterable[Row], place: int) -> dict[
 
 def by_key(report: Report) -> list[dict[str, Any]]:
     """Each key with its models, the most expensive first."""
-    keys: dict[Any, list[Row]] = {}
-    for row in report.rows:
-        keys.setdefault(row.group[0], []).append(row)
     return [
         {
             "api_key": key or "",
@@ -116,5 +121,5 @@ def by_key(report: Report) -> list[dict[str, Any]]:
                 for row in rows
             ],
         }
-        for key, rows in keys.items()
+        for key, rows in by_first(report).items()
     ]
