@@ -23,7 +23,7 @@ from usage_tracker.budgets import reservations
 from usage_tracker.budgets.accounts import start_of
 from usage_tracker.budgets.book import set_budget
 from usage_tracker.budgets.budget import Budget
-from usage_tracker.budgets.refresh import Refresher, read_part, tidy_rate, update_accounts
+from usage_tracker.budgets.refresh import OVER_SECONDS, Refresher, read_part, tidy_rate, update_accounts
 from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Tables, Want
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.scope import NOBODY
@@ -278,7 +278,9 @@ def test_who_changes_a_budget_waits_for_calls_that_end_and_they_do_not_wait_for_
         assert reserved(store) == []
 
 
-def test_a_window_that_begins_does_not_wait_for_calls_of_the_last_one_that_end_just_then(postgres_dsn: str) -> None:
+def test_who_forgets_windows_that_are_over_does_not_wait_for_calls_of_them_that_end_just_then(
+    postgres_dsn: str,
+) -> None:
     """Of several at once, each had some of the rows that the other wanted, and the server ended one: for a second no
     call got an answer, and then all of them were refused or made uncounted."""
     ledger = made_ledger(postgres_dsn)
@@ -287,7 +289,8 @@ def test_a_window_that_begins_does_not_wait_for_calls_of_the_last_one_that_end_j
         first, second = ask(ledger, 1), ask(ledger, 2)
         assert isinstance(first, UUID)
         assert isinstance(second, UUID)
-        begin_next = partial(update_accounts, leading, BUDGET, time.time(), place().window_start + 1, {}, {})
+        later = time.time() + 2 * OVER_SECONDS
+        begin_next = partial(update_accounts, leading, BUDGET, later, start_of(BUDGET, later), {}, {})
 
         def end(execute: Execute) -> None:
             Tables(execute, store).settle(Settled(first, place(), 1, ("", 0)), time.time() + 60)
