@@ -303,6 +303,28 @@ def test_who_forgets_windows_that_are_over_does_not_wait_for_calls_of_them_that_
         assert reserved(store) == []
 
 
+def test_minutes_that_are_over_do_not_wait_for_long_calls_that_began_in_them_and_end_just_then(
+    postgres_dsn: str,
+) -> None:
+    """As with a window: of several such minutes, each had some that the other wanted."""
+    rate = msgspec.structs.replace(BUDGET, name="rate", per="minute")
+    first, second = (Place("rate", "", int((time.time() - ago) // 60) * 60) for ago in (660, 600))
+    with closing(open_store(parse_dsn(postgres_dsn))) as store, closing(open_store(parse_dsn(postgres_dsn))) as leading:
+        store.migrate()
+        for each in (first, second):
+            store.change(lambda execute, each=each: Tables(execute, store).open(each, 1, 0.0))
+
+        def end(execute: Execute) -> None:
+            Tables(execute, store).lock({}, [Settled(uuid4(), second, 1)], time.time())
+            tidy_rate(leading, rate, time.time())
+            [(kept,)] = leading.select("SELECT window_start FROM usage_tracker.budget_account")
+            assert kept == second.window_start
+
+        store.change(end)
+        tidy_rate(leading, rate, time.time())
+        assert list(store.select("SELECT window_start FROM usage_tracker.budget_account")) == []
+
+
 def test_who_has_read_earlier_does_not_overwrite_who_has_read_later(ledger: Ledger, store: Store) -> None:
     assert isinstance(ask(ledger, 1), UUID)
     now, start = clock(store), place().window_start

@@ -269,6 +269,5 @@ def forget(execute: Execute, store: Store, table: str, column: str, budget: Budg
 def tidy_rate(store: Store, budget: Budget, now: float) -> None:
     """The minutes of a limit of the rate are of no use once they are over, by the clock that all share. Raises
     StoreError."""
-    mark = store.dialect.placeholder
-    sql = f"DELETE FROM {store.dialect.prefix}budget_account WHERE budget = {mark} AND window_start < {mark}"
-    store.change(lambda execute: execute(sql, [budget.name, int(now) - 300]))
+    account = f"{store.dialect.prefix}budget_account"
+    store.change(lambda execute: forget(execute, store, account, "window_start", budget, int(now) - 300))
