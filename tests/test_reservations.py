@@ -24,7 +24,7 @@ from usage_tracker.budgets.accounts import start_of
 from usage_tracker.budgets.book import set_budget
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.refresh import OVER_SECONDS, Refresher, read_part, tidy_rate, update_accounts
-from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Tables, Want
+from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Tables, Want, open_account
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.scope import NOBODY
 from usage_tracker.conditions import Condition
@@ -303,6 +303,28 @@ def test_who_forgets_windows_that_are_over_does_not_wait_for_calls_of_them_that_
         assert reserved(store) == []
 
 
+def test_who_takes_over_what_is_stored_does_not_wait_for_sessions_that_go_on_just_then(postgres_dsn: str) -> None:
+    """Each answer of a session settles what it reserved anew. Of two, each had some that the other wanted."""
+    ledger, segment = made_ledger(postgres_dsn), uuid4()
+    with closing(open_store(parse_dsn(postgres_dsn))) as store, closing(open_store(parse_dsn(postgres_dsn))) as leading:
+        set_budget(store, BUDGET)
+        sessions = [ask(ledger, 1), ask(ledger, 2)]
+        for number, each in enumerate(sessions):
+            assert isinstance(each, UUID)
+            ledger.settle(Settled(each, place(), 10 + number, (str(segment), number)))
+        wait_for(lambda: reserved(store) == [10, 11])
+
+        def go_on(execute: Execute) -> None:
+            assert isinstance(sessions[0], UUID)
+            now = time.time()
+            Tables(execute, store).settle(Settled(sessions[0], place(), 20, (str(segment), 2)), now + 60)
+            update_accounts(leading, BUDGET, now + 1, place().window_start, {"": 21}, {segment: 1})
+            assert reserved(leading) == [10], "what is locked waits for the next look"
+
+        store.change(go_on)
+        assert reserved(store) == [20], "its last answer is not stored yet"
+
+
 def test_minutes_that_are_over_do_not_wait_for_long_calls_that_began_in_them_and_end_just_then(
     postgres_dsn: str,
 ) -> None:
@@ -312,7 +334,7 @@ def test_minutes_that_are_over_do_not_wait_for_long_calls_that_began_in_them_and
     with closing(open_store(parse_dsn(postgres_dsn))) as store, closing(open_store(parse_dsn(postgres_dsn))) as leading:
         store.migrate()
         for each in (first, second):
-            store.change(lambda execute, each=each: Tables(execute, store).open(each, 1, 0.0))
+            open_account(store, {}, partial(read_part, read_used), each)
 
         def end(execute: Execute) -> None:
             Tables(execute, store).lock({}, [Settled(uuid4(), second, 1)], time.time())
