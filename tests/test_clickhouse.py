@@ -92,6 +92,8 @@ class TestReports:
         kept = find_kept(store)
         assert kept is not None
         assert kept.since == (NOON + timedelta(hours=2)).timestamp() * 1e6
+        store.write(segment_batch(uuid4(), 0, 1, *(made_event(NOON - timedelta(days=day)) for day in (9000, 9001))))
+        assert find_kept(store) == kept
 
     def test_usage_that_is_told_later_counts_once_and_as_the_callers(self, store: Store) -> None:
         told = made_event(NOON, completes="b-1", response_id="b-1", project="asks")

@@ -517,6 +517,19 @@ def test_what_was_pruned_is_not_counted_again(dsn: str, tmp_path: Path) -> None:
     assert "1 call brought" in bring("openai", str(path), "--pruned")
 
 
+def test_what_was_pruned_is_not_counted_again_after_a_call_of_long_before(dsn: str, tmp_path: Path) -> None:
+    path = tmp_path / "usage.csv"
+    path.write_text("start_time,model,input_tokens,output_tokens\n1785542400,gpt-4o,5,1\n1785628800,gpt-4o,7,1\n")
+    bring("openai", str(path))
+    invoke("prune", "--before", "2026-08-02", "--yes")
+    path.write_text(f"{path.read_text()}1000000000,gpt-4o,9,1\n")
+    for brought in ("1 call brought", "0 calls brought"):
+        said = bring("openai", str(path))
+        assert brought in said
+        assert "Left out: 1 of the time up to 2026-08-01 01:00 UTC" in said
+    assert ours(dsn, "model") == [("gpt-4o", 3, 21, 3, 0)]
+
+
 def test_a_long_usage_export_is_read_in_little_memory(tmp_path: Path) -> None:
     """Also with users and keys by the hour, which are a million lines a year of a few hundred."""
     path, lines = tmp_path / "usage.csv", 10_000

@@ -14,8 +14,9 @@ from made_events import NOON, made_event, random_events, store_events
 from migrated import migrated
 
 import usage_tracker
-from usage_tracker.instants import to_moment
+from usage_tracker.instants import to_instant, to_moment
 from usage_tracker.report import Query, Row, parse_condition, run
+from usage_tracker.report.dialects import open_statement
 from usage_tracker.report.kept import find_kept, lacks
 from usage_tracker.stores import Store
 from usage_tracker.zones import parse_zone
@@ -162,6 +163,64 @@ class TestWhatIsKept:
         kept = find_kept(store)
         assert kept is not None
         assert to_moment(kept.since) == NOON
+
+    @pytest.mark.parametrize("days", [1, 2, 40])
+    def test_calls_of_before_what_was_pruned_hide_nothing(self, store: Store, days: int) -> None:
+        """By a clock that was wrong, or of a history that was brought in later."""
+        store_events(store, [made_event(NOON + timedelta(days=day), session_id="s") for day in range(-20, 20)])
+        assert sum(store.prune(NOON)) == 20
+        early = datetime(2001, 9, 9, tzinfo=UTC)
+        store_events(store, [made_event(early + timedelta(days=day), session_id="s") for day in range(days)])
+        kept = find_kept(store)
+        assert kept is not None
+        assert (to_moment(kept.first), to_moment(kept.since)) == (NOON - timedelta(days=20), NOON - timedelta(hours=23))
+        assert lacks(store, Query(by=("session",))) is not None
+        assert lacks(store, Query(None, datetime(2002, 1, 1, tzinfo=UTC), ("session",))) is None
+
+    def test_a_call_that_comes_late_to_each_day_hides_nothing(self, store: Store) -> None:
+        store_events(store, [made_event(NOON + timedelta(days=day)) for day in range(-40, 40)])
+        assert sum(store.prune(NOON)) == 40
+        store_events(store, [made_event(NOON + timedelta(days=day, hours=-9)) for day in range(-41, 0)])
+        kept = find_kept(store)
+        assert kept is not None
+        assert (to_moment(kept.first), to_moment(kept.since)) == (
+            NOON - timedelta(days=40, hours=9),
+            NOON - timedelta(hours=23),
+        )
+
+    @pytest.mark.parametrize(("minutes", "hours"), [(61, 2), (600, 10), (1441, 25), (2190, 37), (2880, 48)])
+    def test_of_busy_days_it_is_found_to_the_hour(self, store: Store, minutes: int, hours: int) -> None:
+        store_events(store, [made_event(MIDNIGHT + timedelta(minutes=minute)) for minute in range(2880)])
+        assert find_kept(store) is None
+        assert sum(store.prune(MIDNIGHT + timedelta(minutes=minutes))) == minutes
+        store_events(store, [made_event(MIDNIGHT + timedelta(days=day)) for day in (-1, 0, 0)])
+        kept = find_kept(store)
+        assert kept is not None
+        assert (to_moment(kept.first), to_moment(kept.since)) == (MIDNIGHT, MIDNIGHT + timedelta(hours=hours))
+
+    def test_of_a_busy_hour_too(self, store: Store) -> None:
+        store_events(store, [made_event(NOON + timedelta(seconds=second)) for second in range(-3600, 3600)])
+        assert sum(store.prune(NOON + timedelta(minutes=30))) == 3600 + 1800
+        kept = find_kept(store)
+        assert kept is not None
+        assert to_moment(kept.since) == NOON + timedelta(hours=1)
+
+    def test_it_is_found_where_somebody_took_a_month_out(self, store: Store) -> None:
+        store_events(store, [made_event(NOON + timedelta(days=day)) for day in range(-90, 90)])
+        start, end = datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC)
+        statement = open_statement(store.dialect)
+        text = (
+            f"DELETE FROM {statement.table('usage_event')} WHERE started_at >= "
+            f"{statement.bind_instant(to_instant(start), 'started_at')} AND started_at < "
+            f"{statement.bind_instant(to_instant(end), 'started_at')}"
+        )
+        store.change(lambda execute: execute(text, statement.parameters))
+        kept = find_kept(store)
+        assert kept is not None
+        assert (to_moment(kept.first), to_moment(kept.since)) == (
+            start + timedelta(hours=12),
+            end - timedelta(hours=11),
+        )
 
     def test_what_a_batch_used_counts_where_nothing_was_called(self, store: Store) -> None:
         batch = made_event(MIDNIGHT - timedelta(days=3), awaits="batch-1", input_tokens=None, output_tokens=None)

@@ -23,8 +23,8 @@ from usage_tracker.budgets import reservations
 from usage_tracker.budgets.accounts import start_of
 from usage_tracker.budgets.book import set_budget
 from usage_tracker.budgets.budget import Budget
-from usage_tracker.budgets.refresh import Refresher, read_part, tidy_rate, update_accounts
-from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Tables, Want
+from usage_tracker.budgets.refresh import OVER_SECONDS, Refresher, read_part, tidy_rate, update_accounts
+from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Tables, Want, open_account
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.scope import NOBODY
 from usage_tracker.conditions import Condition
@@ -278,7 +278,9 @@ def test_who_changes_a_budget_waits_for_calls_that_end_and_they_do_not_wait_for_
         assert reserved(store) == []
 
 
-def test_a_window_that_begins_does_not_wait_for_calls_of_the_last_one_that_end_just_then(postgres_dsn: str) -> None:
+def test_who_forgets_windows_that_are_over_does_not_wait_for_calls_of_them_that_end_just_then(
+    postgres_dsn: str,
+) -> None:
     """Of several at once, each had some of the rows that the other wanted, and the server ended one: for a second no
     call got an answer, and then all of them were refused or made uncounted."""
     ledger = made_ledger(postgres_dsn)
@@ -287,7 +289,8 @@ def test_a_window_that_begins_does_not_wait_for_calls_of_the_last_one_that_end_j
         first, second = ask(ledger, 1), ask(ledger, 2)
         assert isinstance(first, UUID)
         assert isinstance(second, UUID)
-        begin_next = partial(update_accounts, leading, BUDGET, time.time(), place().window_start + 1, {}, {})
+        later = time.time() + 2 * OVER_SECONDS
+        begin_next = partial(update_accounts, leading, BUDGET, later, start_of(BUDGET, later), {}, {})
 
         def end(execute: Execute) -> None:
             Tables(execute, store).settle(Settled(first, place(), 1, ("", 0)), time.time() + 60)
@@ -298,6 +301,50 @@ def test_a_window_that_begins_does_not_wait_for_calls_of_the_last_one_that_end_j
         store.change(end)
         begin_next()
         assert reserved(store) == []
+
+
+def test_who_takes_over_what_is_stored_does_not_wait_for_sessions_that_go_on_just_then(postgres_dsn: str) -> None:
+    """Each answer of a session settles what it reserved anew. Of two, each had some that the other wanted."""
+    ledger, segment = made_ledger(postgres_dsn), uuid4()
+    with closing(open_store(parse_dsn(postgres_dsn))) as store, closing(open_store(parse_dsn(postgres_dsn))) as leading:
+        set_budget(store, BUDGET)
+        sessions = [ask(ledger, 1), ask(ledger, 2)]
+        for number, each in enumerate(sessions):
+            assert isinstance(each, UUID)
+            ledger.settle(Settled(each, place(), 10 + number, (str(segment), number)))
+        wait_for(lambda: reserved(store) == [10, 11])
+
+        def go_on(execute: Execute) -> None:
+            assert isinstance(sessions[0], UUID)
+            now = time.time()
+            Tables(execute, store).settle(Settled(sessions[0], place(), 20, (str(segment), 2)), now + 60)
+            update_accounts(leading, BUDGET, now + 1, place().window_start, {"": 21}, {segment: 1})
+            assert reserved(leading) == [10], "what is locked waits for the next look"
+
+        store.change(go_on)
+        assert reserved(store) == [20], "its last answer is not stored yet"
+
+
+def test_minutes_that_are_over_do_not_wait_for_long_calls_that_began_in_them_and_end_just_then(
+    postgres_dsn: str,
+) -> None:
+    """As with a window: of several such minutes, each had some that the other wanted."""
+    rate = msgspec.structs.replace(BUDGET, name="rate", per="minute")
+    first, second = (Place("rate", "", int((time.time() - ago) // 60) * 60) for ago in (660, 600))
+    with closing(open_store(parse_dsn(postgres_dsn))) as store, closing(open_store(parse_dsn(postgres_dsn))) as leading:
+        store.migrate()
+        for each in (first, second):
+            open_account(store, {}, partial(read_part, read_used), each)
+
+        def end(execute: Execute) -> None:
+            Tables(execute, store).lock({}, [Settled(uuid4(), second, 1)], time.time())
+            tidy_rate(leading, rate, time.time())
+            [(kept,)] = leading.select("SELECT window_start FROM usage_tracker.budget_account")
+            assert kept == second.window_start
+
+        store.change(end)
+        tidy_rate(leading, rate, time.time())
+        assert list(store.select("SELECT window_start FROM usage_tracker.budget_account")) == []
 
 
 def test_who_has_read_earlier_does_not_overwrite_who_has_read_later(ledger: Ledger, store: Store) -> None:

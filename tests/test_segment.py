@@ -61,6 +61,15 @@ def test_events_come_back_in_order_with_their_origins() -> None:
     assert found.corrupt == []
 
 
+def test_units_come_back_as_they_were_counted() -> None:
+    writing = Writing()
+    event = made(0)
+    event.usage.units = {"searches": 2, "seconds": 4.5}
+    writing.segment.append(ORIGIN, event)
+    [kept] = writing.reader.read(100, ended=False).events
+    assert repr(kept.event.usage.units) == "{'searches': 2, 'seconds': 4.5}"
+
+
 def test_an_origin_is_written_once() -> None:
     writing = Writing()
     writing.segment.append(ORIGIN, made(1))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,12 +16,14 @@ from budgeted import budget
 from commanding import invoke
 from made_events import made_event, store_events
 from receivers import Receiver
-from spooled import Place, append, ids
+from spooled import Place, TenCents, append, ids
 
 from usage_tracker.budgets.book import set_budget
 from usage_tracker.cli import ship
 from usage_tracker.cli.garbage import Garbage
+from usage_tracker.shipper import Shipper
 from usage_tracker.sinks.ledger import standings
+from usage_tracker.stores import Store, migrations
 
 PROGRAM = """
 import signal, sys, threading, time
@@ -163,3 +166,31 @@ def test_a_sidecar_goes_on_after_an_error_of_ours(place: Place, monkeypatch: pyt
     monkeypatch.setattr(ship, "shipped", step)
     ship.ship_until(shipper, None, stopping, 0.01)
     assert place.stored() == ids(30)
+
+
+def test_a_sidecar_older_than_the_schema_leaves_the_folder_to_a_newer_process_while_it_runs(place: Place) -> None:
+    """All events of the host waited until it ended."""
+
+    def open_as_older() -> Store:
+        refused.set()
+        migrations.refuse_newer(migrations.newest_known("sqlite") + 1, "sqlite")
+        pytest.fail("it is refused")
+
+    append(place.journal, 5)
+    refused, stopping = threading.Event(), threading.Event()
+    older = Shipper(place.spool(), open_as_older, TenCents(), 100)
+    sidecar = threading.Thread(target=ship.ship_until, args=(older, None, stopping, 0.01))
+    sidecar.start()
+    try:
+        assert refused.wait(20)
+        newer, deadline = place.shipper(), time.monotonic() + 20
+        while not newer.spool.lead():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        while newer.step():
+            continue
+        newer.close()
+    finally:
+        stopping.set()
+        sidecar.join()
+    assert place.stored() == ids(5)

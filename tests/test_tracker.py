@@ -593,7 +593,7 @@ class Own(int):
     [
         ({"input_tokens": "7"}, "input_tokens: Expected `int | null`, got `str`"),
         ({"reported_cost": 0.5}, "reported_cost: Expected `str | null`, got `float`"),
-        ({"units": {"images": "2"}}, "units: Expected `float`, got `str`"),
+        ({"units": {"images": "2"}}, "units: Expected `int | float`, got `str`"),
         ({"units": {2: 2}}, "units: Expected `str`, got `int`"),
         ({"status": "fine"}, "status: Invalid enum value 'fine'"),
         ({"input_tokens": Own(7)}, "input_tokens: Encoding objects of type Own is unsupported"),

@@ -43,7 +43,7 @@ class Usage(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     output_image_tokens: int | None = None
     tool_tokens: int | None = None
     """The part of `input_tokens` that the provider's own tools added to the prompt."""
-    units: dict[str, float] | None = None
+    units: dict[str, int | float] | None = None
     """What is billed but isn't a token: kind (images, seconds, characters, searches) to count."""
     estimated: bool = False
     """The counts are somebody's estimate, not the provider's own."""

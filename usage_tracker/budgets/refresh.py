@@ -241,34 +241,33 @@ def update_accounts(
             if not taken:
                 continue
             for segment, position in positions.items():
-                execute(
-                    f"DELETE FROM {reservation} WHERE budget = {mark} AND part = {mark} AND window_start = {mark} "
-                    f"AND segment = {mark} AND position <= {mark}",
-                    [budget.name, part, start, store.dialect.write_id(segment), position],
-                )
+                forget(
+                    execute, store, reservation,
+                    f"part = {mark} AND window_start = {mark} AND segment = {mark} AND position <= {mark}",
+                    budget, part, start, store.dialect.write_id(segment), position,
+                )  # fmt: skip
         over = start_of(budget, read_at - OVER_SECONDS)
-        forget(execute, store, account, "window_start", budget, over)
-        forget(execute, store, reservation, "window_start", budget, over)
-        forget(execute, store, reservation, "expires_at", budget, read_at)
+        forget(execute, store, account, f"window_start < {mark}", budget, over)
+        forget(execute, store, reservation, f"window_start < {mark}", budget, over)
+        forget(execute, store, reservation, f"expires_at < {mark}", budget, read_at)
 
     store.change(take_over)
 
 
-def forget(execute: Execute, store: Store, table: str, column: str, budget: Budget, least: float) -> None:
-    """The rows of a budget that have less there, but for those that calls are changing now, which wait for the next
+def forget(execute: Execute, store: Store, table: str, condition: str, budget: Budget, *values: object) -> None:
+    """The rows of a budget of which that is so, but for those that calls are changing now, which wait for the next
     look: calls lock several at a time, in an order of their own, and each would wait for the other."""
     key = "budget, part, window_start" + (", reservation" if table.endswith("reservation") else "")
     mark, unlocked = store.dialect.placeholder, store.dialect.for_update(skip_locked=True)
     execute(
         f"DELETE FROM {table} WHERE ({key}) IN "
-        f"(SELECT {key} FROM {table} WHERE budget = {mark} AND {column} < {mark}{unlocked})",
-        [budget.name, least],
+        f"(SELECT {key} FROM {table} WHERE budget = {mark} AND {condition}{unlocked})",
+        [budget.name, *values],
     )
 
 
 def tidy_rate(store: Store, budget: Budget, now: float) -> None:
     """The minutes of a limit of the rate are of no use once they are over, by the clock that all share. Raises
     StoreError."""
-    mark = store.dialect.placeholder
-    sql = f"DELETE FROM {store.dialect.prefix}budget_account WHERE budget = {mark} AND window_start < {mark}"
-    store.change(lambda execute: execute(sql, [budget.name, int(now) - 300]))
+    account, over = f"{store.dialect.prefix}budget_account", f"window_start < {store.dialect.placeholder}"
+    store.change(lambda execute: forget(execute, store, account, over, budget, int(now) - 300))

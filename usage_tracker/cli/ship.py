@@ -14,7 +14,7 @@ from usage_tracker.cli.options import tell_typed
 from usage_tracker.cli.output import say
 from usage_tracker.config import Settings, load_usable
 from usage_tracker.dsn import Dsn
-from usage_tracker.errors import ConfigError, StoreError, StoreUnavailable, UsageTrackerError
+from usage_tracker.errors import ConfigError, SchemaTooNew, StoreError, StoreUnavailable, UsageTrackerError
 from usage_tracker.exporting import Plan, export_once, plan_of, said_of
 from usage_tracker.feeding import feed_once
 from usage_tracker.guard import guarded
@@ -180,6 +180,8 @@ def ship_batches(
             if failures == 1 and saying.due():  # of several processes, each finds out by itself
                 say(f"Events wait: {error}")
             shipper.spool.say("waiting")
+            if isinstance(error, SchemaTooNew):  # one whose version is newer may lead meanwhile
+                shipper.resign()
             stopping.wait(back_off(failures))
         else:
             shipper.spool.say("leading")

@@ -3,14 +3,13 @@
 Nothing notes that, so that it also holds where somebody dropped a partition by hand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-from usage_tracker.instants import DAY, HOUR
-from usage_tracker.report.dialects import open_statement
+from usage_tracker.instants import DAY
 from usage_tracker.report.groups import find_span, plan_for
-from usage_tracker.report.hours import count_there, has_fewer
+from usage_tracker.report.hours import Counted, are_whole, count_there, has_fewer, list_days, list_hours
 from usage_tracker.report.latency import plan_sketches
 from usage_tracker.report.plan import Span
 from usage_tracker.report.query import earlier_of
@@ -23,26 +22,24 @@ class Kept(NamedTuple):
     """Instants, in whole hours."""
 
     first: int
-    """The first event ever."""
+    """That of the first event of the first day of which some are gone."""
     since: int
-    """The first of which all are still there."""
+    """The first from which on all are still there."""
 
 
 def find_kept(store: Store) -> Kept | None:
     """None where nothing was pruned. A few narrow questions, whatever the store's size. Raises StoreError."""
-    span = find_span(store, None, None, closed=True)
-    first = next_hour(store, *span) if span else None
-    if span is None or first is None or is_whole(store, first):
+    days = list_days(store)
+    looked_at = list(spread(len(days)))
+    gone = which_lack(store, days, looked_at)
+    if not gone:
         return None
-    gone, there = first.at, span[1]
-    while there - gone > HOUR:
-        middle = (gone + there) // 2 // HOUR * HOUR
-        found = next_hour(store, middle, there)
-        if found is None or is_whole(store, found):
-            there = middle
-        else:
-            gone = found.at
-    return Kept(first.at, there)
+    before = max((place for place in looked_at if place < gone[0]), default=-1)
+    after = min((place for place in looked_at if place > gone[-1]), default=len(days))
+    gone += which_lack(store, days, [*range(before + 1, gone[0]), *range(gone[-1] + 1, after)])
+    first, last = min(gone), max(gone)
+    hours = list_hours(store, days[first : first + 1]) or days[first:]
+    return Kept(hours[0].start, end_of_gone(store, days[last : last + 2]))
 
 
 def lacks(store: Store, query: Query) -> Kept | None:
@@ -83,37 +80,47 @@ def overlaps(span: Span, kept: Kept) -> bool:
     return span[0] < kept.since and span[1] > kept.first
 
 
-class Counted(NamedTuple):
-    """How many events the rollups count in an hour: calls, and what tells later what they used."""
-
-    at: int
-    events: int
-
-
-def next_hour(store: Store, start: int, end: int) -> Counted | None:
-    """The first hour from there on that has any."""
-    while start < end:
-        next_day = start - start % DAY + DAY
-        statement = open_statement(store.dialect)
-        text = (
-            f"SELECT bucket_at, sum(calls + completed) FROM {statement.table('by_hour_kind')} "  # noqa: S608  our own names
-            f"WHERE bucket_at >= {statement.bind_instant(start, 'bucket_at')} "
-            f"AND bucket_at < {statement.bind_instant(min(end, next_day), 'bucket_at')} "
-            "GROUP BY bucket_at HAVING sum(calls + completed) > 0 ORDER BY bucket_at LIMIT 1"
-        )
-        for at, events in list(store.select(text, statement.parameters)):
-            return Counted(statement.read_bucket(at), int(cast(int, events)))
-        statement = open_statement(store.dialect)
-        later = statement.bind_instant(next_day, "bucket_at")
-        first = statement.write_first("bucket_at")
-        text = f"SELECT {first} FROM {statement.table('by_day_kind')} WHERE bucket_at >= {later}"  # noqa: S608
-        [(day,)] = store.select(text, statement.parameters)
-        if day is None:
-            return None
-        start = statement.read_bucket(day)
-    return None
+def spread(length: int) -> Iterator[int]:
+    """The places of those of so many days that are looked at first. Before what was pruned there may be others, with a
+    call by a wrong clock or a history that was brought in later: none are overlooked that are a quarter of those before
+    them, or a twentieth of all."""
+    place = 0
+    while place < length:
+        yield place
+        place += 1 + min(place // 4, length // 20)
 
 
-def is_whole(store: Store, hour: Counted) -> bool:
-    """Whether all that was counted in that hour is there still."""
-    return count_there(store, (hour.at, hour.at + HOUR)) >= hour.events
+BUSY = 200
+"""Of a day with more events than these, one hour is looked at. Of all of it, as many may be left as are looked for, or
+have been brought in later."""
+
+
+def which_lack(store: Store, days: Sequence[Counted], places: Sequence[int]) -> list[int]:
+    """The places of the days of which some events are gone."""
+    hours = telling_hours(store, [days[place] for place in places if days[place].events > BUSY])
+    whole = are_whole(store, [hours.get(days[place].start, days[place]) for place in places])
+    return [place for place, all_there in zip(places, whole, strict=True) if not all_there]
+
+
+def telling_hours(store: Store, days: Sequence[Counted]) -> dict[int, Counted]:
+    """Of busy days, by their start: the first hour that has its share of the events. It goes before the others, and a
+    few calls that come late neither make it up nor are such an hour."""
+    found: dict[int, Counted] = {}
+    events = {day.start: day.events for day in days}
+    for hour in list_hours(store, days):
+        day = hour.start // DAY * DAY
+        if hour.events >= events[day] // 24:
+            found.setdefault(day, hour)
+    return found
+
+
+def end_of_gone(store: Store, days: Sequence[Counted]) -> int:
+    """The end of the last hour of these days that lacks events."""
+    hours = list_hours(store, days)
+    ends = [hour.end for hour, all_there in zip(hours, are_whole(store, hours), strict=True) if not all_there]
+    end = max(ends, default=days[0].end)
+    following = next((hour for hour in hours if hour.start >= end), None)
+    # of one that was pruned up to its middle, enough may be left
+    if following and count_there(store, following.span) < following.events:
+        return following.end
+    return end
