@@ -113,9 +113,10 @@ class Refresher:
         return view
 
     def _read(self, store: Store, read_at: float, budgets: list[Budget]) -> View:
-        for budget in budgets:
-            if budget.is_rate and budget.strict:
-                tidy_rate(store, budget, clock(store))
+        if rates := [budget for budget in budgets if budget.is_rate and budget.strict]:
+            now = clock(store)
+            for budget in rates:
+                tidy_rate(store, budget, now)
         windows = {budget: window_of(budget, read_at) for budget in budgets if not budget.is_rate}
         said = self._read_used_by_now(store, read_at, windows)
         used: dict[str, dict[str, int]] = {}
