@@ -775,9 +775,10 @@ class TestCommand:
 
 
 def test_a_missing_client_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "usage_tracker.sinks.nats", None)
+    for name in [*sys.modules]:
+        if name == "usage_tracker.sinks.nats" or name.startswith("nats."):
+            monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "nats", None)
-    sys.modules.pop("usage_tracker.sinks.nats")
     [address] = parse_sinks(("nats://127.0.0.1/usage",))
     with pytest.raises(ConfigError, match=r"needs nats.*pip install 'usage-tracker-llm\[nats\]'"):
         open_sink(address)
