@@ -29,6 +29,7 @@ from ports import free_port
 
 from usage_tracker.sinks import NotTaken, refusals, standings
 from usage_tracker.sinks import feeder as feeder_module
+from usage_tracker.sinks.nats import why
 from usage_tracker.stores import Store
 
 PATIENCE = 30
@@ -241,6 +242,12 @@ class TestNats:
         with pytest.raises(NotTaken, match=r"\(ConnectionRefusedError\)"):
             feed(feeder)
         feeder.close()
+
+    def test_a_refusal_is_said_also_where_the_connection_is_reset_after_it(self) -> None:
+        """Of ten connections that a server refuses, one is."""
+        reset = ConnectionResetError()
+        reset.__context__ = nats.errors.Error("nats: 'Authorization Violation'")
+        assert why(reset) == "it lets nobody in with that user, password or token"
 
     def test_a_server_with_a_certificate_is_told_events_over_tls(
         self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -139,6 +139,8 @@ def refusal(error: Exception) -> type[NotTaken]:
 
 def why(error: Exception) -> str:
     """What an error says, in words of ours: a server's may repeat a secret."""
+    if isinstance(error.__context__, Error):  # the server's refusal, after which it has closed the connection
+        return why(error.__context__)
     if isinstance(error, Unencrypted):
         return "it speaks no TLS"
     said = str(error).lower()
