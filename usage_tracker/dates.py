@@ -12,6 +12,11 @@ def first_day(unit: str, day: date) -> date:
     return day.replace(day=1) if unit == "month" else day
 
 
+def day_after(unit: str, first: date) -> date:
+    """The one after the day, week or month that starts then."""
+    return next_month(first) if unit == "month" else first + timedelta(days=7 if unit == "week" else 1)
+
+
 def next_month(day: date) -> date:
     """The first day of the month after."""
     return (day.replace(day=1) + timedelta(days=31)).replace(day=1)

@@ -1,11 +1,11 @@
 """The window that a budget counts in: an hour, day, week or month of the calendar in its zone, or so long up to now."""
 
 import re
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
 
-from usage_tracker.dates import first_day, next_month
+from usage_tracker.dates import day_after, first_day
 from usage_tracker.zones import midnight
 
 PERIODS = ("minute", "hour", "day", "week", "month")
@@ -53,8 +53,3 @@ def window_at(per: str, zone: tzinfo, now: datetime) -> Window:
         return Window(first, first + length)
     begun = first_day(per, local.date())
     return Window(midnight(begun, zone), midnight(day_after(per, begun), zone))
-
-
-def day_after(per: str, first: date) -> date:
-    """The one after the day, week or month that starts then."""
-    return next_month(first) if per == "month" else first + timedelta(days=7 if per == "week" else 1)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from usage_tracker.cli.figures import show_count, show_duration, show_groups, show_money
-from usage_tracker.dates import first_day, months_later
+from usage_tracker.dates import day_after, first_day
 from usage_tracker.report import OTHERS, Report, Row
 from usage_tracker.report.ranges import hour
 from usage_tracker.report.sums import Group, GroupValue
@@ -201,9 +201,7 @@ def start_of(unit: str, moment: datetime, zone: tzinfo) -> Any:
 def following(unit: str, bucket: Any, zone: tzinfo) -> Any:
     if unit == "hour":
         return start_of(unit, bucket + timedelta(hours=1), zone)
-    if unit == "month":
-        return months_later(bucket, 1)
-    return bucket + timedelta(days=7 if unit == "week" else 1)
+    return day_after(unit, bucket)
 
 
 def span_word(unit: str, bucket: GroupValue) -> list[str]:
