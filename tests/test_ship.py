@@ -21,6 +21,7 @@ from spooled import Place, TenCents, append, ids
 from usage_tracker.budgets.book import set_budget
 from usage_tracker.cli import ship
 from usage_tracker.cli.garbage import Garbage
+from usage_tracker.journal.backlog import read_backlog
 from usage_tracker.shipper import Shipper
 from usage_tracker.sinks.ledger import standings
 from usage_tracker.stores import Store, migrations
@@ -82,7 +83,7 @@ def test_where_programs_leave_shipping_to_a_sidecar_nothing_goes_to_a_store_that
         assert refused.exit_code == 1
         assert "TRACKER_SHIP is off and no store is named" in refused.stderr
     assert not list(own_environment.rglob("*.db"))
-    assert place.spool().waiting() == 3
+    assert read_backlog(place.spool()).events == 3
     named = invoke("ship", "--once", "--dsn", f"sqlite:///{place.file}")
     assert (named.exit_code, named.stderr) == (0, f"3 events shipped to sqlite:///{place.file}.\n")
 

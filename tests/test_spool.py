@@ -16,6 +16,7 @@ from usage_tracker.event import Origin, UsageEvent
 from usage_tracker.journal import Journal, Spool
 from usage_tracker.journal.adoption import adopt, take_over
 from usage_tracker.journal.aside import keep_aside, note_dropped, noted_dropped
+from usage_tracker.journal.backlog import read_backlog
 from usage_tracker.journal.folder import SpoolUnusable
 from usage_tracker.journal.spool import SpoolFull
 
@@ -215,7 +216,7 @@ def test_events_that_waited_elsewhere_are_taken_over_once_their_writer_has_ended
     assert take_over(spool, tmp_path / "unassigned") == 0
     waiting.close()
     assert take_over(spool, tmp_path / "unassigned") == 1
-    assert spool.waiting() == 3
+    assert read_backlog(spool).events == 3
     assert not (tmp_path / "unassigned").exists()
 
 
@@ -259,13 +260,13 @@ def test_taking_over_makes_nobodys_events_another_stores(tmp_path: Path) -> None
 
 def test_what_waits_is_as_old_as_its_oldest_event_in_whichever_segment(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool", STORE)
-    assert spool.backlog() == (0, None)
+    assert read_backlog(spool) == (0, None)
     for starts in ((50, 30), (20, 40), (60,)):
         journal = journal_with(spool.folder, 0)
         for start in starts:
             journal.append(ORIGIN, UsageEvent(started_at=start, duration_ms=1.0, operation="chat"))
         journal.close()
-    assert spool.backlog() == (5, 20)
+    assert read_backlog(spool) == (5, 20)
 
 
 def test_what_a_killed_process_left_half_made_is_cleared_by_the_next_leader(tmp_path: Path) -> None:
@@ -327,7 +328,7 @@ def test_what_only_has_the_name_of_a_segment_is_left_alone_and_said_once(
         assert [spool.open(path) for path in spool.segments()] == [None] * 5
     assert [message.split(" is ")[0] for message in caplog.messages] == [str(path) for path in spool.segments()]
     assert all("no segment that this version can read; it is left alone" in message for message in caplog.messages)
-    assert spool.waiting() == 0
+    assert read_backlog(spool).events == 0
     assert take_over(Spool(tmp_path / "other"), tmp_path) == 1, "a regular file may be a damaged segment"
 
 
@@ -404,7 +405,7 @@ def test_segments_are_taken_over_from_another_disk(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("usage_tracker.journal.adoption.os.rename", rename)
     spool = Spool(tmp_path / "spool", STORE)
     assert take_over(spool, tmp_path / "elsewhere") == 1
-    assert spool.waiting() == 2
+    assert read_backlog(spool).events == 2
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -412,7 +413,7 @@ def test_a_folder_has_nothing_to_take_over_from_itself(tmp_path: Path) -> None:
     journal_with(tmp_path, 2).close()
     spool = Spool(tmp_path, STORE)
     assert take_over(spool, tmp_path) == 0
-    assert spool.waiting() == 2
+    assert read_backlog(spool).events == 2
 
 
 def test_a_segment_that_can_not_be_moved_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,7 +425,7 @@ def test_a_segment_that_can_not_be_moved_stays_where_it_is(tmp_path: Path, monke
     monkeypatch.setattr("usage_tracker.journal.adoption.os.rename", rename)
     with pytest.raises(OSError, match="Read-only"):
         take_over(Spool(tmp_path / "spool", STORE), tmp_path / "elsewhere")
-    assert Spool(tmp_path / "elsewhere", STORE).waiting() == 2
+    assert read_backlog(Spool(tmp_path / "elsewhere", STORE)).events == 2
 
 
 def test_what_comes_from_elsewhere_is_held_to_the_folders_bound(tmp_path: Path) -> None:

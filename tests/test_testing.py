@@ -19,6 +19,7 @@ from usage_tracker import testing, tracker
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.errors import ConfigError, UsageTrackerError
 from usage_tracker.journal import Spool
+from usage_tracker.journal.backlog import read_backlog
 from usage_tracker.testing import CapturedUsage, capture_usage
 
 
@@ -152,7 +153,7 @@ def test_a_child_that_is_forked_meanwhile_leaves_the_installed_trackers_journal_
     program = [sys.executable, "-W", "ignore", "-c", script]  # Python 3.12 and newer warn of a fork beside any thread
     done = subprocess.run(program, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert Spool(tmp_path).waiting() == 3001
+    assert read_backlog(Spool(tmp_path)).events == 3001
 
 
 def test_one_at_a_time_and_with_settings_that_exist(usage: CapturedUsage) -> None:

@@ -16,7 +16,7 @@ from usage_tracker.errors import SchemaError, StoreError
 from usage_tracker.guard import errors
 from usage_tracker.journal import Spool
 from usage_tracker.journal.aside import CORRUPT, REFUSED, noted_dropped
-from usage_tracker.journal.folder import SpoolUnusable
+from usage_tracker.journal.backlog import read_backlog
 from usage_tracker.sdk_coverage import Sdk, read_notes
 from usage_tracker.stores.hosts import put_report
 
@@ -98,8 +98,8 @@ class HostReporting:
 
 def examine(settings: Settings, spool: Spool, began: float, *, ended: bool) -> HostReport:
     waiting, oldest = 0, None
-    with suppress(OSError, SpoolUnusable):
-        waiting, oldest = spool.backlog(MOST_COUNTED)
+    with suppress(OSError):
+        waiting, oldest = read_backlog(spool, MOST_COUNTED)
     return HostReport(
         pid=os.getpid(),
         app=settings.app,

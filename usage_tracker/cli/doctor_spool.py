@@ -10,7 +10,7 @@ from usage_tracker.cli.findings import Findings
 from usage_tracker.config import Settings, data_folder
 from usage_tracker.journal import Spool
 from usage_tracker.journal.aside import CORRUPT, DROPS, REFUSED, noted_dropped
-from usage_tracker.journal.folder import SpoolUnusable
+from usage_tracker.journal.backlog import has_others, read_backlog
 from usage_tracker.journal.spool import SAME_STORE
 from usage_tracker.pipeline import open_spool
 
@@ -55,8 +55,8 @@ def examine_spool(settings: Settings, findings: Findings) -> None:
     for folder in sorted(folders, key=lambda path: (path != settings.spool_dir, path)):
         own = folder == settings.spool_dir
         try:
-            waiting = Spool(folder).waiting()
-        except (OSError, SpoolUnusable) as error:
+            waiting = read_backlog(Spool(folder)).events
+        except OSError as error:
             if own:
                 facts["problem"] = str(error)
             findings.add("waiting", f"{folder} can't be read", str(error))
@@ -85,7 +85,7 @@ def size_of(spool: Spool) -> int | None:
 
 
 def examine_stores(spool: Spool, settings: Settings, findings: Findings) -> None:
-    if settings.dsn is not None and spool.has_others():
+    if settings.dsn is not None and has_others(spool):
         findings.add("spool", "has events for another store, which aren't shipped to this one", SAME_STORE)
 
 

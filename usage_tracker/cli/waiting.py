@@ -23,12 +23,13 @@ def waiting_note(dsn: Dsn) -> str | None:
     if not glob("*.seg", root_dir=folder):  # or none that this user may see
         return None
     from usage_tracker.journal import Spool
+    from usage_tracker.journal.backlog import read_backlog
 
     spool = Spool(folder)
     leader = spool.leader()
     if leader is not None and leader.ships:
         return None
-    count = spool.waiting(MOST_COUNTED)
+    count = read_backlog(spool, MOST_COUNTED).events
     if not count:
         return None
     number = "1 event waits" if count == 1 else f"{count:,}{' or more' * (count == MOST_COUNTED)} events wait"

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 from usage_tracker.descriptors import Descriptor
 from usage_tracker.journal.disk import lock, open_regular, share
-from usage_tracker.journal.header import HEADER_SIZE, STORED_AT, Header
+from usage_tracker.journal.files import header_in
+from usage_tracker.journal.header import STORED_AT
 from usage_tracker.journal.spool import LARGEST_FILE, SUFFIX, Spool
 
 
@@ -37,7 +38,7 @@ def move(spool: Spool, other: Path, *, as_ours: bool) -> int:
         try:
             if not lock(found):
                 continue
-            header = Header.unpack(os.pread(found, HEADER_SIZE, 0))
+            header = header_in(found)
             if as_ours and header is not None:
                 os.pwrite(found, header._replace(store=spool.store).pack()[:STORED_AT], 0)
             share(found, spool.group)

@@ -167,6 +167,11 @@ def left_at(path: Path, segment: Segment | Extent) -> int:
         return left(segment, (0, 0))
 
 
+def header_in(descriptor: int) -> Header | None:
+    """None where the file is no segment that this version can read."""
+    return Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
+
+
 def noted(descriptor: int) -> tuple[int, int]:
     """The position and the number of events that the leader noted as stored in the header."""
     position, events = STORED.unpack(os.pread(descriptor, STORED.size, STORED_AT).ljust(STORED.size, b"\0"))

@@ -21,11 +21,10 @@ from usage_tracker.descriptors import Descriptor
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.forking import undivided
 from usage_tracker.journal.disk import OPEN_SAFELY, allocate, lock, open_regular, opened, share, unlock, write_new
-from usage_tracker.journal.files import FileSource, OwnFile, SharedFile, noted
+from usage_tracker.journal.files import OwnFile, SharedFile
 from usage_tracker.journal.folder import prepare
 from usage_tracker.journal.frames import LARGEST_RECORD
 from usage_tracker.journal.header import ANY_STORE, HEADER_SIZE, Header
-from usage_tracker.journal.reader import SegmentReader
 from usage_tracker.journal.segment import Segment
 
 logger = logging.getLogger("usage_tracker")
@@ -298,35 +297,6 @@ class Spool:
             while bell.is_open() and os.read(bell.number, 4096):
                 pass
         return True
-
-    def waiting(self, limit: int = 1 << 62) -> int:
-        """How many events of this folder are not stored yet, by what leaders noted in the segments; up to `limit`."""
-        return self.backlog(limit)[0]
-
-    def backlog(self, limit: int = 1 << 62) -> tuple[int, int | None]:
-        """The same, and when the first of them started, in nanoseconds since 1970."""
-        count, oldest = 0, None
-        for path in self.segments():
-            with suppress(OSError), opened(path) as descriptor:
-                header = Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
-                if header is not None:
-                    reader = SegmentReader(FileSource(Descriptor(descriptor)), header)
-                    reader.start_at(noted(descriptor)[0])
-                    while (found := reader.read(min(10_000, limit - count), ended=True)).events:
-                        count += len(found.events)
-                        reader.position = found.end
-                        began = min(each.event.started_at for each in found.events)
-                        oldest = began if oldest is None else min(oldest, began)
-        return count, oldest
-
-    def has_others(self) -> bool:
-        """Whether events for another store are here, which who ships to this folder's leaves alone."""
-        for path in self.segments():
-            with suppress(OSError), opened(path) as descriptor:
-                header = Header.unpack(os.pread(descriptor, HEADER_SIZE, 0))
-                if header is not None and not self.is_for(header):
-                    return True
-        return False
 
     def forget(self) -> None:
         """In a forked child: what was open belongs to the parent. Closing our copies leaves its locks as they are."""
