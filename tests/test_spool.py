@@ -179,18 +179,18 @@ def test_where_the_file_system_can_not_reserve_blocks_they_are_written(
 def test_the_bell_wakes_the_leader(tmp_path: Path) -> None:
     leader = Spool(tmp_path, STORE)
     assert leader.lead()
-    Spool(tmp_path, STORE).ring()
+    Spool(tmp_path, STORE).bell.ring()
     started = time.monotonic()
-    assert leader.listen(30.0)
+    assert leader.bell.listen(30.0)
     assert time.monotonic() - started < 5.0
 
 
 def test_a_bell_that_nobody_rings_is_waited_for(tmp_path: Path) -> None:
     leader = Spool(tmp_path, STORE)
-    assert not leader.listen(30.0), "who doesn't lead has none"
+    assert not leader.bell.listen(30.0), "who doesn't lead has none"
     assert leader.lead()
     started = time.monotonic()
-    assert leader.listen(0.2)
+    assert leader.bell.listen(0.2)
     assert time.monotonic() - started >= 0.15
 
 

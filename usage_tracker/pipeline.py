@@ -201,7 +201,7 @@ class Pipeline:
                 self._start_unless_started()
                 self.shipping.wake()
             else:
-                self.journal.spool.ring()
+                self.journal.spool.bell.ring()
             if not patient and self._waits():
                 return
             yield

@@ -59,7 +59,7 @@ class Shipping:
     def wake(self) -> None:
         """Ship now: this process's thread, or the leader elsewhere."""
         self._wake.set()
-        self.shipper.spool.ring()
+        self.shipper.spool.bell.ring()
 
     def resting(self) -> bool:
         """Whether the store was away a moment ago, and is left alone for now."""
@@ -111,13 +111,13 @@ class Shipping:
         if self._leads():
             if self._ship(leading=True):
                 return
-            if not self.shipper.spool.listen(pause):
+            if not self.shipper.spool.bell.listen(pause):
                 self._wake.wait(pause)
         else:
             if self._journal.only_in_memory() and self._ship(leading=False):
                 return
             if pause == YOUNG_PAUSE and not self._journal.drained():
-                self.shipper.spool.ring()
+                self.shipper.spool.bell.ring()
             self._wake.wait(min(pause, STAND_BY_SECONDS))
         self._wake.clear()
 
@@ -130,7 +130,7 @@ class Shipping:
                 leader = self.shipper.spool.leader()
                 if not leader.ships if leader else self._gave_up:
                     return
-                self.shipper.spool.ring()
+                self.shipper.spool.bell.ring()
                 time.sleep(0.01)
         if self._leads():
             self._ship(leading=True)  # deletes what has ended and is stored

@@ -145,7 +145,7 @@ def ship_until_told(shipper: Shipper, crew: Crew | None, settings: Settings) -> 
     shipping.start()
     while not stopping.wait(1.0):  # a signal that another thread gets wakes no wait without a limit
         continue
-    shipper.spool.ring()
+    shipper.spool.bell.ring()
     shipping.join(settings.exit_timeout)
     if crew is not None:
         crew.kill()
@@ -172,7 +172,7 @@ def ship_batches(
     while not stopping.is_set():
         garbage.collect()
         try:
-            if not leads(shipper, crew) or (not shipped(shipper, crew) and not shipper.spool.listen(pause)):
+            if not leads(shipper, crew) or (not shipped(shipper, crew) and not shipper.spool.bell.listen(pause)):
                 stopping.wait(pause)
             failures = 0
         except (StoreError, SpoolUnusable, OSError) as error:

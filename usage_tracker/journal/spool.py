@@ -9,7 +9,6 @@ import fcntl
 import logging
 import mmap
 import os
-import select
 import sys
 import time
 from contextlib import suppress
@@ -20,6 +19,7 @@ from uuid import UUID, uuid4
 from usage_tracker.descriptors import Descriptor
 from usage_tracker.errors import UsageTrackerError
 from usage_tracker.forking import undivided
+from usage_tracker.journal.bell import Bell
 from usage_tracker.journal.disk import OPEN_SAFELY, allocate, lock, open_regular, opened, share, unlock, write_new
 from usage_tracker.journal.files import OwnFile, SharedFile
 from usage_tracker.journal.folder import prepare
@@ -72,8 +72,8 @@ class Spool:
         self.store = store
         """The identity of the store that this folder's events are for."""
         self.max_bytes = max_bytes
+        self.bell = Bell(folder, group)
         self._leading: Descriptor | None = None
-        self._bell: Descriptor | None = None
         self._told: set[Path] = set()
         self._clear_at = 0.0
 
@@ -226,7 +226,7 @@ class Spool:
             if self._leading is None:
                 return False
             self.say("leading")
-            self.open_bell()
+            self.bell.open()
         if time.monotonic() >= self._clear_at:
             self._clear_at = time.monotonic() + UNREADY_SECONDS
             self._clear_unready()
@@ -262,41 +262,10 @@ class Spool:
         self._let_go()
 
     def _let_go(self) -> None:
-        leading, bell, self._leading, self._bell = self._leading, self._bell, None, None
-        for descriptor in (leading, bell):
-            if descriptor is not None:
-                descriptor.close()
-
-    def open_bell(self) -> None:
-        """A named pipe by which other processes wake the leader; without it they wait for its next round."""
-        path = self.folder / "bell"
-        with suppress(OSError):
-            if not path.exists():
-                os.mkfifo(path, 0o600)
-            self._bell = Descriptor(os.open(path, os.O_RDWR | OPEN_SAFELY))
-            share(self._bell.number, self.group)
-
-    def ring(self) -> None:
-        """Wake the leader, if there is one."""
-        with suppress(OSError):
-            descriptor = os.open(self.folder / "bell", os.O_WRONLY | OPEN_SAFELY)
-            try:
-                os.write(descriptor, b"!")
-            finally:
-                os.close(descriptor)
-
-    def listen(self, seconds: float) -> bool:
-        """The leader's pause, until the bell rings. False where this spool has no bell and nothing was waited for."""
-        bell = self._bell
-        if bell is None or not bell.is_open():
-            return False
-        rung = select.poll()  # select() knows no descriptor beyond 1,023
-        rung.register(bell.number, select.POLLIN)
-        rung.poll(seconds * 1000)
-        with suppress(BlockingIOError):
-            while bell.is_open() and os.read(bell.number, 4096):
-                pass
-        return True
+        leading, self._leading = self._leading, None
+        if leading is not None:
+            leading.close()
+        self.bell.close()
 
     def forget(self) -> None:
         """In a forked child: what was open belongs to the parent. Closing our copies leaves its locks as they are."""
