@@ -6,19 +6,18 @@ Light to import: what records and ships (`pipeline`) is loaded with the first SD
 import atexit
 import logging
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from usage_tracker import guard
 from usage_tracker.choke_points import CHOKE_POINTS, ChokePoint
 from usage_tracker.config import Settings, load_piecemeal, load_settings, load_usable
 from usage_tracker.config_file import with_config, with_usable_config
+from usage_tracker.ending import Pools, stay_interrupted
 from usage_tracker.errors import ConfigError, UsageTrackerError
-from usage_tracker.guard import guarded
 from usage_tracker.patching import Patches, version_of
 
 if TYPE_CHECKING:
@@ -182,7 +181,7 @@ def start(settings: Settings) -> None:
             end(installed)
         tracker.patches.apply()
         installed = tracker
-        end_with_pools()
+        _pools.end_with_them()
 
 
 def end(tracker: Tracker) -> None:
@@ -247,70 +246,20 @@ def stats() -> Stats:
 def _at_exit() -> None:
     if installed is not None:
         installed.end()
-        _stay_interrupted()
-
-
-def _stay_interrupted() -> None:
-    """A program that an interrupt ended is to die of it, so that a shell's loop ends, too. Python notes that, and
-    forgets it with the next text that is evaluated, as for each named tuple of a module that we import at the end; one
-    whose evaluation is interrupted has it noted again.
-    https://github.com/python/cpython/blob/v3.11.7/Python/pythonrun.c (run_eval_code_obj)"""
-    traceback = getattr(sys, "last_traceback", None)
-    ended = traceback is not None and traceback.tb_frame.f_back is None and not hasattr(sys, "ps1")
-    if ended and getattr(sys, "last_type", None) is KeyboardInterrupt:
-        with suppress(KeyboardInterrupt):
-            exec("raise KeyboardInterrupt")  # noqa: S102  a text of ours
-
-
-def end_with_pools() -> None:
-    """Children of pools leave by os._exit, past atexit."""
-    end_with_multiprocessing()
-    end_with_celery()
-
-
-_finalizer: Any = None
-"""What calls `_at_exit` in a child of multiprocessing."""
-_begins_with_us = False
-"""Whether each such child is given one as it begins."""
-
-
-def end_with_multiprocessing(*_: object) -> None:
-    """A child of multiprocessing has a list of finalizers instead, which it empties as it begins; then it calls what is
-    to be called after a fork."""
-    global _finalizer, _begins_with_us
-    process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
-    if process is None or util is None:
-        return
-    if not _begins_with_us:
-        util.register_after_fork(_at_exit, end_with_multiprocessing)
-        _begins_with_us = True
-    if process.parent_process() is not None and (_finalizer is None or not _finalizer.still_active()):
-        _finalizer = util.Finalize(None, _at_exit, exitpriority=10)
-
-
-def end_with_celery() -> None:
-    """A process of Celery's pool says that it ends; its finalizers are not called.
-    https://github.com/celery/billiard/blob/v4.2.1/billiard/pool.py (_do_exit)"""
-    signals = sys.modules.get("celery.signals")
-    if signals is not None:
-        with guarded("celery"):
-            signals.worker_process_shutdown.connect(_at_celerys_exit, weak=False, dispatch_uid="usage_tracker: end")
-
-
-def _at_celerys_exit(**_: object) -> None:
-    _at_exit()
+        stay_interrupted()
 
 
 def _after_fork() -> None:
-    global _install_lock, _finalizer
+    global _install_lock
     _install_lock = threading.RLock()
-    _finalizer = None  # it was the parent's
+    _pools.forget()
     for tracker in (installed, _meanwhile.set_aside if _meanwhile else None):
         if tracker is not None:
             tracker.after_fork()
     if installed is not None:
-        end_with_pools()
+        _pools.end_with_them()
 
 
+_pools = Pools(_at_exit)
 atexit.register(_at_exit)
 os.register_at_fork(after_in_child=_after_fork)
