@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from usage_tracker.config import data_folder, default_spool, load_settings, load_usable
+from usage_tracker.config import load_settings, load_usable
 from usage_tracker.config_file import config_path
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
+from usage_tracker.folders import data_folder, default_spool
 
 
 class Tier(str, Enum):  # noqa: UP042  as apps have it, whose `str` is its name
@@ -18,7 +19,7 @@ class Tier(str, Enum):  # noqa: UP042  as apps have it, whose `str` is its name
 
 def test_a_changed_password_leaves_the_spool_folder_as_it_is() -> None:
     one, other = parse_dsn("postgresql://app:one@db/usage"), parse_dsn("postgresql://app:other@db/usage")
-    assert default_spool(one, "app", {"HOME": "/home/me"}) == default_spool(other, "app", {"HOME": "/home/me"})
+    assert default_spool(one, {"HOME": "/home/me"}) == default_spool(other, {"HOME": "/home/me"})
     assert one.identity != parse_dsn("postgresql://app@db/elsewhere").identity
 
 

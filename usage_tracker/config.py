@@ -1,9 +1,7 @@
 """Settings: argument > environment variable > default; the file between these is `config_file`. A bad value raises
 ConfigError with the valid forms, never a secret."""
 
-import hashlib
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,29 +10,9 @@ from typing import Any, NamedTuple
 from usage_tracker.addresses import Address, Secret, parse_mail_server, parse_mailboxes, parse_receiver
 from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.errors import ConfigError
+from usage_tracker.folders import default_dsn, default_spool, located, unassigned_spool
+from usage_tracker.program_name import program_name
 from usage_tracker.sink_addresses import SinkAddress, parse_sinks
-
-
-def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where this user's SQLite file and spool live: XDG on Linux, Application Support on macOS."""
-    return user_folder(environ, "XDG_DATA_HOME", Path(".local", "share"))
-
-
-def user_folder(environ: Mapping[str, str], variable: str, usual: Path) -> Path:
-    """A folder of ours for this user. It is the same wherever a program stands: what the environment says of it counts
-    as an absolute path alone (https://specifications.freedesktop.org/basedir-spec/latest/), and the home of a user who
-    has none is /, as in containers."""
-    home = Path("/", (environ.get("HOME") or os.path.expanduser("~")).removeprefix("~"))
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "usage-tracker"
-    said = environ.get(variable, "")
-    return (Path(said) if os.path.isabs(said) else home / usual) / "usage-tracker"
-
-
-def located(name: str) -> Path:
-    """A file or folder as people name it: ~ is this user's home, also where no shell says so, and what is relative is
-    so to where the program stands now: it may go elsewhere later."""
-    return Path(os.path.abspath(os.path.expanduser(name)))
 
 
 class Settings(NamedTuple):
@@ -210,7 +188,7 @@ class Said:
 def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) -> Settings:
     """Settings from arguments, then TRACKER_* variables, then defaults. Raises ConfigError."""
     said = Said(environ, arguments)
-    app = readable(said.name("app") or environ.get("OTEL_SERVICE_NAME") or default_app())
+    app = readable(said.name("app") or environ.get("OTEL_SERVICE_NAME") or program_name())
     ship = said.switch("ship")
     dsn_text = said.text("dsn")
     dsn = parse_dsn(dsn_text) if dsn_text else default_dsn(environ) if ship else None
@@ -219,7 +197,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, **arguments: object) 
     [sender] = parse_mailboxes("TRACKER_ALERT_FROM", (said.text("alert_from") or DEFAULTS["alert_from"],))
     return Settings(
         dsn=dsn,
-        spool_dir=spool_dir or default_spool(dsn, app, environ),
+        spool_dir=spool_dir or (default_spool(dsn, environ) if dsn else unassigned_spool(app, environ)),
         ship=ship,
         app=app,
         project=said.name("project"),
@@ -298,42 +276,3 @@ def load_mailing(said: Said) -> tuple[Address | None, tuple[str, ...]]:
     if bool(server) != bool(boxes):
         raise ConfigError("alerts by e-mail need TRACKER_ALERT_SMTP, the server, and TRACKER_ALERT_EMAIL, to whom")
     return parse_mail_server("TRACKER_ALERT_SMTP", server) if server else None, boxes
-
-
-def default_dsn(environ: Mapping[str, str] = os.environ) -> Dsn:
-    """The SQLite file under the user's data folder."""
-    path = data_folder(environ) / "usage.db"
-    return Dsn("sqlite", str(path), f"sqlite:///{path}")
-
-
-def default_spool(dsn: Dsn | None, app: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """A folder for each store; events of an app whose DSN can't be used wait in a folder of that app's own."""
-    name = dsn.identity if dsn else f"unassigned-{hashlib.blake2b(app.encode(), digest_size=8).hexdigest()}"
-    return data_folder(environ) / "spool" / name
-
-
-STARTED_BY = "_USAGE_TRACKER_STARTED_BY"
-"""The variable in which `usage-tracker run` lets a program tell those that it starts its name."""
-JOBLIBS = "popen_loky_posix.py"
-"""What joblib's processes begin with:
-https://github.com/joblib/loky/blob/master/loky/backend/popen_loky_posix.py"""
-
-
-def default_app() -> str:
-    """The name of the program that runs: its script or module, as the process list would show it. What has none, such
-    as a process that multiprocessing or joblib spawns, is part of the program that started it."""
-    main = sys.argv[0] if sys.argv else ""
-    if main == "-m":
-        main = sought_module()
-    if main in ("", "-c", JOBLIBS):
-        return os.environ.get(STARTED_BY) or "python"
-    path = Path(main)
-    return path.parent.name if path.name == "__main__.py" else path.name
-
-
-def sought_module() -> str:
-    """What `-m` names, as its file will be called; under `usage-tracker run`, Python has not looked for it yet."""
-    word = "".join(sys.orig_argv[-len(sys.argv) :][:1])
-    place = (word.partition("m")[2] if word.startswith("-") else word).replace(".", "/")
-    is_file = any(Path(folder, f"{place}.py").is_file() for folder in ("", *sys.path))
-    return Path(place).name + ".py" * is_file

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from usage_tracker.config import Settings, user_folder, variable
+from usage_tracker.config import Settings, variable
 from usage_tracker.errors import ConfigError
+from usage_tracker.folders import user_folder
 
 READ_BY_COMMANDS = ("tz",)
 """What only commands read, beside the settings."""

@@ -15,10 +15,10 @@ from usage_tracker.cli.price_books import open_books, open_pricer
 from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.render import title
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import default_dsn, located
 from usage_tracker.config_file import with_config
 from usage_tracker.decimals import EXACT
 from usage_tracker.dsn import Dsn, parse_dsn
+from usage_tracker.folders import default_dsn, located
 from usage_tracker.report import (
     OTHERS,
     CostBasis,

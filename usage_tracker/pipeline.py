@@ -19,12 +19,13 @@ from usage_tracker.capture import Recorder, Wrapper, finish_open_calls, open_cal
 from usage_tracker.capture.tracked_proxy import mark_of
 from usage_tracker.choke_points import ChokePoint
 from usage_tracker.chores import Chores
-from usage_tracker.config import Settings, default_spool
+from usage_tracker.config import Settings
 from usage_tracker.dsn import Dsn
 from usage_tracker.enforcing import Enforcing
 from usage_tracker.event import CallKind, Origin, UsageEvent
 from usage_tracker.exporting import Exporting
 from usage_tracker.feeding import Feeding
+from usage_tracker.folders import unassigned_spool
 from usage_tracker.guard import guarded
 from usage_tracker.host_reports import HostReporting
 from usage_tracker.journal import Journal, Spool
@@ -181,7 +182,7 @@ class Pipeline:
     def _take_over_unassigned(self) -> None:
         """Events that waited because this app's DSN could not be used."""
         with guarded("take over"), suppress(PermissionError):  # none of a home that may not be entered
-            take_over(self.journal.spool, default_spool(None, self.settings.app))
+            take_over(self.journal.spool, unassigned_spool(self.settings.app))
 
     def flush(self, timeout: float) -> bool:
         """Whether everything captured so far was in the store before the timeout, in seconds."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from usage_tracker.cli.figures import counted, show_bytes
 from usage_tracker.cli.findings import Findings
-from usage_tracker.config import Settings, data_folder
+from usage_tracker.config import Settings
+from usage_tracker.folders import data_folder
 from usage_tracker.journal import Spool
 from usage_tracker.journal.aside import CORRUPT, DROPS, REFUSED, noted_dropped
 from usage_tracker.journal.backlog import has_others, read_backlog

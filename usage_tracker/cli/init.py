@@ -9,10 +9,10 @@ import click
 from usage_tracker.cli.figures import counted
 from usage_tracker.cli.options import choose_dsn, named, tell_typed
 from usage_tracker.cli.output import can_ask, say
-from usage_tracker.config import default_dsn
 from usage_tracker.config_file import config_path, write_config
 from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.errors import ConfigError, SchemaError, StoreError
+from usage_tracker.folders import default_dsn
 from usage_tracker.stores import migrations, open_store
 from usage_tracker.zones import parse_zone
 

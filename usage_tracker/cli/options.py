@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from usage_tracker.cli.hints import is_typed, tell_store
-from usage_tracker.config import default_dsn
 from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.errors import ConfigError
+from usage_tracker.folders import default_dsn
 from usage_tracker.report import Condition, Range, both_ends, parse_conditions, parse_range
 from usage_tracker.zones import parse_zone
 

@@ -8,9 +8,9 @@ import click
 
 from usage_tracker.cli.hints import tell
 from usage_tracker.cli.stores import NothingYet, before, reading
-from usage_tracker.config import located
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import SchemaError
+from usage_tracker.folders import located
 from usage_tracker.plain_values import plain
 from usage_tracker.pricing import Pricer, StoredBook, newest_data
 from usage_tracker.pricing.book import Book, Table

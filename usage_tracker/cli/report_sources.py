@@ -12,9 +12,9 @@ from usage_tracker.cli.hints import tell_other_store
 from usage_tracker.cli.options import named
 from usage_tracker.cli.pruned import report_note
 from usage_tracker.cli.stores import NothingYet, reading
-from usage_tracker.config import located
 from usage_tracker.dsn import Dsn, parse_dsn
 from usage_tracker.errors import ConfigError, RightsError
+from usage_tracker.folders import located
 from usage_tracker.report import Query, Report, answer, no_calls, run
 from usage_tracker.stores import Store
 

@@ -4,8 +4,8 @@ import os
 from glob import glob
 from pathlib import Path
 
-from usage_tracker.config import default_app, default_spool, located
 from usage_tracker.dsn import Dsn
+from usage_tracker.folders import default_spool, located
 
 MOST_COUNTED = 100_000
 """Counting reads the events, so it ends here."""
@@ -14,7 +14,7 @@ MOST_COUNTED = 100_000
 def spool_of(dsn: Dsn) -> Path:
     """The spool folder of programs that ship to that store."""
     named = os.environ.get("TRACKER_SPOOL_DIR")
-    return located(named) if named else default_spool(dsn, default_app())
+    return located(named) if named else default_spool(dsn)
 
 
 def waiting_note(dsn: Dsn) -> str | None:

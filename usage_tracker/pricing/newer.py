@@ -10,8 +10,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from usage_tracker.config import data_folder
 from usage_tracker.errors import ConfigError
+from usage_tracker.folders import data_folder
 from usage_tracker.pricing.genai import GenaiPrices
 
 if TYPE_CHECKING:

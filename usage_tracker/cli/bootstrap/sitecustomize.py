@@ -13,9 +13,9 @@ if importlib.util.find_spec("usage_tracker") is None:
     sys.stderr.write(f"usage-tracker: calls are not recorded: it has to be installed for {sys.executable}, too\n")
 else:
     import usage_tracker.auto  # noqa: F401  the import is the installation
-    from usage_tracker.config import STARTED_BY, default_app
+    from usage_tracker.program_name import STARTED_BY, program_name
 
-    os.environ[STARTED_BY] = default_app()
+    os.environ[STARTED_BY] = program_name()
 
 own = importlib.machinery.PathFinder.find_spec("sitecustomize", sys.path)
 if own is not None and own.loader is not None:
