@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from usage_tracker.event import Figures, Usage
-from usage_tracker.providers import anthropic, google_genai, openai
+from usage_tracker.providers import anthropic, google_genai, openai, openai_units
 from usage_tracker.providers.answer import Answer, Request, decode_object, fields_of, figures, http_status, word
 from usage_tracker.providers.gemini_fields import tier_of
 from usage_tracker.providers.hosts import HOSTS, provider_of
@@ -143,8 +143,8 @@ def read_documents(answer: Answer, fields: Mapping[str, object]) -> None:
     answer.raw = figures(fields.get("meta") or fields.get("usage_info")) or answer.raw
     raw = answer.raw or {}
     searches, pages = amount(at(raw, ("billed_units", "search_units"))), amount(raw.get("pages_processed"))
-    openai.count(answer, "searches", searches)
-    openai.count(answer, "pages", pages)
+    openai_units.count(answer, "searches", searches)
+    openai_units.count(answer, "pages", pages)
 
 
 def read_other_api(original: object) -> Answer | None:

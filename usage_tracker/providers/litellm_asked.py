@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from usage_tracker.providers import anthropic, openai
+from usage_tracker.providers import anthropic, openai_units
 from usage_tracker.providers.answer import Request, fields_of, word
 from usage_tracker.providers.metadata import Asked, read_asked
 
@@ -111,7 +111,7 @@ def read_request(operation: str, asked: Mapping[str, object], *, retrieves: bool
     extra = asked.get("extra_body")
     said = {**asked, **extra} if isinstance(extra, Mapping) else asked
     model = word(asked.get("model"))
-    units = openai.asked_units(operation, asked)
+    units = openai_units.asked_units(operation, asked)
     return Request(operation, model, *read_who(said), units, retrieves=retrieves)
 
 

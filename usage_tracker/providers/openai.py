@@ -12,8 +12,9 @@ from usage_tracker.event import Usage
 from usage_tracker.providers.answer import Answer, Plain, Request, fields_of, figures, merge_figures, whole_body, word
 from usage_tracker.providers.hosts import provider_of
 from usage_tracker.providers.metadata import read_asked
+from usage_tracker.providers.openai_units import asked_units, read_counted
 from usage_tracker.providers.packed_ids import provider_id
-from usage_tracker.providers.usage_fields import amount, read_cost, read_units, read_usage
+from usage_tracker.providers.usage_fields import read_cost, read_units, read_usage
 
 SDK = "openai"
 
@@ -75,7 +76,6 @@ STARTED = frozenset({"batch", "response", "thread.run"})
 ENDED = frozenset({"cancelled", "completed", "expired", "failed", "incomplete"})
 """What these objects say once they have ended."""
 
-FINISHED_IMAGES = ("image_generation.completed", "image_edit.completed")
 BESIDE_USAGE = ("tool_usage", "svg_usage", "usage_breakdown")
 """What stands beside `usage` and is kept with its figures, so that it can be priced: tools and drawings that are billed
 by themselves, and the models that one of Groq's systems is made of.
@@ -111,19 +111,6 @@ def deployment_in(operation: str, url: str) -> str | None:
     """The deployment of Azure's that an address is of, which is asked whether or not the body names a model."""
     found = DEPLOYMENT.search(url) if operation in DEPLOYED else None
     return word(found[1]) if found else None
-
-
-def asked_units(operation: str, asked: Mapping[str, object]) -> dict[str, float] | None:
-    """What is billed by what was asked."""
-    if operation == "speech":
-        text = asked.get("input")
-        return {"characters": len(text)} if isinstance(text, str) else None
-    if operation == "video":
-        seconds = amount(asked.get("seconds"))
-        return {"seconds": seconds} if seconds else None
-    if operation == "image":
-        return {"images": amount(asked.get("n")) or 1}
-    return None
 
 
 def wants_usage(operation: str, body: object, extra: object) -> bool:
@@ -293,59 +280,6 @@ def read_failure(answer: Answer, fields: Mapping[str, object]) -> None:
         said = fields_of(error)
         kind = None if error is fields else said.get("type")
         answer.error_type = word(said.get("code"), 64) or word(kind, 64) or "error"
-
-
-def read_counted(answer: Answer, fields: Mapping[str, object]) -> None:
-    """What is billed by number and stands outside the usage object."""
-    if fields.get("type") in FINISHED_IMAGES:
-        count(answer, "images", (answer.units or {}).get("images", 0) + 1)
-    elif "data" in fields:
-        images = fields["data"]
-        if isinstance(images, list) and images and holds_image(images[0]):
-            count(answer, "images", len(images))
-    elif "output" in fields:
-        if fields.get("tool_usage") is None:
-            count(answer, "searches", searches(fields["output"]))
-        count(answer, "file_searches", len(calls_of(fields["output"], "file_search_call")))
-        count(answer, "generated_images", pictures(fields["output"]))
-    elif "duration" in fields and "text" in fields:
-        # https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/audio/transcription_verbose.py
-        count(answer, "seconds", amount(fields["duration"]))
-    elif fields.get("object") == "video":
-        # https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/video.py
-        count(answer, "seconds", amount(fields.get("seconds")))
-        if size := word(fields.get("size"), 64):
-            answer.raw = merge_figures(answer.raw, {"size": size})  # what a second costs depends on it
-
-
-def count(answer: Answer, kind: str, number: float | None) -> None:
-    if number:
-        answer.units = {**(answer.units or {}), kind: number}
-
-
-def holds_image(item: object) -> bool:
-    """https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/image.py"""
-    fields = fields_of(item)
-    return fields.get("b64_json") is not None or fields.get("url") is not None
-
-
-def searches(output: object) -> int:
-    """Web searches among a response's output items. Opening a page isn't one.
-    https://github.com/openai/openai-python/blob/v2.54.0/src/openai/types/responses/response_function_web_search.py"""
-    calls = calls_of(output, "web_search_call")
-    return sum(fields_of(call.get("action")).get("type", "search") == "search" for call in calls)
-
-
-def pictures(output: object) -> int:
-    """Pictures that the hosted tool made. What they cost is never among the answer's own tokens, and not always told:
-    `tool_usage` may be left out or skip them, and drawings are told by themselves.
-    https://github.com/openai/openai-python/blob/v3.54.0/src/openai/types/responses/response.py (ToolUsage)"""
-    return sum(call.get("status") != "failed" for call in calls_of(output, "image_generation_call"))
-
-
-def calls_of(output: object, kind: str) -> list[Mapping[str, object]]:
-    """A response's output items of that type."""
-    return [item for item in map(fields_of, output) if item.get("type") == kind] if isinstance(output, list) else []
 
 
 WRITES = frozenset({"chat", "completion"})
