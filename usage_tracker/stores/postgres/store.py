@@ -1,16 +1,13 @@
 """Events in Postgres: COPY into a partitioned table, and deltas that one process at a time folds into the rollups."""
-# ruff: noqa: S608  names of tables and columns are our own
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import chain
 from typing import IO
 from uuid import UUID
 
-import psycopg2.sql  # noqa: F401  `execute_values()` would at its first use, when a fork no longer waits for imports
 from msgspec import Raw
-from psycopg2.extras import execute_values
 
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import RightsError, SchemaError, StoreUnavailable
@@ -19,11 +16,12 @@ from usage_tracker.stores import migrations
 from usage_tracker.stores.arriving import spans_of
 from usage_tracker.stores.awaited import any_late, settle
 from usage_tracker.stores.description import Description
-from usage_tracker.stores.dimensions import Content, Dimension, Keys, digest, stored_form
+from usage_tracker.stores.dimensions import Keys
 from usage_tracker.stores.postgres import description, pruning, repricing
 from usage_tracker.stores.postgres.awaited import PostgresLedger
 from usage_tracker.stores.postgres.connection import STATEMENT_SECONDS, TRANSACTION_SECONDS, Connections, Cursor
 from usage_tracker.stores.postgres.copy_lines import CopyLines, Row, copy_command, delta_rows
+from usage_tracker.stores.postgres.dimensions import learn
 from usage_tracker.stores.postgres.folding import Folding
 from usage_tracker.stores.postgres.partitions import make_months
 from usage_tracker.stores.postgres.rows import EVENT_COLUMNS, PRICE, SHAPE, alike_rows, event_rows, shared_by
@@ -264,33 +262,6 @@ def note_batch(cursor: Cursor, batch: Batch) -> int | None:
     )
     noted = cursor.fetchone()
     return noted[0] if noted else None
-
-
-def learn(cursor: Cursor, dimension: Dimension, contents: Sequence[Content]) -> dict[Content, int]:
-    """The keys of the contents; rows that are not there yet are added, in an order that all writers keep."""
-    stored = {content: stored_form(content) for content in contents}
-    digests = {content: str(UUID(bytes=digest(form))) for content, form in stored.items()}
-    found = look_up(cursor, dimension, digests.values())
-    rows = {digests[content]: form for content, form in stored.items() if digests[content] not in found}
-    if rows:
-        execute_values(
-            cursor,
-            f"INSERT INTO usage_tracker.{dimension.table} (digest, {', '.join(dimension.columns)}) VALUES %s "
-            "ON CONFLICT (digest) DO NOTHING",
-            [(key, *rows[key]) for key in sorted(rows)],
-            page_size=1000,
-            template=f"(%s::uuid, {', '.join('%s::text[]' if name == 'tags' else '%s' for name in dimension.columns)})",
-        )
-        found |= look_up(cursor, dimension, rows)
-    return {content: found[digests[content]] for content in contents}
-
-
-def look_up(cursor: Cursor, dimension: Dimension, digests: Iterable[str]) -> dict[str, int]:
-    cursor.execute(
-        f"SELECT digest, {dimension.key} FROM usage_tracker.{dimension.table} WHERE digest = ANY(%s::uuid[])",
-        [list(digests)],
-    )
-    return dict(cursor.fetchall())
 
 
 def add_deltas(cursor: Cursor, rows: Mapping[Grain, Rows]) -> None:
