@@ -81,14 +81,12 @@ def hanging(lead: str, text: str, room: int) -> str:
 
 COMMAND = re.compile(r"`[^`]*`")
 UNBROKEN = "\N{NO-BREAK SPACE}"
-UNLIMITED = 10_000
-"""The width of what is not a terminal, unless COLUMNS names one."""
 NARROWEST = 20
 
 
 def as_lines(findings: Sequence[Finding]) -> Iterator[str]:
     width = max(len(finding.what) for finding in findings)
-    room = room_on_stdout(UNLIMITED)
+    room = room_on_stdout()
     for finding in findings:
         mark = "!" if finding.remedy else " "
         yield hanging(f"{mark} {finding.what:{width}}  ", finding.found, room)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from usage_tracker.cli.figures import UNKNOWN, printable, show_count, show_duration, show_money
 from usage_tracker.cli.options import Conditions
-from usage_tracker.cli.output import emit_data, room_on_stdout, say
+from usage_tracker.cli.output import UNLIMITED, emit_data, room_on_stdout, say
 from usage_tracker.cli.stores import NothingYet, OlderSchema, reading
 from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable
@@ -83,14 +83,12 @@ def words(value: str | None) -> str:
 
 
 GAP = 2
-UNLIMITED = 1 << 20
-"""The width of what is not a terminal, unless COLUMNS names one."""
 
 
 def as_lines(zone: tzinfo) -> Form:
     """A line for each call, cut to the terminal's width."""
     chosen = cells(zone)
-    room = room_on_stdout(UNLIMITED)
+    room = room_on_stdout()
     narrow = room < UNLIMITED
     while sum(cell.width + GAP for cell in chosen) - GAP > room and any(cell.rank for cell in chosen):
         chosen.remove(max(chosen, key=lambda cell: cell.rank))

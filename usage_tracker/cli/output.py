@@ -129,7 +129,11 @@ def replace_file(path: Path, pieces: Iterable[str]) -> None:
         part.unlink(missing_ok=True)
 
 
-def room_on_stdout(elsewhere: int) -> int:
+UNLIMITED = 10_000
+"""The width of what is not a terminal, unless COLUMNS names one: nothing is folded, cut or left out."""
+
+
+def room_on_stdout(elsewhere: int = UNLIMITED) -> int:
     """How many characters a line may have: what COLUMNS says or, without it, what the terminal has; `elsewhere` where
     there is neither."""
     said = os.environ.get("COLUMNS", "")

@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from usage_tracker.cli.columns import Column
 from usage_tracker.cli.figures import align_points
 from usage_tracker.cli.hints import repeating
-from usage_tracker.cli.output import may_have_colours, room_on_stdout
+from usage_tracker.cli.output import UNLIMITED, may_have_colours, room_on_stdout
 from usage_tracker.cli.widths import GAP, fill, widest
-
-UNLIMITED = 10_000
-"""The width of what is not a terminal, unless COLUMNS names one: nothing is folded or left out."""
 
 
 def render_table(
@@ -28,7 +25,7 @@ def render_table(
     """
     notes = list(map(repeating, notes))
     if room is None:
-        room = room_on_stdout(UNLIMITED)
+        room = room_on_stdout()
     lines = write_lines(columns)
     if room == UNLIMITED and len(lines[1]) <= UNLIMITED and not may_have_colours():
         text = "\n".join([title, "", *lines, *(["", *notes] if notes else [])])

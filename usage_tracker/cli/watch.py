@@ -74,7 +74,7 @@ def drawn(text: str) -> str:
 
 def screen(dsn: Dsn, where: Conditions, zone: tzinfo, now: datetime | None = None) -> Iterator[str]:
     """One screen. Raises NothingYet and StoreError."""
-    from usage_tracker.cli.table import UNLIMITED, render_table
+    from usage_tracker.cli.table import render_table
 
     moment = now or datetime.now(UTC)
     with reading(dsn) as store:
@@ -94,7 +94,7 @@ def screen(dsn: Dsn, where: Conditions, zone: tzinfo, now: datetime | None = Non
         yield f"No calls in the {name.lower()}.\n"
     for warning in (*warn(month), waiting_note(dsn)):
         if warning:
-            yield f"\n{broken(repeating(warning), room_on_stdout(UNLIMITED))}\n"
+            yield f"\n{broken(repeating(warning), room_on_stdout())}\n"
 
 
 def recent(store: Store, span: timedelta, where: Conditions, zone: tzinfo, now: datetime) -> Report:
