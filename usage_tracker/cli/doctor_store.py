@@ -49,8 +49,7 @@ def examine_store(settings: Settings, findings: Findings) -> None:
 
 def examine_schema(dsn: Dsn, store: Store, findings: Findings, facts: dict[str, object]) -> None:
     """Raises StoreError, where it can't be read."""
-    rows = list(store.select(f"SELECT number, name FROM {store.dialect.prefix}schema_migration ORDER BY 1"))  # noqa: S608
-    applied = {number: str(name) for number, name in rows if isinstance(number, int)}
+    applied = migrations.applied_in(store)
     known = migrations.migrations(store.dialect.name)
     newest = list(applied.values())[-1] if applied else None
     facts["there"] = True
@@ -58,7 +57,7 @@ def examine_schema(dsn: Dsn, store: Store, findings: Findings, facts: dict[str, 
     facts["schema"] = schema
     findings.add("store", f"{dsn.shown} (schema {newest})")
     try:
-        missing = [migration.name for migration in migrations.missing(set(applied), store.dialect.name)]
+        missing = [migration.name for migration in migrations.missing(applied, store.dialect.name)]
     except SchemaError as error:
         findings.add("schema", f"newer than this version knows: {newest}", str(error))
     else:

@@ -170,10 +170,9 @@ def try_store(text: str | None) -> tuple[str | None, list[str]]:
             return text, [migration.name for migration in migrations.migrations("sqlite")]
     with closing(open_store(dsn)) as store:
         try:
-            rows = list(store.select(f"SELECT number FROM {store.dialect.prefix}schema_migration"))  # noqa: S608  our name
+            applied = migrations.applied_in(store)
         except SchemaError:
-            rows = []
-        applied = {number for (number,) in rows if isinstance(number, int)}
+            applied = {}
         missing = migrations.missing(applied, store.dialect.name)
     say(f"{dsn.shown} can be reached.")
     return text, [migration.name for migration in missing]

@@ -9,7 +9,7 @@ from usage_tracker.errors import RightsError, SchemaError
 from usage_tracker.report import has_schema
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.interrupting import interruptible
-from usage_tracker.stores.migrations import missing
+from usage_tracker.stores.migrations import applied_in, missing
 
 
 class NothingYet(Exception):
@@ -36,9 +36,8 @@ def check_there(dsn: Dsn) -> None:
 def check_version(store: Store, dsn: Dsn) -> None:
     """Raises OlderSchema, and SchemaError for a schema that is newer than this version. Who may not look is told by
     what they ask for."""
-    numbers = f"SELECT number FROM {store.dialect.prefix}schema_migration"  # noqa: S608  our own name
     try:
-        applied = {int(str(number)) for (number,) in store.select(numbers)}
+        applied = applied_in(store)
     except SchemaError:
         return
     if missing(applied, store.dialect.name):

@@ -5,12 +5,14 @@ the next one goes on after them.
 """
 
 import re
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple, Protocol
 
 from usage_tracker.errors import SchemaTooNew
+from usage_tracker.stores.store import Store
 
 SQL = files("usage_tracker.stores") / "sql"
 """Looked for here, while a fork still waits for imports: the first `files()` of a process imports more."""
@@ -47,7 +49,14 @@ def migrations(dialect: str) -> tuple[Migration, ...]:
     return tuple(sorted(found))
 
 
-def missing(applied: set[int], dialect: str) -> list[Migration]:
+def applied_in(store: Store) -> dict[int, str]:
+    """What a store's own table says was applied: names by number, in order. Raises StoreError: SchemaError where there
+    is no such table, or this role may not look."""
+    rows = store.select(f"SELECT number, name FROM {store.dialect.prefix}schema_migration ORDER BY 1")  # noqa: S608  our own
+    return {int(str(number)): str(name) for number, name in rows}
+
+
+def missing(applied: Collection[int], dialect: str) -> list[Migration]:
     """The migrations that are still to be applied. Raises SchemaTooNew for a schema that is newer than this version."""
     refuse_newer(max(applied, default=0), dialect)
     return [migration for migration in migrations(dialect) if migration.number not in applied]
