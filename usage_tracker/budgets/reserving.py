@@ -135,7 +135,7 @@ def place_now(account: Account) -> Place:
 
 
 class Reservation:
-    """See `capture.call.Reserved`."""
+    """See `capture.admission.Reserved`."""
 
     def __init__(self, reserving: Reserving, asked: Asked, accounts: dict[Place, Account]) -> None:
         self._reserving = reserving

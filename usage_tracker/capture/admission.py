@@ -51,6 +51,16 @@ class Gate(Protocol):
         """A call has ended that is still to be read; `told` are the fields of `Told`."""
 
 
+class Reserved(Protocol):
+    """What a call has taken of budgets before it was made."""
+
+    def settle(self, origin: Origin, event: UsageEvent) -> None:
+        """What it used is known."""
+
+    def release(self) -> None:
+        """It has ended. What was not settled is given back."""
+
+
 def hold_of(call: "Call", body: object) -> Hold | None:
     """What the call has to wait for before it is made, if anything."""
     gate = call.recorder.gate

@@ -4,9 +4,10 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from decimal import Decimal
 from time import perf_counter_ns, time_ns
 from types import ModuleType, TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from usage_tracker.attribution import Attribution, Standing, clean_tags, inside, standing
+from usage_tracker.capture.admission import Reserved
 from usage_tracker.capture.failures import causes, failing_event, http_status_of, retries_before
 from usage_tracker.capture.recorder import Client, Recorder
 from usage_tracker.capture.shapes import Shapes
@@ -40,16 +41,6 @@ open_calls: dict[int, "Call"] = {}
 """Calls under way. Taking a call out of here, one atomic step, is what gives it its one event."""
 
 
-class Reserved(Protocol):
-    """What a call has taken of budgets before it was made."""
-
-    def settle(self, origin: Origin, event: UsageEvent) -> None:
-        """What it used is known."""
-
-    def release(self) -> None:
-        """It has ended. What was not settled is given back."""
-
-
 class Call:
     """A call under way. As a context manager it goes around the host's own code: it notes how that ended and swallows
     nothing but the refusal of an option that we added ourselves."""
@@ -78,7 +69,7 @@ class Call:
     token: Any = None
     waits = False
     """Whether the SDK's coroutine is awaited, so that the call may be under way where nothing of it is on the stack."""
-    reserved: "Reserved | None" = None
+    reserved: Reserved | None = None
     """What it has taken of budgets before it was made."""
     kind: CallKind | None = None
     """What it has in common with others, where its answer may be kept as it is told."""
