@@ -9,13 +9,13 @@ from usage_tracker.stores.changes import read_moment
 from usage_tracker.stores.store import Execute, Store
 from usage_tracker.stores.values import storable
 
-CLOCK = {"postgres": "clock_timestamp()", "sqlite": "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"}
+NOW = {"postgres": "clock_timestamp()", "sqlite": "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"}
 
 
-def clock(store: Store) -> str:
-    """The store's own, so that hosts with another time are not thought to be silent. Raises SchemaError for a store
-    that knows nothing of hosts, as it has no transaction in which one row takes the place of another."""
-    if (found := CLOCK.get(store.dialect.name)) is None:
+def now_in(store: Store) -> str:
+    """The store's own time, in SQL, so that hosts with another one are not thought to be silent. Raises SchemaError for
+    a store that knows nothing of hosts, as it has no transaction in which one row takes the place of another."""
+    if (found := NOW.get(store.dialect.name)) is None:
         raise SchemaError(f"a store in {store.dialect.name} keeps nothing of how hosts fare")
     return found
 
@@ -30,7 +30,7 @@ class Said(NamedTuple):
 
 def put_report(store: Store, host: str, spool: str, report: str) -> None:
     """In the place of the one before. Raises StoreError."""
-    prefix, mark, now = store.dialect.prefix, store.dialect.placeholder, clock(store)
+    prefix, mark, now = store.dialect.prefix, store.dialect.placeholder, now_in(store)
     sql = (
         f"INSERT INTO {prefix}host_report (host, spool, reported_at, report) VALUES ({mark}, {mark}, {now}, {mark}) "
         "ON CONFLICT (host, spool) DO UPDATE SET reported_at = excluded.reported_at, report = excluded.report"
@@ -45,7 +45,7 @@ def put_report(store: Store, host: str, spool: str, report: str) -> None:
 def read_reports(store: Store) -> list[Said]:
     """By host and folder. Raises StoreError."""
     sql = (
-        f"SELECT host, spool, reported_at, {clock(store)}, report FROM {store.dialect.prefix}host_report "
+        f"SELECT host, spool, reported_at, {now_in(store)}, report FROM {store.dialect.prefix}host_report "
         "ORDER BY host, spool"
     )
     return [
