@@ -15,6 +15,7 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 
 import click
 
+from usage_tracker.addresses import is_loopback
 from usage_tracker.cli.figures import printable
 from usage_tracker.outgoing import retry_after
 from usage_tracker.report.accounts import BadPage, Kind, has_more
@@ -23,7 +24,6 @@ SECONDS = 60
 LARGEST = 64 << 20
 TRIES = 4
 LONGEST_WAIT = 60.0
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Answer(NamedTuple):
@@ -86,7 +86,7 @@ def check_address(address: str) -> str:
         raise ValueError("there is a user in front of the host; what lets in is the key, in the environment")
     if parts.hostname is None or parts.scheme not in ("http", "https"):
         raise ValueError(f"{address!r} is no address; write it like https://api.openai.com/v1")
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError(f"{address} isn't encrypted, and an admin key isn't sent there; use https")
     return address.rstrip("/")
 
@@ -126,7 +126,7 @@ def fetch(provider: str, url: str, key: str) -> Any:
         headers |= {"x-api-key": key, "anthropic-version": "2023-06-01"}
     place = urlsplit(url)
     # what is for this machine goes in the clear, and through no proxy, whatever NO_PROXY lacks
-    opener = build_opener(NoRedirect, *([ProxyHandler({})] if place.hostname in LOOPBACK else ()))
+    opener = build_opener(NoRedirect, *([ProxyHandler({})] if is_loopback(place.hostname or "") else ()))
     for tried in range(1, TRIES + 1):
         try:
             with opener.open(Request(url, headers=headers), timeout=SECONDS) as answer:  # noqa: S310  checked
