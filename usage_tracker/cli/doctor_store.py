@@ -1,4 +1,4 @@
-"""What `usage-tracker doctor` finds of the store and of the price books in it."""
+"""What `usage-tracker doctor` finds of the store."""
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta

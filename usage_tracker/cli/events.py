@@ -159,7 +159,7 @@ def events(
             notes = [gone] if gone else []
             if first:
                 written = FORMATS[output](query, chain(first, found), notes)
-                emit_page("".join(written)) if output == "table" else emit_data(written)
+                (emit_page if output == "table" else emit_data)(written)
     except NothingYet as nothing:
         remark = str(nothing)
     if not first:

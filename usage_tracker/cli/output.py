@@ -72,9 +72,9 @@ def gathered(pieces: Iterable[str]) -> Iterator[str]:
         yield "".join(waiting)
 
 
-def emit_page(text: str) -> None:
-    """As `emit`; what is longer than the terminal goes through the user's pager."""
-    screen = shutil.get_terminal_size()
+def emit_page(pieces: Iterable[str]) -> None:
+    """As `emit`, all at once; what is longer than the terminal goes through the user's pager."""
+    text, screen = "".join(pieces), shutil.get_terminal_size()
     if is_terminal(sys.stdout) and can_ask() and text.count("\n") >= screen.lines:
         click.echo_via_pager(text)  # by click's own choice of colours: it knows which pagers show them, and how
     else:

@@ -131,7 +131,7 @@ def query(sql: str, dsn: Dsn, output: str) -> None:
         with closing(ask(dsn, text)) as found:
             names = unique(cast(Sequence[str], next(found)))
             written = FORMATS[output](names, found)
-            emit_page("".join(written)) if output == "table" else emit_data(written)
+            (emit_page if output == "table" else emit_data)(written)
     except NothingYet as nothing:
         if output == "json":
             emit_data(as_json((), ()))
