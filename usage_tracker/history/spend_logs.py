@@ -1,16 +1,11 @@
-"""`LiteLLM_SpendLogs`, the table in which LiteLLM's proxy writes each of its requests.
+"""`LiteLLM_SpendLogs`, the table in which LiteLLM's proxy writes each of its requests. Its rows: `spend_lines`."""
 
-https://github.com/BerriAI/litellm/blob/v1.83.0/schema.prisma; what it holds of prompts and answers is not read.
-"""
-# ruff: noqa: S608  names of columns are LiteLLM's, and in this file
-
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 from usage_tracker.attribution import clean, clean_tags
@@ -19,6 +14,7 @@ from usage_tracker.dsn import Dsn
 from usage_tracker.errors import StoreUnavailable, UsageTrackerError
 from usage_tracker.event import COUNTS, Origin, Usage, UsageEvent
 from usage_tracker.history.importing import Found, microseconds, optional
+from usage_tracker.history.spend_lines import Line, read_text, select
 from usage_tracker.instants import to_moment
 from usage_tracker.providers import litellm, litellm_asked
 from usage_tracker.providers.answer import Answer, Request, figures, word
@@ -42,26 +38,6 @@ CALL_TYPES = {
     "retrieve_batch": "batch",
 }
 """Operations by those words for a call that name none of LiteLLM's functions that are one."""
-
-COLUMNS = (
-    "request_id", "call_type", "api_key", "spend", "prompt_tokens", "completion_tokens", "startTime", "endTime",
-    "completionStartTime", "model", "model_group", "custom_llm_provider", "api_base", "user", "end_user", "team_id",
-    "cache_hit", "session_id", "status",
-)  # fmt: skip
-"""Those that are read as they are; versions differ in which they have."""
-SAID = {
-    "usage": ("usage_object",),
-    "team_alias": ("user_api_key_team_alias",),
-    "project_alias": ("user_api_key_project_alias",),
-    "project_id": ("user_api_key_project_id",),
-    "failure": ("status",),
-    "error_class": ("error_information", "error_class"),
-    "error_code": ("error_information", "error_code"),
-    "retries": ("attempted_retries",),
-}
-"""What is read of the column `metadata`."""
-
-
 PRISMA = frozenset(
     """
     connection_limit max_connection_lifetime max_idle_connection_lifetime pgbouncer pool_timeout schema socket_timeout
@@ -70,41 +46,6 @@ PRISMA = frozenset(
 )
 """Options of an address that the proxy's client takes, and libpq doesn't:
 https://www.prisma.io/docs/orm/overview/databases/postgresql#arguments"""
-
-
-class Line(NamedTuple):
-    """A row, with None for columns that its version doesn't have."""
-
-    request_id: str
-    call_type: str | None
-    api_key: str | None
-    spend: float | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    startTime: datetime  # noqa: N815  the column's name
-    endTime: datetime | None  # noqa: N815
-    completionStartTime: datetime | None  # noqa: N815
-    model: str | None
-    model_group: str | None
-    custom_llm_provider: str | None
-    api_base: str | None
-    user: str | None
-    end_user: str | None
-    team_id: str | None
-    cache_hit: str | None
-    session_id: str | None
-    status: str | None
-    usage: Any
-    team_alias: Any
-    project_alias: Any
-    project_id: Any
-    failure: Any
-    error_class: Any
-    error_code: Any
-    retries: Any
-    written: str | None
-    """`metadata` where it is a text, which may be JSON."""
-    tags: Any
 
 
 class SpendLogs:
@@ -135,7 +76,7 @@ class SpendLogs:
     def count(self, since: int | None) -> int:
         with self._said(), closing(self._connect()) as connection, connection.cursor() as cursor:
             where, bounds = self._range(since)
-            cursor.execute(f'SELECT count(*) FROM "LiteLLM_SpendLogs"{where}', bounds)
+            cursor.execute(f'SELECT count(*) FROM "LiteLLM_SpendLogs"{where}', bounds)  # noqa: S608  tests of ours
             [count] = cursor.fetchone()
             return int(count)
 
@@ -311,36 +252,3 @@ def usage_of(line: Line, operation: str, raw: dict[str, Any] | None) -> Usage:
 def number(value: object) -> int | None:
     text = str(value)
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 4 else None
-
-
-def read_text(line: Line) -> Line:
-    """With what the proxy wrote as a text within JSON. A text that is no JSON says nothing, but for a tag itself."""
-    tags = loaded(line.tags, line.tags)
-    if line.written is None:
-        return line._replace(tags=tags)
-    said = loaded(line.written, None)
-    return line._replace(tags=tags, **{name: at(said, path) for name, path in SAID.items()})
-
-
-def loaded(text: Any, otherwise: Any) -> Any:
-    """What the JSON of a text says."""
-    try:
-        return json.loads(text) if isinstance(text, str) else text
-    except (ValueError, RecursionError):
-        return otherwise
-
-
-def at(said: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        said = said.get(name) if isinstance(said, dict) else None
-    return said
-
-
-def select(there: set[str]) -> str:
-    """The statement that reads a Line of each row."""
-    columns = [f'"{name}"' if name in there else "NULL" for name in COLUMNS]
-    metadata = '"LiteLLM_SpendLogs".metadata' if "metadata" in there else "NULL::jsonb"
-    said = [f"{metadata} #> '{{{','.join(path)}}}' AS {name}" for name, path in SAID.items()]
-    written = f"CASE jsonb_typeof({metadata}) WHEN 'string' THEN {metadata} #>> '{{}}' END AS written"
-    tags = "request_tags" if "request_tags" in there else "NULL"
-    return f'SELECT {", ".join([*columns, *said, written, tags])} FROM "LiteLLM_SpendLogs"'
