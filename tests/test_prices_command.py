@@ -1,38 +1,29 @@
-"""`usage-tracker prices` and `usage-tracker events show`, as their users and their scripts meet them."""
+"""`usage-tracker prices`, as its users and their scripts meet it."""
 
 import csv
 import io
-import json
 import os
 import re
 import shlex
-import socket
-import ssl
 from collections.abc import Iterator
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
-from certificates import certificate
-from click.testing import Result
 from commanding import invoke
 from made_events import NOON, made_event, store_events
 from migrated import migrated
-from msgspec.structs import replace
+from price_commands import document, prices, ship, stored_costs
 
 from usage_tracker import lazy_pricer
 from usage_tracker.cli.prices import COMMANDS
 from usage_tracker.config import load_settings
 from usage_tracker.dsn import parse_dsn
-from usage_tracker.event import Cost, CostLine, Origin, Usage, UsageEvent
+from usage_tracker.event import Origin, Usage, UsageEvent
 from usage_tracker.journal import Journal
 from usage_tracker.pipeline import make_shipper, open_spool
-from usage_tracker.pricing.newer import data_file
 from usage_tracker.stores import Store, open_store
 from usage_tracker.stores.prices import add_version, newest_version, read_entries, read_versions
 
@@ -63,18 +54,6 @@ def book(tmp_path: Path) -> Path:
     path = tmp_path / "book.toml"
     path.write_text(BOOK)
     return path
-
-
-def prices(*words: str, **options: Any) -> Result:
-    return invoke("prices", *words, **options)
-
-
-def document(*words: str) -> Any:
-    result = prices(*words, "-o", "json")
-    assert result.exit_code == 0, result.stderr
-    found = json.loads(result.stdout)
-    assert found["schema_version"] == 1
-    return found
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -336,29 +315,6 @@ def test_a_version_is_kept_to_the_digit_and_none_is_ever_changed(any_store: Stor
     ]
 
 
-def ship(events: int, path: Path | None = None, at: datetime = NOON) -> None:
-    """Calls of a model that only the book knows, priced and stored as by a program that runs."""
-    settings = load_settings(prices=path)
-    assert settings.dsn is not None
-    journal = Journal(open_spool(settings))
-    for _ in range(events):
-        usage = Usage(input_tokens=1000, output_tokens=100)
-        started = int(at.timestamp()) * 1_000_000_000
-        event = UsageEvent(started_at=started, duration_ms=1, operation="chat", model="acme-1", usage=usage)
-        journal.append(Origin(provider="acme", sdk="openai"), event)
-    journal.close()
-    shipper = make_shipper(settings, settings.dsn)
-    while shipper.step():
-        continue
-    shipper.close()
-
-
-def stored_costs() -> list[tuple[str | None, str | None, str | None]]:
-    lines = invoke("events", "-n", "0", "-o", "jsonl").stdout.splitlines()
-    events = [json.loads(line) for line in reversed(lines)]
-    return [(event["cost"], event["price_source"], event["price_version"]) for event in events]
-
-
 def test_a_call_keeps_the_version_that_priced_it() -> None:
     ship(1)
     prices("set", "acme-*", "--input", "1", "--output", "1")
@@ -526,304 +482,3 @@ def test_where_every_call_has_a_cost_that_is_said(store: Store) -> None:
     store_events(store, [made_event()])
     assert "Every call that should have a cost has one" in prices("unpriced", *AUGUST).stderr
     assert document("unpriced", *AUGUST)["models"] == []
-
-
-# newer data
-
-DATA = [
-    {
-        "id": "acme",
-        "name": "Acme",
-        "api_pattern": "acme",
-        "models": [{"id": "acme-1", "match": {"equals": "acme-1"}, "prices": {"input_mtok": 1, "output_mtok": 2}}],
-    }
-]
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    path = tmp_path / "data.json"
-    path.write_text(json.dumps(DATA))
-    return path
-
-
-def test_newer_data_is_taken_from_a_file_and_given_up_again(data: Path) -> None:
-    dry = prices("update", "--from", str(data), "--dry-run")
-    assert (dry.exit_code, "would change" in dry.stderr) == (0, True)
-    assert prices("show", "acme-1", "--provider", "acme").exit_code == 1
-    done = prices("update", "--from", str(data))
-    assert done.exit_code == 0
-    shown = document("show", "acme-1", "--provider", "acme")["lists"][0]
-    assert shown["prices"]["output_tokens"][0]["price"] == "0.000002"
-    assert shown["version"].startswith("data ")
-    ship(1)
-    assert stored_costs() == [("0.0012", "genai-prices", shown["version"])]
-    prices("update", "--bundled")
-    assert prices("show", "acme-1", "--provider", "acme").exit_code == 1
-    assert prices("show", "gpt-4o").exit_code == 0
-
-
-def test_newer_data_that_is_damaged_is_said_once_and_the_bundled_is_used(
-    data: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    prices("update", "--from", str(data))
-    data_file().write_text("{")
-    shown = document("show", "gpt-4o")["lists"][0]
-    assert not shown["version"].startswith("data ")
-    assert "prices are those that are bundled" in caplog.text
-
-
-def test_what_changes_is_said_model_by_model(data: Path) -> None:
-    prices("update", "--from", str(data))
-    changed = [{**DATA[0], "models": [{**DATA[0]["models"][0], "prices": {"input_mtok": 3}}]}]  # type: ignore[dict-item]
-    data.write_text(json.dumps(changed))
-    assert document("update", "--from", str(data), "--dry-run")["changes"] == [
-        {
-            "provider": "acme",
-            "model": "acme-1",
-            "change": "price",
-            "before": "$1/input MTok, $2/output MTok",
-            "after": "$3/input MTok",
-        }
-    ]
-    renamed = [{**DATA[0], "models": [{**DATA[0]["models"][0], "id": "acme-2"}]}]  # type: ignore[dict-item]
-    data.write_text(json.dumps(renamed))
-    found = document("update", "--from", str(data), "--dry-run")["changes"]
-    assert [(change["model"], change["change"]) for change in found] == [("acme-1", "gone"), ("acme-2", "new")]
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [("{", "no JSON"), ("{}", "no list of providers"), ('[{"id": "acme"}]', "no price data")],
-    ids=["no JSON", "no list", "no data"],
-)
-def test_what_is_no_price_data_is_refused(data: Path, content: str, said: str) -> None:
-    data.write_text(content)
-    result = prices("update", "--from", str(data))
-    assert (result.exit_code, said in result.stderr) == (1, True)
-    assert prices("show", "gpt-4o").exit_code == 0
-
-
-def test_newer_data_is_downloaded_where_it_can_be(data: Path) -> None:
-    class Publisher(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(data.read_bytes())
-
-        def log_message(self, *_: object) -> None: ...
-
-    with HTTPServer(("127.0.0.1", 0), Publisher) as server:
-        thread = Thread(target=server.handle_request)
-        thread.start()
-        assert prices("update", "--from", f"http://127.0.0.1:{server.server_port}/data.json").exit_code == 0
-        thread.join()
-    assert prices("show", "acme-1", "--provider", "acme").exit_code == 0
-    away = prices("update", "--from", f"http://127.0.0.1:{server.server_port}/data.json")
-    assert away.exit_code == 1
-    assert "--from" in away.stderr
-    assert prices("update", "--from", str(data.parent / "missing.json")).exit_code == 1
-
-
-@pytest.mark.parametrize(
-    "answer", [b"none of HTTP\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nabc"]
-)
-def test_data_that_does_not_arrive_whole_is_a_sentence(data: Path, answer: bytes) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def publish() -> None:
-            taken, _ = server.accept()
-            with taken:
-                taken.recv(1 << 16)
-                taken.sendall(answer)
-
-        thread = Thread(target=publish)
-        thread.start()
-        place = f"http://127.0.0.1:{server.getsockname()[1]}/data.json"
-        result = prices("update", "--from", place)
-        thread.join()
-    assert (result.exit_code, "can't be fetched" in result.stderr) == (1, True)
-
-
-def test_what_is_no_address_of_data_is_a_sentence() -> None:
-    result = prices("update", "--from", "http://[::1/data.json")
-    assert (result.exit_code, "can't be fetched" in result.stderr) == (1, True)
-
-
-def test_data_that_is_asked_for_over_tls_is_not_taken_without_it(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who is between could say what everything costs."""
-    asked = []
-
-    class Publisher(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            elsewhere = self.server is encrypted
-            self.send_response(302 if elsewhere else 200)
-            if elsewhere:
-                self.send_header("Location", f"http://127.0.0.1:{plain.server_port}/data.json")
-            self.end_headers()
-            self.wfile.write(b"" if elsewhere else data.read_bytes())
-
-        def log_message(self, *_: object) -> None: ...
-
-    chain, key = certificate(tmp_path / "tls", "localhost")
-    monkeypatch.setenv("SSL_CERT_FILE", str(chain))
-    with HTTPServer(("127.0.0.1", 0), Publisher) as plain, HTTPServer(("127.0.0.1", 0), Publisher) as encrypted:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(chain, key)
-        encrypted.socket = context.wrap_socket(encrypted.socket, server_side=True)
-        for server in (plain, encrypted):
-            Thread(target=server.handle_request, daemon=True).start()
-        result = prices("update", "--from", f"https://localhost:{encrypted.server_port}/old.json")
-    assert (result.exit_code, asked) == (1, ["/old.json"])
-    assert "HTTP 302" in result.stderr
-
-
-@pytest.mark.parametrize(
-    "place",
-    [
-        "https://user:not-to-be-shown@127.0.0.1/data.json",
-        "https://not-to-be-shown@127.0.0.1:1/data.json",
-        "https://[not-to-be-shown/data.json",
-        "http://127.0.0.1:{port}/data.json?token=not-to-be-shown",
-    ],
-    ids=["a user with a password", "a user", "no address", "what is no HTTP"],
-)
-def test_what_an_address_has_of_secrets_is_not_said_where_nothing_comes_from_it(place: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        answering = Thread(target=answer_nonsense, args=(server,), daemon=True)
-        answering.start()
-        result = prices("update", "--from", place.format(port=server.getsockname()[1]))
-    assert result.exit_code == 1
-    assert "--from" in result.stderr
-    assert isinstance(result.exception, SystemExit), "a sentence, and no traceback"
-    assert "not-to-be-shown" not in result.output
-
-
-def answer_nonsense(server: socket.socket) -> None:
-    with suppress(OSError), server.accept()[0] as wire:
-        wire.recv(4096)
-        wire.sendall(b"nonsense\r\n\r\n")
-
-
-# one call
-
-
-def bill(store: Store, **fields: Any) -> str:
-    lines = (
-        CostLine("input_tokens", Decimal(600), Decimal("0.0000025")),
-        CostLine("cache_read_tokens", Decimal(400), Decimal("0.00000125")),
-        CostLine("web_searches", Decimal(2), Decimal("0.01")),
-        CostLine("audio_seconds", Decimal("7.5"), Decimal(1) / 3600),
-    )
-    cost = Cost(Decimal("0.024083333333"), lines, "genai-prices", "0.2.3")
-    priced = replace(made_event(**fields), cost=cost)
-    store_events(store, [priced, made_event()])
-    return str(priced.event_id)
-
-
-def test_a_call_shows_units_times_price_line_by_line(store: Store) -> None:
-    event_id = bill(store, project="alpha", reported_cost="0.0241")
-    shown = invoke("events", "show", event_id)
-    assert shown.exit_code == 0
-    lines = [line.split() for line in shown.stdout.splitlines()]
-    assert ["Project", "alpha"] in lines
-    assert ["input_tokens", "600", "×", "$2.5", "/", "1M", "=", "$0.0015"] in lines
-    assert ["web_searches", "2", "×", "$0.01", "=", "$0.02"] in lines
-    assert ["audio_seconds", "7.5", "×", "$0.000277777778", "=", "$0.002083333333"] in lines
-    assert ["Total", "$0.024083333333"] in lines
-    assert "Priced by genai-prices 0.2.3." in shown.stdout
-    assert "The provider stated $0.0241." in shown.stdout
-
-
-def test_the_lines_of_a_call_add_up_in_json_too(any_dsn: str, any_store: Store) -> None:
-    event_id = bill(any_store)
-    found = json.loads(invoke("events", "show", event_id, "-o", "json", "--dsn", any_dsn).stdout)
-    assert sum(Decimal(line["cost"]) for line in found["lines"]) == Decimal(found["event"]["cost"])
-    assert found["event"]["event_id"] == event_id
-
-
-def test_a_call_is_found_near_the_time_that_its_id_tells(any_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRACKER_DSN", any_dsn)
-    ship(3, at=datetime.now(UTC))
-    events = [json.loads(line) for line in invoke("events", "-o", "jsonl").stdout.splitlines()]
-    assert len(events) == 3
-    for event in events:
-        assert json.loads(invoke("events", "show", event["event_id"], "-o", "json").stdout)["event"] == event
-
-
-def test_a_call_is_found_by_the_providers_own_id(store: Store) -> None:
-    bill(store, response_id="chatcmpl-1")
-    assert (
-        json.loads(invoke("events", "show", "chatcmpl-1", "-o", "json").stdout)["event"]["response_id"] == "chatcmpl-1"
-    )
-
-
-def test_the_newest_call_is_found_without_an_id(store: Store) -> None:
-    assert invoke("events", "show", "last").exit_code == 1
-    calls = [made_event(at=NOON + timedelta(minutes=minute)) for minute in (1, 2, 0)]
-    store_events(store, calls)
-    assert f"Call {calls[1].event_id}" in invoke("events", "show", "last").stdout
-
-
-def test_the_list_has_the_ids_that_show_takes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    event = made_event()
-    store_events(store, [event])
-    assert str(event.event_id) in invoke("events").stdout
-    monkeypatch.setenv("COLUMNS", "80")
-    assert "No room for ID, " in invoke("events").stdout
-
-
-def test_a_call_without_a_cost_says_why(store: Store) -> None:
-    priced = made_event(cost=None, flags=["unpriced", "tier_unpriced", "sum_mismatch"])
-    store_events(store, [priced])
-    shown = invoke("events", "show", str(priced.event_id)).stdout
-    assert "no price is known for its service tier" in shown
-    assert "contradict each other" in shown
-    assert "input 100, output 10" in shown
-
-
-def test_a_call_whose_usage_nobody_knows_says_that(store: Store) -> None:
-    left = made_event(cost=None, flags=["unpriced"], input_tokens=None, output_tokens=None, status="abandoned")
-    store_events(store, [left])
-    assert "what it used is not known" in invoke("events", "show", str(left.event_id)).stdout
-
-
-def test_a_call_without_lines_of_a_bill_has_no_table_of_them(store: Store) -> None:
-    failed = made_event(cost=None, input_tokens=None, output_tokens=None, status="error", error_type="RateLimitError")
-    stated = made_event(cost="0.25", flags=["estimated_tokens"])
-    store_events(store, [failed, stated])
-    shown = invoke("events", "show", str(failed.event_id)).stdout
-    assert shown.endswith(f"Cost       —\n\nCall {failed.event_id}\n")
-    shown = invoke("events", "show", str(stated.event_id)).stdout
-    assert "Cost       $0.25\n" in shown
-    assert "estimated_tokens: its tokens are an estimate" in shown
-    assert "Unit" not in shown
-
-
-def test_what_a_price_depends_on_beside_the_tier_is_shown(store: Store) -> None:
-    fast = made_event(raw={"speed": "fast"}, units={"searches": 2.0})
-    store_events(store, [fast])
-    lines = [line.split() for line in invoke("events", "show", str(fast.event_id)).stdout.splitlines()]
-    assert ["Speed", "fast"] in lines
-    assert ["Units", "searches", "2"] in lines
-
-
-def test_units_are_shown_in_all_their_digits(store: Store) -> None:
-    spoken = made_event(units={"characters": 1_234_567, "seconds": 10_800.125})
-    store_events(store, [spoken])
-    shown = invoke("events", "show", str(spoken.event_id)).stdout
-    assert "characters 1,234,567, seconds 10,800.125\n" in shown
-
-
-def test_a_call_that_is_not_there_exits_with_1(store: Store) -> None:
-    for words in (["chatcmpl-none"], ["0199f0c2-7a3e-7c55-8d2e-5a1b2c3d4e5f"]):
-        result = invoke("events", "show", *words)
-        assert (result.exit_code, "there is no call" in result.stderr) == (1, True)
-
-
-def test_events_without_show_are_listed_as_ever(store: Store) -> None:
-    store_events(store, [made_event(NOON - timedelta(days=age)) for age in range(3)])
-    assert len(invoke("events", "-n", "2", "-o", "jsonl").stdout.splitlines()) == 2
