@@ -19,6 +19,7 @@ from clickhouse_servers import (  # noqa: F401  the fixtures of a throw-away Cli
 )
 from gemini_server import gemini  # noqa: F401  a stand-in of the provider
 from hypothesis import HealthCheck, settings
+from in_postgres import fragile  # noqa: F401  a store on a server that tests may stop
 from migrated import migrated
 from postgres_server import (  # noqa: F401  the fixtures of a throw-away Postgres
     empty_postgres_dsn,

@@ -14,12 +14,12 @@ import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from in_postgres import database_of, writer_role
 from made_events import NOON, made_event, random_events, store_events
 from postgres_server import Databases
 from racing import race
 from reference_report import check, read_view
 from spooled import Place, TenCents
-from test_postgres import database_of, writer_role
 from test_shipper import Fails
 from test_stores import count, read_events
 
