@@ -2,28 +2,23 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
 from pathlib import Path
-from uuid import UUID
 
 import pytest
-from certificates import certificate
-from commanding import invoke
-from feeding import begin_at, feed, stored
+from feeding import SECRET, begin_at, feed, in_order, stored, webhook
 from gemini_server import GeminiServer
 from made_events import NOON, made_event, store_events
 from migrated import migrated
-from msgspec.structs import replace
 from receivers import Receiver, each_once
 
 from usage_tracker import feeding
@@ -31,14 +26,12 @@ from usage_tracker.config import load_settings
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.dsn import parse_dsn
 from usage_tracker.errors import ConfigError
-from usage_tracker.event import PricedEvent, event_number
 from usage_tracker.feeding import feed_once
 from usage_tracker.outgoing import retry_after, sign
-from usage_tracker.sink_addresses import SinkAddress, parse_sinks
-from usage_tracker.sinks import Feeder, NotTaken, forget_sink, open_sink, refusals, sifting, standings
+from usage_tracker.sink_addresses import parse_sinks
+from usage_tracker.sinks import Feeder, NotTaken, forget_sink, open_sink, standings
 from usage_tracker.stores import Store, open_store
 
-SECRET = "whsec-not-to-be-shown"
 PATIENCE = 60
 
 
@@ -46,15 +39,6 @@ PATIENCE = 60
 def store(dsn: str) -> Iterator[Store]:
     with migrated(dsn) as opened:
         yield opened
-
-
-def webhook(receiver: Receiver) -> SinkAddress:
-    [address] = parse_sinks((f"hook=http://127.0.0.1:{receiver.port}/{SECRET}",))
-    return address
-
-
-def begin(store: Store, address: SinkAddress) -> Feeder:
-    return begin_at(store, address, SECRET)
 
 
 def test_the_secret_of_the_settings_signs_what_webhooks_get(store: Store, dsn: str, receiver: Receiver) -> None:
@@ -71,7 +55,7 @@ def test_the_secret_of_the_settings_signs_what_webhooks_get(store: Store, dsn: s
 def test_a_webhook_gets_what_comes_signed_and_each_once(store: Store, receiver: Receiver) -> None:
     store_events(store, [made_event()])  # before the sink was known
     before = stored(store)
-    feeder = begin(store, webhook(receiver))
+    feeder = begin_at(store, webhook(receiver), SECRET)
     store_events(store, [made_event(cost=f"0.{place:03}") for place in range(700)])
     store_events(store, [made_event(cost=None, flags=("unpriced",))])
     feed(feeder)
@@ -96,7 +80,7 @@ def test_what_a_receiver_does_not_take_is_sent_again_under_the_same_id(
     store: Store, receiver: Receiver, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver.headers["Retry-After"] = "7"
-    feeder = begin(store, webhook(receiver))
+    feeder = begin_at(store, webhook(receiver), SECRET)
     store_events(store, [made_event() for _ in range(20)])
     receiver.answers = [status]
     with monkeypatch.context() as patch:
@@ -119,7 +103,7 @@ def test_what_a_receiver_does_not_take_is_sent_again_under_the_same_id(
 
 
 def test_a_receiver_that_takes_no_large_posts_gets_smaller_ones(store: Store, receiver: Receiver) -> None:
-    feeder = begin(store, webhook(receiver))
+    feeder = begin_at(store, webhook(receiver), SECRET)
     store_events(store, [made_event() for _ in range(100)])
     receiver.largest = 50_000
     feed(feeder)
@@ -134,320 +118,10 @@ def test_a_receiver_that_takes_no_large_posts_gets_smaller_ones(store: Store, re
     feeder.close()
 
 
-class TestRefused:
-    """What a receiver finds wrong with one event holds no other one up; what it finds wrong with all of them is no
-    event's fault."""
-
-    @pytest.mark.parametrize("places", [[0], [7], [699], [0, 1, 2], [3, 300, 301, 302, 650], [698, 699]])
-    def test_an_event_that_is_never_taken_is_set_aside_and_the_others_are_taken_once(
-        self, store: Store, receiver: Receiver, places: list[int], caplog: pytest.LogCaptureFixture
-    ) -> None:
-        feeder = begin(store, webhook(receiver))
-        receiver.wrong = lambda body: b"unheard-of" in body
-        batch = [made_event(model="unheard-of" if place in places else "gpt") for place in range(700)]
-        store_events(store, [in_order(event, place) for place, event in enumerate(batch)])
-        names = sorted(stored(store))
-        with suppress(NotTaken):
-            feed(feeder)
-        store_events(store, [made_event() for _ in range(3)])  # so that the last ones have something after them
-        feed(feeder)
-        events, times = each_once(receiver.bodies(), "id", "events")
-        wrong = [names[place] for place in places]
-        assert sorted(event["event_id"] for event in events) == sorted(stored(store).keys() - set(wrong))
-        assert set(times.values()) == {1}
-        [standing] = standings(store)
-        assert (standing.waiting, standing.events, standing.refused) == (0, 703 - len(places), len(places))
-        assert standing.problem is None
-        assert sorted(each.event_id for each in refusals(store, "hook")) == wrong
-        assert {each.reason for each in refusals(store, "hook")} == {f"{webhook(receiver).shown} answered 400"}
-        assert receiver.refused <= 40 * len(places)
-        said = [record.message for record in caplog.records if "goes on without the event" in record.message]
-        assert len(said) == 1
-        assert said[0].startswith(f"the sink hook goes on without the event {wrong[0]}, which its receiver refuses: ")
-        assert SECRET not in caplog.text
-        feeder.close()
-
-    @pytest.mark.parametrize("same_feeder", [True, False])
-    def test_many_in_a_row_that_are_never_taken_hold_the_others_up_for_some_attempts(
-        self, store: Store, receiver: Receiver, same_feeder: bool
-    ) -> None:
-        """As of one program, whose calls come together; also where cron feeds, with a new process for each attempt."""
-        feeder = begin(store, webhook(receiver))
-        receiver.wrong = lambda body: b"unheard-of" in body
-        batch = [made_event(model="unheard-of" if place < 50 else "gpt") for place in range(100)]
-        store_events(store, [in_order(event, place) for place, event in enumerate(batch)])
-        names = sorted(stored(store))
-        for _ in range(2):
-            with pytest.raises(NotTaken, match="answered 400"):
-                feed(feeder)
-            if not same_feeder:
-                feeder.close()
-                feeder = Feeder(webhook(receiver), store, open_sink)
-        feed(feeder)
-        events, times = each_once(receiver.bodies(), "id", "events")
-        assert sorted(event["event_id"] for event in events) == names[50:]
-        assert set(times.values()) == {1}
-        assert sorted(each.event_id for each in refusals(store, "hook")) == names[:50]
-        assert standings(store)[0].waiting == 0
-        assert receiver.refused < 130
-        feeder.close()
-
-    def test_nobody_looks_for_one_that_is_taken_without_end(
-        self, store: Store, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(sifting, "MOST_SUSPECTS", 30)
-        feeder = begin(store, webhook(receiver))
-        receiver.wrong = lambda body: True
-        store_events(store, [made_event() for _ in range(100)])
-        asked = []
-        for _ in range(5):
-            before = receiver.refused
-            with pytest.raises(NotTaken, match="answered 400"):
-                feed(feeder)
-            asked.append(receiver.refused - before)
-        halved = 6  # times, from 100
-        assert asked[1:] == [halved + 11, halved + 1, halved + 1, halved + 1]
-        receiver.wrong = lambda body: False
-        feed(feeder)
-        assert (standings(store)[0].waiting, standings(store)[0].refused) == (0, 0)
-        feeder.close()
-
-    @pytest.mark.parametrize("reads_all", [True, False])
-    def test_one_that_is_too_large_by_itself_is_set_aside_and_later_posts_are_large_again(
-        self, store: Store, receiver: Receiver, reads_all: bool
-    ) -> None:
-        feeder = begin(store, webhook(receiver))
-        receiver.largest, receiver.reads_all = 600_000, reads_all
-        large = made_event(tags=tuple(f"{number:0>100}" for number in range(7000 if reads_all else 90_000)))
-        store_events(store, [*(made_event() for _ in range(40)), large, *(made_event() for _ in range(40))])
-        feed(feeder)
-        assert [each.event_id for each in refusals(store, "hook")] == [str(large.event_id)]
-        assert standings(store)[0].events == 80
-        self.large_again(feeder, store, receiver)
-
-    def test_one_that_is_too_large_over_tls_is_set_aside(
-        self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        served = certificate(tmp_path / "tls", "localhost")
-        monkeypatch.setenv("SSL_CERT_FILE", str(served[0]))
-        with closing(Receiver(certificate=served)) as receiver:
-            receiver.largest, receiver.reads_all = 600_000, False
-            [address] = parse_sinks((f"hook=https://localhost:{receiver.port}/",))
-            feeder = begin(store, address)
-            large = made_event(tags=tuple(f"{number:0>100}" for number in range(90_000)))
-            batch = [in_order(event, place) for place, event in enumerate((large, made_event()))]
-            store_events(store, batch)
-            for _ in range(20):  # an answer may be lost with the connection
-                with suppress(NotTaken):
-                    feed(feeder)
-            feeder.close()
-        assert [each.event_id for each in refusals(store, "hook")] == [str(batch[0].event_id)]
-        assert standings(store)[0].waiting == 0
-
-    def test_later_posts_are_large_again_after_a_large_event_that_is_taken_by_itself(
-        self, store: Store, receiver: Receiver
-    ) -> None:
-        feeder = begin(store, webhook(receiver))
-        receiver.largest = 600_000
-        large = made_event(tags=tuple(f"{number:0>100}" for number in range(5800)))
-        store_events(store, [*(made_event() for _ in range(40)), large, *(made_event() for _ in range(40))])
-        feed(feeder)
-        assert standings(store)[0].events == 81
-        self.large_again(feeder, store, receiver)
-
-    def large_again(self, feeder: Feeder, store: Store, receiver: Receiver) -> None:
-        for _ in range(20):
-            store_events(store, [made_event() for _ in range(80)])
-            feed(feeder)
-        assert len(json.loads(receiver.posts[-1][2])["events"]) == 80
-        feeder.close()
-
-    def test_while_everything_is_refused_everything_waits(self, store: Store, receiver: Receiver) -> None:
-        """As with a wrong secret, or while the receiver's program is a broken one."""
-        feeder = begin(store, webhook(receiver))
-        receiver.wrong = lambda body: True
-        for count in (1, 2, 100, 700):
-            store_events(store, [made_event() for _ in range(count)])
-            for _ in range(3):
-                with pytest.raises(NotTaken, match="answered 400"):
-                    feed(feeder)
-        assert receiver.refused < 12 * 40, "it is not asked for each event at each attempt"
-        [standing] = standings(store)
-        assert (standing.waiting, standing.events, standing.refused) == (803, 0, 0)
-        assert standing.problem == f"{webhook(receiver).shown} answered 400"
-        receiver.wrong = lambda body: False
-        feed(feeder)
-        events, times = each_once(receiver.bodies(), "id", "events")
-        assert sorted(event["event_id"] for event in events) == sorted(stored(store))
-        assert set(times.values()) == {1}
-        feeder.close()
-
-    def test_what_is_refused_only_until_others_are_taken_is_taken(self, store: Store, receiver: Receiver) -> None:
-        """As while a broken program goes, and the one before it comes back."""
-        feeder = begin(store, webhook(receiver))
-        store_events(store, [made_event() for _ in range(20)])
-        receiver.answers = [400] * 12
-        feed(feeder)
-        events, times = each_once(receiver.bodies(), "id", "events")
-        assert sorted(event["event_id"] for event in events) == sorted(stored(store))
-        assert set(times.values()) == {1}
-        assert standings(store)[0].refused == 0
-        feeder.close()
-
-    @pytest.mark.parametrize("same_feeder", [True, False])
-    def test_what_a_receiver_refuses_that_refuses_everything_again_is_not_set_aside(
-        self, store: Store, receiver: Receiver, same_feeder: bool
-    ) -> None:
-        """As where it was right for one event, then away, and then as broken as before."""
-        feeder = begin(store, webhook(receiver))
-        batch = [made_event(model="unheard-of"), *(made_event() for _ in range(3))]
-        store_events(store, [in_order(event, place) for place, event in enumerate(batch)])
-        receiver.answers = [400, 400, 400, 400, 200, 503]  # four, two, one by one
-        with pytest.raises(NotTaken, match="answered 503"):
-            feed(feeder)
-        [standing] = standings(store)
-        assert (standing.waiting, standing.events, standing.refused) == (3, 1, 0)
-        if not same_feeder:
-            feeder.close()
-            feeder = Feeder(webhook(receiver), store, open_sink)
-        receiver.wrong = lambda body: True
-        for _ in range(3):
-            with pytest.raises(NotTaken, match="answered 400"):
-                feed(feeder)
-        assert standings(store)[0].refused == 0
-        receiver.wrong = lambda body: b"unheard-of" in body
-        feed(feeder)
-        events, _ = each_once(receiver.bodies(), "id", "events")
-        [refused] = refusals(store, "hook")
-        assert sorted([refused.event_id, *(event["event_id"] for event in events)]) == sorted(stored(store))
-        assert refused.event_id == min(stored(store))
-        assert standings(store)[0].events == 3
-        feeder.close()
-
-    @pytest.mark.parametrize("count", [5, 30, 700])
-    def test_what_was_taken_without_an_answer_is_sent_again_as_it_was_after_everything_was_refused(
-        self, store: Store, receiver: Receiver, count: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """As where a receiver ends within a post, and what is started in its place is a broken program for a while."""
-        feeder = begin(store, webhook(receiver))
-        store_events(store, [made_event() for _ in range(count)])
-        receiver.answers = [-1]
-        with monkeypatch.context() as patch:
-            patch.setattr("usage_tracker.outgoing.ATTEMPT_SECONDS", 0.5)
-            with pytest.raises(NotTaken, match="can't be reached"):
-                feeder.step()
-        receiver.wrong = lambda body: True
-        for _ in range(3):
-            store_events(store, [made_event()])
-            with pytest.raises(NotTaken, match="answered 400"):
-                feed(feeder)
-            feeder.close()
-            feeder = Feeder(webhook(receiver), store, open_sink)
-        receiver.wrong = lambda body: False
-        feed(feeder)
-        events, _ = each_once(receiver.bodies(), "id", "events")
-        assert sorted(event["event_id"] for event in events) == sorted(stored(store))
-        assert standings(store)[0].refused == 0
-        feeder.close()
-
-    @pytest.mark.parametrize("stopped_by", [503, -1])
-    def test_what_was_taken_ahead_of_others_is_not_sent_again_with_others(
-        self, store: Store, receiver: Receiver, stopped_by: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """As while some of a receiver's programs are broken ones, and all that it has are right in the end."""
-        monkeypatch.setattr("usage_tracker.outgoing.ATTEMPT_SECONDS", 0.5)
-        feeder = begin(store, webhook(receiver))
-        store_events(store, [made_event() for _ in range(40)])
-        receiver.answers = [400] * 5 + [400] * 15 + [200] + [stopped_by]
-        with pytest.raises(NotTaken, match="503" if stopped_by == 503 else "can't be reached"):
-            feed(feeder)
-        feeder.close()
-        successor = Feeder(webhook(receiver), store, open_sink)
-        feed(successor)
-        events, times = each_once(receiver.bodies(), "id", "events")
-        assert sorted(event["event_id"] for event in events) == sorted(stored(store))
-        assert sorted(times.values())[-2:] == ([1, 1] if stopped_by == 503 else [1, 2])
-        [standing] = standings(store)
-        assert (standing.waiting, standing.events, standing.refused) == (0, 40, 0)
-        successor.close()
-
-    def test_one_that_is_alone_waits_until_another_one_is_taken(self, store: Store, receiver: Receiver) -> None:
-        feeder = begin(store, webhook(receiver))
-        receiver.wrong = lambda body: b"unheard-of" in body
-        store_events(store, [made_event(model="unheard-of")])
-        [wrong] = stored(store)
-        for _ in range(2):
-            with pytest.raises(NotTaken, match="answered 400"):
-                feed(feeder)
-        assert standings(store)[0].waiting == 1
-        feeder.close()
-        successor = Feeder(webhook(receiver), store, open_sink)
-        store_events(store, [made_event()])
-        feed(successor)
-        assert [each.event_id for each in refusals(store, "hook")] == [wrong]
-        [standing] = standings(store)
-        assert (standing.waiting, standing.events, standing.problem) == (0, 1, None)
-        assert forget_sink(store, "hook")
-        assert not list(refusals(store, "hook"))
-        successor.close()
-
-    def test_what_was_refused_and_is_pruned_meanwhile_holds_nothing_up(self, store: Store, receiver: Receiver) -> None:
-        feeder = begin(store, webhook(receiver))
-        receiver.wrong = lambda body: b"unheard-of" in body
-        store_events(store, [made_event(model="unheard-of")])
-        with pytest.raises(NotTaken):
-            feed(feeder)
-        assert sum(store.prune(NOON + timedelta(days=1))) == 1
-        table = f"{store.dialect.prefix}sink"
-        store.change(lambda execute: execute(f"UPDATE {table} SET claim = NULL", []))
-        with suppress(NotTaken):
-            feed(feeder)  # finds that the sink is not its own any more
-        feed(feeder)
-        store_events(store, [made_event(NOON + timedelta(days=2))])
-        feed(feeder)
-        [standing] = standings(store)
-        assert (standing.waiting, standing.events, standing.refused) == (0, 1, 0)
-        feeder.close()
-
-    def test_what_was_refused_is_forgotten_with_the_events_that_are_pruned(
-        self, store: Store, receiver: Receiver
-    ) -> None:
-        feeder = begin(store, webhook(receiver))
-        receiver.wrong = lambda body: b"unheard-of" in body
-        batch = [made_event(model="unheard-of" if place < 2 else "gpt") for place in range(3)]
-        store_events(store, [in_order(event, place) for place, event in enumerate(batch)])
-        feed(feeder)
-        feeder.close()
-        early, late = sorted(each.event_id for each in refusals(store, "hook"))
-        mark, table = store.dialect.placeholder, f"{store.dialect.prefix}sink_refused"
-        sql = f"UPDATE {table} SET refused_at = {mark} + CASE WHEN event_id = {mark} THEN 3600 ELSE 90000 END"
-        store.change(lambda execute: execute(sql, [NOON.timestamp(), early]))
-        assert sum(store.prune(NOON + timedelta(days=1))) == 3
-        assert [each.event_id for each in refusals(store, "hook")] == [late]
-
-    def test_who_loses_the_sink_meanwhile_sets_nothing_aside(self, store: Store, receiver: Receiver, dsn: str) -> None:
-        feeder = begin(store, webhook(receiver))
-        batch = [made_event(model="unheard-of"), made_event()]
-        store_events(store, [in_order(event, place) for place, event in enumerate(batch)])
-
-        def wrong(body: bytes) -> bool:
-            if b"unheard-of" in body and len(json.loads(body)["events"]) == 1:
-                taken_away.append(forget_sink(other, "hook"))
-            return b"unheard-of" in body
-
-        taken_away: list[bool] = []
-        with closing(open_store(parse_dsn(dsn))) as other:
-            receiver.wrong = wrong
-            feed(feeder)
-        assert taken_away == [True]
-        assert not receiver.posts
-        feeder.close()
-
-
 def test_who_dies_between_sending_and_saying_so_is_followed_by_one_that_sends_the_same(
     store: Store, receiver: Receiver, dsn: str
 ) -> None:
-    feeder = begin(store, webhook(receiver))
+    feeder = begin_at(store, webhook(receiver), SECRET)
     store_events(store, [made_event() for _ in range(1200)])
     assert feeder.step()
     receiver.answers = [-1]
@@ -471,7 +145,7 @@ def test_who_dies_between_sending_and_saying_so_is_followed_by_one_that_sends_th
 def test_who_dies_where_a_receiver_takes_few_at_once_is_followed_by_one_that_sends_the_same(
     store: Store, receiver: Receiver
 ) -> None:
-    feeder = begin(store, webhook(receiver))
+    feeder = begin_at(store, webhook(receiver), SECRET)
     receiver.largest = 60_000
     store_events(store, [made_event() for _ in range(100)])
     feed(feeder)
@@ -494,14 +168,14 @@ def test_who_dies_where_a_receiver_takes_few_at_once_is_followed_by_one_that_sen
 def test_what_is_pruned_of_a_batch_that_a_sink_has_a_part_of_takes_nothing_else_from_it(
     store: Store, receiver: Receiver
 ) -> None:
-    feeder = begin(store, webhook(receiver))
+    feeder = begin_at(store, webhook(receiver), SECRET)
     batch = [made_event(NOON + timedelta(minutes=place)) for place in range(1200)]
     store_events(store, [in_order(event, place) for place, event in enumerate(batch)])
     expected = sorted(stored(store))
     assert feeder.step()
     feeder.close()
     assert sum(store.prune(NOON + timedelta(minutes=600))) == 600
-    successor = begin(store, webhook(receiver))
+    successor = begin_at(store, webhook(receiver), SECRET)
     events, times = each_once(receiver.bodies(), "id", "events")
     assert sorted(event["event_id"] for event in events) == expected[:500] + expected[600:]
     assert set(times.values()) == {1}
@@ -509,15 +183,10 @@ def test_what_is_pruned_of_a_batch_that_a_sink_has_a_part_of_takes_nothing_else_
     successor.close()
 
 
-def in_order(priced: PricedEvent, place: int) -> PricedEvent:
-    """The same under an id as events have them that came by a journal."""
-    return replace(priced, event_id=UUID(int=event_number(1, place, priced.event.started_at)))
-
-
 def test_a_slow_sink_delays_no_other(store: Store, receiver: Receiver) -> None:
     other = Receiver()
     addresses = parse_sinks((f"a=http://127.0.0.1:{receiver.port}/", f"b=http://127.0.0.1:{other.port}/"))
-    first, second = (begin(store, address) for address in addresses)
+    first, second = (begin_at(store, address, SECRET) for address in addresses)
     store_events(store, [made_event() for _ in range(5)])
     receiver.answers = [503] * 3
     for _ in range(3):
@@ -538,7 +207,7 @@ def test_who_waits_until_a_receiver_wants_to_be_asked_again_keeps_the_sink(
     """Another host would ask at once, and so would each after it."""
     monkeypatch.setattr(feeding, "KEEP_SECONDS", 0.01)
     [address] = parse_sinks((f"http://127.0.0.1:{receiver.port}",))
-    feeder = begin(store, address)
+    feeder = begin_at(store, address, SECRET)
     store_events(store, [made_event()])
     receiver.answers = [429]
     with pytest.raises(NotTaken):
@@ -560,7 +229,7 @@ def test_a_sink_is_its_feeders_whatever_the_clocks_of_other_hosts_say(
     """A host that was ahead by more than a lease took it from who was feeding it, and kept others away for so long."""
     real = time.time
     with migrated(postgres_dsn) as store, migrated(postgres_dsn) as other:
-        feeder = begin(store, webhook(receiver))
+        feeder = begin_at(store, webhook(receiver), SECRET)
         monkeypatch.setattr(time, "time", lambda: real() + 3600)
         ahead = Feeder(webhook(receiver), other, open_sink)
         assert not ahead.step()
@@ -572,18 +241,18 @@ def test_a_sink_is_its_feeders_whatever_the_clocks_of_other_hosts_say(
 
 def test_a_lease_of_a_clock_that_was_ahead_keeps_nobody_away(store: Store, receiver: Receiver) -> None:
     """Where it was set back, or by an earlier version's own clock."""
-    feeder = begin(store, webhook(receiver))
+    feeder = begin_at(store, webhook(receiver), SECRET)
     sql = f"UPDATE {store.dialect.prefix}sink SET claimed_until = {time.time() + 31_536_000}"
     store.change(lambda execute: execute(sql, []))
     assert standings(store)[0].fed_by is None
-    successor = begin(store, webhook(receiver))
+    successor = begin_at(store, webhook(receiver), SECRET)
     assert successor.feeds
     successor.close()
     feeder.close()
 
 
 def test_a_forgotten_sink_leaves_nothing(store: Store, receiver: Receiver) -> None:
-    feeder = begin(store, webhook(receiver))
+    feeder = begin_at(store, webhook(receiver), SECRET)
     store_events(store, [made_event()])
     feed(feeder)
     assert forget_sink(store, "hook")
@@ -688,7 +357,7 @@ class TestAddresses:
 
     def test_a_path_may_have_any_letters(self, store: Store, receiver: Receiver) -> None:
         [address] = parse_sinks((f"http://127.0.0.1:{receiver.port}/ü?key=%20é",))
-        feeder = begin(store, address)
+        feeder = begin_at(store, address, SECRET)
         store_events(store, [made_event()])
         feed(feeder)
         feeder.close()
@@ -707,71 +376,6 @@ class TestAddresses:
         found = load_settings(with_config()).sinks
         assert [(sink.name, sink.kind) for sink in found] == [("billing", "webhook"), ("otel", "otlp")]
         assert "example.com/x" not in repr(found)
-
-
-class TestCommand:
-    def run(self, dsn: str, *words: str) -> str:
-        done = invoke(*words, env={"TRACKER_DSN": dsn}, catch_exceptions=False)
-        return done.output
-
-    def test_it_says_how_far_each_is(self, dsn: str, store: Store, receiver: Receiver) -> None:
-        feeder = begin(store, webhook(receiver))
-        store_events(store, [made_event() for _ in range(3)])
-        receiver.answers = [500]
-        with pytest.raises(NotTaken):
-            feeder.step()
-        said = self.run(dsn, "sinks")
-        assert "0 events sent, 3 waiting" in said
-        assert f"! http://127.0.0.1:{receiver.port}/… answered 500" in said
-        feed(feeder)
-        [found] = json.loads(self.run(dsn, "sinks", "--json"))["sinks"]
-        assert (found["name"], found["events"], found["waiting"]) == ("hook", 3, 0)
-        assert SECRET not in json.dumps(found)
-        feeder.close()
-        assert "forgotten" in self.run(dsn, "sinks", "forget", "hook")
-        assert "No sinks" in self.run(dsn, "sinks")
-
-    @pytest.mark.parametrize("asked", ["forget", "refused"])
-    def test_a_sink_that_no_store_knows_is_said_to_be_none(self, dsn: str, tmp_path: Path, asked: str) -> None:
-        for place in (dsn, f"sqlite:///{tmp_path}/none.db"):
-            assert "there is no sink 'hook'" in self.run(place, "sinks", asked, "hook")
-
-    def test_what_a_receiver_has_refused_is_counted_listed_and_told_by_doctor(
-        self, dsn: str, store: Store, receiver: Receiver, tmp_path: Path
-    ) -> None:
-        feeder = begin(store, webhook(receiver))
-        wrong = made_event(model="unheard-of")
-        receiver.wrong = lambda body: b"unheard-of" in body
-        store_events(store, [wrong])
-        with pytest.raises(NotTaken):
-            feed(feeder)
-        store_events(store, [made_event()])
-        feed(feeder)
-        feeder.close()
-        assert "1 refused: `usage-tracker sinks refused hook`" in self.run(dsn, "sinks")
-        elsewhere = self.run(f"sqlite:///{tmp_path}/none.db", "sinks", "--dsn", dsn)
-        assert re.search(r"1 refused: `usage-tracker sinks refused --dsn .+ hook`", elsewhere)
-        [line] = self.run(dsn, "sinks", "refused", "hook").splitlines()
-        assert line.startswith(f"{wrong.event_id}  20")
-        assert line.endswith(f"http://127.0.0.1:{receiver.port}/… answered 400")
-        [found] = json.loads(self.run(dsn, "sinks", "--json"))["sinks"]
-        assert (found["refused"], found["waiting"], found["problem"]) == (1, 0, None)
-        remedy = "its receiver refuses events, and goes without them; see `usage-tracker sinks refused hook`"
-        assert remedy in self.run(dsn, "doctor")
-        store.change(lambda execute: execute(f"UPDATE {store.dialect.prefix}sink_refused SET refused_at = 1", []))
-        assert remedy not in self.run(dsn, "doctor"), "it was long ago"
-
-    def test_doctor_names_a_sink_that_is_behind(self, dsn: str, store: Store, receiver: Receiver) -> None:
-        feeder = begin(store, webhook(receiver))
-        store_events(store, [made_event()])
-        receiver.answers = [500]
-        with pytest.raises(NotTaken):
-            feeder.step()
-        said = self.run(dsn, "doctor")
-        assert "1 waiting" in said
-        assert "answered 500; it is tried again, and nothing is lost" in said
-        assert SECRET not in said
-        feeder.close()
 
 
 def test_a_missing_client_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
