@@ -348,6 +348,8 @@ def test_the_key_is_never_shown_and_never_sent_elsewhere(
     assert len(admin.asked) == before + 1, "a redirection isn't followed"
     monkeypatch.setenv("OPENAI_ADMIN_KEY", "sk-\x7f\nsecret")
     assert "secret" not in command("openai", *DAYS, "--base-url", admin.address, code=1).output
+    for address in ("http://127.0.0.2:1/v1", "http://ip6-localhost:1/v1"):
+        assert "encrypted" not in command("openai", *DAYS, "--base-url", address, code=1).stderr, "it is this machine"
     unsafe = command("openai", *DAYS, "--base-url", "http://gateway.example/v1", code=2)
     assert "isn't encrypted" in unsafe.stderr
     for address in ("https://me:secret@127.0.0.1:1/v1", "http://secret@gateway.example/v1", "ftp://me:secret@there"):
