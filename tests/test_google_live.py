@@ -176,6 +176,18 @@ def test_a_turn_whose_usage_is_never_told_is_an_event_too(google: Google, server
 
 
 @TELLS
+def test_a_turn_whose_usage_is_told_to_be_nothing_ends_there(google: Google, server: LiveServer) -> None:
+    server.turns = [[says("Hello"), {"serverContent": {"turnComplete": True}, "usageMetadata": {}}]]
+
+    async def talk(session: Any) -> list[Any]:
+        await ask(session)
+        return google.all()
+
+    ((_, event),) = talks(google, talk)
+    assert (event.status, event.usage.input_tokens, event.usage.output_tokens) == ("ok", None, None)
+
+
+@TELLS
 def test_searches_of_a_turn_are_counted(google: Google, server: LiveServer) -> None:
     grounding = {"webSearchQueries": ["weather", "weather paris"]}
     server.turns = [

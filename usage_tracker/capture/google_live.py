@@ -155,7 +155,7 @@ class Session:
         google_genai.observe(turn.answer, fields_of(message))
         self._complete = self._complete or bool(content is not None and content.turn_complete)
         turn.answer.partial = not self._complete
-        if self._complete and (turn.answer.raw is not None or usage is NEVER_TOLD):
+        if self._complete and (turn.answer.raw is not None or usage is not None):
             self.end()
 
     def end(self, error: Exception | None = None) -> None:
