@@ -169,10 +169,17 @@ def test_usage_that_comes_after_its_turn_is_of_that_turn(google: Google, server:
 
 
 def test_a_turn_whose_usage_is_never_told_is_an_event_too(google: Google, server: LiveServer) -> None:
+    """And lasted until it was complete, however long the session goes on."""
     server.turns = [[says("Hello"), {"serverContent": {"turnComplete": True}}]]
-    talks(google, ask)
+
+    async def talk(session: Any) -> None:
+        await ask(session)
+        await asyncio.sleep(0.5)
+
+    talks(google, talk)
     event = google.one()
     assert (event.status, event.usage.input_tokens, event.raw) == ("ok", None, None)
+    assert event.duration_ms < 500
 
 
 @TELLS

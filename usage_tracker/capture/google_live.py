@@ -7,6 +7,7 @@ https://github.com/googleapis/python-genai/blob/v2.34.0/google/genai/live.py, ht
 """
 
 from collections.abc import Mapping
+from time import perf_counter_ns
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -153,7 +154,8 @@ class Session:
             self._turn = self._around.begin(self._api_client, self._model)
         turn = self._turn
         google_genai.observe(turn.answer, fields_of(message))
-        self._complete = self._complete or bool(content is not None and content.turn_complete)
+        if not self._complete and content is not None and content.turn_complete:
+            self._complete, turn.stopped = True, perf_counter_ns()
         turn.answer.partial = not self._complete
         if self._complete and (turn.answer.raw is not None or usage is not None):
             self.end()
