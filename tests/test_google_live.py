@@ -195,6 +195,19 @@ def test_a_turn_whose_usage_is_told_to_be_nothing_ends_there(google: Google, ser
 
 
 @TELLS
+@pytest.mark.parametrize(("said", "output"), [([says("Teal.")], None), ([], 0)])
+def test_output_is_unknown_where_the_model_spoke_and_only_its_prompt_is_told(
+    google: Google, server: LiveServer, said: list[Json], output: int | None
+) -> None:
+    """As gemini-3.1-flash-live does at times. Where the model was interrupted before, the total says that it's none."""
+    prompt = {"promptTokenCount": 187, "totalTokenCount": 187}
+    server.turns = [[*said, {"serverContent": {"turnComplete": True}, "usageMetadata": prompt}]]
+    talks(google, ask)
+    event = google.one()
+    assert (event.status, event.usage.input_tokens, event.usage.output_tokens) == ("ok", 187, output)
+
+
+@TELLS
 def test_searches_of_a_turn_are_counted(google: Google, server: LiveServer) -> None:
     grounding = {"webSearchQueries": ["weather", "weather paris"]}
     server.turns = [

@@ -133,6 +133,8 @@ class Session:
         self._turn: Call | None = None
         self._complete = False
         """Whether the turn has ended, and only its usage may still come."""
+        self._spoke = False
+        """Whether the model has said something in it."""
 
     def __enter__(self) -> None:
         return None
@@ -154,16 +156,18 @@ class Session:
             self._turn = self._around.begin(self._api_client, self._model)
         turn = self._turn
         google_genai.observe(turn.answer, fields_of(message))
+        self._spoke = self._spoke or message.tool_call is not None or (content is not None and is_said(content))
         if not self._complete and content is not None and content.turn_complete:
             self._complete, turn.stopped = True, perf_counter_ns()
-        turn.answer.partial = not self._complete
+        # some servers tell of the prompt only, and total that
+        turn.answer.partial = self._spoke or not self._complete
         if self._complete and (turn.answer.raw is not None or usage is not None):
             self.end()
 
     def end(self, error: Exception | None = None) -> None:
         """The turn has ended, or the session has, within it or not."""
         turn, complete = self._turn, self._complete
-        self._turn, self._complete = None, False
+        self._turn, self._complete, self._spoke = None, False, False
         if turn is not None and error is not None and not complete:
             turn.fail(error)
         elif turn is not None:
@@ -177,6 +181,10 @@ class Session:
 def is_models(content: Any) -> bool:
     """Whether the model has its say, or a turn of its ends; what is heard of the user is not that."""
     said = fields_of(content)
-    return any(
-        said.get(name) for name in ("model_turn", "output_transcription", "generation_complete", "turn_complete")
-    )
+    return is_said(content) or any(said.get(name) for name in ("generation_complete", "turn_complete"))
+
+
+def is_said(content: Any) -> bool:
+    """Whether the model has its say."""
+    said = fields_of(content)
+    return any(said.get(name) for name in ("model_turn", "output_transcription"))
