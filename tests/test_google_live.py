@@ -255,6 +255,24 @@ def test_a_session_that_breaks_within_a_turn_is_an_error(google: Google, server:
     assert (event.status, event.http_status) == ("error", None)
 
 
+def test_a_turn_is_abandoned_where_the_app_closes_the_session_while_it_receives(
+    google: Google, server: LiveServer
+) -> None:
+    server.turns = [[says("Hello")]]
+
+    async def talk(session: Any) -> None:
+        await leave_early(session)
+        receiving = asyncio.create_task(session._receive())
+        await asyncio.sleep(0)
+        await session.close()
+        await receiving
+
+    with pytest.raises(Exception, match="1000"):
+        talks(google, talk)
+    event = google.one()
+    assert (event.status, event.error_type) == ("abandoned", None)
+
+
 def test_a_session_that_breaks_between_turns_is_none(google: Google, server: LiveServer) -> None:
     server.turns = [[CLOSES]]
     with pytest.raises(Exception, match=r"1011|internal error"):

@@ -142,7 +142,7 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         # a receiving task may be cancelled and the session go on: that ends no turn
         if isinstance(error, Exception) and self._turn is not None:
-            self.end(error)
+            self.end(None if is_regular_close(error) else error)
 
     def take(self, message: Any) -> None:
         """Take what a message says; the last of a turn makes the event."""
@@ -176,6 +176,12 @@ class Session:
     @finalizer("drop connection")
     def __del__(self) -> None:
         self.end()
+
+
+def is_regular_close(error: Exception) -> bool:
+    """Whether the socket was closed by a side that was done or went away, of which the SDK makes an error by its code,
+    or lets websockets'. https://datatracker.ietf.org/doc/html/rfc6455#section-7.4.1"""
+    return vars(error).get("code") in (1000, 1001) or type(error).__name__ == "ConnectionClosedOK"
 
 
 def is_models(content: Any) -> bool:
