@@ -169,10 +169,42 @@ def test_usage_that_comes_after_its_turn_is_of_that_turn(google: Google, server:
 
 
 def test_a_turn_whose_usage_is_never_told_is_an_event_too(google: Google, server: LiveServer) -> None:
+    """And lasted until it was complete, however long the session goes on."""
     server.turns = [[says("Hello"), {"serverContent": {"turnComplete": True}}]]
-    talks(google, ask)
+
+    async def talk(session: Any) -> None:
+        await ask(session)
+        await asyncio.sleep(0.5)
+
+    talks(google, talk)
     event = google.one()
     assert (event.status, event.usage.input_tokens, event.raw) == ("ok", None, None)
+    assert event.duration_ms < 500
+
+
+@TELLS
+def test_a_turn_whose_usage_is_told_to_be_nothing_ends_there(google: Google, server: LiveServer) -> None:
+    server.turns = [[says("Hello"), {"serverContent": {"turnComplete": True}, "usageMetadata": {}}]]
+
+    async def talk(session: Any) -> list[Any]:
+        await ask(session)
+        return google.all()
+
+    ((_, event),) = talks(google, talk)
+    assert (event.status, event.usage.input_tokens, event.usage.output_tokens) == ("ok", None, None)
+
+
+@TELLS
+@pytest.mark.parametrize(("said", "output"), [([says("Teal.")], None), ([], 0)])
+def test_output_is_unknown_where_the_model_spoke_and_only_its_prompt_is_told(
+    google: Google, server: LiveServer, said: list[Json], output: int | None
+) -> None:
+    """As gemini-3.1-flash-live does at times. Where the model was interrupted before, the total says that it's none."""
+    prompt = {"promptTokenCount": 187, "totalTokenCount": 187}
+    server.turns = [[*said, {"serverContent": {"turnComplete": True}, "usageMetadata": prompt}]]
+    talks(google, ask)
+    event = google.one()
+    assert (event.status, event.usage.input_tokens, event.usage.output_tokens) == ("ok", 187, output)
 
 
 @TELLS
@@ -221,6 +253,24 @@ def test_a_session_that_breaks_within_a_turn_is_an_error(google: Google, server:
         talks(google, ask)
     event = google.one()
     assert (event.status, event.http_status) == ("error", None)
+
+
+def test_a_turn_is_abandoned_where_the_app_closes_the_session_while_it_receives(
+    google: Google, server: LiveServer
+) -> None:
+    server.turns = [[says("Hello")]]
+
+    async def talk(session: Any) -> None:
+        await leave_early(session)
+        receiving = asyncio.create_task(session._receive())
+        await asyncio.sleep(0)
+        await session.close()
+        await receiving
+
+    with pytest.raises(Exception, match="1000"):
+        talks(google, talk)
+    event = google.one()
+    assert (event.status, event.error_type) == ("abandoned", None)
 
 
 def test_a_session_that_breaks_between_turns_is_none(google: Google, server: LiveServer) -> None:

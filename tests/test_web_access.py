@@ -380,6 +380,25 @@ def test_it_ends_though_a_client_stops_in_the_middle_of_a_form(dsn: str) -> None
         assert "Traceback" not in serving.stderr.read()
 
 
+def test_a_request_that_breaks_off_in_what_is_no_http_fills_no_disk(dsn: str) -> None:
+    command = [sys.executable, "-m", "usage_tracker", "serve", "--dsn", dsn, "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as serving:
+        try:
+            assert serving.stderr is not None
+            lines = [serving.stderr.readline() for _ in range(2)]
+            page = lines[1].removeprefix("Open").partition("?")[0].strip()
+            assert eventually_open(page).status_code == 200
+            for asked in (b"GET /", b"POST /login"):
+                with socket.create_connection(("127.0.0.1", httpx.URL(page).port or 0)) as client:
+                    client.sendall(asked + b" HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+                    assert b" 400 " in client.recv(100)
+            assert eventually_open(page).status_code == 200
+        finally:
+            serving.kill()
+        said = serving.stderr.read()
+        assert "Traceback" not in said, said
+
+
 def test_more_connections_than_it_can_take_are_said_once_and_fill_no_disk(dsn: str) -> None:
     command = ["bash", "-c", 'ulimit -n 64; exec "$0" "$@"', sys.executable, "-m", "usage_tracker", "serve"]
     with subprocess.Popen([*command, "--dsn", dsn, "--port", "0"], stderr=subprocess.PIPE, text=True) as serving:

@@ -522,6 +522,17 @@ def test_a_connection_that_is_made_again_goes_on(server: WebSocketServer, client
     assert [(event.status, event.response_id) for _, event in captured.all()] == [("error", "resp_1"), ("ok", "resp_2")]
 
 
+@pytest.mark.parametrize(("name", "value"), [("Host", "models.example.com:443"), ("host", "models.example.com")])
+def test_a_header_that_the_app_sets_beside_the_sdks_hides_no_call(
+    server: WebSocketServer, client: Any, captured: Captured, name: str, value: str
+) -> None:
+    with client.realtime.connect(model="gpt-realtime", extra_headers={name: value}) as connection:
+        connection.response.create()
+        read(connection)
+    origin, event = captured.one_call()
+    assert (origin.base_host, event.usage.output_tokens) == ("models.example.com", 121)
+
+
 def test_azure_is_the_provider_whatever_its_host(server: WebSocketServer, captured: Captured) -> None:
     client = openai.AzureOpenAI(
         api_key=KEY,

@@ -81,6 +81,8 @@ class Call:
     """The classes of a stream's chunks that need no reading any more; see `Shapes.quiet`."""
     latest: Any = None
     """The last chunk of a stream so far."""
+    stopped: int | None = None
+    """When it ended, where that was before it finishes, as what it used may still come."""
 
     def __init__(
         self,
@@ -339,7 +341,7 @@ class Call:
             self._record(part, "ok", None)
 
     def _record(self, answer: Answer, status: Status, error_type: str | None) -> None:
-        ended = perf_counter_ns()
+        ended = self.stopped or perf_counter_ns()
         request, client = self.request, self.client
         if status == "abandoned" and answer.raw is not None and not answer.partial:
             status = "ok"

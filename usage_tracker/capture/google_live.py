@@ -7,6 +7,7 @@ https://github.com/googleapis/python-genai/blob/v2.34.0/google/genai/live.py, ht
 """
 
 from collections.abc import Mapping
+from time import perf_counter_ns
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -132,6 +133,8 @@ class Session:
         self._turn: Call | None = None
         self._complete = False
         """Whether the turn has ended, and only its usage may still come."""
+        self._spoke = False
+        """Whether the model has said something in it."""
 
     def __enter__(self) -> None:
         return None
@@ -139,7 +142,7 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         # a receiving task may be cancelled and the session go on: that ends no turn
         if isinstance(error, Exception) and self._turn is not None:
-            self.end(error)
+            self.end(None if is_regular_close(error) else error)
 
     def take(self, message: Any) -> None:
         """Take what a message says; the last of a turn makes the event."""
@@ -153,15 +156,18 @@ class Session:
             self._turn = self._around.begin(self._api_client, self._model)
         turn = self._turn
         google_genai.observe(turn.answer, fields_of(message))
-        self._complete = self._complete or bool(content is not None and content.turn_complete)
-        turn.answer.partial = not self._complete
-        if self._complete and (turn.answer.raw is not None or usage is NEVER_TOLD):
+        self._spoke = self._spoke or message.tool_call is not None or (content is not None and is_said(content))
+        if not self._complete and content is not None and content.turn_complete:
+            self._complete, turn.stopped = True, perf_counter_ns()
+        # some servers tell of the prompt only, and total that
+        turn.answer.partial = self._spoke or not self._complete
+        if self._complete and (turn.answer.raw is not None or usage is not None):
             self.end()
 
     def end(self, error: Exception | None = None) -> None:
         """The turn has ended, or the session has, within it or not."""
         turn, complete = self._turn, self._complete
-        self._turn, self._complete = None, False
+        self._turn, self._complete, self._spoke = None, False, False
         if turn is not None and error is not None and not complete:
             turn.fail(error)
         elif turn is not None:
@@ -172,9 +178,19 @@ class Session:
         self.end()
 
 
+def is_regular_close(error: Exception) -> bool:
+    """Whether the socket was closed by a side that was done or went away, of which the SDK makes an error by its code,
+    or lets websockets'. https://datatracker.ietf.org/doc/html/rfc6455#section-7.4.1"""
+    return vars(error).get("code") in (1000, 1001) or type(error).__name__ == "ConnectionClosedOK"
+
+
 def is_models(content: Any) -> bool:
     """Whether the model has its say, or a turn of its ends; what is heard of the user is not that."""
     said = fields_of(content)
-    return any(
-        said.get(name) for name in ("model_turn", "output_transcription", "generation_complete", "turn_complete")
-    )
+    return is_said(content) or any(said.get(name) for name in ("generation_complete", "turn_complete"))
+
+
+def is_said(content: Any) -> bool:
+    """Whether the model has its say."""
+    said = fields_of(content)
+    return any(said.get(name) for name in ("model_turn", "output_transcription"))

@@ -62,8 +62,8 @@ class AroundConnection:
             if not isinstance(headers, Mapping):  # a stand-in for a socket, of the app's tests
                 request, headers = None, {}
             operation = "responses" if "Responses" in type(connection).__name__ else "realtime"
-            host = re.sub(r":\d+$", "", headers.get("Host") or "") or None
-            key = headers.get("api-key") or headers.get("Authorization", "").removeprefix("Bearer ")
+            host = re.sub(r":\d+$", "", last_of(headers, "Host")) or None
+            key = last_of(headers, "api-key") or last_of(headers, "Authorization").removeprefix("Bearer ")
             client = self._client(host, key or None, "api-key" in headers)
             held = SocketSession(self._recorder, client, operation, getattr(request, "path", ""))
             vars(connection)[HELD] = held
@@ -103,6 +103,12 @@ class AroundConnection:
             return self.session(instance._session.connection).ask(in_lane)
 
         return passed_on(ask, wrapped, args, kwargs)
+
+
+def last_of(headers: Any, name: str) -> str:
+    """The last value of a header, which is the app's where it has set one that is there anyway; empty without one."""
+    values = headers.get_all(name) if hasattr(headers, "get_all") else [headers.get(name)]
+    return values[-1] or "" if values else ""
 
 
 async def received(session: SocketSession, message: Any) -> Any:

@@ -120,7 +120,7 @@ def serve(
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config.port = listening.getsockname()[1]
         logging.getLogger("asyncio").addFilter(Crowded())
-        logging.getLogger("uvicorn.error").addFilter(is_no_cut)
+        logging.getLogger("uvicorn.error").addFilter(is_news)
         say(f"Serving {dsn.shown}; Ctrl-C ends it.")
         if is_loopback(host):
             announce(access.new_link())
@@ -155,9 +155,13 @@ class Crowded(logging.Filter):
         return False
 
 
-def is_no_cut(record: logging.LogRecord) -> bool:
-    """Whether it is something else than an answer that was cut off at the end, which is said in a line already."""
-    return not record.exc_info or not isinstance(record.exc_info[1], asyncio.CancelledError)
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether it is something else than an answer that was cut off at the end, or one to a request that breaks off in
+    bytes that are no HTTP, which uvicorn has refused by itself: a line says so already, and anybody can have the latter
+    written who reaches the port."""
+    error = record.exc_info[1] if record.exc_info else None
+    is_second = type(error).__name__ == "LocalProtocolError" and "event type Response" in str(error)  # h11's
+    return not isinstance(error, asyncio.CancelledError) and not is_second
 
 
 def listen_at(host: str, port: int, backlog: int) -> socket.socket:
