@@ -300,7 +300,8 @@ def test_an_answer_that_nobody_can_read_is_an_event(google: Google) -> None:
     with pytest.raises(RecursionError):
         google.client.models.generate_content(**ASKED)
     event = google.one()
-    assert (event.http_status, event.usage.input_tokens) == (200, None)
+    # version 1.0 reads it where nobody can see the response
+    assert (event.http_status, event.usage.input_tokens) == (200 if has(1, 24) else None, None)
 
 
 @since(1, 10)
