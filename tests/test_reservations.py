@@ -327,6 +327,26 @@ def test_who_takes_over_what_is_stored_does_not_wait_for_sessions_that_go_on_jus
         assert reserved(store) == [20], "its last answer is not stored yet"
 
 
+def test_who_takes_over_what_is_stored_waits_for_no_calls_of_those_who_have_used_nothing_since(
+    postgres_dsn: str,
+) -> None:
+    """With each second all accounts were locked, one after the other: of a budget for each of 5,000 sessions that took
+    so long that the calls of all of them were made uncounted, or refused."""
+    start = place().window_start
+    with closing(open_store(parse_dsn(postgres_dsn))) as store, closing(open_store(parse_dsn(postgres_dsn))) as leading:
+        set_budget(store, BUDGET)
+        for part in ("u-1", "u-2"):
+            open_account(store, {BUDGET.name: BUDGET}, lambda *_: (0.0, 5), place(part=part))
+
+        def reserve(execute: Execute) -> None:
+            Tables(execute, store).lock({place(part="u-1"): Want(place(part="u-1"), 100, 1)}, [], time.time())
+            update_accounts(leading, BUDGET, time.time(), start, {"u-1": 5, "u-2": 6}, {})
+
+        store.change(reserve)
+        used = store.select("SELECT part, used FROM usage_tracker.budget_account ORDER BY part")
+        assert list(used) == [("u-1", 5), ("u-2", 6)]
+
+
 def test_minutes_that_are_over_do_not_wait_for_long_calls_that_began_in_them_and_end_just_then(
     postgres_dsn: str,
 ) -> None:
