@@ -73,8 +73,12 @@ class Reserving:
             if asked is None:
                 return False
             if answer is None:
-                call.reserved = Reservation(self, asked, places)
-                return True
+                reservation = Reservation(self, asked, places)
+                if all(place_now(account) == place for place, account in places.items()):
+                    call.reserved = reservation
+                    return True
+                reservation.release()  # another window has begun meanwhile, and in that the call will
+                continue
             account = places[answer.want.place]
             if account.budget.on_limit == "block":
                 now, amount = datetime.now(UTC), answer.want.amount
