@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
 from unittest.mock import Mock
-from uuid import uuid4
 
 import msgspec
 import openai
@@ -391,8 +390,7 @@ def test_a_task_that_is_cancelled_as_its_reservation_comes_gives_it_back(
     capturing: Capturing, enforcing: Enforcing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else this process would renew it until its end."""
-    answer: Future[Any] = Future()
-    asked = Asked(uuid4(), (), answer)
+    asked = Asked(())
     settled: list[Any] = []
     ledger = Ledger(Mock(), Mock())
     monkeypatch.setattr(ledger, "ask", lambda wants: asked)
@@ -405,8 +403,8 @@ def test_a_task_that_is_cancelled_as_its_reservation_comes_gives_it_back(
         async with capturing.aclient as client:
             task = asyncio.create_task(client.chat.completions.create(model=MODEL, messages=MESSAGES))
             await asyncio.sleep(0.05)
-            answer.set_running_or_notify_cancel()
-            answer.set_result(None)
+            asked.answer.set_running_or_notify_cancel()
+            asked.answer.set_result(None)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
