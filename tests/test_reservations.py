@@ -350,6 +350,20 @@ def test_who_takes_over_what_is_stored_waits_for_no_calls_of_those_who_have_used
         assert list(used) == [("u-1", 5), ("u-2", 6)]
 
 
+def test_of_a_window_that_rolls_only_those_are_remembered_who_have_used_some_of_it(
+    ledger: Ledger, store: Store
+) -> None:
+    """It is never over, and each session that ever was would be."""
+    rolling = msgspec.structs.replace(BUDGET, per="24h", each="session")
+    set_budget(store, rolling)
+    for part in ("long-ago", "now", "of-late"):
+        open_account(store, {BUDGET.name: rolling}, lambda *_: (0.0, 7), place(rolling, part))
+    assert ledger.ask([Want(place(rolling, "now"), 100, 1)]).answer.result(timeout=30) is None
+    update_accounts(store, rolling, clock(store), 0, {"of-late": 7}, {})
+    parts = store.select(f"SELECT part, used FROM {store.dialect.prefix}budget_account ORDER BY part")
+    assert list(parts) == [("now", 0), ("of-late", 7)]
+
+
 def test_minutes_that_are_over_do_not_wait_for_long_calls_that_began_in_them_and_end_just_then(
     postgres_dsn: str,
 ) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from usage_tracker.budgets.accounts import start_of, window_of
 from usage_tracker.budgets.amounts import limit_of, whole
 from usage_tracker.budgets.book import read_budgets
-from usage_tracker.budgets.budget import Budget
+from usage_tracker.budgets.budget import Budget, rolls
 from usage_tracker.budgets.rights import lacking, role_of
 from usage_tracker.budgets.scope import NOBODY, WHOLE
 from usage_tracker.budgets.view import PriceBook, Usual, View
@@ -248,6 +248,9 @@ def update_accounts(
             )  # fmt: skip
         over = start_of(budget, read_at - OVER_SECONDS)
         forget(execute, store, account, f"window_start < {mark}", budget, over)
+        if rolls(budget):  # its window is never over
+            unused = f"used = 0 AND part NOT IN (SELECT part FROM {reservation} WHERE budget = {mark})"
+            forget(execute, store, account, unused, budget, budget.name)
         forget(execute, store, reservation, f"window_start < {mark}", budget, over)
         forget(execute, store, reservation, f"expires_at < {mark}", budget, read_at)
 
