@@ -136,7 +136,7 @@ class Refresher:
             budgets=budgets,
             used=used,
             since=since,
-            stored={str(segment): position for segment, position in said.positions.items()},
+            stored={str(segment): said.positions.get(segment, 0) for segment in {*self._segments, *said.positions}},
             usual=self._usual,
             book=self._book,
         )
