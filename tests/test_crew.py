@@ -224,6 +224,28 @@ def test_what_waits_is_said_once_and_shipped_when_the_database_is_back(
     assert host.stored() == ids(240)
 
 
+@sees_processes
+def test_they_leave_the_folder_to_a_newer_process_while_they_are_older_than_the_schema(
+    host: Host, postgres_databases: Databases
+) -> None:
+    """All events of the host waited until they ended."""
+    [(name,)] = host.ask("SELECT current_database()")
+    leader = host.start("--processes", "2")
+    host.append(30, first=0)
+    wait_for(lambda: drained(host))
+    postgres_databases.run("INSERT INTO usage_tracker.schema_migration (number, name) VALUES (9999, 'x')", str(name))
+    host.append(30, first=120)
+    newer = Spool(host.spool)
+    wait_for(newer.lead)
+    wait_for(lambda: not members_of(leader))
+    postgres_databases.run("DELETE FROM usage_tracker.schema_migration WHERE number = 9999", str(name))
+    newer.resign()
+    wait_for(lambda: drained(host))
+    leader.send_signal(SIGTERM)
+    leader.communicate(timeout=60)
+    assert host.stored() == ids(240)
+
+
 def test_sqlite_is_shipped_to_by_one_with_a_sentence(host: Host, tmp_path: Path) -> None:
     host.append(3, first=0)
     for journal in host.journals:

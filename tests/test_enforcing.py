@@ -126,6 +126,25 @@ def test_when_the_clock_was_set_back_what_is_read_from_then_on_counts(
         ask(capturing)
 
 
+@pytest.mark.parametrize("seen", ["before", "after"])
+def test_when_the_clock_was_set_back_what_is_known_grows_old_as_ever(
+    capturing: Capturing, enforcing: Enforcing, monkeypatch: pytest.MonkeyPatch, seen: str
+) -> None:
+    """While the store was away, calls of a budget that is closed then were made for as long as it was set back."""
+    real = time.time
+    view = known(budget(unreachable="closed"))
+    if seen == "before":
+        enforcing.use(view)
+    monkeypatch.setattr(time, "time", lambda: real() - 3600)
+    if seen == "after":
+        enforcing.use(view)
+    enforcing.look()
+    ask(capturing)
+    monkeypatch.setattr(time, "time", lambda: real() - 3600 + holding.FRESH_SECONDS)
+    with pytest.raises(usage_tracker.BudgetExceeded, match="can't be known"):
+        ask(capturing)
+
+
 def test_a_child_of_a_fork_knows_what_its_parent_spent(capturing: Capturing, enforcing: Enforcing) -> None:
     enforcing.use(known(budget(measure="calls", limit=Decimal(1))))
     ask(capturing)

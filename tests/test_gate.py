@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
 from unittest.mock import Mock
-from uuid import uuid4
 
 import msgspec
 import openai
@@ -37,6 +36,7 @@ from usage_tracker.demo.standin import StandIn
 from usage_tracker.enforcing import Enforcing
 from usage_tracker.errors import StoreUnavailable
 from usage_tracker.event import Origin
+from usage_tracker.stores.store import Execute
 
 
 def test_without_budgets_there_is_no_gate(capturing: Capturing, enforcing: Enforcing) -> None:
@@ -390,8 +390,7 @@ def test_a_task_that_is_cancelled_as_its_reservation_comes_gives_it_back(
     capturing: Capturing, enforcing: Enforcing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else this process would renew it until its end."""
-    answer: Future[Any] = Future()
-    asked = Asked(uuid4(), (), answer)
+    asked = Asked(())
     settled: list[Any] = []
     ledger = Ledger(Mock(), Mock())
     monkeypatch.setattr(ledger, "ask", lambda wants: asked)
@@ -404,8 +403,8 @@ def test_a_task_that_is_cancelled_as_its_reservation_comes_gives_it_back(
         async with capturing.aclient as client:
             task = asyncio.create_task(client.chat.completions.create(model=MODEL, messages=MESSAGES))
             await asyncio.sleep(0.05)
-            answer.set_running_or_notify_cancel()
-            answer.set_result(None)
+            asked.answer.set_running_or_notify_cancel()
+            asked.answer.set_result(None)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -552,6 +551,44 @@ def test_a_call_that_a_strict_budget_holds_goes_on_in_the_next_window_and_counts
         assert len(provider.requests) == 2
         windows = store.select("SELECT DISTINCT window_start FROM budget_account ORDER BY window_start")
         assert len(list(windows)) == 2
+
+
+@pytest.mark.parametrize("per", ["minute", "hour", "day"])
+def test_a_call_whose_window_ends_while_the_store_is_asked_counts_in_the_next(
+    fresh_start: Path, provider: StandIn, plain_client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch, per: str
+) -> None:
+    """It begins then, and what it uses is of that window: it took room of the last one, of which there was more."""
+    from usage_tracker.budgets.view import ViewFile
+
+    firm = budget(measure="calls", strict=True, per=per)
+    dsn, spool = f"sqlite:///{fresh_start}/usage.db", fresh_start / "spool"
+    with migrated(dsn) as store:
+        spool.mkdir(mode=0o700)
+        ViewFile(spool).save(known(firm))
+        usage_tracker.install(ship=False, spool_dir=spool, dsn=dsn)
+        assert tracker.installed is not None
+        ledger = tracker.installed.pipeline().enforcing._ledger
+        assert ledger is not None
+        thread = threading.Thread(
+            target=plain_client.chat.completions.create, kwargs={"model": MODEL, "messages": MESSAGES}, daemon=True
+        )
+        later = time.time() + 100_000
+
+        def answer_later(execute: Execute) -> None:
+            began = time.monotonic()
+            thread.start()
+            while ledger.busy_since is None:
+                assert time.monotonic() < began + 20
+                time.sleep(0.01)
+            monkeypatch.setattr(time, "time", lambda: later)
+
+        store.change(answer_later)
+        thread.join(30)
+        assert not thread.is_alive()
+        assert len(provider.requests) == 1
+        with pytest.raises(usage_tracker.BudgetExceeded):
+            plain_client.chat.completions.create(model=MODEL, messages=MESSAGES)
+        assert len(provider.requests) == 1
 
 
 def test_a_strict_call_waits_for_prices_rather_than_go_unreserved(

@@ -15,7 +15,7 @@ from made_events import made_event, store_events
 from migrated import migrated
 
 from usage_tracker.budgets import refresh
-from usage_tracker.budgets.accounts import start_of
+from usage_tracker.budgets.accounts import Match, start_of, stored
 from usage_tracker.budgets.amounts import whole
 from usage_tracker.budgets.book import read_budgets, set_budget
 from usage_tracker.budgets.budget import Budget
@@ -26,7 +26,7 @@ from usage_tracker.budgets.scope import WHOLE
 from usage_tracker.budgets.view import PriceBook, Usual, View
 from usage_tracker.budgets.windows import Window
 from usage_tracker.errors import RightsError, SchemaError, StoreUnavailable
-from usage_tracker.event import Batch, Stretch
+from usage_tracker.event import Batch, Origin, Stretch
 from usage_tracker.spending import Used, UsedOf, read_used, read_usual
 from usage_tracker.stores import Store
 from usage_tracker.stores.prices import add_version
@@ -85,6 +85,20 @@ def test_a_view_says_what_was_used_of_each_budget_since_when_and_how_far_segment
         (store, tokens, {"": Decimal(3300)}),
     ]
     assert list(store.select("SELECT * FROM budget_account")) == [], "that minute is over"
+
+
+def test_of_a_segment_of_which_nothing_is_stored_yet_that_is_told(store: Store, tmp_path: Path) -> None:
+    """Of one that nobody knows, what began long ago is taken for stored: a process whose first call took minutes was
+    not held to what that had used."""
+    set_budget(store, budget())
+    segment = uuid4()
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    (spool / f"{segment}.seg").touch()
+    view = read(store, tmp_path)
+    assert view.stored == {str(segment): 0}
+    entry = ((str(segment), 500), int((time.time() - 600) * 1e9), Match(Origin(sdk="openai"), ()), 1, 1, 1)
+    assert not stored(entry, view)
 
 
 def test_segments_that_settled_reservations_wait_for_are_told_of_whosever_they_are(

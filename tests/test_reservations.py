@@ -20,12 +20,13 @@ from budget_crowd import crowd
 from made_events import made_event, store_events
 
 from usage_tracker.budgets import reservations
-from usage_tracker.budgets.accounts import start_of
+from usage_tracker.budgets.accounts import Account, start_of
 from usage_tracker.budgets.book import set_budget
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.refresh import OVER_SECONDS, Refresher, read_part, tidy_rate, update_accounts
 from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Tables, Want, open_account
 from usage_tracker.budgets.reservations import Asked, Ledger
+from usage_tracker.budgets.reserving import place_now
 from usage_tracker.budgets.scope import NOBODY
 from usage_tracker.conditions import Condition
 from usage_tracker.dsn import parse_dsn
@@ -44,6 +45,8 @@ def store(dsn: str) -> Iterator[Store]:
     with closing(open_store(parse_dsn(dsn))) as opened:
         yield opened
 
+
+RATE = Budget(name="rate", limit=Decimal(10), measure="calls", per="minute", on_limit="block", strict=True)
 
 LEDGERS: list[Ledger] = []
 
@@ -327,11 +330,44 @@ def test_who_takes_over_what_is_stored_does_not_wait_for_sessions_that_go_on_jus
         assert reserved(store) == [20], "its last answer is not stored yet"
 
 
+def test_who_takes_over_what_is_stored_waits_for_no_calls_of_those_who_have_used_nothing_since(
+    postgres_dsn: str,
+) -> None:
+    """With each second all accounts were locked, one after the other: of a budget for each of 5,000 sessions that took
+    so long that the calls of all of them were made uncounted, or refused."""
+    start = place().window_start
+    with closing(open_store(parse_dsn(postgres_dsn))) as store, closing(open_store(parse_dsn(postgres_dsn))) as leading:
+        set_budget(store, BUDGET)
+        for part in ("u-1", "u-2"):
+            open_account(store, {BUDGET.name: BUDGET}, lambda *_: (0.0, 5), place(part=part))
+
+        def reserve(execute: Execute) -> None:
+            Tables(execute, store).lock({place(part="u-1"): Want(place(part="u-1"), 100, 1)}, [], time.time())
+            update_accounts(leading, BUDGET, time.time(), start, {"u-1": 5, "u-2": 6}, {})
+
+        store.change(reserve)
+        used = store.select("SELECT part, used FROM usage_tracker.budget_account ORDER BY part")
+        assert list(used) == [("u-1", 5), ("u-2", 6)]
+
+
+def test_of_a_window_that_rolls_only_those_are_remembered_who_have_used_some_of_it(
+    ledger: Ledger, store: Store
+) -> None:
+    """It is never over, and each session that ever was would be."""
+    rolling = msgspec.structs.replace(BUDGET, per="24h", each="session")
+    set_budget(store, rolling)
+    for part in ("long-ago", "now", "of-late"):
+        open_account(store, {BUDGET.name: rolling}, lambda *_: (0.0, 7), place(rolling, part))
+    assert ledger.ask([Want(place(rolling, "now"), 100, 1)]).answer.result(timeout=30) is None
+    update_accounts(store, rolling, clock(store), 0, {"of-late": 7}, {})
+    parts = store.select(f"SELECT part, used FROM {store.dialect.prefix}budget_account ORDER BY part")
+    assert list(parts) == [("now", 0), ("of-late", 7)]
+
+
 def test_minutes_that_are_over_do_not_wait_for_long_calls_that_began_in_them_and_end_just_then(
     postgres_dsn: str,
 ) -> None:
     """As with a window: of several such minutes, each had some that the other wanted."""
-    rate = msgspec.structs.replace(BUDGET, name="rate", per="minute")
     first, second = (Place("rate", "", int((time.time() - ago) // 60) * 60) for ago in (660, 600))
     with closing(open_store(parse_dsn(postgres_dsn))) as store, closing(open_store(parse_dsn(postgres_dsn))) as leading:
         store.migrate()
@@ -340,12 +376,12 @@ def test_minutes_that_are_over_do_not_wait_for_long_calls_that_began_in_them_and
 
         def end(execute: Execute) -> None:
             Tables(execute, store).lock({}, [Settled(uuid4(), second, 1)], time.time())
-            tidy_rate(leading, rate, time.time())
+            tidy_rate(leading, RATE, time.time())
             [(kept,)] = leading.select("SELECT window_start FROM usage_tracker.budget_account")
             assert kept == second.window_start
 
         store.change(end)
-        tidy_rate(leading, rate, time.time())
+        tidy_rate(leading, RATE, time.time())
         assert list(store.select("SELECT window_start FROM usage_tracker.budget_account")) == []
 
 
@@ -410,36 +446,58 @@ def test_what_can_not_be_settled_as_too_many_wait_for_that_expires(
     wait_for(lambda: ledger._under_way == {second})
 
 
+def of_rate(amount: int, limit: int = 10) -> Want:
+    return Want(place_now(Account(RATE, "")), limit, amount, is_rate=True)
+
+
+def begin_of_a_minute(store: Store) -> float:
+    """Some seconds before its end, by the clock that counts."""
+    while (now := clock(store)) % 60 > 50:
+        time.sleep(0.5)
+    return now
+
+
 def test_a_rate_counts_across_processes(dsn: str) -> None:
     ledgers = [made_ledger(dsn) for _ in range(2)]
-    minute = Place("rate", "", int(time.time() // 60) * 60)
-    asked = [each.ask([Want(minute, 10, 1, is_rate=True)]) for _ in range(10) for each in ledgers]
+    asked = [each.ask([of_rate(1)]) for _ in range(10) for each in ledgers]
     assert sum(each.answer.result(timeout=30) is None for each in asked) == 10
 
 
-def test_a_rate_of_one_call_is_one_in_any_minute(ledger: Ledger) -> None:
-    minute = int(time.time() // 60) * 60
-    before, now = (
-        ledger.ask([Want(Place("b", "", start), 1, 1, is_rate=True)]).answer.result(timeout=30)
-        for start in (minute - 60, minute)
-    )
-    assert before is None
+@pytest.mark.parametrize("ahead", [-400, 400])
+def test_a_rate_counts_in_the_minute_of_the_clock_that_hosts_share(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    """By its own, a host that was minutes ahead or behind had as much again."""
+    real, ledgers = time.time, [made_ledger(postgres_dsn) for _ in range(2)]
+    with closing(open_store(parse_dsn(postgres_dsn))) as store:
+        set_budget(store, RATE)
+        begin_of_a_minute(store)
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: real() + ahead)
+            assert ledgers[0].ask([of_rate(10)]).answer.result(timeout=30) is None
+            tidy_rate(store, RATE, clock(store))
+            assert isinstance(ledgers[0].ask([of_rate(1)]).answer.result(timeout=30), Refused)
+        assert isinstance(ledgers[1].ask([of_rate(1)]).answer.result(timeout=30), Refused)
+
+
+def test_a_rate_of_one_call_is_one_in_any_minute(ledger: Ledger, store: Store) -> None:
+    last = Place("rate", "", int(begin_of_a_minute(store) // 60) * 60 - 60)
+    open_account(store, {RATE.name: RATE}, lambda *_: (0.0, 1), last)
+    now = ledger.ask([of_rate(1, limit=1)]).answer.result(timeout=30)
     assert isinstance(now, Refused), "a part of the last minute's call still counts"
 
 
 def test_what_a_rate_gave_is_not_renewed_as_what_a_window_gave_is(ledger: Ledger) -> None:
     """A limit of calls per minute settles nothing, and each call would be renewed until the process ends."""
-    wants = [Want(place(), 100, 1), Want(Place("rate", "", int(time.time() // 60) * 60), 10, 1, is_rate=True)]
+    wants = [Want(place(), 100, 1), of_rate(1)]
     asked = [ledger.ask(each) for each in (wants, wants[:1], wants[1:])]
     assert [each.answer.result(timeout=30) for each in asked] == [None, None, None]
     assert ledger._under_way == {each.reservation for each in asked[:2]}
 
 
 def test_what_a_call_that_was_not_made_has_taken_of_a_rate_is_given_back(ledger: Ledger) -> None:
-    minute = Place("rate", "", int(time.time() // 60) * 60)
-
     def ask_for(amount: int) -> Asked:
-        asked = ledger.ask([Want(minute, 10, amount, is_rate=True)])
+        asked = ledger.ask([of_rate(amount)])
         asked.answer.exception(timeout=30)
         return asked
 
@@ -452,14 +510,13 @@ def test_what_a_call_that_was_not_made_has_taken_of_a_rate_is_given_back(ledger:
 
 
 def test_the_minutes_of_a_rate_are_forgotten_once_they_are_over(ledger: Ledger, store: Store) -> None:
-    rate = msgspec.structs.replace(BUDGET, name="rate", per="minute", strict=True)
-    now = time.time()
-    for ago in (0, 600):
-        minute = Place("rate", "", int((now - ago) // 60) * 60)
-        assert ledger.ask([Want(minute, 10, 1, is_rate=True)]).answer.result(timeout=30) is None
-    tidy_rate(store, rate, now)
+    now = begin_of_a_minute(store)
+    assert ledger.ask([of_rate(1)]).answer.result(timeout=30) is None
+    minute = int(now // 60) * 60
+    open_account(store, {RATE.name: RATE}, lambda *_: (0.0, 1), Place("rate", "", minute - 600))
+    tidy_rate(store, RATE, now)
     [(kept,)] = store.select(f"SELECT window_start FROM {store.dialect.prefix}budget_account")
-    assert int(str(kept)) == int(now // 60) * 60
+    assert int(str(kept)) == minute
 
 
 @pytest.mark.parametrize(("theirs", "leaders"), [(0, 1), (-1, 0)])
@@ -469,13 +526,11 @@ def test_a_host_in_another_day_takes_nothing_from_what_others_have_reserved(
     """With each second, one whose clock was ahead let go of all that the calls of others had reserved, which then
     exceeded a strict budget."""
     now, real, ledger = time.time(), time.time, made_ledger(postgres_dsn)
-    rate = Budget(name="rate", limit=Decimal(10), measure="calls", per="minute", on_limit="block", strict=True)
     with closing(open_store(parse_dsn(postgres_dsn))) as store:
-        for each in (BUDGET, rate):
+        for each in (BUDGET, RATE):
             set_budget(store, each)
         their_day = Place("b", "", start_of(BUDGET, now + theirs * 86_400))
-        minute = Place("rate", "", int(now // 60) * 60)
-        wants = [Want(their_day, 100, 70), Want(minute, 10, 1, is_rate=True)]
+        wants = [Want(their_day, 100, 70), of_rate(1)]
         assert ledger.ask(wants).answer.result(timeout=30) is None
         with monkeypatch.context() as patch:
             patch.setattr(time, "time", lambda: real() + leaders * 86_400)

@@ -55,6 +55,8 @@ class Enforcing:
 
     def look(self, *, load_prices: bool = True) -> None:
         """Take what a neighbour has read, if it is newer. `load_prices`: off the app's path, where that may take."""
+        if self._gate is not None:
+            self._gate.tidy()
         waits = self._settings.budgets == "wait" and self._view is None
         if self._settings.budgets == "off" or (self._file is None and not waits and not os.path.exists(self._path)):
             return
@@ -70,8 +72,6 @@ class Enforcing:
             self.use(view, load_prices=load_prices)
         elif load_prices and self._view is not None and self._prices is not None and not self._prices.ready:
             self.use(self._view)
-        if self._gate is not None:
-            self._gate.tidy()
 
     def use(self, view: "View", *, load_prices: bool = True) -> None:
         """Hold calls to these budgets from now on."""

@@ -218,10 +218,11 @@ class Shipper:
             )  # fmt: skip
         self._write(Batch([stretch._replace(events=0) for stretch in batch.stretches], []), taken)
 
-    def connect(self) -> None:
+    def connect(self, *, anew: bool = False) -> None:
         """Connect, if that was not done yet, so that what others append is folded even where nothing is to be shipped.
-        Raises StoreError."""
+        `anew`: see again whether the schema is one that this version knows. Raises StoreError."""
         with self.turn:
+            self._migrated = self._migrated and not anew
             self._connected()
 
     def fold(self) -> None:

@@ -67,8 +67,10 @@ class Gate:
             self.spent(*self._unpriced.popleft())
 
     def tidy(self) -> None:
-        """Now and then, off the app's path: bound what is kept of calls while the store takes nothing."""
+        """Now and then, off the app's path: bound what is kept of calls while the store takes nothing, and let what is
+        known of it grow old."""
         self._accounts.tidy()
+        self._seen.grow_old()
 
     def after_fork(self) -> None:
         self._accounts.keep_parents()

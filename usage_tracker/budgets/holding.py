@@ -30,17 +30,30 @@ Counted = tuple[Rate, int, float]
 class Seen:
     """What this process has seen of the store: whether anything, and until when that is new. In seconds since 1970."""
 
-    __slots__ = ("fresh_until", "known", "recent_until")
+    __slots__ = ("_ahead", "fresh_until", "known", "recent_until")
 
     def __init__(self) -> None:
         self.known = False
         self.fresh_until = 0.0
         self.recent_until = 0.0
+        self._ahead = 0.0
+        """By how much the clock is ahead of the monotonic one."""
 
     def read_at(self, moment: float) -> None:
+        now = time.time()
+        moment = min(moment, now)  # of a time to come, where the clock was set back since
         self.fresh_until = moment + FRESH_SECONDS
         self.recent_until = moment + RECENT_SECONDS
+        self._ahead = now - time.monotonic()
         self.known = True
+
+    def grow_old(self) -> None:
+        """Now and then: also where the clock was set back, as the monotonic one goes on."""
+        ahead = time.time() - time.monotonic()
+        back = max(0.0, self._ahead - ahead)
+        self.fresh_until -= back
+        self.recent_until -= back
+        self._ahead = ahead
 
 
 class Holding:

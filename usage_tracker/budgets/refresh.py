@@ -17,7 +17,7 @@ import msgspec
 from usage_tracker.budgets.accounts import start_of, window_of
 from usage_tracker.budgets.amounts import limit_of, whole
 from usage_tracker.budgets.book import read_budgets
-from usage_tracker.budgets.budget import Budget
+from usage_tracker.budgets.budget import Budget, rolls
 from usage_tracker.budgets.rights import lacking, role_of
 from usage_tracker.budgets.scope import NOBODY, WHOLE
 from usage_tracker.budgets.view import PriceBook, Usual, View
@@ -27,7 +27,7 @@ from usage_tracker.errors import RightsError
 from usage_tracker.stores import Store
 from usage_tracker.stores.clock import clock
 from usage_tracker.stores.prices import newest_version, read_entries
-from usage_tracker.stores.store import Execute, read_id, takes_effect
+from usage_tracker.stores.store import Execute, read_id
 
 logger = logging.getLogger("usage_tracker")
 
@@ -136,7 +136,7 @@ class Refresher:
             budgets=budgets,
             used=used,
             since=since,
-            stored={str(segment): position for segment, position in said.positions.items()},
+            stored={str(segment): said.positions.get(segment, 0) for segment in {*self._segments, *said.positions}},
             usual=self._usual,
             book=self._book,
         )
@@ -223,32 +223,34 @@ def update_accounts(
     store: Store, budget: Budget, read_at: float, start: int, used: Mapping[str, int], positions: Mapping[UUID, int]
 ) -> None:
     """Take over what events have used, and let go of the reservations that are among it. Who has read later has more
-    in its sums, and is not overwritten. `read_at`: by the clock that all share. Raises StoreError."""
+    in its sums, and is not overwritten. Only parts that were used since are locked: of many, calls would wait for all.
+    `read_at`: by the clock that all share. Raises StoreError."""
     prefix, mark = store.dialect.prefix, store.dialect.placeholder
     account, reservation = f"{prefix}budget_account", f"{prefix}budget_reservation"
-    sql = f"SELECT part FROM {account} WHERE budget = {mark} AND window_start = {mark}"
+    window, values = f"budget = {mark} AND window_start = {mark}", [budget.name, start]
+    known = {str(part): was for part, was in store.select(f"SELECT part, used FROM {account} WHERE {window}", values)}
+    sql = f"SELECT DISTINCT part FROM {reservation} WHERE {window} AND segment IS NOT NULL"
+    settled = {str(part) for (part,) in store.select(sql, values)}
     # in the order in which calls lock them
-    parts = sorted(str(part) for (part,) in store.select(sql, [budget.name, start]))
+    changed = sorted(part for part, was in known.items() if was != used.get(part, 0) or part in settled)
 
     def take_over(execute: Execute) -> None:
-        for part in parts:
-            taken = takes_effect(
-                execute,
-                store.dialect,
-                f"UPDATE {account} SET used = {mark}, read_at = {mark} "
-                f"WHERE budget = {mark} AND part = {mark} AND window_start = {mark} AND read_at < {mark}",
-                [used.get(part, 0), read_at, budget.name, part, start, read_at],
+        for part in changed:
+            execute(
+                f"UPDATE {account} SET used = {mark}, read_at = {mark} WHERE {window} AND part = {mark} "
+                f"AND read_at < {mark}",
+                [used.get(part, 0), read_at, *values, part, read_at],
             )
-            if not taken:
-                continue
-            for segment, position in positions.items():
-                forget(
-                    execute, store, reservation,
-                    f"part = {mark} AND window_start = {mark} AND segment = {mark} AND position <= {mark}",
-                    budget, part, start, store.dialect.write_id(segment), position,
-                )  # fmt: skip
+        for segment, position in positions.items():
+            forget(
+                execute, store, reservation, f"window_start = {mark} AND segment = {mark} AND position <= {mark}",
+                budget, start, store.dialect.write_id(segment), position,
+            )  # fmt: skip
         over = start_of(budget, read_at - OVER_SECONDS)
         forget(execute, store, account, f"window_start < {mark}", budget, over)
+        if rolls(budget):  # its window is never over
+            unused = f"used = 0 AND part NOT IN (SELECT part FROM {reservation} WHERE budget = {mark})"
+            forget(execute, store, account, unused, budget, budget.name)
         forget(execute, store, reservation, f"window_start < {mark}", budget, over)
         forget(execute, store, reservation, f"expires_at < {mark}", budget, read_at)
 

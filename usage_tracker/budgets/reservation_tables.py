@@ -9,7 +9,7 @@ from math import ceil
 from typing import NamedTuple
 from uuid import UUID
 
-from usage_tracker.budgets.accounts import Mark
+from usage_tracker.budgets.accounts import Mark, Name
 from usage_tracker.budgets.budget import Budget
 from usage_tracker.budgets.rates import MINUTE, sliding
 from usage_tracker.stores import Store
@@ -23,6 +23,11 @@ class Place(NamedTuple):
     budget: str
     part: str
     window_start: int
+    """0 where it rolls; and of a limit of the rate, until the store has said which minute it is."""
+
+    @property
+    def name(self) -> Name:
+        return self.budget, self.part
 
 
 class Want(NamedTuple):
@@ -32,6 +37,11 @@ class Want(NamedTuple):
     limit: int
     amount: int
     is_rate: bool = False
+
+    def at(self, now: float) -> "Want":
+        """As it is asked for at that moment, by the clock that all processes share."""
+        minute = int(now // MINUTE) * MINUTE
+        return self._replace(place=self.place._replace(window_start=minute)) if self.is_rate else self
 
 
 class Refused(NamedTuple):

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from usage_tracker.budgets.budget import Budget
@@ -45,12 +44,14 @@ MOST_WAITING = 10_000
 """What has to be settled beyond that, while the store can't be reached, expires."""
 
 
-class Asked(NamedTuple):
+class Asked:
     """A call that waits for its reservation."""
 
-    reservation: UUID
-    wants: tuple[Want, ...]
-    answer: "Future[Refused | None]"
+    def __init__(self, wants: Iterable[Want]) -> None:
+        self.reservation = uuid4()
+        self.wants = tuple(sorted(wants))
+        """Once there is an answer, as they were taken."""
+        self.answer: Future[Refused | None] = Future()
 
 
 class Ledger:
@@ -85,7 +86,7 @@ class Ledger:
 
     def ask(self, wants: Iterable[Want]) -> Asked:
         """Reserve; the answer comes later, with StoreError where the store can't be reached."""
-        asked = Asked(uuid4(), tuple(sorted(wants)), Future())
+        asked = Asked(wants)
         self._put(asked)
         return asked
 
@@ -216,6 +217,8 @@ class Ledger:
     ) -> dict[UUID, Refused | None]:
         tables = Tables(execute, store)
         now = tables.now()
+        for each in asked:
+            each.wants = tuple(want.at(now) for want in each.wants)
         answers: dict[UUID, Refused | None] = {}
         known = tables.lock({want.place: want for each in asked for want in each.wants}, settled, now)
         taken: list[tuple[UUID, Want]] = []

@@ -2,14 +2,13 @@
 they did not use is given back."""
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
 
 from usage_tracker.budgets import refusals
 from usage_tracker.budgets.accounts import Account, Accounts, start_of
 from usage_tracker.budgets.estimates import estimate
-from usage_tracker.budgets.rates import MINUTE
 from usage_tracker.budgets.reservation_tables import Place, Refused, Settled, Want
 from usage_tracker.budgets.reservations import Asked, Ledger
 from usage_tracker.budgets.scope import Described
@@ -73,9 +72,13 @@ class Reserving:
             if asked is None:
                 return False
             if answer is None:
-                call.reserved = Reservation(self, asked, places)
-                return True
-            account = places[answer.want.place]
+                reservation = Reservation(self, asked, amounts)
+                if all(place_now(account) == place for place, account in places.items()):
+                    call.reserved = reservation
+                    return True
+                reservation.release()  # another window has begun meanwhile, and in that the call will
+                continue
+            account = next(each for each in amounts if each.name == answer.want.place.name)
             if account.budget.on_limit == "block":
                 now, amount = datetime.now(UTC), answer.want.amount
                 raise self._log.refuse(refusals.used_up(account.budget, account.part, answer.used, now, amount))
@@ -129,25 +132,24 @@ class Reserving:
 
 def place_now(account: Account) -> Place:
     """Where what a call uses of it counts that begins now."""
-    budget, now = account.budget, time.time()
-    start = int(now // MINUTE) * MINUTE if budget.is_rate else start_of(budget, now)
-    return Place(budget.name, account.part, start)
+    budget = account.budget
+    return Place(budget.name, account.part, 0 if budget.is_rate else start_of(budget, time.time()))
 
 
 class Reservation:
     """See `capture.admission.Reserved`."""
 
-    def __init__(self, reserving: Reserving, asked: Asked, accounts: dict[Place, Account]) -> None:
+    def __init__(self, reserving: Reserving, asked: Asked, accounts: Iterable[Account]) -> None:
         self._reserving = reserving
         self._asked = asked
-        self._accounts = accounts
+        self._accounts = {account.name: account for account in accounts}
         self._used: dict[Place, int] = {}
 
     def settle(self, origin: Origin, event: UsageEvent) -> None:
         ledger, mark = self._reserving.ledger, self._reserving.place()
         assert ledger is not None
         for want in self._asked.wants:
-            amount = self._reserving.used_of(self._accounts[want.place], origin, event)
+            amount = self._reserving.used_of(self._accounts[want.place.name], origin, event)
             before = self._used.get(want.place)
             used = (before or 0) + amount
             self._used[want.place] = used

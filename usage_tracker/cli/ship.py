@@ -181,6 +181,8 @@ def ship_batches(
                 say(f"Events wait: {error}")
             shipper.spool.say("waiting")
             if isinstance(error, SchemaTooNew):  # one whose version is newer may lead meanwhile
+                if crew is not None:
+                    crew.end()
                 shipper.resign()
             stopping.wait(back_off(failures))
         else:
@@ -198,7 +200,7 @@ def leads(shipper: Shipper, crew: Crew | None) -> bool:
 def shipped(shipper: Shipper, crew: Crew | None) -> bool:
     """Ship a batch, or let the crew ship; whether more is waiting here. It folds what others append, also while there
     is nothing to ship. Raises StoreError, also where it is one of the crew that can't ship."""
-    shipper.connect()
+    shipper.connect(anew=crew is not None and crew.waits is not None)  # the schema may be why it waits
     if crew is None:
         return shipper.step()
     crew.keep()
