@@ -176,7 +176,8 @@ class LiteLLMCall(Call):
         fields, hidden = fields_of(self.last), getattr(self.last, "_hidden_params", None)
         if not told:
             usage = fields.get("usage") or fields_of(hidden).get("usage")
-            self.observe({**fields, "usage": usage})
+            named = self.answer.model or litellm.model_in(self.last)
+            self.observe({**fields, "usage": usage, "model": named})
         self.answer.reported_cost = read_cost(figures(fields.get("usage")) or {}) or self.answer.reported_cost
         self.read_hidden(hidden)
 

@@ -96,7 +96,7 @@ class ProxyRequest(LiteLLMCall):
     def note_first(self) -> None:
         super().note_first()
         if self.chunks:  # later the proxy puts its own name of the model in
-            self.answer.model = word(fields_of(self.chunks[0]).get("model"))
+            self.answer.model = litellm.model_in(self.chunks[0])
 
     def finish(self, status: Status = "ok", error_type: str | None = None) -> None:
         """Its functions are done with it."""

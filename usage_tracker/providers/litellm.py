@@ -186,7 +186,7 @@ def observe_chunks(answer: Answer, chunks: Iterable[object]) -> bool:
     told: Figures = {}
     for chunk in chunks:
         fields = fields_of(chunk)
-        answer.model = answer.model or word(fields.get("model"))
+        answer.model = answer.model or model_in(chunk)
         answer.response_id = answer.response_id or word(fields.get("id"))
         answer.service_tier = word(fields.get("service_tier")) or answer.service_tier
         if fields.get("usage") is not None:
@@ -196,6 +196,14 @@ def observe_chunks(answer: Answer, chunks: Iterable[object]) -> bool:
     answer.raw = told
     answer.service_tier = answer.service_tier or word(told.get("service_tier"))
     return True
+
+
+def model_in(chunk: object) -> str | None:
+    """The model that the provider's chunk named; the one that LiteLLM made of it mostly has what was asked for. Older
+    versions tell no other.
+    https://github.com/BerriAI/litellm/blob/main/litellm/litellm_core_utils/streaming_handler.py"""
+    beside = fields_of(getattr(chunk, "_hidden_params", None))
+    return word(beside.get("provider_response_model")) or word(fields_of(chunk).get("model"))
 
 
 def merge_known(earlier: Figures, later: Figures) -> None:
