@@ -183,6 +183,19 @@ def test_other_apis_words_are_one_event_too(proxy: Proxy, streamed: bool) -> Non
         assert event["output_tokens"]
 
 
+@pytest.mark.parametrize("verb", ["generateContent", "streamGenerateContent?alt=sse"])
+def test_geminis_words_to_another_providers_model_are_one_event_at_once(proxy: Proxy, verb: str) -> None:  # noqa: F811
+    """LiteLLM asks the model by a call within, which has an id of its own."""
+    asked = {"contents": [{"role": "user", "parts": [{"text": f"Say {verb}."}]}]}
+    headers = {"authorization": f"Bearer {ALICE}", "x-litellm-tags": verb}
+    for cached in (False, True):
+        place = f"{proxy.url}/v1beta/models/fast:{verb}"
+        assert httpx.post(place, json=asked, headers=headers, timeout=60).status_code == 200
+        event = proxy.events(verb, 1 + cached)[-1]
+        assert (event["operation"], event["status"], event["team"]) == ("chat", "ok", "search")
+        assert (event["reported_cost"] > 0, "cached" in event["cost_flags"]) == (not cached, cached)
+
+
 def test_what_it_hands_on_as_it_is_is_one_event_too(proxy: Proxy) -> None:  # noqa: F811
     client: Any = proxy.client().with_options(base_url=f"{proxy.url}/openai/v1")
     answer = client.chat.completions.create(

@@ -69,6 +69,9 @@ class LiteLLMCall(Call):
         provider = litellm.provider_named(self.served_by, self.request.model, host) or provider_of(host, model)
         return self.recorder.origin(self.client, provider, self._said()), model, self.request.operation
 
+    def asking(self, call_id: object) -> None:
+        """A call of LiteLLM's is made, this one or one within, by LiteLLM's id of it."""
+
     def sending(self, provider: object, base: object, key: object) -> None:
         """A request goes out."""
         if self.sent:

@@ -56,6 +56,9 @@ class ProxyRequest(LiteLLMCall):
         """Whether it asks several models at once, whose costs the callback tells without saying whose."""
         self.told = False
         """Whether the proxy's callback has told of it."""
+        self.told_by: object = None
+        """LiteLLM's id of the call within, of which the callback tells instead where another provider's model is asked
+        by Gemini's API."""
         request = litellm_asked.paid_by(self.caller, litellm_asked.read_request(operation, asked))
         super().__init__(recorder, self.client_of, asked, request)
         self.client = self.client_of(None, None)  # where to is not known before it goes out
@@ -67,6 +70,12 @@ class ProxyRequest(LiteLLMCall):
     def client_of(self, base: object, key: object) -> Client:
         """Whose key it came with, at that provider."""
         return Client(litellm.SDK, host_of(str(base)) if base else None, api_key=self.caller_key)
+
+    def asking(self, call_id: object) -> None:
+        if "contents" in self.asked and isinstance(call_id, str) and call_id not in requests:
+            requests.pop(self.told_by, None)
+            self.told_by = call_id
+            requests[call_id] = self
 
     def begin_attempt(self, asked: Mapping[str, Any]) -> bool:
         """A function of LiteLLM is called for it; what an earlier attempt said is void. False where another attempt is
@@ -146,8 +155,9 @@ class ProxyRequest(LiteLLMCall):
 
     def settle(self) -> None:
         """Make its event."""
-        if requests.get(self.call_id) is self:
-            del requests[self.call_id]
+        for call_id in (self.call_id, self.told_by):
+            if requests.get(call_id) is self:
+                del requests[call_id]
         now = time.perf_counter_ns()
         status, error_type, ended = self.ended or ("ok" if self.told else "abandoned", None, now)
         self.started += now - ended  # what passed since is not its duration

@@ -41,6 +41,7 @@ def around_sending(call: LiteLLMCall, instance: Any, args: tuple[Any, ...], kwar
     """Of `Logging.pre_call(input, api_key, model, additional_args)`, called before each request."""
     key = args[1] if len(args) > 1 else kwargs.get("api_key")
     details = args[3] if len(args) > 3 else kwargs.get("additional_args", {})
+    call.asking(instance.litellm_call_id)
     call.sending(instance.model_call_details.get("custom_llm_provider"), details.get("api_base"), key)
 
 
@@ -147,6 +148,7 @@ def cache_looked_up(found: Any, logging: Any) -> Any:
         if call is not None and found is not None:
             embeddings = found.final_embedding_cached_response
             if found.cached_result is not None if embeddings is None else found.embedding_all_elements_cache_hit:
+                call.asking(getattr(logging, "litellm_call_id", None))
                 call.found_in_cache(getattr(logging, "model_call_details", {}).get("custom_llm_provider"))
     return found
 
