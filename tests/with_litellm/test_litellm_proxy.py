@@ -1,5 +1,6 @@
 """Every request to LiteLLM's proxy is one event, and what it says is what the proxy answered."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import litellm
 import openai
 import pytest
 from capturing import ASK
@@ -222,6 +224,26 @@ def test_an_app_leaves_its_call_to_a_proxy_that_records_it_in_the_same_store(pro
         assert usage_tracker.stats().captured == 0
         assert len(heard) == 3
         assert len(proxy.events("shared", 3)) == 3
+    finally:
+        usage_tracker.uninstall()
+
+
+def test_an_app_that_asks_by_litellm_leaves_its_calls_to_it_too(
+    proxy: Proxy,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Which asks by no SDK for most of them."""
+    more = {"extra_headers": {"x-litellm-tags": "by litellm"}}
+    at_proxy: dict[str, Any] = {"api_key": ALICE, "api_base": proxy.url, **more}
+    usage_tracker.install(dsn=proxy.dsn, spool_dir=tmp_path / "spool")
+    try:
+        litellm.responses(model="litellm_proxy/fast", input="Say hello.", **at_proxy)
+        list(litellm.responses(model="litellm_proxy/fast", input="Say hello.", stream=True, **at_proxy))
+        asyncio.run(litellm.aresponses(model="litellm_proxy/fast", input="Say hello.", **at_proxy))
+        litellm.completion(model="anthropic/fast", messages=ASK, max_tokens=50, **at_proxy)
+        list(litellm.completion(model="anthropic/fast", messages=ASK, max_tokens=50, stream=True, **at_proxy))
+        assert usage_tracker.stats().captured == 0
+        assert len(proxy.events("by litellm", 5)) == 5
     finally:
         usage_tracker.uninstall()
 

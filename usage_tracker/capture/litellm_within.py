@@ -57,6 +57,23 @@ def around_embedded(call: LiteLLMCall, instance: Any, args: tuple[Any, ...], kwa
     call.answered_with(kwargs.get("_predictions") or kwargs.get("response_json"))
 
 
+def around_http(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of what LiteLLM asks most providers by, all that it asks by no SDK."""
+    response = wrapped(*args, **kwargs)
+    return named_as(response, http_awaited(response)) if hasattr(response, "__await__") else http_answered(response)
+
+
+async def http_awaited(response: Awaitable[Any]) -> Any:
+    return http_answered(await response)
+
+
+def http_answered(response: Any) -> Any:
+    with guard_within:
+        if call := call_within():
+            call.responded(response, None)
+    return response
+
+
 @noting
 def around_line(call: LiteLLMCall, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Of what reads one event of a provider's stream. Where that says that the stream failed, LiteLLM raises its error
