@@ -18,6 +18,7 @@ from with_litellm.proxy_auth import hashed
 
 import usage_tracker
 from usage_tracker import tracker
+from usage_tracker.demo.exchange import Asked, Reply
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("proxy")]
 """It takes its time to start, and so is started once."""
@@ -228,13 +229,20 @@ def test_an_app_leaves_its_call_to_a_proxy_that_records_it_in_the_same_store(pro
         usage_tracker.uninstall()
 
 
+def ranked(asked: Asked) -> Reply | None:
+    answer = {"id": "r-1", "results": [{"index": 0, "relevance_score": 0.9}], "meta": {"billed_units": {}}}
+    return Reply(answer) if asked.path.endswith("/rerank") else None
+
+
 def test_an_app_that_asks_by_litellm_leaves_its_calls_to_it_too(
     proxy: Proxy,  # noqa: F811
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Which asks by no SDK for most of them."""
-    more = {"extra_headers": {"x-litellm-tags": "by litellm"}}
-    at_proxy: dict[str, Any] = {"api_key": ALICE, "api_base": proxy.url, **more}
+    monkeypatch.setattr(proxy.provider, "reply", ranked)
+    at = {"api_key": ALICE, "api_base": proxy.url}
+    at_proxy: dict[str, Any] = {**at, "extra_headers": {"x-litellm-tags": "by litellm"}}
     usage_tracker.install(dsn=proxy.dsn, spool_dir=tmp_path / "spool")
     try:
         litellm.responses(model="litellm_proxy/fast", input="Say hello.", **at_proxy)
@@ -242,6 +250,8 @@ def test_an_app_that_asks_by_litellm_leaves_its_calls_to_it_too(
         asyncio.run(litellm.aresponses(model="litellm_proxy/fast", input="Say hello.", **at_proxy))
         litellm.completion(model="anthropic/fast", messages=ASK, max_tokens=50, **at_proxy)
         list(litellm.completion(model="anthropic/fast", messages=ASK, max_tokens=50, stream=True, **at_proxy))
+        assert usage_tracker.stats().captured == 0
+        litellm.rerank(model="litellm_proxy/ranking", query="boats", documents=["a"], **at)
         assert usage_tracker.stats().captured == 0
         assert len(proxy.events("by litellm", 5)) == 5
     finally:

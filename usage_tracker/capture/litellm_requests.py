@@ -17,6 +17,7 @@ from usage_tracker.capture.failures import causes
 from usage_tracker.capture.fingerprint import fingerprint_of_caller
 from usage_tracker.capture.litellm_call import LiteLLMCall, requests, said
 from usage_tracker.capture.recorder import Client, Recorder
+from usage_tracker.capture.tracked_proxy import RECORDED_IN
 from usage_tracker.event import Status
 from usage_tracker.guard import guarded
 from usage_tracker.providers import litellm, litellm_asked
@@ -101,6 +102,14 @@ class ProxyRequest(LiteLLMCall):
         if error is not None:
             self.fail(error)
         return False
+
+    def read(self, result: object) -> None:
+        super().read(result)
+        if self.request.operation == "rerank" and (mark := self.recorder.store_mark) is not None:
+            # asked for no header by the callback, the proxy sends those that came with the provider's answer
+            beside = getattr(result, "_hidden_params", None)
+            if isinstance(beside, dict):
+                beside["additional_headers"] = {**(beside.get("additional_headers") or {}), RECORDED_IN: mark}
 
     def note_first(self) -> None:
         super().note_first()
