@@ -179,6 +179,8 @@ LITELLM = (
     ),
     ("responses.file_search.emulated_handler", "aresponses_with_emulated_file_search", "delegated", True),
     *((module, name, "apart", True) for module, name in LITELLM_APART),
+    ("llms.custom_httpx.http_handler", "HTTPHandler.post", "http", True),
+    ("llms.custom_httpx.http_handler", "AsyncHTTPHandler.post", "http", True),
     ("batch_completion.main", "ThreadPoolExecutor", "threads", False),
     ("litellm_core_utils.asyncify", "run_async_function", "own loop", False),
     ("litellm_core_utils.fallback_utils", "run_async_function", "own loop", False),

@@ -40,6 +40,7 @@ def configuration(provider: StandIn) -> dict[str, object]:
             deployment("fast", "openai/gpt-4o-mini", here),
             deployment("vectors", "openai/text-embedding-3-small", here),
             deployment("images", "openai/gpt-image-1", here),
+            deployment("ranking", "cohere/rerank-v3.5", provider.url),
             deployment("ours", "openai/our-model", here, input_cost_per_token=0.001, output_cost_per_token=0.002),
             deployment("mocked", "openai/gpt-4o", here, mock_response="Hello there."),
             deployment("refused", "openai/gpt-4o", here, mock_response="litellm.RateLimitError"),

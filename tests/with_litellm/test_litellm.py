@@ -232,6 +232,41 @@ def test_an_api_that_is_answered_by_way_of_another_tells_what_the_provider_told(
     assert (event.usage.cache_write_1h_tokens, event.usage.units) == (800, {"searches": 2})
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_geminis_words_to_claude_tell_what_claude_told(
+    captured: Captured, anthropic: AnthropicServer, *, stream: bool
+) -> None:
+    """LiteLLM's answer leaves out what was cached and searched for, and names no model."""
+    asked: dict[str, Any] = {"model": "anthropic/claude-sonnet-4-5", **at_anthropic(anthropic)}
+    genai = litellm.google_genai
+    run((genai.agenerate_content_stream if stream else genai.agenerate_content)(contents=CONTENTS, **asked))
+    run(litellm.acompletion(messages=ASK, stream=stream, **asked))
+    (_, event), (_, plain) = captured.all()
+    assert (event.usage, event.model, event.service_tier) == (plain.usage, plain.model, "standard")
+    assert (event.usage.cache_read_tokens, event.usage.units) == (7, {"searches": 2})
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_claudes_words_to_azure_tell_which_model_answered(
+    captured: Captured, provider: StandIn, *, stream: bool
+) -> None:
+    """By the name of a deployment, which LiteLLM's stream says instead, nobody knows a price."""
+    at_azure = {"api_key": KEY, "api_base": provider.url, "api_version": "2024-10-21"}
+    run(litellm.anthropic_messages(model="azure/ours", messages=ASK, max_tokens=99, stream=stream, **at_azure))
+    event = captured.one()
+    assert (event.request_model, event.model, event.service_tier) == ("ours", "gpt-4o-2024-08-06", "default")
+    assert event.usage.output_tokens
+
+
+def test_claudes_words_to_openai_tell_what_openai_told(captured: Captured, provider: StandIn) -> None:
+    """Which LiteLLM asks by way of OpenAI's Responses."""
+    run(litellm.anthropic_messages(model="openai/gpt-5-mini", messages=ASK, max_tokens=2000, **at(provider)))
+    event = captured.one()
+    assert (event.usage.reasoning_tokens or 0) > 0
+    assert event.usage.input_tokens
+    assert event.service_tier == "default"
+
+
 def documents(asked: Asked) -> Reply | None:
     """Cohere's answer to a ranking, and Mistral's to a document that is to be read."""
     if asked.path.endswith("/rerank"):

@@ -1,5 +1,6 @@
 """Every request to LiteLLM's proxy is one event, and what it says is what the proxy answered."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import litellm
 import openai
 import pytest
 from capturing import ASK
@@ -16,6 +18,7 @@ from with_litellm.proxy_auth import hashed
 
 import usage_tracker
 from usage_tracker import tracker
+from usage_tracker.demo.exchange import Asked, Reply
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("proxy")]
 """It takes its time to start, and so is started once."""
@@ -183,6 +186,19 @@ def test_other_apis_words_are_one_event_too(proxy: Proxy, streamed: bool) -> Non
         assert event["output_tokens"]
 
 
+@pytest.mark.parametrize("verb", ["generateContent", "streamGenerateContent?alt=sse"])
+def test_geminis_words_to_another_providers_model_are_one_event_at_once(proxy: Proxy, verb: str) -> None:  # noqa: F811
+    """LiteLLM asks the model by a call within, which has an id of its own."""
+    asked = {"contents": [{"role": "user", "parts": [{"text": f"Say {verb}."}]}]}
+    headers = {"authorization": f"Bearer {ALICE}", "x-litellm-tags": verb}
+    for cached in (False, True):
+        place = f"{proxy.url}/v1beta/models/fast:{verb}"
+        assert httpx.post(place, json=asked, headers=headers, timeout=60).status_code == 200
+        event = proxy.events(verb, 1 + cached)[-1]
+        assert (event["operation"], event["status"], event["team"]) == ("chat", "ok", "search")
+        assert (event["reported_cost"] > 0, "cached" in event["cost_flags"]) == (not cached, cached)
+
+
 def test_what_it_hands_on_as_it_is_is_one_event_too(proxy: Proxy) -> None:  # noqa: F811
     client: Any = proxy.client().with_options(base_url=f"{proxy.url}/openai/v1")
     answer = client.chat.completions.create(
@@ -209,6 +225,35 @@ def test_an_app_leaves_its_call_to_a_proxy_that_records_it_in_the_same_store(pro
         assert usage_tracker.stats().captured == 0
         assert len(heard) == 3
         assert len(proxy.events("shared", 3)) == 3
+    finally:
+        usage_tracker.uninstall()
+
+
+def ranked(asked: Asked) -> Reply | None:
+    answer = {"id": "r-1", "results": [{"index": 0, "relevance_score": 0.9}], "meta": {"billed_units": {}}}
+    return Reply(answer) if asked.path.endswith("/rerank") else None
+
+
+def test_an_app_that_asks_by_litellm_leaves_its_calls_to_it_too(
+    proxy: Proxy,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which asks by no SDK for most of them."""
+    monkeypatch.setattr(proxy.provider, "reply", ranked)
+    at = {"api_key": ALICE, "api_base": proxy.url}
+    at_proxy: dict[str, Any] = {**at, "extra_headers": {"x-litellm-tags": "by litellm"}}
+    usage_tracker.install(dsn=proxy.dsn, spool_dir=tmp_path / "spool")
+    try:
+        litellm.responses(model="litellm_proxy/fast", input="Say hello.", **at_proxy)
+        list(litellm.responses(model="litellm_proxy/fast", input="Say hello.", stream=True, **at_proxy))
+        asyncio.run(litellm.aresponses(model="litellm_proxy/fast", input="Say hello.", **at_proxy))
+        litellm.completion(model="anthropic/fast", messages=ASK, max_tokens=50, **at_proxy)
+        list(litellm.completion(model="anthropic/fast", messages=ASK, max_tokens=50, stream=True, **at_proxy))
+        assert usage_tracker.stats().captured == 0
+        litellm.rerank(model="litellm_proxy/ranking", query="boats", documents=["a"], **at)
+        assert usage_tracker.stats().captured == 0
+        assert len(proxy.events("by litellm", 5)) == 5
     finally:
         usage_tracker.uninstall()
 

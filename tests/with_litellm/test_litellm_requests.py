@@ -279,11 +279,10 @@ def test_a_stream_of_geminis_that_is_handed_on_as_a_list_used_what_its_last_piec
     captured: Captured,
     gemini: GeminiServer,  # noqa: F811
 ) -> None:
-    """As it comes where nobody asked for `alt=sse`; LiteLLM can't read it, and tells nobody."""
+    """As it comes where nobody asked for `alt=sse`; LiteLLM can't read it, and tells nobody. It is an event at once."""
     contents: list[object] = []
     url = f"{gemini.url}/v1beta/models/gemini-2.5-flash:streamGenerateContent"
     assert hand_on_to(url, contents=contents)
-    settle_all()
     event = captured.one()
     assert (event.request_model, event.model) == ("gemini-2.5-flash", "gemini-2.5-flash-001")
     assert (event.usage.input_tokens, event.usage.output_tokens) == (29, 17)

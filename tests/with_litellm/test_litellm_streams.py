@@ -57,6 +57,17 @@ def test_a_model_has_the_same_name_whether_its_answer_is_streamed(
     assert [event.model for _, event in captured.all()] == ["gpt-4o-2024-08-06"] * 2
 
 
+def test_a_stream_names_the_model_that_answered_as_its_provider_does(
+    captured: Captured, provider: StandIn, anthropic: AnthropicServer
+) -> None:
+    """Where LiteLLM's own chunks name the one that was asked for."""
+    for stream in (False, True):
+        asked = {"messages": ASK, "stream": stream}
+        list(litellm.completion(model="openai/gpt-4o-mini", **asked, **at(provider)))
+        list(litellm.completion(model="anthropic/claude-sonnet-4-5", **asked, **at_anthropic(anthropic)))
+    assert [event.model for _, event in captured.all()] == ["gpt-4o-mini-2024-07-18", "claude-sonnet-4-5-20250929"] * 2
+
+
 def test_an_async_stream_has_it_too(captured: Captured, provider: StandIn) -> None:
     chunks = run(achat(provider, stream=True, **USAGE))
     event = captured.one()
@@ -205,7 +216,7 @@ def test_a_stream_without_usage_has_none_or_litellms_estimate(captured: Captured
     provider.reply = without_usage
     list(chat(provider, stream=True))
     event = captured.one()
-    assert (event.status, event.model) == ("ok", "gpt-4o-mini")
+    assert (event.status, event.model) == ("ok", "m-1")
     assert event.usage.estimated or not event.usage.known()
 
 

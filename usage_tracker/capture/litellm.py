@@ -43,6 +43,7 @@ def wrappers(sdk: str, recorder: Recorder, settings: Settings) -> Mapping[str, W
         "dispatch": around.dispatch,
         "sending": litellm_within.around_sending,
         "received": litellm_within.around_received,
+        "http": litellm_within.around_http,
         "cache": litellm_within.around_cache,
         "line": litellm_within.around_line,
         "estimate": litellm_within.around_estimate,

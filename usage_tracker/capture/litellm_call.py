@@ -55,8 +55,8 @@ class LiteLLMCall(Call):
         """HTTP requests of attempts that failed."""
         self.provider_usage: Figures | None = None
         """What the provider said of an embedding's usage, part of which may come from the cache."""
-        self.translated: Answer | None = None
-        """What the provider's own answer says, where LiteLLM answers in the words of another API."""
+        self.original: object = None
+        """The provider's own answer, of which LiteLLM may leave figures out when it answers in another API's words."""
         self.chunks: list[object] | None = None
         """The chunks of the chat stream within, as LiteLLM keeps them: those of the provider, with their usage."""
         self.last: object = None
@@ -68,6 +68,9 @@ class LiteLLMCall(Call):
         host, model = self.client.host, litellm.bare_model(self.request.model, self.served_by)
         provider = litellm.provider_named(self.served_by, self.request.model, host) or provider_of(host, model)
         return self.recorder.origin(self.client, provider, self._said()), model, self.request.operation
+
+    def asking(self, call_id: object) -> None:
+        """A call of LiteLLM's is made, this one or one within, by LiteLLM's id of it."""
 
     def sending(self, provider: object, base: object, key: object) -> None:
         """A request goes out."""
@@ -91,8 +94,7 @@ class LiteLLMCall(Call):
         self.answer.estimated = not litellm.tells_usage(original, self.served_by)
         if self.request.operation == "embeddings":
             self.provider_usage = figures(fields_of(original).get("usage"))
-        if self.request.operation in ("embeddings", "responses", "speech"):
-            self.translated = litellm.read_other_api(original)
+        self.original = original
 
     def found_in_cache(self, provider: object) -> None:
         self.sent, self.cached = False, True
@@ -100,10 +102,14 @@ class LiteLLMCall(Call):
 
     def read(self, result: object) -> None:
         """Take what the function handed back."""
-        if self.request.operation != "speech":  # which is sound, and says nothing
-            self.observe(fields_of(result))
-        if self.translated is not None and (self.answer.raw is not None or self.request.operation == "speech"):
-            litellm.take_figures(self.answer, self.translated)
+        operation, fields = self.request.operation, fields_of(result)
+        if operation != "speech":  # which is sound, and says nothing
+            self.observe(fields)
+        if self.answer.raw is not None or operation == "speech":
+            told = litellm.read_original(operation, fields, self.original)
+            if told is not None:
+                litellm.take_figures(self.answer, told)
+        self.original = None
         self.read_hidden(getattr(result, "_hidden_params", None))
 
     def read_hidden(self, hidden: object) -> None:
@@ -158,7 +164,7 @@ class LiteLLMCall(Call):
         known = answer.raw is not None
         within = Answer() if known else answer
         told = litellm.observe_chunks(within, chunks)
-        if told and known and self.request.operation == "responses":
+        if known and self.request.operation in litellm.TRANSLATED:
             litellm.take_figures(answer, within)
         told = told or self.chunks is None or (known and self.last is not None)
         if self.last is not None:
@@ -176,7 +182,8 @@ class LiteLLMCall(Call):
         fields, hidden = fields_of(self.last), getattr(self.last, "_hidden_params", None)
         if not told:
             usage = fields.get("usage") or fields_of(hidden).get("usage")
-            self.observe({**fields, "usage": usage})
+            named = self.answer.model or litellm.model_in(self.last)
+            self.observe({**fields, "usage": usage, "model": named})
         self.answer.reported_cost = read_cost(figures(fields.get("usage")) or {}) or self.answer.reported_cost
         self.read_hidden(hidden)
 

@@ -25,8 +25,9 @@ from usage_tracker.providers.metadata import Asked
 KNOWN = frozenset(("anthropic", "gemini", "openai"))
 """LiteLLM's names of providers of whose addresses we know all that are billed."""
 
-UNTOLD = "/transcript"
-"""What an address has in it of whose answer LiteLLM tells nobody: it takes transcriptions for AssemblyAI's.
+UNTOLD = re.compile("/transcript|:streamGenerateContent$")
+"""Found in addresses of whose answers, where these aren't streams of events, LiteLLM tells nobody: it takes
+transcriptions for AssemblyAI's, and can't read a stream of Gemini's that comes as a list.
 https://github.com/BerriAI/litellm/blob/main/litellm/proxy/pass_through_endpoints/success_handler.py"""
 
 COUNTING = re.compile("/count[_-]tokens(?::rawPredict)?$")
@@ -98,7 +99,7 @@ class HandedOn(ProxyRequest):
         self.request = for_whom(asked, self.request)._replace(retrieves=retrieves)
         self.client = self.client_of(url, None)
         self.streamed = "event-stream" in response.headers.get("content-type", "")
-        self.told = not self.streamed and UNTOLD in sent.url.path
+        self.told = not self.streamed and UNTOLD.search(sent.url.path) is not None
         self.responded(response, None)
         if retrieves and provider is anthropic:
             self.request = for_whom(self.request, self.caller)  # as each result is an event at once

@@ -17,6 +17,7 @@ from usage_tracker.capture.failures import causes
 from usage_tracker.capture.fingerprint import fingerprint_of_caller
 from usage_tracker.capture.litellm_call import LiteLLMCall, requests, said
 from usage_tracker.capture.recorder import Client, Recorder
+from usage_tracker.capture.tracked_proxy import RECORDED_IN
 from usage_tracker.event import Status
 from usage_tracker.guard import guarded
 from usage_tracker.providers import litellm, litellm_asked
@@ -56,6 +57,9 @@ class ProxyRequest(LiteLLMCall):
         """Whether it asks several models at once, whose costs the callback tells without saying whose."""
         self.told = False
         """Whether the proxy's callback has told of it."""
+        self.told_by: object = None
+        """LiteLLM's id of the call within, of which the callback tells instead where another provider's model is asked
+        by Gemini's API."""
         request = litellm_asked.paid_by(self.caller, litellm_asked.read_request(operation, asked))
         super().__init__(recorder, self.client_of, asked, request)
         self.client = self.client_of(None, None)  # where to is not known before it goes out
@@ -67,6 +71,12 @@ class ProxyRequest(LiteLLMCall):
     def client_of(self, base: object, key: object) -> Client:
         """Whose key it came with, at that provider."""
         return Client(litellm.SDK, host_of(str(base)) if base else None, api_key=self.caller_key)
+
+    def asking(self, call_id: object) -> None:
+        if "contents" in self.asked and isinstance(call_id, str) and call_id not in requests:
+            requests.pop(self.told_by, None)
+            self.told_by = call_id
+            requests[call_id] = self
 
     def begin_attempt(self, asked: Mapping[str, Any]) -> bool:
         """A function of LiteLLM is called for it; what an earlier attempt said is void. False where another attempt is
@@ -93,10 +103,18 @@ class ProxyRequest(LiteLLMCall):
             self.fail(error)
         return False
 
+    def read(self, result: object) -> None:
+        super().read(result)
+        if self.request.operation == "rerank" and (mark := self.recorder.store_mark) is not None:
+            # asked for no header by the callback, the proxy sends those that came with the provider's answer
+            beside = getattr(result, "_hidden_params", None)
+            if isinstance(beside, dict):
+                beside["additional_headers"] = {**(beside.get("additional_headers") or {}), RECORDED_IN: mark}
+
     def note_first(self) -> None:
         super().note_first()
         if self.chunks:  # later the proxy puts its own name of the model in
-            self.answer.model = word(fields_of(self.chunks[0]).get("model"))
+            self.answer.model = litellm.model_in(self.chunks[0])
 
     def finish(self, status: Status = "ok", error_type: str | None = None) -> None:
         """Its functions are done with it."""
@@ -146,8 +164,9 @@ class ProxyRequest(LiteLLMCall):
 
     def settle(self) -> None:
         """Make its event."""
-        if requests.get(self.call_id) is self:
-            del requests[self.call_id]
+        for call_id in (self.call_id, self.told_by):
+            if requests.get(call_id) is self:
+                del requests[call_id]
         now = time.perf_counter_ns()
         status, error_type, ended = self.ended or ("ok" if self.told else "abandoned", None, now)
         self.started += now - ended  # what passed since is not its duration

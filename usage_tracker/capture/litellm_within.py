@@ -41,6 +41,7 @@ def around_sending(call: LiteLLMCall, instance: Any, args: tuple[Any, ...], kwar
     """Of `Logging.pre_call(input, api_key, model, additional_args)`, called before each request."""
     key = args[1] if len(args) > 1 else kwargs.get("api_key")
     details = args[3] if len(args) > 3 else kwargs.get("additional_args", {})
+    call.asking(instance.litellm_call_id)
     call.sending(instance.model_call_details.get("custom_llm_provider"), details.get("api_base"), key)
 
 
@@ -54,6 +55,23 @@ def around_received(call: LiteLLMCall, instance: Any, args: tuple[Any, ...], kwa
 def around_embedded(call: LiteLLMCall, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Of what reads Gemini's embeddings, whose answer the logging is not told of."""
     call.answered_with(kwargs.get("_predictions") or kwargs.get("response_json"))
+
+
+def around_http(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The wrapper of what LiteLLM asks most providers by, all that it asks by no SDK."""
+    response = wrapped(*args, **kwargs)
+    return named_as(response, http_awaited(response)) if hasattr(response, "__await__") else http_answered(response)
+
+
+async def http_awaited(response: Awaitable[Any]) -> Any:
+    return http_answered(await response)
+
+
+def http_answered(response: Any) -> Any:
+    with guard_within:
+        if call := call_within():
+            call.responded(response, None)
+    return response
 
 
 @noting
@@ -147,6 +165,7 @@ def cache_looked_up(found: Any, logging: Any) -> Any:
         if call is not None and found is not None:
             embeddings = found.final_embedding_cached_response
             if found.cached_result is not None if embeddings is None else found.embedding_all_elements_cache_hit:
+                call.asking(getattr(logging, "litellm_call_id", None))
                 call.found_in_cache(getattr(logging, "model_call_details", {}).get("custom_llm_provider"))
     return found
 

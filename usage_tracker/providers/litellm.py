@@ -73,6 +73,10 @@ RERANK_TOKENS = paths("tokens.input_tokens", "billed_units.input_tokens", "bille
 """https://docs.cohere.com/reference/rerank, and what others say in the same place"""
 
 
+TRANSLATED = frozenset(("chat", "embeddings", "responses", "speech"))
+"""What LiteLLM may answer in the words of another API than its provider's."""
+
+
 def names_provider(prefix: str) -> bool:
     """Whether what stands before a model is LiteLLM's name of a provider."""
     return prefix in PROVIDERS or prefix in HOSTS or prefix in SPEAKERS
@@ -147,22 +151,26 @@ def read_documents(answer: Answer, fields: Mapping[str, object]) -> None:
     openai_units.count(answer, "pages", pages)
 
 
-def read_other_api(original: object) -> Answer | None:
-    """A provider's own answer, in the words of Anthropic's or Gemini's API; None for any other. Where LiteLLM puts it
-    into those of OpenAI's Responses, it leaves out searches, the tier, and how long what was cached is kept."""
-    fields = decode_object(original) if isinstance(original, str) else fields_of(original)
-    if fields.get("type") != "message" and "usageMetadata" not in fields:
+def read_original(operation: str, fields: Mapping[str, object], original: object) -> Answer | None:
+    """A provider's own answer, where LiteLLM puts it into the words of another API and leaves out of it what was
+    cached, searches, the tier, or how long what was cached is kept. None where `fields`, its own, tell no less."""
+    if operation not in TRANSLATED or (operation == "chat" and "choices" in fields):
         return None
-    answer = Answer()
-    observe(answer, fields)
-    return answer
+    said = decode_object(original) if isinstance(original, str) else fields_of(original)
+    words = ("message", "chat.completion", "response") if operation == "chat" else ("message",)
+    if said.get("type", said.get("object")) not in words and "usageMetadata" not in said:
+        return None
+    told = Answer()
+    observe(told, said)
+    return told
 
 
 def take_figures(answer: Answer, told: Answer) -> None:
-    """Take the figures of an answer that is the same in other words."""
+    """Take the figures of an answer that is the same in other words, and the model that it names."""
     if told.raw is not None:
         answer.raw, answer.units = told.raw, told.units or answer.units
     answer.service_tier = told.service_tier or answer.service_tier
+    answer.model = told.model or answer.model
 
 
 def observe_hidden(answer: Answer, hidden: object) -> str | None:
@@ -186,7 +194,7 @@ def observe_chunks(answer: Answer, chunks: Iterable[object]) -> bool:
     told: Figures = {}
     for chunk in chunks:
         fields = fields_of(chunk)
-        answer.model = answer.model or word(fields.get("model"))
+        answer.model = answer.model or model_in(chunk)
         answer.response_id = answer.response_id or word(fields.get("id"))
         answer.service_tier = word(fields.get("service_tier")) or answer.service_tier
         if fields.get("usage") is not None:
@@ -196,6 +204,14 @@ def observe_chunks(answer: Answer, chunks: Iterable[object]) -> bool:
     answer.raw = told
     answer.service_tier = answer.service_tier or word(told.get("service_tier"))
     return True
+
+
+def model_in(chunk: object) -> str | None:
+    """The model that the provider's chunk named; the one that LiteLLM made of it mostly has what was asked for. Older
+    versions tell no other.
+    https://github.com/BerriAI/litellm/blob/main/litellm/litellm_core_utils/streaming_handler.py"""
+    beside = fields_of(getattr(chunk, "_hidden_params", None))
+    return word(beside.get("provider_response_model")) or word(fields_of(chunk).get("model"))
 
 
 def merge_known(earlier: Figures, later: Figures) -> None:
@@ -287,9 +303,8 @@ def usage_of(operation: str, answer: Answer, request: Request) -> Usage:
 
 def is_anthropics(operation: str, raw: Figures) -> bool:
     """Whether a usage object is in the words of Anthropic's API. Those of OpenAI's Responses have a total, too."""
-    if operation == "responses":
-        return "input_tokens" in raw and raw.keys().isdisjoint(("total_tokens", "input_tokens_details"))
-    return operation == "chat" and "prompt_tokens" not in raw and "input_tokens" in raw
+    theirs = ("input_tokens_details", "prompt_tokens", "total_tokens")
+    return operation in ("chat", "responses") and "input_tokens" in raw and raw.keys().isdisjoint(theirs)
 
 
 def add_tool_tokens(usage: Usage, raw: Figures) -> None:
