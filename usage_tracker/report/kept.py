@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from usage_tracker.instants import DAY
-from usage_tracker.report.groups import find_span, plan_for
+from usage_tracker.report.groups import find_spans, plan_for
 from usage_tracker.report.hours import Counted, are_whole, count_there, has_fewer, list_days, list_hours
 from usage_tracker.report.latency import plan_sketches
 from usage_tracker.report.plan import Span
@@ -48,8 +48,8 @@ def lacks(store: Store, query: Query) -> Kept | None:
     several = sets_with_several(store, query.tag_key)
     loose = []
     for each in (query, *earlier_of(query)):
-        span = find_span(store, each.since, each.until, closed=True)
-        parts = plan_for(each, span, partial(has_fewer, store)) if span else []
+        spans = find_spans(store, each.since, each.until, closed=True)
+        parts = plan_for(each, spans, partial(has_fewer, store))
         loose += [span for part in parts if several or not part.source.grain for span in part.spans]
     return gone_from(store, loose)
 
@@ -58,8 +58,8 @@ def lacks_prices(store: Store, query: Query) -> Kept | None:
     """The same of costs at prices of today, for which each call is read."""
     if query.cost != "current":
         return None
-    spans = (find_span(store, each.since, each.until, closed=True) for each in (query, *earlier_of(query)))
-    return gone_from(store, [span for span in spans if span])
+    spans = (find_spans(store, each.since, each.until, closed=True) for each in (query, *earlier_of(query)))
+    return gone_from(store, [span for found in spans for span in found])
 
 
 def lacks_timings(store: Store, query: Query) -> Kept | None:
