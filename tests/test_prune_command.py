@@ -222,6 +222,16 @@ class TestWhatIsKept:
             end - timedelta(hours=11),
         )
 
+    def test_a_call_of_the_last_day_of_all_hides_nothing(self, store: Store) -> None:
+        """After that day is none, which Postgres's driver can't write."""
+        last = datetime(9999, 12, 31, 12, tzinfo=UTC)
+        store_events(store, [made_event(NOON), made_event(NOON + timedelta(days=1)), made_event(last)])
+        assert find_kept(store) is None
+        assert sum(store.prune(NOON + timedelta(hours=1))) == 1
+        kept = find_kept(store)
+        assert kept is not None
+        assert to_moment(kept.since) == NOON + timedelta(hours=1)
+
     def test_what_a_batch_used_counts_where_nothing_was_called(self, store: Store) -> None:
         batch = made_event(MIDNIGHT - timedelta(days=3), awaits="batch-1", input_tokens=None, output_tokens=None)
         answers = [made_event(MIDNIGHT - timedelta(hours=9), completes="batch-1", response_id=name) for name in "abc"]
