@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from reference_report import meets, read_view
 
 from usage_tracker.event import COLUMNS, CostLine
-from usage_tracker.report import Event, Query, find_event, list_events, parse_condition
+from usage_tracker.report import Event, Query, export_events, find_event, list_events, parse_condition
+from usage_tracker.report.listing import read_window
 from usage_tracker.stores import Store
 
 
@@ -84,6 +85,19 @@ def test_the_range_holds_its_start_and_not_its_end(store: Store) -> None:
         found = listed(store, since=since, until=until, limit=limit)
         assert [event["started_at"] for event in found] == [NOON - timedelta(days=2), since]
     assert [event["started_at"] for event in listed(store, until=until, limit=1)] == [NOON - timedelta(days=2)]
+
+
+def test_years_without_calls_are_not_gone_through_day_by_day(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    days: list[object] = []
+
+    def look(*asked: Any, **options: Any) -> Any:
+        days.append(asked)
+        return read_window(*asked, **options)
+
+    monkeypatch.setattr("usage_tracker.report.listing.read_window", look)
+    store_events(store, [made_event(NOON.replace(year=year)) for year in (1970, 2026, 9000)])
+    assert [event["started_at"].year for event in export_events(store)] == [1970, 2026, 9000]
+    assert len(days) == 3
 
 
 def test_an_empty_store_lists_nothing(store: Store) -> None:

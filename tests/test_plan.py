@@ -29,7 +29,7 @@ def planned(
             ]
         )
         for part in plan(
-            rollups_by(keys or ["kind_key", "owner_key"]), unit, zone, span, is_shorter if may_take_away else None
+            rollups_by(keys or ["kind_key", "owner_key"]), unit, zone, [span], is_shorter if may_take_away else None
         )
     )
 

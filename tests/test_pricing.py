@@ -137,6 +137,13 @@ def test_a_call_is_priced_as_of_its_own_day() -> None:
     assert (before.amount, after.amount) == (Decimal(2), Decimal("0.4"))
 
 
+@pytest.mark.parametrize("year", [1, 1695, 1969])
+def test_a_call_of_a_clock_that_is_centuries_behind_is_priced_as_of_before_every_change(year: int) -> None:
+    """As of the day before all others, which the last one was taken for: there may be none so late, and that failed."""
+    usage = Usage(input_tokens=1_000_000, output_tokens=0)
+    assert price(call("gpt-5.6-luna", usage, at=datetime(year, 1, 1, tzinfo=UTC))).amount == Decimal(2)
+
+
 def test_a_call_is_priced_as_of_its_own_hour() -> None:
     day = datetime(2025, 8, 1, tzinfo=UTC)
     costs = [price(call("deepseek-chat", at=day + timedelta(minutes=m)), "deepseek").amount for m in (29, 30, 989, 990)]

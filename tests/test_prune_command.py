@@ -17,7 +17,7 @@ import usage_tracker
 from usage_tracker.instants import to_instant, to_moment
 from usage_tracker.report import Query, Row, parse_condition, run
 from usage_tracker.report.dialects import open_statement
-from usage_tracker.report.kept import find_kept, lacks
+from usage_tracker.report.kept import Kept, find_kept, lacks
 from usage_tracker.stores import Store
 from usage_tracker.zones import parse_zone
 
@@ -222,6 +222,16 @@ class TestWhatIsKept:
             end - timedelta(hours=11),
         )
 
+    def test_a_call_of_the_last_day_of_all_hides_nothing(self, store: Store) -> None:
+        """After that day is none, which Postgres's driver can't write."""
+        last = datetime(9999, 12, 31, 12, tzinfo=UTC)
+        store_events(store, [made_event(NOON), made_event(NOON + timedelta(days=1)), made_event(last)])
+        assert find_kept(store) is None
+        assert sum(store.prune(NOON + timedelta(hours=1))) == 1
+        kept = find_kept(store)
+        assert kept is not None
+        assert to_moment(kept.since) == NOON + timedelta(hours=1)
+
     def test_what_a_batch_used_counts_where_nothing_was_called(self, store: Store) -> None:
         batch = made_event(MIDNIGHT - timedelta(days=3), awaits="batch-1", input_tokens=None, output_tokens=None)
         answers = [made_event(MIDNIGHT - timedelta(hours=9), completes="batch-1", response_id=name) for name in "abc"]
@@ -279,6 +289,21 @@ def test_reports_say_of_which_of_their_figures_calls_are_gone(store: Store, word
     assert said in result.stderr
     notes = json.loads(invoke("report", *words, "-o", "json").stdout)["notes"]
     assert any("Calls up to 2026-08-14 were pruned" in note and said in note for note in notes)
+
+
+def test_what_is_left_is_looked_for_once_for_all_figures(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    around_noon(store)
+    looked: list[Store] = []
+
+    def look(store: Store) -> Kept | None:
+        looked.append(store)
+        return find_kept(store)
+
+    monkeypatch.setattr("usage_tracker.report.kept.find_kept", look)
+    invoke(
+        "report", "--since", "2026-08-13", "--until", "2026-08-16", "--by", "host", "--cost", "current", "-o", "json"
+    )
+    assert len(looked) == 1
 
 
 def test_a_notebook_is_told_so_too(store: Store) -> None:

@@ -158,6 +158,21 @@ def test_on_a_terminal_of_eighty_columns_no_line_is_longer(store: Store, monkeyp
     assert "No room for Refused, No cost" in shown
 
 
+def test_years_without_calls_are_not_gone_through_hour_by_hour(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one call of a clock that stood at 1970, a look at all took minutes."""
+    asked: list[object] = []
+
+    def look(*span: Any) -> Any:
+        asked.append(span)
+        return list_events(*span)
+
+    monkeypatch.setattr("usage_tracker.report.repricing.list_events", look)
+    store_events(store, [acme(), acme(at=NOON.replace(year=1970))])
+    set_price("10000")
+    [row] = json.loads(command("reprice", "--since", "all", "-o", "json").stdout)["rows"]
+    assert (row["calls"], len(asked)) == (2, 48)
+
+
 def test_without_calls_it_says_so(dsn: str) -> None:
     result = invoke("reprice", "--since", "all")
     assert result.exit_code == 0

@@ -143,7 +143,7 @@ def test_a_day_by_another_clock_is_one_of_utc_less_what_came_before_unless_that_
         """Tables, whether what they say is taken away, and of how many hours."""
         return [
             (part.source.table, part.taken, sum(end - start for start, end in part.spans) // HOUR)
-            for part in plan_for(query, span, partial(has_fewer, store))
+            for part in plan_for(query, [span], partial(has_fewer, store))
         ]
 
     assert read() == [("by_day_user_total", False, 48), ("usage_event", True, 4 + 20)]

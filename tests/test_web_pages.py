@@ -493,6 +493,15 @@ def test_a_range_without_a_name_of_its_own_is_told_beside_those_that_have_one(
     assert f"<summary>{shown}</summary>" in client.get(f"{path}?{asked}").text
 
 
+@pytest.mark.parametrize("unit", ["hour", "day", "week", "month"])
+def test_a_chart_may_end_where_the_calendar_does(tmp_path: Path, unit: str) -> None:
+    calls = [made_event(datetime(9999, 12, day, 23, tzinfo=UTC)) for day in (25, 30)]
+    with dashboard(filled(tmp_path / "usage.db", calls)) as running, running.client() as client:
+        for path in (f"/explore?by={unit}", "/?"):
+            answer = client.get(f"{path}&since=9999-12-24&until=9999-12-30")
+            assert (answer.status_code, "$0.020000" in answer.text) == (200, True)
+
+
 def test_a_range_that_has_not_begun_is_empty(client: httpx.Client) -> None:
     assert "No calls" in text_of(client.get("/?since=2098-01-01T14:30&until=2099").text)
 

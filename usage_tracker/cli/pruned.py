@@ -1,11 +1,12 @@
 """What a reader should know of events that were pruned."""
 
+from collections.abc import Mapping
 from datetime import tzinfo
 
 from usage_tracker.cli.figures import show_range
 from usage_tracker.instants import to_instant, to_moment
 from usage_tracker.report import Query
-from usage_tracker.report.kept import Kept, find_kept, lacks, lacks_prices, lacks_timings
+from usage_tracker.report.kept import Kept, Needed, find_kept, lacks
 from usage_tracker.stores import Store
 
 
@@ -25,19 +26,18 @@ def note_on_list(kept: Kept | None, query: Query) -> str | None:
 
 def report_note(store: Store, query: Query) -> str | None:
     """A sentence where a report lacks calls, as it needs events that are gone. Raises StoreError."""
-    if kept := lacks(store, query):
-        return (
-            f"Calls {show_gone(kept, query.tz)} were pruned and are missing here: only whole hours can still be told "
-            "of them, and neither sessions nor hosts."
-        )
-    if kept := lacks_prices(store, query):
-        return (
-            f"Calls {show_gone(kept, query.tz)} were pruned: what they would cost today can't be told, and is missing "
-            "here."
-        )
-    if kept := lacks_timings(store, query):
-        return f"Calls {show_gone(kept, query.tz)} were pruned: p50 and p95 are those of the others alone."
-    return None
+    found = lacks(store, query)
+    if found is None:
+        return None
+    needed, kept = found
+    return f"Calls {show_gone(kept, query.tz)} were pruned{MISSING[needed]}"
+
+
+MISSING: Mapping[Needed, str] = {
+    "calls": " and are missing here: only whole hours can still be told of them, and neither sessions nor hosts.",
+    "prices": ": what they would cost today can't be told, and is missing here.",
+    "timings": ": p50 and p95 are those of the others alone.",
+}
 
 
 def show_gone(kept: Kept, zone: tzinfo) -> str:

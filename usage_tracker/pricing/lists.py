@@ -18,7 +18,7 @@ from usage_tracker.pricing.rates import TIER_UNPRICED, Found, Rates
 MOST_ALIASES = 4
 """How often a name may stand for another before it is taken for a circle."""
 LONG_AGO = -(10**5)
-"""A day before every event, in 1696: of none much earlier can a source of prices be asked."""
+"""A day in 1696, before every change of a price: of none much earlier can a source of prices be asked."""
 REMEMBERED = 4096
 """Price lists that are kept. Names of models come from the application, and there may be ever new ones."""
 UNASKED = Cost()
@@ -77,7 +77,7 @@ class PriceLists:
         if days is None:
             days = self._change_days = self._find_change_days()
         # prices are those of the last day on which any price has changed: more calls share what is remembered
-        changes = bisect_right(days, event.started_at // DAY)
+        changes = bisect_right(days, max(event.started_at // DAY, LONG_AGO))
         key = (
             origin.provider, origin.base_host, event.model, event.request_model, event.service_tier, event.operation,
             changes, told_by(event.raw),

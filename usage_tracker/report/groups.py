@@ -21,6 +21,7 @@ from usage_tracker.report.plan import (
     LAST,
     MOST_BRANCHES,
     TOO_MANY_CHANGES,
+    YEAR,
     Fewer,
     Part,
     Source,
@@ -38,10 +39,11 @@ from usage_tracker.stores import Store
 def read_groups(store: Store, query: Query) -> dict[Group, Sums]:
     """Each group's sums; empty where no event is in the range. Raises StoreError, and ValueError where a clock changes
     too often in it."""
-    span = find_span(store, query.since, query.until, closed=query.unit is not None or bool(pinned_keys(query.where)))
-    if span is None:
+    closed = query.unit is not None or bool(pinned_keys(query.where))
+    spans = find_spans(store, query.since, query.until, closed=closed)
+    if not spans:
         return {}
-    statement, parts = open_statement(store.dialect), plan_for(query, span, partial(has_fewer, store))
+    statement, parts = open_statement(store.dialect), plan_for(query, spans, partial(has_fewer, store))
     several = sets_with_several(store, query.tag_key)
     if statement.rows_hold_values:
         from usage_tracker.report import clickhouse
@@ -78,6 +80,26 @@ LONG = 3653 * DAY
 """Ten years. Each change of a zone's clock is a branch of the statement, of which SQLite takes 500."""
 
 
+def find_spans(store: Store, since: datetime | None, until: datetime | None, *, closed: bool) -> list[Span]:
+    """A range as `find_span` has it, in pieces: a long one that is closed without the years in which no event is, as
+    there may be thousands of them between a call by a wrong clock and all others."""
+    span = find_span(store, since, until, closed=closed)
+    if span is None or not closed or span[1] - span[0] <= LONG:
+        return [] if span is None else [span]
+    statement = open_statement(store.dialect)
+    days = f"SELECT DISTINCT bucket_at FROM {statement.table('by_day_kind')}"  # noqa: S608  our own names
+    found: list[Span] = []
+    for day in sorted(statement.read_bucket(at) for (at,) in store.select(days)):
+        start, end = max(day, span[0]), min(day + DAY, span[1])
+        if start >= end:
+            continue
+        if found and start - found[-1][1] <= YEAR:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found
+
+
 class Measured(NamedTuple):
     """What is read of a source: what it counts, further columns to group by, and which rows count at all."""
 
@@ -107,9 +129,9 @@ def write_union(branches: Sequence[str]) -> str:
     return f"part AS ({' UNION ALL '.join(branches)})"
 
 
-def plan_for(query: Query, span: Span, fewer: Fewer) -> list[Part]:
+def plan_for(query: Query, spans: Sequence[Span], fewer: Fewer) -> list[Part]:
     """The smallest sources that can answer the query."""
-    return plan(rollups_by(source_keys(query)), query.unit, query.tz, span, fewer)
+    return plan(rollups_by(source_keys(query)), query.unit, query.tz, spans, fewer)
 
 
 def reads_every_event(query: Query) -> bool:

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 
 from usage_tracker.instants import DAY, HOUR
 from usage_tracker.report.dialects import open_statement
-from usage_tracker.report.plan import Span
+from usage_tracker.report.plan import LAST, Span
 from usage_tracker.report.statement import Statement
 from usage_tracker.stores import Store
 
@@ -71,7 +71,7 @@ class Counted(NamedTuple):
 
 
 def list_days(store: Store) -> list[Counted]:
-    """All of them, in order."""
+    """All of them that reports are about, in order."""
     statement = open_statement(store.dialect)
     return read_counted(store, statement, statement.table("by_day_kind"), DAY)
 
@@ -91,7 +91,7 @@ def read_counted(store: Store, statement: Statement, rows: str, width: int) -> l
         "GROUP BY bucket_at HAVING sum(calls + completed) > 0 ORDER BY bucket_at"
     )
     found = ((statement.read_bucket(at), events) for at, events in store.select(text, statement.parameters))
-    return [Counted(start, start + width, int(cast(int, events))) for start, events in found]
+    return [Counted(start, start + width, int(cast(int, events))) for start, events in found if start < LAST]
 
 
 ENOUGH = 1000

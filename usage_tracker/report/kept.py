@@ -3,12 +3,12 @@
 Nothing notes that, so that it also holds where somebody dropped a partition by hand.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from usage_tracker.instants import DAY
-from usage_tracker.report.groups import find_span, plan_for
+from usage_tracker.report.groups import find_spans, plan_for
 from usage_tracker.report.hours import Counted, are_whole, count_there, has_fewer, list_days, list_hours
 from usage_tracker.report.latency import plan_sketches
 from usage_tracker.report.plan import Span
@@ -42,37 +42,50 @@ def find_kept(store: Store) -> Kept | None:
     return Kept(hours[0].start, end_of_gone(store, days[last : last + 2]))
 
 
-def lacks(store: Store, query: Query) -> Kept | None:
-    """What is left of the events, where the question, also about the range that it is held against, is one that the
-    rollups can't answer and some of those that it asks for are gone. None: the answer is whole. Raises StoreError."""
+def needs_calls(store: Store, query: Query) -> list[Span]:
+    """Of which time a question, also about the range that it is held against, needs events: the rollups can't answer
+    it. Raises StoreError."""
     several = sets_with_several(store, query.tag_key)
-    loose = []
+    needed: list[Span] = []
     for each in (query, *earlier_of(query)):
-        span = find_span(store, each.since, each.until, closed=True)
-        parts = plan_for(each, span, partial(has_fewer, store)) if span else []
-        loose += [span for part in parts if several or not part.source.grain for span in part.spans]
-    return gone_from(store, loose)
+        parts = plan_for(each, find_spans(store, each.since, each.until, closed=True), partial(has_fewer, store))
+        needed += [span for part in parts if several or not part.source.grain for span in part.spans]
+    return needed
 
 
-def lacks_prices(store: Store, query: Query) -> Kept | None:
-    """The same of costs at prices of today, for which each call is read."""
+def needs_prices(store: Store, query: Query) -> list[Span]:
+    """The same for costs at prices of today, for which each call is read."""
     if query.cost != "current":
-        return None
-    spans = (find_span(store, each.since, each.until, closed=True) for each in (query, *earlier_of(query)))
-    return gone_from(store, [span for span in spans if span])
+        return []
+    return [
+        span for each in (query, *earlier_of(query)) for span in find_spans(store, each.since, each.until, closed=True)
+    ]
 
 
-def lacks_timings(store: Store, query: Query) -> Kept | None:
-    """The same of percentiles, for which calls are read where there is no sketch of them."""
+def needs_timings(store: Store, query: Query) -> list[Span]:
+    """The same for percentiles, for which calls are read where there is no sketch of them."""
     if not query.percentiles:
-        return None
+        return []
     parts = [part for each in (query, *earlier_of(query)) for part in plan_sketches(store, each)]
-    return gone_from(store, [span for part in parts if not part.source.grain for span in part.spans])
+    return [span for part in parts if not part.source.grain for span in part.spans]
 
 
-def gone_from(store: Store, loose: Sequence[Span]) -> Kept | None:
-    kept = find_kept(store) if loose else None
-    return kept if kept and any(overlaps(each, kept) for each in loose) else None
+Needed = Literal["calls", "prices", "timings"]
+NEEDS: Mapping[Needed, Callable[[Store, Query], list[Span]]] = {
+    "calls": needs_calls,
+    "prices": needs_prices,
+    "timings": needs_timings,
+}
+
+
+def lacks(store: Store, query: Query) -> tuple[Needed, Kept] | None:
+    """The first of what the answer needs events for that are gone, and what is left of them. None: it is whole. Raises
+    StoreError."""
+    needs = [(needed, spans) for needed, find in NEEDS.items() if (spans := find(store, query))]
+    kept = find_kept(store) if needs else None
+    if kept is None:
+        return None
+    return next(((needed, kept) for needed, spans in needs if any(overlaps(each, kept) for each in spans)), None)
 
 
 def overlaps(span: Span, kept: Kept) -> bool:

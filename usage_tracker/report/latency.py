@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from usage_tracker.report.dialects import open_statement
 from usage_tracker.report.groups import (
     Measured,
-    find_span,
+    find_spans,
     read_group,
     write_groups,
     write_part,
@@ -29,8 +29,8 @@ COUNTS = ("calls", "ttft_calls")
 
 
 def plan_sketches(store: Store, query: Query) -> list[Part]:
-    span = find_span(store, query.since, query.until, closed=query.unit is not None)
-    return plan(sketches_by(source_keys(query)), query.unit, query.tz, span) if span else []
+    spans = find_spans(store, query.since, query.until, closed=query.unit is not None)
+    return plan(sketches_by(source_keys(query)), query.unit, query.tz, spans)
 
 
 def too_many_events(store: Store, query: Query) -> bool:

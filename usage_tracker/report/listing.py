@@ -12,7 +12,7 @@ from usage_tracker.instants import DAY, HOUR
 from usage_tracker.report.conditions import about_tags, write_match, write_match_of_some
 from usage_tracker.report.dialects import open_statement
 from usage_tracker.report.dimensions import ARRAYS, FILTERS
-from usage_tracker.report.groups import find_span, write_span
+from usage_tracker.report.groups import find_span, find_spans, write_span
 from usage_tracker.report.plan import LAST, Span, slices
 from usage_tracker.report.statement import Statement
 from usage_tracker.stores import Store
@@ -51,9 +51,9 @@ def export_events(
     They are read day by day, so that neither this process nor the store ever holds, or sorts, more than a day. Where it
     isn't read to its end, close it before the store.
     """
-    span = find_span(store, since, until, closed=True)
-    for day in slices(span, DAY) if span else ():
-        yield from read_window(store, day, where, None, newest_first=False)
+    for span in find_spans(store, since, until, closed=True):
+        for day in slices(span, DAY):
+            yield from read_window(store, day, where, None, newest_first=False)
 
 
 def widening(span: Span, *, whole: bool) -> Iterator[Span]:

@@ -4,7 +4,7 @@ Instants are microseconds since 1970, UTC; offsets are seconds ahead of UTC. Rol
 or into weeks that are counted from 1970 and begin on no week's first day, so that they only serve for sums of all time.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
@@ -76,7 +76,7 @@ FIRST, LAST = to_instant(datetime(1, 1, 1, tzinfo=UTC)), to_instant(datetime(999
 
 OLDEST_CHANGE, NEWEST_DECREE = (to_instant(datetime(year, 1, 1, tzinfo=UTC)) for year in (1800, 2100))
 """No zone's clock was ever changed before; and none is changed after, but for those that are so every year."""
-LONGEST_YEAR = 366 * DAY
+YEAR = 366 * DAY
 
 
 def rollups_by(keys: Collection[str]) -> list[Source]:
@@ -90,14 +90,16 @@ def sketches_by(keys: Collection[str]) -> list[Source]:
     return [sketch for sketch in SKETCHES if sketch.keys.issuperset(keys)][:1]
 
 
-def plan(rollups: list[Source], unit: str | None, zone: tzinfo, span: Span, fewer: Fewer | None = None) -> list[Part]:
-    """The parts that together hold every event of the span once, each in the `unit` that it is in by the zone's clock.
+def plan(
+    rollups: list[Source], unit: str | None, zone: tzinfo, spans: Sequence[Span], fewer: Fewer | None = None
+) -> list[Part]:
+    """The parts that together hold every event of the spans once, each in the `unit` that it is in by the zone's clock.
     (`by_day_tag` holds an event once for each tag.) With `fewer`, some that come before it or after it, or are in
     another unit, may be counted first, and taken away there by a part that says so."""
     parts: list[Part] = []
     hours, days = ([rollup for rollup in rollups if rollup.grain == grain] for grain in (HOUR, DAY))
-    may_shift = fewer is not None and span[1] - span[0] <= MOST_SHIFTED * DAY
-    for start, end, offset in [(*span, 0)] if unit is None else clock_settings(zone, span, unit):
+    may_shift = fewer is not None and sum(end - start for start, end in spans) <= MOST_SHIFTED * DAY
+    for start, end, offset in (piece for span in spans for piece in clock_settings(zone, span, unit)):
         shift = offset * SECOND
         usable = [each for each in rollups if unit is None or (each.grain < WEEK and shift % each.grain == 0)]
         if unit == "hour":
@@ -205,8 +207,8 @@ def slices(span: Span, width: int) -> Iterator[Span]:
         start = stop
 
 
-def clock_settings(zone: tzinfo, span: Span, unit: str) -> Iterator[tuple[int, int, int]]:
-    """The span in pieces of one offset each. Zones change it at most once a day.
+def clock_settings(zone: tzinfo, span: Span, unit: str | None) -> Iterator[tuple[int, int, int]]:
+    """The span in pieces of one offset each. Zones change it at most once a day, and without a unit of time it is 0.
 
     Where a clock goes on or back by an hour within an hour, as on the Chatham Islands at 02:45, the hours before and
     after have the same start: they are one `unit` of an hour, by the clock of before. Raises ValueError where it
@@ -219,12 +221,15 @@ def clock_settings(zone: tzinfo, span: Span, unit: str) -> Iterator[tuple[int, i
         return found // timedelta(seconds=1)
 
     start, end = span
+    if unit is None:
+        yield start, end, 0
+        return
     current, changes = offset(start), 0
     if zone.utcoffset(None) is not None:  # it never changes
         yield start, end, current
         return
     for at in range(max(start, OLDEST_CHANGE), end, DAY):
-        if at > NEWEST_DECREE and at - start > LONGEST_YEAR:
+        if at > NEWEST_DECREE and at - start > YEAR:
             break
         following = min(at + DAY, end)
         if offset(following) == current:

@@ -9,7 +9,7 @@ from uuid import UUID
 from usage_tracker.conditions import Condition
 from usage_tracker.event import Cost, Origin, Usage, UsageEvent
 from usage_tracker.instants import HOUR, to_instant, to_moment
-from usage_tracker.report.groups import find_span
+from usage_tracker.report.groups import find_spans
 from usage_tracker.report.listing import Event, list_events
 from usage_tracker.report.plan import slices
 from usage_tracker.stores import Store
@@ -45,11 +45,11 @@ def compare_prices(
 ) -> Iterator[list[Comparison]]:
     """The calls of the range, hour by hour, the oldest first. Each hour is read to its end before it is handed out, so
     that it may be changed then. Raises StoreError."""
-    span = find_span(store, since, until, closed=True)
-    for start, stop in slices(span, HOUR) if span else ():
-        events = list(list_events(store, to_moment(start), to_moment(stop), where))
-        if events:
-            yield [compare(event, prices) for event in events]
+    for span in find_spans(store, since, until, closed=True):
+        for start, stop in slices(span, HOUR):
+            events = list(list_events(store, to_moment(start), to_moment(stop), where))
+            if events:
+                yield [compare(event, prices) for event in events]
 
 
 def compare(event: Event, prices: Prices) -> Comparison:

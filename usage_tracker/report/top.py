@@ -6,6 +6,7 @@ what is left of these without the top ones is the rest.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import cast
@@ -16,7 +17,7 @@ from usage_tracker.report.groups import (
     MOST_FOUND,
     Measure,
     Measured,
-    find_span,
+    find_spans,
     measure,
     plan_for,
     read_group,
@@ -45,14 +46,14 @@ def read_top(store: Store, query: Query) -> dict[Group, Sums] | None:
     name = only_name(query)
     if name is None or query.top is None or query.top > MOST_NAMED or open_statement(store.dialect).rows_hold_values:
         return None
-    span = find_span(store, query.since, query.until, closed=True)
-    if span is None:
+    spans = find_spans(store, query.since, query.until, closed=True)
+    if not spans:
         return {}
     fewer = cache(partial(has_fewer, store))  # asked once for both questions
-    values = weigh(store, replace(query, by=(name,)), span, fewer, query.top + 2)
+    values = weigh(store, replace(query, by=(name,)), spans, fewer, query.top + 2)
     if values is None or len(values) < query.top + 2:
         return None  # all have a row of their own
-    return with_rest(query, read_chosen(store, query, span, fewer, name, values[: query.top]))
+    return with_rest(query, read_chosen(store, query, spans, fewer, name, values[: query.top]))
 
 
 def only_name(query: Query) -> str | None:
@@ -65,12 +66,12 @@ def only_name(query: Query) -> str | None:
     return names[0]
 
 
-def weigh(store: Store, query: Query, span: Span, fewer: Fewer, most: int) -> list[str | None] | None:
+def weigh(store: Store, query: Query, spans: Sequence[Span], fewer: Fewer, most: int) -> list[str | None] | None:
     """The values that lead, by the order of `ranking.rank`. None where one of them may have no calls at all: whether it
     counts is told by its other sums."""
     statement = open_statement(store.dialect)
     dimension = find_dimension(query.by[0])
-    parts = [write_part(statement, query, part, weights) for part in plan_for(query, span, fewer)]
+    parts = [write_part(statement, query, part, weights) for part in plan_for(query, spans, fewer)]
     text = write_groups(statement, query, [write_union(parts)], WEIGHT)
     value = dimension.value
     text += f" ORDER BY 2 DESC, 3 DESC, {value} IS NULL, {value}{statement.by_character} LIMIT {statement.bind(most)}"
@@ -86,17 +87,19 @@ Chosen = list[tuple[Group, bool, Sums]]
 """Groups, and whether one stands for all calls of its time."""
 
 
-def read_chosen(store: Store, query: Query, span: Span, fewer: Fewer, name: str, values: list[str | None]) -> Chosen:
+def read_chosen(
+    store: Store, query: Query, spans: Sequence[Span], fewer: Fewer, name: str, values: list[str | None]
+) -> Chosen:
     """The groups that have these values, and all calls, told apart by a column `everyone`."""
     statement = open_statement(store.dialect)
     dimension = find_dimension(name)
     chosen = f"chosen AS ({write_keys(statement, dimension, values)})"
     branches = [
         write_part(statement, query, part, of_chosen(dimension.key, len(values), part))
-        for part in plan_for(query, span, fewer)
+        for part in plan_for(query, spans, fewer)
     ]
     # planned without the dimension: there is one group for all of its values
-    anyone = plan_for(replace(query, by=tuple(each for each in query.by if each != name)), span, fewer)
+    anyone = plan_for(replace(query, by=tuple(each for each in query.by if each != name)), spans, fewer)
     branches += [write_part(statement, query, part, of_everyone) for part in anyone]
     text = write_groups(statement, query, [chosen, write_union(branches)], more=["everyone"])
     read_sums, found = sums_reader(statement), []

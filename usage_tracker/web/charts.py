@@ -15,6 +15,8 @@ from usage_tracker.web.colours import GREY, assign
 Number = Decimal | int | float | None
 MOST_EMPTY = 800
 """Buckets without calls are drawn as such, up to so many."""
+LAST_DAY = date(9999, 12, 30)
+"""The last that a range can end with."""
 
 
 class Measure(NamedTuple):
@@ -180,15 +182,12 @@ def all_buckets(report: Report, found: list[Any]) -> list[GroupValue]:
         first = min(first, start_of(unit, query.since, zone))
         if query.until is not None and query.before is None:
             last = max(last, start_of(unit, min(query.until, datetime.now(zone)) - timedelta(microseconds=1), zone))
-    buckets: list[GroupValue] = []
-    bucket = first
-    known = set(found)
-    while bucket <= last:
+    buckets = [first]
+    while buckets[-1] < last:  # the last one may be the calendar's
         if len(buckets) > MOST_EMPTY:
             return list(found)
-        buckets.append(bucket)
-        bucket = following(unit, bucket, zone)
-    return buckets if known <= set(buckets) else list(found)
+        buckets.append(following(unit, buckets[-1], zone))
+    return buckets if {*found} <= {*buckets} else list(found)
 
 
 def start_of(unit: str, moment: datetime, zone: tzinfo) -> Any:
@@ -212,5 +211,5 @@ def span_word(unit: str, bucket: GroupValue) -> list[str]:
     assert isinstance(bucket, date)
     if unit == "month":
         return [f"{bucket:%Y-%m}", f"{bucket:%Y-%m}"]
-    last = bucket + timedelta(days=6) if unit == "week" else bucket
+    last = bucket + min(timedelta(days=6), LAST_DAY - bucket) if unit == "week" else bucket
     return [bucket.isoformat(), last.isoformat()]
