@@ -346,6 +346,12 @@ MISTAKES = {
     "a price below zero": ('[[price]]\nmatch = "a"\n\noutput = -1\n', 4, "not below zero"),
     "a price without end": ('[[price]]\nmatch = "a"\noutput = inf\n', 3, "finite"),
     "a price that no store can hold": ('[[price]]\nmatch = "a"\ninput = 1e40\n', 3, "at most 1,000,000"),
+    "a price of more decimals than fit on a page": (
+        '[[price]]\nmatch = "a"\ninput = 1e-999\n',
+        3,
+        "within 50 decimals",
+    ),
+    "no money, of as many": ('[[price]]\nmatch = "a"\ninput = 0e-999\n', 3, "or is 0"),
     "a regular expression that is too large": ('[[price]]\nregex = "a{99999999999}"\ninput = 1\n', 2, "can't be used"),
     "a regular expression that is too deep": (f'[[price]]\nregex = "{"(" * 9999}"\ninput = 1\n', 2, "can't be used"),
     "a day that is none": ('[[price]]\nmatch = "a"\nfrom = "soon"\ninput = 1\n', 3, "is a day"),

@@ -214,6 +214,8 @@ def test_a_deployment_is_given_the_price_of_its_model() -> None:
         (["acme-*"], "give it a price"),
         (["acme-*", "--input", "much"], "is no number"),
         (["acme-*", "--input", "nan"], "is no number"),
+        (["acme-*", "--input", "1e999999"], "is no number"),
+        (["acme-*", "--input", "1e-999999"], "is no number"),
         (["acme-*", "--input", "-1"], "not below zero"),
         (["acme-*", "--model", "gpt-4o", "--input", "1"], "no prices of its own"),
         (["acme-*", "--input", "1", "--from", "soon"], "--from"),

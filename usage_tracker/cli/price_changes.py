@@ -21,7 +21,7 @@ from usage_tracker.errors import ConfigError
 from usage_tracker.pricing.book import Table
 from usage_tracker.pricing.book_text import Difference, differ, identity, name_of, write_book
 from usage_tracker.pricing.price_keys import PRICE_KEYS, TOKEN_KEYS, TOOL_KEYS
-from usage_tracker.pricing.reading import UNUSED, load_book, read_book
+from usage_tracker.pricing.reading import MOST_PLACES, UNUSED, load_book, read_book
 from usage_tracker.stores.changes import this_account
 from usage_tracker.stores.prices import add_version, read_entries, read_versions
 
@@ -34,7 +34,7 @@ def parse_amount(_ctx: click.Context, _param: click.Parameter, text: str | None)
         return None
     with suppress(InvalidOperation):
         amount = Decimal(text)
-        if amount.is_finite():
+        if amount.is_finite() and abs(amount.adjusted()) <= MOST_PLACES:
             return amount
     raise click.BadParameter(f"{text!r} is no number, such as 0.25")
 

@@ -43,6 +43,8 @@ from usage_tracker.wildcards import expression
 MILLION = Decimal(1_000_000)
 MOST = 1_000_000
 """A price for a million tokens, or for one of something else, or a multiplier."""
+MOST_PLACES = 50
+"""Before the first digit of one. Written out, a number may take more memory than there is."""
 OTHER_KEYS = (
     "match", "regex", "provider", "from", "until", "when", "above", "tier", "model", "as_provider", "multiplier",
     "token_multiplier", "add", "replace", "label", "note", "source", "as_of",
@@ -201,6 +203,8 @@ def price_of(value: object, path: tuple[str | int, ...]) -> Decimal:
     number = Decimal(value)
     if not number.is_finite() or number < 0:
         raise Mistake(path, f"{path[-1]!r} is not below zero, and finite")
+    if number.adjusted() < -MOST_PLACES:
+        raise Mistake(path, f"{path[-1]!r} has its first digit within {MOST_PLACES} decimals, or is 0")
     if number > MOST:
         raise Mistake(path, f"{path[-1]!r} is at most {MOST:,}: what a call costs by more, no store can hold")
     return number
