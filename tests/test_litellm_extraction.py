@@ -394,6 +394,12 @@ def test_a_response_has_its_providers_own_id(given: str, own: str) -> None:
     assert (answer.response_id, answer.awaits) == (own, own)
 
 
+def test_embeddings_have_no_output_which_litellm_tells_as_0() -> None:
+    told = answered({"data": [], "usage": {"prompt_tokens": 6, "completion_tokens": 0, "total_tokens": 6}})
+    usage = usage_of("embeddings", told, read_request("embeddings", {}))
+    assert (usage.input_tokens, usage.output_tokens) == (6, None)
+
+
 def test_a_cost_is_taken_where_litellm_knows_one() -> None:
     answer = Answer()
     hidden = SimpleNamespace(response_cost=7.5e-05, custom_llm_provider="azure")

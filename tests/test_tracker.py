@@ -157,6 +157,18 @@ def test_an_interpreter_that_does_not_look_for_us_is_said(machine: Machine, opti
     assert ran.stderr.startswith("usage-tracker: calls are not recorded: with -") != recorded
 
 
+@pytest.mark.parametrize("starter", [(), (sys.executable,)])
+def test_a_program_packed_by_pex_does_not_look_for_us_and_that_is_said(
+    machine: Machine, starter: tuple[str, ...]
+) -> None:
+    packed = machine.home / "app.pex"
+    packed.write_text(f"#!{sys.executable}\nprint('done')")
+    packed.chmod(0o755)
+    ran = machine.command("run", "--", *starter, str(packed))
+    assert ran.stdout == "done\n"
+    assert ran.stderr.startswith("usage-tracker: calls are not recorded: a PEX ")
+
+
 @pytest.mark.timeout(300)  # OpenTelemetry's start imports all that it knows
 def test_who_starts_programs_without_us_is_said_and_starts_us(machine: Machine) -> None:
     """OpenTelemetry's own start is found before ours, and no other after it."""

@@ -44,6 +44,10 @@ def why_not_heeded(command: tuple[str, ...]) -> str | None:
         return f"{starter} starts a program with itself alone; say `{starter} usage-tracker run -- …`"
     if (flag := deaf(command)) is not None:
         return f"with {flag}, Python ignores what `run` sets; make `import usage_tracker.auto` the program's first line"
+    if any(word.endswith(".pex") for word in command[:2]):  # it starts Python anew, with -I
+        return (
+            "a PEX ignores what `run` sets; pack us with it, and let its program begin with `import usage_tracker.auto`"
+        )
     return None
 
 

@@ -297,6 +297,8 @@ def usage_of(operation: str, answer: Answer, request: Request) -> Usage:
         usage = openai.usage_of(operation, answer, request)
         if answer.provider in ("gemini", "vertex"):
             add_tool_tokens(usage, raw)
+    if operation == "embeddings" and usage.output_tokens == 0:
+        usage.output_tokens = None  # of LiteLLM's making: there is none, and providers say nothing of it
     usage.estimated = answer.estimated and usage.known()
     return usage
 
