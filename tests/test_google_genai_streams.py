@@ -181,8 +181,12 @@ def test_streams_at_the_same_time_keep_their_own(google: Google) -> None:
     assert {event.response_id for event in google.events()} == {f"answer-{number}" for number in range(1, 11)}
 
 
-FIGURES = ["promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount", "serviceTier"]
-figures = st.dictionaries(st.sampled_from(FIGURES), st.one_of(st.integers(0, 9), st.none(), st.just("flex")))
+COUNTS = ["promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount"]
+figures = st.fixed_dictionaries(
+    {},
+    optional={name: st.one_of(st.integers(0, 9), st.none()) for name in COUNTS}
+    | {"serviceTier": st.one_of(st.sampled_from(["flex", "priority"]), st.none())},
+)
 candidates = st.sampled_from([{}, {"finishReason": "STOP"}, {"groundingMetadata": {"webSearchQueries": ["a"]}}])
 CHUNK = {
     "usageMetadata": figures,
