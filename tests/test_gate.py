@@ -275,12 +275,27 @@ def test_what_is_closed_while_nobody_knows_may_hold_calls_back_rather_than_refus
 def test_what_was_appended_to_a_segment_that_nobody_knows_any_more_was_stored_long_ago() -> None:
     now = time.time()
 
-    def is_stored(seconds_ago: float, position: int | None = None) -> bool:
+    def is_stored(seconds_ago: float, position: int | None = None, untold_for: float = 999) -> bool:
         entry = (("a", 500), int((now - seconds_ago) * 1e9), Match(Origin(sdk="openai"), ()), 1, 1, 1)
-        return accounts.stored(entry, View(read_at=now, stored={} if position is None else {"a": position}))
+        view = View(read_at=now, stored={} if position is None else {"a": position})
+        return accounts.stored(entry, view, {"a": now - untold_for})
 
     assert [is_stored(119), is_stored(121)] == [False, True]
+    assert [is_stored(999, untold_for=119), is_stored(999, untold_for=121)] == [False, True]
     assert [is_stored(121, 499), is_stored(0, 500)] == [False, True]
+
+
+def test_what_a_call_of_minutes_used_counts_also_where_its_segment_is_newer_than_what_is_known() -> None:
+    """What was read of the store before it ended may come after it, and what it had used was let go of then."""
+    rolling, own, now = budget(measure="calls", per="24h"), accounts.Accounts(), time.time()
+    own.take(View(read_at=now, budgets=[rolling]))
+    account = own.of(rolling, "")
+    own.add(("a", 500), int((now - 600) * 1e9), Match(Origin(sdk="openai"), (account,)), 0, 0, 1)
+    counted = []
+    for seconds, told in ((0.1, {}), (1.0, {"a": 0}), (2.0, {"a": 500})):
+        own.take(View(read_at=now + seconds, budgets=[rolling], stored=told))
+        counted.append(account.own)
+    assert counted == [1, 1, 0]
 
 
 def test_calls_without_a_price_are_counted_or_refused(capturing: Capturing, enforcing: Enforcing) -> None:

@@ -98,7 +98,7 @@ def test_of_a_segment_of_which_nothing_is_stored_yet_that_is_told(store: Store, 
     view = read(store, tmp_path)
     assert view.stored == {str(segment): 0}
     entry = ((str(segment), 500), int((time.time() - 600) * 1e9), Match(Origin(sdk="openai"), ()), 1, 1, 1)
-    assert not stored(entry, view)
+    assert not stored(entry, view, {})
 
 
 def test_segments_that_settled_reservations_wait_for_are_told_of_whosever_they_are(

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from usage_tracker.budgets.amounts import limit_of
@@ -100,6 +100,8 @@ class Accounts:
         self._rates: dict[Name, Rate] = {}
         """Of accounts that were closed in the middle of a minute."""
         self._entries: deque[Entry] = deque()
+        self._untold: dict[str, float] = {}
+        """Segments that views don't tell of, since which: one may be newer than the view, or gone for long."""
         self._tidy_at = MOST_ENTRIES
 
     def take(self, view: View) -> bool:
@@ -109,7 +111,10 @@ class Accounts:
         if anew:
             self._keep_rates()
             self._by_name = {}
-        left = [entry for entry in self._taken_out() if not stored(entry, view)]
+        entries = self._taken_out()
+        untold = {segment for (segment, _), *_ in entries} - view.stored.keys()
+        self._untold = {segment: self._untold.get(segment, view.read_at) for segment in untold}
+        left = [entry for entry in entries if not stored(entry, view, self._untold)]
         self._entries.extend(left)
         self._sum_up(self._known())
         return anew
@@ -208,11 +213,13 @@ class Accounts:
             account.ceiling = 0 if account.slow else max(account.limit - account.used, 0)
 
 
-def stored(entry: Entry, view: View) -> bool:
-    """Whether the store's sums have it."""
+def stored(entry: Entry, view: View, untold: Mapping[str, float]) -> bool:
+    """Whether the store's sums have it. `untold`: since when views don't tell of its segment."""
     (segment, end), started_at, *_ = entry
     position = view.stored.get(segment)
-    return position >= end if position is not None else started_at / 1e9 < view.read_at - LOST_SECONDS
+    if position is not None:
+        return position >= end
+    return max(started_at / 1e9, untold[segment]) < view.read_at - LOST_SECONDS
 
 
 def both(one: Entry, other: Entry) -> Entry:
