@@ -385,6 +385,30 @@ def test_minutes_that_are_over_do_not_wait_for_long_calls_that_began_in_them_and
         assert list(store.select("SELECT window_start FROM usage_tracker.budget_account")) == []
 
 
+def test_a_look_lets_go_of_nothing_that_an_earlier_one_would_leave_uncounted(
+    ledger: Ledger, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a window that rolls, as much was over as came in: that look found nothing new, and changed nothing."""
+    rolling, segment, now = msgspec.structs.replace(BUDGET, per="1h"), uuid4(), clock(store)
+    set_budget(store, rolling)
+    open_account(store, {BUDGET.name: rolling}, lambda *_: (now, 20), place(rolling))
+    asked = ledger.ask([Want(place(rolling), 100, 10)])
+    assert asked.answer.result(timeout=30) is None
+
+    def settle_before(work: Callable[[Execute], None]) -> None:
+        monkeypatch.undo()
+        ledger.settle(Settled(asked.reservation, place(rolling), 9, (str(segment), 500)))
+        wait_for(lambda: reserved(store) == [9])
+        store.change(work)
+
+    monkeypatch.setattr(store, "change", settle_before)
+    update_accounts(store, rolling, now + 2, 0, {"": 20}, {segment: 500})
+    update_accounts(store, rolling, now + 1, 0, {"": 11}, {})
+    assert reserved(store) == [9]
+    update_accounts(store, rolling, now + 3, 0, {"": 20}, {segment: 500})
+    assert reserved(store) == []
+
+
 def test_who_has_read_earlier_does_not_overwrite_who_has_read_later(ledger: Ledger, store: Store) -> None:
     assert isinstance(ask(ledger, 1), UUID)
     now, start = clock(store), place().window_start

@@ -241,10 +241,16 @@ def update_accounts(
                 f"AND read_at < {mark}",
                 [used.get(part, 0), read_at, *values, part, read_at],
             )
+        # only where an earlier reading, which lacks them, is not taken over any more
+        read = (
+            f"EXISTS (SELECT 1 FROM {account} a WHERE a.budget = {reservation}.budget AND a.part = {reservation}.part "
+            f"AND a.window_start = {reservation}.window_start AND a.read_at >= {mark})"
+        )
         for segment, position in positions.items():
             forget(
-                execute, store, reservation, f"window_start = {mark} AND segment = {mark} AND position <= {mark}",
-                budget, start, store.dialect.write_id(segment), position,
+                execute, store, reservation,
+                f"window_start = {mark} AND segment = {mark} AND position <= {mark} AND {read}",
+                budget, start, store.dialect.write_id(segment), position, read_at,
             )  # fmt: skip
         over = start_of(budget, read_at - OVER_SECONDS)
         forget(execute, store, account, f"window_start < {mark}", budget, over)
