@@ -208,6 +208,14 @@ def test_output_is_unknown_where_the_model_spoke_and_only_its_prompt_is_told(
 
 
 @TELLS
+def test_output_is_what_a_turns_total_says_beyond_its_prompt(google: Google, server: LiveServer) -> None:
+    usage = {"promptTokenCount": 187, "totalTokenCount": 200}
+    server.turns = [[says("Teal."), {"serverContent": {"turnComplete": True}, "usageMetadata": usage}]]
+    talks(google, ask)
+    assert google.one().usage.output_tokens == 13
+
+
+@TELLS
 def test_searches_of_a_turn_are_counted(google: Google, server: LiveServer) -> None:
     grounding = {"webSearchQueries": ["weather", "weather paris"]}
     server.turns = [

@@ -19,7 +19,8 @@ from usage_tracker.capture.recorder import Recorder
 from usage_tracker.config import Settings
 from usage_tracker.guard import finalizer, guarded
 from usage_tracker.providers import google_genai
-from usage_tracker.providers.answer import Request, fields_of
+from usage_tracker.providers.answer import Answer, Request, fields_of
+from usage_tracker.providers.gemini_fields import read_usage
 
 NEVER_TOLD: Any = object()
 """For the usage of the SDK's first versions, whose messages don't have it."""
@@ -160,7 +161,7 @@ class Session:
         if not self._complete and content is not None and content.turn_complete:
             self._complete, turn.stopped = True, perf_counter_ns()
         # some servers tell of the prompt only, and total that
-        turn.answer.partial = self._spoke or not self._complete
+        turn.answer.partial = not self._complete or (self._spoke and not tells_output(turn.answer))
         if self._complete and (turn.answer.raw is not None or usage is not None):
             self.end()
 
@@ -176,6 +177,11 @@ class Session:
     @finalizer("drop connection")
     def __del__(self) -> None:
         self.end()
+
+
+def tells_output(answer: Answer) -> bool:
+    """Whether the usage says that something was generated."""
+    return bool(read_usage(answer.raw or {}).output_tokens)
 
 
 def is_regular_close(error: Exception) -> bool:
