@@ -4,6 +4,7 @@ one of them alone; it is one event."""
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,11 +17,13 @@ from fastapi import HTTPException
 from gemini_server import GeminiServer, gemini  # noqa: F401  a fixture
 from with_litellm.asking import achat, run
 
+import usage_tracker
 from usage_tracker import tracker
 from usage_tracker.capture import litellm_requests
 from usage_tracker.capture.litellm_call import requests
 from usage_tracker.capture.litellm_requests import settle_all
-from usage_tracker.demo.exchange import Json, Reply
+from usage_tracker.capture.tracked_proxy import RECORDED_IN
+from usage_tracker.demo.exchange import Json, Reply, refusal
 from usage_tracker.demo.standin import StandIn
 from usage_tracker.frameworks.litellm_proxy import instance
 
@@ -359,6 +362,24 @@ def test_a_request_that_fails_twice_and_then_is_answered_is_one_event(captured: 
     tell(run(achat(provider, litellm_call_id="call-1")))
     event = captured.one()
     assert (event.status, event.error_type, event.http_status, event.attempts) == ("ok", None, 200, 3)
+
+
+def test_what_is_answered_after_a_tracked_proxy_has_failed_is_an_event_here(provider: StandIn, tmp_path: Path) -> None:
+    """That proxy has recorded its own answer, the error, and nothing of whom was asked instead."""
+    usage_tracker.install(dsn=f"sqlite:///{tmp_path}/usage.db", ship=False, spool_dir=tmp_path / "spool")
+    try:
+        assert tracker.installed is not None
+        mark = tracker.installed.pipeline().recorder.store_mark
+        assert mark is not None
+        begin()
+        provider.reply = lambda asked: refusal(429, "Busy.")._replace(headers={RECORDED_IN: mark})
+        with pytest.raises(litellm.RateLimitError):
+            run(achat(provider, litellm_call_id="call-1"))
+        provider.reply = lambda asked: None
+        tell(run(achat(provider, litellm_call_id="call-1")))
+        assert usage_tracker.stats().captured == 1
+    finally:
+        usage_tracker.uninstall()
 
 
 def test_each_model_that_a_request_asks_at_the_same_time_is_an_event(captured: Captured, provider: StandIn) -> None:

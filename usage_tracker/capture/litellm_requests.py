@@ -43,6 +43,8 @@ class ProxyRequest(LiteLLMCall):
     ) -> None:
         """`key`: the proxy's, that it came with."""
         self.call_id = call_id
+        self.keeps = recorder
+        """What keeps its event, unless a tracked proxy that is asked last keeps that."""
         self.caller = litellm_asked.read_key(key)
         """Whom that key is for."""
         self.caller_key = fingerprint_of_caller(getattr(key, "api_key", None), secret)
@@ -86,7 +88,7 @@ class ProxyRequest(LiteLLMCall):
             return False
         self.answer, self.http_status, self.ended, self.ttft = Answer(), None, None, None
         self.chunks = self.last = self.line = self.provider_usage = None
-        self.cached, self.called = False, True
+        self.cached, self.called, self.recorder = False, True, self.keeps
         self.served_by = said(asked.get("custom_llm_provider"))
         self.request = self.request._replace(model=word(asked.get("model")) or self.request.model)
         return True
