@@ -15,10 +15,12 @@ from anthropic_server import AnthropicServer, anthropic  # noqa: F401  a fixture
 from capturing import ASK, Captured
 from fastapi import HTTPException
 from gemini_server import GeminiServer, gemini  # noqa: F401  a fixture
-from with_litellm.asking import achat, run
+from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
+from with_litellm.asking import KEY, achat, run
 
 import usage_tracker
 from usage_tracker import tracker
+from usage_tracker.attribution import inside
 from usage_tracker.capture import litellm_requests
 from usage_tracker.capture.litellm_call import requests
 from usage_tracker.capture.litellm_requests import settle_all
@@ -380,6 +382,23 @@ def test_what_is_answered_after_a_tracked_proxy_has_failed_is_an_event_here(prov
         assert usage_tracker.stats().captured == 1
     finally:
         usage_tracker.uninstall()
+
+
+def test_what_other_callbacks_send_afterwards_tells_nothing_of_the_request(
+    captured: Captured, provider: StandIn
+) -> None:
+    """As to a service that meters, in the context of the request."""
+
+    async def ask() -> Any:
+        await instance.async_pre_call_hook("", None, DATA, "acompletion")
+        answer = await achat(provider, litellm_call_id="call-1")
+        inside.set(requests["call-1"])
+        provider.reply = lambda asked: Reply(status=204)
+        await AsyncHTTPHandler().post(provider.url, headers={"authorization": f"Bearer {KEY}"})
+        return answer
+
+    tell(asyncio.run(ask()))
+    assert captured.one().http_status == 200
 
 
 def test_each_model_that_a_request_asks_at_the_same_time_is_an_event(captured: Captured, provider: StandIn) -> None:

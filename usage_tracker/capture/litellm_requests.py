@@ -105,6 +105,10 @@ class ProxyRequest(LiteLLMCall):
             self.fail(error)
         return False
 
+    def responded(self, response: object, retries: object) -> None:
+        if self.ended is None:  # else it is an answer to another callback, which sends something itself
+            super().responded(response, retries)
+
     def read(self, result: object) -> None:
         super().read(result)
         if self.request.operation == "rerank" and (mark := self.recorder.store_mark) is not None:
