@@ -607,6 +607,20 @@ def test_a_call_that_nobody_answered_has_no_status(captured: Captured, model: st
     assert (event.status, event.http_status) == ("error", None)
 
 
+def test_an_answer_of_who_gives_out_tokens_is_no_status_of_the_call(
+    captured: Captured, gemini: GeminiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As watsonx wants one before it is asked."""
+    monkeypatch.setenv("WATSONX_IAM_URL", f"{gemini.url}/token")
+    gemini.reply = lambda asked: Reply({"access_token": "t-1", "expires_in": 3600})
+    asked = {"model": "watsonx/ibm/granite-13b-chat-v2", "messages": ASK, "project_id": "p-1", "max_retries": 0}
+    with pytest.raises(litellm.InternalServerError):
+        litellm.completion(**asked, api_key="sk-test-of-watsonx", api_base="http://127.0.0.1:9")
+    assert [request.path for request in gemini.requests] == ["/token"]
+    event = captured.one()
+    assert (event.status, event.http_status) == ("error", None)
+
+
 def test_retries_are_one_event_that_counts_its_attempts(captured: Captured, provider: StandIn) -> None:
     provider.fail_next(2, 500, retry_after=0.001)
     litellm.completion(model="openai/gpt-4o-mini", messages=ASK, api_key=KEY, api_base=provider.base_url, num_retries=2)

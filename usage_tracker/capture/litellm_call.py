@@ -77,7 +77,7 @@ class LiteLLMCall(Call):
         if self.sent:
             self.earlier = self.attempts
             self.attempts += 1
-        self.sent, self.cached = True, False
+        self.sent, self.cached, self.http_status = True, False, None
         self.served_by = said(provider) or self.served_by
         if base:
             self.client = self.clients(base, self.key or key)
