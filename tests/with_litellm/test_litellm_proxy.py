@@ -66,7 +66,7 @@ def stream(client: Any, metadata: dict[str, Any], model: str = "fast") -> Answer
 def embed(client: Any, metadata: dict[str, Any]) -> Answered:
     body = {"metadata": metadata, "cache": FRESH}
     raw = client.embeddings.with_raw_response.create(model="vectors", input=["a", "b"], extra_body=body)
-    return Answered("ok", (raw.parse().usage.prompt_tokens, 0), cost_of(raw.headers))
+    return Answered("ok", (raw.parse().usage.prompt_tokens, None), cost_of(raw.headers))
 
 
 def fail(client: Any, metadata: dict[str, Any], model: str = "refused") -> Answered:
