@@ -193,6 +193,22 @@ def test_a_generator_that_is_left_or_dropped_is_abandoned(captured: Captured, ge
     assert captured.one().status == "abandoned"
 
 
+@pytest.mark.parametrize("model", ["groq/llama-3", "openai/gpt-5-mini"])
+def test_zeros_that_litellm_begins_another_apis_stream_with_are_no_usage(
+    captured: Captured, provider: StandIn, model: str
+) -> None:
+    async def leave_early() -> None:
+        asked = {"model": model, "messages": ASK, "max_tokens": 99, "stream": True, **at(provider)}
+        stream = await litellm.anthropic_messages(**asked)
+        assert b'"input_tokens": 0' in await anext(stream)
+        await stream.aclose()
+
+    asyncio.run(leave_early())
+    wait_for(captured)
+    event = captured.one()
+    assert (event.status, event.usage.input_tokens, event.usage.output_tokens) == ("abandoned", None, None)
+
+
 def test_a_stream_by_way_of_another_api_has_its_providers_usage(captured: Captured, anthropic: AnthropicServer) -> None:
     asked = {"model": "anthropic/claude-sonnet-4-5", "input": "Say hello.", **at_anthropic(anthropic)}
     list(litellm.responses(**asked, stream=True))

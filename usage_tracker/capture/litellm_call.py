@@ -173,7 +173,7 @@ class LiteLLMCall(Call):
             answer.estimated = answer.raw is not None
         if status == "ok" or any(map(litellm.has_ended, (self.last, *chunks[-MOST_LAST:]))):
             answer.partial = False
-        elif self.chunks is not None or self.last is not None:
+        elif answer.partial or self.chunks is not None or self.last is not None:
             answer.partial = True
             answer.raw = litellm.without_placeholders(answer)
 

@@ -233,9 +233,12 @@ def has_ended(chunk: object) -> bool:
 
 
 def without_placeholders(answer: Answer) -> Figures | None:
-    """What is known of a chat stream that was left early: Claude's first chunk has a number of output tokens that
-    stands for none. https://docs.claude.com/en/docs/build-with-claude/streaming"""
+    """What is known of a stream that was left early: Claude's first chunk has a number of output tokens that stands for
+    none, and LiteLLM begins with zeros what it makes of another API's stream.
+    https://docs.claude.com/en/docs/build-with-claude/streaming"""
     raw = answer.raw
+    if not openai.any_figure(raw):
+        return None
     if raw is None or "claude" not in (answer.model or ""):
         return raw
     return {name: figure for name, figure in raw.items() if not name.startswith(("completion_tokens", "total_tokens"))}
