@@ -571,7 +571,7 @@ def test_a_full_disk_is_a_sentence(store: Store, words: tuple[str, ...]) -> None
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "usage_tracker", *words],
-            check=False, stdout=full, stderr=subprocess.PIPE, text=True,
+            check=False, stdout=full, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": ""},
         )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr == "Error: a file or stream can't be used: No space left on device\n"

@@ -106,6 +106,11 @@ class StoreFailure(Failure):
 
 
 def unwritten(error: OSError) -> Failure:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # what is still in the buffer must not be written again when the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return Failure(f"{error.filename or 'a file or stream'} can't be used: {error.strerror or error}")
 
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import IO
 
@@ -151,8 +151,10 @@ def say(text: str) -> None:
     text = repeating(text)
     if sys.stderr.isatty():
         text = broken(text, shutil.get_terminal_size().columns)
-    with suppress(BrokenPipeError):
+    try:
         click.echo(text, err=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # as for stdout
 
 
 def broken(text: str, width: int) -> str:
