@@ -393,7 +393,7 @@ def test_remarks_that_nobody_reads_any_more_end_nothing(store: Store) -> None:
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_stream_that_is_closed_is_not_missed(closed: str, store: Store) -> None:
     store_events(store, [made_event()])
-    for words in ("report", "events -o csv", "watch", "nonsense"):
+    for words in ("report", "events -o csv", "watch", "--help", "nonsense"):
         script = f'"{sys.executable}" -m usage_tracker {words} {closed}'
         done = subprocess.run(["sh", "-c", script], check=False, capture_output=True, text=True)
         assert (done.returncode, "Traceback" in done.stderr) == (2 if words == "nonsense" else 0, False)

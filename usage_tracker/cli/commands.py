@@ -4,11 +4,8 @@ Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 over budget, 4 a store
 problem, 6 a provider's figures are apart from ours, 130 interrupted.
 """
 
-import codecs
 import difflib
-import io
 import os
-import sys
 import traceback
 from collections.abc import Mapping
 from importlib import import_module
@@ -17,6 +14,7 @@ from typing import Any, NamedTuple, cast
 import click
 from click.shell_completion import CompletionItem
 
+from usage_tracker.cli.streams import let_go_of_unwritten, open_closed_streams, show_all_signs
 from usage_tracker.errors import StoreError, UsageTrackerError
 
 
@@ -106,11 +104,6 @@ class StoreFailure(Failure):
 
 
 def unwritten(error: OSError) -> Failure:
-    try:
-        sys.stdout.flush()
-    except OSError:
-        # what is still in the buffer must not be written again when the interpreter ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return Failure(f"{error.filename or 'a file or stream'} can't be used: {error.strerror or error}")
 
 
@@ -128,6 +121,13 @@ class LazyGroup(click.Group):
     def __init__(self, *args: Any, places: Mapping[str, Place], **options: Any) -> None:
         super().__init__(*args, **options)
         self.places = places
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        open_closed_streams()
+        try:
+            return super().main(*args, **options)
+        finally:
+            let_go_of_unwritten()
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -257,24 +257,8 @@ def use_config(ctx: click.Context) -> None:
         os.environ.update(said)
 
 
-def open_closed_streams() -> None:
-    """What a shell has closed (`>&-`) leads nowhere, and no file that is opened later gets its number."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
-
-
-def show_all_signs() -> None:
-    """What the terminal's encoding lacks of a help is shown otherwise, as it is of data."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and codecs.lookup(sys.stdout.encoding).name != "utf-8":
-        from usage_tracker.cli.output import LOOK_ALIKE  # more than --help needs elsewhere
-
-        sys.stdout.reconfigure(errors=LOOK_ALIKE)
-
-
 def begin(ctx: click.Context) -> None:
     """Before each command; without one: where things stand or, where nothing was recorded yet, the help."""
-    open_closed_streams()
     use_config(ctx)
     if ctx.invoked_subcommand is None:
         from usage_tracker.cli.overview import overview

@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import IO
 
@@ -41,8 +41,6 @@ def emit(pieces: Iterable[str], lacking: str = LOOK_ALIKE) -> None:
         for chunk in gathered(pieces):
             click.echo(chunk, nl=False, color=True)
     except BrokenPipeError:
-        # what is still in the buffer must not be written again when the interpreter ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise click.exceptions.Exit(0) from None
 
 
@@ -151,10 +149,8 @@ def say(text: str) -> None:
     text = repeating(text)
     if sys.stderr.isatty():
         text = broken(text, shutil.get_terminal_size().columns)
-    try:
+    with suppress(BrokenPipeError):
         click.echo(text, err=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # as for stdout
 
 
 def broken(text: str, width: int) -> str:

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 from usage_tracker.cli.figures import show_count, show_duration, show_groups, show_money
 from usage_tracker.dates import day_after, first_day
+from usage_tracker.instants import to_moment
 from usage_tracker.report import OTHERS, Report, Row
+from usage_tracker.report.plan import LAST
 from usage_tracker.report.ranges import hour
 from usage_tracker.report.sums import Group, GroupValue
 from usage_tracker.web.colours import GREY, assign
@@ -15,7 +17,7 @@ from usage_tracker.web.colours import GREY, assign
 Number = Decimal | int | float | None
 MOST_EMPTY = 800
 """Buckets without calls are drawn as such, up to so many."""
-LAST_DAY = date(9999, 12, 30)
+LAST_DAY = to_moment(LAST).date() - timedelta(days=1)
 """The last that a range can end with."""
 
 
