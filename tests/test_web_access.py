@@ -8,10 +8,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -362,60 +363,60 @@ def test_on_all_addresses_of_ipv6_it_serves_those_of_ipv4_and_knows_its_proxy_th
             serving.kill()
 
 
-def test_it_ends_though_a_client_stops_in_the_middle_of_a_form(dsn: str) -> None:
-    command = [sys.executable, "-m", "usage_tracker", "serve", "--dsn", dsn, "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as serving:
+SERVE = (sys.executable, "-m", "usage_tracker", "serve", "--port", "0")
+
+
+@contextmanager
+def serving(*command: str) -> Iterator[tuple[subprocess.Popen[str], IO[str], str]]:
+    """A dashboard in a process of its own, what it says, and its page. It is killed at the end."""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
-            assert serving.stderr is not None
-            lines = [serving.stderr.readline() for _ in range(2)]
+            assert process.stderr is not None
+            lines = [process.stderr.readline() for _ in range(2)]
             page = lines[1].removeprefix("Open").partition("?")[0].strip()
             assert eventually_open(page).status_code == 200
-            with socket.create_connection(("127.0.0.1", httpx.URL(page).port or 0)) as client:
-                client.sendall(b"POST /login HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\ntoken=")
-                time.sleep(1)  # until it is read
-                serving.send_signal(signal.SIGINT)
-                serving.wait(GRACE_SECONDS + 20)
+            yield process, process.stderr, page
         finally:
-            serving.kill()
-        assert "Traceback" not in serving.stderr.read()
+            process.kill()
+
+
+def connect_to(page: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", httpx.URL(page).port or 0))
+
+
+def test_it_ends_though_a_client_stops_in_the_middle_of_a_form(dsn: str) -> None:
+    with serving(*SERVE, "--dsn", dsn) as (process, said, page):
+        with connect_to(page) as client:
+            client.sendall(b"POST /login HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\ntoken=")
+            time.sleep(1)  # until it is read
+            process.send_signal(signal.SIGINT)
+            process.wait(GRACE_SECONDS + 20)
+        assert "Traceback" not in said.read()
 
 
 def test_a_request_that_breaks_off_in_what_is_no_http_fills_no_disk(dsn: str) -> None:
-    command = [sys.executable, "-m", "usage_tracker", "serve", "--dsn", dsn, "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as serving:
-        try:
-            assert serving.stderr is not None
-            lines = [serving.stderr.readline() for _ in range(2)]
-            page = lines[1].removeprefix("Open").partition("?")[0].strip()
-            assert eventually_open(page).status_code == 200
-            for asked in (b"GET /", b"POST /login"):
-                with socket.create_connection(("127.0.0.1", httpx.URL(page).port or 0)) as client:
-                    client.sendall(asked + b" HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
-                    assert b" 400 " in client.recv(100)
-            assert eventually_open(page).status_code == 200
-        finally:
-            serving.kill()
-        said = serving.stderr.read()
-        assert "Traceback" not in said, said
+    with serving(*SERVE, "--dsn", dsn) as (process, said, page):
+        for asked in (b"GET /", b"POST /login"):
+            with connect_to(page) as client:
+                client.sendall(asked + b" HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+                assert b" 400 " in client.recv(100)
+        assert eventually_open(page).status_code == 200
+        process.kill()
+        text = said.read()
+        assert "Traceback" not in text, text
 
 
 def test_more_connections_than_it_can_take_are_said_once_and_fill_no_disk(dsn: str) -> None:
-    command = ["bash", "-c", 'ulimit -n 64; exec "$0" "$@"', sys.executable, "-m", "usage_tracker", "serve"]
-    with subprocess.Popen([*command, "--dsn", dsn, "--port", "0"], stderr=subprocess.PIPE, text=True) as serving:
-        try:
-            assert serving.stderr is not None
-            lines = [serving.stderr.readline() for _ in range(2)]
-            page = lines[1].removeprefix("Open").partition("?")[0].strip()
-            assert eventually_open(page).status_code == 200
-            idle = [socket.create_connection(("127.0.0.1", httpx.URL(page).port or 0)) for _ in range(100)]
-            said = serving.stderr.readline()
-            for each in idle:
-                each.close()
-            assert "no more connections can be taken" in said
-            assert eventually_open(page).status_code == 200
-        finally:
-            serving.kill()
-        assert "Too many open files" not in serving.stderr.read()
+    limited = ("bash", "-c", 'ulimit -n 64; exec "$0" "$@"', *SERVE, "--dsn", dsn)
+    with serving(*limited) as (process, said, page):
+        idle = [connect_to(page) for _ in range(100)]
+        line = said.readline()
+        for each in idle:
+            each.close()
+        assert "no more connections can be taken" in line
+        assert eventually_open(page).status_code == 200
+        process.kill()
+        assert "Too many open files" not in said.read()
 
 
 def eventually_open(link: str, **options: Any) -> httpx.Response:
